@@ -1,0 +1,1 @@
+"""calibrate: the threshold that keeps a wanted lesion sensitivity."""

@@ -1,0 +1,77 @@
+"""The case table `data/cases.csv`: ids, files, hashes, sources, and splits fixed for good."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+
+from voxledger.errors import Misuse
+
+
+class Split(StrEnum):
+    """What a case is for. Models train on the pool alone; `external` is another site's test set."""
+
+    POOL = "pool"
+    CALIBRATION = "calibration"
+    TEST = "test"
+    EXTERNAL = "external"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image volume with its metadata."""
+
+    case_id: str
+    image: str
+    """Path in the repository, `data/images/<case_id>.nii.gz`."""
+    sha256: str
+    """Hash of the image file in the repository."""
+    original_sha256: str
+    """Hash of the file that was added, before identifiers were removed from its header."""
+    source: str
+    licence: str
+    split: Split
+    modality: str
+    weak_label: str
+    """Path of a weak label (`data/weak/…`), or empty."""
+
+
+COLUMNS = [f.name for f in fields(Case)]
+
+
+def read_cases(path: Path | str = "data/cases.csv") -> list[Case]:
+    """Read the case table, sorted by case id; a file that is not there is an empty table."""
+    path = Path(path)
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as stream:
+        rows = csv.DictReader(stream)
+        if rows.fieldnames != COLUMNS:
+            raise Misuse(f"{path} is not a case table: its columns are {rows.fieldnames}", "restore it from git")
+        try:
+            found = [Case(**{**row, "split": Split(row["split"])}) for row in rows]
+        except (ValueError, TypeError) as error:
+            raise Misuse(f"{path}, line {rows.line_num}: {error}", "restore it from git") from None
+    return sorted(found, key=lambda c: c.case_id)
+
+
+def write_cases(path: Path | str, cases: Iterable[Case]) -> None:
+    """Write the case table, sorted by case id."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(partial, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for case in sorted(cases, key=lambda c: c.case_id):
+            writer.writerow({**asdict(case), "split": case.split.value})
+    os.replace(partial, path)
+
+
+def in_split(cases: Iterable[Case], *splits: Split) -> list[Case]:
+    """The cases of some splits, in the order given."""
+    return [c for c in cases if c.split in splits]

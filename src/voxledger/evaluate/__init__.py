@@ -1,0 +1,1 @@
+"""evaluate: metrics, intervals, and the report of a round."""

@@ -1,0 +1,1 @@
+"""filter: mean of the models, threshold, and anatomical rules with a decision log."""

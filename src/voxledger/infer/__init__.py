@@ -1,0 +1,1 @@
+"""infer: the models in models/base predict cases; soft predictions."""

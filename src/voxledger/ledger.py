@@ -1,0 +1,119 @@
+"""The ledger: for every case and class, where the current mask came from.
+
+One CSV row a case and class, sorted by case and by the schema's order of classes, so that a git diff of it
+is readable and the bytes repeat.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+
+from voxledger.errors import VoxledgerError
+
+
+class Origin(StrEnum):
+    """Where a mask came from, in ascending order of trust, but for `rejected`, which is none."""
+
+    REJECTED = "rejected"
+    PREDICTED = "predicted"
+    SOURCE = "source"
+    ACCEPTED = "accepted"
+    REVISED = "revised"
+
+    @property
+    def trusted(self) -> bool:
+        """Whether a person stands behind the mask, so that models may be trained on it."""
+        return self in (Origin.SOURCE, Origin.ACCEPTED, Origin.REVISED)
+
+    @property
+    def rank(self) -> int:
+        """Order of precedence where two classes claim a voxel: the higher wins."""
+        return list(Origin).index(self)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the ledger."""
+
+    case_id: str
+    class_name: str
+    version: int
+    """Round in which this mask was written or last decided on."""
+    origin: Origin
+    model_ids: tuple[str, ...]
+    """Models whose ensemble proposed the mask; empty for a source label."""
+    reviewer: str
+    bundle: str
+    """SHA-256 of the returned bundle that decided; empty where nobody did."""
+    mask_sha256: str
+    previous_mask_sha256: str
+    """Mask of the version before; empty where there was none."""
+    ml: float
+
+
+Ledger = dict[tuple[str, str], Entry]
+"""Entries by (case, class)."""
+
+COLUMNS = [f.name for f in fields(Entry)]
+
+
+def read_ledger(path: Path | str) -> Ledger:
+    """Read a ledger; a file that is not there is an empty ledger."""
+    path = Path(path)
+    if not path.is_file():
+        return {}
+    return parse_ledger(path.read_text("utf-8").splitlines(), str(path))
+
+
+def parse_ledger(lines: Iterable[str], what: str) -> Ledger:
+    """Parse the lines of a ledger; `what` names it in errors."""
+    rows = csv.DictReader(lines)
+    if rows.fieldnames != COLUMNS:
+        raise VoxledgerError(f"{what} is not a ledger: its columns are {rows.fieldnames}", "restore it from git")
+    ledger: Ledger = {}
+    for row in rows:
+        try:
+            entry = Entry(
+                row["case_id"],
+                row["class_name"],
+                int(row["version"]),
+                Origin(row["origin"]),
+                tuple(row["model_ids"].split(";")) if row["model_ids"] else (),
+                row["reviewer"],
+                row["bundle"],
+                row["mask_sha256"],
+                row["previous_mask_sha256"],
+                float(row["ml"]),
+            )
+        except (ValueError, AttributeError, TypeError) as error:
+            raise VoxledgerError(f"{what}, line {rows.line_num}: {error}", "restore it from git") from None
+        ledger[entry.case_id, entry.class_name] = entry
+    return ledger
+
+
+def write_ledger(path: Path | str, ledger: Ledger, class_order: list[str]) -> None:
+    """Write a ledger sorted by case, then by the order of the schema; replaces the file, never edits it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(partial, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for entry in sorted(ledger.values(), key=lambda e: (e.case_id, class_order.index(e.class_name))):
+            row = asdict(entry)
+            row["model_ids"] = ";".join(entry.model_ids)
+            row["origin"] = entry.origin.value
+            row["ml"] = f"{entry.ml:.4f}"
+            writer.writerow(row)
+    os.replace(partial, path)
+
+
+def trusted(ledger: Ledger, case_id: str, class_name: str) -> bool:
+    """Whether a person stands behind this class of this case."""
+    entry = ledger.get((case_id, class_name))
+    return entry is not None and entry.origin.trusted

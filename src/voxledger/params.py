@@ -1,0 +1,155 @@
+"""`params.yaml` as validated objects, one per stage.
+
+`machine` says how to compute, not what: no stage lists it in `dvc.yaml`, so it never enters a hash.
+The environment variables VOXLEDGER_DEVICE and VOXLEDGER_WORKERS override it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from voxledger.errors import Misuse
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MachineParams(_Strict):
+    """How to compute: device of the networks, and worker processes (0 = one a core)."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    workers: int = Field(default=0, ge=0)
+    recheck: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Share of remembered cases that a stage computes again to compare."""
+
+    @property
+    def worker_count(self) -> int:
+        return self.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else self.workers or 1
+
+
+class CasesParams(_Strict):
+    """Shares of newly added labelled cases that go to calibration and test when no split is given."""
+
+    calibration: float = Field(default=0.1, ge=0, lt=1)
+    test: float = Field(default=0.2, ge=0, lt=1)
+    seed: int = 0
+
+
+class InferParams(_Strict):
+    """Sliding-window inference: step as a share of the patch, mirroring as test-time augmentation."""
+
+    step: float = Field(default=0.5, gt=0, le=1)
+    mirroring: bool = False
+
+
+class FilterParams(_Strict):
+    """Threshold on the mean of the models, then rules in order; `rules` are read by the filter package."""
+
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    thresholds: dict[str, float] = {}
+    """Per-class thresholds that replace `threshold`."""
+    rules: list[dict[str, Any]] = []
+
+
+class ScoreParams(_Strict):
+    """Attention (criteria of AbdomenAtlas-8K) and the choice of cases."""
+
+    inconsistency: float = Field(default=0.1, ge=0)
+    """Population standard deviation over the models above which a voxel is inconsistent."""
+    uncertainty: float = Field(default=0.05, ge=0)
+    """Mean entropy in nats above which a voxel is uncertain."""
+    entropy: Literal["one_sided", "binary"] = "one_sided"
+    acquisition: str = "attention"
+    budget: int = Field(default=20, ge=0)
+    """Cases a round that people review."""
+    audit: int = Field(default=0, ge=0)
+    """Cases outside the worklist, drawn blindly, that are reviewed too."""
+    seed: int = 0
+
+
+class ExportParams(_Strict):
+    """Who reviews; the worklist is dealt out over them."""
+
+    reviewers: list[str] = Field(default=["reader-1"], min_length=1)
+
+
+class ModelParams(_Strict):
+    """One model to train: its backend, network, and budget of optimisation."""
+
+    backend: Literal["nnunet", "monai"]
+    network: Literal["plans", "unet", "segresnet", "swinunetr"] = "plans"
+    """`plans` is nnU-Net's own; the others are MONAI's."""
+    patch: tuple[int, int, int] | None = None
+    """Patch size in voxels (z, y, x); None lets nnU-Net's planner decide."""
+    features: tuple[int, ...] = (16, 32, 64, 128)
+    batch: int = Field(default=2, ge=1)
+    iterations: int = Field(default=240, ge=1)
+    learning_rate: float = Field(default=2e-3, gt=0)
+    spacing: tuple[float, float, float] | None = None
+    """Working spacing in mm (z, y, x); None = the median of the cohort."""
+
+
+class RetrainParams(_Strict):
+    """Which models are trained, from what, and how."""
+
+    strategy: str = "full"
+    """`full` trains from scratch, `finetune` goes on from the base model of the same name."""
+    finetune_iterations: float = Field(default=0.5, gt=0)
+    """Share of a model's iterations that fine-tuning spends."""
+    models: dict[str, ModelParams] = {}
+    licence: str = "unspecified"
+    """Licence of the trained models, written into model.json."""
+    seed: int = 0
+
+
+class EvaluateParams(_Strict):
+    """Metrics: tolerance of surface Dice in mm, bootstrap samples, and the emulated cost of labelling."""
+
+    tolerance_mm: float = Field(default=2.0, ge=0)
+    bootstrap: int = Field(default=1000, ge=100)
+    scratch_minutes: float = Field(default=15.0, gt=0)
+    """Minutes to label one case from nothing; 15 a series (nnInteractive pipeline), 43 for a lesion (EfficientAnno)."""
+    seed: int = 0
+
+
+class Params(_Strict):
+    """All of `params.yaml`."""
+
+    dataset: str = Field(default="voxledger-dataset", pattern=r"^[a-z0-9][a-z0-9-]*$")
+    round: int = Field(default=0, ge=0)
+    cases: CasesParams = CasesParams()
+    infer: InferParams = InferParams()
+    filter: FilterParams = FilterParams()
+    score: ScoreParams = ScoreParams()
+    export: ExportParams = ExportParams()
+    retrain: RetrainParams = RetrainParams()
+    evaluate: EvaluateParams = EvaluateParams()
+    machine: MachineParams = MachineParams()
+
+
+def read_params(path: Path | str = "params.yaml") -> Params:
+    """Read and check `params.yaml`; errors name the parameter."""
+    from ruamel.yaml import YAML, YAMLError
+
+    path = Path(path)
+    try:
+        values = YAML(typ="safe", pure=True).load(path) or {}
+    except FileNotFoundError:
+        raise Misuse(f"{path}: no such file", "run this in a repository made by `voxledger init`") from None
+    except YAMLError as error:
+        raise Misuse(f"{path} is not valid YAML: {error}", "correct the file") from None
+    machine = dict(values.get("machine") or {})
+    if device := os.environ.get("VOXLEDGER_DEVICE"):
+        machine["device"] = device
+    if workers := os.environ.get("VOXLEDGER_WORKERS"):
+        machine["workers"] = workers
+    try:
+        return Params.model_validate({**values, "machine": machine})
+    except ValidationError as error:
+        listed = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
+        raise Misuse(f"{path}: {listed}", "correct the parameter") from None

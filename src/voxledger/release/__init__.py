@@ -1,0 +1,1 @@
+"""release: versions, trace, verify, diff."""

@@ -1,0 +1,1 @@
+"""retrain: cohorts from the ledger, strategies, backends."""

@@ -1,0 +1,1 @@
+"""review: bundles to people, decisions back from them."""
