@@ -135,8 +135,8 @@ def _run(
     with ProcessPoolExecutor(min(workers, len(indices)), context, _die_with_parent, (os.getpid(),)) as pool:
         futures = {pool.submit(_compute, stage, compute, tasks[i]): i for i in indices}
         for future in as_completed(futures):
-            error = future.exception()
-            yield futures[future], error if error is not None else future.result()
+            failure = future.exception()
+            yield futures[future], failure if failure is not None else future.result()
 
 
 def _compute(stage: str, compute: Compute, task: Task) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def read_cases(path: Path | str = "data/cases.csv") -> list[Case]:
         if rows.fieldnames != COLUMNS:
             raise Misuse(f"{path} is not a case table: its columns are {rows.fieldnames}", "restore it from git")
         try:
-            found = [Case(**{**row, "split": Split(row["split"])}) for row in rows]
+            found = [replace(Case(**row), split=Split(row["split"])) for row in rows]
         except (ValueError, TypeError) as error:
             raise Misuse(f"{path}, line {rows.line_num}: {error}", "restore it from git") from None
     return sorted(found, key=lambda c: c.case_id)

@@ -134,7 +134,8 @@ class Params(_Strict):
 
 def read_params(path: Path | str = "params.yaml") -> Params:
     """Read and check `params.yaml`; errors name the parameter."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     path = Path(path)
     try:

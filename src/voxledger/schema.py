@@ -117,7 +117,8 @@ class LabelSchema(BaseModel):
 
 def read_schema(path: Path | str) -> LabelSchema:
     """Read `labels.yaml`; errors name the class and what is wrong with it."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     path = Path(path)
     try:
