@@ -11,7 +11,7 @@ an organ, the organ's probability is the sum of both.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,3 +121,28 @@ def open_soft(path: Path | str) -> SoftPrediction:
     for name, box in zip(classes, meta["boxes"], strict=True):
         boxes[name] = None if box is None else (slice(*box[0]), slice(*box[1]), slice(*box[2]))
     return SoftPrediction(classes, boxes, Grid.from_json(meta["grid"]), meta["model_id"], meta["image_sha256"], array)
+
+
+def ensemble_box(predictions: Sequence[SoftPrediction], name: str) -> Box | None:
+    """The smallest box that holds every non-zero probability of a class in any model; None where there is none."""
+    boxes = [box for p in predictions if (box := p.boxes.get(name)) is not None]
+    if not boxes:
+        return None
+    z, y, x = (slice(min(b[a].start for b in boxes), max(b[a].stop for b in boxes)) for a in range(3))
+    return z, y, x
+
+
+def ensemble_mean(predictions: Sequence[SoftPrediction], name: str, box: Box | None = None) -> npt.NDArray[np.float32]:
+    """Mean probability of a class (z, y, x), whole or inside a box, over the models that know the class.
+
+    A model that was never taught a class has no say in it; where no model knows it, the mean is 0.
+    """
+    knowing = [p for p in predictions if name in p.classes]
+    if not knowing:
+        return (predictions[0].read(name, box)).astype(np.float32)
+    total = knowing[0].read(name, box).astype(np.float32)
+    for prediction in knowing[1:]:
+        total += prediction.read(name, box)
+    if len(knowing) > 1:
+        total /= np.float32(len(knowing))
+    return total
