@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
 from voxledger.errors import Misuse
+from voxledger.ledger import read_ledger
+from voxledger.schema import LabelSchema
 
 
 class Split(StrEnum):
@@ -53,7 +55,7 @@ def read_cases(path: Path | str = "data/cases.csv") -> list[Case]:
         if rows.fieldnames != COLUMNS:
             raise Misuse(f"{path} is not a case table: its columns are {rows.fieldnames}", "restore it from git")
         try:
-            found = [replace(Case(**row), split=Split(row["split"])) for row in rows]
+            found = [Case(**{**row, "split": Split(row["split"])}) for row in rows]  # type: ignore[arg-type]
         except (ValueError, TypeError) as error:
             raise Misuse(f"{path}, line {rows.line_num}: {error}", "restore it from git") from None
     return sorted(found, key=lambda c: c.case_id)
@@ -75,3 +77,41 @@ def write_cases(path: Path | str, cases: Iterable[Case]) -> None:
 def in_split(cases: Iterable[Case], *splits: Split) -> list[Case]:
     """The cases of some splits, in the order given."""
     return [c for c in cases if c.split in splits]
+
+
+def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, int]]:
+    """Check that all that a round starts from is there; returns counts of cases and of labelled cases by split.
+
+    Raises
+    ------
+    Misuse
+        Names what is missing and how to provide it.
+    """
+    if not cases:
+        raise Misuse(
+            "no case is registered in data/cases.csv, so there is nothing to annotate",
+            "`make demo` shows a whole round on example cases in demo/. To start your own dataset: "
+            "`voxledger init DIR`, `cd DIR`, `voxledger cases add FOLDER --labels FOLDER`, then `dvc repro`",
+        )
+    absent = [c for c in cases if not Path(c.image).is_file()]
+    if absent:
+        raise Misuse(
+            f"{len(absent)} of {len(cases)} registered images are not here, the first is {absent[0].image}",
+            "run `dvc pull`",
+        )
+    ledger = read_ledger("data/base/ledger.csv")
+    known = {c.case_id for c in cases}
+    for case_id, class_name in ledger:
+        if case_id not in known or class_name not in schema.names:
+            raise Misuse(
+                f"data/base/ledger.csv speaks of case {case_id}, class {class_name}, which is not registered",
+                "restore data/cases.csv, labels.yaml and the ledger from the same commit",
+            )
+    labelled = {case_id for case_id, _ in ledger}
+    for case in cases:
+        if case.case_id in labelled and not Path(f"data/base/labels/{case.case_id}.nii.gz").is_file():
+            raise Misuse(f"data/base/labels/{case.case_id}.nii.gz is not here", "run `dvc pull`")
+    return {
+        "cases": {split.value: len(in_split(cases, split)) for split in Split},
+        "labelled": {split.value: sum(c.case_id in labelled for c in in_split(cases, split)) for split in Split},
+    }

@@ -1,0 +1,146 @@
+"""What changed between two versions: per case and class, in voxels and millilitres, and by whom."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.errors import VoxledgerError
+from voxledger.ledger import Entry, parse_ledger
+from voxledger.progress import progress
+from voxledger.release.trace import LEDGER
+from voxledger.repository import commit_of, file_at
+from voxledger.schema import LabelSchema, read_schema
+from voxledger.volume import Grid, read, read_label, require_same_grid
+
+
+@dataclass(frozen=True)
+class Change:
+    """One mask that differs between two versions; voxel counts are None where the files were not compared."""
+
+    case_id: str
+    class_name: str
+    kind: str
+    """`added` (new in the ledger), `removed` (no longer in it), `changed` (another mask), `decided` (same mask)."""
+    voxels_added: int
+    voxels_removed: int
+    ml_before: float
+    ml_after: float
+    dice: float | None
+    """Overlap of both masks; None where both are empty."""
+    origin_before: str
+    origin_after: str
+    by: str
+    """Reviewer of the newer mask, or the models that predicted it."""
+
+
+def diff(old: str, new: str) -> list[Change]:
+    """Compare two versions, sorted by case and class; unchanged masks are found by hash and never read.
+
+    Raises
+    ------
+    Misuse
+        One of the tags is not a version.
+    """
+    before, after = (_ledger(tag) for tag in (old, new))
+    changed = [key for key in sorted(before.keys() | after.keys()) if _differs(before.get(key), after.get(key))]
+    by_case: dict[str, list[str]] = {}
+    for case_id, class_name in changed:
+        by_case.setdefault(case_id, []).append(class_name)
+    schema = read_schema("labels.yaml")
+    changes = []
+    with _labels_at(old) as old_labels, _labels_at(new) as new_labels:
+        bar = progress("diff", len(by_case))
+        for case_id, names in by_case.items():
+            a, b = old_labels(case_id), new_labels(case_id)
+            for name in sorted(names, key=schema.names.index):
+                changes.append(_change(before.get((case_id, name)), after.get((case_id, name)), a, b, schema))
+            bar.step(case_id)
+        bar.close()
+    return changes
+
+
+def _ledger(tag: str) -> dict[tuple[str, str], Entry]:
+    commit_of(tag)
+    text = file_at(tag, LEDGER)
+    if text is None:
+        raise VoxledgerError(f"{tag} has no {LEDGER}", "name a closed round, such as round-01")
+    return parse_ledger(text.splitlines(), f"{LEDGER} at {tag}")
+
+
+def _differs(a: Entry | None, b: Entry | None) -> bool:
+    if a is None or b is None:
+        return True
+    return (a.mask_sha256, a.origin, a.bundle) != (b.mask_sha256, b.origin, b.bundle)
+
+
+def _change(
+    old: Entry | None,
+    new: Entry | None,
+    a: tuple[npt.NDArray[Any], Grid] | None,
+    b: tuple[npt.NDArray[Any], Grid] | None,
+    schema: LabelSchema,
+) -> Change:
+    entry = new or old
+    assert entry is not None
+    name = entry.class_name
+    grid = (b or a or (None, None))[1]
+    if a and b:
+        require_same_grid(a[1], b[1], f"the older label of case {entry.case_id}")
+    mask_a = schema.mask(a[0], name) if a and old else None
+    mask_b = schema.mask(b[0], name) if b and new else None
+    shape = grid.shape if grid else (0, 0, 0)
+    mask_a = np.zeros(shape, bool) if mask_a is None else mask_a
+    mask_b = np.zeros(shape, bool) if mask_b is None else mask_b
+    size_a, size_b = int(mask_a.sum()), int(mask_b.sum())
+    common = int((mask_a & mask_b).sum())
+    if old is None or new is None:
+        kind = "added" if old is None else "removed"
+    else:
+        kind = "changed" if old.mask_sha256 != new.mask_sha256 else "decided"
+    ml = grid.voxel_ml if grid else 0.0
+    return Change(
+        case_id=entry.case_id,
+        class_name=name,
+        kind=kind,
+        voxels_added=size_b - common,
+        voxels_removed=size_a - common,
+        ml_before=size_a * ml,
+        ml_after=size_b * ml,
+        dice=2 * common / (size_a + size_b) if size_a + size_b else None,
+        origin_before=old.origin.value if old else "",
+        origin_after=new.origin.value if new else "",
+        by=(new.reviewer or ", ".join(m[:12] for m in new.model_ids)) if new else "",
+    )
+
+
+@contextmanager
+def _labels_at(tag: str) -> Iterator[Any]:
+    """A function that gives a case's label map and grid at a tag, from DVC's cache or remote; None where there is none."""
+    from dvc.api import DVCFileSystem
+
+    filesystem = DVCFileSystem(".", rev=tag)
+    with tempfile.TemporaryDirectory() as folder:
+
+        def load(case_id: str) -> tuple[npt.NDArray[Any], Grid] | None:
+            path = f"data/release/labels/{case_id}.nii.gz"
+            if not filesystem.exists(path):
+                return None
+            local = str(Path(folder) / f"{case_id}.nii.gz")
+            try:
+                filesystem.get_file(path, local)
+            except OSError as error:
+                raise VoxledgerError(
+                    f"{path} of {tag} is neither in the cache nor on the remote: {error}",
+                    "run `dvc fetch --all-tags`, or ask whoever has the remote",
+                ) from None
+            return read_label(local), read(local).grid
+
+        yield load

@@ -1,0 +1,114 @@
+"""The manifest of a version: SHA-256 of every file that makes it, signed with an ssh key."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from voxledger.errors import VoxledgerError
+from voxledger.volume import file_sha256
+
+MANIFEST = Path("data/release/manifest.json")
+SIGNATURE = Path("data/release/manifest.json.sig")
+NAMESPACE = "voxledger-release"
+"""Keeps a key that signs reviews, or anything else, from signing a release."""
+
+FOLDERS = ("data/release/labels", "data/release/revisions", "models/next", "stages")
+FILES = (
+    "data/release/ledger.csv",
+    "data/cases.csv",
+    "data/round/cohort.csv",
+    "data/round/decisions.csv",
+    "data/round/received.json",
+    "models/next.json",
+    "labels.yaml",
+    "params.yaml",
+    "dvc.yaml",
+    "dvc.lock",
+    "reports/metrics.json",
+)
+SOFTWARE = ("voxledger", "dvc", "torch", "nnunetv2", "monai", "SimpleITK", "numpy", "scipy")
+
+
+def files_of_version() -> list[str]:
+    """Every file of the version in the working tree, sorted."""
+    found = [name for name in FILES if Path(name).is_file()]
+    for folder in FOLDERS:
+        found += [p.as_posix() for p in Path(folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    return sorted(found)
+
+
+def write_manifest(dataset: str, round_number: int, release: str) -> None:
+    """Write the manifest of the working tree."""
+    manifest = {
+        "dataset": dataset,
+        "round": round_number,
+        "version": release,
+        "software": {name: version(name) for name in SOFTWARE},
+        "files": {name: file_sha256(name) for name in files_of_version()},
+    }
+    MANIFEST.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
+    SIGNATURE.unlink(missing_ok=True)
+
+
+def sign_manifest(key: str) -> None:
+    """Sign the manifest with an ssh key file."""
+    done = subprocess.run(
+        ["ssh-keygen", "-Y", "sign", "-f", key, "-n", NAMESPACE, str(MANIFEST)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise VoxledgerError(
+            f"the manifest could not be signed with {key}: {done.stderr.strip()}",
+            "check `git config user.signingkey`; a key with a passphrase needs a running ssh-agent",
+        )
+
+
+def check_signature(manifest: bytes, signature: bytes, allowed_signers: Path | None) -> str:
+    """Who signed a manifest; without `allowed_signers` only that the signature fits is known.
+
+    Raises
+    ------
+    VoxledgerError
+        The signature does not fit the manifest, or nobody in `allowed_signers` made it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "manifest.sig"
+        file.write_bytes(signature)
+        check = ["ssh-keygen", "-Y", "check-novalidate", "-n", NAMESPACE, "-s", str(file)]
+        if allowed_signers is None:
+            if _ssh_keygen(check, manifest) is None:
+                raise VoxledgerError(f"{SIGNATURE} does not fit {MANIFEST}", "one of them was altered: do not use it")
+            return "somebody (give --allowed-signers FILE to check who)"
+        find = ["ssh-keygen", "-Y", "find-principals", "-s", str(file), "-f", str(allowed_signers)]
+        principals = (_ssh_keygen(find, b"") or "").split()
+        for who in principals:
+            verify = ["ssh-keygen", "-Y", "verify", "-f", str(allowed_signers), "-I", who, "-n", NAMESPACE]
+            if _ssh_keygen([*verify, "-s", str(file)], manifest) is not None:
+                return who
+    raise VoxledgerError(
+        f"{MANIFEST} is not signed by anybody in {allowed_signers}", "the manifest or the signature was altered"
+    )
+
+
+def read_manifest(text: str) -> dict[str, Any]:
+    """Parse a manifest."""
+    try:
+        manifest: dict[str, Any] = json.loads(text)
+        if not isinstance(manifest["files"], dict):
+            raise ValueError("no files")
+    except (ValueError, KeyError, TypeError) as error:
+        raise VoxledgerError(f"{MANIFEST} is damaged: {error}", "restore it from git") from None
+    return manifest
+
+
+def _ssh_keygen(command: list[str], text: bytes) -> str | None:
+    done = subprocess.run(command, input=text, capture_output=True, check=False)
+    return done.stdout.decode() if done.returncode == 0 else None

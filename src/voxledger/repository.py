@@ -1,0 +1,141 @@
+"""The curation repository: git and DVC as commands, and files as they were at a tag."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from voxledger.errors import Misuse, VoxledgerError
+
+TEMPLATE = ("dvc.yaml", "params.yaml", "labels.yaml", "stages", ".gitignore", ".dvcignore", "data/inbox/README.md")
+"""What `voxledger init` copies from the project."""
+
+
+def require_root() -> Path:
+    """The current folder, which must be the root of a curation repository."""
+    here = Path.cwd()
+    missing = [name for name in ("dvc.yaml", "params.yaml", ".dvc", ".git") if not (here / name).exists()]
+    if missing:
+        raise Misuse(
+            f"{here} is not the root of a curation repository: no {', '.join(missing)}",
+            "change to the folder that `voxledger init` made",
+        )
+    return here
+
+
+def git(*args: str, check: bool = True) -> str:
+    """Run git in the current folder; returns what it printed."""
+    done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        raise VoxledgerError(f"git {' '.join(args[:2])} failed: {done.stderr.strip()}", "correct this and run again")
+    return done.stdout if done.returncode == 0 else ""
+
+
+def dvc(*args: str, quiet: bool = False) -> int:
+    """Run DVC in the current folder with this Python first on the path; returns its exit code.
+
+    What it prints goes to the terminal, or, if `quiet`, is shown only when it fails.
+    """
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    command = [sys.executable, "-m", "dvc", *args]
+    if not quiet:
+        return subprocess.run(command, env=environment, check=False).returncode
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print(done.stdout + done.stderr, file=sys.stderr)
+    return done.returncode
+
+
+def dvc_add(*paths: str) -> None:
+    """Put folders under DVC."""
+    if dvc("add", "--quiet", *paths, quiet=True) != 0:
+        raise VoxledgerError(f"`dvc add {' '.join(paths)}` failed", "see its message above")
+
+
+def dvc_output(*args: str) -> str:
+    """What a DVC command prints."""
+    done = subprocess.run([sys.executable, "-m", "dvc", *args], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise VoxledgerError(f"dvc {args[0]} failed: {done.stderr.strip()}", "correct this and run again")
+    return done.stdout
+
+
+def tag_exists(tag: str) -> bool:
+    """Whether a git tag exists."""
+    return bool(git("rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}", check=False))
+
+
+def commit_of(revision: str) -> str:
+    """The commit that a tag or revision names."""
+    commit = git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", check=False).strip()
+    if not commit:
+        known = ", ".join(round_tags()) or "none yet"
+        raise Misuse(f"{revision} is not a version here", f"use a tag ({known}), or `git fetch --tags` first")
+    return commit
+
+
+def round_tags() -> list[str]:
+    """Tags of closed rounds, oldest first."""
+    return sorted(git("tag", "--list", "round-*", check=False).split(), key=lambda t: (len(t), t))
+
+
+def round_tag(number: int) -> str:
+    """The tag of a closed round."""
+    return f"round-{number:02d}"
+
+
+def file_at(revision: str | None, path: str) -> str | None:
+    """Text of a git-tracked file at a revision, or of the working tree; None where there is none."""
+    if revision is None:
+        file = Path(path)
+        return file.read_text("utf-8") if file.is_file() else None
+    done = subprocess.run(["git", "show", f"{revision}:{path}"], capture_output=True, check=False)
+    return done.stdout.decode("utf-8") if done.returncode == 0 else None
+
+
+def template_root() -> Path:
+    """Where the files of a new repository come from: the project's checkout, or the installed package."""
+    checkout = Path(__file__).parents[2]
+    return checkout if (checkout / "pyproject.toml").is_file() else Path(__file__).parent / "template"
+
+
+def init(folder: Path) -> None:
+    """Make a curation repository in a new or empty folder, from the same files that the project's root uses."""
+    from voxledger.cases import write_cases
+    from voxledger.ledger import write_ledger
+
+    if folder.exists() and any(folder.iterdir()):
+        raise Misuse(f"{folder} is not empty", "give the name of a new folder")
+    if not git("var", "GIT_COMMITTER_IDENT", check=False):
+        raise Misuse("git does not know who you are", 'run `git config --global user.name "…"` and `… user.email …`')
+    folder.mkdir(parents=True, exist_ok=True)
+    source = template_root()
+    for name in TEMPLATE:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if (source / name).is_dir():
+            shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        else:
+            shutil.copyfile(source / name, folder / name)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        git("init", "--quiet", "--initial-branch", "main")
+        if dvc("init", "--quiet", quiet=True) != 0:
+            raise VoxledgerError("`dvc init` failed", "see its message above")
+        dvc("config", "core.analytics", "false", quiet=True)
+        dvc("config", "core.autostage", "true", quiet=True)
+        write_cases("data/cases.csv", [])
+        write_ledger("data/base/ledger.csv", {}, [])
+        for name in ("data/images", "data/base/labels", "data/base/revisions", "models/base"):
+            Path(name).mkdir(parents=True)
+        Path("data/base/history.csv").write_text("", "utf-8")
+        Path("models/base.json").write_text("[]\n", "utf-8")
+        Path("reports").mkdir()
+        dvc_add("data/images", "data/base/labels", "data/base/revisions", "models/base")
+        git("add", "--all")
+        git("commit", "--quiet", "--message", "New curation repository")
+    finally:
+        os.chdir(before)

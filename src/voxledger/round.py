@@ -1,0 +1,230 @@
+"""A round is a function from one version to the next: run it, close it under a tag, open the next one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from voxledger.cases import Split, in_split, read_cases
+from voxledger.errors import VoxledgerError
+from voxledger.ledger import Origin, read_ledger
+from voxledger.params import Params, read_params
+from voxledger.release.manifest import MANIFEST, SIGNATURE, sign_manifest, write_manifest
+from voxledger.repository import (
+    commit_of,
+    dvc,
+    dvc_add,
+    dvc_output,
+    file_at,
+    git,
+    require_root,
+    round_tag,
+    tag_exists,
+)
+
+PROMOTED = {
+    "data/release/labels": "data/base/labels",
+    "data/release/revisions": "data/base/revisions",
+    "models/next": "models/base",
+}
+"""Outputs of a closed round that become inputs of the next, under DVC."""
+PROMOTED_FILES = {
+    "data/release/ledger.csv": "data/base/ledger.csv",
+    "reports/history.csv": "data/base/history.csv",
+    "models/next.json": "models/base.json",
+}
+"""The same for files in git."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the current round stands."""
+
+    dataset: str
+    round: int
+    state: str
+    """`empty`, `ready`, `waiting`, `finished` or `closed`."""
+    cases: dict[str, int]
+    origins: dict[str, int]
+    """Masks of the pool by origin."""
+    waiting_for: list[str]
+    next_step: str
+
+
+def status() -> Status:
+    """Say where the round stands and what to type next; reads files only, computes nothing."""
+    from voxledger.review.gate import missing_bundles
+
+    require_root()
+    params, cases = read_params(), read_cases()
+    tag = round_tag(params.round)
+    released = Path("data/release/ledger.csv")
+    ledger = read_ledger(released if released.is_file() else "data/base/ledger.csv")
+    pool = {c.case_id for c in in_split(cases, Split.POOL)}
+    origins = {o.value: sum(e.origin is o for (c, _), e in ledger.items() if c in pool) for o in Origin}
+    waiting = missing_bundles() if Path("data/round/bundles").is_dir() else []
+    if not cases:
+        state, following = "empty", "voxledger cases add FOLDER --labels FOLDER"
+    elif tag_exists(tag):
+        state, following = "closed", "voxledger round open"
+    elif waiting:
+        state, following = "waiting", "voxledger review receive FILE.zip, then voxledger round run"
+    elif _metrics_round() == params.round:
+        state, following = "finished", "voxledger round close (or voxledger round run, if anything was changed since)"
+    else:
+        state, following = "ready", "voxledger round run"
+    counts = {s.value: len(in_split(cases, s)) for s in Split}
+    return Status(params.dataset, params.round, state, counts, origins, waiting, following)
+
+
+def run(no_memo: bool = False) -> None:
+    """Run the round as far as it goes: to the bundles, and, once they are back, to the end.
+
+    Raises
+    ------
+    Waiting
+        Bundles are out and not all back; lists what is missing.
+    VoxledgerError
+        A stage failed; its own message stands above.
+    """
+    import os
+
+    from voxledger.review.gate import check_inbox
+
+    require_root()
+    _require_open(read_params())
+    if no_memo:
+        os.environ["VOXLEDGER_NO_MEMO"] = "1"
+    force = ["--force"] if no_memo else []
+    if dvc("repro", *force, "export") != 0:
+        raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
+    check_inbox()
+    track_inbox()
+    if dvc("repro", *(["--force", "--downstream", "gate"] if no_memo else [])) != 0:
+        raise VoxledgerError("a stage after the review failed", "read its message above; nothing that came in is lost")
+
+
+def track_inbox() -> None:
+    """Put every returned bundle under DVC, so that it is in the version as it came."""
+    folders = [p.as_posix() for p in sorted(Path("data/inbox").glob("bundle-*")) if p.is_dir()]
+    untracked = [f for f in folders if not Path(f"{f}.dvc").is_file()]
+    if untracked:
+        dvc_add(*untracked)
+
+
+def close(push: bool = True) -> str:
+    """Freeze the round: manifest, signature if a key is configured, commit, tags; returns the version's tag.
+
+    Raises
+    ------
+    VoxledgerError
+        The pipeline is not up to date, or the round is closed already.
+    """
+    require_root()
+    params = read_params()
+    _require_open(params)
+    if _metrics_round() != params.round:
+        raise VoxledgerError(f"round {params.round} has not been evaluated", "run `voxledger round run` first")
+    track_inbox()
+    changed = _pipeline_changes()
+    if changed:
+        raise VoxledgerError(
+            f"round {params.round} is not up to date: {', '.join(changed)}", "run `voxledger round run` first"
+        )
+    release = f"v{params.round}.0.0"
+    write_manifest(params.dataset, params.round, release)
+    key = git("config", "user.signingkey", check=False).strip()
+    signed = bool(key) and git("config", "gpg.format", check=False).strip() == "ssh"
+    if signed:
+        sign_manifest(str(Path(key).expanduser()))
+    if push and dvc_output("remote", "list").strip() and dvc("push") != 0:
+        raise VoxledgerError("the data could not be pushed", "mend the remote, or use --no-push and push later")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", f"Close round {params.round}: {params.dataset} {release}")
+    for tag in (round_tag(params.round), f"{params.dataset}@{release}"):
+        git("tag", "--sign" if signed else "--annotate", tag, "--message", f"{params.dataset} {release}")
+    return f"{params.dataset}@{release}"
+
+
+def open_next() -> int:
+    """Make the closed round's outputs the inputs of the next; returns its number.
+
+    Raises
+    ------
+    VoxledgerError
+        The round is not closed, or what lies here is not what the tag recorded.
+    """
+    require_root()
+    params = read_params()
+    tag = round_tag(params.round)
+    if not tag_exists(tag):
+        raise VoxledgerError(f"round {params.round} is not closed", "run `voxledger round close` first")
+    if commit_of("HEAD") != commit_of(tag) or git("status", "--porcelain"):
+        raise VoxledgerError(
+            f"the working tree is not what {tag} recorded", f"`git stash` your changes, or `git checkout {tag}`, first"
+        )
+    recorded = _lock_hashes(file_at(tag, "dvc.lock") or "")
+    changed = _pipeline_changes()
+    if changed:
+        raise VoxledgerError(f"files differ from dvc.lock of {tag}: {', '.join(changed)}", "run `dvc checkout`")
+    for source, target in PROMOTED.items():
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+    dvc_add(*PROMOTED.values())
+    for source, target in PROMOTED.items():
+        if _dvc_file_hash(f"{target}.dvc") != recorded[source]:
+            raise VoxledgerError(f"{target} is not what {tag} recorded for {source}", "run `dvc checkout`, then again")
+    for source, target in PROMOTED_FILES.items():
+        shutil.copyfile(source, target)
+    for bundle in sorted(Path("data/inbox").glob("bundle-*")):
+        shutil.rmtree(bundle) if bundle.is_dir() else bundle.unlink()
+    for leftover in (MANIFEST, SIGNATURE):
+        leftover.unlink(missing_ok=True)
+    _raise_round(params.round + 1)
+    git("add", "--all")
+    git("commit", "--quiet", "--message", f"Open round {params.round + 1}")
+    return params.round + 1
+
+
+def _require_open(params: Params) -> None:
+    if tag_exists(round_tag(params.round)):
+        raise VoxledgerError(f"round {params.round} is closed", "run `voxledger round open` to start the next one")
+
+
+def _metrics_round() -> int | None:
+    path = Path("reports/metrics.json")
+    return json.loads(path.read_text("utf-8")).get("round") if path.is_file() else None
+
+
+def _pipeline_changes() -> list[str]:
+    """Stages and data files that DVC finds changed."""
+    return sorted(json.loads(dvc_output("status", "--json")))
+
+
+def _lock_hashes(lock: str) -> dict[str, str]:
+    stages = _yaml(lock)["stages"].values()
+    return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+
+
+def _dvc_file_hash(path: str) -> str:
+    return str(_yaml(Path(path).read_text("utf-8"))["outs"][0]["md5"])
+
+
+def _yaml(text: str) -> Any:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def _raise_round(number: int) -> None:
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    path = Path("params.yaml")
+    values = yaml.load(path)
+    values["round"] = number
+    yaml.dump(values, path)

@@ -1,0 +1,22 @@
+"""cases: every registered case, label and model is there and fits."""
+
+import json
+from pathlib import Path
+
+from voxledger.params import Params
+from voxledger.stage import stage
+
+
+@stage
+def main(params: Params) -> None:
+    from voxledger.cases import check_inputs, read_cases
+    from voxledger.schema import read_schema
+
+    counts = check_inputs(read_cases(), read_schema("labels.yaml"))
+    summary = {"dataset": params.dataset, "round": params.round, **counts}
+    Path("reports").mkdir(exist_ok=True)
+    Path("reports/cases.json").write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
