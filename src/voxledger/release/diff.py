@@ -123,7 +123,7 @@ def _change(
 
 @contextmanager
 def _labels_at(tag: str) -> Iterator[Any]:
-    """A function that gives a case's label map and grid at a tag, from DVC's cache or remote; None where there is none."""
+    """A function that gives a case's label map and grid at a tag, from DVC's cache or remote, or None."""
     from dvc.api import DVCFileSystem
 
     filesystem = DVCFileSystem(".", rev=tag)

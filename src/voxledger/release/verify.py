@@ -19,7 +19,7 @@ from voxledger.release.manifest import (
 )
 from voxledger.repository import commit_of, file_at, git
 from voxledger.schema import read_schema
-from voxledger.volume import file_sha256, mask_sha256, read, read_grid, read_label
+from voxledger.volume import file_sha256, mask_sha256, read_grid, read_label
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,13 @@
-"""A round is a function from one version to the next: run it, close it under a tag, open the next one."""
+"""From round to round: close one under a tag, make its outputs the inputs of the next."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voxledger.cases import Split, in_split, read_cases
 from voxledger.errors import VoxledgerError
-from voxledger.ledger import Origin, read_ledger
 from voxledger.params import Params, read_params
 from voxledger.release.manifest import MANIFEST, SIGNATURE, sign_manifest, write_manifest
 from voxledger.repository import (
@@ -39,74 +36,6 @@ PROMOTED_FILES = {
 """The same for files in git."""
 
 
-@dataclass(frozen=True)
-class Status:
-    """Where the current round stands."""
-
-    dataset: str
-    round: int
-    state: str
-    """`empty`, `ready`, `waiting`, `finished` or `closed`."""
-    cases: dict[str, int]
-    origins: dict[str, int]
-    """Masks of the pool by origin."""
-    waiting_for: list[str]
-    next_step: str
-
-
-def status() -> Status:
-    """Say where the round stands and what to type next; reads files only, computes nothing."""
-    from voxledger.review.gate import missing_bundles
-
-    require_root()
-    params, cases = read_params(), read_cases()
-    tag = round_tag(params.round)
-    released = Path("data/release/ledger.csv")
-    ledger = read_ledger(released if released.is_file() else "data/base/ledger.csv")
-    pool = {c.case_id for c in in_split(cases, Split.POOL)}
-    origins = {o.value: sum(e.origin is o for (c, _), e in ledger.items() if c in pool) for o in Origin}
-    waiting = missing_bundles() if Path("data/round/bundles").is_dir() else []
-    if not cases:
-        state, following = "empty", "voxledger cases add FOLDER --labels FOLDER"
-    elif tag_exists(tag):
-        state, following = "closed", "voxledger round open"
-    elif waiting:
-        state, following = "waiting", "voxledger review receive FILE.zip, then voxledger round run"
-    elif _metrics_round() == params.round:
-        state, following = "finished", "voxledger round close (or voxledger round run, if anything was changed since)"
-    else:
-        state, following = "ready", "voxledger round run"
-    counts = {s.value: len(in_split(cases, s)) for s in Split}
-    return Status(params.dataset, params.round, state, counts, origins, waiting, following)
-
-
-def run(no_memo: bool = False) -> None:
-    """Run the round as far as it goes: to the bundles, and, once they are back, to the end.
-
-    Raises
-    ------
-    Waiting
-        Bundles are out and not all back; lists what is missing.
-    VoxledgerError
-        A stage failed; its own message stands above.
-    """
-    import os
-
-    from voxledger.review.gate import check_inbox
-
-    require_root()
-    _require_open(read_params())
-    if no_memo:
-        os.environ["VOXLEDGER_NO_MEMO"] = "1"
-    force = ["--force"] if no_memo else []
-    if dvc("repro", *force, "export") != 0:
-        raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
-    check_inbox()
-    track_inbox()
-    if dvc("repro", *(["--force", "--downstream", "gate"] if no_memo else [])) != 0:
-        raise VoxledgerError("a stage after the review failed", "read its message above; nothing that came in is lost")
-
-
 def track_inbox() -> None:
     """Put every returned bundle under DVC, so that it is in the version as it came."""
     folders = [p.as_posix() for p in sorted(Path("data/inbox").glob("bundle-*")) if p.is_dir()]
@@ -125,8 +54,8 @@ def close(push: bool = True) -> str:
     """
     require_root()
     params = read_params()
-    _require_open(params)
-    if _metrics_round() != params.round:
+    require_open(params)
+    if evaluated_round() != params.round:
         raise VoxledgerError(f"round {params.round} has not been evaluated", "run `voxledger round run` first")
     track_inbox()
     changed = _pipeline_changes()
@@ -189,12 +118,14 @@ def open_next() -> int:
     return params.round + 1
 
 
-def _require_open(params: Params) -> None:
+def require_open(params: Params) -> None:
+    """Raise unless the round of params.yaml is still open."""
     if tag_exists(round_tag(params.round)):
         raise VoxledgerError(f"round {params.round} is closed", "run `voxledger round open` to start the next one")
 
 
-def _metrics_round() -> int | None:
+def evaluated_round() -> int | None:
+    """The round that the metrics in the working tree speak of."""
     path = Path("reports/metrics.json")
     return json.loads(path.read_text("utf-8")).get("round") if path.is_file() else None
 

@@ -1,0 +1,105 @@
+"""`voxledger cases`: register images and labels, list them, make example cases."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from voxledger.cli.phantom import phantom
+
+
+@click.group()
+def cases() -> None:
+    """Register images and labels; make example cases."""
+
+
+cases.add_command(phantom)
+
+
+@cases.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--labels", type=click.Path(path_type=Path), help="Label maps, named like their images.")
+@click.option("--weak", type=click.Path(path_type=Path), help="Weak labels (slice masks, RECIST JSON), named alike.")
+@click.option("--source", default="unspecified", help="Where the images come from.")
+@click.option("--licence", default="unspecified", help="Their licence, as an SPDX id.")
+@click.option(
+    "--split",
+    type=click.Choice(["pool", "calibration", "test", "external"]),
+    help="Split of all these cases; by default labelled ones are dealt out by params.yaml, others go to the pool.",
+)
+@click.option("--modality", type=click.Choice(["CT", "MR"]), help="By default told from the darkest voxel.")
+@click.option("--classes", help="Classes that the label maps cover, with commas; by default all.")
+def add(
+    folder: Path,
+    labels: Path | None,
+    weak: Path | None,
+    source: str,
+    licence: str,
+    split: str | None,
+    modality: str | None,
+    classes: str | None,
+) -> None:
+    """Register every image of FOLDER (NIfTI, NRRD, MHA), with its label if there is one.
+
+    Images are copied without header text. Nothing is added if any file is refused.
+
+    \b
+    Example:
+      voxledger cases add scans --labels masks --source our-hospital --licence CC-BY-4.0
+    """
+    from voxledger.cases import Split
+    from voxledger.intake import add_cases
+    from voxledger.params import read_params
+    from voxledger.release.round import require_open
+    from voxledger.repository import dvc_add, git, require_root
+    from voxledger.schema import read_schema
+
+    require_root()
+    params = read_params()
+    require_open(params)
+    added = add_cases(
+        folder,
+        read_schema("labels.yaml"),
+        params.cases,
+        labels=labels,
+        weak=weak,
+        source=source,
+        licence=licence,
+        split=Split(split) if split else None,
+        modality=modality,
+        classes=classes.split(",") if classes else None,
+        version=params.round,
+        workers=params.machine.worker_count,
+    )
+    dvc_add(*(name for name in ("data/images", "data/base/labels", "data/weak") if Path(name).is_dir()))
+    git("add", "data/cases.csv", "data/base/ledger.csv")
+    for name in Split:
+        chosen = [c for c in added.cases if c.split is name]
+        if chosen:
+            click.echo(f"{name.value:12} {len(chosen):5} cases, {chosen[0].case_id} … {chosen[-1].case_id}")
+    click.echo(f"added {len(added.cases)} cases, {added.labelled} of them labelled. Next: voxledger round run")
+
+
+@cases.command("list")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def list_(as_json: bool) -> None:
+    """List the registered cases.
+
+    \b
+    Example:
+      voxledger cases list
+    """
+    from voxledger.cases import read_cases
+    from voxledger.repository import require_root
+
+    require_root()
+    found = read_cases()
+    if as_json:
+        click.echo(json.dumps([asdict(c) for c in found], indent=1))
+        return
+    for case in found:
+        click.echo(f"{case.case_id:32} {case.split.value:12} {case.modality:4} {case.source}")
+    click.echo(f"{len(found)} cases")

@@ -1,0 +1,25 @@
+"""`voxledger init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(short_help="Make a new curation repository.")
+@click.argument("folder", type=click.Path(path_type=Path))
+def init(folder: Path) -> None:
+    """Make a new curation repository in FOLDER.
+
+    \b
+    Example:
+      voxledger init liver-atlas && cd liver-atlas
+    """
+    from voxledger.repository import init as make
+
+    make(folder)
+    click.echo(f"{folder} is ready. Next:")
+    click.echo(f"  cd {folder}")
+    click.echo("  edit labels.yaml (the classes) and params.yaml (dataset, reviewers, models)")
+    click.echo("  voxledger cases add FOLDER --labels FOLDER --source NAME --licence ID")

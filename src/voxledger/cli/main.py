@@ -1,0 +1,66 @@
+"""`voxledger`: a table of commands, each loaded only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from voxledger import __version__
+from voxledger.errors import VoxledgerError
+
+COMMANDS = {
+    "init": ("voxledger.cli.init:init", "Make a new curation repository."),
+    "cases": ("voxledger.cli.cases:cases", "Register images and labels; make example cases."),
+    "models": ("voxledger.cli.models:models", "Register and list models."),
+    "round": ("voxledger.cli.round:round_", "Run, close and open rounds; see where one stands."),
+    "review": ("voxledger.cli.review:review", "Send bundles to reviewers and take them back."),
+    "filter": ("voxledger.cli.filter:filter_", "Explain and fit the rules that remove false findings."),
+    "score": ("voxledger.cli.score:score", "Look into attention and worklist."),
+    "trace": ("voxledger.cli.trace:trace", "Where a label came from: person, bundle, model, sources."),
+    "verify": ("voxledger.cli.verify:verify", "Check a version against its manifest and signature."),
+    "diff": ("voxledger.cli.diff:diff", "What changed between two versions, and by whom."),
+    "demo": ("voxledger.cli.demo:demo", "Two rounds on example cases with an emulated reader."),
+}
+
+
+class LazyGroup(click.Group):
+    """Lists its commands without importing them, and turns errors into their message and exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name][0].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except VoxledgerError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(error.exit_code)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="voxledger")
+def cli() -> None:
+    """Turn CT and MR volumes into an expert-validated segmentation dataset, one annotation round at a time.
+
+    \b
+    A round:  voxledger round run       predict, filter, score, write bundles
+              voxledger review receive  take a returned bundle in
+              voxledger round run       import, retrain, evaluate
+              voxledger round close     freeze and tag the version
+              voxledger round open      start the next round
+
+    Exit codes: 0 done, 1 failed, 2 misuse, 3 waiting for people.
+    """

@@ -1,0 +1,139 @@
+"""`voxledger round`: where the round stands, run it, close it, open the next."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the current round stands."""
+
+    dataset: str
+    round: int
+    state: str
+    """`empty`, `ready`, `waiting`, `finished` or `closed`."""
+    cases: dict[str, int]
+    origins: dict[str, int]
+    """Masks of the pool by origin."""
+    waiting_for: list[str]
+    next_step: str
+
+
+@click.group("round")
+def round_() -> None:
+    """Run, close and open rounds; see where one stands."""
+
+
+@round_.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(as_json: bool) -> None:
+    """Say where the round stands and what to type next.
+
+    \b
+    Example:
+      voxledger round status
+    """
+    now = _status()
+    if as_json:
+        click.echo(json.dumps(asdict(now), indent=1))
+        return
+    click.echo(f"{now.dataset}, round {now.round}: {now.state}")
+    click.echo("cases    " + ", ".join(f"{n} {name}" for name, n in now.cases.items()))
+    click.echo("masks    " + ", ".join(f"{n} {name}" for name, n in now.origins.items() if n))
+    for line in now.waiting_for:
+        click.echo(f"waiting  {line}")
+    click.echo(f"next     {now.next_step}")
+
+
+@round_.command()
+@click.option("--no-memo", is_flag=True, help="Compute every case again, remembered or not.")
+def run(no_memo: bool) -> None:
+    """Run the round as far as it goes: to the bundles, and, once they are back, to the end.
+
+    Exit code 3 says that people have to act first; what is missing is listed.
+
+    \b
+    Example:
+      voxledger round run
+    """
+    from voxledger.errors import VoxledgerError
+    from voxledger.params import read_params
+    from voxledger.release.round import require_open, track_inbox
+    from voxledger.repository import dvc, require_root
+    from voxledger.review.gate import check_inbox
+
+    require_root()
+    require_open(read_params())
+    if no_memo:
+        os.environ["VOXLEDGER_NO_MEMO"] = "1"
+    if dvc("repro", *(["--force"] if no_memo else []), "export") != 0:
+        raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
+    check_inbox()
+    track_inbox()
+    if dvc("repro", *(["--force", "--downstream", "gate"] if no_memo else [])) != 0:
+        raise VoxledgerError("a stage after the review failed", "read its message above; nothing that came in is lost")
+    click.echo(f"round {read_params().round} is finished: reports/round.html. Next: voxledger round close")
+
+
+@round_.command()
+@click.option("--no-push", is_flag=True, help="Keep the data here, even where a remote is configured.")
+def close(no_push: bool) -> None:
+    """Freeze the round: manifest, signature (if git signs with an ssh key), commit, tags, push of the data.
+
+    \b
+    Example:
+      voxledger round close
+    """
+    from voxledger.release.round import close as freeze
+
+    release = freeze(push=not no_push)
+    click.echo(f"closed as {release}. Next: git push --follow-tags, then voxledger round open")
+
+
+@round_.command("open")
+def open_() -> None:
+    """Make the closed round's outputs the inputs of the next.
+
+    \b
+    Example:
+      voxledger round open
+    """
+    from voxledger.release.round import open_next
+
+    click.echo(f"round {open_next()} is open. Next: voxledger round run")
+
+
+def _status() -> Status:
+    from voxledger.cases import Split, in_split, read_cases
+    from voxledger.ledger import Origin, read_ledger
+    from voxledger.params import read_params
+    from voxledger.release.round import evaluated_round
+    from voxledger.repository import require_root, round_tag, tag_exists
+    from voxledger.review.gate import missing_bundles
+
+    require_root()
+    params, cases = read_params(), read_cases()
+    released = Path("data/release/ledger.csv")
+    current = evaluated_round() == params.round
+    ledger = read_ledger(released if current and released.is_file() else "data/base/ledger.csv")
+    pool = {c.case_id for c in in_split(cases, Split.POOL)}
+    origins = {o.value: sum(e.origin is o for (c, _), e in ledger.items() if c in pool) for o in Origin}
+    waiting = missing_bundles()
+    if not cases:
+        state, following = "empty", "voxledger cases add FOLDER --labels FOLDER"
+    elif tag_exists(round_tag(params.round)):
+        state, following = "closed", "voxledger round open"
+    elif waiting:
+        state, following = "waiting", "voxledger review receive FILE.zip, then voxledger round run"
+    elif current:
+        state, following = "finished", "voxledger round close (after any change: voxledger round run)"
+    else:
+        state, following = "ready", "voxledger round run"
+    counts = {s.value: len(in_split(cases, s)) for s in Split}
+    return Status(params.dataset, params.round, state, counts, origins, waiting, following)

@@ -1,0 +1,65 @@
+"""`voxledger trace`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+
+@click.command()
+@click.argument("case")
+@click.option("--class", "class_name", help="One class only.")
+@click.option("--at", "tag", help="A version, such as round-01; by default the working tree.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def trace(case: str, class_name: str | None, tag: str | None, as_json: bool) -> None:
+    """Print where the labels of CASE came from: reviewer, bundle, models, their cohorts, and sources.
+
+    \b
+    Example:
+      voxledger trace site-a_0007 --class pancreas --at round-02
+    """
+    from voxledger.release.trace import trace as find
+    from voxledger.repository import require_root
+
+    require_root()
+    chain = find(case, class_name, tag)
+    if as_json:
+        click.echo(json.dumps(chain, indent=1))
+        return
+    image = chain["case"]
+    click.echo(f"{case} at {chain['version']}")
+    click.echo(f"  image   {image.get('sha256', '?')[:12]}  source {image.get('source')} ({image.get('licence')})")
+    for entry in chain["classes"]:
+        _print_class(entry)
+    for model in chain["models"]:
+        _print_model(model)
+
+
+def _print_class(entry: dict[str, Any]) -> None:
+    who = f" by {entry['reviewer']}" if entry["reviewer"] else ""
+    click.echo(f"\n{entry['class']}: {entry['origin']}{who}, {entry['ml']:.2f} ml, written in round {entry['version']}")
+    click.echo(f"  mask    {entry['mask_sha256'][:12]}")
+    if entry["model_ids"]:
+        click.echo(f"  models  {', '.join(m[:12] for m in entry['model_ids'])}")
+    if entry["bundle"]:
+        click.echo(f"  bundle  {entry['bundle'][:12]}")
+    if entry["decision"]:
+        d = entry["decision"]
+        comment = f", “{d['comment']}”" if d.get("comment") else ""
+        click.echo(f"  review  {d['decision']}, {d['minutes']} min, error {d['error_type']}{comment}")
+    for state in entry["history"]:
+        who = state["reviewer"] or ", ".join(m[:12] for m in state["model_ids"]) or "source"
+        click.echo(f"  before  {state['first_in']}: {state['origin']} ({who}), mask {state['mask_sha256'][:12]}")
+
+
+def _print_model(model: dict[str, Any]) -> None:
+    click.echo(f"\nmodel {model['id'][:12]}: {model.get('name')} ({model.get('backend', '?')})")
+    if "round" in model:
+        parent = f", parent {model['parent'][:12]}" if model["parent"] else ""
+        click.echo(f"  trained in round {model['round']}, strategy {model['strategy']}{parent}")
+    if cohort := model.get("cohort_cases"):
+        sources = ", ".join(f"{n} from {name}" for name, n in cohort["sources"].items())
+        click.echo(f"  cohort  {model['cohort'][:12]}, {cohort['cases']} cases: {sources}")
+    click.echo(f"  licence {model.get('licence', '?')}")
