@@ -1,0 +1,88 @@
+"""The decision log `filter.csv`: one row for every component that a rule looked at."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from voxledger.errors import VoxledgerError
+from voxledger.filter.proposal import Outcome
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One row: what a rule measured on a component, its bound, and what followed."""
+
+    case_id: str
+    class_name: str
+    rule: str
+    component: int
+    """Number in its class and case, from 1 in the order of the first voxel; holes are numbered apart."""
+    voxels: int
+    ml: float
+    peak_p: float
+    mean_hu: float
+    measured: float
+    bound: str
+    outcome: Outcome
+
+
+COLUMNS = [f.name for f in fields(Decision)]
+
+
+def write_decisions(path: Path | str, decisions: Iterable[Decision]) -> None:
+    """Write the log in the order given: by case, then as the rules ran."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(partial, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for decision in decisions:
+            writer.writerow(to_row(decision))
+    os.replace(partial, path)
+
+
+def read_decisions(path: Path | str) -> list[Decision]:
+    """Read the log."""
+    path = Path(path)
+    if not path.is_file():
+        raise VoxledgerError(f"{path}: no decision log here", "run `dvc repro filter`")
+    with open(path, encoding="utf-8", newline="") as stream:
+        rows = csv.DictReader(stream)
+        if rows.fieldnames != COLUMNS:
+            raise VoxledgerError(f"{path} is not a decision log: its columns are {rows.fieldnames}", "restore it")
+        return [from_row(row) for row in rows]
+
+
+def to_row(decision: Decision) -> dict[str, Any]:
+    """A decision as text, numbers with a fixed number of digits."""
+    return {
+        **asdict(decision),
+        "ml": f"{decision.ml:.4f}",
+        "peak_p": f"{decision.peak_p:.4f}",
+        "mean_hu": f"{decision.mean_hu:.1f}",
+        "measured": f"{decision.measured:.4f}",
+        "outcome": decision.outcome.value,
+    }
+
+
+def from_row(row: dict[str, str]) -> Decision:
+    """A decision from its text."""
+    return Decision(
+        row["case_id"],
+        row["class_name"],
+        row["rule"],
+        int(row["component"]),
+        int(row["voxels"]),
+        float(row["ml"]),
+        float(row["peak_p"]),
+        float(row["mean_hu"]),
+        float(row["measured"]),
+        row["bound"],
+        Outcome(row["outcome"]),
+    )

@@ -1,0 +1,298 @@
+"""What the models propose for one case: a mask a class, in its bounding box, that rules look at and change.
+
+Nothing here is as large as the image but the image itself: masks live in the bounding box of their class, and
+probabilities are read again from the soft predictions where they are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.schema import LabelSchema
+from voxledger.soft import SoftPrediction, ensemble_box, ensemble_mean
+from voxledger.volume import Box, Grid, bounding_box
+
+CONNECTIVITY = 26
+"""Voxels that share a corner belong to one component."""
+HU_LIMITS = (-1000.0, 1000.0)
+"""CT values are clipped to this range before they are averaged (Efficient Human-in-the-Loop Tumor Annotation)."""
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Outcome(StrEnum):
+    """What happened to a component."""
+
+    KEPT = "kept"
+    REMOVED = "removed"
+    """Its voxels become background."""
+    TO_ORGAN = "to_organ"
+    """Its voxels stay what the organ around it is."""
+    TO_PARTNER = "to_partner"
+    """Its voxels join the other organ of a pair."""
+    FILLED = "filled"
+    """A hole was added to the class."""
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """A connected component of one class: `mask` (z, y, x) inside `box` of the image."""
+
+    number: int
+    """From 1 in the order of the first voxel (z, y, x); kept while other components come and go."""
+    box: Box
+    mask: Mask
+    voxels: int
+    peak_p: float
+    """Largest mean probability of the models inside."""
+    mean_hu: float
+    """Mean intensity, of CT after clipping to `HU_LIMITS`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What a rule found about a component: measured value, the bound as text, and what follows."""
+
+    component: Component
+    measured: float
+    bound: str
+    outcome: Outcome
+    partner: str = ""
+    """Class that the voxels join, for `Outcome.TO_PARTNER`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """The mask of a class (z, y, x) inside `box` of the image, outside of which it is empty."""
+
+    box: Box
+    mask: Mask
+
+    def read(self, box: Box) -> Mask:
+        """The mask inside any other box of the image."""
+        window = np.zeros(tuple(s.stop - s.start for s in box), np.bool_)
+        shared = intersection(self.box, box)
+        if shared is not None:
+            window[within(shared, box)] = self.mask[within(shared, self.box)]
+        return window
+
+
+class Proposal:
+    """The masks that the models propose for one case, the image under them, and the label schema.
+
+    Parameters
+    ----------
+    predictions
+        Soft predictions of the models, at least one.
+    image
+        Intensities (z, y, x).
+    is_ct
+        Whether intensities are Hounsfield units, so that clipping and HU ranges mean something.
+    thresholds
+        A class is where the mean of the models lies above its threshold; classes not named are not proposed.
+    """
+
+    def __init__(
+        self,
+        predictions: Sequence[SoftPrediction],
+        image: npt.NDArray[Any],
+        is_ct: bool,
+        schema: LabelSchema,
+        thresholds: Mapping[str, float],
+    ) -> None:
+        self.predictions = predictions
+        self.image = image
+        self.is_ct = is_ct
+        self.schema = schema
+        self.thresholds = thresholds
+        self.grid: Grid = predictions[0].grid
+        self._regions: dict[str, Region] = {}
+        self._components: dict[str, dict[int, Component]] = {}
+        for name in thresholds:
+            self._propose(name)
+
+    @cached_property
+    def spacing(self) -> npt.NDArray[np.float64]:
+        """Spacing in mm (z, y, x)."""
+        return np.asarray(self.grid.spacing)
+
+    def _propose(self, name: str) -> None:
+        box = ensemble_box(self.predictions, name)
+        if box is not None:
+            self._set(name, box, ensemble_mean(self.predictions, name, box) > np.float32(self.thresholds[name]))
+
+    def _set(self, name: str, box: Box, mask: Mask) -> None:
+        tight = bounding_box(mask)
+        if tight is None:
+            self._regions.pop(name, None)
+        else:
+            self._regions[name] = Region(outer(tight, box), np.ascontiguousarray(mask[tight]))
+
+    @property
+    def names(self) -> list[str]:
+        """Classes that have voxels, in the order of the schema."""
+        return [name for name in self.schema.names if name in self._regions]
+
+    def region(self, name: str) -> Region | None:
+        """The mask of a class in its box; None where it is empty."""
+        return self._regions.get(name)
+
+    def mask(self, name: str, box: Box) -> Mask:
+        """The mask of a class inside a box of the image."""
+        region = self._regions.get(name)
+        return region.read(box) if region else np.zeros(tuple(s.stop - s.start for s in box), np.bool_)
+
+    def voxels(self, name: str) -> int:
+        """Number of voxels of a class."""
+        region = self._regions.get(name)
+        return int(np.count_nonzero(region.mask)) if region else 0
+
+    def probability(self, name: str, box: Box) -> npt.NDArray[np.float32]:
+        """Mean probability of the models inside a box."""
+        return ensemble_mean(self.predictions, name, box)
+
+    def components(self, name: str) -> list[Component]:
+        """The connected components of a class by ascending number; empty for an empty class."""
+        region = self._regions.get(name)
+        if region is None:
+            return []
+        if name not in self._components:
+            found = label_components(region, self.image, self.probability(name, region.box), self.is_ct)
+            self._components[name] = {c.number: c for c in found}
+        return list(self._components[name].values())
+
+    def holes(self, name: str) -> list[Component]:
+        """What a class encloses (6-connected, closed on all sides) without being it, as components."""
+        region = self._regions.get(name)
+        if region is None:
+            return []
+        rest = Region(region.box, ~region.mask)
+        probability = self.probability(name, region.box)
+        return label_components(rest, self.image, probability, self.is_ct, connectivity=6, enclosed=True)
+
+    def carry_out(self, name: str, verdict: Verdict) -> None:
+        """Do to the masks what a verdict on a component of class `name` says."""
+        component = verdict.component
+        match verdict.outcome:
+            case Outcome.KEPT:
+                return
+            case Outcome.FILLED:
+                self._join(name, component)
+                return
+            case Outcome.REMOVED:
+                for around in self.schema.chain(name)[1:]:
+                    self._cut(around, component)
+            case Outcome.TO_PARTNER:
+                self._join(verdict.partner, component)
+        numbers = self._components[name]
+        self._cut(name, component)
+        del numbers[component.number]
+        if name in self._regions:
+            self._components[name] = numbers
+
+    def _cut(self, name: str, component: Component) -> None:
+        region = self._regions.get(name)
+        shared = intersection(region.box, component.box) if region else None
+        if region is None or shared is None:
+            return
+        region.mask[within(shared, region.box)] &= ~component.mask[within(shared, component.box)]
+        self._components.pop(name, None)
+        if not region.mask.any():
+            del self._regions[name]
+
+    def _join(self, name: str, component: Component) -> None:
+        region = self._regions.get(name)
+        box = union(region.box, component.box) if region else component.box
+        mask = self.mask(name, box)
+        mask[within(component.box, box)] |= component.mask
+        self._regions[name] = Region(box, mask)
+        self._components.pop(name, None)
+
+    def label_map(self) -> npt.NDArray[Any]:
+        """One label map (z, y, x) of innermost ids.
+
+        Classes are drawn from the outer to the inner ones. Where classes of the same depth claim a voxel, the one
+        with the higher mean probability gets it; of equals the first in the schema.
+        """
+        depths = {c.name: len(self.schema.chain(c.name)) for c in self.schema.classes}
+        kind = np.min_scalar_type(self.schema.classes[-1].id)
+        depth_of = np.zeros(self.schema.classes[-1].id + 1, np.uint8)
+        for c in self.schema.classes:
+            depth_of[c.id] = depths[c.name]
+        labels = np.zeros(self.grid.shape, kind)
+        for name in sorted(self.names, key=lambda n: depths[n]):
+            region = self._regions[name]
+            window = labels[region.box]
+            contested = region.mask & (depth_of[window] == depths[name])
+            free = region.mask & ~contested
+            window[free] = self.schema[name].id
+            box = bounding_box(contested)
+            if box is None:
+                continue
+            part, claimed = window[box], contested[box]
+            mine = self.probability(name, outer(box, region.box))
+            for rival in np.unique(part[claimed]).tolist():
+                holder = next(c.name for c in self.schema.classes if c.id == rival)
+                theirs = self.probability(holder, outer(box, region.box))
+                part[claimed & (part == rival) & (mine > theirs)] = self.schema[name].id
+        return labels
+
+
+def label_components(
+    region: Region,
+    image: npt.NDArray[Any],
+    probability: npt.NDArray[np.float32],
+    is_ct: bool,
+    connectivity: int = CONNECTIVITY,
+    enclosed: bool = False,
+) -> list[Component]:
+    """Label the components of a region and measure them; `probability` covers the region's box.
+
+    With `enclosed`, components that touch a face of the box are left out.
+    """
+    import cc3d
+
+    from voxledger.filter.statistics import component_statistics
+
+    labels, count = cc3d.connected_components(region.mask, connectivity=connectivity, return_N=True)
+    limits = HU_LIMITS if is_ct else (-np.inf, np.inf)
+    voxels, peak, mean, bounds = component_statistics(labels, image[region.box], probability, count, *limits)
+    found = []
+    for k in range(1, count + 1):
+        if enclosed and (bounds[k, :, 0].min() == 0 or (bounds[k, :, 1] == labels.shape).any()):
+            continue
+        box = (slice(*bounds[k, 0].tolist()), slice(*bounds[k, 1].tolist()), slice(*bounds[k, 2].tolist()))
+        mask = labels[box] == k
+        found.append(Component(k, outer(box, region.box), mask, int(voxels[k]), float(peak[k]), float(mean[k])))
+    return found
+
+
+def intersection(a: Box, b: Box) -> Box | None:
+    """The box that two boxes share; None where they are apart."""
+    z, y, x = (slice(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
+    return (z, y, x) if all(s.start < s.stop for s in (z, y, x)) else None
+
+
+def union(a: Box, b: Box) -> Box:
+    """The smallest box around two boxes."""
+    z, y, x = (slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
+    return z, y, x
+
+
+def within(box: Box, around: Box) -> Box:
+    """A box of the image in the coordinates of a box around it."""
+    z, y, x = (slice(p.start - q.start, p.stop - q.start) for p, q in zip(box, around, strict=True))
+    return z, y, x
+
+
+def outer(box: Box, around: Box) -> Box:
+    """A box in the coordinates of a box around it, in those of the image."""
+    z, y, x = (slice(p.start + q.start, p.stop + q.start) for p, q in zip(box, around, strict=True))
+    return z, y, x

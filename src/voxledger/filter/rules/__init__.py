@@ -1,0 +1,1 @@
+"""One rule a file: `minimum_volume.py` holds `MinimumVolume`, which `params.yaml` calls `minimum_volume`."""

@@ -1,0 +1,26 @@
+"""largest_component: an organ is one piece; what hangs apart from it is removed.
+
+Measured: volume of the component in ml. Bound: volume of the largest component of the class. Of two equal ones the
+first (z, y, x) stays.
+"""
+
+from __future__ import annotations
+
+from voxledger.filter.proposal import Proposal, Verdict
+from voxledger.filter.rule import Destination, Rule
+
+
+class LargestComponent(Rule):
+    """Keeps the largest component of a class in a case."""
+
+    to: Destination = "background"
+
+    def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
+        components = proposal.components(name)
+        largest = max(components, key=lambda c: (c.voxels, -c.number), default=None)
+        ml = proposal.grid.voxel_ml
+        return [
+            self.verdict(proposal, name, c, c.voxels * ml, f">={largest.voxels * ml:.4f}", c is largest)
+            for c in components
+            if largest is not None
+        ]

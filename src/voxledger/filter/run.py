@@ -1,0 +1,118 @@
+"""The filter stage: every case with predictions gets a pseudo-label, and every decision is written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from voxledger.casemap import Task, casemap, key_of
+from voxledger.cases import Case, Split, in_split
+from voxledger.errors import VoxledgerError
+from voxledger.filter.decisions import from_row, to_row, write_decisions
+from voxledger.params import FilterParams, MachineParams
+from voxledger.schema import LabelSchema
+from voxledger.volume import file_sha256
+
+ALGORITHM_VERSION = 1
+
+
+def thresholds_of(schema: LabelSchema, params: FilterParams, calibrated: Mapping[str, float]) -> dict[str, float]:
+    """Threshold of every class: the one in `filter.thresholds`, else the calibrated one, else `filter.threshold`."""
+    for name in params.thresholds:
+        schema[name]
+    return {name: params.thresholds.get(name, calibrated.get(name, params.threshold)) for name in schema.names}
+
+
+def read_calibrated(path: Path) -> dict[str, float]:
+    """Calibrated threshold by class; empty where nothing was calibrated."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        return {name: float(found["threshold"]) for name, found in values["classes"].items()}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise VoxledgerError(f"{path} is not a calibration: {error}", "run `dvc repro calibrate`") from None
+
+
+def filter_round(
+    cases: Sequence[Case],
+    predictions: Path,
+    out: Path,
+    schema: LabelSchema,
+    params: FilterParams,
+    calibrated: Mapping[str, float],
+    machine: MachineParams,
+) -> None:
+    """Write `out/pseudo/<case>.nii.gz`, `out/filter.csv` and `out/filter.jsonl`.
+
+    Parameters
+    ----------
+    cases
+        The case table; cases of the pool, calibration and test split that have predictions are filtered.
+    predictions
+        Folder with one folder a model, `<model>/<case>.b2nd`.
+    calibrated
+        Thresholds of lesion classes from the calibrate stage.
+    """
+    from voxledger.filter.registry import read_rules
+
+    rules = [rule.model_dump(mode="json") for rule in read_rules(params.rules, schema)]
+    thresholds = thresholds_of(schema, params, calibrated)
+    tasks = []
+    for case in in_split(cases, Split.POOL, Split.CALIBRATION, Split.TEST):
+        files = sorted(predictions.glob(f"*/{case.case_id}.b2nd"))
+        if not files:
+            continue
+        payload = {
+            "case_id": case.case_id,
+            "image": case.image,
+            "image_sha256": case.sha256,
+            "modality": case.modality,
+            "predictions": [str(f) for f in files],
+            "schema": schema.model_dump(mode="json"),
+            "rules": rules,
+            "thresholds": thresholds,
+        }
+        depends_on = {
+            "image": case.sha256,
+            "modality": case.modality,
+            "predictions": [file_sha256(f) for f in files],
+            "schema": payload["schema"],
+            "rules": rules,
+            "thresholds": thresholds,
+        }
+        tasks.append(Task(case.case_id, key_of("filter", ALGORITHM_VERSION, **depends_on), payload))
+    found = casemap(
+        "filter",
+        _filter_case,
+        tasks,
+        out / "pseudo",
+        workers=machine.worker_count,
+        recheck=machine.recheck,
+        manifest=out / "filter.jsonl",
+    )
+    write_decisions(out / "filter.csv", [from_row(row) for info in found for row in info["decisions"]])
+
+
+def _filter_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from voxledger import volume
+    from voxledger.filter.apply import apply_rules
+    from voxledger.filter.proposal import Proposal
+    from voxledger.filter.registry import read_rules
+    from voxledger.soft import open_soft
+
+    case_id = payload["case_id"]
+    schema = LabelSchema.model_validate(payload["schema"])
+    predictions = [open_soft(path) for path in payload["predictions"]]
+    image = volume.read(payload["image"])
+    for path, prediction in zip(payload["predictions"], predictions, strict=True):
+        volume.require_same_grid(prediction.grid, image.grid, path)
+        if prediction.image_sha256 != payload["image_sha256"]:
+            raise VoxledgerError(
+                f"{path} was predicted from another image than {payload['image']}", "run `dvc repro -f infer`"
+            )
+    is_ct = payload["modality"].upper() == "CT"
+    proposal = Proposal(predictions, image.array, is_ct, schema, payload["thresholds"])
+    decisions = apply_rules(proposal, read_rules(payload["rules"], schema), case_id)
+    volume.write(folder / f"{case_id}.nii.gz", proposal.label_map(), image.grid)
+    return {"decisions": [{k: str(v) for k, v in to_row(d).items()} for d in decisions]}

@@ -1,0 +1,120 @@
+"""The filter stage on a small repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voxledger.cases import Case, Split
+from voxledger.errors import CasesFailed
+from voxledger.filter.decisions import COLUMNS, read_decisions
+from voxledger.filter.run import filter_round, read_calibrated, thresholds_of
+from voxledger.params import FilterParams, MachineParams
+from voxledger.schema import LabelSchema
+from voxledger.soft import write_soft
+from voxledger.volume import Grid, file_sha256, read_label, write
+
+SHAPE = (8, 10, 12)
+RULES = [
+    {"rule": "largest_component", "classes": ["pancreas"]},
+    {"rule": "inside_organ", "classes": ["pdac"]},
+    {"rule": "minimum_volume", "ml": 0.002, "classes": ["pdac"]},
+]
+OUT = Path("data/round")
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Case]:
+    """Three cases with the predictions of two models; the external one has none."""
+    monkeypatch.chdir(tmp_path)
+    cases = []
+    grid = Grid.plain(SHAPE)
+    for number, split in enumerate([Split.POOL, Split.CALIBRATION, Split.TEST, Split.EXTERNAL]):
+        case_id = f"case-{number}"
+        image = f"data/images/{case_id}.nii.gz"
+        write(image, np.full(SHAPE, 40 + number, np.int16), grid)
+        digest = file_sha256(image)
+        cases.append(Case(case_id, image, digest, digest, "site", "CC0-1.0", split, "CT", ""))
+        pancreas = np.zeros(SHAPE, np.float32)
+        pancreas[2:6, 2:6, 2:6] = 0.9
+        pdac = np.zeros(SHAPE, np.float32)
+        pdac[3, 3, 3:5] = 0.8
+        pdac[7, 9, 11] = 0.7
+        for model in ("a", "b"):
+            if split is not Split.EXTERNAL:
+                write_soft(
+                    f"data/round/predictions/{model}/{case_id}.b2nd",
+                    [("pancreas", pancreas), ("pdac", pdac)],
+                    ["pancreas", "pdac"],
+                    grid,
+                    model,
+                    digest,
+                )
+    return cases
+
+
+def run(cases: list[Case], schema: LabelSchema, workers: int = 1, **calibrated: float) -> None:
+    machine = MachineParams(workers=workers)
+    filter_round(cases, OUT / "predictions", OUT, schema, FilterParams(rules=RULES), calibrated, machine)
+
+
+def test_outputs(repository: list[Case], schema: LabelSchema) -> None:
+    run(repository, schema)
+    assert sorted(p.name for p in (OUT / "pseudo").iterdir()) == [f"case-{i}.nii.gz" for i in range(3)]
+    labels = read_label(OUT / "pseudo/case-1.nii.gz")
+    assert (labels == 7).sum() == 2
+    assert (labels == 5).sum() == 62
+    decisions = [d for d in read_decisions(OUT / "filter.csv") if d.case_id == "case-1"]
+    assert [(d.class_name, d.rule, d.component, d.voxels, d.outcome.value) for d in decisions] == [
+        ("pancreas", "largest_component", 1, 64, "kept"),
+        ("pdac", "inside_organ", 1, 2, "kept"),
+        ("pdac", "inside_organ", 2, 1, "removed"),
+        ("pdac", "minimum_volume", 1, 2, "kept"),
+    ]
+    assert {d.mean_hu for d in decisions} == {41.0}
+    assert len((OUT / "filter.jsonl").read_text().splitlines()) == 3
+
+
+def test_same_bytes_with_other_workers(
+    repository: list[Case], schema: LabelSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOXLEDGER_NO_MEMO", "1")
+    run(repository, schema)
+    files = sorted(p for p in OUT.rglob("*") if p.is_file())
+    first = {p: file_sha256(p) for p in files}
+    run(repository, schema, workers=2)
+    assert {p: file_sha256(p) for p in files} == first
+
+
+def test_calibrated_threshold(repository: list[Case], schema: LabelSchema) -> None:
+    run(repository, schema, pdac=0.75)
+    assert {d.component for d in read_decisions(OUT / "filter.csv") if d.class_name == "pdac"} == {1}
+
+
+def test_params_name_a_threshold_over_the_calibrated_one(schema: LabelSchema) -> None:
+    params = FilterParams(threshold=0.4, thresholds={"pdac": 0.2})
+    found = thresholds_of(schema, params, {"pdac": 0.003, "cyst": 0.01})
+    assert (found["pdac"], found["cyst"], found["liver"]) == (0.2, 0.01, 0.4)
+
+
+def test_no_models(repository: list[Case], schema: LabelSchema) -> None:
+    filter_round(repository, Path("nowhere"), OUT, schema, FilterParams(), {}, MachineParams())
+    assert list((OUT / "pseudo").iterdir()) == []
+    assert (OUT / "filter.csv").read_text() == ",".join(COLUMNS) + "\n"
+    assert (OUT / "filter.jsonl").read_text() == ""
+
+
+def test_prediction_of_another_image(repository: list[Case], schema: LabelSchema) -> None:
+    write(repository[1].image, np.ones(SHAPE, np.int16), Grid.plain(SHAPE))
+    changed = file_sha256(repository[1].image)
+    repository[1] = Case(**{**vars(repository[1]), "sha256": changed})
+    with pytest.raises(CasesFailed, match=r"case-1: .*predicted from another image"):
+        run(repository, schema)
+
+
+def test_read_calibrated(tmp_path: Path) -> None:
+    path = tmp_path / "calibration.json"
+    path.write_text('{"classes": {"pdac": {"threshold": 0.003}}}')
+    assert read_calibrated(path) == {"pdac": 0.003}
