@@ -56,6 +56,13 @@ class FilterParams(_Strict):
     rules: list[dict[str, Any]] = []
 
 
+class ClassCriteria(_Strict):
+    """Thresholds of one class that replace those of all classes."""
+
+    inconsistency: float | None = Field(default=None, ge=0)
+    uncertainty: float | None = Field(default=None, ge=0)
+
+
 class ScoreParams(_Strict):
     """Attention (criteria of AbdomenAtlas-8K) and the choice of cases."""
 
@@ -63,12 +70,22 @@ class ScoreParams(_Strict):
     """Population standard deviation over the models above which a voxel is inconsistent."""
     uncertainty: float = Field(default=0.05, ge=0)
     """Mean entropy in nats above which a voxel is uncertain."""
-    entropy: Literal["one_sided", "binary"] = "one_sided"
-    acquisition: str = "attention"
+    entropy: Literal["one_sided", "binary", "categorical"] = "one_sided"
+    classes: dict[str, ClassCriteria] = {}
+    """Thresholds by class."""
+    acquisition: Literal["attention", "entropy", "inconsistency", "importance", "diversity", "random"] = "attention"
     budget: int = Field(default=20, ge=0)
     """Cases a round that people review."""
+    budget_minutes: float | None = Field(default=None, gt=0)
+    """Expected minutes a round that all reviewers spend together; with `budget`, whichever is reached first."""
+    budget_share: float | None = Field(default=None, gt=0, le=1)
+    """Share of the cases not yet trusted; with `budget`, whichever is reached first."""
     audit: int = Field(default=0, ge=0)
     """Cases outside the worklist, drawn blindly, that are reviewed too."""
+    revise_minutes: float = Field(default=15.0, gt=0)
+    """Expected minutes to correct one predicted case; 15 in AbdomenAtlas-8K."""
+    scratch_minutes: float = Field(default=43.0, gt=0)
+    """Expected minutes to label one case that no model predicted; 43 a lesion case in EfficientAnno."""
     seed: int = 0
 
 

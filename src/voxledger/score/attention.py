@@ -1,0 +1,282 @@
+"""Attention: which voxels of an ensemble's prediction are likely wrong, and why.
+
+After AbdomenAtlas-8K (Qu et al., Annotating 8,000 Abdominal CT Volumes for Multi-Organ Segmentation in Three
+Weeks, NeurIPS 2023). For every class, over the models that know it:
+
+inconsistent  the population standard deviation of the probabilities exceeds a threshold
+uncertain     the mean entropy of the models exceeds a threshold
+overlapping   the ensemble (mean > 0.5) claims the voxel for this class and for another that the schema does not
+              let overlap with it
+
+The first two maps are opened with a 3×3×3 cube, two erosions then two dilations. Attention is the union.
+Classes are read one at a time, inside the bounding box of what any model predicts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.attention_file import Criterion
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.params import ScoreParams
+from voxledger.schema import LabelSchema
+from voxledger.score.boxes import intersection, shape_of, shifted, within
+from voxledger.score.entropy import categorical, slabs, table
+from voxledger.soft import SoftPrediction, ensemble_box
+from voxledger.volume import Box, Grid, bounding_box, differences
+
+CLAIM = 0.5
+"""A model, or the mean of the models, claims a voxel for a class above this probability."""
+CANDIDATE = 0.01
+"""With categorical entropy, a voxel is uncertain for every class whose mean probability exceeds this."""
+MOST_MODELS = 16
+"""Claims are counted by the set of models that make them, of which there are 2**models."""
+
+
+@dataclass(frozen=True)
+class ClassAttention:
+    """Attention of one class: a bit mask of `Criterion` inside a box, and what was counted on the way."""
+
+    name: str
+    box: Box | None
+    bits: npt.NDArray[np.uint8]
+    """Bit mask inside `box` (z, y, x)."""
+    voxels: dict[Criterion, int]
+    attention: int
+    """Voxels with any criterion."""
+    predicted: int
+    """Voxels that the ensemble claims."""
+    entropy: float
+    """Entropy in nats, mean over the models, summed over the voxels."""
+    models: tuple[int, ...]
+    """Indices of the models that know the class."""
+    votes: npt.NDArray[np.int64]
+    """Voxels by the set of models that claim them: bit i stands for models[i], the highest for the ensemble."""
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """Binary masks inside a box, eight voxels a byte along x."""
+
+    box: Box
+    rows: npt.NDArray[np.uint8]
+
+    def read(self, box: Box) -> npt.NDArray[np.uint8]:
+        """Zeros and ones of a box that lies inside."""
+        z, y, x = (slice(s.start - o.start, s.stop - o.start) for o, s in zip(self.box, box, strict=True))
+        first = x.start // 8
+        bits = np.unpackbits(self.rows[z, y, first : -(-x.stop // 8)], axis=-1)
+        return bits[..., x.start - 8 * first : x.stop - 8 * first]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A class before overlap is known."""
+
+    models: tuple[int, ...]
+    votes: npt.NDArray[np.int64]
+    entropy: float
+    mask: _Packed | None
+    flags: list[tuple[Criterion, _Packed]]
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """Mean entropy of the class distribution in 1/255 nat where it exceeds the threshold, else 0, inside a box."""
+
+    box: Box
+    entropy: npt.NDArray[np.uint8]
+
+
+class Attention:
+    """Attention of one case, held compressed: eight voxels a byte.
+
+    Parameters
+    ----------
+    predictions
+        Soft predictions of one case on one grid, one a model. The order does not matter.
+    schema
+        Which classes may overlap.
+    params
+        Thresholds and the kind of entropy.
+
+    Raises
+    ------
+    VoxledgerError
+        The predictions do not share a grid, or one holds values that are no probabilities.
+    Misuse
+        Thresholds are given for a class that the schema does not have, or there are too many models.
+    """
+
+    def __init__(self, predictions: Sequence[SoftPrediction], schema: LabelSchema, params: ScoreParams) -> None:
+        if not 1 <= len(predictions) <= MOST_MODELS:
+            raise Misuse(f"{len(predictions)} models", f"give 1 to {MOST_MODELS} models")
+        for name, own in params.classes.items():
+            schema[name]
+            if own.uncertainty is not None and params.entropy == "categorical":
+                raise Misuse(
+                    f"score.classes.{name}.uncertainty: the categorical entropy of a voxel is one for all classes",
+                    "remove it, or use the one_sided or binary entropy",
+                )
+        self.grid: Grid = predictions[0].grid
+        for prediction in predictions[1:]:
+            found = differences(prediction.grid, self.grid)
+            if found:
+                raise VoxledgerError(
+                    f"models {predictions[0].model_id} and {prediction.model_id} predict on different grids: "
+                    + "; ".join(found),
+                    "run `dvc repro infer` again",
+                )
+        self.schema = schema
+        self.heat: npt.NDArray[np.uint8] = np.zeros(self.grid.shape, np.uint8)
+        """Largest, over the classes, of deviation + entropy + overlap where attention lies, in 1/255; (z, y, x).
+
+        Deviation counts where the class is inconsistent, entropy (nats) where uncertain, overlap counts 1.
+        """
+        shared = _uncertain_anywhere(predictions, schema, params) if params.entropy == "categorical" else None
+        self._opened = {name: self._open(name, predictions, params, shared) for name in schema.names}
+        self._overlaps = {name: self._overlap(name) for name in schema.names}
+
+    def __getitem__(self, name: str) -> ClassAttention:
+        """Attention of one class."""
+        opened, votes = self._opened[name], self._opened[name].votes
+        parts = [*opened.flags, *self._overlaps[name]]
+        box = _hull([packed.box for _, packed in parts]) if parts else None
+        bits = np.zeros(shape_of(box) if box else (0, 0, 0), np.uint8)
+        if box is not None:
+            for criterion, packed in parts:
+                within(bits, box, packed.box)[...] |= packed.read(packed.box) * np.uint8(criterion)
+        return ClassAttention(
+            name,
+            box,
+            bits,
+            {c: int(np.count_nonzero(bits & c)) for c in Criterion},
+            int(np.count_nonzero(bits)),
+            int(votes[len(votes) // 2 :].sum()),
+            opened.entropy,
+            opened.models,
+            votes,
+        )
+
+    def _open(
+        self, name: str, predictions: Sequence[SoftPrediction], params: ScoreParams, shared: _Shared | None
+    ) -> _Opened:
+        from voxledger.score import kernels
+
+        models = tuple(i for i, p in enumerate(predictions) if name in p.classes)
+        knowing = [predictions[i] for i in models]
+        votes = np.zeros(2 << len(models), np.int64)
+        box = ensemble_box(knowing, name)
+        if box is None:
+            return _Opened(models, votes, 0.0, None, [])
+        shape = shape_of(box)
+        raw, deviation, entropy = (np.empty(shape, np.uint8) for _ in range(3))
+        entropies, above = table(params.entropy), _limits(name, len(models), params)
+        total, rows = 0, []
+        for z in slabs(box[0].start, box[0].stop):
+            part = (z, box[1], box[2])
+            p = np.empty((len(models), *shape_of(part)), np.uint16)
+            for values, prediction in zip(p, knowing, strict=True):
+                values[...] = prediction.read(name, part).view(np.uint16)
+            mask = np.empty(p.shape[1:], np.uint8)
+            here = slice(z.start - box[0].start, z.stop - box[0].start)
+            summed, improper = kernels.flag(
+                p.reshape(len(models), -1),
+                entropies,
+                above,
+                raw[here].reshape(-1),
+                mask.reshape(-1),
+                deviation[here].reshape(-1),
+                entropy[here].reshape(-1),
+                votes,
+            )
+            if improper:
+                raise VoxledgerError(
+                    f"class {name}: a soft prediction holds values above 1, negative values or NaN",
+                    "predict the case again with probabilities from 0 to 1",
+                )
+            if shared is not None:
+                kernels.share(p, within(shared.entropy, shared.box, part), above, raw[here], entropy[here])
+            total += summed
+            rows.append(np.packbits(mask, axis=-1))
+        kernels.open5(raw, np.empty(shape, np.uint8))
+        flags = []
+        tight = bounding_box(raw)
+        if tight is not None:
+            where = shifted(box, tight)
+            kernels.heat_up(self.heat[where], raw[tight], deviation[tight], entropy[tight])
+            for criterion in (Criterion.INCONSISTENT, Criterion.UNCERTAIN):
+                flags.append((criterion, _Packed(where, np.packbits(raw[tight] & criterion, axis=-1))))
+        nats = total / 2.0**kernels.ENTROPY_BITS / len(models)
+        return _Opened(models, votes, nats, _Packed(box, np.concatenate(rows)), flags)
+
+    def _overlap(self, name: str) -> list[tuple[Criterion, _Packed]]:
+        own = self._opened[name].mask
+        found = []
+        for other in self.schema.names:
+            mask = self._opened[other].mask
+            if own is None or mask is None or name == other or self.schema.may_overlap(name, other):
+                continue
+            box = intersection(own.box, mask.box)
+            if box is None:
+                continue
+            both = own.read(box) & mask.read(box)
+            tight = bounding_box(both)
+            if tight is not None:
+                where = shifted(box, tight)
+                self.heat[where][both[tight] != 0] = 255
+                found.append((Criterion.OVERLAPPING, _Packed(where, np.packbits(both[tight], axis=-1))))
+        return found
+
+
+def _limits(name: str, models: int, params: ScoreParams) -> npt.NDArray[np.int64]:
+    """The thresholds in the integer units of the kernel's sums, rounded down: a sum exceeds both or neither."""
+    from voxledger.score.kernels import ENTROPY_BITS, PROBABILITY_BITS
+
+    own = params.classes.get(name)
+    inconsistency = own.inconsistency if own and own.inconsistency is not None else params.inconsistency
+    uncertainty = own.uncertainty if own and own.uncertainty is not None else params.uncertainty
+    one = 1 << PROBABILITY_BITS
+    never = np.iinfo(np.int64).max
+    return np.array(
+        [
+            min(math.floor((Fraction(inconsistency) * models * one) ** 2), never),
+            min(math.floor(Fraction(uncertainty) * models * (1 << ENTROPY_BITS)), never)
+            if params.entropy != "categorical"
+            else never,
+            math.floor(Fraction(CLAIM) * models * one),
+            math.floor(Fraction(CLAIM) * one),
+            math.floor(Fraction(CANDIDATE) * models * one),
+        ],
+        np.int64,
+    )
+
+
+def _uncertain_anywhere(
+    predictions: Sequence[SoftPrediction], schema: LabelSchema, params: ScoreParams
+) -> _Shared | None:
+    from voxledger.score.kernels import ENTROPY_BITS
+
+    boxes = [b for n in schema.names if (b := ensemble_box(predictions, n)) is not None]
+    if not boxes:
+        return None
+    box = _hull(boxes)
+    found = np.zeros(shape_of(box), np.uint8)
+    scale = len(predictions) << ENTROPY_BITS
+    above = math.floor(Fraction(params.uncertainty) * scale)
+    for z in slabs(box[0].start, box[0].stop):
+        total = categorical(predictions, schema, (z, box[1], box[2]))
+        level = np.clip(np.rint(total * (255.0 / scale)), 1, 255).astype(np.uint8)
+        found[z.start - box[0].start : z.stop - box[0].start] = np.where(total > above, level, 0)
+    return _Shared(box, found)
+
+
+def _hull(boxes: Sequence[Box]) -> Box:
+    z, y, x = (slice(min(b[a].start for b in boxes), max(b[a].stop for b in boxes)) for a in range(3))
+    return z, y, x
