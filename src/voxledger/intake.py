@@ -118,7 +118,7 @@ def add_cases(
         infos = []
     by_content = {c.sha256: f"case {c.case_id}" for c in registered}
     for task, info in zip(tasks, infos, strict=False):
-        if info["sha256"] in by_content:
+        if info["sha256"] in by_content and task.case_id not in known_ids:
             problems.append(f"{task.payload['image']}: the same image as {by_content[info['sha256']]}")
         by_content.setdefault(info["sha256"], str(task.payload["image"]))
     if problems:

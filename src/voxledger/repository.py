@@ -13,6 +13,9 @@ from voxledger.errors import Misuse, VoxledgerError
 TEMPLATE = ("dvc.yaml", "params.yaml", "labels.yaml", "stages", ".gitignore", ".dvcignore", "data/inbox/README.md")
 """What `voxledger init` copies from the project."""
 
+INPUTS = ("data/images", "data/weak", "data/base/labels", "data/base/revisions", "models/base")
+"""Folders that a round starts from, under DVC; a new repository has them empty."""
+
 
 def require_root() -> Path:
     """The current folder, which must be the root of a curation repository."""
@@ -129,12 +132,12 @@ def init(folder: Path) -> None:
         dvc("config", "core.autostage", "true", quiet=True)
         write_cases("data/cases.csv", [])
         write_ledger("data/base/ledger.csv", {}, [])
-        for name in ("data/images", "data/base/labels", "data/base/revisions", "models/base"):
+        for name in INPUTS:
             Path(name).mkdir(parents=True)
         Path("data/base/history.csv").write_text("", "utf-8")
         Path("models/base.json").write_text("[]\n", "utf-8")
         Path("reports").mkdir()
-        dvc_add("data/images", "data/base/labels", "data/base/revisions", "models/base")
+        dvc_add(*INPUTS)
         git("add", "--all")
         git("commit", "--quiet", "--message", "New curation repository")
     finally:

@@ -6,9 +6,11 @@ LPS millimetres (x, y, z) and `Grid.direction` the 3×3 direction cosines row by
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,11 +114,15 @@ def read(path: Path | str) -> Volume:
     path = Path(path)
     if not path.is_file():
         raise UnreadableImage(f"{path}: no such file", "check the path")
+    if path.name.endswith(".gz"):
+        _require_whole_gzip(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR: ")
         raise UnreadableImage(f"{path} cannot be read: {reason}", "export the image again, or leave it out") from None
+    if ".nii" in path.name and image.GetPixelIDTypeAsString().endswith("float"):
+        _require_finite_nifti(path)
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
@@ -228,6 +234,27 @@ def file_sha256(path: Path | str) -> str:
     """SHA-256 of a file's bytes."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _require_whole_gzip(path: Path) -> None:
+    """ITK reads a truncated .nii.gz without complaint and leaves the rest empty."""
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(1 << 22):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise UnreadableImage(
+            f"{path} is damaged or incomplete: {error}", "copy or export it again, the whole file"
+        ) from None
+
+
+def _require_finite_nifti(path: Path) -> None:
+    """ITK turns the NaN of a NIfTI file into 0 without a word."""
+    import nibabel
+
+    values = np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
+    if not np.isfinite(values).all():
+        raise UnreadableImage(f"{path} holds NaN or infinite values", "mend the image and export it again")
 
 
 def _grid_of(image: Any) -> Grid:

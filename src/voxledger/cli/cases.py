@@ -8,15 +8,9 @@ from pathlib import Path
 
 import click
 
-from voxledger.cli.phantom import phantom
-
-
 @click.group()
 def cases() -> None:
     """Register images and labels; make example cases."""
-
-
-cases.add_command(phantom)
 
 
 @cases.command()
@@ -74,7 +68,7 @@ def add(
         version=params.round,
         workers=params.machine.worker_count,
     )
-    dvc_add(*(name for name in ("data/images", "data/base/labels", "data/weak") if Path(name).is_dir()))
+    dvc_add("data/images", "data/base/labels", "data/weak")
     git("add", "data/cases.csv", "data/base/ledger.csv")
     for name in Split:
         chosen = [c for c in added.cases if c.split is name]

@@ -1,0 +1,127 @@
+"""`voxledger demo`: two rounds on example cases, every step the command that a curator would type."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+PARAMETERS: dict[str, Any] = {
+    "dataset": "demo",
+    "score": {"budget": 4, "audit": 1},
+    "export": {"reviewers": ["alice", "bob"]},
+    "retrain": {
+        "licence": "CC0-1.0",
+        "models": {
+            "nnunet": {"backend": "nnunet", "patch": [32, 64, 64], "features": [16, 32, 64], "iterations": 100},
+            "unet": {
+                "backend": "monai",
+                "network": "unet",
+                "patch": [32, 64, 64],
+                "features": [16, 32, 64],
+                "iterations": 100,
+            },
+        },
+    },
+}
+"""What the demo sets in params.yaml: budgets that two cores finish in minutes."""
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"))
+@click.option("--rounds", default=2, show_default=True, help="Rounds with a reader, after the one that trains first models.")
+def demo(folder: Path, rounds: int) -> None:
+    """Make example cases in FOLDER and play rounds on them with an emulated reader.
+
+    \b
+    Example:
+      voxledger demo demo
+    """
+    from voxledger.errors import Misuse
+
+    if folder.exists() and any(folder.iterdir()):
+        raise Misuse(f"{folder} is not empty", f"`rm -rf {folder}` to start again, or name another folder")
+    started = time.monotonic()
+    folder = folder.resolve()
+    phantoms, repository = folder / "phantoms", folder / "repository"
+    voxledger("cases", "phantom", str(phantoms / "a"), "--count", "20", "--labelled", "10", "--size", "small")
+    voxledger(
+        *("cases", "phantom", str(phantoms / "b"), "--count", "3", "--labelled", "3", "--size", "small"),
+        *("--site", "b", "--seed", "1"),
+    )
+    voxledger("init", str(repository))
+    os.chdir(repository)
+    for name, value in (("user.name", "voxledger demo"), ("user.email", "demo@example.org")):
+        subprocess.run(["git", "config", name, value], check=True)
+    subprocess.run(["dvc", "remote", "add", "--quiet", "--default", "storage", str(folder / "storage")], check=True)
+    subprocess.run(["dvc", "remote", "modify", "--quiet", "storage", "verify", "true"], check=True)
+    set_parameters(PARAMETERS)
+    both = ("--licence", "CC0-1.0", "--labels")
+    site_a = phantoms / "a"
+    voxledger(
+        *("cases", "add", str(site_a / "images"), *both, str(site_a / "labels"), "--weak", str(site_a / "weak")),
+        *("--source", "phantom-site-a"),
+    )
+    site_b = phantoms / "b"
+    voxledger(
+        *("cases", "add", str(site_b / "images"), *both, str(site_b / "reference")),
+        *("--source", "phantom-site-b", "--split", "external"),
+    )
+    play(rounds, site_a / "reference")
+    click.echo()
+    click.echo(summary(Path("reports/history.csv")))
+    click.echo(f"\n{time.monotonic() - started:.0f} s. Open {repository / 'reports' / 'round.html'}")
+
+
+def play(rounds: int, reference: Path) -> None:
+    """Run round 0, which trains the first models, and then `rounds` rounds with the emulated reader.
+
+    The current folder is a curation repository with cases; its last round is left closed.
+    """
+    for number in range(rounds + 1):
+        if number:
+            voxledger("round", "open")
+        waiting = voxledger("round", "run", accept=(0, 3)) == 3
+        if waiting:
+            voxledger("review", "emulate", "--reference", str(reference))
+            voxledger("round", "run")
+        voxledger("round", "close")
+
+
+def voxledger(*arguments: str, accept: tuple[int, ...] = (0,)) -> int:
+    """Type a voxledger command, shown as a curator would type it."""
+    click.secho(f"\n$ voxledger {' '.join(arguments)}", bold=True)
+    sys.stdout.flush()
+    code = subprocess.run([sys.executable, "-m", "voxledger", *arguments], check=False).returncode
+    if code not in accept:
+        sys.exit(code)
+    return code
+
+
+def set_parameters(values: Mapping[str, Any]) -> None:
+    """Set parameters in params.yaml, keeping its comments."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    path = Path("params.yaml")
+    document = yaml.load(path)
+    for key, value in values.items():
+        if isinstance(value, Mapping) and isinstance(document.get(key), Mapping):
+            document[key].update(value)
+        else:
+            document[key] = value
+    yaml.dump(document, path)
+
+
+def summary(history: Path) -> str:
+    """The rounds as a table: share labelled, Dice of every model, minutes of the readers."""
+    with open(history, encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return "\n".join(str(row) for row in rows)

@@ -1,0 +1,51 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real images, beside the project; tests that need them skip where they are missing."""
+    if not SHARED.is_dir():
+        pytest.skip(f"real images are not at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """An empty current folder."""
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    yield tmp_path
+    os.chdir(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment() -> Iterator[None]:
+    """This Python first on the path for stages, and a git identity of its own."""
+    kept = dict(os.environ)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for role in ("AUTHOR", "COMMITTER"):
+        os.environ[f"GIT_{role}_NAME"] = "test"
+        os.environ[f"GIT_{role}_EMAIL"] = "test@example.org"
+    os.environ["VOXLEDGER_WORKERS"] = "1"
+    yield
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+def run(*command: str, accept: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
+    """Run a command; the test fails with its output unless it ends as accepted."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in accept, f"{command} → {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
