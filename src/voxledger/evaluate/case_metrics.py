@@ -1,0 +1,105 @@
+"""Every metric of one case: each class, each model and the ensemble of the models, before and after retraining."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from voxledger.errors import CaseRefused
+from voxledger.evaluate.comparison import compare
+from voxledger.evaluate.metrics import measure
+from voxledger.schema import LabelSchema
+from voxledger.soft import SoftPrediction, ensemble_box, ensemble_mean, open_soft
+from voxledger.volume import Box, bounding_box, read_label, require_same_grid
+
+ALGORITHM_VERSION = 1
+"""Raise it whenever the numbers change for the same input."""
+
+THRESHOLD = 0.5
+"""A voxel belongs to a class where its probability exceeds this."""
+
+ENSEMBLE = "ensemble"
+"""Name under which the mean of all models of a generation is listed."""
+
+
+class Generation(StrEnum):
+    """Which models of a round: those it began with, or those it trained."""
+
+    BASE = "base"
+    NEXT = "next"
+
+
+def case_metrics(
+    labels: npt.NDArray[Any],
+    models: Mapping[Generation, Mapping[str, SoftPrediction]],
+    schema: LabelSchema,
+    classes: Sequence[str],
+    tolerance_mm: float,
+) -> list[dict[str, Any]]:
+    """Compare soft predictions with a reference label map (z, y, x), one class and one model at a time.
+
+    Parameters
+    ----------
+    models
+        Soft predictions by generation and model name, all on the grid of the labels.
+    classes
+        Classes that the reference knows; a class that it does not know cannot be judged.
+
+    Returns
+    -------
+    One row a class, generation and model that knows the class: `class`, `generation`, `model`,
+    `reference_ml`, and the metrics of `measure`. Where a generation has several models, `ensemble` is their mean.
+    """
+    rows = []
+    for name in classes:
+        reference = schema.mask(labels, name)
+        for generation, by_name in models.items():
+            known = {m: soft for m, soft in by_name.items() if name in soft.classes}
+            groups = {m: [soft] for m, soft in known.items()}
+            if len(by_name) > 1 and known:
+                groups[ENSEMBLE] = list(known.values())
+            box = _joint(bounding_box(reference), ensemble_box(list(known.values()), name))
+            for model, members in groups.items():
+                prediction = ensemble_mean(members, name, box) > THRESHOLD
+                masks = compare(reference[box], prediction, members[0].grid.spacing)
+                rows.append(
+                    {
+                        "class": name,
+                        "generation": generation.value,
+                        "model": model,
+                        "reference_ml": masks.reference_voxels * masks.voxel_ml,
+                        **measure(masks, tolerance_mm),
+                    }
+                )
+    return rows
+
+
+def compute(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The work of `casemap`: open the files of one case and measure it; writes no file of its own."""
+    models = {
+        Generation(generation): {m: open_soft(path) for m, path in sorted(paths.items())}
+        for generation, paths in payload["predictions"].items()
+    }
+    opened = [soft for by_name in models.values() for soft in by_name.values()]
+    for soft in opened:
+        if soft.image_sha256 != payload["image_sha256"]:
+            raise CaseRefused(
+                f"the prediction of {payload['case_id']} by {soft.model_id} belongs to another image",
+                "run `dvc repro infer`",
+            )
+        require_same_grid(soft.grid, opened[0].grid, f"prediction of {payload['case_id']} by {soft.model_id}")
+    labels = read_label(payload["label"], opened[0].grid)
+    schema: LabelSchema = payload["schema"]
+    schema.check(labels, payload["label"])
+    return {"rows": case_metrics(labels, models, schema, payload["classes"], payload["tolerance_mm"])}
+
+
+def _joint(a: Box | None, b: Box | None) -> Box:
+    """The box that holds both; one voxel, to stand for nothing, where there is neither."""
+    found = [box for box in (a, b) if box is not None] or [(slice(0, 1),) * 3]
+    z, y, x = (slice(min(f[i].start for f in found), max(f[i].stop for f in found)) for i in range(3))
+    return z, y, x

@@ -1,0 +1,82 @@
+"""`history.csv`: one row a round, set, stage (base or next) and model, carried from round to round."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from voxledger.errors import VoxledgerError
+from voxledger.evaluate.effort import Effort
+from voxledger.evaluate.summary import ModelSummary
+from voxledger.evaluate.tables import fixed, write_table
+
+COLUMNS = [
+    "round",
+    "set",
+    "stage",
+    "model",
+    "dice",
+    "low",
+    "high",
+    "n",
+    "share_labelled",
+    "cases_reviewed",
+    "minutes",
+    "minutes_total",
+    "cases_trusted_by_review",
+    "scratch_minutes_total",
+]
+
+HistoryRow = dict[str, str]
+
+
+def read_history(path: Path | str) -> list[HistoryRow]:
+    """Read the rounds so far; a file that is not there, or empty, is an empty history."""
+    path = Path(path)
+    if not path.is_file() or path.stat().st_size == 0:
+        return []
+    with open(path, encoding="utf-8", newline="") as stream:
+        rows = csv.DictReader(stream)
+        if rows.fieldnames != COLUMNS:
+            raise VoxledgerError(
+                f"{path} is not a history of rounds: its columns are {rows.fieldnames}", "restore it from git"
+            )
+        return list(rows)
+
+
+def minutes_before(history: Sequence[HistoryRow]) -> float:
+    """Reader minutes of all rounds in a history."""
+    return max((float(row["minutes_total"]) for row in history), default=0.0)
+
+
+def round_rows(number: int, summaries: Sequence[ModelSummary], effort: Effort) -> list[HistoryRow]:
+    """The rows of one round; where nothing could be evaluated, one row that keeps the effort alone."""
+    cost = {
+        "share_labelled": fixed(effort.share_labelled, 4),
+        "cases_reviewed": str(effort.cases_reviewed),
+        "minutes": fixed(effort.minutes, 2),
+        "minutes_total": fixed(effort.minutes_total, 2),
+        "cases_trusted_by_review": str(effort.cases_trusted_by_review),
+        "scratch_minutes_total": fixed(effort.scratch_minutes_total, 2),
+    }
+    rows = [
+        {
+            "round": str(number),
+            "set": s.set_name,
+            "stage": s.generation.value,
+            "model": s.model,
+            "dice": fixed(s.mean.mean, 4),
+            "low": fixed(s.mean.low, 4),
+            "high": fixed(s.mean.high, 4),
+            "n": str(s.mean.n),
+            **cost,
+        }
+        for s in summaries
+    ]
+    return rows or [dict.fromkeys(COLUMNS, "") | {"round": str(number), "n": "0", **cost}]
+
+
+def write_history(path: Path | str, rows: Sequence[HistoryRow]) -> None:
+    """Write a history."""
+    write_table(path, COLUMNS, rows)

@@ -1,0 +1,145 @@
+"""The report of a round: one HTML file that needs nothing else, readable offline and on paper."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from voxledger.evaluate.bootstrap import Interval
+from voxledger.evaluate.case_metrics import ENSEMBLE, Generation
+from voxledger.evaluate.changes import ClassChange
+from voxledger.evaluate.charts import class_chart, learning_curve, minutes_chart
+from voxledger.evaluate.effort import Decision, Effort
+from voxledger.evaluate.history import HistoryRow
+from voxledger.evaluate.overlay import PREDICTION_COLOR, REFERENCE_COLOR
+from voxledger.evaluate.summary import TEST, Gain, ModelSummary
+from voxledger.evaluate.worst import Picture
+from voxledger.ledger import Origin
+
+CHARTED_CLASSES = 30
+"""Above this number of classes the chart shows the worst; the table has all."""
+MINUS = "−"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the report of a round shows."""
+
+    dataset: str
+    round: int
+    tolerance_mm: float
+    scratch_minutes: float
+    summaries: Sequence[ModelSummary]
+    gains: Sequence[Gain]
+    history: Sequence[HistoryRow]
+    effort: Effort
+    changes: Sequence[ClassChange]
+    decisions: Sequence[Decision]
+    pictures: Sequence[Picture]
+    unjudged: Sequence[str]
+    """Cases of the test and external sets without a trusted reference label."""
+    sections: Sequence[str]
+    """HTML fragments of other stages, each beginning with its own heading; put into the page as they are."""
+
+
+def render(report: Report) -> str:
+    """The report as HTML. Everything but `sections` is escaped; the page forbids itself scripts and the network."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number, "signed": signed, "interval": interval, "uri": data_uri}
+    template = environment.from_string(files("voxledger.evaluate").joinpath("report.html.j2").read_text("utf-8"))
+    by_key = {(s.set_name, s.generation, s.model): s for s in report.summaries}
+    sets = list(dict.fromkeys(s.set_name for s in report.summaries))
+    # The model that the round is judged by: the ensemble, or the only one.
+    shown = {
+        name: _shown([s for s in report.summaries if s.set_name == name and s.generation is Generation.NEXT])
+        for name in sets
+    }
+    pairs = {name: (by_key.get((name, Generation.BASE, s.model)), s) for name, s in shown.items() if s is not None}
+    curves = {
+        name: learning_curve(report.history, name)
+        for name in sets
+        if any(r["set"] == name and r["stage"] == "next" and r["dice"] not in ("", "nan") for r in report.history)
+    }
+    class_charts = {
+        name: class_chart(before.classes if before else {}, _charted(after))
+        for name, (before, after) in pairs.items()
+        if _charted(after)
+    }
+    return template.render(
+        report=report,
+        test=TEST,
+        headline=next((g for g in report.gains if g.set_name == TEST and g.model == _name(shown.get(TEST))), None),
+        sets=sets,
+        pairs=pairs,
+        curves=curves,
+        class_charts=class_charts,
+        charted=CHARTED_CLASSES,
+        minutes=minutes_chart(report.history) if report.effort.minutes_total else None,
+        origins=[o.value for o in Origin],
+        decisions=_tally([(d.decision, d.minutes) for d in report.decisions]),
+        error_types=_tally([(d.error_type, d.minutes) for d in report.decisions if d.error_type]),
+        reference_color=REFERENCE_COLOR,
+        prediction_color=PREDICTION_COLOR,
+        title=set_title,
+    )
+
+
+def number(value: float, decimals: int = 3) -> str:
+    """A number with fixed decimals and a true minus sign; a dash where there is none."""
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else "∞"
+    return f"{value:,.{decimals}f}".replace("-", MINUS)
+
+
+def signed(value: float, decimals: int = 3) -> str:
+    """As `number`, with a plus sign before what grew."""
+    return ("+" if math.isfinite(value) and round(value, decimals) > 0 else "") + number(value, decimals)
+
+
+def interval(value: Interval, decimals: int = 3) -> str:
+    """The two bounds of an interval."""
+    return f"{number(value.low, decimals)} to {number(value.high, decimals)}"
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Bytes as the address of an image inside the page."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def set_title(name: str) -> str:
+    """Heading of a set: the test split, or an external source by its name."""
+    return "Test split" if name == TEST else f"External: {name.removeprefix('external/')}"
+
+
+def _shown(summaries: Sequence[ModelSummary]) -> ModelSummary | None:
+    ensemble = next((s for s in summaries if s.model == ENSEMBLE), None)
+    return ensemble or next(iter(summaries), None)
+
+
+def _name(summary: ModelSummary | None) -> str | None:
+    return summary.model if summary else None
+
+
+def _charted(summary: ModelSummary) -> dict[str, Interval]:
+    finite = {name: i for name, i in summary.classes.items() if math.isfinite(i.mean)}
+    worst = sorted(finite, key=lambda name: finite[name].mean)[:CHARTED_CLASSES]
+    return {name: i for name, i in finite.items() if name in worst}
+
+
+def _tally(items: Sequence[tuple[str, float]]) -> list[tuple[str, int, float]]:
+    """Name, count and minutes, the most frequent first."""
+    counts = Counter(name for name, _ in items)
+    minutes = {name: sum(m for other, m in items if other == name) for name in counts}
+    return [(name, counts[name], minutes[name]) for name in sorted(counts, key=lambda n: (-counts[n], n))]

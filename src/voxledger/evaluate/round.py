@@ -1,0 +1,291 @@
+"""Evaluate a round: from soft predictions and reference labels to metrics, tables, plots and the report."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from voxledger.casemap import Task, casemap, key_of
+from voxledger.cases import Case, Split, in_split
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.evaluate.bootstrap import Interval
+from voxledger.evaluate.case_metrics import ALGORITHM_VERSION, ENSEMBLE, Generation, compute
+from voxledger.evaluate.changes import changes
+from voxledger.evaluate.effort import Effort, effort, read_decisions
+from voxledger.evaluate.history import HistoryRow, minutes_before, read_history, round_rows, write_history
+from voxledger.evaluate.metrics import DECIMALS
+from voxledger.evaluate.report import Report, render
+from voxledger.evaluate.summary import TEST, ModelSummary, Row, gains, summarise
+from voxledger.evaluate.tables import fixed, write_table
+from voxledger.evaluate.worst import Picture, picture, worst_rows
+from voxledger.ledger import read_ledger, trusted
+from voxledger.params import Params
+from voxledger.schema import LabelSchema
+from voxledger.soft import open_soft
+from voxledger.volume import file_sha256, read, read_label, require_same_grid
+
+Predictions = dict[Generation, dict[str, Path]]
+"""Soft predictions of one case by generation and model."""
+
+
+def evaluate_round(
+    cases: Sequence[Case],
+    schema: LabelSchema,
+    params: Params,
+    predictions: Mapping[Generation, Sequence[Path]],
+    *,
+    base: Path = Path("data/base"),
+    release: Path = Path("data/release"),
+    decisions: Path = Path("data/round/decisions.csv"),
+    sections: Sequence[Path] = (),
+    reports: Path = Path("reports"),
+) -> None:
+    """Judge the models before and after a round on the test split and each external source, and report it.
+
+    Writes metrics.json, cases.csv, history.csv, plots/learning_curve.csv, plots/class_dice.csv and round.html
+    under `reports`.
+
+    Parameters
+    ----------
+    cases
+        All cases of the repository.
+    predictions
+        Folders that hold `<model>/<case>.b2nd`, by generation; together they must cover every model and every
+        case of the test and external splits that has a trusted reference label.
+    base, release
+        Labels and ledger before and after the round. References are the labels of `base`, and of those only
+        the classes that its ledger trusts.
+    sections
+        Files with HTML fragments of other stages, put into the report in the order of their names.
+
+    Raises
+    ------
+    VoxledgerError
+        A prediction is missing or belongs to another image.
+    CasesFailed
+        Names every case that could not be measured.
+    """
+    before, after = read_ledger(base / "ledger.csv"), read_ledger(release / "ledger.csv")
+    judged, classes, unjudged = [], {}, []
+    for case in in_split(cases, Split.TEST, Split.EXTERNAL):
+        known = [name for name in schema.names if trusted(before, case.case_id, name)]
+        if known and _label(base, case).is_file():
+            judged.append(case)
+            classes[case.case_id] = known
+        else:
+            unjudged.append(case.case_id)
+    found = {case.case_id: _find(case.case_id, predictions) for case in judged}
+    rows = _measure(judged, classes, found, schema, params, base, reports)
+    summaries = summarise(rows, schema.names, params.evaluate.bootstrap, params.evaluate.seed)
+
+    past = read_history(base / "history.csv")
+    decided = read_decisions(decisions)
+    pool = [c.case_id for c in in_split(cases, Split.POOL)]
+    cost = effort(decided, after, pool, minutes_before(past), params.evaluate.scratch_minutes)
+    history = [*past, *round_rows(params.round, summaries, cost)]
+    report = Report(
+        dataset=params.dataset,
+        round=params.round,
+        tolerance_mm=params.evaluate.tolerance_mm,
+        scratch_minutes=params.evaluate.scratch_minutes,
+        summaries=summaries,
+        gains=gains(rows, schema.names, params.evaluate.bootstrap, params.evaluate.seed),
+        history=history,
+        effort=cost,
+        changes=changes(before, after, schema.names),
+        decisions=decided,
+        pictures=_pictures(rows, {c.case_id: c for c in judged}, found, schema, base),
+        unjudged=unjudged,
+        sections=[path.read_text("utf-8") for path in sorted(sections, key=lambda p: p.name)],
+    )
+    write_history(reports / "history.csv", history)
+    _write_cases(reports / "cases.csv", rows)
+    _write_plots(reports / "plots", history, summaries)
+    _write_text(reports / "metrics.json", json.dumps(metrics(params.round, summaries, cost), indent=2) + "\n")
+    _write_text(reports / "round.html", render(report))
+
+
+def metrics(number: int, summaries: Sequence[ModelSummary], cost: Effort) -> dict[str, Any]:
+    """What `dvc metrics` shows: the round's number and cost, then set → stage → model → mean and classes."""
+    tree: dict[str, Any] = {
+        "round": number,
+        "share_labelled": round(cost.share_labelled, 4),
+        "cases_reviewed": cost.cases_reviewed,
+        "cases_trusted_by_review": cost.cases_trusted_by_review,
+        "minutes": round(cost.minutes, 2),
+        "minutes_total": round(cost.minutes_total, 2),
+        "scratch_minutes_total": round(cost.scratch_minutes_total, 2),
+    }
+    for s in summaries:
+        node = tree
+        for part in (*s.set_name.split("/", 1), s.generation.value):
+            node = node.setdefault(part, {})
+        node[s.model] = {
+            "mean": _leaf(s.mean) | {m: round(i.mean, 4) for m, i in s.other.items() if math.isfinite(i.mean)},
+            "classes": {name: _leaf(i) for name, i in s.classes.items()},
+        }
+    return tree
+
+
+def _leaf(value: Interval) -> dict[str, float]:
+    if not math.isfinite(value.mean):
+        return {"n": value.n}
+    return {"dice": round(value.mean, 4), "low": round(value.low, 4), "high": round(value.high, 4), "n": value.n}
+
+
+def _label(base: Path, case: Case) -> Path:
+    return base / "labels" / f"{case.case_id}.nii.gz"
+
+
+def _set_name(case: Case) -> str:
+    return TEST if case.split is Split.TEST else f"external/{case.source}"
+
+
+def _find(case_id: str, predictions: Mapping[Generation, Sequence[Path]]) -> Predictions:
+    found: Predictions = {}
+    for generation, folders in predictions.items():
+        models = sorted({d.name for folder in folders if folder.is_dir() for d in folder.iterdir() if d.is_dir()})
+        if ENSEMBLE in models:
+            raise Misuse(f"a model is named {ENSEMBLE}, which is the mean of all models", "give it another name")
+        for model in models:
+            path = next((p for f in folders if (p := f / model / f"{case_id}.b2nd").is_file()), None)
+            if path is None:
+                raise VoxledgerError(
+                    f"{generation.value} model {model} has no prediction of case {case_id}",
+                    "run `dvc repro -f -s infer`, then `dvc repro`",
+                )
+            found.setdefault(generation, {})[model] = path
+    return found
+
+
+def _measure(
+    cases: Sequence[Case],
+    classes: Mapping[str, list[str]],
+    found: Mapping[str, Predictions],
+    schema: LabelSchema,
+    params: Params,
+    base: Path,
+    reports: Path,
+) -> list[Row]:
+    tasks = []
+    for case in cases:
+        if not found[case.case_id]:
+            continue
+        paths = {g.value: {m: str(p) for m, p in models.items()} for g, models in found[case.case_id].items()}
+        key = key_of(
+            "evaluate",
+            ALGORITHM_VERSION,
+            image=case.sha256,
+            label=file_sha256(_label(base, case)),
+            predictions={g: {m: file_sha256(p) for m, p in models.items()} for g, models in paths.items()},
+            schema=schema.model_dump(mode="json"),
+            classes=classes[case.case_id],
+            tolerance_mm=params.evaluate.tolerance_mm,
+        )
+        payload = {
+            "case_id": case.case_id,
+            "image_sha256": case.sha256,
+            "label": str(_label(base, case)),
+            "predictions": paths,
+            "schema": schema,
+            "classes": classes[case.case_id],
+            "tolerance_mm": params.evaluate.tolerance_mm,
+        }
+        tasks.append(Task(case.case_id, key, payload))
+    machine = params.machine
+    infos = casemap("evaluate", compute, tasks, reports, workers=machine.worker_count, recheck=machine.recheck)
+    by_id = {case.case_id: case for case in cases}
+    rows = [
+        Row(
+            _set_name(by_id[task.case_id]),
+            task.case_id,
+            Generation(values["generation"]),
+            values["model"],
+            values["class"],
+            values["reference_ml"],
+            {metric: values[metric] for metric in DECIMALS},
+        )
+        for task, info in zip(tasks, infos, strict=True)
+        for values in info["rows"]
+    ]
+    order = {name: i for i, name in enumerate(schema.names)}
+    return sorted(
+        rows, key=lambda r: (r.set_name != TEST, r.set_name, r.case_id, r.generation, r.model, order[r.class_name])
+    )
+
+
+def _pictures(
+    rows: Sequence[Row],
+    cases: Mapping[str, Case],
+    found: Mapping[str, Predictions],
+    schema: LabelSchema,
+    base: Path,
+) -> list[Picture]:
+    pictures = []
+    for row, mean_dice in worst_rows(rows):
+        case = cases[row.case_id]
+        image = read(case.image)
+        paths = found[row.case_id][Generation.NEXT]
+        models = [open_soft(p) for name, p in paths.items() if row.model in (ENSEMBLE, name)]
+        require_same_grid(models[0].grid, image.grid, f"prediction of {case.case_id}")
+        labels = read_label(_label(base, case), image.grid)
+        pictures.append(picture(row, mean_dice, image, labels, models, schema, case.modality))
+    return pictures
+
+
+def _write_cases(path: Path, rows: Sequence[Row]) -> None:
+    columns = ["set", "case_id", "stage", "model", "class_name", "reference_ml", *DECIMALS]
+    write_table(
+        path,
+        columns,
+        (
+            {
+                "set": r.set_name,
+                "case_id": r.case_id,
+                "stage": r.generation.value,
+                "model": r.model,
+                "class_name": r.class_name,
+                "reference_ml": fixed(r.reference_ml, 4),
+                **{metric: fixed(r.values[metric], decimals) for metric, decimals in DECIMALS.items()},
+            }
+            for r in rows
+        ),
+    )
+
+
+def _write_plots(folder: Path, history: Sequence[HistoryRow], summaries: Sequence[ModelSummary]) -> None:
+    columns = ["round", "share_labelled", "minutes_total", "set", "model", "dice"]
+    write_table(
+        folder / "learning_curve.csv",
+        columns,
+        ({c: row[c] for c in columns} for row in history if row["stage"] == "next" and row["dice"] != "nan"),
+    )
+    write_table(
+        folder / "class_dice.csv",
+        ["set", "stage", "model", "class_name", "dice", "low", "high"],
+        (
+            {
+                "set": s.set_name,
+                "stage": s.generation.value,
+                "model": s.model,
+                "class_name": name,
+                "dice": fixed(i.mean, 4),
+                "low": fixed(i.low, 4),
+                "high": fixed(i.high, 4),
+            }
+            for s in summaries
+            for name, i in s.classes.items()
+            if math.isfinite(i.mean)
+        ),
+    )
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, "utf-8")
+    os.replace(partial, path)

@@ -1,0 +1,83 @@
+"""The cases that the models of a round get most wrong, as pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.evaluate.case_metrics import ENSEMBLE, THRESHOLD, Generation
+from voxledger.evaluate.overlay import overlay_png, worst_slice
+from voxledger.evaluate.summary import TEST, Row
+from voxledger.evaluate.view import grey_range, view_of
+from voxledger.schema import LabelSchema
+from voxledger.soft import SoftPrediction, ensemble_mean
+from voxledger.volume import Volume
+
+TEST_PICTURES = 6
+EXTERNAL_PICTURES = 3
+"""Pictures of the test split, and of each external source."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The worst class of one bad case: PNG bytes and what they show."""
+
+    row: Row
+    mean_dice: float
+    """Over the classes of the case."""
+    plane: str
+    slice_number: int
+    """Counted from 1 in the order of the file."""
+    slices: int
+    png: bytes
+
+
+def worst_rows(rows: Sequence[Row]) -> list[tuple[Row, float]]:
+    """The worst class of each of the worst cases by mean Dice, set by set, with that mean.
+
+    Judged is the ensemble of the next generation, or its only model.
+    """
+    judged = [r for r in rows if r.generation is Generation.NEXT and math.isfinite(r.values["dice"])]
+    found = []
+    for set_name in sorted({r.set_name for r in judged}, key=lambda s: (s != TEST, s)):
+        mine = [r for r in judged if r.set_name == set_name]
+        names = {r.model for r in mine}
+        model = ENSEMBLE if ENSEMBLE in names else min(names)
+        by_case: dict[str, list[Row]] = {}
+        for r in mine:
+            if r.model == model:
+                by_case.setdefault(r.case_id, []).append(r)
+        means = {case: float(np.mean([r.values["dice"] for r in listed])) for case, listed in by_case.items()}
+        limit = TEST_PICTURES if set_name == TEST else EXTERNAL_PICTURES
+        for case in sorted(means, key=lambda c: (means[c], c))[:limit]:
+            found.append((min(by_case[case], key=lambda r: r.values["dice"]), means[case]))
+    return found
+
+
+def picture(
+    row: Row,
+    mean_dice: float,
+    image: Volume,
+    labels: npt.NDArray[Any],
+    models: Sequence[SoftPrediction],
+    schema: LabelSchema,
+    modality: str,
+) -> Picture:
+    """Draw the slice in which the mean of `models` differs most from the reference in the class of `row`."""
+    reference = schema.mask(labels, row.class_name)
+    prediction = ensemble_mean(models, row.class_name) > THRESHOLD
+    view = view_of(image.grid)
+    index = worst_slice(reference, prediction, view.axis)
+    return Picture(
+        row=row,
+        mean_dice=mean_dice,
+        plane=view.plane,
+        slice_number=index + 1,
+        slices=image.grid.shape[view.axis],
+        png=overlay_png(image.array, reference, prediction, index, view, grey_range(image.array, modality)),
+    )

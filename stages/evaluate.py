@@ -1,0 +1,42 @@
+"""evaluate: what the round gained, on the test split and each external source, and the report of it."""
+
+from voxledger.params import Params
+from voxledger.stage import stage
+
+
+@stage
+def main(params: Params) -> None:
+    import tempfile
+    from pathlib import Path
+
+    from voxledger.infer.predict import predict_cases
+
+    from voxledger.casemap import MEMO
+    from voxledger.cases import Split, in_split, read_cases
+    from voxledger.evaluate.case_metrics import Generation
+    from voxledger.evaluate.round import evaluate_round
+    from voxledger.schema import read_schema
+
+    schema = read_schema("labels.yaml")
+    cases = read_cases()
+    external = in_split(cases, Split.EXTERNAL)
+    MEMO.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=MEMO) as folder:
+        base, after = Path(folder, "base"), Path(folder, "next")
+        # infer has already predicted the test split with the base models
+        for models, out, chosen in (
+            (Path("models/base"), base, external),
+            (Path("models/next"), after, in_split(cases, Split.TEST, Split.EXTERNAL)),
+        ):
+            predict_cases(chosen, models, out, schema, params.infer, params.machine, None)
+        evaluate_round(
+            cases,
+            schema,
+            params,
+            {Generation.BASE: [Path("data/round/predictions"), base], Generation.NEXT: [after]},
+            sections=list(Path("reports/sections").glob("*.html")),
+        )
+
+
+if __name__ == "__main__":
+    main()
