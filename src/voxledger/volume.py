@@ -49,11 +49,12 @@ class Grid:
         return float(np.prod(self.spacing)) / 1000.0
 
     def to_json(self) -> dict[str, Any]:
+        # ITK says -0.0 for 0.0 in some readers; what is written and hashed must not.
         return {
             "shape": list(self.shape),
             "spacing": list(self.spacing),
-            "origin": list(self.origin),
-            "direction": list(self.direction),
+            "origin": [v + 0.0 for v in self.origin],
+            "direction": [v + 0.0 for v in self.direction],
         }
 
     @classmethod
