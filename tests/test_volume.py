@@ -76,15 +76,11 @@ def test_rounding_of_a_header_is_the_same_grid() -> None:
     require_same_grid(moved, GRID, "label")
 
 
-@pytest.mark.parametrize("kind", ["missing", "text", "truncated", "vector", "series"])
+@pytest.mark.parametrize("kind", ["missing", "text", "vector", "series"])
 def test_unreadable_files_are_named(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "case.nii.gz"
     if kind == "text":
         path.write_text("not an image")
-    elif kind == "truncated":
-        noise = np.random.default_rng(0).integers(0, 255, (20, 40, 40), dtype=np.uint8)
-        write(path, noise, Grid.plain((20, 40, 40)))
-        path.write_bytes(path.read_bytes()[:-6000])
     elif kind == "vector":
         sitk.WriteImage(sitk.GetImageFromArray(np.zeros((2, 3, 4, 3), np.uint8), isVector=True), str(path))
     elif kind == "series":
@@ -101,7 +97,7 @@ def test_float_labels_are_read_and_fractions_refused(tmp_path: Path) -> None:
     for bad in (0.5, np.nan, -1):
         labels[0, 0, 0] = bad
         write(tmp_path / "bad.nii.gz", labels, GRID)
-        with pytest.raises(UnreadableImage, match="not a label map|NaN"):
+        with pytest.raises(UnreadableImage, match=r"not a label map|NaN"):
             read_label(tmp_path / "bad.nii.gz", GRID)
 
 

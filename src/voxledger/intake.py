@@ -16,6 +16,7 @@ import numpy as np
 from voxledger.casemap import MEMO, Task, casemap, key_of
 from voxledger.cases import Case, Split, read_cases, write_cases
 from voxledger.errors import CaseRefused, CasesFailed, Misuse, UnreadableImage
+from voxledger.intact import intact
 from voxledger.ledger import Entry, Origin, read_ledger, write_ledger
 from voxledger.params import CasesParams
 from voxledger.schema import LabelSchema
@@ -32,6 +33,9 @@ from voxledger.volume import (
 
 AIR_HU = -200
 """An image whose darkest voxel lies below this is taken for CT: MR intensities are not negative."""
+
+MOST_BYTES = 32 << 30
+"""A file that unpacks to more is refused: a whole-body CT at 0.5 mm in float32 is a tenth of this."""
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _ALGORITHM = 1
@@ -156,6 +160,10 @@ def add_cases(
 
 def _take_in(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     case_id = payload["case_id"]
+    for name in ("image", "label", "weak"):
+        if payload[name] and not payload[name].endswith(".json"):
+            with intact(payload[name], MOST_BYTES):
+                pass
     volume = read(payload["image"])
     if volume.array.dtype.kind not in "iuf":
         raise UnreadableImage(f"{payload['image']} holds {volume.array.dtype} values", "export it as numbers")

@@ -6,11 +6,9 @@ LPS millimetres (x, y, z) and `Grid.direction` the 3×3 direction cosines row by
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ ORIGIN_TOLERANCE_MM = 1e-2
 DIRECTION_TOLERANCE = 1e-4
 """Two direction cosines are equal below this difference (0.006 degrees)."""
 
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 """Image files that voxledger reads."""
 
 Box = tuple[slice, slice, slice]
@@ -103,7 +101,7 @@ def require_same_grid(label: Grid, image: Grid, what: str) -> None:
 
 
 def read(path: Path | str) -> Volume:
-    """Read a 3-D scalar image.
+    """Read a 3-D scalar image. A file from outside goes through `voxledger.intact` first.
 
     Raises
     ------
@@ -115,8 +113,6 @@ def read(path: Path | str) -> Volume:
     path = Path(path)
     if not path.is_file():
         raise UnreadableImage(f"{path}: no such file", "check the path")
-    if path.name.endswith(".gz"):
-        _require_whole_gzip(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
@@ -235,18 +231,6 @@ def file_sha256(path: Path | str) -> str:
     """SHA-256 of a file's bytes."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _require_whole_gzip(path: Path) -> None:
-    """ITK reads a truncated .nii.gz without complaint and leaves the rest empty."""
-    try:
-        with gzip.open(path) as stream:
-            while stream.read(1 << 22):
-                pass
-    except (OSError, EOFError, zlib.error) as error:
-        raise UnreadableImage(
-            f"{path} is damaged or incomplete: {error}", "copy or export it again, the whole file"
-        ) from None
 
 
 def _require_finite_nifti(path: Path) -> None:
