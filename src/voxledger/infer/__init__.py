@@ -1,1 +1,1 @@
-"""infer: the models in models/base predict cases; soft predictions."""
+"""Soft predictions of every model for every case; one file a backend."""

@@ -1,1 +1,1 @@
-"""retrain: cohorts from the ledger, strategies, backends."""
+"""The next models: cohorts of what people stand behind, strategies, and the training of each backend."""

@@ -1,0 +1,92 @@
+"""MONAI networks of a `plans.json`, and what an image becomes before them.
+
+The plans hold `network`, `features`, `spacing` and `patch` (z, y, x), and `intensity`: for CT the bounds, mean and
+standard deviation of the cohort's foreground; null otherwise, and then every image is scaled by its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.errors import Misuse
+
+Array = npt.NDArray[np.float32]
+
+
+def build_network(plans: dict[str, Any], outputs: int) -> Any:
+    """The network of the plans with one input channel.
+
+    `unet` is the residual U-Net (Kerfoot et al. 2018), `segresnet` Myronenko's (2018) without the variational
+    branch, `swinunetr` Hatamizadeh's (2022); the last two take their width from the first of the features.
+    """
+    from monai.networks import nets
+
+    features = tuple(plans["features"])
+    if plans["network"] == "unet":
+        return nets.UNet(
+            3,
+            1,
+            outputs,
+            channels=features,
+            strides=(2,) * (len(features) - 1),
+            num_res_units=2,
+            norm=("instance", {"affine": True}),
+        )
+    if plans["network"] == "segresnet":
+        return nets.SegResNet(
+            3,
+            features[0],
+            1,
+            outputs,
+            blocks_down=(1, *(2,) * (len(features) - 1)),
+            blocks_up=(1,) * (len(features) - 1),
+        )
+    if plans["network"] == "swinunetr":
+        return nets.SwinUNETR(1, outputs, feature_size=features[0], spatial_dims=3)
+    raise Misuse(f"network {plans['network']} is not one of MONAI's here", "choose unet, segresnet or swinunetr")
+
+
+def patch_divisor(network: str, stages: int) -> int:
+    """A patch must be a multiple of this in every axis."""
+    return 32 if network == "swinunetr" else 2 ** (stages - 1)
+
+
+def architecture_name(plans: dict[str, Any]) -> str:
+    """Class and features, such as `UNet 16-32-64-128`."""
+    name = {"unet": "UNet", "segresnet": "SegResNet", "swinunetr": "SwinUNETR"}[plans["network"]]
+    features = plans["features"] if plans["network"] != "swinunetr" else plans["features"][:1]
+    return f"{name} {'-'.join(str(f) for f in features)}"
+
+
+def preprocess(image: npt.NDArray[Any], spacing: tuple[float, ...], plans: dict[str, Any]) -> Array:
+    """Normalise an image (z, y, x) and bring it to the plans' spacing."""
+    values = image.astype(np.float32)
+    intensity = plans["intensity"]
+    if intensity is not None:
+        values = np.clip(values, intensity["low"], intensity["high"])
+        values = (values - np.float32(intensity["mean"])) / np.float32(max(intensity["std"], 1e-8))
+    else:
+        values = (values - values.mean()) / max(values.std(), np.float32(1e-8))
+    return resample(values, working_shape(image.shape, spacing, plans))
+
+
+def working_shape(shape: tuple[int, ...], spacing: tuple[float, ...], plans: dict[str, Any]) -> tuple[int, int, int]:
+    """Shape (z, y, x) of an image at the plans' spacing."""
+    z, y, x = (max(1, round(n * have / want)) for n, have, want in zip(shape, spacing, plans["spacing"], strict=True))
+    return z, y, x
+
+
+def resample(values: npt.NDArray[Any], shape: tuple[int, ...], nearest: bool = False) -> Array:
+    """Trilinear (or nearest) interpolation of an array (z, y, x) to another shape over the same extent, as float32."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    if values.shape == shape:
+        return values.astype(np.float32, copy=False)
+    tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))[None, None]
+    mode = "nearest-exact" if nearest else "trilinear"
+    resampled: Array = interpolate(tensor, shape, mode=mode)[0, 0].numpy()
+    return resampled

@@ -1,0 +1,58 @@
+"""What a backend hands over: probabilities of its output channels, one at a time, on the grid of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.schema import LabelSchema
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Output channels of a network by class; `probability(channel)` computes one (z, y, x) when it is asked for."""
+
+    of: dict[str, int]
+    probability: Callable[[int], Array]
+
+    def classes(self, schema: LabelSchema) -> list[str]:
+        """Classes of the schema that the network can say anything about, in the order of the schema."""
+        return [name for name in schema.names if self._inside(schema, name)]
+
+    def by_class(self, schema: LabelSchema) -> Iterator[tuple[str, Array]]:
+        """Probability of every class, the classes inside it included, one class in memory at a time."""
+        for name in self.classes(schema):
+            inside = self._inside(schema, name)
+            total = self.probability(inside[0])
+            for channel in inside[1:]:
+                total = total + self.probability(channel)
+            yield name, np.clip(total, 0, 1)
+
+    def _inside(self, schema: LabelSchema, name: str) -> list[int]:
+        return [self.of[c.name] for c in schema.classes if c.name in self.of and name in schema.chain(c.name)]
+
+
+def softmax(channels: int, logits: Callable[[int], npt.NDArray[Any]]) -> Callable[[int], Array]:
+    """Softmax over channels of which only one is in memory at a time.
+
+    The largest logit and the sum of exponentials are gathered in one pass; after that each channel's probability
+    is computed from its own logits alone. So `logits(channel)` is called twice for every channel.
+    """
+    largest = np.asarray(logits(0), np.float32).copy()
+    total = np.ones_like(largest)
+    for channel in range(1, channels):
+        values = np.asarray(logits(channel), np.float32)
+        higher = np.maximum(largest, values)
+        total = total * np.exp(largest - higher) + np.exp(values - higher)
+        largest = higher
+
+    def probability(channel: int) -> Array:
+        return np.asarray(np.exp(np.asarray(logits(channel), np.float32) - largest) / total, np.float32)
+
+    return probability

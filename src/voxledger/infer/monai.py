@@ -1,0 +1,48 @@
+"""MONAI: Gaussian-weighted sliding window; logits go back to the image one class at a time."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from voxledger.engine.card import DATASET, PLANS, load_weights, read_json
+from voxledger.engine.dataset import channels
+from voxledger.engine.monai import build_network, preprocess, resample
+from voxledger.infer.channels import Array, Channels, softmax
+from voxledger.params import InferParams
+from voxledger.volume import Volume
+
+
+def predict(folder: Path, model_id: str, image: Volume, params: InferParams, device: str) -> Channels:
+    """Probabilities of one model for one image."""
+    import torch
+    from monai.inferers import sliding_window_inference
+
+    network, plans, of = _network(folder, model_id, device)
+    values = torch.from_numpy(preprocess(image.array, image.grid.spacing, plans))[None, None]
+    with torch.inference_mode():
+        logits = sliding_window_inference(
+            values,
+            plans["patch"],
+            1,
+            network,
+            overlap=1 - params.step,
+            mode="gaussian",
+            sw_device=device,
+            device="cpu",
+        )[0]
+
+    def on_image(channel: int) -> Array:
+        return resample(logits[channel].numpy(), image.array.shape)
+
+    return Channels(of, softmax(len(logits), on_image))
+
+
+@lru_cache(maxsize=2)
+def _network(folder: Path, model_id: str, device: str) -> tuple[Any, dict[str, Any], dict[str, int]]:
+    """The loaded model; kept for the next case of this process. `model_id` tells retrained models apart."""
+    plans, of = read_json(folder / PLANS), channels(read_json(folder / DATASET))
+    network = build_network(plans, len(of) + 1)
+    load_weights(folder, network)
+    return network.to(device).eval(), plans, of

@@ -1,0 +1,57 @@
+"""Precomputed: label maps or soft predictions that were made elsewhere, as they lie in the model's `predictions/`.
+
+Such a model covers the cases it has a file for, and no others.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from voxledger.cases import Case
+from voxledger.engine.card import PREDICTIONS
+from voxledger.errors import VoxledgerError
+from voxledger.schema import LabelSchema
+from voxledger.soft import open_soft, write_soft
+from voxledger.volume import Grid, read_label, require_same_grid
+
+LABEL_MAP, SOFT = ".nii.gz", ".b2nd"
+
+
+def prediction_file(folder: Path, case_id: str) -> Path | None:
+    """The file of a case in a model's folder: a soft prediction, a label map, or None."""
+    candidates = [folder / PREDICTIONS / f"{case_id}{suffix}" for suffix in (SOFT, LABEL_MAP)]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def check(path: Path, case: Case, grid: Grid, schema: LabelSchema) -> None:
+    """Raise unless a prediction fits the registered case: grid, label ids or classes, image and range of values."""
+    if path.name.endswith(LABEL_MAP):
+        schema.check(read_label(path, grid), str(path))
+        return
+    soft = open_soft(path)
+    require_same_grid(soft.grid, grid, str(path))
+    if soft.image_sha256 != case.sha256:
+        raise VoxledgerError(
+            f"{path} was predicted on another image than case {case.case_id} has now", "predict the case again"
+        )
+    unknown = sorted(set(soft.classes) - set(schema.names))
+    if unknown:
+        raise VoxledgerError(f"{path} has classes that labels.yaml does not have: {', '.join(unknown)}", "add them")
+
+
+def predict(path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema: LabelSchema) -> None:
+    """Write the soft prediction of one case; of a label map, probabilities are 0 and 1."""
+    check(path, case, grid, schema)
+    if path.name.endswith(SOFT) and open_soft(path).model_id == model_id:
+        shutil.copyfile(path, out)
+    elif path.name.endswith(SOFT):
+        soft = open_soft(path)
+        names = [n for n in schema.names if n in soft.classes]
+        write_soft(out, ((n, soft.read(n)) for n in names), names, grid, model_id, case.sha256)
+    else:
+        labels = read_label(path, grid)
+        masks = ((n, schema.mask(labels, n).astype(np.float32)) for n in schema.names)
+        write_soft(out, masks, schema.names, grid, model_id, case.sha256)

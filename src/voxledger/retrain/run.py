@@ -1,0 +1,157 @@
+"""The stage `retrain`: the cohort, one training a model, and the cards of everything that labels may name."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from voxledger.casemap import Task, casemap, key_of
+from voxledger.cases import Case
+from voxledger.engine.card import ModelCard, check_model, list_models, read_json, to_json, write_card
+from voxledger.engine.process import seed_everything, single_thread
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.ledger import Ledger
+from voxledger.params import MachineParams, ModelParams, RetrainParams
+from voxledger.retrain.cohort import Member, build_cohort, cohort_sha256, to_csv, write_cohort
+from voxledger.retrain.job import Job
+from voxledger.retrain.start import Base
+from voxledger.retrain.strategies import strategy
+from voxledger.schema import LabelSchema
+from voxledger.volume import file_sha256
+
+ALGORITHM_VERSION = 1
+
+
+def retrain_round(
+    cases: list[Case],
+    schema: LabelSchema,
+    ledger: Ledger,
+    labels: Path,
+    base: Path,
+    out: Path,
+    round_number: int,
+    params: RetrainParams,
+    machine: MachineParams,
+    cohort_table: Path,
+    cards: Path,
+) -> None:
+    """Train the next models on what people stand behind.
+
+    Precomputed models of `base` go on unchanged. Without any trusted case nothing can be trained: then all models
+    of `base` go on unchanged, so that a round of predictions alone is possible.
+
+    Parameters
+    ----------
+    labels
+        Folder of label maps `<case>.nii.gz` that the ledger speaks of.
+    base, out
+        Folders of the models of this round and of the next, `models/base` and `models/next`.
+    cohort_table
+        Where to write `cohort.csv`.
+    cards
+        Where to write `next.json`: the cards of the next models and of every model before them, since masks in the
+        ledger go on naming those. Earlier ones are taken from `<base>.json`.
+
+    Raises
+    ------
+    VoxledgerError
+        There is neither a trusted case nor a model in `base`, a label is not the mask that the ledger names, or a
+        model in `base` was altered.
+    """
+    chosen = strategy(params.strategy)
+    before = {card.name: Base(base / card.name, check_model(base / card.name)) for card in list_models(base)}
+    clash = sorted(n for n in params.models if n in before and before[n].card.backend == "precomputed")
+    if clash:
+        raise Misuse(f"retrain.models.{clash[0]} has the name of a precomputed model in {base}", "choose another name")
+    cohort = build_cohort(cases, ledger, schema)
+    table = to_csv(cohort)
+    write_cohort(cohort_table, table)
+    if not cohort and not before:
+        raise VoxledgerError(
+            "no case of the pool has a label that a person stands behind, and there is no model in models/base",
+            "add labelled cases (`voxledger cases add FOLDER --labels FOLDER`) or a model (`voxledger models add`)",
+        )
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    if not cohort:
+        print("retrain: no trusted case yet, so the models of models/base go on unchanged", file=sys.stderr)
+    kept = [b for b in before.values() if not cohort or b.card.backend == "precomputed"]
+    for model in kept:
+        shutil.copytree(model.folder, out / model.folder.name, copy_function=shutil.copyfile)
+    tasks = []
+    for name, wanted in sorted(params.models.items()) if cohort else []:
+        start = chosen(wanted, params, before.get(name), schema.names)
+        if start.note:
+            print(f"retrain: {name} {start.note}", file=sys.stderr)
+        job = Job(name, wanted, start, tuple(cohort), labels, schema, params.seed, machine.device)
+        card = {
+            "name": name,
+            "backend": wanted.backend,
+            "strategy": start.strategy,
+            "cohort": cohort_sha256(table),
+            "parent": start.parent.card.id if start.parent else "",
+            "params": wanted.model_dump(mode="json"),
+            "licence": params.licence,
+            "round": round_number,
+        }
+        tasks.append(Task(name, _key(job, card), (job, card)))
+    workers = 1 if machine.device == "cuda" else machine.worker_count
+    casemap("retrain", train_one, tasks, out, workers=workers, recheck=machine.recheck)
+    if not list_models(out):
+        raise Misuse("retrain.models names no model to train", "name at least one in params.yaml")
+    cards.write_text(to_json([c.model_dump() for c in _genealogy(base, out)]), "utf-8")
+
+
+def train_one(payload: tuple[Job, dict[str, Any]], folder: Path) -> dict[str, Any]:
+    """Train one model into `<folder>/<name>/`; the same bytes every time on the same kind of CPU."""
+    job, card = payload
+    home = folder / job.name
+    home.mkdir()
+    with single_thread(job.device):
+        seed_everything(job.seed)
+        architecture = _backend(job.model).train(job, home)
+    weights = file_sha256(home / "weights.safetensors")
+    write_card(home, ModelCard(id=weights, architecture=architecture, **card))
+    return {"id": weights}
+
+
+def _backend(model: ModelParams) -> Any:
+    if model.backend == "nnunet":
+        from voxledger.retrain import nnunet
+
+        return nnunet
+    from voxledger.retrain import monai
+
+    return monai
+
+
+def _key(job: Job, card: dict[str, Any]) -> str:
+    return key_of(
+        "retrain",
+        ALGORITHM_VERSION,
+        card=card,
+        iterations=job.start.iterations,
+        labels={m.case.case_id: _label_sha256(job, m) for m in job.members},
+        classes=[[c.name, c.id, c.inside] for c in job.schema.classes],
+        seed=job.seed,
+    )
+
+
+def _label_sha256(job: Job, member: Member) -> str:
+    path = job.label_path(member)
+    if not path.is_file():
+        raise VoxledgerError(
+            f"case {member.case.case_id} is in the ledger, but {path} is missing",
+            "restore it with `dvc checkout`, or run `dvc repro import`",
+        )
+    return file_sha256(path)
+
+
+def _genealogy(base: Path, out: Path) -> list[ModelCard]:
+    """Cards of the next models and of all before them, by round and name; a model that goes on is listed once."""
+    history = base.with_name(f"{base.name}.json")
+    earlier = [ModelCard.model_validate(c) for c in read_json(history)] if history.is_file() else []
+    unique = {card.id: card for card in (*list_models(out), *list_models(base), *earlier)}
+    return sorted(unique.values(), key=lambda c: (c.round, c.name, c.id))

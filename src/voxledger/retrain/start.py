@@ -1,0 +1,35 @@
+"""Where a training starts: what strategies get and give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxledger.engine.card import DATASET, ModelCard, read_json
+from voxledger.engine.dataset import channels
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base model of the name that is to be trained, its files checked."""
+
+    folder: Path
+    card: ModelCard
+
+    @property
+    def classes(self) -> list[str]:
+        """Classes it knows, in the order of its output channels."""
+        return list(channels(read_json(self.folder / DATASET)))
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where training starts, and how many iterations it takes."""
+
+    strategy: str
+    """The strategy that is really followed; it goes into the model's card."""
+    iterations: int
+    parent: Base | None = None
+    """Model whose plans and weights are taken over; None starts from nothing."""
+    note: str = ""
+    """Why another strategy is followed than was asked for."""

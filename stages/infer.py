@@ -1,0 +1,27 @@
+"""infer: every model in models/base predicts every pool, calibration and test case."""
+
+from pathlib import Path
+
+from voxledger.params import Params
+from voxledger.stage import stage
+
+
+@stage
+def main(params: Params) -> None:
+    from voxledger.cases import Split, in_split, read_cases
+    from voxledger.infer.predict import predict_cases
+    from voxledger.schema import read_schema
+
+    predict_cases(
+        in_split(read_cases(), Split.POOL, Split.CALIBRATION, Split.TEST),
+        models_dir=Path("models/base"),
+        out=Path("data/round/predictions"),
+        schema=read_schema("labels.yaml"),
+        params=params.infer,
+        machine=params.machine,
+        manifest=Path("data/round/infer.jsonl"),
+    )
+
+
+if __name__ == "__main__":
+    main()
