@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from voxledger.errors import Misuse, VoxledgerError
 TEMPLATE = ("dvc.yaml", "params.yaml", "labels.yaml", "stages", ".gitignore", ".dvcignore", "data/inbox/README.md")
 """What `voxledger init` copies from the project."""
 
+TEMPLATE_NAME = "voxledger-dataset"
+"""Name of the dataset in the template, replaced by `voxledger init`."""
 INPUTS = ("data/images", "data/weak", "data/base/labels", "data/base/revisions", "models/base")
 """Folders that a round starts from, under DVC; a new repository has them empty."""
 
@@ -105,11 +108,19 @@ def template_root() -> Path:
     return checkout if (checkout / "pyproject.toml").is_file() else Path(__file__).parent / "template"
 
 
-def init(folder: Path) -> None:
-    """Make a curation repository in a new or empty folder, from the same files that the project's root uses."""
+def init(folder: Path, name: str) -> None:
+    """Make a curation repository in a new or empty folder, from the same files that the project's root uses.
+
+    Parameters
+    ----------
+    name
+        Of the dataset; its versions are tagged NAME@vX.Y.Z.
+    """
     from voxledger.cases import write_cases
     from voxledger.ledger import write_ledger
 
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+        raise Misuse(f"{name!r} cannot name a dataset", "use --name with lower-case letters, digits and hyphens")
     if folder.exists() and any(folder.iterdir()):
         raise Misuse(f"{folder} is not empty", "give the name of a new folder")
     if not git("var", "GIT_COMMITTER_IDENT", check=False):
@@ -122,6 +133,9 @@ def init(folder: Path) -> None:
             shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         else:
             shutil.copyfile(source / name, folder / name)
+    for file in ("dvc.yaml", "params.yaml"):
+        text = (folder / file).read_text("utf-8")
+        (folder / file).write_text(text.replace(TEMPLATE_NAME, name), "utf-8")
     before = Path.cwd()
     os.chdir(folder)
     try:

@@ -14,7 +14,6 @@ from typing import Any
 import click
 
 PARAMETERS: dict[str, Any] = {
-    "dataset": "demo",
     "score": {"budget": 4, "audit": 1},
     "export": {"reviewers": ["alice", "bob"]},
     "retrain": {
@@ -36,7 +35,9 @@ PARAMETERS: dict[str, Any] = {
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default=Path("demo"))
-@click.option("--rounds", default=2, show_default=True, help="Rounds with a reader, after the one that trains first models.")
+@click.option(
+    "--rounds", default=2, show_default=True, help="Rounds with a reader, after the one that trains first models."
+)
 def demo(folder: Path, rounds: int) -> None:
     """Make example cases in FOLDER and play rounds on them with an emulated reader.
 
@@ -56,7 +57,7 @@ def demo(folder: Path, rounds: int) -> None:
         *("cases", "phantom", str(phantoms / "b"), "--count", "3", "--labelled", "3", "--size", "small"),
         *("--site", "b", "--seed", "1"),
     )
-    voxledger("init", str(repository))
+    voxledger("init", str(repository), "--name", "demo")
     os.chdir(repository)
     for name, value in (("user.name", "voxledger demo"), ("user.email", "demo@example.org")):
         subprocess.run(["git", "config", name, value], check=True)

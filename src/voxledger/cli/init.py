@@ -9,7 +9,8 @@ import click
 
 @click.command(short_help="Make a new curation repository.")
 @click.argument("folder", type=click.Path(path_type=Path))
-def init(folder: Path) -> None:
+@click.option("--name", help="Of the dataset, in its tags and manifest; by default the folder's name.")
+def init(folder: Path, name: str | None) -> None:
     """Make a new curation repository in FOLDER.
 
     \b
@@ -18,7 +19,7 @@ def init(folder: Path) -> None:
     """
     from voxledger.repository import init as make
 
-    make(folder)
+    make(folder, name or folder.resolve().name)
     click.echo(f"{folder} is ready. Next:")
     click.echo(f"  cd {folder}")
     click.echo("  edit labels.yaml (the classes) and params.yaml (dataset, reviewers, models)")

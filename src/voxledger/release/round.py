@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from voxledger.errors import VoxledgerError
+from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.release.manifest import MANIFEST, SIGNATURE, sign_manifest, write_manifest
 from voxledger.repository import (
@@ -57,6 +57,11 @@ def close(push: bool = True) -> str:
     require_open(params)
     if evaluated_round() != params.round:
         raise VoxledgerError(f"round {params.round} has not been evaluated", "run `voxledger round run` first")
+    if params.dataset not in (_yaml(Path("dvc.yaml").read_text("utf-8")).get("artifacts") or {}):
+        raise Misuse(
+            f"dvc.yaml has no artifact named {params.dataset}, so `dvc artifacts get` would not find the version",
+            "give the artifact in dvc.yaml and `dataset` in params.yaml the same name",
+        )
     track_inbox()
     changed = _pipeline_changes()
     if changed:
