@@ -122,7 +122,24 @@ def set_parameters(values: Mapping[str, Any]) -> None:
 
 
 def summary(history: Path) -> str:
-    """The rounds as a table: share labelled, Dice of every model, minutes of the readers."""
+    """The rounds as a Markdown table: share labelled, mean Dice of every next model, minutes of the readers."""
     with open(history, encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    return "\n".join(str(row) for row in rows)
+    measured = sorted({(r["set"], r["model"]) for r in rows if r["stage"] == "next"}, key=lambda k: (k[0] != "test", k))
+    header = ["round", "labelled", "reviewed", *(f"{model} ({name})" for name, model in measured)]
+    lines = [[*header, "reader minutes", "from scratch"], ["---"] * (len(header) + 2)]
+    for number in sorted({int(r["round"]) for r in rows}):
+        mine = [r for r in rows if int(r["round"]) == number]
+        dice = {(r["set"], r["model"]): r["dice"] for r in mine if r["stage"] == "next"}
+        effort = mine[0]
+        lines.append(
+            [
+                str(number),
+                f"{float(effort['share_labelled']):.0%}",
+                effort["cases_reviewed"],
+                *(dice.get(key, "") for key in measured),
+                f"{float(effort['minutes_total']):.0f}",
+                f"{float(effort['scratch_minutes_total']):.0f}",
+            ]
+        )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
