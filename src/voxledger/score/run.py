@@ -1,0 +1,191 @@
+"""The score stage: attention of every pool case that was predicted, and the worklist of the round."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from voxledger.casemap import Task, casemap, key_of
+from voxledger.cases import Case, Split, in_split
+from voxledger.errors import VoxledgerError
+from voxledger.ledger import Ledger, trusted
+from voxledger.params import Params, ScoreParams
+from voxledger.schema import LabelSchema
+from voxledger.score.bias import ENSEMBLE, agreement
+from voxledger.score.table import CaseScore, ClassScore, write_scores
+from voxledger.score.worklist import Reason, Row, choose, worklist, write_worklist
+from voxledger.volume import file_sha256
+
+ALGORITHM_VERSION = 1
+
+
+def score_round(
+    cases: Sequence[Case],
+    ledger: Ledger,
+    predictions: Path,
+    out: Path,
+    schema: LabelSchema,
+    params: Params,
+) -> list[Row]:
+    """Write attention, scores, agreement of the models and worklist under `out`; returns the worklist.
+
+    Writes `out/attention/<case>.b2nd` and `<case>_heat.nii.gz`, `out/score.csv`, `out/agreement.csv`,
+    `out/worklist.csv` and `out/score.jsonl`.
+
+    Parameters
+    ----------
+    cases
+        The case table; cases of the pool are scored.
+    ledger
+        Which classes of which cases people stand behind.
+    predictions
+        Folder with one folder a model, `<model>/<case>.b2nd`. Where there is none, people label from
+        scratch: `budget` cases by chance, unless some case has a trusted class that models can be trained on.
+    """
+    pool = in_split(cases, Split.POOL)
+    found = attend(pool, predictions, out, schema, params)
+    scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
+    by_case = _by_case(scores)
+    open_cases = [c for c in by_case if c.classes]
+    seed = f"{params.score.seed}/{params.round}"
+    count = len(schema.names)
+    if found:
+        if params.score.acquisition == "diversity":
+            open_cases = _with_features(open_cases, pool, params)
+        chosen = choose([c for c in open_cases if c.case_id in found], count, params.score, seed)
+    elif any(s.trusted for s in scores):
+        chosen = {}
+    else:
+        chosen = choose(open_cases, count, params.score, seed, Reason.RANDOM)
+    rows = worklist(open_cases, chosen, params.export.reviewers, count, params.score)
+    write_scores(out / "score.csv", scores)
+    write_worklist(out / "worklist.csv", rows)
+    _write_agreement(out / "agreement.csv", found)
+    return rows
+
+
+def attend(
+    pool: Sequence[Case], predictions: Path, out: Path, schema: LabelSchema, params: Params
+) -> dict[str, dict[str, Any]]:
+    """Attention files of every predicted case; returns by case what was counted, as JSON."""
+    thresholds = params.score.model_dump(mode="json", include={"inconsistency", "uncertainty", "entropy", "classes"})
+    classes = schema.model_dump(mode="json")
+    tasks = []
+    for case in pool:
+        files = {f.parent.name: f for f in sorted(predictions.glob(f"*/{case.case_id}.b2nd"))}
+        if not files:
+            continue
+        payload = {
+            "case_id": case.case_id,
+            "image_sha256": case.sha256,
+            "predictions": {name: str(f) for name, f in files.items()},
+            "schema": classes,
+            "thresholds": thresholds,
+        }
+        depends_on = {
+            "image": case.sha256,
+            "predictions": {name: file_sha256(f) for name, f in files.items()},
+            "schema": classes,
+            "thresholds": thresholds,
+        }
+        tasks.append(Task(case.case_id, key_of("score", ALGORITHM_VERSION, **depends_on), payload))
+    infos = casemap(
+        "score",
+        _attend_case,
+        tasks,
+        out / "attention",
+        workers=params.machine.worker_count,
+        recheck=params.machine.recheck,
+        manifest=out / "score.jsonl",
+    )
+    return {task.case_id: info for task, info in zip(tasks, infos, strict=True)}
+
+
+def _attend_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from voxledger import volume
+    from voxledger.attention_file import Criterion, write_attention
+    from voxledger.score.attention import Attention, ClassAttention
+    from voxledger.soft import open_soft
+
+    schema = LabelSchema.model_validate(payload["schema"])
+    names = list(payload["predictions"])
+    opened = [open_soft(path) for path in payload["predictions"].values()]
+    for path, prediction in zip(payload["predictions"].values(), opened, strict=True):
+        if prediction.image_sha256 != payload["image_sha256"]:
+            raise VoxledgerError(f"{path} was predicted from another image", "run `dvc repro -f infer`")
+    attention = Attention(opened, schema, ScoreParams.model_validate(payload["thresholds"]))
+    grid = attention.grid
+    info: dict[str, Any] = {}
+
+    def note(name: str) -> ClassAttention:
+        one = attention[name]
+        info[name] = {
+            "models": [names[i] for i in one.models],
+            "attention_ml": one.attention * grid.voxel_ml,
+            "inconsistent_ml": one.voxels[Criterion.INCONSISTENT] * grid.voxel_ml,
+            "uncertain_ml": one.voxels[Criterion.UNCERTAIN] * grid.voxel_ml,
+            "overlapping_ml": one.voxels[Criterion.OVERLAPPING] * grid.voxel_ml,
+            "predicted_ml": one.predicted * grid.voxel_ml,
+            "mean_entropy": one.entropy / attention.heat.size,
+            "votes": {str(claim): int(count) for claim, count in enumerate(one.votes) if claim and count},
+        }
+        return one
+
+    found = (note(name) for name in schema.names)
+    write_attention(folder / f"{payload['case_id']}.b2nd", ((a.name, a.box, a.bits) for a in found), schema.names, grid)
+    volume.write(folder / f"{payload['case_id']}_heat.nii.gz", attention.heat, grid)
+    return info
+
+
+def _class_score(case: Case, name: str, ledger: Ledger, found: dict[str, Any] | None) -> ClassScore:
+    known = trusted(ledger, case.case_id, name)
+    if found is None:
+        return ClassScore(case.case_id, name, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, known)
+    info = found[name]
+    dice = [d for pair, d in _agreement(info).items() if ENSEMBLE not in pair]
+    return ClassScore(
+        case.case_id,
+        name,
+        len(info["models"]),
+        info["attention_ml"],
+        info["inconsistent_ml"],
+        info["uncertain_ml"],
+        info["overlapping_ml"],
+        info["predicted_ml"],
+        info["mean_entropy"],
+        min(dice, default=1.0),
+        known,
+    )
+
+
+def _agreement(info: dict[str, Any]) -> dict[tuple[str, str], float]:
+    return agreement(info["models"], {int(claim): count for claim, count in info["votes"].items()})
+
+
+def _by_case(scores: Sequence[ClassScore]) -> list[CaseScore]:
+    untrusted: dict[str, list[ClassScore]] = {}
+    for score in scores:
+        group = untrusted.setdefault(score.case_id, [])
+        if not score.trusted:
+            group.append(score)
+    return [CaseScore(case_id, tuple(group)) for case_id, group in untrusted.items()]
+
+
+def _with_features(open_cases: Sequence[CaseScore], pool: Sequence[Case], params: Params) -> list[CaseScore]:
+    from voxledger.score.features import features_of
+
+    found = features_of([c for c in pool if c.case_id in {o.case_id for o in open_cases}], params.machine)
+    return [CaseScore(c.case_id, c.classes, found[c.case_id]) for c in open_cases]
+
+
+def _write_agreement(path: Path, found: dict[str, dict[str, Any]]) -> None:
+    """One row a case, class and pair: Dice of the two; `ensemble` is the mean of the models."""
+    with open(path, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["case_id", "class_name", "model", "other", "dice"])
+        for case_id, classes in found.items():
+            for name, info in classes.items():
+                for (a, b), dice in _agreement(info).items():
+                    writer.writerow([case_id, name, a, b, f"{dice:.6f}"])

@@ -1,0 +1,152 @@
+"""The worklist: which cases and classes people decide on in this round, in which order, and who does what."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+
+from voxledger.params import ScoreParams
+from voxledger.score.acquisition import acquisition
+from voxledger.score.chance import draw, shuffled
+from voxledger.score.table import CaseScore, ClassScore
+
+
+class Reason(StrEnum):
+    """Why a case is on the worklist: the acquisition function that chose it, or the audit."""
+
+    ATTENTION = "attention"
+    ENTROPY = "entropy"
+    INCONSISTENCY = "inconsistency"
+    IMPORTANCE = "importance"
+    DIVERSITY = "diversity"
+    RANDOM = "random"
+    AUDIT = "audit"
+    """Drawn blindly from the cases that were not chosen. Reviewers must not be able to tell."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One class of one case that a reviewer decides on."""
+
+    rank: int
+    """Position of the case, from 1."""
+    case_id: str
+    class_name: str
+    attention_ml: float
+    priority: float
+    """Attention of all untrusted classes of the case, in ml."""
+    reason: Reason
+    reviewer: str
+    expected_minutes: float
+
+
+COLUMNS = [f.name for f in fields(Row)]
+
+
+def expected_minutes(score: ClassScore, classes: int, params: ScoreParams) -> float:
+    """Minutes for one class: its share of a case, to correct it if a model predicted it, else to draw it."""
+    return (params.revise_minutes if score.models else params.scratch_minutes) / classes
+
+
+def choose(
+    cases: Sequence[CaseScore], classes: int, params: ScoreParams, seed: str, reason: Reason | None = None
+) -> dict[str, Reason]:
+    """Choose the cases of a round by the acquisition function, and the audit sample; case ids in working order.
+
+    Parameters
+    ----------
+    cases
+        All cases of the pool that have a class nobody stands behind.
+    classes
+        Number of classes of the schema.
+    seed
+        Seed of chance; includes the round, so that rounds differ.
+    reason
+        Acquisition function to use instead of the one in `params`.
+
+    Notes
+    -----
+    Audit cases go to places drawn by chance, so that their position does not give them away.
+    """
+    reason = reason or Reason(params.acquisition)
+    by_id = {c.case_id: c for c in cases}
+    allowed = params.budget
+    if params.budget_share is not None:
+        allowed = min(allowed, round(params.budget_share * len(cases)))
+    minutes = params.budget_minutes if params.budget_minutes is not None else float("inf")
+    chosen: list[str] = []
+    for case_id in acquisition(reason)(cases, f"{seed}/acquisition"):
+        cost = sum(expected_minutes(s, classes, params) for s in by_id[case_id].classes)
+        if len(chosen) == allowed or cost > minutes + 1e-9:
+            break
+        minutes -= cost
+        chosen.append(case_id)
+    reasons = dict.fromkeys(chosen, reason)
+    audit = shuffled(by_id.keys() - reasons.keys(), f"{seed}/audit")[: params.audit]
+    working = list(chosen)
+    for case_id in audit:
+        working.insert(int(draw(case_id, f"{seed}/place") * (len(working) + 1)), case_id)
+    return {case_id: reasons.get(case_id, Reason.AUDIT) for case_id in working}
+
+
+def worklist(
+    cases: Sequence[CaseScore],
+    chosen: dict[str, Reason],
+    reviewers: Sequence[str],
+    classes: int,
+    params: ScoreParams,
+) -> list[Row]:
+    """Rows for all untrusted classes of the chosen cases, dealt out to reviewers.
+
+    A case goes whole to the reviewer with the fewest expected minutes so far, so that shares differ by at most
+    one case. Within a case, classes come by falling attention, then in the order of the schema.
+    """
+    by_id = {c.case_id: c for c in cases}
+    load = dict.fromkeys(reviewers, 0.0)
+    rows = []
+    for rank, (case_id, reason) in enumerate(chosen.items(), start=1):
+        case = by_id[case_id]
+        reviewer = min(load, key=lambda name: round(load[name], 6))
+        for score in sorted(case.classes, key=lambda s: -s.attention_ml):
+            minutes = expected_minutes(score, classes, params)
+            load[reviewer] += minutes
+            rows.append(
+                Row(rank, case_id, score.class_name, score.attention_ml, case.attention_ml, reason, reviewer, minutes)
+            )
+    return rows
+
+
+def write_worklist(path: Path | str, rows: Iterable[Row]) -> None:
+    """Write the worklist in the order given."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(partial, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            values = {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()}
+            writer.writerow({**values, "reason": row.reason.value, "expected_minutes": f"{row.expected_minutes:.2f}"})
+    os.replace(partial, path)
+
+
+def read_worklist(path: Path | str) -> list[Row]:
+    """Read a worklist."""
+    with open(path, encoding="utf-8", newline="") as stream:
+        return [
+            Row(
+                int(row["rank"]),
+                row["case_id"],
+                row["class_name"],
+                float(row["attention_ml"]),
+                float(row["priority"]),
+                Reason(row["reason"]),
+                row["reviewer"],
+                float(row["expected_minutes"]),
+            )
+            for row in csv.DictReader(stream)
+        ]

@@ -1,0 +1,150 @@
+"""The score stage on a small repository of synthetic predictions."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+
+import ensembles
+import numpy as np
+import pytest
+
+from voxledger.attention_file import open_attention
+from voxledger.cases import Case, Split
+from voxledger.errors import CasesFailed
+from voxledger.ledger import Entry, Origin
+from voxledger.params import Params
+from voxledger.score.run import score_round
+from voxledger.score.table import read_scores
+from voxledger.score.worklist import COLUMNS, Reason, read_worklist
+from voxledger.soft import write_soft
+from voxledger.volume import Grid, read
+
+SCHEMA = ensembles.schema_of(3, c1={"inside": "c0", "lesion": True})
+GRID = Grid.plain((24, 26, 28), (2.0, 1.0, 1.0))
+
+
+def case(case_id, split=Split.POOL):
+    return Case(case_id, f"data/images/{case_id}.nii.gz", "image", "", "site", "CC0-1.0", split, "CT", "")
+
+
+def entry(case_id, name, origin=Origin.SOURCE):
+    return Entry(case_id, name, 0, origin, (), "", "", "", "", 1.0)
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """Six predicted pool cases, the later the softer the borders, and a test case."""
+    monkeypatch.chdir(tmp_path)
+    for i in range(7):
+        models = ensembles.ensemble(GRID.shape, SCHEMA.names, 2, seed=5, softness=1 + 0.4 * i, wobble=0.5)
+        for m, model in enumerate(models):
+            path = tmp_path / f"data/round/predictions/model{m}/case{i}.b2nd"
+            write_soft(path, model.items(), list(model), GRID, f"m{m}", "image")
+    return tmp_path
+
+
+CASES = [*(case(f"case{i}") for i in range(6)), case("case6", Split.TEST)]
+PREDICTIONS, OUT = "data/round/predictions", "data/round"
+
+
+def score(repository, ledger=(), cases=CASES, **score_params):
+    params = Params.model_validate(
+        {
+            "round": 1,
+            "score": {"budget": 3, **score_params},
+            "export": {"reviewers": ["ann", "bob"]},
+            "machine": {"workers": 1},
+        }
+    )
+    return score_round(
+        cases,
+        {(e.case_id, e.class_name): e for e in ledger},
+        repository / PREDICTIONS,
+        repository / OUT,
+        SCHEMA,
+        params,
+    )
+
+
+def test_writes_what_the_round_needs(repository):
+    rows = score(repository)
+    out = repository / OUT
+    assert sorted(p.name for p in (out / "attention").iterdir()) == sorted(
+        name for i in range(6) for name in (f"case{i}.b2nd", f"case{i}_heat.nii.gz")
+    )
+    attention = open_attention(out / "attention/case5.b2nd")
+    assert attention.classes == ("c0", "c1", "c2")
+    assert attention.grid == GRID
+    scores = {(s.case_id, s.class_name): s for s in read_scores(out / "score.csv")}
+    assert len(scores) == 18
+    for name in SCHEMA.names:
+        bits = attention.read(name)
+        assert scores["case5", name].attention_ml == pytest.approx(np.count_nonzero(bits) * 0.002, abs=1e-4)
+        assert scores["case5", name].models == 2
+    heat = read(out / "attention/case5_heat.nii.gz")
+    assert heat.array.dtype == np.uint8
+    np.testing.assert_array_equal(heat.array > 0, sum(attention.read(n) for n in SCHEMA.names) > 0)
+    assert read_worklist(out / "worklist.csv") == [
+        type(r)(**{**r.__dict__, **{k: round(getattr(r, k), 4) for k in ("attention_ml", "priority")}}) for r in rows
+    ]
+    header = (out / "worklist.csv").read_text("utf-8").splitlines()[0]
+    assert header == "rank,case_id,class_name,attention_ml,priority,reason,reviewer,expected_minutes"
+    assert header == ",".join(COLUMNS)
+    with open(out / "agreement.csv", encoding="utf-8") as stream:
+        pairs = list(csv.DictReader(stream))
+    assert len(pairs) == 6 * 3 * 3
+    assert all(0 <= float(p["dice"]) <= 1 for p in pairs)
+
+
+def test_priority_is_the_attention_of_untrusted_classes(repository):
+    everything = score(repository)
+    assert [r.case_id for r in everything][::3] == ["case5", "case4", "case3"]
+    assert len(everything) == 9
+    for rank in (1, 2, 3):
+        rows = [r for r in everything if r.rank == rank]
+        assert sum(r.attention_ml for r in rows) == pytest.approx(rows[0].priority)
+        assert len({r.reviewer for r in rows}) == 1
+    known = [entry("case5", n) for n in SCHEMA.names] + [entry("case4", "c0"), entry("case4", "c2", Origin.PREDICTED)]
+    rows = score(repository, known)
+    assert "case5" not in {r.case_id for r in rows}
+    assert {r.class_name for r in rows if r.case_id == "case4"} == {"c1", "c2"}
+
+
+def test_audit_is_outside_the_worklist_and_blind(repository):
+    rows = score(repository, audit=2)
+    chosen = {r.case_id for r in rows if r.reason is Reason.ATTENTION}
+    audit = {r.case_id for r in rows if r.reason is Reason.AUDIT}
+    assert chosen == {"case3", "case4", "case5"}
+    assert len(audit) == 2
+    assert audit < {"case0", "case1", "case2"}
+    places = set()
+    for seed in range(8):
+        ranks = {r.rank for r in score(repository, audit=1, seed=seed) if r.reason is Reason.AUDIT}
+        places |= ranks
+    assert len(places) > 1
+
+
+def test_result_does_not_depend_on_memo_or_order_of_cases(repository):
+    first = score(repository, audit=1)
+    files = {p: p.read_bytes() for p in (repository / OUT).rglob("*") if p.is_file()}
+    shutil.rmtree(repository / ".memo")
+    shutil.rmtree(repository / OUT / "attention")
+    assert score(repository, audit=1) == first
+    assert all(p.read_bytes() == content for p, content in files.items())
+
+
+def test_without_models(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = score(tmp_path)
+    assert {r.reason for r in rows} == {Reason.RANDOM}
+    assert len(rows) == 9
+    assert rows[0].expected_minutes == pytest.approx(43 / 3)
+    assert (tmp_path / OUT / "attention").is_dir()
+    assert score(tmp_path, [entry("case0", "c0")]) == []
+
+
+def test_a_prediction_of_another_image_is_refused(repository):
+    other = [Case(**{**c.__dict__, "sha256": "another"}) for c in CASES[:1]]
+    with pytest.raises(CasesFailed, match="another image"):
+        score(repository, cases=other)

@@ -1,0 +1,119 @@
+"""Choice of cases: budgets, ties, reviewers."""
+
+from __future__ import annotations
+
+import pytest
+
+from voxledger.params import ScoreParams
+from voxledger.score.acquisition import acquisition
+from voxledger.score.table import CaseScore, ClassScore
+from voxledger.score.worklist import Reason, choose, read_worklist, worklist, write_worklist
+
+
+def made(case_id, *attention, models=2, features=(), **columns):
+    values = {"inconsistent_ml": 0.0, "uncertain_ml": 0.0, "overlapping_ml": 0.0, "mean_entropy": 0.0, **columns}
+    return CaseScore(
+        case_id,
+        tuple(
+            ClassScore(
+                case_id,
+                f"c{i}",
+                models,
+                a,
+                values["inconsistent_ml"],
+                values["uncertain_ml"],
+                values["overlapping_ml"],
+                10.0,
+                values["mean_entropy"],
+                0.9,
+                False,
+            )
+            for i, a in enumerate(attention)
+        ),
+        features,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "cases", "expected"),
+    [
+        ("attention", [made("a", 1, 2), made("b", 0, 9), made("c", 3, 0)], ["b", "a", "c"]),
+        ("attention", [made("b", 1), made("a", 1), made("c", 1)], ["a", "b", "c"]),
+        ("attention", [], []),
+        ("entropy", [made("a", 9, mean_entropy=0.1), made("b", 1, mean_entropy=0.2)], ["b", "a"]),
+        ("inconsistency", [made("a", 9, inconsistent_ml=0.1), made("b", 1, inconsistent_ml=0.2)], ["b", "a"]),
+        (
+            "importance",
+            [made("a", 1, uncertain_ml=90), made("b", 1, uncertain_ml=10, overlapping_ml=0.1), made("c", 1)],
+            ["b", "a", "c"],
+        ),
+        ("importance", [made("b", 1), made("a", 1)], ["a", "b"]),
+        # b is a near copy of a; c is another kind of image
+        (
+            "diversity",
+            [made("a", 10, features=(0, 0)), made("b", 9, features=(0, 0.01)), made("c", 2, features=(5, 1))],
+            ["a", "c", "b"],
+        ),
+        ("diversity", [made("a", 1, features=(1, 1)), made("b", 2, features=(1, 1))], ["b", "a"]),
+        ("diversity", [], []),
+    ],
+)
+def test_acquisition(name, cases, expected):
+    assert acquisition(name)(cases, "0") == expected
+    assert acquisition(name)(cases[::-1], "0") == expected
+
+
+def test_random_depends_on_the_seed_alone():
+    cases = [made(f"case{i}", i) for i in range(20)]
+    order = acquisition("random")
+    assert order(cases, "1") == order(cases[::-1], "1") != order(cases, "2")
+    fewer = [c for c in order(cases, "1") if c != "case7"]
+    assert order([c for c in cases if c.case_id != "case7"], "1") == fewer
+
+
+CASES = [made(f"case{i:02d}", i, i) for i in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("params", "count"),
+    [
+        ({"budget": 4}, 4),
+        ({"budget": 0}, 0),
+        ({"budget": 99}, 10),
+        ({"budget": 99, "budget_share": 0.3}, 3),
+        ({"budget": 99, "budget_minutes": 45}, 3),
+        ({"budget": 99, "budget_minutes": 44}, 2),
+        ({"budget": 2, "budget_minutes": 44, "budget_share": 0.9}, 2),
+    ],
+)
+def test_budget(params, count):
+    chosen = choose(CASES, 2, ScoreParams(**params), "seed")
+    assert len(chosen) == count
+    assert list(chosen) == [f"case{9 - i:02d}" for i in range(count)]
+
+
+def test_audit_never_overlaps_and_takes_what_is_left():
+    chosen = choose(CASES, 2, ScoreParams(budget=8, audit=5), "seed")
+    assert sorted(r for r in chosen.values()) == ["attention"] * 8 + ["audit"] * 2
+    assert {c for c, r in chosen.items() if r is Reason.AUDIT} == {"case00", "case01"}
+
+
+def test_reviewers_share_the_minutes():
+    cases = [made(f"case{i}", *range(1 + i % 3)) for i in range(11)]
+    chosen = choose(cases, 3, ScoreParams(budget=11), "seed")
+    rows = worklist(cases, chosen, ["ann", "bob", "cyd"], 3, ScoreParams())
+    load = {n: sum(r.expected_minutes for r in rows if r.reviewer == n) for n in ("ann", "bob", "cyd")}
+    assert max(load.values()) - min(load.values()) <= 15.0
+    assert {r.case_id for r in rows} == {c.case_id for c in cases}
+    for case in cases:
+        assert len({r.reviewer for r in rows if r.case_id == case.case_id}) == 1
+        within = [r.attention_ml for r in rows if r.case_id == case.case_id]
+        assert within == sorted(within, reverse=True)
+
+
+def test_round_trip(tmp_path):
+    rows = worklist(CASES, choose(CASES, 2, ScoreParams(audit=1, budget=3), "s"), ["ann"], 2, ScoreParams())
+    write_worklist(tmp_path / "worklist.csv", rows)
+    assert read_worklist(tmp_path / "worklist.csv") == rows
+    write_worklist(tmp_path / "empty.csv", [])
+    assert read_worklist(tmp_path / "empty.csv") == []
