@@ -38,7 +38,8 @@ def resamples(cases: int, samples: int, seed: int) -> npt.NDArray[np.int64]:
 def mean_interval(values: Floats, draws: npt.NDArray[np.int64]) -> Interval:
     """Mean of `values` (cases, classes): over cases for each class, then over classes.
 
-    NaN and infinite values are left out. `draws` comes from `resamples`.
+    NaN and infinite values are left out. In a resample without a case of some class, that class keeps its mean
+    over all cases. `draws` comes from `resamples`.
     """
     return _interval(_mean(values, _once(values))[0], _mean(values, draws), _cases(values))
 
@@ -51,11 +52,16 @@ def gain_interval(before: Floats, after: Floats, draws: npt.NDArray[np.int64]) -
 
 def _mean(values: Floats, draws: npt.NDArray[np.int64]) -> Floats:
     finite = np.isfinite(values)
-    total = draws.astype(np.float64) @ np.where(finite, values, 0.0)
+    values = np.where(finite, values, 0.0)[:, finite.any(axis=0)]
+    finite = finite[:, finite.any(axis=0)]
+    if not finite.size:
+        return np.full(len(draws), np.nan)
+    overall = values.sum(axis=0) / finite.sum(axis=0)
+    total = draws.astype(np.float64) @ values
     count = draws.astype(np.float64) @ finite.astype(np.float64)
-    means = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
-    classes = (count > 0).sum(axis=1)
-    averaged: Floats = np.divide(means.sum(axis=1), classes, out=np.full(len(draws), np.nan), where=classes > 0)
+    # A resample may miss every case of a rare class; without that class its mean would jump.
+    means = np.where(count > 0, total / np.maximum(count, 1), overall)
+    averaged: Floats = means.mean(axis=1)
     return averaged
 
 

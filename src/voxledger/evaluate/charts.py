@@ -11,6 +11,8 @@ from voxledger.evaluate.history import HistoryRow
 
 COLORS = ("#1f5fa8", "#c2571a", "#2f7d4f", "#7a4fa3", "#8a6d1d", "#4a6a75")
 GREY = "#8b95a1"
+SMALLEST_SPAN = 0.1
+"""Least range of Dice on the axis of a learning curve, so that noise does not look like progress."""
 _STYLE = {
     "svg.hashsalt": "voxledger",
     "font.family": "DejaVu Sans",
@@ -54,6 +56,9 @@ def learning_curve(history: Sequence[HistoryRow], set_name: str) -> bytes:
             )
         axes.set_xticks(sorted(ticks), [f"round {n}\n{ticks[n]:.0%} labelled" for n in sorted(ticks)])
         axes.set_xlim(min(ticks) - 0.4, max(ticks) + 0.4)
+        low, high = axes.get_ylim()
+        spare = max(0.0, SMALLEST_SPAN - (high - low)) / 2
+        axes.set_ylim(max(low - spare, 0.0), min(high + spare, 1.0))
         axes.set_ylabel("mean Dice")
         if len(models) > 1:
             axes.legend(frameon=False, loc="lower right")

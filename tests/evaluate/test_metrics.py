@@ -1,0 +1,76 @@
+"""Every metric on masks whose values can be worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis.extra.numpy import arrays
+
+from voxledger.evaluate.comparison import compare
+from voxledger.evaluate.metrics import DECIMALS, measure
+
+NAN, INF = math.nan, math.inf
+
+
+def voxels(*places, shape=(6, 6, 6)):
+    mask = np.zeros(shape, bool)
+    for place in places:
+        mask[place] = True
+    return mask
+
+
+EMPTY = voxels()
+ONE = voxels((3, 3, 3))
+NEXT_ONE = voxels((3, 3, 4))
+PAIR = voxels((3, 3, 3), (3, 3, 4))
+CORNER = voxels((0, 0, 0))
+FULL = np.ones((6, 6, 6), bool)
+
+CASES = [
+    # reference, prediction, spacing, tolerance: dice, iou, surface dice, HD95 mm, error ml, error percent
+    (EMPTY, EMPTY, (1, 1, 1), 1, (NAN, NAN, NAN, NAN, 0, NAN)),
+    (ONE, EMPTY, (1, 1, 1), 1, (0, 0, 0, INF, -0.001, -100)),
+    (EMPTY, ONE, (2, 1, 1), 1, (0, 0, 0, INF, 0.002, NAN)),
+    (ONE, ONE, (3, 1, 1), 0, (1, 1, 1, 0, 0, 0)),
+    (CORNER, CORNER, (3, 1, 1), 0, (1, 1, 1, 0, 0, 0)),
+    (FULL, FULL, (1, 1, 1), 0, (1, 1, 1, 0, 0, 0)),
+    (ONE, NEXT_ONE, (1, 1, 1), 1, (0, 0, 1, 1, 0, 0)),
+    (ONE, NEXT_ONE, (1, 1, 1), 0.9, (0, 0, 0.5, 1, 0, 0)),
+    (ONE, NEXT_ONE, (1, 1, 5), 1, (0, 0, 0.5, 5, 0, 0)),
+    (ONE, PAIR, (1, 1, 0.7), 0.7, (2 / 3, 0.5, 1, 0.7, 0.0007, 100)),
+    (PAIR, ONE, (1, 1, 1), 1, (2 / 3, 0.5, 1, 1, -0.001, -50)),
+    (ONE, voxels((3, 3, 0)), (1, 1, 0.7), 2.1, (0, 0, 1, 2.1, 0, 0)),
+]
+
+
+@pytest.mark.parametrize(("reference", "prediction", "spacing", "tolerance", "expected"), CASES)
+def test_values(reference, prediction, spacing, tolerance, expected):
+    found = measure(compare(reference, prediction, spacing), tolerance)
+    assert list(found) == list(DECIMALS)
+    assert list(found.values()) == pytest.approx(expected, nan_ok=True, abs=1e-12)
+
+
+def test_hd95_leaves_out_a_small_far_piece_and_not_a_large_one():
+    reference = np.zeros((8, 40, 60), bool)
+    reference[2:6, 4:36, 4:36] = True
+    small, large = reference.copy(), reference.copy()
+    small[3, 10, 55] = True
+    large[2:6, 4:36, 45:55] = True
+    assert measure(compare(reference, small, (1, 1, 1)), 1)["hd95_mm"] == 0
+    assert measure(compare(reference, large, (1, 1, 1)), 1)["hd95_mm"] > 10
+
+
+@settings(max_examples=40, deadline=None)
+@given(a=arrays(bool, (3, 4, 5)), b=arrays(bool, (3, 4, 5)))
+def test_ranges_and_symmetry(a, b):
+    here, there = measure(compare(a, b, (2, 1, 0.5)), 1), measure(compare(b, a, (2, 1, 0.5)), 1)
+    for name in ("dice", "iou", "surface_dice", "hd95_mm"):
+        assert here[name] == pytest.approx(there[name], nan_ok=True)
+    assert here["volume_error_ml"] == pytest.approx(-there["volume_error_ml"])
+    if a.any() or b.any():
+        assert 0 <= here["iou"] <= here["dice"] <= 1
+        assert here["dice"] == pytest.approx(2 * here["iou"] / (1 + here["iou"]))
+        assert (here["dice"] == 1) == np.array_equal(a, b)

@@ -1,0 +1,176 @@
+"""A whole evaluation of a small repository: numbers, files, bytes, failures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voxledger.errors import CasesFailed, Misuse, VoxledgerError
+from voxledger.evaluate.case_metrics import ENSEMBLE, Generation
+from voxledger.volume import read_label, write
+
+OUTPUTS = ["cases.csv", "history.csv", "metrics.json", "plots/class_dice.csv", "plots/learning_curve.csv", "round.html"]
+
+
+def table(path):
+    with open(path, encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def outputs(folder="reports"):
+    return {n: Path(folder, n).read_bytes() for n in OUTPUTS}
+
+
+def test_a_round(repository, evaluated):
+    evaluated()
+    metrics = json.loads(Path("reports/metrics.json").read_text("utf-8"))
+    assert (metrics["round"], metrics["cases_reviewed"], metrics["share_labelled"]) == (1, 2, 0.75)
+    assert (metrics["minutes"], metrics["minutes_total"], metrics["scratch_minutes_total"]) == (12.0, 22.0, 30.0)
+    assert set(metrics["test"]["next"]) == {"nnunet", "unet", ENSEMBLE}
+    for where in (metrics["test"], metrics["external"]["site-b"]):
+        for model in where["next"]:
+            mean = where["next"][model]["mean"]
+            assert where["base"][model]["mean"]["dice"] < mean["dice"]
+            assert mean["low"] <= mean["dice"] <= mean["high"]
+    assert (
+        metrics["test"]["next"]["nnunet"]["classes"]["cyst"]["n"] == 2
+    )  # two of four have one; both empty is no value
+
+    rows = table("reports/cases.csv")
+    assert len(rows) == 7 * 2 * 3 * 3
+    one = next(
+        r
+        for r in rows
+        if (r["case_id"], r["stage"], r["model"], r["class_name"]) == ("test-1", "next", "nnunet", "cyst")
+    )
+    assert (one["dice"], one["hd95_mm"], one["volume_error_ml"], one["reference_ml"]) == (
+        "nan",
+        "nan",
+        "0.0000",
+        "0.0000",
+    )
+    liver = [
+        r for r in rows if (r["set"], r["stage"], r["model"], r["class_name"]) == ("test", "base", "nnunet", "liver")
+    ]
+    mean = np.mean([float(r["dice"]) for r in liver])
+    assert metrics["test"]["base"]["nnunet"]["classes"]["liver"]["dice"] == pytest.approx(mean, abs=1e-4)
+    assert len(liver) == 4
+
+    history = table("reports/history.csv")
+    assert [(r["round"], r["model"]) for r in history[:2]] == [("0", "ensemble"), ("0", "nnunet")]
+    assert len(history) == 2 + 2 * 2 * 3
+    curve = table("reports/plots/learning_curve.csv")
+    assert [r["round"] for r in curve] == ["0", "0", *["1"] * 6]
+    assert {r["stage"] for r in table("reports/plots/class_dice.csv")} == {"base", "next"}
+
+
+def test_one_voxel_shift_by_hand(repository, evaluated):
+    """The base nnU-Net is two voxels off along x: its Dice can be counted."""
+    evaluated()
+    labels = repository.labels["test-0"]
+    mask = labels == 1
+    expected = 2 * (mask & np.roll(mask, 2, 2)).sum() / (2 * mask.sum())
+    row = next(
+        r for r in table("reports/cases.csv") if (r["case_id"], r["stage"], r["model"]) == ("test-0", "base", "nnunet")
+    )
+    assert float(row["dice"]) == pytest.approx(expected, abs=1e-4)
+    inner = np.isin(labels, (2, 3))
+    expected = 2 * (inner & np.roll(inner, 2, 2)).sum() / (2 * inner.sum())
+    row = next(
+        r
+        for r in table("reports/cases.csv")
+        if (r["case_id"], r["stage"], r["model"], r["class_name"]) == ("test-0", "base", "nnunet", "pancreas")
+    )
+    assert float(row["dice"]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_bytes_repeat_with_and_without_memo_and_in_any_order(repository, evaluated, monkeypatch):
+    evaluated()
+    first = outputs()
+    evaluated()
+    assert outputs() == first
+    monkeypatch.setenv("VOXLEDGER_NO_MEMO", "1")
+    evaluated(cases=repository.cases[::-1], workers=2)
+    assert outputs() == first
+
+
+def test_the_report_stands_alone_and_escapes(repository, evaluated):
+    rows = Path("data/round/decisions.csv").read_text("utf-8").replace("boundary", "<script>alert(1)</script>")
+    Path("data/round/decisions.csv").write_text(rows, "utf-8")
+    for name in ("b", "a"):
+        Path(f"{name}.html").write_text(f"<h2>Section {name}</h2><p><b>kept</b></p>", "utf-8")
+    evaluated(sections=[Path("b.html"), Path("a.html")])
+    html = Path("reports/round.html").read_text("utf-8")
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert html.index("Section a") < html.index("Section b")
+    assert "<b>kept</b>" in html
+    assert re.findall(r'(?:src|href)="(?!data:image/)[^"]*"', html) == []
+    assert html.count("data:image/png;base64,") == 7
+    assert "test-0" in html
+    assert "accept" in html
+
+
+def test_round_zero_has_no_base(repository, evaluated):
+    Path("data/base/history.csv").write_text("", "utf-8")
+    repository.predictions.pop(Generation.BASE)
+    evaluated()
+    assert {r["stage"] for r in table("reports/history.csv")} == {"next"}
+    assert "no base model to compare with" in Path("reports/round.html").read_text("utf-8")
+
+
+def test_no_models_and_no_references_still_give_a_report(repository, evaluated):
+    shutil.rmtree("data/base/labels")
+    evaluated()
+    history = table("reports/history.csv")
+    assert [(r["round"], r["dice"], r["minutes_total"]) for r in history[2:]] == [("1", "", "22.00")]
+    html = Path("reports/round.html").read_text("utf-8")
+    assert "Not judged" in html
+    assert "far-0" in html
+    shutil.copy("reports/history.csv", "data/base/history.csv")
+    evaluated()
+    assert table("reports/history.csv")[-1]["minutes_total"] == "34.00"
+
+
+def test_only_trusted_classes_are_judged(repository, evaluated):
+    ledger = Path("data/base/ledger.csv")
+    kept = [line for line in ledger.read_text("utf-8").splitlines() if not line.startswith("test-0,liver")]
+    ledger.write_text("\n".join(kept) + "\n", "utf-8")
+    evaluated()
+    rows = [r for r in table("reports/cases.csv") if r["case_id"] == "test-0"]
+    assert {r["class_name"] for r in rows} == {"pancreas", "cyst"}
+
+
+def test_a_missing_prediction_is_named(repository, evaluated):
+    Path("next/unet/test-2.b2nd").unlink()
+    with pytest.raises(VoxledgerError, match="next model unet has no prediction of case test-2"):
+        evaluated()
+
+
+def test_a_prediction_of_another_image_is_refused(repository, evaluated):
+    shutil.copy("next/unet/test-1.b2nd", "next/unet/test-2.b2nd")
+    with pytest.raises(CasesFailed, match="test-2: the prediction of test-2 by next/unet-id belongs to another image"):
+        evaluated()
+
+
+def test_a_label_off_its_grid_is_refused(repository, evaluated):
+    from dataclasses import replace
+
+    from voxledger.volume import read_grid
+
+    path = Path("data/base/labels/far-1.nii.gz")
+    write(path, read_label(path), replace(read_grid(path), spacing=(3.0, 1.0, 0.9)))
+    with pytest.raises(CasesFailed, match=r"far-1: .*does not lie on the grid"):
+        evaluated()
+
+
+def test_no_model_may_be_named_ensemble(repository, evaluated):
+    shutil.copytree("next/unet", "next/ensemble")
+    with pytest.raises(Misuse, match="named ensemble"):
+        evaluated()
