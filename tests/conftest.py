@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,10 +41,3 @@ def _environment() -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(kept)
-
-
-def run(*command: str, accept: tuple[int, ...] = (0,)) -> subprocess.CompletedProcess[str]:
-    """Run a command; the test fails with its output unless it ends as accepted."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode in accept, f"{command} → {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done

@@ -8,9 +8,15 @@ from pathlib import Path
 
 import click
 
+from voxledger.cli.phantom import phantom
+
+
 @click.group()
 def cases() -> None:
     """Register images and labels; make example cases."""
+
+
+cases.add_command(phantom)
 
 
 @cases.command()
