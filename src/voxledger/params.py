@@ -41,10 +41,9 @@ class CasesParams(_Strict):
 
 
 class InferParams(_Strict):
-    """Sliding-window inference: step as a share of the patch, mirroring as test-time augmentation."""
+    """Sliding-window inference: step as a share of the patch."""
 
     step: float = Field(default=0.5, gt=0, le=1)
-    mirroring: bool = False
 
 
 class FilterParams(_Strict):
