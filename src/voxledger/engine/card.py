@@ -84,7 +84,8 @@ def list_models(models: Path) -> list[ModelCard]:
     """Cards of all models in a folder such as `models/base`, sorted by name; none where the folder is missing."""
     if not models.is_dir():
         return []
-    return [read_card(folder) for folder in sorted(models.iterdir()) if folder.is_dir()]
+    folders = sorted(p for p in models.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return [read_card(folder) for folder in folders]
 
 
 def check_model(folder: Path) -> ModelCard:

@@ -12,7 +12,7 @@ import numpy as np
 
 from voxledger.cases import Case
 from voxledger.engine.card import PREDICTIONS
-from voxledger.errors import VoxledgerError
+from voxledger.errors import UnknownLabel, VoxledgerError
 from voxledger.schema import LabelSchema
 from voxledger.soft import open_soft, write_soft
 from voxledger.volume import Grid, read_label, require_same_grid
@@ -26,8 +26,8 @@ def prediction_file(folder: Path, case_id: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def check(path: Path, case: Case, grid: Grid, schema: LabelSchema) -> None:
-    """Raise unless a prediction fits the registered case: grid, label ids or classes, image and range of values."""
+def check(path: Path, case: Case, model_id: str, grid: Grid, schema: LabelSchema) -> None:
+    """Raise unless a prediction fits the registered case: its grid, and ids or classes, image and model."""
     if path.name.endswith(LABEL_MAP):
         schema.check(read_label(path, grid), str(path))
         return
@@ -35,23 +35,23 @@ def check(path: Path, case: Case, grid: Grid, schema: LabelSchema) -> None:
     require_same_grid(soft.grid, grid, str(path))
     if soft.image_sha256 != case.sha256:
         raise VoxledgerError(
-            f"{path} was predicted on another image than case {case.case_id} has now", "predict the case again"
+            f"{path} was predicted on another image than case {case.case_id} has", "predict the case again"
         )
+    if soft.model_id != model_id:
+        raise VoxledgerError(f"{path} was predicted by {soft.model_id}, not by {model_id}", "give the right model id")
     unknown = sorted(set(soft.classes) - set(schema.names))
     if unknown:
-        raise VoxledgerError(f"{path} has classes that labels.yaml does not have: {', '.join(unknown)}", "add them")
+        raise UnknownLabel(
+            f"{path} has classes that labels.yaml does not have: {', '.join(unknown)}", "add the classes to labels.yaml"
+        )
 
 
 def predict(path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema: LabelSchema) -> None:
     """Write the soft prediction of one case; of a label map, probabilities are 0 and 1."""
-    check(path, case, grid, schema)
-    if path.name.endswith(SOFT) and open_soft(path).model_id == model_id:
+    check(path, case, model_id, grid, schema)
+    if path.name.endswith(SOFT):
         shutil.copyfile(path, out)
-    elif path.name.endswith(SOFT):
-        soft = open_soft(path)
-        names = [n for n in schema.names if n in soft.classes]
-        write_soft(out, ((n, soft.read(n)) for n in names), names, grid, model_id, case.sha256)
-    else:
-        labels = read_label(path, grid)
-        masks = ((n, schema.mask(labels, n).astype(np.float32)) for n in schema.names)
-        write_soft(out, masks, schema.names, grid, model_id, case.sha256)
+        return
+    labels = read_label(path, grid)
+    masks = ((name, schema.mask(labels, name).astype(np.float32)) for name in schema.names)
+    write_soft(out, masks, schema.names, grid, model_id, case.sha256)

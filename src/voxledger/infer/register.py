@@ -1,0 +1,99 @@
+"""Registering a model that exists only as its predictions: label maps or soft predictions made elsewhere."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from voxledger.cases import Case
+from voxledger.engine.card import (
+    ID_PATTERN,
+    NAME_PATTERN,
+    PREDICTIONS,
+    ModelCard,
+    list_models,
+    predictions_sha256,
+    write_card,
+)
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.infer.precomputed import LABEL_MAP, SOFT, check
+from voxledger.schema import LabelSchema
+from voxledger.volume import read_grid
+
+
+def add_precomputed(
+    name: str,
+    predictions: Path,
+    model_id: str,
+    licence: str,
+    cases: list[Case],
+    schema: LabelSchema,
+    models: Path,
+    round_number: int,
+) -> ModelCard:
+    """Copy predictions into `<models>/<name>/predictions/` and write the card; nothing is kept if a file is refused.
+
+    Parameters
+    ----------
+    predictions
+        Folder of `<case>.nii.gz` label maps or `<case>.b2nd` soft predictions. It need not have every case: the
+        model then says nothing about the others.
+    model_id
+        What the model is called in ledgers from now on, such as `totalsegmentator-2.4.0`.
+
+    Raises
+    ------
+    Misuse
+        Name or id are not usable or taken, or the folder holds no predictions.
+    VoxledgerError
+        Files belong to no registered case, or do not fit theirs; all of them are named.
+    """
+    if not re.match(NAME_PATTERN, name):
+        raise Misuse(f"{name!r} is not a model name", "use small letters, digits, - and _")
+    if not re.match(ID_PATTERN, model_id):
+        raise Misuse(f"{model_id!r} is not a model id", "use letters, digits and . _ : / @ + -")
+    for other in list_models(models):
+        if other.name == name or other.id == model_id:
+            raise Misuse(f"model {other.name} with id {other.id} is registered already", "choose another name and id")
+    files = sorted(p for p in predictions.glob("*") if p.name.endswith((LABEL_MAP, SOFT)))
+    if not files:
+        raise Misuse(f"{predictions} holds no *{LABEL_MAP} or *{SOFT} file", "give the folder of the predictions")
+    by_id = {c.case_id: c for c in cases}
+    problems, covered = [], set()
+    for path in files:
+        case_id = path.name.removesuffix(LABEL_MAP).removesuffix(SOFT)
+        if case_id not in by_id:
+            problems.append(f"{path}: no case {case_id} is registered")
+        elif case_id in covered:
+            problems.append(f"{path}: a second prediction of case {case_id}")
+        else:
+            try:
+                check(path, by_id[case_id], model_id, read_grid(by_id[case_id].image), schema)
+            except VoxledgerError as error:
+                problems.append(error.problem)
+        covered.add(case_id)
+    if problems:
+        raise VoxledgerError(
+            f"model {name} was not added:\n  " + "\n  ".join(problems), "mend or take out these files, and add it again"
+        )
+    partial = models / f".{name}"
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / PREDICTIONS).mkdir(parents=True)
+    for path in files:
+        shutil.copyfile(path, partial / PREDICTIONS / path.name)
+    card = ModelCard(
+        id=model_id,
+        name=name,
+        backend="precomputed",
+        architecture="",
+        strategy="",
+        cohort="",
+        parent="",
+        params={"cases": len(files), "predictions": predictions_sha256(partial / PREDICTIONS)},
+        licence=licence,
+        round=round_number,
+    )
+    write_card(partial, card)
+    partial.rename(models / name)
+    return card
