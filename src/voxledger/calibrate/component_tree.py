@@ -1,0 +1,256 @@
+"""Components at every threshold from one pass over a probability map. Imported lazily: numba compiles it.
+
+Every voxel points to its highest neighbour, so that all voxels fall into the basins of the local maxima. A voxel
+above a threshold hangs together with the maximum of its basin there, so only maxima (where a component is born) and
+voxels with a higher neighbour in another basin (where two may meet) can change the number of components. Those
+alone are sorted and joined by union-find; this is the component tree of Najman and Couprie (2006) with all that
+carries no information left out. Of two equal voxels the first in (z, y, x) counts as the higher one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+ROUNDING = 1e-9
+"""Voxels; a share that is met exactly must not fail for the rounding of a product."""
+
+_TABLE = 1 << 14
+
+jit = numba.njit(cache=True, nogil=True)
+
+
+@jit  # type: ignore[untyped-decorator]
+def collect(probability: Array, lesions: Array) -> tuple[Array, Array, Array]:
+    """Voxels above 0 (z, y, x): the map padded by 1 on all sides and flattened, their index in it, their lesion."""
+    depth, height, width = probability.shape
+    total = 0
+    for z in range(depth):
+        for y in range(height):
+            for x in range(width):
+                total += probability[z, y, x] > 0
+    padded = np.zeros((depth + 2) * (height + 2) * (width + 2), np.float32)
+    index = np.empty(total, np.int32)
+    lesion = np.empty(total, lesions.dtype)
+    n = 0
+    for z in range(depth):
+        for y in range(height):
+            row = ((z + 1) * (height + 2) + y + 1) * (width + 2) + 1
+            for x in range(width):
+                if probability[z, y, x] > 0:
+                    padded[row + x] = probability[z, y, x]
+                    index[n] = row + x
+                    lesion[n] = lesions[z, y, x]
+                    n += 1
+    return padded, index, lesion
+
+
+@jit  # type: ignore[untyped-decorator]
+def basins(padded: Array, index: Array, offsets: Array) -> tuple[Array, int]:
+    """Basin of every voxel in `index` as −1 − number, at its padded index, and how many basins there are."""
+    target = np.empty(padded.size, np.int32)
+    count = 0
+    half = offsets.size // 2
+    for n in range(index.size):
+        here = np.uint64(index[n])
+        value = padded[here]
+        highest = np.float32(0)
+        for k in range(offsets.size):
+            highest = max(highest, padded[here + offsets[k]])
+        goal = offsets.size
+        if highest >= value:
+            for k in range(offsets.size):
+                if padded[here + offsets[k]] == highest:
+                    goal = k
+                    break
+        if highest > value or goal < half:
+            target[here] = np.int32(here + offsets[goal])
+        else:
+            count += 1
+            target[here] = -count
+    for here in index:
+        end = target[here]
+        while end >= 0:
+            end = target[end]
+        step = here
+        while target[step] >= 0:
+            following = target[step]
+            target[step] = end
+            step = following
+    return target, count
+
+
+@jit  # type: ignore[untyped-decorator]
+def turning_points(
+    padded: Array, index: Array, lesion: Array, basin: Array, offsets: Array, every: bool
+) -> tuple[Array, Array, Array, Array]:
+    """All that may change a count: voxels, and meetings of two basins.
+
+    Voxels are the maxima and those of lesions; with `every`, all. A meeting at a value below that of a meeting of the
+    same two basins says nothing new; a small table of those seen last keeps most of them out.
+
+    Returns
+    -------
+    values, basin, other basin, lesion
+        One entry a turning point; a voxel names its basin twice, a meeting has lesion 0.
+    """
+    capacity = index.size + 1024
+    values = np.empty(capacity, np.float32)
+    first, second = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
+    lesions = np.empty(capacity, lesion.dtype)
+    seen, seen_value = np.full(_TABLE, -1, np.int64), np.empty(_TABLE, np.float32)
+    half = offsets.size // 2  # the neighbours before a voxel, which win a tie, and those after it
+    count = 0
+    for n in range(index.size):
+        here = np.uint64(index[n])
+        value, own = padded[here], basin[here]
+        highest = np.float32(0)
+        meets = np.int32(0)
+        for k in range(half):  # without branches, which processors guess wrong in a noisy map
+            there = here + offsets[k]
+            highest = max(highest, padded[there])
+            meets |= (basin[there] ^ own) * np.int32(padded[there] >= value)
+        maximum = highest < value
+        highest = np.float32(0)
+        for k in range(half, offsets.size):
+            there = here + offsets[k]
+            highest = max(highest, padded[there])
+            meets |= (basin[there] ^ own) * np.int32(padded[there] > value)
+        maximum &= highest <= value
+        if count + offsets.size + 1 > capacity:
+            capacity *= 2
+            values, lesions = _longer(values, capacity), _longer(lesions, capacity)
+            first, second = _longer(first, capacity), _longer(second, capacity)
+        if maximum or every or lesion[n] > 0:
+            values[count], lesions[count] = value, lesion[n]
+            first[count] = second[count] = -1 - own
+            count += 1
+        if meets == 0:
+            continue
+        for k in range(offsets.size):
+            there = here + offsets[k]
+            other = basin[there]
+            if other == own or padded[there] < value or (padded[there] == value and k >= half):
+                continue
+            low, high = -1 - max(own, other), -1 - min(own, other)
+            pair = (np.int64(high) << 31) | np.int64(low)
+            place = ((low * 40503) ^ (high * 30011)) & (_TABLE - 1)
+            if seen[place] == pair and seen_value[place] >= value:
+                continue
+            seen[place], seen_value[place] = pair, value
+            values[count], lesions[count] = value, 0
+            first[count], second[count] = low, high
+            count += 1
+    return values[:count].copy(), first[:count].copy(), second[:count].copy(), lesions[:count].copy()
+
+
+@jit  # type: ignore[untyped-decorator]
+def _longer(values: Array, size: int) -> Array:
+    longer = np.empty(size, values.dtype)
+    longer[: values.size] = values
+    return longer
+
+
+@jit  # type: ignore[untyped-decorator]
+def descending(bits: Array) -> Array:
+    """Stable order of `bits` (uint32) from high to low: a radix sort in three passes of 11 bits."""
+    mask = np.uint32(2047)
+    histogram = np.zeros((3, 2048), np.int64)
+    for key in bits:
+        for digit in range(3):
+            histogram[digit, (key >> np.uint32(11 * digit)) & mask] += 1
+    order = np.arange(bits.size).astype(np.int32)
+    for digit in range(3):
+        if histogram[digit].max() == bits.size:
+            continue
+        start = np.empty(2048, np.int64)
+        total = 0
+        for value in range(2047, -1, -1):
+            start[value] = total
+            total += histogram[digit, value]
+        following = np.empty_like(order)
+        for n in order:
+            value = (bits[n] >> np.uint32(11 * digit)) & mask
+            following[start[value]] = n
+            start[value] += 1
+        order = following
+    return order
+
+
+@jit  # type: ignore[untyped-decorator]
+def grow(
+    values: Array, first: Array, second: Array, lesion: Array, basin_count: int, sizes: Array, overlap: float
+) -> tuple[Array, Array, Array, Array]:
+    """Add turning points in the order given, from high to low, and count after each distinct value.
+
+    Parameters
+    ----------
+    sizes
+        Voxels of every lesion, by its number; index 0 unused.
+    overlap
+        Share that makes a hit, see `froc`; above 0 every voxel has to be among the turning points.
+
+    Returns
+    -------
+    values, components, true components, lesions hit
+        One entry a distinct value at which any of the three counts changes.
+    """
+    parent = np.full(basin_count, -1, np.int32)
+    voxels, inside = np.zeros(basin_count, np.int32), np.zeros(basin_count, np.int32)
+    covered, needed = np.zeros(sizes.size, np.int64), np.empty(sizes.size, np.int64)
+    for k in range(sizes.size):
+        needed[k] = max(1, np.ceil(overlap * sizes[k] - ROUNDING))
+    out = np.empty(values.size, np.float32)
+    counts = np.empty((3, values.size), np.int64)
+    events = components = true = hits = 0
+    for n in range(values.size):
+        root = _root(parent, first[n])
+        components += parent[root] < 0
+        parent[root] = root
+        if first[n] == second[n]:
+            true -= _is_true(voxels[root], inside[root], overlap)
+            voxels[root] += 1
+            if lesion[n] > 0:
+                inside[root] += 1
+                covered[lesion[n]] += 1
+                hits += covered[lesion[n]] == needed[lesion[n]]
+            true += _is_true(voxels[root], inside[root], overlap)
+        else:
+            other = _root(parent, second[n])
+            components += parent[other] < 0
+            parent[other] = other
+            if other != root:
+                true -= _is_true(voxels[root], inside[root], overlap) + _is_true(voxels[other], inside[other], overlap)
+                if voxels[other] > voxels[root]:
+                    root, other = other, root
+                parent[other] = root
+                voxels[root] += voxels[other]
+                inside[root] += inside[other]
+                components -= 1
+                true += _is_true(voxels[root], inside[root], overlap)
+        if n + 1 < values.size and values[n + 1] == values[n]:
+            continue
+        last = events - 1
+        if events > 0 and counts[0, last] == components and counts[1, last] == true and counts[2, last] == hits:
+            continue
+        out[events] = values[n]
+        counts[0, events], counts[1, events], counts[2, events] = components, true, hits
+        events += 1
+    return out[:events].copy(), counts[0, :events].copy(), counts[1, :events].copy(), counts[2, :events].copy()
+
+
+@jit  # type: ignore[untyped-decorator]
+def _root(parent: Array, node: int) -> int:
+    while parent[node] >= 0 and parent[node] != node:
+        parent[node] = parent[parent[node]]
+        node = parent[node]
+    return node
+
+
+@jit  # type: ignore[untyped-decorator]
+def _is_true(voxels: int, inside: int, overlap: float) -> int:
+    return 1 if inside > 0 and inside >= overlap * voxels - ROUNDING else 0
