@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import output, run
 from scipy import ndimage
 
 from voxledger.volume import Grid, write
@@ -23,16 +23,6 @@ classes:
   - {id: 2, name: lesion, inside: organ, lesion: true}
   - {id: 3, name: neighbour}
 """
-
-
-def run(*command: str, accept: tuple[int, ...] = (0,), cwd: Path | None = None) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
-    assert done.returncode in accept, f"{command} → {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout + done.stderr
-
-
-def output(*command: str, cwd: Path | None = None) -> str:
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=cwd).stdout
 
 
 def reference(seed: int) -> np.ndarray:
