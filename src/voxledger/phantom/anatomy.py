@@ -142,11 +142,10 @@ def _kidneys(canvas: Canvas, build: Build) -> None:
         sinus = Ellipsoid((center[0], center[1] - 4, center[2] - side * 22), (24, 10, 20)).level(axes)
         near = level < 4
         level = np.maximum(level, -sinus)
-        inside = canvas.free(box) & (level < 0)
+        inside = canvas.fill_largest(box, canvas.free(box) & (level < 0), cortex)
         z, y, x = np.ix_(*axes)
         angle = np.arctan2(z - center[0], np.hypot(y - center[1], x - center[2]) + 1)
         pyramids = 3.0 * np.cos(11 * angle) + 1.5
-        canvas.fill(box, inside, cortex)
         canvas.fill(box, inside & (level < -5.5 - np.maximum(pyramids, -1)), medulla)
         canvas.keep_free(box, near & (canvas.material[box] == M.FAT))
 
@@ -161,7 +160,7 @@ def _spleen(canvas: Canvas) -> None:
     hollow = Ellipsoid((center[0] - 2, center[1] - 8, center[2] - 44 * size), (50 * size, 38 * size, 26 * size)).level(
         axes
     )
-    canvas.fill(box, canvas.free(box) & (np.maximum(level, -hollow) < 0), M.SPLEEN)
+    canvas.fill_largest(box, canvas.free(box) & (np.maximum(level, -hollow) < 0), M.SPLEEN)
 
 
 def _visceral_vessels(canvas: Canvas, pancreas: Floats) -> None:
@@ -189,9 +188,8 @@ def _stomach(canvas: Canvas) -> None:
     nodes += rng.normal(0, 3, nodes.shape)
     points, radii, _ = curve(nodes, np.array([27 * fill, 31 * fill, 26 * fill, 21 * fill, 16, 10]), 3.0)
     box, _, level = canvas.levels([Tube(points, radii)], 2.5)
-    inside = canvas.free(box) & (level < 0)
+    inside = canvas.fill_largest(box, canvas.free(box) & (level < 0), M.STOMACH_WALL)
     lumen = inside & (level < -3.2)
-    canvas.fill(box, inside, M.STOMACH_WALL)
     canvas.fill(box, lumen, M.STOMACH_FLUID)
     rows = lumen.sum(axis=(0, 2)).cumsum()
     if rows[-1] > 0:
@@ -207,10 +205,10 @@ def _gallbladder(canvas: Canvas) -> None:
     neck = (center[0] + 22, center[1] + 14, center[2] + 8)
     shapes = [
         Ellipsoid(center, (26 * size, 14 * size, 13 * size), (0, 0, -25)),
-        Ellipsoid(neck, (14 * size, 7 * size, 7 * size), (0, 0, -30)),
+        Ellipsoid(neck, (15 * size, 9 * size, 9 * size), (0, 0, -30)),
     ]
     box, _, level = canvas.levels(shapes, 0.8)
-    canvas.fill(box, canvas.free(box) & (level < 0), M.GALLBLADDER)
+    canvas.fill_largest(box, canvas.free(box) & (level < 0), M.GALLBLADDER)
 
 
 def _liver(canvas: Canvas, build: Build) -> None:
@@ -223,8 +221,7 @@ def _liver(canvas: Canvas, build: Build) -> None:
     z, y, x = np.ix_(*axes)
     lower = (6 * build.length + rng.normal(0, 4)) + 0.78 * (x + 20) + 0.12 * y
     level = np.maximum(level, (lower - z) * 0.78)
-    inside = canvas.free(box) & (level < 0)
-    canvas.fill(box, inside, M.LIVER)
+    canvas.fill_largest(box, canvas.free(box) & (level < 0), M.LIVER)
     # Hepatic and portal veins fan out from the postcava and the porta hepatis.
     for start, ends in (
         ((96.0, -4, -24), ((78.0, -30, -70), (70, 20, -95), (82, -48, -20))),

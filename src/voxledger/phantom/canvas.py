@@ -50,3 +50,21 @@ class Canvas:
     def fill(self, box: Box, mask: npt.NDArray[np.bool_], material: Material) -> None:
         """Give voxels of a box a material."""
         self.material[box][mask] = material
+
+    def fill_largest(self, box: Box, mask: npt.NDArray[np.bool_], material: Material) -> npt.NDArray[np.bool_]:
+        """Fill only the largest piece (26 neighbours) of the mask, and return it: others may have cut it up."""
+        import cc3d
+
+        if mask.any():
+            mask = np.asarray(cc3d.largest_k(mask, k=1, connectivity=26) > 0)
+        self.fill(box, mask, material)
+        return mask
+
+    def beside(self, box: Box, material: Material) -> npt.NDArray[np.bool_]:
+        """Voxels of a box that are, or touch (26 neighbours), a material."""
+        from scipy.ndimage import binary_dilation
+
+        grown = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
+        near = binary_dilation(self.material[grown] == material, np.ones((3, 3, 3), bool))
+        back = tuple(slice(s.start - g.start, s.stop - g.start) for s, g in zip(box, grown, strict=True))
+        return np.asarray(near[back])
