@@ -32,8 +32,11 @@ def test_mean_leaves_out_what_is_not_finite_and_counts_it(values, mean, n):
     found = mean_interval(values, resamples(len(values), 200, 0))
     assert found.mean == pytest.approx(mean, nan_ok=True)
     assert found.n == n
-    if n:
+    if n > 1:
         assert found.low <= found.mean <= found.high
+    else:
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
 
 
 def test_the_seed_decides():

@@ -20,7 +20,10 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean, its percentile interval, and the number of cases with a finite value; NaN where there is none."""
+    """A mean, its percentile interval, and the number of cases with a finite value.
+
+    The mean of no case is NaN, and so are the bounds below two cases: one case says nothing about others.
+    """
 
     mean: float
     low: float
@@ -74,8 +77,7 @@ def _cases(values: Floats) -> int:
 
 
 def _interval(mean: float, resampled: Floats, n: int) -> Interval:
-    resampled = resampled[np.isfinite(resampled)]
-    if not resampled.size or not math.isfinite(mean):
-        return Interval(math.nan, math.nan, math.nan, n)
+    if n < 2:
+        return Interval(float(mean), math.nan, math.nan, n)
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(mean), float(low), float(high), n)

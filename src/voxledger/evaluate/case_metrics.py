@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ def case_metrics(
     schema: LabelSchema,
     classes: Sequence[str],
     tolerance_mm: float,
+    ensembles: Collection[Generation] = tuple(Generation),
 ) -> list[dict[str, Any]]:
     """Compare soft predictions with a reference label map (z, y, x), one class and one model at a time.
 
@@ -48,11 +49,13 @@ def case_metrics(
         Soft predictions by generation and model name, all on the grid of the labels.
     classes
         Classes that the reference knows; a class that it does not know cannot be judged.
+    ensembles
+        Generations whose ensemble is judged as well: the mean of those models that predicted this case.
 
     Returns
     -------
     One row a class, generation and model that knows the class: `class`, `generation`, `model`,
-    `reference_ml`, and the metrics of `measure`. Where a generation has several models, `ensemble` is their mean.
+    `reference_ml`, and the metrics of `measure`.
     """
     rows = []
     for name in classes:
@@ -60,7 +63,7 @@ def case_metrics(
         for generation, by_name in models.items():
             known = {m: soft for m, soft in by_name.items() if name in soft.classes}
             groups = {m: [soft] for m, soft in known.items()}
-            if len(by_name) > 1 and known:
+            if generation in ensembles and known:
                 groups[ENSEMBLE] = list(known.values())
             box = _joint(bounding_box(reference), ensemble_box(list(known.values()), name))
             for model, members in groups.items():
@@ -95,7 +98,8 @@ def compute(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     labels = read_label(payload["label"], opened[0].grid)
     schema: LabelSchema = payload["schema"]
     schema.check(labels, payload["label"])
-    return {"rows": case_metrics(labels, models, schema, payload["classes"], payload["tolerance_mm"])}
+    ensembles = [Generation(g) for g in payload["ensembles"]]
+    return {"rows": case_metrics(labels, models, schema, payload["classes"], payload["tolerance_mm"], ensembles)}
 
 
 def _joint(a: Box | None, b: Box | None) -> Box:

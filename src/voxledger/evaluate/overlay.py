@@ -43,6 +43,7 @@ def overlay_png(
     """PNG of slice `index` of an image (z, y, x), cut to the surroundings of both masks; the bytes repeat."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import withStroke
 
     slices = [view.cut(a, index) for a in (image, reference, prediction)]
     rows, columns = _field(slices[1] | slices[2], view.mm)
@@ -58,10 +59,22 @@ def overlay_png(
     for mask, color, style in ((truth, REFERENCE_COLOR, "solid"), (guess, PREDICTION_COLOR, "dashed")):
         _contour(axes, mask, view.mm, color, style)
     axes.set(xlim=(0, width), ylim=(height, 0))
+    outlined = [withStroke(linewidth=2, foreground="black")]
     left, right, top, bottom = view.ends
     for x, y, text in ((0.03, 0.5, left), (0.97, 0.5, right), (0.5, 0.96, top), (0.5, 0.04, bottom)):
-        axes.text(x, y, text, color="white", fontsize=8, ha="center", va="center", transform=axes.transAxes)
-    axes.plot([0.05 * width, 0.05 * width + SCALE_BAR_MM], [0.95 * height] * 2, color="white", linewidth=2)
+        axes.text(
+            x,
+            y,
+            text,
+            color="white",
+            fontsize=8,
+            ha="center",
+            va="center",
+            transform=axes.transAxes,
+            path_effects=outlined,
+        )
+    bar = [0.05 * width, 0.05 * width + SCALE_BAR_MM]
+    axes.plot(bar, [0.95 * height] * 2, color="white", linewidth=2, path_effects=outlined)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", facecolor="black", metadata={"Software": None})
     return buffer.getvalue()

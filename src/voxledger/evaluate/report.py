@@ -41,7 +41,7 @@ class Report:
     decisions: Sequence[Decision]
     pictures: Sequence[Picture]
     unjudged: Sequence[str]
-    """Cases of the test and external sets without a trusted reference label."""
+    """Cases of the test and external sets without a trusted reference label or without any prediction."""
     sections: Sequence[str]
     """HTML fragments of other stages, each beginning with its own heading; put into the page as they are."""
 
@@ -109,7 +109,9 @@ def signed(value: float, decimals: int = 3) -> str:
 
 
 def interval(value: Interval, decimals: int = 3) -> str:
-    """The two bounds of an interval."""
+    """The two bounds of an interval; a dash where there is none."""
+    if not math.isfinite(value.low):
+        return "–"
     return f"{number(value.low, decimals)} to {number(value.high, decimals)}"
 
 

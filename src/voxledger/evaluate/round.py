@@ -11,7 +11,7 @@ from typing import Any
 
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases import Case, Split, in_split
-from voxledger.errors import Misuse, VoxledgerError
+from voxledger.errors import Misuse
 from voxledger.evaluate.bootstrap import Interval
 from voxledger.evaluate.case_metrics import ALGORITHM_VERSION, ENSEMBLE, Generation, compute
 from voxledger.evaluate.changes import changes
@@ -54,8 +54,8 @@ def evaluate_round(
     cases
         All cases of the repository.
     predictions
-        Folders that hold `<model>/<case>.b2nd`, by generation; together they must cover every model and every
-        case of the test and external splits that has a trusted reference label.
+        Folders that hold `<model>/<case>.b2nd`, by generation. A model is judged on the cases that it predicted:
+        a precomputed one need not know them all.
     base, release
         Labels and ledger before and after the round. References are the labels of `base`, and of those only
         the classes that its ledger trusts.
@@ -64,10 +64,8 @@ def evaluate_round(
 
     Raises
     ------
-    VoxledgerError
-        A prediction is missing or belongs to another image.
     CasesFailed
-        Names every case that could not be measured.
+        Names every case that could not be measured, such as one whose prediction belongs to another image.
     """
     before, after = read_ledger(base / "ledger.csv"), read_ledger(release / "ledger.csv")
     judged, classes, unjudged = [], {}, []
@@ -78,8 +76,10 @@ def evaluate_round(
             classes[case.case_id] = known
         else:
             unjudged.append(case.case_id)
-    found = {case.case_id: _find(case.case_id, predictions) for case in judged}
-    rows = _measure(judged, classes, found, schema, params, base, reports)
+    models = _models(predictions)
+    ensembles = [generation for generation, names in models.items() if len(names) > 1]
+    found = {case.case_id: _find(case.case_id, predictions, models) for case in judged}
+    rows = _measure(judged, classes, found, ensembles, schema, params, base, reports)
     summaries = summarise(rows, schema.names, params.evaluate.bootstrap, params.evaluate.seed)
 
     past = read_history(base / "history.csv")
@@ -99,7 +99,7 @@ def evaluate_round(
         changes=changes(before, after, schema.names),
         decisions=decided,
         pictures=_pictures(rows, {c.case_id: c for c in judged}, found, schema, base),
-        unjudged=unjudged,
+        unjudged=sorted([*unjudged, *(case for case, paths in found.items() if not paths)]),
         sections=[path.read_text("utf-8") for path in sorted(sections, key=lambda p: p.name)],
     )
     write_history(reports / "history.csv", history)
@@ -132,9 +132,9 @@ def metrics(number: int, summaries: Sequence[ModelSummary], cost: Effort) -> dic
 
 
 def _leaf(value: Interval) -> dict[str, float]:
-    if not math.isfinite(value.mean):
-        return {"n": value.n}
-    return {"dice": round(value.mean, 4), "low": round(value.low, 4), "high": round(value.high, 4), "n": value.n}
+    """Finite numbers alone: JSON has no NaN."""
+    numbers = {"dice": value.mean, "low": value.low, "high": value.high}
+    return {name: round(v, 4) for name, v in numbers.items() if math.isfinite(v)} | {"n": value.n}
 
 
 def _label(base: Path, case: Case) -> Path:
@@ -145,20 +145,25 @@ def _set_name(case: Case) -> str:
     return TEST if case.split is Split.TEST else f"external/{case.source}"
 
 
-def _find(case_id: str, predictions: Mapping[Generation, Sequence[Path]]) -> Predictions:
+def _models(predictions: Mapping[Generation, Sequence[Path]]) -> dict[Generation, list[str]]:
+    """Names of the models by generation."""
+    models = {}
+    for generation, folders in predictions.items():
+        models[generation] = sorted({d.name for f in folders if f.is_dir() for d in f.iterdir() if d.is_dir()})
+        if ENSEMBLE in models[generation]:
+            raise Misuse(f"a model is named {ENSEMBLE}, which is the mean of all models", "give it another name")
+    return models
+
+
+def _find(
+    case_id: str, predictions: Mapping[Generation, Sequence[Path]], models: Mapping[Generation, Sequence[str]]
+) -> Predictions:
     found: Predictions = {}
     for generation, folders in predictions.items():
-        models = sorted({d.name for folder in folders if folder.is_dir() for d in folder.iterdir() if d.is_dir()})
-        if ENSEMBLE in models:
-            raise Misuse(f"a model is named {ENSEMBLE}, which is the mean of all models", "give it another name")
-        for model in models:
+        for model in models[generation]:
             path = next((p for f in folders if (p := f / model / f"{case_id}.b2nd").is_file()), None)
-            if path is None:
-                raise VoxledgerError(
-                    f"{generation.value} model {model} has no prediction of case {case_id}",
-                    "run `dvc repro -f -s infer`, then `dvc repro`",
-                )
-            found.setdefault(generation, {})[model] = path
+            if path is not None:
+                found.setdefault(generation, {})[model] = path
     return found
 
 
@@ -166,6 +171,7 @@ def _measure(
     cases: Sequence[Case],
     classes: Mapping[str, list[str]],
     found: Mapping[str, Predictions],
+    ensembles: Sequence[Generation],
     schema: LabelSchema,
     params: Params,
     base: Path,
@@ -184,6 +190,7 @@ def _measure(
             predictions={g: {m: file_sha256(p) for m, p in models.items()} for g, models in paths.items()},
             schema=schema.model_dump(mode="json"),
             classes=classes[case.case_id],
+            ensembles=[g.value for g in ensembles],
             tolerance_mm=params.evaluate.tolerance_mm,
         )
         payload = {
@@ -193,6 +200,7 @@ def _measure(
             "predictions": paths,
             "schema": schema,
             "classes": classes[case.case_id],
+            "ensembles": [g.value for g in ensembles],
             "tolerance_mm": params.evaluate.tolerance_mm,
         }
         tasks.append(Task(case.case_id, key, payload))
