@@ -1,1 +1,1 @@
-"""review: bundles to people, decisions back from them."""
+"""Bundles for reviewers, their way back, the gate, and the merge of revisions into labels and ledger."""

@@ -1,0 +1,214 @@
+"""Checking one returned bundle against the one that was sent: everything that is wrong, and all that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from voxledger.errors import BundleRefused, VoxledgerError
+from voxledger.review.bundle import (
+    ATTENTION,
+    IMAGES,
+    LABELS,
+    MANIFEST,
+    WEAK,
+    Manifest,
+    content_sha256,
+    is_image_like,
+    is_returned,
+    label_case,
+    list_files,
+    size_bound,
+)
+from voxledger.review.contradictions import contradictions, unchanged
+from voxledger.review.decisions import FILE as DECISIONS
+from voxledger.review.decisions import Row, read_decisions
+from voxledger.review.label_file import read_returned_label
+from voxledger.volume import file_sha256, read
+
+_LOOKED_AT = (f"{IMAGES}/", f"{ATTENTION}/", f"{WEAK}/")
+_SENT = "put the original from the bundle that was sent back in its place"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong or missing, where it is, and what to do."""
+
+    bundle: str
+    problem: str
+    remedy: str
+    case_id: str = ""
+    class_name: str = ""
+    file: str = ""
+
+    def __str__(self) -> str:
+        where = [self.bundle]
+        where += [f"case {self.case_id}"] if self.case_id else []
+        where += [f"class {self.class_name}"] if self.class_name else []
+        where += [self.file] if self.file else []
+        return f"{', '.join(where)}: {self.problem}\n      → {self.remedy}"
+
+
+@dataclass
+class Checked:
+    """What a returned bundle is worth."""
+
+    manifest: Manifest
+    folder: Path
+    problems: list[Finding] = field(default_factory=list)
+    missing: list[Finding] = field(default_factory=list)
+    rows: dict[tuple[str, str], Row] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of decisions and labels, by path."""
+
+    @property
+    def decided(self) -> int:
+        """Rows asked for that have a decision."""
+        keys = {(a.case_id, a.class_name) for a in self.manifest.asked}
+        return sum(row.decision is not None for key, row in self.rows.items() if key in keys)
+
+    @property
+    def sha256(self) -> str:
+        return content_sha256(self.manifest.id, self.files)
+
+
+def check_bundle(manifest: Manifest, exported: Path, returned: Path) -> Checked:
+    """Check a returned folder whose manifest is the exported one.
+
+    Never raises for what a reviewer did: every problem of every file is listed.
+    """
+    checked = Checked(manifest, returned)
+    name = returned.name
+    paths = []
+    for path in list_files(returned):
+        file = returned / path
+        if not _is_plain(file):
+            checked.problems.append(Finding(name, "is not a plain file", "replace it by the file itself", file=path))
+        elif file.stat().st_size > size_bound(manifest, path) and (is_returned(path) or path in manifest.files):
+            bound = size_bound(manifest, path)
+            problem = f"is {file.stat().st_size} bytes long, at most {bound} are possible"
+            checked.problems.append(Finding(name, problem, "remove or replace it", file=path))
+        else:
+            paths.append(path)
+            if is_returned(path):
+                checked.files[path] = file_sha256(file)
+    if [p for p in paths if p == MANIFEST] and file_sha256(returned / MANIFEST) != file_sha256(exported / MANIFEST):
+        checked.problems.append(Finding(name, "differs from the one that was sent", _SENT, file=MANIFEST))
+    checked.problems.extend(_sent_files(manifest, returned, paths))
+    labels = _label_files(checked, paths)
+    _decisions(checked, paths)
+    for case in manifest.cases:
+        if case in labels:
+            _labels(checked, exported, case, labels[case])
+    return checked
+
+
+def _is_plain(file: Path) -> bool:
+    """A regular file; a link only into a DVC cache, where `dvc add` may have put it."""
+    return file.is_file() and (not file.is_symlink() or "/files/md5/" in file.resolve().as_posix())
+
+
+def _sent_files(manifest: Manifest, returned: Path, paths: list[str]) -> list[Finding]:
+    """Files that were sent to be looked at, if they came back, must be the same; strange images are named."""
+    found = []
+    for path in paths:
+        file = manifest.files.get(path)
+        if is_returned(path) or path == MANIFEST:
+            continue
+        if file is None:
+            if is_image_like(path):
+                remedy = f"if it is a corrected label, save it as {LABELS}/<case>.nii.gz; otherwise remove it"
+                found.append(Finding(returned.name, "is not a file of the bundle", remedy, file=path))
+        elif path.startswith(_LOOKED_AT) and file_sha256(returned / path) != file.sha256:
+            case = next((c for c in manifest.cases if path == f"{IMAGES}/{c}.nii.gz"), "")
+            problem = "was altered or damaged since it was sent; labels drawn on it cannot be relied on"
+            found.append(Finding(returned.name, problem, _SENT, case, file=path))
+    return found
+
+
+def _label_files(checked: Checked, paths: list[str]) -> dict[str, str]:
+    """The one label file of every case."""
+    name, cases = checked.folder.name, checked.manifest.cases
+    by_case: dict[str, list[str]] = {}
+    for path in paths:
+        if not path.startswith(f"{LABELS}/"):
+            continue
+        case = label_case(path, cases)
+        if case is None:
+            remedy = f"save the label of a case as {LABELS}/<case>.nii.gz, and remove what is not one"
+            checked.problems.append(Finding(name, "is not the label of a case of this bundle", remedy, file=path))
+        else:
+            by_case.setdefault(case, []).append(path)
+    for case in cases:
+        files = by_case.get(case, [])
+        if not files:
+            sent = f"{LABELS}/{case}.nii.gz"
+            remedy = "add it, corrected or as it was sent"
+            checked.missing.append(Finding(name, "the label is missing", remedy, case, file=sent))
+        elif len(files) > 1:
+            problem = f"there are {len(files)} labels of one case: {', '.join(files)}"
+            checked.problems.append(Finding(name, problem, "keep the one that counts, remove the others", case))
+    return {case: files[0] for case, files in by_case.items() if len(files) == 1}
+
+
+def _decisions(checked: Checked, paths: list[str]) -> None:
+    name, manifest = checked.folder.name, checked.manifest
+    if DECISIONS not in paths:
+        checked.missing.append(Finding(name, "the table is missing", "add it, filled in", file=DECISIONS))
+        return
+    table = read_decisions(checked.folder / DECISIONS)
+    for case, class_name, problem in table.problems:
+        remedy = "correct the line" if case else "save it as CSV with the columns that were sent"
+        checked.problems.append(Finding(name, problem, remedy, case, class_name, DECISIONS))
+    asked = {(a.case_id, a.class_name) for a in manifest.asked}
+    for (case, class_name), row in table.rows.items():
+        if case not in manifest.cases or class_name not in manifest.label_schema.names:
+            problem = "there is no such case and class in this bundle (a spreadsheet may have changed the name)"
+            remedy = "restore the names that were sent"
+            checked.problems.append(Finding(name, problem, remedy, case, class_name, DECISIONS))
+        elif row.decision is not None or (case, class_name) in asked:
+            checked.rows[case, class_name] = row
+    broken = {(case, class_name) for case, class_name, _ in table.problems}
+    for key in sorted(asked - broken):
+        if key not in checked.rows or checked.rows[key].decision is None:
+            remedy = "write accept, revise or reject"
+            checked.missing.append(Finding(name, "has no decision", remedy, *key, DECISIONS))
+
+
+def _labels(checked: Checked, exported: Path, case: str, path: str) -> None:
+    manifest = checked.manifest
+    schema = manifest.label_schema
+    rows = {class_name: row for (c, class_name), row in checked.rows.items() if c == case}
+    asked = [a.class_name for a in manifest.asked if a.case_id == case]
+    sent = f"{LABELS}/{case}.nii.gz"
+    if checked.files[path] == manifest.files[sent].sha256:
+        found = unchanged(rows)
+    else:
+        if file_sha256(exported / sent) != manifest.files[sent].sha256:
+            raise BundleRefused(f"{exported / sent} is not what export wrote", "run `dvc checkout data/round/bundles`")
+        shown = read(exported / sent)
+        try:
+            returned = read_returned_label(checked.folder / path, shown.grid, manifest.most_label_bytes(case))
+            schema.check(returned, path)
+        except VoxledgerError as error:
+            checked.problems.append(Finding(checked.folder.name, error.problem, error.remedy, case, file=path))
+            return
+        found = contradictions(schema, shown.array, returned, rows, asked)
+    checked.problems.extend(Finding(checked.folder.name, c.problem, c.remedy, case, c.class_name, path) for c in found)
+
+
+def decided_twice(checked: Mapping[str, Checked]) -> list[Finding]:
+    """Classes of cases on which two bundles decide; only one may."""
+    by: dict[tuple[str, str], str] = {}
+    found = []
+    for bundle in checked.values():
+        for key, row in sorted(bundle.rows.items()):
+            if row.decision is None:
+                continue
+            first = by.setdefault(key, bundle.folder.name)
+            if first != bundle.folder.name:
+                problem = f"{first} decides on it too"
+                remedy = "agree on one decision and leave the other line out"
+                found.append(Finding(bundle.folder.name, problem, remedy, *key, DECISIONS))
+    return found

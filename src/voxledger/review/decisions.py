@@ -1,0 +1,165 @@
+"""What a reviewer decides: `decisions.csv`, read tolerantly, checked strictly."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+FILE = "decisions.csv"
+COLUMNS = ["case_id", "class_name", "decision", "minutes", "error_type", "comment"]
+MOST_BYTES = 4 << 20
+"""A longer table was not filled in by a person."""
+MOST_MINUTES = 24 * 60
+"""More minutes for one class of one case are a slip."""
+
+
+class Decision(StrEnum):
+    """What a reviewer says of one class of one case."""
+
+    ACCEPT = "accept"
+    """The label is right as it was sent."""
+    REVISE = "revise"
+    """The label was wrong and is now corrected."""
+    REJECT = "reject"
+    """The label is wrong and was not corrected: it is emptied, and predicted again in the next round."""
+
+
+class ErrorType(StrEnum):
+    """What was wrong with the proposal."""
+
+    NONE = "none"
+    FALSE_POSITIVE = "false_positive"
+    FALSE_NEGATIVE = "false_negative"
+    BOUNDARY = "boundary"
+    WRONG_CLASS = "wrong_class"
+    MERGED = "merged"
+    SPLIT = "split"
+    LEFT_RIGHT = "left_right"
+
+
+_SPELLINGS = {
+    **{d.value: d for d in Decision},
+    "accepted": Decision.ACCEPT,
+    "revised": Decision.REVISE,
+    "rejected": Decision.REJECT,
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of `decisions.csv`; `decision` is None while it is blank."""
+
+    case_id: str
+    class_name: str
+    decision: Decision | None = None
+    minutes: float | None = None
+    error_type: ErrorType = ErrorType.NONE
+    comment: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The lines that could be read, and what is wrong with the others, as (case, class, problem)."""
+
+    rows: dict[tuple[str, str], Row]
+    problems: list[tuple[str, str, str]]
+
+
+def to_csv(rows: Iterable[Row]) -> str:
+    """The text of `decisions.csv`: commas, LF, UTF-8."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        blank = row.decision is None
+        writer.writerow(
+            [
+                row.case_id,
+                row.class_name,
+                "" if row.decision is None else row.decision.value,
+                "" if row.minutes is None else f"{row.minutes:.2f}",
+                "" if blank else row.error_type.value,
+                row.comment,
+            ]
+        )
+    return stream.getvalue()
+
+
+def read_decisions(path: Path) -> Table:
+    """Read a `decisions.csv` that may have been through a spreadsheet.
+
+    Takes commas, semicolons or tabs, any line ends, UTF-8 with or without a byte-order mark, UTF-16 or
+    Windows-1252, quotes, decimal commas, spaces and capitals. Values are never guessed: what is not one of the
+    known words or a sensible number of minutes is a problem.
+    """
+    content = path.read_bytes()
+    if len(content) > MOST_BYTES:
+        return Table({}, [("", "", f"is {len(content)} bytes long, which is no table of decisions")])
+    text = _decode(content)
+    if "\0" in text:
+        return Table({}, [("", "", "is not a text table; a spreadsheet must save it as CSV")])
+    first, _, rest = text.partition("\n")
+    if first.lower().startswith("sep="):
+        text = rest
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    delimiter = max(",;\t", key=header.count)
+    try:
+        records = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        return Table({}, [("", "", f"cannot be read as a table: {error}")])
+    while records and not any(cell.strip() for cell in records[0]):
+        records.pop(0)
+    names = [cell.strip().lower() for cell in records[0]] if records else []
+    lacking = [name for name in COLUMNS[:3] if names.count(name) != 1]
+    if lacking:
+        return Table({}, [("", "", f"has no single column {', '.join(lacking)} in its first line")])
+    table = Table({}, [])
+    for number, record in enumerate(records[1:], start=2):
+        if any(cell.strip() for cell in record):
+            _take(table, dict(zip(names, (cell.strip() for cell in record), strict=False)), number)
+    return table
+
+
+def _take(table: Table, values: dict[str, str], number: int) -> None:
+    case_id, class_name = values.get("case_id", ""), values.get("class_name", "")
+    problems = []
+    if not case_id or not class_name:
+        problems.append(f"line {number} names no case or no class")
+    if (case_id, class_name) in table.rows:
+        problems.append(f"line {number} is a second line for the same case and class")
+    word = values.get("decision", "").lower()
+    decision = _SPELLINGS.get(word)
+    if word and decision is None:
+        problems.append(f"decision {word!r} is none of {', '.join(Decision)}")
+    minutes = None
+    if written := values.get("minutes", ""):
+        try:
+            minutes = float(written.replace(",", "."))
+        except ValueError:
+            minutes = math.nan
+        if not 0 <= minutes <= MOST_MINUTES:
+            problems.append(f"minutes {written!r} is not a number from 0 to {MOST_MINUTES}")
+    error_type = ErrorType.NONE
+    if named := values.get("error_type", "").lower().replace(" ", "_").replace("-", "_"):
+        if named in list(ErrorType):
+            error_type = ErrorType(named)
+        else:
+            problems.append(f"error type {named!r} is none of {', '.join(ErrorType)}")
+    table.problems.extend((case_id, class_name, problem) for problem in problems)
+    if not problems:
+        row = Row(case_id, class_name, decision, minutes, error_type, values.get("comment", ""))
+        table.rows[case_id, class_name] = row
+
+
+def _decode(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", "replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")

@@ -1,0 +1,60 @@
+"""Reading a label that a reviewer saved: whole, on the grid of its image, in whole numbers; or the reason why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from voxledger.errors import GridMismatch, UnreadableImage
+from voxledger.intact import intact
+from voxledger.review.merge import LabelMap
+from voxledger.volume import DIRECTION_TOLERANCE, Grid, differences, read_grid, read_label
+
+_SAVE_AS = "save it as labels/<case>.nii.gz with the image as reference volume, as README.md of the bundle says"
+
+
+def read_returned_label(path: Path, image: Grid, most_bytes: int) -> LabelMap:
+    """Read a returned label map (z, y, x), whatever type and compression the viewer chose.
+
+    Raises
+    ------
+    UnreadableImage
+        The file is damaged, larger than `most_bytes`, or no label map.
+    GridMismatch
+        It does not lie on the grid of its image; the message says whether it was cropped, flipped or re-ordered.
+    """
+    if path.name.lower().endswith(".seg.nrrd"):
+        raise UnreadableImage(
+            f"{path} is a 3D Slicer segmentation, whose numbers and extent are not those of the label map",
+            f"in 3D Slicer, Segmentations, Export to files; {_SAVE_AS}",
+        )
+    with intact(path, most_bytes) as plain:
+        found = differences(grid := read_grid(plain), image)
+        if found:
+            raise GridMismatch(
+                f"{path} {_how(grid, image)}: {'; '.join(found)}",
+                f"{_SAVE_AS}; never flip, re-orient, crop or resample it",
+            )
+        try:
+            return read_label(plain)
+        except UnreadableImage as error:
+            raise UnreadableImage(error.problem.replace(str(plain), str(path)), error.remedy) from None
+
+
+def _how(grid: Grid, image: Grid) -> str:
+    """In one phrase, what a viewer did to a label that is not on the grid of its image."""
+    if grid.shape != image.shape and sorted(grid.shape) != sorted(image.shape):
+        smaller = all(a <= b for a, b in zip(grid.shape, image.shape, strict=True))
+        return "was cropped" if smaller else "has another size than its image"
+    old, new = np.reshape(image.direction, (3, 3)), np.reshape(grid.direction, (3, 3))
+    if np.abs(old - new).max() > DIRECTION_TOLERANCE:
+        turned = new.T @ old
+        if np.allclose(np.abs(turned), np.eye(3), atol=1e-3):
+            return "was flipped along " + ", ".join(a for a, c in zip("xyz", np.diag(turned), strict=True) if c < 0)
+        if np.allclose(np.abs(turned).max(axis=0), 1, atol=1e-3):
+            return "has its axes in another order"
+        return "was turned"
+    if grid.shape != image.shape:
+        return "has its axes in another order"
+    return "does not lie on the grid of its image"

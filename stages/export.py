@@ -1,0 +1,28 @@
+"""export: one bundle for every reviewer, from the worklist."""
+
+from pathlib import Path
+
+from voxledger.params import Params
+from voxledger.stage import stage
+
+
+@stage
+def main(params: Params) -> None:
+    from voxledger.cases import read_cases
+    from voxledger.ledger import read_ledger
+    from voxledger.review.export import export_round
+    from voxledger.review.worklist import read_worklist
+    from voxledger.schema import read_schema
+
+    export_round(
+        read_worklist(Path("data/round/worklist.csv")),
+        read_cases(),
+        read_schema("labels.yaml"),
+        read_ledger("data/base/ledger.csv"),
+        params.dataset,
+        params.round,
+    )
+
+
+if __name__ == "__main__":
+    main()

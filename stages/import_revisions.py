@@ -1,0 +1,24 @@
+"""import: returned bundles and new predictions become labels and ledger of the next version."""
+
+from voxledger.params import Params
+from voxledger.stage import stage
+
+
+@stage
+def main(params: Params) -> None:
+    from voxledger.cases import read_cases
+    from voxledger.ledger import read_ledger
+    from voxledger.review.import_revisions import import_round
+    from voxledger.schema import read_schema
+
+    import_round(
+        read_cases(),
+        read_schema("labels.yaml"),
+        read_ledger("data/base/ledger.csv"),
+        params.round,
+        params.machine,
+    )
+
+
+if __name__ == "__main__":
+    main()
