@@ -46,6 +46,21 @@ class InferParams(_Strict):
     step: float = Field(default=0.5, gt=0, le=1)
 
 
+class CalibrateParams(_Strict):
+    """Thresholds of lesion classes from the calibration split; nothing is calibrated unless `classes` asks for it."""
+
+    classes: list[str] = []
+    """Lesion classes to calibrate."""
+    sensitivity: float = Field(default=0.99, gt=0, le=1)
+    """Share of the true lesions that the threshold has to keep; 0.99 in Efficient Human-in-the-Loop Annotation."""
+    overlap: float = Field(default=0.0, ge=0, le=1)
+    """Share of a lesion that has to be predicted for a hit, and of a component that has to be lesion; 0 = any voxel."""
+    connectivity: Literal[6, 18, 26] = 26
+    bootstrap: int = Field(default=1000, ge=100)
+    """Resamples of the patients for the confidence intervals."""
+    seed: int = 0
+
+
 class FilterParams(_Strict):
     """Threshold on the mean of the models, then rules in order; `rules` are read by the filter package."""
 
@@ -140,6 +155,7 @@ class Params(_Strict):
     round: int = Field(default=0, ge=0)
     cases: CasesParams = CasesParams()
     infer: InferParams = InferParams()
+    calibrate: CalibrateParams = CalibrateParams()
     filter: FilterParams = FilterParams()
     score: ScoreParams = ScoreParams()
     export: ExportParams = ExportParams()

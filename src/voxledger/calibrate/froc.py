@@ -73,8 +73,8 @@ def case_curve(
     points = tree.turning_points(padded, index, lesion, basin, offsets, overlap > 0)
     order = tree.descending(points[0].view(np.uint32))
     sizes = np.array([0, *lesion_voxels], np.int64)
-    counts = tree.grow(*(column[order] for column in points), basin_count, sizes, overlap)
-    return CaseCurve(*counts, len(lesion_voxels))
+    values, components, true, hits = tree.grow(*(column[order] for column in points), basin_count, sizes, overlap)
+    return CaseCurve(values, components, true, hits, len(lesion_voxels))
 
 
 def neighbour_offsets(shape: tuple[int, ...], connectivity: int) -> npt.NDArray[np.uint64]:
@@ -84,11 +84,7 @@ def neighbour_offsets(shape: tuple[int, ...], connectivity: int) -> npt.NDArray[
     """
     reach = {6: 1, 18: 2, 26: 3}[connectivity]
     steps = [
-        (z, y, x)
-        for z in (-1, 0, 1)
-        for y in (-1, 0, 1)
-        for x in (-1, 0, 1)
-        if 0 < abs(z) + abs(y) + abs(x) <= reach
+        (z, y, x) for z in (-1, 0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1) if 0 < abs(z) + abs(y) + abs(x) <= reach
     ]
     distances = [(z * (shape[1] + 2) + y) * (shape[2] + 2) + x for z, y, x in steps]
     return np.array(distances, np.int64).view(np.uint64)
