@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from voxledger.evaluate.bootstrap import Floats, Interval, gain_interval, mean_interval, resamples
 from voxledger.evaluate.case_metrics import Generation
@@ -86,8 +85,8 @@ def gains(rows: Sequence[Row], class_order: Sequence[str], samples: int, seed: i
         if generation is not Generation.NEXT or before is None:
             continue
         after = dice[set_name, generation, model]
-        shared: npt.NDArray[np.bool_] = np.isfinite(before).any(axis=1) & np.isfinite(after).any(axis=1)
-        before, after = (np.where(shared[:, None], values, np.nan) for values in (before, after))
+        shared = np.logical_and(np.isfinite(before).any(axis=1), np.isfinite(after).any(axis=1))
+        before, after = (np.where(shared.reshape(-1, 1), values, np.nan) for values in (before, after))
         draws = resamples(len(after), samples, seed)
         found.append(
             Gain(
