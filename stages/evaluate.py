@@ -17,8 +17,7 @@ def main(params: Params) -> None:
     from voxledger.evaluate.round import evaluate_round
     from voxledger.schema import read_schema
 
-    schema = read_schema("labels.yaml")
-    cases = read_cases()
+    schema, cases = read_schema("labels.yaml"), read_cases()
     external = in_split(cases, Split.EXTERNAL)
     MEMO.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=MEMO) as folder:
@@ -29,13 +28,9 @@ def main(params: Params) -> None:
             (Path("models/next"), after, in_split(cases, Split.TEST, Split.EXTERNAL)),
         ):
             predict_cases(chosen, models, out, schema, params.infer, params.machine, None)
-        evaluate_round(
-            cases,
-            schema,
-            params,
-            {Generation.BASE: [Path("data/round/predictions"), base], Generation.NEXT: [after]},
-            sections=list(Path("reports/sections").glob("*.html")),
-        )
+        predictions = {Generation.BASE: [Path("data/round/predictions"), base], Generation.NEXT: [after]}
+        sections = list(Path("reports/sections").glob("*.html"))
+        evaluate_round(cases, schema, params, predictions, sections=sections)
 
 
 if __name__ == "__main__":
