@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+BUNDLES, INBOX, REVISIONS = Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions")
+
 
 @dataclass(frozen=True)
 class Status:
@@ -66,7 +68,7 @@ def run(no_memo: bool) -> None:
     from voxledger.params import read_params
     from voxledger.release.round import require_open, track_inbox
     from voxledger.repository import dvc, require_root
-    from voxledger.review.gate import check_inbox
+    from voxledger.review.gate import require_complete
 
     require_root()
     require_open(read_params())
@@ -74,7 +76,7 @@ def run(no_memo: bool) -> None:
         os.environ["VOXLEDGER_NO_MEMO"] = "1"
     if dvc("repro", *(["--force"] if no_memo else []), "export") != 0:
         raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
-    check_inbox()
+    require_complete(BUNDLES, INBOX, REVISIONS)
     track_inbox()
     if dvc("repro", *(["--force", "--downstream", "gate"] if no_memo else [])) != 0:
         raise VoxledgerError("a stage after the review failed", "read its message above; nothing that came in is lost")
@@ -115,7 +117,7 @@ def _status() -> Status:
     from voxledger.params import read_params
     from voxledger.release.round import evaluated_round
     from voxledger.repository import require_root, round_tag, tag_exists
-    from voxledger.review.gate import missing_bundles
+    from voxledger.review.gate import look_into
 
     require_root()
     params, cases = read_params(), read_cases()
@@ -124,7 +126,8 @@ def _status() -> Status:
     ledger = read_ledger(released if current and released.is_file() else "data/base/ledger.csv")
     pool = {c.case_id for c in in_split(cases, Split.POOL)}
     origins = {o.value: sum(e.origin is o for (c, _), e in ledger.items() if c in pool) for o in Origin}
-    waiting = missing_bundles()
+    inbox = look_into(BUNDLES, INBOX, REVISIONS)
+    waiting = [str(finding) for finding in (*inbox.all_problems, *inbox.all_missing)]
     if not cases:
         state, following = "empty", "voxledger cases add FOLDER --labels FOLDER"
     elif tag_exists(round_tag(params.round)):

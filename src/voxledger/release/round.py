@@ -115,6 +115,7 @@ def open_next() -> int:
         shutil.copyfile(source, target)
     for bundle in sorted(Path("data/inbox").glob("bundle-*")):
         shutil.rmtree(bundle) if bundle.is_dir() else bundle.unlink()
+    shutil.rmtree("data/round/bundles", ignore_errors=True)
     for leftover in (MANIFEST, SIGNATURE):
         leftover.unlink(missing_ok=True)
     _raise_round(params.round + 1)

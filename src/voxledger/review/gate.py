@@ -163,8 +163,8 @@ def foreign(manifest: Manifest, expected: Sequence[Manifest]) -> str:
     return "was exported from another repository, or before an export that replaced it: its id is unknown"
 
 
-def pass_gate(bundles: Path, inbox: Path, revisions: Path, received: Path) -> None:
-    """Write `received.json` if every expected bundle is back and in order.
+def require_complete(bundles: Path, inbox: Path, revisions: Path) -> Inbox:
+    """What lies in the inbox, if every expected bundle is back and in order.
 
     Raises
     ------
@@ -187,6 +187,12 @@ def pass_gate(bundles: Path, inbox: Path, revisions: Path, received: Path) -> No
             "\n".join(["the round waits for people:", *missing]),
             "`voxledger review receive FILE.zip` takes a bundle in; then `voxledger round run`, or `dvc repro`",
         )
+    return found
+
+
+def pass_gate(bundles: Path, inbox: Path, revisions: Path, received: Path) -> None:
+    """Write `received.json` if every expected bundle is back and in order; raises as `require_complete`."""
+    found = require_complete(bundles, inbox, revisions)
     listed_bundles = [
         {
             "folder": checked.folder.name,
