@@ -9,12 +9,11 @@ def main(params: Params) -> None:
     import tempfile
     from pathlib import Path
 
-    from voxledger.infer.predict import predict_cases
-
     from voxledger.casemap import MEMO
     from voxledger.cases import Split, in_split, read_cases
     from voxledger.evaluate.case_metrics import Generation
     from voxledger.evaluate.round import evaluate_round
+    from voxledger.infer.predict import predict_cases
     from voxledger.schema import read_schema
 
     schema, cases = read_schema("labels.yaml"), read_cases()
