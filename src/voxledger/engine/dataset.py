@@ -34,5 +34,6 @@ def describe(schema: LabelSchema, modalities: Iterable[str], cases: int, ignore:
 
 
 def channels(dataset: dict[str, Any]) -> dict[str, int]:
-    """Output channel of every class; background is channel 0."""
-    return {name: int(i) for name, i in dataset["labels"].items() if name not in (BACKGROUND, IGNORE)}
+    """Output channel of every class, in ascending order; background is channel 0."""
+    labels = sorted(dataset["labels"].items(), key=lambda item: int(item[1]))
+    return {name: int(i) for name, i in labels if name not in (BACKGROUND, IGNORE)}

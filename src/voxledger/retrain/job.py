@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,6 +84,11 @@ class Job:
 
         def step(loss: float) -> None:
             nonlocal mean
+            if not math.isfinite(loss):
+                raise VoxledgerError(
+                    f"training of {self.name} diverged at iteration {bar.done + 1}: the loss is {loss}",
+                    f"lower retrain.models.{self.name}.learning_rate in params.yaml",
+                )
             mean = loss if bar.done == 0 else 0.95 * mean + 0.05 * loss
             bar.step(f"loss {mean:.3f}")
 

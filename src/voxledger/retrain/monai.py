@@ -56,13 +56,16 @@ def _plan(job: Job, ct: bool) -> dict[str, Any]:
     spacing = job.model.spacing or tuple(float(s) for s in np.median(spacings, axis=0))
     divisor = patch_divisor(job.model.network, len(job.model.features))
     wanted = job.model.patch or np.minimum(np.median(shapes, axis=0) / spacing, 96)
+    patch = [max(1, -(-int(np.ceil(n)) // divisor)) * divisor for n in wanted]
+    if patch == [divisor] * 3:
+        patch[2] *= 2  # instance normalisation needs more than one voxel at the bottom of the network
     low, high = np.percentile(foreground, (0.5, 99.5))
     bounds = {"low": low, "high": high, "mean": foreground.mean(), "std": foreground.std()}
     return {
         "network": job.model.network,
         "features": list(job.model.features),
         "spacing": list(spacing),
-        "patch": [max(1, -(-int(np.ceil(n)) // divisor)) * divisor for n in wanted],
+        "patch": patch,
         "intensity": {k: float(v) for k, v in bounds.items()} if ct else None,
     }
 

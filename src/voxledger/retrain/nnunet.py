@@ -185,5 +185,8 @@ def _fit(job: Job, plans: dict[str, Any], dataset: dict[str, Any]) -> Any:
     )
     trainer.learning_rate, trainer.iterations = job.model.learning_rate, job.start.iterations
     trainer.oversample_foreground_percent = 1.0
+    # nnU-Net gives the coarsest output no weight; with two stages it is the only one, and the loss would be 0 / 0.
+    stages = plans["configurations"][CONFIGURATION]["architecture"]["arch_kwargs"]["n_stages"]
+    trainer.enable_deep_supervision = stages > 2
     with job.report() as report:
         return trainer.fit(job.start.parent.folder if job.start.parent else None, report)

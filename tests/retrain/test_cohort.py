@@ -1,0 +1,61 @@
+"""Which cases join, and what of them is taught."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from voxledger.ledger import Origin
+from voxledger.retrain.cohort import build_cohort, cohort_sha256, labels_to_learn, to_csv
+
+MAP = np.array([[[0, 1, 2, 7]]])
+IGNORE = 4
+
+
+@pytest.mark.parametrize(
+    ("origins", "joins"),
+    [
+        ({}, True),
+        ({"organ": Origin.REVISED, "lesion": Origin.ACCEPTED}, True),
+        ({"organ": Origin.PREDICTED, "lesion": Origin.PREDICTED}, True),
+        ({"organ": Origin.PREDICTED, "lesion": Origin.PREDICTED, "spleen": Origin.PREDICTED}, False),
+        ({"lesion": Origin.REJECTED}, False),
+        ({"lesion": None, "spleen": None}, True),
+        ({"organ": None, "lesion": None, "spleen": None}, False),
+    ],
+)
+def test_a_case_joins_if_something_is_trusted_and_nothing_rejected(small, schema, origins, joins):
+    for name, origin in origins.items():
+        small = small.with_origin("c1", name, origin)
+    members = [m.case.case_id for m in build_cohort(small.cases, small.ledger, schema)]
+    assert members == (["c0", "c1", "c2"] if joins else ["c0", "c2"])
+
+
+def test_test_cases_never_join(small, schema):
+    assert "c3" not in {m.case.case_id for m in build_cohort(small.cases, small.ledger, schema)}
+
+
+def test_the_table_does_not_depend_on_order_and_follows_its_content(small, schema):
+    table = to_csv(build_cohort(small.cases, small.ledger, schema))
+    turned = dict(reversed(small.ledger.items()))
+    assert to_csv(build_cohort(small.cases[::-1], turned, schema)) == table
+    assert len(table.splitlines()) == 1 + 3 * 3
+    other = small.with_origin("c0", "spleen", Origin.PREDICTED)
+    assert cohort_sha256(to_csv(build_cohort(other.cases, other.ledger, schema))) != cohort_sha256(table)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "predicted", "learned"),
+    [
+        (["organ", "lesion", "spleen"], [], [0, 1, 2, 3]),
+        (["organ", "lesion"], ["spleen"], [0, 1, 2, IGNORE]),
+        (["organ", "spleen"], ["lesion"], [0, 1, IGNORE, 3]),
+        # Nobody looked for the spleen: it may lie anywhere in what is called background.
+        (["organ", "lesion"], [], [IGNORE, 1, 2, IGNORE]),
+        # Nobody looked for lesions: any voxel of the organ may be one.
+        (["organ", "spleen"], [], [0, IGNORE, IGNORE, 3]),
+        (["lesion", "spleen"], ["organ"], [0, IGNORE, 2, 3]),
+    ],
+)
+def test_what_is_not_known_is_ignored(schema, trusted, predicted, learned):
+    assert labels_to_learn(MAP, schema, trusted, predicted)[0, 0].tolist() == learned

@@ -1,0 +1,144 @@
+"""A round of training with both backends, on the smallest budget."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from voxledger.engine.card import ModelCard, check_model, list_models, write_card
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.ledger import Origin
+from voxledger.params import MachineParams, RetrainParams
+from voxledger.retrain.run import retrain_round
+from voxledger.volume import file_sha256, write
+
+BASE, NEXT, CARDS, COHORT = Path("models/base"), Path("models/next"), Path("models/next.json"), Path("round/cohort.csv")
+
+
+def retrain(small, models, round_number=0, **params):
+    retrain_round(
+        small.cases,
+        small.schema,
+        small.ledger,
+        small.labels,
+        BASE,
+        NEXT,
+        round_number,
+        RetrainParams(models=models, licence="CC0-1.0", **params),
+        MachineParams(workers=1),
+        COHORT,
+        CARDS,
+    )
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): file_sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_a_round_and_the_next_one(small, tiny):
+    """Both backends: cards, identical bytes without the memo, fine-tuning from the base, cards of all rounds."""
+    small = small.with_origin("c1", "lesion", Origin.PREDICTED)
+    retrain(small, tiny)
+    first = hashes(NEXT)
+    assert {Path(name).name for name in first} == {"model.json", "weights.safetensors", "plans.json", "dataset.json"}
+    cards = {c.name: c for c in list_models(NEXT)}
+    assert set(cards) == {"nn", "unet"}
+    for name, card in cards.items():
+        assert check_model(NEXT / name) == card
+        assert card.cohort == file_sha256(COHORT)
+        assert (card.strategy, card.parent, card.licence, card.round) == ("full", "", "CC0-1.0", 0)
+        assert not any(str(Path.cwd()) in p.read_text("utf-8") for p in (NEXT / name).glob("*.json"))
+    shutil.rmtree(".memo")
+    retrain(small, tiny)
+    assert hashes(NEXT) == first
+
+    shutil.copytree(NEXT, BASE)
+    shutil.copyfile(CARDS, "models/base.json")
+    retrain(small, tiny, round_number=1, strategy="finetune")
+    for card in list_models(NEXT):
+        assert (card.strategy, card.parent, card.round) == ("finetune", cards[card.name].id, 1)
+    listed = [(c["round"], c["name"]) for c in json.loads(CARDS.read_text("utf-8"))]
+    assert listed == [(0, "nn"), (0, "unet"), (1, "nn"), (1, "unet")]
+
+
+def test_a_finished_model_is_not_trained_again(small, tiny, monkeypatch):
+    retrain(small, {"unet": tiny["unet"]})
+    first = hashes(NEXT)
+    monkeypatch.setattr("voxledger.retrain.run.train_one", lambda *_: pytest.fail("trained again"))
+    retrain(small, {"unet": tiny["unet"]})
+    assert hashes(NEXT) == first
+
+
+def test_without_a_trusted_case_the_base_models_go_on(small, tiny, capsys):
+    retrain(small, {"unet": tiny["unet"]})
+    shutil.move(NEXT, BASE)
+    small.ledger.clear()
+    retrain(small, {"unet": tiny["unet"]}, round_number=1)
+    assert hashes(NEXT) == hashes(BASE)
+    assert "no trusted case yet" in capsys.readouterr().err
+
+
+def test_precomputed_models_go_on_unchanged(small, tiny):
+    model = BASE / "elsewhere"
+    (model / "predictions").mkdir(parents=True)
+    empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    card = ModelCard(
+        id="elsewhere-1",
+        name="elsewhere",
+        backend="precomputed",
+        architecture="",
+        strategy="",
+        cohort="",
+        parent="",
+        params={"cases": 0, "predictions": empty},
+        licence="MIT",
+        round=0,
+    )
+    write_card(model, card)
+    retrain(small, {"unet": tiny["unet"]})
+    assert [c.name for c in list_models(NEXT)] == ["elsewhere", "unet"]
+    assert hashes(NEXT / "elsewhere") == hashes(model)
+    with pytest.raises(Misuse, match="name of a precomputed model"):
+        retrain(small, {"elsewhere": tiny["unet"]})
+
+
+def test_nothing_to_train_on_is_said_with_a_remedy(small, tiny):
+    small.ledger.clear()
+    with pytest.raises(VoxledgerError, match="no case of the pool has a label") as refused:
+        retrain(small, tiny)
+    assert "voxledger cases add" in refused.value.remedy
+
+
+def test_a_label_that_is_not_the_ledgers_mask_is_refused(small, tiny):
+    from voxledger.volume import read
+
+    volume = read("labels/c1.nii.gz")
+    volume.array[5, 10, 17] = 0
+    write("labels/c1.nii.gz", volume.array, volume.grid)
+    with pytest.raises(VoxledgerError, match=r"case c1: spleen in labels/c1.nii.gz"):
+        retrain(small, {"unet": tiny["unet"]})
+
+
+def test_a_missing_label_is_named(small, tiny):
+    Path("labels/c2.nii.gz").unlink()
+    with pytest.raises(VoxledgerError, match=r"case c2 .* labels/c2.nii.gz is missing"):
+        retrain(small, tiny)
+
+
+@pytest.mark.parametrize("name", ["nn", "unet"])
+def test_a_cohort_that_never_shows_background_is_refused(small, tiny, name):
+    for case_id in ("c0", "c1", "c2"):
+        small = small.with_origin(case_id, "spleen", None)
+    with pytest.raises(VoxledgerError, match="nothing tells what is background"):
+        retrain(small, {name: tiny[name]})
+
+
+@pytest.mark.parametrize("network", ["segresnet", "swinunetr"])
+def test_other_monai_networks_train(small, tiny, network):
+    features, patch = ((8, 16), (8, 16, 16)) if network == "segresnet" else ((12,), (32, 32, 32))
+    model = tiny["unet"].model_copy(update={"network": network, "features": features, "patch": patch, "iterations": 1})
+    retrain(small, {network: model})
+    assert check_model(NEXT / network).architecture.startswith({"segresnet": "SegResNet", "swinunetr": "Swin"}[network])

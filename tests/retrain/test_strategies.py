@@ -1,0 +1,62 @@
+"""Where full training and fine-tuning start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from voxledger.engine.card import DATASET, ModelCard, to_json
+from voxledger.engine.dataset import describe
+from voxledger.errors import Misuse
+from voxledger.params import RetrainParams
+from voxledger.retrain.start import Base
+from voxledger.retrain.strategies import strategy
+
+PARAMS = RetrainParams(finetune_iterations=0.5)
+
+
+@pytest.fixture
+def base(tmp_path: Path, schema, tiny) -> Base:
+    (tmp_path / DATASET).write_text(to_json(describe(schema, ["CT"], 3, ignore=True)), "utf-8")
+    card = ModelCard(
+        id="f" * 64,
+        name="nn",
+        backend="nnunet",
+        architecture="",
+        strategy="full",
+        cohort="",
+        parent="",
+        params=tiny["nn"].model_dump(mode="json"),
+        licence="",
+        round=0,
+    )
+    return Base(tmp_path, card)
+
+
+def test_full_starts_from_nothing(base, tiny, schema):
+    start = strategy("full")(tiny["nn"], PARAMS, base, schema.names)
+    assert (start.strategy, start.iterations, start.parent, start.note) == ("full", 3, None, "")
+
+
+def test_finetune_goes_on_from_the_base_model_with_a_share_of_the_iterations(base, tiny, schema):
+    longer = tiny["nn"].model_copy(update={"iterations": 100, "learning_rate": 1e-4})
+    start = strategy("finetune")(longer, PARAMS, base, schema.names)
+    assert (start.strategy, start.iterations, start.parent) == ("finetune", 50, base)
+
+
+@pytest.mark.parametrize("why", ["no base", "other network", "other classes"])
+def test_finetune_trains_in_full_and_says_why_where_the_base_model_does_not_fit(why, base, tiny, schema):
+    model, classes = tiny["nn"], schema.names
+    if why == "other network":
+        model = model.model_copy(update={"features": (8, 16)})
+    if why == "other classes":
+        classes = [*classes, "kidney"]
+    start = strategy("finetune")(model, PARAMS, None if why == "no base" else base, classes)
+    assert (start.strategy, start.iterations, start.parent) == ("full", 3, None)
+    assert start.note.startswith("trained in full: ")
+
+
+def test_an_unknown_strategy_is_named():
+    with pytest.raises(Misuse, match=r"retrain\.strategy wishful"):
+        strategy("wishful")
