@@ -1,0 +1,96 @@
+"""Pooled curves: the highest threshold for a sensitivity, rates by hand, and how many lesions are enough."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from voxledger.calibrate.froc import CaseCurve, case_curve
+from voxledger.calibrate.operating_point import (
+    below,
+    highest_threshold,
+    hits_by_value,
+    lesions_needed,
+    operating_points,
+    plotted_thresholds,
+    provable,
+)
+
+
+def case(*lesion_peaks: float, false_peaks: tuple[float, ...] = ()) -> CaseCurve:
+    """A case with one-voxel lesions of some probability, and one-voxel false alarms."""
+    p = np.zeros((1, 2, 2 * (len(lesion_peaks) + len(false_peaks)) + 1), np.float32)
+    lesions = np.zeros(p.shape, np.uint16)
+    for k, peak in enumerate(lesion_peaks):
+        p[0, 0, 2 * k] = peak
+        lesions[0, 0, 2 * k] = k + 1
+    for k, peak in enumerate(false_peaks, start=len(lesion_peaks)):
+        p[0, 0, 2 * k] = peak
+    return case_curve(p, lesions, [1] * len(lesion_peaks))
+
+
+CASES = [case(0.9, 0.5), case(0.25, false_peaks=(0.7, 0.1)), case(false_peaks=(0.2,)), case()]
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "peak"), [(1.0, 0.25), (0.67, 0.25), (2 / 3, 0.5), (0.34, 0.5), (1 / 3, 0.9), (0.01, 0.9)]
+)
+def test_highest_threshold(sensitivity: float, peak: float) -> None:
+    threshold, reached = highest_threshold(CASES, sensitivity) or (None, None)
+    assert threshold == below(np.float32(peak))
+    assert reached
+    hits = sum(int(c.at(np.array([threshold]))[2][0]) for c in CASES)
+    above = sum(int(c.at(np.array([peak], np.float32))[2][0]) for c in CASES)
+    assert hits >= sensitivity * 3 > above
+
+
+def test_sensitivity_out_of_reach() -> None:
+    missed = CaseCurve(CASES[0].values, CASES[0].components, CASES[0].true_components, CASES[0].hits, lesions=5)
+    assert highest_threshold([missed], 0.99) == (below(np.float32(0.5)), False)
+    assert highest_threshold([case(), case()], 0.99) is None
+    assert highest_threshold([], 0.99) is None
+
+
+def test_ties_of_several_cases_are_one_step() -> None:
+    values, hits = hits_by_value([case(0.5), case(0.5, 0.25)])
+    assert (values.tolist(), hits.tolist()) == ([0.5, 0.25], [2, 3])
+
+
+def test_rates_by_hand() -> None:
+    low, high = operating_points(CASES, [0.15, 0.6], samples=200, seed=1)
+    assert low.sensitivity.value == 1.0
+    assert low.false_positives_per_scan.value == 2 / 4  # 0.7 and 0.2
+    assert low.patient_sensitivity.value == 1.0
+    assert low.patient_specificity.value == 0.5  # of the two without lesion, one has the 0.2
+    assert high.sensitivity.value == pytest.approx(1 / 3)
+    assert high.patient_sensitivity.value == 1.0  # positive for a false alarm is positive
+    assert high.patient_specificity.value == 1.0
+    assert low.false_positives_per_scan.low <= 0.5 <= low.false_positives_per_scan.high
+    assert operating_points(CASES, [0.15, 0.6], samples=200, seed=1)[1] == high
+
+
+def test_no_healthy_patient() -> None:
+    point = operating_points([case(0.5)], [0.1], samples=100, seed=0)[0]
+    assert math.isnan(point.patient_specificity.value)
+    assert point.patient_specificity.to_json() == {"value": None, "low": None, "high": None}
+
+
+def test_plotted_thresholds() -> None:
+    assert plotted_thresholds(CASES, 100) == [below(np.float32(v)) for v in (0.9, 0.7, 0.5, 0.25, 0.2, 0.1)]
+    many: Any = [case(*np.linspace(0.1, 0.9, 300).tolist())]
+    assert 10 <= len(plotted_thresholds(many, 10)) <= 20
+    assert plotted_thresholds([], 10) == []
+
+
+@pytest.mark.parametrize(("sensitivity", "needed"), [(0.99, 299), (0.95, 59), (0.5, 5)])
+def test_lesions_needed(sensitivity: float, needed: int) -> None:
+    assert lesions_needed(sensitivity) == needed
+    assert provable(needed) >= sensitivity > provable(needed - 1)
+
+
+def test_no_number_shows_all() -> None:
+    assert lesions_needed(1.0) is None
+    assert provable(0) == 0.0
