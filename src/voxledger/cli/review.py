@@ -1,0 +1,153 @@
+"""`voxledger review`: bundles out to people, and back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+BUNDLES = Path("data/round/bundles")
+INBOX = Path("data/inbox")
+REVISIONS = Path("data/base/revisions")
+
+
+@click.group()
+def review() -> None:
+    """Send bundles to reviewers and take them back.
+
+    \b
+    Example:
+      voxledger review zip alice                        pack what alice gets
+      voxledger review receive bundle-r01-alice.zip     take in what came back
+      voxledger review status                           what is still missing
+      voxledger round run                               go on when all is there
+    """
+
+
+@review.command("zip")
+@click.argument("reviewer")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="By default bundle-rNN-REVIEWER.zip, here.")
+def zip_(reviewer: str, output: Path | None) -> None:
+    """Pack the bundle of REVIEWER for sending.
+
+    \b
+    Example:
+      voxledger review zip alice -o /tmp/for-alice.zip
+    """
+    from voxledger.errors import Misuse
+    from voxledger.review.pack import find_bundle, pack
+
+    folder = find_bundle(BUNDLES, reviewer)
+    target = output or Path(f"{folder.name}.zip")
+    if target.exists():
+        raise Misuse(f"{target} exists already", "it may be what came back: remove it, or give another name with -o")
+    pack(folder, target)
+    click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
+
+
+@review.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="It counts instead of a different return, which is kept beside it.")
+def receive(source: Path, replace: bool) -> None:
+    """Take SOURCE, a returned zip or folder, into data/inbox, and say what is wrong with it or missing.
+
+    Nothing in the inbox is overwritten. The same return twice does nothing.
+
+    \b
+    Examples:
+      voxledger review receive bundle-r01-alice.zip
+      voxledger review receive ~/Downloads/bundle-r01-bob
+    """
+    from voxledger.review.receive import receive as take_in
+
+    received = take_in(source, BUNDLES, INBOX, replace=replace)
+    if not received.new:
+        click.echo(f"{received.folder} has been received already, with the same content: nothing to do")
+    else:
+        click.echo(f"received as {received.folder}")
+    if received.replaced is not None:
+        click.echo(f"the return before it is kept as {received.replaced}")
+    if Path(f"{received.folder}.dvc").is_file() and received.new:
+        click.echo(f"DVC tracks the one before: run `dvc add {received.folder}`")
+    _show(_status(), received.manifest.reviewer)
+
+
+@review.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(as_json: bool) -> None:
+    """Say for every reviewer what is decided, missing and wrong. Exit code 3 while people are waited for, 1 if refused.
+
+    \b
+    Example:
+      voxledger review status --json
+    """
+    found = _status()
+    if as_json:
+        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        _show(found)
+    states = {bundle["state"] for bundle in found["bundles"]}
+    if "refused" in states or found["problems"]:
+        sys.exit(1)
+    sys.exit(3 if states - {"complete"} or found["not_received"] else 0)
+
+
+@review.command()
+@click.option(
+    "--reference",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="Folder of reference labels, <case>.nii.gz.",
+)
+@click.option("--reviewer", "reviewers", multiple=True, help="Whom to play; by default everybody.")
+@click.option(
+    "--dice", "bound", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Accepted from here."
+)
+@click.option("--bundles", type=click.Path(path_type=Path), default=BUNDLES, show_default=True)
+@click.option("--inbox", type=click.Path(path_type=Path), default=INBOX, show_default=True)
+def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: Path, inbox: Path) -> None:
+    """Play the reviewers from reference labels: accept what is good, correct the rest, inside the attention first.
+
+    Minutes are emulated too: 3'43" to check a case, 15 to revise one, 43 for a lesion case of which nothing was
+    proposed; the sum over the lines of a case is the cost of the case.
+
+    \b
+    Example:
+      voxledger review emulate --reference ../reference/labels --reviewer reader-1
+    """
+    from voxledger.review.bundle import expected_bundles
+    from voxledger.review.emulate import emulate_bundle
+    from voxledger.review.pack import find_bundle
+
+    folders = [find_bundle(bundles, r) for r in reviewers] if reviewers else list(expected_bundles(bundles))
+    for folder in folders:
+        received = emulate_bundle(folder, reference, bundles, inbox, bound)
+        click.echo(f"{received.folder}: {'handed in' if received.new else 'handed in already'}")
+    if not folders:
+        click.echo("no bundles in this round")
+
+
+def _status() -> dict[str, list[dict[str, object]]]:
+    from voxledger.review.status import status as look
+
+    return look(BUNDLES, INBOX, REVISIONS)
+
+
+def _show(found: dict[str, list[dict[str, object]]], reviewer: str | None = None) -> None:
+    shown = [b for b in found["bundles"] if reviewer in (None, b["reviewer"])]
+    for bundle in shown:
+        click.echo(
+            f"{bundle['bundle']}: {bundle['state']}, {bundle['decided']} of {bundle['asked']} decisions "
+            f"on {bundle['cases']} cases"
+        )
+        for kind in ("problems", "missing"):
+            for text in bundle[kind]:  # type: ignore[attr-defined]
+                click.echo(f"  {text['text']}")
+    if reviewer is None:
+        for kind in ("problems", "not_received"):
+            for finding in found[kind]:
+                click.echo(f"{finding['text']}")
+        if not found["bundles"]:
+            click.echo("no bundles in this round")

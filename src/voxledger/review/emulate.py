@@ -1,0 +1,196 @@
+"""An emulated reader: plays a reviewer from reference labels, on the very bundle that a person would get.
+
+It accepts a class whose Dice with the reference reaches a bound, and otherwise corrects it: first inside the
+attention, and only if that is not enough everywhere. It stands outside the pipeline: what it returns goes
+through `receive` and the gate, and looks like a person's return.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from voxledger.errors import Misuse
+from voxledger.review.bundle import ATTENTION, LABELS, MANIFEST, Manifest, read_manifest
+from voxledger.review.decisions import FILE as DECISIONS
+from voxledger.review.decisions import Decision, ErrorType, Row, to_csv
+from voxledger.review.merge import LabelMap, Mask
+from voxledger.review.receive import Received, receive
+from voxledger.schema import LabelSchema
+from voxledger.volume import SUFFIXES, read, read_label, write
+
+CHECK_MINUTES = 3 + 43 / 60
+"""To check one case and find nothing wrong: 3'43" a series with the model's proposal (nnInteractive pipeline)."""
+REVISE_MINUTES = 15.0
+"""To revise a case: 15 minutes a series."""
+SCRATCH_MINUTES = 43.0
+"""To label a lesion case from scratch (Efficient Human-in-the-Loop Pancreatic Tumor Annotation)."""
+
+_SIDES = (("left", "right"), ("right", "left"))
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the reader makes of one case: the corrected label map, and a row for every class asked."""
+
+    labels: LabelMap
+    rows: list[Row]
+
+
+def dice(a: Mask, b: Mask) -> float:
+    """Dice of two masks; 1 where both are empty."""
+    total = int(a.sum()) + int(b.sum())
+    return 2 * int((a & b).sum()) / total if total else 1.0
+
+
+def read_case(
+    schema: LabelSchema,
+    case_id: str,
+    proposal: LabelMap,
+    reference: LabelMap,
+    attention: Mask,
+    asked: Sequence[str],
+    bound: float,
+) -> Read:
+    """Judge and correct one case.
+
+    Corrections are painted on the whole label map, outer classes before inner ones. A voxel taken from a class
+    becomes what the reference says there, or falls back to the class around it.
+
+    Parameters
+    ----------
+    proposal, reference
+        Label maps of innermost ids (z, y, x).
+    attention
+        Where an error is likely (z, y, x).
+    asked
+        Classes to judge.
+    bound
+        Dice from which a class is accepted.
+    """
+    largest = max(int(proposal.max()), *(c.id for c in schema.classes))
+    labels = proposal.astype(np.min_scalar_type(largest))
+    decisions: dict[str, tuple[Decision, ErrorType]] = {}
+    for name in sorted(asked, key=lambda n: (len(schema.chain(n)), schema[n].id)):
+        before, truth = schema.mask(proposal, name), schema.mask(reference, name)
+        if dice(before, truth) >= bound:
+            decisions[name] = Decision.ACCEPT, ErrorType.NONE
+            continue
+        for region in (attention, np.ones_like(attention)):
+            if dice(schema.mask(labels, name), truth) < bound:
+                _correct(schema, name, labels, reference, truth, region)
+        decisions[name] = Decision.REVISE, error_type(schema, name, proposal, reference)
+    minutes = _minutes(schema, decisions, proposal, reference)
+    rows = [Row(case_id, n, decisions[n][0], minutes[n], decisions[n][1]) for n in asked]
+    return Read(labels, rows)
+
+
+def _correct(schema: LabelSchema, name: str, labels: LabelMap, reference: LabelMap, truth: Mask, region: Mask) -> None:
+    has = schema.mask(labels, name)
+    labels[region & truth & ~has] = schema[name].id
+    wrong = region & has & ~truth
+    outer = schema[name].inside
+    fallback = schema[outer].id if outer is not None else 0
+    labels[wrong] = np.where(reference[wrong] != 0, reference[wrong], fallback)
+
+
+def error_type(schema: LabelSchema, name: str, proposal: LabelMap, reference: LabelMap) -> ErrorType:
+    """The kind of error that most of the differing voxels of a class belong to."""
+    before, truth = schema.mask(proposal, name), schema.mask(reference, name)
+    other_side = next((name.replace(a, b) for a, b in _SIDES if a in name), name)
+    if other_side != name and other_side in schema.names and before.any():
+        crossed = before & schema.mask(reference, other_side)
+        if 2 * int(crossed.sum()) > int(before.sum()):
+            return ErrorType.LEFT_RIGHT
+    differs = before != truth
+    others = np.where(before, reference, proposal)[differs]
+    related = [0, *(c.id for c in schema.classes if name in schema.chain(c.name) or c.name in schema.chain(name))]
+    if 2 * int((~np.isin(others, related)).sum()) > int(differs.sum()):
+        return ErrorType.WRONG_CLASS
+    if not before.any():
+        return ErrorType.FALSE_NEGATIVE
+    if not truth.any():
+        return ErrorType.FALSE_POSITIVE
+    return _by_components(before, truth, int(differs.sum()))
+
+
+def _by_components(before: Mask, truth: Mask, differing: int) -> ErrorType:
+    import cc3d
+
+    pieces, n_pieces = cc3d.connected_components(before.astype(np.uint8), connectivity=26, return_N=True)
+    parts, n_parts = cc3d.connected_components(truth.astype(np.uint8), connectivity=26, return_N=True)
+    met_pieces, met_parts = np.unique(pieces[truth]), np.unique(parts[before])
+    spurious = int((before & ~np.isin(pieces, met_pieces)).sum())
+    missed = int((truth & ~np.isin(parts, met_parts)).sum())
+    if 2 * spurious > differing:
+        return ErrorType.FALSE_POSITIVE
+    if 2 * missed > differing:
+        return ErrorType.FALSE_NEGATIVE
+    pairs = np.unique(np.stack([pieces[before & truth], parts[before & truth]]), axis=1)
+    if pairs.size and np.bincount(pairs[0]).max() > 1 and n_pieces < n_parts:
+        return ErrorType.MERGED
+    if pairs.size and np.bincount(pairs[1]).max() > 1 and n_pieces > n_parts:
+        return ErrorType.SPLIT
+    return ErrorType.BOUNDARY
+
+
+def _minutes(
+    schema: LabelSchema,
+    decisions: dict[str, tuple[Decision, ErrorType]],
+    proposal: LabelMap,
+    reference: LabelMap,
+) -> dict[str, float]:
+    """Minutes by class: the cost of the case, split over what took the time, in hundredths that add up to it."""
+    revised = [n for n, (decision, _) in decisions.items() if decision is Decision.REVISE]
+    drawn = any(schema[n].lesion and schema.mask(reference, n).any() for n in revised)
+    nothing = not any(schema.mask(proposal, n).any() for n in decisions)
+    cost = CHECK_MINUTES if not revised else SCRATCH_MINUTES if drawn and nothing else REVISE_MINUTES
+    payers = revised or list(decisions)
+    share, rest = divmod(round(cost * 100), len(payers))
+    hundredths = {n: share + (i < rest) for i, n in enumerate(payers)}
+    return {n: hundredths.get(n, 0) / 100 for n in decisions}
+
+
+def emulate_bundle(
+    bundle: Path, reference: Path, bundles: Path, inbox: Path, bound: float, *, replace: bool = False
+) -> Received:
+    """Review one exported bundle from reference labels `<case>.nii.gz` (or another format) and hand it in.
+
+    Raises
+    ------
+    Misuse
+        A case has no reference label.
+    """
+    manifest = read_manifest((bundle / MANIFEST).read_bytes(), str(bundle / MANIFEST))
+    with tempfile.TemporaryDirectory(prefix="voxledger-") as temporary:
+        folder = Path(temporary) / bundle.name
+        shutil.copytree(bundle, folder)
+        rows: list[Row] = []
+        for case_id in manifest.cases:
+            rows += _review(manifest, folder, case_id, reference, bound)
+        # A bundle under DVC may be read-only, and so is its copy.
+        (folder / DECISIONS).unlink()
+        (folder / DECISIONS).write_text(to_csv(rows), "utf-8")
+        return receive(folder, bundles, inbox, replace=replace)
+
+
+def _review(manifest: Manifest, folder: Path, case_id: str, reference: Path, bound: float) -> list[Row]:
+    path = folder / LABELS / f"{case_id}.nii.gz"
+    proposal = read(path)
+    truth_file = next((f for s in SUFFIXES if (f := reference / f"{case_id}{s}").is_file()), None)
+    if truth_file is None:
+        raise Misuse(f"{reference} has no reference label of case {case_id}", f"add {case_id}.nii.gz there")
+    truth = read_label(truth_file, proposal.grid)
+    manifest.label_schema.check(truth, str(truth_file))
+    hint = folder / ATTENTION / f"{case_id}_attention.nii.gz"
+    attention = read_label(hint, proposal.grid) != 0 if hint.is_file() else np.zeros(truth.shape, bool)
+    asked = [a.class_name for a in manifest.asked if a.case_id == case_id]
+    result = read_case(manifest.label_schema, case_id, proposal.array, truth, attention, asked, bound)
+    if not np.array_equal(result.labels, proposal.array):
+        write(path, result.labels, proposal.grid)
+    return result.rows

@@ -1,0 +1,278 @@
+"""Taking a returned bundle, a folder or a zip from outside, into the inbox: safely, whole or not at all.
+
+The bundle that was sent, not the one that comes back, says which files there may be and how large. Nothing in
+the inbox is overwritten: what a person made is kept, also where a newer return takes its place.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from voxledger.errors import BundleRefused, Misuse
+from voxledger.review.bundle import (
+    MANIFEST,
+    MOST_MANIFEST_BYTES,
+    Manifest,
+    content_sha256,
+    expected_bundles,
+    is_junk,
+    is_safe,
+    read_manifest,
+    returned_files,
+    size_bound,
+)
+from voxledger.review.gate import RECEIVING, SUPERSEDED, foreign
+
+MOST_FILES = 100_000
+"""More entries in one archive are an attack or a mistake."""
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Received:
+    """Where the bundle lies, and whether it was new."""
+
+    folder: Path
+    manifest: Manifest
+    new: bool
+    replaced: Path | None = None
+    """Where the return lies that this one took the place of."""
+
+
+_Files = dict[str, Callable[[], IO[bytes]]]
+"""How to open every file of a return, by its path in the bundle."""
+
+
+def receive(source: Path, bundles: Path, inbox: Path, *, replace: bool = False) -> Received:
+    """Unpack or copy a returned bundle into `inbox/bundle-rNN-<reviewer>`.
+
+    Parameters
+    ----------
+    source
+        A zip file or a folder; the bundle may lie in a folder inside it.
+    replace
+        Let it take the place of a different return of the same bundle, which is kept under another name.
+
+    Raises
+    ------
+    BundleRefused
+        It is damaged, unsafe, foreign, or a different return of the same bundle lies in the inbox.
+    """
+    with _open(source) as files:
+        manifest = _manifest(source, files, bundles)
+        inbox.mkdir(parents=True, exist_ok=True)
+        with _alone(inbox):
+            staging = Path(tempfile.mkdtemp(prefix=RECEIVING, dir=inbox))
+            try:
+                _copy_all(source, files, manifest, staging)
+                result = _settle(staging, manifest, inbox, source, replace)
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
+    if source.is_file() and source.resolve().parent == inbox.resolve():
+        # Every file of it now lies unpacked beside it.
+        source.unlink()
+    return result
+
+
+def _settle(staging: Path, manifest: Manifest, inbox: Path, source: Path, replace: bool) -> Received:
+    target = inbox / manifest.name
+    new = content_sha256(manifest.id, returned_files(staging))
+    replaced = None
+    if target.exists():
+        old = content_sha256(manifest.id, returned_files(target))
+        same_bundle = (target / MANIFEST).is_file() and (target / MANIFEST).read_bytes() == manifest.to_bytes()
+        if new == old and same_bundle:
+            return Received(target, manifest, new=False)
+        if not replace:
+            raise BundleRefused(
+                f"{source} is another return of {manifest.name}, which lies in {inbox} already: "
+                f"{_difference(returned_files(target), returned_files(staging))}",
+                f"ask {manifest.reviewer} which one counts. If it is this one, run the command again with --replace: "
+                "the other one is kept beside it",
+            )
+        replaced = inbox / f"{manifest.name}{SUPERSEDED}{old[:12]}"
+        number = 1
+        while replaced.exists():
+            number += 1
+            replaced = inbox / f"{manifest.name}{SUPERSEDED}{old[:12]}-{number}"
+        os.replace(target, replaced)
+    staging.chmod(0o755)
+    os.replace(staging, target)
+    return Received(target, manifest, new=True, replaced=replaced)
+
+
+def _difference(old: dict[str, str], new: dict[str, str]) -> str:
+    differ = sorted(p for p in {*old, *new} if old.get(p) != new.get(p))
+    return f"{', '.join(differ[:5])}{' …' if len(differ) > 5 else ''} differ" if differ else "its manifest differs"
+
+
+@contextmanager
+def _open(source: Path) -> Iterator[_Files]:
+    if source.is_dir() and not source.is_symlink():
+        yield _in_folder(source)
+    elif source.is_file():
+        try:
+            with zipfile.ZipFile(source) as archive:
+                yield _in_archive(source, archive)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise BundleRefused(
+                f"{source} is not a whole zip archive: {error}", "ask for it once more, as .zip; or unpack it yourself"
+            ) from None
+    else:
+        raise Misuse(f"{source}: no such file or folder", "give the zip or the folder that came back")
+
+
+def _in_folder(source: Path) -> _Files:
+    paths = []
+    for folder, names, files in os.walk(source, followlinks=False):
+        for name in (*names, *files):
+            path = Path(folder) / name
+            relative = path.relative_to(source).as_posix()
+            mode = path.lstat().st_mode
+            if not is_junk(relative) and not stat.S_ISDIR(mode):
+                if not stat.S_ISREG(mode):
+                    raise _unsafe(source, relative, "is a link or no plain file")
+                paths.append(relative)
+    return _strip(source, {p: _opener(source / p) for p in _checked(source, paths)})
+
+
+def _opener(path: Path) -> Callable[[], IO[bytes]]:
+    return lambda: open(path, "rb")
+
+
+def _in_archive(source: Path, archive: zipfile.ZipFile) -> _Files:
+    infos = {}
+    paths = []
+    for info in archive.infolist():
+        # `filename` is cut at a zero byte and normalised by zipfile; the name as it was written is what counts.
+        name = info.orig_filename.removesuffix("/") if info.is_dir() else info.orig_filename
+        if is_junk(name):
+            continue
+        mode = info.external_attr >> 16
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise _unsafe(source, name, "is a link or no plain file")
+        if info.flag_bits & 0x1:
+            raise BundleRefused(f"{source}: {name} is encrypted", "unpack it with its password, and receive the folder")
+        if not is_safe(name):
+            raise _unsafe(source, name, "is not a safe path")
+        if not info.is_dir():
+            paths.append(name)
+            infos[name] = info
+    return _strip(source, {p: _entry_opener(archive, infos[p]) for p in _checked(source, paths)})
+
+
+def _entry_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
+    return lambda: archive.open(info)
+
+
+def _checked(source: Path, paths: list[str]) -> list[str]:
+    """Refuse unsafe names, and names that are the same on some file system."""
+    if len(paths) > MOST_FILES:
+        raise BundleRefused(f"{source} holds {len(paths)} files", "send back the bundle alone")
+    seen: dict[str, str] = {}
+    for path in paths:
+        if not is_safe(path):
+            raise _unsafe(source, path, "is not a safe path")
+        folded = unicodedata.normalize("NFC", path).casefold()
+        if folded in seen:
+            raise _unsafe(source, path, f"has the same name as {seen[folded]}")
+        seen[folded] = path
+    for folded, path in seen.items():
+        parts = folded.split("/")
+        if any("/".join(parts[:n]) in seen for n in range(1, len(parts))):
+            raise _unsafe(source, path, "lies in what is a file")
+    return paths
+
+
+def _strip(source: Path, files: _Files) -> _Files:
+    """Paths relative to the bundle, which may lie in a folder of its own; nothing may lie outside it."""
+    roots = sorted(p.removesuffix(MANIFEST) for p in files if p == MANIFEST or p.endswith(f"/{MANIFEST}"))
+    if not roots:
+        raise BundleRefused(
+            f"{source} holds no {MANIFEST}", f"zip the whole folder of the bundle, with {MANIFEST}, and send it again"
+        )
+    if len(roots) > 1:
+        raise BundleRefused(f"{source} holds {len(roots)} bundles: {', '.join(roots)}", "receive them one by one")
+    outside = sorted(p for p in files if not p.startswith(roots[0]))
+    if outside:
+        raise BundleRefused(
+            f"{source} holds files beside the bundle: {', '.join(outside[:5])}",
+            "put them into the bundle if they belong to it, or take them out",
+        )
+    return {p.removeprefix(roots[0]): opener for p, opener in files.items()}
+
+
+def _manifest(source: Path, files: _Files, bundles: Path) -> Manifest:
+    """The manifest of the bundle that was sent; the returned one must be the same."""
+    with files[MANIFEST]() as stream:
+        content = stream.read(MOST_MANIFEST_BYTES + 1)
+    if len(content) > MOST_MANIFEST_BYTES:
+        raise _unsafe(source, MANIFEST, "is too large")
+    manifest = read_manifest(content, f"{source}: {MANIFEST}")
+    expected = list(expected_bundles(bundles).values())
+    for sent in expected:
+        if sent.id == manifest.id:
+            if content != sent.to_bytes():
+                raise BundleRefused(
+                    f"{source}: {MANIFEST} differs from the one that was sent",
+                    "put the original from the bundle that was sent back in its place",
+                )
+            return sent
+    raise BundleRefused(
+        f"{source} {foreign(manifest, expected)}",
+        "receive it in the repository and round that it belongs to; if `data/round/bundles` is empty, `dvc pull` first",
+    )
+
+
+def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path) -> None:
+    """Copy every file, counting bytes as they come: what an archive says of its sizes is not believed."""
+    strangers = sum(size_bound(manifest, path) for path in manifest.files)
+    for path, opener in sorted(files.items()):
+        bound = size_bound(manifest, path)
+        if path not in manifest.files and path != MANIFEST:
+            bound = min(bound, strangers)
+        target = staging / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        total = 0
+        try:
+            with opener() as stream, open(target, "xb") as sink:
+                while block := stream.read(_CHUNK):
+                    total += len(block)
+                    if total > bound:
+                        raise _unsafe(source, path, f"holds more than the {bound} bytes that are possible")
+                    sink.write(block)
+        except OSError as error:
+            raise BundleRefused(f"{source}: {path} cannot be read: {error}", "ask for it once more") from None
+        if path not in manifest.files and path != MANIFEST:
+            strangers -= total
+
+
+@contextmanager
+def _alone(inbox: Path) -> Iterator[None]:
+    """One `receive` at a time; what a killed one left behind is removed."""
+    handle = os.open(inbox, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        for leftover in inbox.glob(f"{RECEIVING}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _unsafe(source: Path, path: str, why: str) -> BundleRefused:
+    return BundleRefused(
+        f"{source}: {path!r} {why}; nothing was unpacked", "ask for the bundle again, zipped as the folder it was"
+    )
