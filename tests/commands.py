@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
+
+from voxledger.cli.demo import set_parameters
 
 
 def run(*command: str, accept: tuple[int, ...] = (0,), cwd: Path | None = None) -> str:
@@ -18,3 +21,9 @@ def output(*command: str, cwd: Path | None = None) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
     assert done.returncode == 0, f"{command} → {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def parameters(**values: Any) -> None:
+    """Edit params.yaml for a schema of its own: no model to train, no rules unless they are given."""
+    set_parameters({"retrain": {"models": {}}, "filter": {"rules": []}})
+    set_parameters(values)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import output, run
+from commands import output, parameters, run
 from scipy import ndimage
 
 from voxledger.volume import Grid, write
@@ -66,10 +66,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run("voxledger", "init", str(root / "repo"), "--name", "two")
     os.chdir(root / "repo")
     Path("labels.yaml").write_text(LABELS)
-    text = Path("params.yaml").read_text()
-    text = text[: text.index("  models:\n")] + "  models: {}\n\n" + text[text.index("evaluate:") :]
-    text = text.replace("budget: 20", "budget: 2").replace("audit: 2", "audit: 1").replace("[reader-1]", "[ann, ben]")
-    Path("params.yaml").write_text(text)
+    lesions = [{"rule": "inside_organ", "classes": ["lesion"]}]
+    parameters(score={"budget": 2, "audit": 1}, export={"reviewers": ["ann", "ben"]}, filter={"rules": lesions})
     run("dvc", "remote", "add", "--default", "store", str(root / "store"))
     key = root / "key"
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key), "-C", "curator")

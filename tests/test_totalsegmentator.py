@@ -13,7 +13,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from commands import output, run
+from commands import output, parameters, run
 
 from voxledger.ledger import Origin, read_ledger
 from voxledger.volume import mask_sha256, read, read_label, write
@@ -44,10 +44,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Iterato
     run("voxledger", "init", str(work / "repo"), "--name", "total")
     os.chdir(work / "repo")
     write_schema(labels, Path("labels.yaml"))
-    text = Path("params.yaml").read_text()
-    Path("params.yaml").write_text(
-        text[: text.index("  models:\n")] + "  models: {}\n\n" + text[text.index("evaluate:") :]
-    )
+    parameters()
     run("voxledger", "cases", "add", str(work / "images"), "--source", "TotalSegmentator", "--licence", "Apache-2.0")
     for name in ("one", "two"):
         run("voxledger", "models", "add", name, "--predictions", str(work / name), "--id", name, "--licence", "CC0-1.0")

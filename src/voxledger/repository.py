@@ -127,12 +127,12 @@ def init(folder: Path, name: str) -> None:
         raise Misuse("git does not know who you are", 'run `git config --global user.name "…"` and `… user.email …`')
     folder.mkdir(parents=True, exist_ok=True)
     source = template_root()
-    for name in TEMPLATE:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        if (source / name).is_dir():
-            shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    for item in TEMPLATE:
+        (folder / item).parent.mkdir(parents=True, exist_ok=True)
+        if (source / item).is_dir():
+            shutil.copytree(source / item, folder / item, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         else:
-            shutil.copyfile(source / name, folder / name)
+            shutil.copyfile(source / item, folder / item)
     for file in ("dvc.yaml", "params.yaml"):
         text = (folder / file).read_text("utf-8")
         (folder / file).write_text(text.replace(TEMPLATE_NAME, name), "utf-8")
@@ -146,8 +146,8 @@ def init(folder: Path, name: str) -> None:
         dvc("config", "core.autostage", "true", quiet=True)
         write_cases("data/cases.csv", [])
         write_ledger("data/base/ledger.csv", {}, [])
-        for name in INPUTS:
-            Path(name).mkdir(parents=True)
+        for inputs in INPUTS:
+            Path(inputs).mkdir(parents=True)
         Path("data/base/history.csv").write_text("", "utf-8")
         Path("models/base.json").write_text("[]\n", "utf-8")
         Path("reports").mkdir()
