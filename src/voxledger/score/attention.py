@@ -140,24 +140,29 @@ class Attention:
         Deviation counts where the class is inconsistent, entropy (nats) where uncertain, overlap counts 1.
         """
         shared = _uncertain_anywhere(predictions, schema, params) if params.entropy == "categorical" else None
+        self._buffers: dict[int, npt.NDArray[np.uint8]] = {}
         self._opened = {name: self._open(name, predictions, params, shared) for name in schema.names}
+        self._buffers.clear()
         self._overlaps = {name: self._overlap(name) for name in schema.names}
 
     def __getitem__(self, name: str) -> ClassAttention:
         """Attention of one class."""
+        from voxledger.score import kernels
+
         opened, votes = self._opened[name], self._opened[name].votes
         parts = [*opened.flags, *self._overlaps[name]]
         box = _hull([packed.box for _, packed in parts]) if parts else None
         bits = np.zeros(shape_of(box) if box else (0, 0, 0), np.uint8)
         if box is not None:
             for criterion, packed in parts:
-                within(bits, box, packed.box)[...] |= packed.read(packed.box) * np.uint8(criterion)
+                kernels.unpack(within(bits, box, packed.box), packed.rows, criterion.value)
+        counts = kernels.tally(bits)
         return ClassAttention(
             name,
             box,
             bits,
-            {c: int(np.count_nonzero(bits & c)) for c in Criterion},
-            int(np.count_nonzero(bits)),
+            {c: int(sum(counts[flags] for flags in range(8) if flags & c)) for c in Criterion},
+            int(counts.sum()),
             int(votes[len(votes) // 2 :].sum()),
             opened.entropy,
             opened.models,
@@ -176,24 +181,26 @@ class Attention:
         if box is None:
             return _Opened(models, votes, 0.0, None, [])
         shape = shape_of(box)
-        raw, deviation, entropy = (np.empty(shape, np.uint8) for _ in range(3))
+        raw, deviation, entropy, other = (self._scratch(i, shape) for i in range(4))
         entropies, above = table(params.entropy), _limits(name, len(models), params)
-        total, rows = 0, []
+        claimed = np.zeros((shape[0], shape[1], -(-shape[2] // 8)), np.uint8)
+        total = 0.0
         for z in slabs(box[0].start, box[0].stop):
             part = (z, box[1], box[2])
-            p = np.empty((len(models), *shape_of(part)), np.uint16)
+            here = slice(z.start - box[0].start, z.stop - box[0].start)
+            values_of_part = self._scratch(4, (2 * len(models) * math.prod(shape_of(part)),))
+            p = values_of_part.view(np.uint16).reshape(len(models), *shape_of(part))
             for values, prediction in zip(p, knowing, strict=True):
                 values[...] = prediction.read(name, part).view(np.uint16)
-            mask = np.empty(p.shape[1:], np.uint8)
-            here = slice(z.start - box[0].start, z.stop - box[0].start)
+            lines = (-1, shape[2])
             summed, improper = kernels.flag(
-                p.reshape(len(models), -1),
+                p.reshape(len(models), *lines),
                 entropies,
                 above,
-                raw[here].reshape(-1),
-                mask.reshape(-1),
-                deviation[here].reshape(-1),
-                entropy[here].reshape(-1),
+                raw[here].reshape(lines),
+                other[here].reshape(lines),
+                deviation[here].reshape(lines),
+                entropy[here].reshape(lines),
                 votes,
             )
             if improper:
@@ -204,17 +211,17 @@ class Attention:
             if shared is not None:
                 kernels.share(p, within(shared.entropy, shared.box, part), above, raw[here], entropy[here])
             total += summed
-            rows.append(np.packbits(mask, axis=-1))
-        kernels.open5(raw, np.empty(shape, np.uint8))
+            kernels.pack(claimed[here], other[here], 1)
+        kernels.open5(raw, other)
         flags = []
         tight = bounding_box(raw)
         if tight is not None:
             where = shifted(box, tight)
             kernels.heat_up(self.heat[where], raw[tight], deviation[tight], entropy[tight])
             for criterion in (Criterion.INCONSISTENT, Criterion.UNCERTAIN):
-                flags.append((criterion, _Packed(where, np.packbits(raw[tight] & criterion, axis=-1))))
+                flags.append((criterion, _packed(where, raw[tight], criterion)))
         nats = total / 2.0**kernels.ENTROPY_BITS / len(models)
-        return _Opened(models, votes, nats, _Packed(box, np.concatenate(rows)), flags)
+        return _Opened(models, votes, nats, _tightened(_Packed(box, claimed)), flags)
 
     def _overlap(self, name: str) -> list[tuple[Criterion, _Packed]]:
         own = self._opened[name].mask
@@ -231,8 +238,35 @@ class Attention:
             if tight is not None:
                 where = shifted(box, tight)
                 self.heat[where][both[tight] != 0] = 255
-                found.append((Criterion.OVERLAPPING, _Packed(where, np.packbits(both[tight], axis=-1))))
+                found.append((Criterion.OVERLAPPING, _packed(where, both[tight], 1)))
         return found
+
+    def _scratch(self, number: int, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+        """Memory that is used again for the next class, since fresh pages cost more than what is done on them."""
+        size = math.prod(shape)
+        if number not in self._buffers or self._buffers[number].size < size:
+            self._buffers[number] = np.empty(size, np.uint8)
+        return self._buffers[number][:size].reshape(shape)
+
+
+def _packed(box: Box, bits: npt.NDArray[np.uint8], plane: int) -> _Packed:
+    """One bit plane of `bits`, which fills `box`."""
+    from voxledger.score import kernels
+
+    rows = np.zeros((*bits.shape[:2], -(-bits.shape[2] // 8)), np.uint8)
+    kernels.pack(rows, bits, plane)
+    return _Packed(box, rows)
+
+
+def _tightened(mask: _Packed) -> _Packed | None:
+    """The same mask in a smaller box, tight along z and y and to eight voxels along x; None where it is empty."""
+    tight = bounding_box(mask.rows)
+    if tight is None:
+        return None
+    width = mask.box[2].stop - mask.box[2].start
+    z, y, x = tight
+    voxels = (z, y, slice(8 * x.start, min(8 * x.stop, width)))
+    return _Packed(shifted(mask.box, voxels), mask.rows[tight].copy())
 
 
 def _limits(name: str, models: int, params: ScoreParams) -> npt.NDArray[np.int64]:

@@ -47,7 +47,7 @@ def flag(
     Parameters
     ----------
     p
-        Bit patterns of float16 (model, voxel).
+        Bit patterns of float16 (model, row of voxels, x).
     entropies
         Entropy by bit pattern, in units of 2**-40 nats.
     above
@@ -55,7 +55,7 @@ def flag(
         of one model for its vote, summed probability for `share`; all in the integer units of the sums.
     raw, mask, deviation, entropy
         Written: flags (1 inconsistent, 2 uncertain), ensemble mask, and where flagged the standard deviation
-        and the mean entropy in 1/255 (voxel).
+        and the mean entropy in 1/255 (row, x).
     votes
         Added to: number of voxels by the set of models that claim them; the highest bit is the ensemble.
 
@@ -63,50 +63,54 @@ def flag(
     -------
     Sum of all entropies (units of 2**-40), and a bit pattern above `ONE`, which is no probability, if there is one.
     """
-    models, voxels = p.shape
+    models, rows, columns = p.shape
     total = 0.0
     improper = 0
-    for i in range(voxels):
-        first = p[0, i]
-        any_bits = first
-        for m in range(1, models):
-            any_bits |= p[m, i]
-        if any_bits == 0:
-            raw[i] = 0
-            mask[i] = 0
-            continue
-        s1 = 0
-        s2 = 0
-        h = 0
-        claim = 0
+    for row in range(rows):
+        raw[row] = 0
+        mask[row] = 0
+        occupied = 0
         for m in range(models):
-            bits = int(p[m, i])
-            if bits > ONE:
-                improper = bits
-                bits = ONE
-            q = _whole(bits)
-            s1 += q
-            s2 += q * q
-            h += entropies[bits]
-            if q > above[3]:
-                claim |= 1 << m
-        total += h
-        if s1 > above[2]:
-            mask[i] = 1
-            claim |= 1 << models
-        else:
-            mask[i] = 0
-        votes[claim] += 1
-        variance = models * s2 - s1 * s1
-        flags = 0
-        if variance > above[0]:
-            flags = 1
-        if h > above[1]:
-            flags |= 2
-        raw[i] = flags
-        if flags:
-            deviation[i] = int(255.0 * np.sqrt(float(variance)) / (models * 16777216.0) + 0.5)
-            entropy[i] = int(min(255.0, 255.0 * float(h) / (models * 1099511627776.0) + 0.5))
+            for x in range(columns):
+                occupied |= p[m, row, x]
+        if occupied == 0:
+            continue
+        for x in range(columns):
+            some = 0
+            for m in range(models):
+                some |= p[m, row, x]
+            if some == 0:
+                continue
+            s1 = 0
+            s2 = 0
+            h = 0
+            claim = 0
+            for m in range(models):
+                bits = int(p[m, row, x])
+                if bits > ONE:
+                    improper = bits
+                    bits = ONE
+                q = _whole(bits)
+                s1 += q
+                s2 += q * q
+                h += entropies[bits]
+                if q > above[3]:
+                    claim |= 1 << m
+            total += h
+            if s1 > above[2]:
+                mask[row, x] = 1
+                claim |= 1 << models
+            votes[claim] += 1
+            variance = models * s2 - s1 * s1
+            flags = 0
+            if variance > above[0]:
+                flags = 1
+            if h > above[1]:
+                flags |= 2
+            if flags:
+                raw[row, x] = flags
+                deviation[row, x] = int(255.0 * np.sqrt(float(variance)) / (models * 16777216.0) + 0.5)
+                entropy[row, x] = int(min(255.0, 255.0 * float(h) / (models * 1099511627776.0) + 0.5))
     return total, improper
 
 
@@ -206,6 +210,11 @@ def heat_up(
     nz, ny, nx = bits.shape
     for z in range(nz):
         for y in range(ny):
+            occupied = 0
+            for x in range(nx):
+                occupied |= bits[z, y, x]
+            if occupied == 0:
+                continue
             for x in range(nx):
                 flags = bits[z, y, x]
                 if flags:
@@ -218,6 +227,53 @@ def heat_up(
                         value = 255
                     if value > heat[z, y, x]:
                         heat[z, y, x] = value
+
+
+@nb.njit(cache=True, nogil=True)
+def pack(rows: npt.NDArray[np.uint8], bits: npt.NDArray[np.uint8], plane: int) -> None:
+    """Pack one bit plane of `bits` (z, y, x) into zeroed `rows` (z, y, x / 8) as `numpy.packbits` does."""
+    nz, ny, nx = bits.shape
+    for z in range(nz):
+        for y in range(ny):
+            occupied = 0
+            for x in range(nx):
+                occupied |= bits[z, y, x]
+            if occupied & plane == 0:
+                continue
+            for x in range(nx):
+                if bits[z, y, x] & plane:
+                    rows[z, y, x >> 3] |= 0x80 >> (x & 7)
+
+
+@nb.njit(cache=True, nogil=True)
+def unpack(bits: npt.NDArray[np.uint8], rows: npt.NDArray[np.uint8], plane: int) -> None:
+    """Set one bit plane of `bits` (z, y, x) where `rows` (z, y, x / 8) has ones; the inverse of `pack`."""
+    nz, ny, width = rows.shape
+    for z in range(nz):
+        for y in range(ny):
+            for i in range(width):
+                byte = rows[z, y, i]
+                if byte:
+                    for k in range(8):
+                        if byte & (0x80 >> k):
+                            bits[z, y, 8 * i + k] |= plane
+
+
+@nb.njit(cache=True, nogil=True)
+def tally(bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Number of voxels by bit mask below 8, 0 left out; `bits` (z, y, x)."""
+    nz, ny, nx = bits.shape
+    counts = np.zeros(8, np.int64)
+    for z in range(nz):
+        for y in range(ny):
+            occupied = 0
+            for x in range(nx):
+                occupied |= bits[z, y, x]
+            if occupied:
+                for x in range(nx):
+                    counts[bits[z, y, x] & 7] += 1
+    counts[0] = 0
+    return counts
 
 
 @nb.njit(cache=True, nogil=True)
