@@ -28,6 +28,15 @@ def test_every_file_is_a_rule(schema: LabelSchema) -> None:
         ({"rule": "minimum_volume", "classes": ["liver"], "ml": 1, "mm": 2}, "mm: Extra inputs"),
         ({"rule": "minimum_volume", "classes": ["moon"], "ml": 1}, "moon is not a class"),
         ({"rule": "inside_organ", "classes": ["liver"]}, "liver, which lies in no organ"),
+        ({"rule": "volume_ratio", "classes": ["liver"]}, "liver, which lies in no organ"),
+        ({"rule": "volume_ratio", "classes": ["pancreatic_duct"]}, "no bound for pancreatic_duct"),
+        ({"rule": "mean_hu", "classes": ["liver"]}, "no range for liver"),
+        ({"rule": "mean_hu", "classes": ["pdac"], "ranges": {"pdac": [5, 1]}}, "pdac ends below its start"),
+        ({"rule": "touching", "classes": ["pdac"], "structures": ["moon"]}, "moon is not a class"),
+        ({"rule": "distance", "classes": ["pdac"], "structures": ["moon"], "maximum_mm": 1}, "moon is not a class"),
+        ({"rule": "paired_sides", "classes": ["kidney_left"]}, "classes"),
+        ({"rule": "paired_sides", "classes": ["kidney_left", "liver"], "midline": ["moon"]}, "moon is not a class"),
+        ({"rule": "fill_holes", "classes": ["liver"], "to": "background"}, "to: Extra inputs"),
     ],
 )
 def test_misuse(schema: LabelSchema, entry: dict[str, Any], message: str) -> None:

@@ -264,13 +264,15 @@ def label_components(
     labels, count = cc3d.connected_components(region.mask, connectivity=connectivity, return_N=True)
     limits = HU_LIMITS if is_ct else (-np.inf, np.inf)
     voxels, peak, mean, bounds = component_statistics(labels, image[region.box], probability, count, *limits)
-    found = []
+    found: list[Component] = []
     for k in range(1, count + 1):
         if enclosed and (bounds[k, :, 0].min() == 0 or (bounds[k, :, 1] == labels.shape).any()):
             continue
         box = (slice(*bounds[k, 0].tolist()), slice(*bounds[k, 1].tolist()), slice(*bounds[k, 2].tolist()))
         mask = labels[box] == k
-        found.append(Component(k, outer(box, region.box), mask, int(voxels[k]), float(peak[k]), float(mean[k])))
+        found.append(
+            Component(len(found) + 1, outer(box, region.box), mask, int(voxels[k]), float(peak[k]), float(mean[k]))
+        )
     return found
 
 

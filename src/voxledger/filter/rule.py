@@ -25,9 +25,6 @@ class Rule(BaseModel):
     rule: str
     classes: tuple[str, ...] = Field(min_length=1)
     """Classes that it judges, one after the other."""
-    to: Destination = "organ"
-    """`organ`: the voxels stay what the organ's own mask says; `background`: they are taken out of the organ too.
-    A class that lies in no organ goes to background."""
 
     def check(self, schema: LabelSchema) -> None:
         """Raise `Misuse` where the parameters do not fit the schema; called before the first case."""
@@ -35,6 +32,14 @@ class Rule(BaseModel):
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         """Judge every component of a class, those that stay too; changes nothing."""
         raise NotImplementedError
+
+
+class RemovalRule(Rule):
+    """A rule that takes components away."""
+
+    to: Destination = "organ"
+    """`organ`: the voxels stay what the organ's own mask says; `background`: they are taken out of the organ too.
+    A class that lies in no organ goes to background."""
 
     def verdict(
         self, proposal: Proposal, name: str, component: Component, measured: float, bound: str, keep: bool

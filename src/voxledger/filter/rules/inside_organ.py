@@ -12,11 +12,11 @@ from pydantic import Field
 
 from voxledger.errors import Misuse
 from voxledger.filter.proposal import Proposal, Verdict
-from voxledger.filter.rule import Destination, Rule
+from voxledger.filter.rule import Destination, RemovalRule
 from voxledger.schema import LabelSchema
 
 
-class InsideOrgan(Rule):
+class InsideOrgan(RemovalRule):
     """Removes components outside the organ that they should lie in."""
 
     to: Destination = "background"

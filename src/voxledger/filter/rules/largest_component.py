@@ -7,10 +7,10 @@ first (z, y, x) stays.
 from __future__ import annotations
 
 from voxledger.filter.proposal import Proposal, Verdict
-from voxledger.filter.rule import Destination, Rule
+from voxledger.filter.rule import Destination, RemovalRule
 
 
-class LargestComponent(Rule):
+class LargestComponent(RemovalRule):
     """Keeps the largest component of a class in a case."""
 
     to: Destination = "background"

@@ -8,10 +8,13 @@ from __future__ import annotations
 from pydantic import Field
 
 from voxledger.filter.proposal import Proposal, Verdict
-from voxledger.filter.rule import Rule
+from voxledger.filter.rule import RemovalRule
+
+TOLERANCE = 1e-6
+"""Voxels; forgives the rounding of ml divided by the volume of a voxel."""
 
 
-class MinimumVolume(Rule):
+class MinimumVolume(RemovalRule):
     """Removes components below a volume."""
 
     ml: float = Field(gt=0)
@@ -24,7 +27,3 @@ class MinimumVolume(Rule):
             )
             for c in proposal.components(name)
         ]
-
-
-TOLERANCE = 1e-6
-"""Voxels; forgives the rounding of ml divided by the volume of a voxel."""

@@ -1,0 +1,36 @@
+"""elongation: a lesion is roundish; a vessel or a duct is long and thin.
+
+Measured: √(λ₁ / λ₂), the longest principal axis over the second longest, from the covariance of the voxel positions
+in mm; each voxel counts as a block (spacing² / 12 on each axis), so that a single one has a shape too. 1 is round or
+flat, a tube of length L and diameter D has about 1.15 · L / D. Bound: `maximum`; exactly that stays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from voxledger.filter.proposal import Component, Proposal, Verdict
+from voxledger.filter.rule import RemovalRule
+
+
+class Elongation(RemovalRule):
+    """Removes long and thin components."""
+
+    maximum: float = Field(ge=1)
+
+    def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
+        verdicts = []
+        for c in proposal.components(name):
+            found = elongation(c, proposal)
+            verdicts.append(self.verdict(proposal, name, c, found, f"<={self.maximum:g}", found <= self.maximum))
+        return verdicts
+
+
+def elongation(component: Component, proposal: Proposal) -> float:
+    """Longest over second longest principal axis of a component."""
+    positions = np.argwhere(component.mask) * proposal.spacing
+    centred = positions - positions.mean(axis=0)
+    covariance = centred.T @ centred / len(positions) + np.diag(proposal.spacing**2 / 12)
+    _, second, longest = np.linalg.eigvalsh(covariance)
+    return float(np.sqrt(longest / second))

@@ -1,0 +1,54 @@
+"""mean_hu: a lesion is neither fat nor bone nor bright contrast.
+
+Measured: mean HU of the component after clipping to [-1000, 1000]. Bound: the `ranges` entry of the class, ends
+included. Rule 4 of Efficient Human-in-the-Loop Pancreatic Tumor Annotation, whose ranges are the defaults: PDAC
+−206…185, cyst −33…222, PNET −16…270 HU. Images that are not CT have no HU: their components stay.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from pydantic import Field, field_validator
+
+from voxledger.errors import Misuse
+from voxledger.filter.proposal import Proposal, Verdict
+from voxledger.filter.rule import RemovalRule
+from voxledger.schema import LabelSchema
+
+PUBLISHED = MappingProxyType({"pdac": (-206.0, 185.0), "cyst": (-33.0, 222.0), "pnet": (-16.0, 270.0)})
+
+
+class MeanHu(RemovalRule):
+    """Removes components whose mean HU lies outside a range."""
+
+    ranges: dict[str, tuple[float, float]] = Field(default={})
+    """Lowest and highest mean by class; classes that are not named have the published range."""
+
+    @field_validator("ranges")
+    @classmethod
+    def _ascending(cls, ranges: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for name, (low, high) in ranges.items():
+            if low > high:
+                raise ValueError(f"the range of {name} ends below its start")
+        return ranges
+
+    def bound(self, name: str) -> tuple[float, float] | None:
+        """Lowest and highest mean HU of a class."""
+        return self.ranges.get(name, PUBLISHED.get(name))
+
+    def check(self, schema: LabelSchema) -> None:
+        for name in self.classes:
+            if self.bound(name) is None:
+                raise Misuse(f"filter.rules: mean_hu has no range for {name}", f"add `ranges: {{{name}: [low, high]}}`")
+
+    def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
+        bound = self.bound(name)
+        if bound is None:
+            return []
+        low, high = bound
+        text = f"{low:g}..{high:g}HU" if proposal.is_ct else "not CT"
+        return [
+            self.verdict(proposal, name, c, c.mean_hu, text, not proposal.is_ct or low <= c.mean_hu <= high)
+            for c in proposal.components(name)
+        ]

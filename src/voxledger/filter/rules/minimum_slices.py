@@ -1,0 +1,24 @@
+"""minimum_slices: what shows in a single slice is seldom a finding.
+
+Measured: number of slices (z) that the component spans. Bound: `slices`; a component of exactly so many stays.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from voxledger.filter.proposal import Proposal, Verdict
+from voxledger.filter.rule import RemovalRule
+
+
+class MinimumSlices(RemovalRule):
+    """Removes components that span fewer slices."""
+
+    slices: int = Field(ge=1)
+
+    def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
+        verdicts = []
+        for c in proposal.components(name):
+            spanned = c.box[0].stop - c.box[0].start
+            verdicts.append(self.verdict(proposal, name, c, spanned, f">={self.slices}", spanned >= self.slices))
+        return verdicts
