@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from voxledger.review.decisions import Decision, ErrorType, Row, read_decisions, to_csv
+
+ROWS = [
+    Row("c1", "liver", Decision.ACCEPT, 1.5),
+    Row("c1", "lesion", Decision.REVISE, 12.25, ErrorType.FALSE_NEGATIVE, 'müde; "zwei", \nZeilen'),
+    Row("c2", "liver"),
+]
+
+
+def _read(tmp_path: Path, content: bytes) -> object:
+    path = tmp_path / "decisions.csv"
+    path.write_bytes(content)
+    return read_decisions(path)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    table = _read(tmp_path, to_csv(ROWS).encode())
+    assert list(table.rows.values()) == ROWS
+    assert table.problems == []
+
+
+TEXT = (
+    "case_id,class_name,decision,minutes,error_type,comment\nc1,liver,revise,3.5,boundary,naïve\nc2,liver,accept,,,\n"
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TEXT.encode(),
+        b"\xef\xbb\xbf" + TEXT.encode(),
+        TEXT.replace("\n", "\r\n").encode("cp1252"),
+        TEXT.replace("3.5", "3,5".replace(",", "#")).replace(",", ";").replace("#", ",").encode(),
+        ("sep=;\n" + TEXT.replace(",", ";")).encode(),
+        TEXT.replace(",", "\t").encode("utf-16"),
+        ("\n\n" + TEXT + ",,,,,\n\n").encode(),
+        TEXT.replace("revise", " Revised ").replace("boundary", "Boundary").encode(),
+        "\n".join(",".join(f'"{cell}"' for cell in line.split(",")) for line in TEXT.splitlines()).encode(),
+        TEXT.replace("case_id", "Case_ID").encode(),
+    ],
+    ids=["plain", "bom", "windows", "semicolons", "sep", "utf-16", "blank lines", "capitals", "quotes", "header"],
+)
+def test_spreadsheets(tmp_path: Path, content: bytes) -> None:
+    table = _read(tmp_path, content)
+    assert table.problems == []
+    assert table.rows["c1", "liver"] == Row("c1", "liver", Decision.REVISE, 3.5, ErrorType.BOUNDARY, "naïve")
+    assert table.rows["c2", "liver"] == Row("c2", "liver", Decision.ACCEPT)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("c1,liver,ok,1,none,", "decision 'ok' is none of accept, revise, reject"),
+        ("c1,liver,accept,-1,none,", "minutes '-1'"),
+        ("c1,liver,accept,nan,none,", "minutes 'nan'"),
+        ("c1,liver,accept,inf,none,", "minutes 'inf'"),
+        ("c1,liver,accept,03. Mai,none,", "minutes '03. Mai'"),
+        ("c1,liver,accept,99999,none,", "minutes '99999'"),
+        ("c1,liver,accept,1,wrong,", "error type 'wrong'"),
+        ("c1,,accept,1,none,", "names no case or no class"),
+        ("c2,liver,reject,1,none,", "second line"),
+    ],
+)
+def test_values_are_never_guessed(tmp_path: Path, line: str, problem: str) -> None:
+    head = "case_id,class_name,decision,minutes,error_type,comment\nc2,liver,accept,1,none,\n"
+    table = _read(tmp_path, (head + line + "\n").encode())
+    assert [p for *_, p in table.problems if problem in p]
+    assert list(table.rows) == [("c2", "liver")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK\x03\x04\x00\x00", b"case,class,decision\n", b'case_id,class_name,decision\n"open', b"x" * (5 << 20)],
+    ids=["empty", "xlsx", "columns", "open quote", "large"],
+)
+def test_what_is_no_table_is_a_problem(tmp_path: Path, content: bytes) -> None:
+    table = _read(tmp_path, content)
+    assert table.rows == {}
+    assert table.problems
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_any_bytes_give_rows_or_problems(content: bytes) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        read_decisions_of = Path(folder) / "decisions.csv"
+        read_decisions_of.write_bytes(b"case_id,class_name,decision\n" + content)
+        read_decisions(read_decisions_of)

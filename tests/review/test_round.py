@@ -1,0 +1,299 @@
+"""A whole way round: export, return, gate, import; and the next round on top of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from voxledger.errors import BundleRefused, CasesFailed, VoxledgerError, Waiting
+from voxledger.ledger import Origin, read_ledger
+from voxledger.volume import file_sha256, mask_sha256, read_grid, read_label, write
+
+WORK = [
+    ("case_1", "pancreas", "alice"),
+    ("case_1", "lesion", "alice"),
+    ("case_2", "liver", "alice"),
+    ("case_2", "kidney_left", "bob"),
+]
+
+
+@pytest.fixture
+def sent(repo: Any) -> Any:
+    repo.export(*WORK)
+    return repo
+
+
+def test_an_accepted_round(sent: Any) -> None:
+    alice = sent.give_back("alice")
+    sent.give_back("bob")
+    sent.gate()
+    ledger = sent.take_in()
+    proposal = sent.shown("alice", "case_1")
+    assert np.array_equal(sent.released("case_1"), proposal)
+    by_class = {k: e for (c, k), e in ledger.items() if c == "case_1"}
+    assert {k: e.origin for k, e in by_class.items()} == {
+        "liver": Origin.SOURCE,
+        "pancreas": Origin.ACCEPTED,
+        "lesion": Origin.ACCEPTED,
+        "kidney_left": Origin.PREDICTED,
+        "kidney_right": Origin.PREDICTED,
+    }
+    received = json.loads(Path("data/round/received.json").read_text())["bundles"]
+    assert [b["reviewer"] for b in received] == ["alice", "bob"]
+    pancreas = by_class["pancreas"]
+    assert pancreas.bundle == received[0]["sha256"]
+    assert (pancreas.reviewer, pancreas.version, pancreas.model_ids) == ("alice", 1, ("a" * 64, "b" * 64))
+    assert by_class["liver"] == read_ledger("data/base/ledger.csv")["case_1", "liver"]
+    kept = Path("data/release/revisions") / received[0]["sha256"]
+    for path in ("bundle.json", "decisions.csv", "labels/case_1.nii.gz", "labels/case_2.nii.gz"):
+        assert (kept / path).read_bytes() == (alice / path).read_bytes()
+    rows = sent.table("data/round/decisions.csv")
+    assert [(r["case_id"], r["class_name"], r["reviewer"]) for r in rows] == [
+        ("case_1", "pancreas", "alice"),
+        ("case_1", "lesion", "alice"),
+        ("case_2", "liver", "alice"),
+        ("case_2", "kidney_left", "bob"),
+    ]
+    assert {r["changed_voxels"] for r in rows} == {"0"}
+    for (case, name), entry in ledger.items():
+        grid = read_grid(f"data/images/{case}.nii.gz")
+        mask = _mask(sent.released(case), name)
+        assert entry.mask_sha256 == mask_sha256(mask, grid)
+        assert entry.ml == pytest.approx(mask.sum() * grid.voxel_ml, abs=1e-4)
+
+
+def _mask(labels: np.ndarray, name: str) -> np.ndarray:
+    ids = {"liver": [1], "pancreas": [2, 3], "lesion": [3], "kidney_left": [5], "kidney_right": [6]}[name]
+    return np.isin(labels, ids)
+
+
+def test_test_cases_pass_byte_for_byte_and_are_not_predicted(sent: Any) -> None:
+    sent.give_back("alice")
+    sent.give_back("bob")
+    sent.gate()
+    ledger = sent.take_in()
+    assert file_sha256("data/release/labels/test_1.nii.gz") == file_sha256("data/base/labels/test_1.nii.gz")
+    before = {k: v for k, v in read_ledger("data/base/ledger.csv").items() if k[0] == "test_1"}
+    assert {k: v for k, v in ledger.items() if k[0] == "test_1"} == before
+    assert (Path("data/release/labels") / "case_3.nii.gz").is_file()
+
+
+def test_revise_reject_and_untouched_classes(sent: Any) -> None:
+    shown = sent.shown("alice", "case_1")
+    revised = shown.copy()
+    lost = _mask(shown, "lesion")
+    revised[lost] = 0  # the eraser leaves a hole in the pancreas
+    revised[7, 10, 12] = 3  # outside nothing: inside the pancreas
+    sent.give_back("alice", {"case_1": revised}, case_1={"lesion": "revise"}, case_2={"liver": "reject"})
+    sent.give_back("bob")
+    sent.gate()
+    ledger = sent.take_in()
+    merged = sent.released("case_1")
+    assert np.array_equal(_mask(merged, "lesion"), _mask(revised, "lesion"))
+    assert np.array_equal(_mask(merged, "pancreas"), _mask(shown, "pancreas"))
+    assert np.array_equal(_mask(merged, "liver"), _mask(shown, "liver"))
+    assert ledger["case_1", "lesion"].origin is Origin.REVISED
+    assert ledger["case_1", "pancreas"].origin is Origin.ACCEPTED
+    assert not _mask(sent.released("case_2"), "liver").any()
+    assert ledger["case_2", "liver"].origin is Origin.REJECTED
+    assert ledger["case_2", "kidney_left"].reviewer == "bob"
+    rows = {(r["case_id"], r["class_name"]): r for r in sent.table("data/round/decisions.csv")}
+    changed = int((_mask(revised, "lesion") != lost).sum())
+    assert rows["case_1", "lesion"]["changed_voxels"] == str(changed)
+    assert rows["case_2", "liver"]["decision"] == "reject"
+
+
+def test_a_revised_class_takes_voxels_of_a_source_class_and_that_is_written_down(sent: Any) -> None:
+    shown = sent.shown("alice", "case_1")
+    revised = shown.copy()
+    liver = np.argwhere(shown == 1)
+    taken = tuple(liver[-3:].T)
+    revised[taken] = 2
+    sent.give_back("alice", {"case_1": revised}, case_1={"pancreas": "revise"})
+    sent.give_back("bob")
+    sent.gate()
+    ledger = sent.take_in()
+    merged = sent.released("case_1")
+    assert (merged[taken] == 2).all()
+    assert np.array_equal(merged, revised)
+    liver_entry = ledger["case_1", "liver"]
+    old = read_ledger("data/base/ledger.csv")["case_1", "liver"]
+    assert (liver_entry.origin, liver_entry.version) == (Origin.SOURCE, 1)
+    assert liver_entry.previous_mask_sha256 == old.mask_sha256 != liver_entry.mask_sha256
+    assert sent.table("data/round/merge.csv") == [
+        {"case_id": "case_1", "class_name": "liver", "origin": "source", "voxels": "3", "taken_by": "pancreas"}
+    ]
+
+
+def test_a_voxel_that_a_revised_class_gives_to_another_class_moves_there(sent: Any) -> None:
+    shown = sent.shown("alice", "case_1")
+    revised = shown.copy()
+    revised[3, 12, 4] = 1
+    assert shown[3, 12, 4] == 2
+    sent.give_back("alice", {"case_1": revised}, case_1={"pancreas": "revise"})
+    sent.give_back("bob")
+    sent.gate()
+    sent.take_in()
+    assert np.array_equal(sent.released("case_1"), revised)
+
+
+def test_a_class_that_was_not_asked_counts_with_a_line_of_its_own(sent: Any) -> None:
+    revised = sent.shown("alice", "case_1")
+    revised[8, 14, 1:3] = 6
+    sent.give_back("alice", {"case_1": revised}, case_1={"kidney_right": "revise"})
+    sent.give_back("bob")
+    sent.gate()
+    ledger = sent.take_in()
+    assert ledger["case_1", "kidney_right"].origin is Origin.REVISED
+    assert np.array_equal(sent.released("case_1"), revised)
+
+
+def test_two_reviewers_of_one_case(sent: Any) -> None:
+    shown = sent.shown("bob", "case_2")
+    assert np.array_equal(shown, sent.shown("alice", "case_2"))
+    of_alice, of_bob = shown.copy(), shown.copy()
+    of_alice[0, 1:3, 1:3] = 1
+    of_bob[9, 2:4, 15:17] = 5
+    sent.give_back("alice", {"case_2": of_alice}, case_2={"liver": "revise"})
+    sent.give_back("bob", {"case_2": of_bob}, case_2={"kidney_left": "revise"})
+    sent.gate()
+    ledger = sent.take_in()
+    both = of_alice.copy()
+    both[of_bob == 5] = 5
+    assert np.array_equal(sent.released("case_2"), both)
+    assert ledger["case_2", "liver"].reviewer == "alice"
+    assert ledger["case_2", "kidney_left"].reviewer == "bob"
+
+
+def test_the_next_round_keeps_what_people_said_and_predicts_the_rest_anew(sent: Any) -> None:
+    revised = sent.shown("alice", "case_1")
+    revised[8, 10, 10:12] = 2
+    sent.give_back("alice", {"case_1": revised}, case_1={"pancreas": "revise"}, case_2={"liver": "reject"})
+    sent.give_back("bob")
+    sent.gate()
+    first = sent.take_in()
+    sent.next_round()
+    for case in ("case_1", "case_2", "case_3"):
+        pseudo = np.zeros(revised.shape, np.uint8)
+        pseudo[0:9, 0:9, 0:9] = 1
+        pseudo[9, 10:, 1:3] = 6
+        write(f"data/round/pseudo/{case}.nii.gz", pseudo, read_grid(f"data/images/{case}.nii.gz"))
+    sent.export(("case_3", "liver", "alice"))
+    sent.give_back("alice")
+    sent.gate()
+    second = sent.take_in()
+    for name in ("liver", "pancreas", "lesion"):
+        assert second["case_1", name] == first["case_1", name]
+        assert np.array_equal(_mask(sent.released("case_1"), name), _mask(revised, name))
+    assert (second["case_1", "kidney_right"].origin, second["case_1", "kidney_right"].version) == (Origin.PREDICTED, 2)
+    assert second["case_1", "kidney_right"].previous_mask_sha256 == first["case_1", "kidney_right"].mask_sha256
+    assert second["case_2", "liver"].origin is Origin.PREDICTED
+    assert _mask(sent.released("case_2"), "liver").any()
+    assert second["case_2", "kidney_left"] == first["case_2", "kidney_left"]
+    assert second["case_3", "liver"].origin is Origin.ACCEPTED
+    assert len(list(Path("data/release/revisions").iterdir())) == 3
+
+
+def test_nothing_to_review(repo: Any) -> None:
+    repo.export()
+    assert list(Path("data/round/bundles").iterdir()) == []
+    repo.gate()
+    assert json.loads(Path("data/round/received.json").read_text()) == {"bundles": []}
+    ledger = repo.take_in()
+    assert ledger["case_2", "liver"].origin is Origin.PREDICTED
+    assert list(Path("data/release/revisions").iterdir()) == []
+
+
+def test_round_zero_without_models(repo: Any) -> None:
+    import shutil
+
+    for folder in ("pseudo", "predictions", "attention"):
+        shutil.rmtree(f"data/round/{folder}")
+    repo.export()
+    repo.gate()
+    ledger = repo.take_in()
+    assert ledger == read_ledger("data/base/ledger.csv")
+    assert sorted(p.name for p in Path("data/release/labels").iterdir()) == ["case_1.nii.gz", "test_1.nii.gz"]
+    assert file_sha256("data/release/labels/case_1.nii.gz") == file_sha256("data/base/labels/case_1.nii.gz")
+    assert file_sha256("data/release/ledger.csv") == file_sha256("data/base/ledger.csv")
+
+
+def test_the_same_bytes_twice(sent: Any) -> None:
+    def hashes() -> dict[str, str]:
+        return {p.as_posix(): file_sha256(p) for p in sorted(Path("data").rglob("*")) if p.is_file()}
+
+    first = hashes()
+    sent.export(*reversed(WORK))
+    assert hashes() == first
+    sent.give_back("alice")
+    sent.give_back("bob")
+    sent.gate()
+    sent.take_in()
+    first = hashes()
+    import shutil
+
+    shutil.rmtree(".memo")
+    sent.gate()
+    sent.take_in()
+    assert hashes() == first
+
+
+def test_a_bundle_that_changes_after_the_gate_is_refused(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    sent.give_back("bob")
+    sent.gate()
+    with open(folder / "decisions.csv", "a") as stream:
+        stream.write("\n")
+    with pytest.raises(BundleRefused, match="changed since the gate"):
+        sent.take_in()
+
+
+def test_predictions_that_change_after_the_export_are_noticed(sent: Any) -> None:
+    sent.give_back("alice")
+    sent.give_back("bob")
+    sent.gate()
+    path = "data/round/pseudo/case_2.nii.gz"
+    pseudo = read_label(path)
+    pseudo[0, 0, 0] = 1
+    write(path, pseudo, read_grid("data/images/case_2.nii.gz"))
+    with pytest.raises(CasesFailed, match="not what is proposed now"):
+        sent.take_in()
+
+
+def test_a_base_label_that_is_not_what_the_ledger_says_is_noticed(sent: Any) -> None:
+    path = "data/base/labels/case_1.nii.gz"
+    labels = read_label(path)
+    labels[0, 0, 0] = 1
+    write(path, labels, read_grid("data/images/case_1.nii.gz"))
+    with pytest.raises(VoxledgerError, match=r"is not what data/base/ledger.csv says of class liver"):
+        sent.export(*WORK)
+
+
+def test_a_case_that_vanishes_from_the_table_stops_the_import(sent: Any) -> None:
+    sent.give_back("alice")
+    sent.give_back("bob")
+    sent.gate()
+    sent.cases = [c for c in sent.cases if c.case_id != "test_1"]
+    with pytest.raises(VoxledgerError, match=r"test_1, class liver of the base ledger .* would be lost"):
+        sent.take_in()
+
+
+def test_waiting_names_everything(sent: Any) -> None:
+    with pytest.raises(Waiting) as caught:
+        sent.gate()
+    assert caught.value.exit_code == 3
+    assert "bundle-r01-alice: has not come back: 3 decisions on 2 cases" in str(caught.value)
+    assert "bundle-r01-bob" in str(caught.value)
+    folder = sent.give_back("alice", case_2={"liver": ""})
+    (folder / "labels/case_1.nii.gz").unlink()
+    with pytest.raises(Waiting) as caught:
+        sent.gate()
+    text = str(caught.value)
+    assert "case case_2, class liver, decisions.csv: has no decision" in text
+    assert "case case_1, labels/case_1.nii.gz: the label is missing" in text
+    assert "bundle-r01-bob: has not come back" in text
+    assert not Path("data/round/received.json").exists()
