@@ -232,7 +232,7 @@ def test_paired_sides(judge: Judge) -> None:
     assert (proposal.voxels("kidney_left"), proposal.voxels("kidney_right")) == (64, 64)
     flipped = (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
     turned = judge(KIDNEYS, PAIR, direction=flipped)[0]  # the patient's left is now at low x
-    boxes = [turned.region(name).box[2] for name in ("kidney_left", "kidney_right")]
+    boxes = [turned.components(name)[0].box[2] for name in ("kidney_left", "kidney_right")]
     assert boxes == [slice(2, 6), slice(22, 26)]
 
 
