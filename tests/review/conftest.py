@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -125,8 +127,6 @@ class Repo:
         **decisions: dict[str, Row | str],
     ) -> Path:
         """Return a bundle by hand: `decisions` maps case to class to a decision; the others are accepted."""
-        import shutil
-
         folder = target or Path("data/inbox") / self.bundle(reviewer).name
         shutil.copytree(self.bundle(reviewer), folder)
         for case_id, array in (labels or {}).items():
@@ -162,8 +162,6 @@ class Repo:
 
     def next_round(self) -> None:
         """What `voxledger round open` does to the data."""
-        import shutil
-
         for name in ("labels", "revisions"):
             shutil.rmtree(f"data/base/{name}", ignore_errors=True)
             shutil.copytree(f"data/release/{name}", f"data/base/{name}")
@@ -173,14 +171,22 @@ class Repo:
         self.version += 1
 
 
-@pytest.fixture
-def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repo:
-    monkeypatch.chdir(tmp_path)
-    Path("data/inbox").mkdir(parents=True)
-    Path("data/inbox/README.md").write_text("here\n")
-    repo = Repo(tmp_path)
-    repo.add_case("case_1", Split.POOL, {"liver": anatomy()}, anatomy(1))
-    repo.add_case("case_2", Split.POOL, None, anatomy(1))
-    repo.add_case("case_3", Split.POOL, None, anatomy(1))
-    repo.add_case("test_1", Split.TEST, {n: anatomy() for n in SCHEMA.names}, anatomy(1))
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    root = tmp_path_factory.mktemp("template")
+    with contextlib.chdir(root):
+        Path("data/inbox").mkdir(parents=True)
+        Path("data/inbox/README.md").write_text("here\n")
+        repo = Repo(root)
+        repo.add_case("case_1", Split.POOL, {"liver": anatomy()}, anatomy(1))
+        repo.add_case("case_2", Split.POOL, None, anatomy(1))
+        repo.add_case("case_3", Split.POOL, None, anatomy(1))
+        repo.add_case("test_1", Split.TEST, {n: anatomy() for n in SCHEMA.names}, anatomy(1))
     return repo
+
+
+@pytest.fixture
+def repo(template: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repo:
+    shutil.copytree(template.root / "data", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    return Repo(tmp_path, cases=list(template.cases))

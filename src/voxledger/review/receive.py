@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import stat
+import struct
 import tempfile
 import unicodedata
 import zipfile
@@ -38,6 +39,8 @@ from voxledger.review.gate import RECEIVING, SUPERSEDED, foreign
 MOST_FILES = 100_000
 """More entries in one archive are an attack or a mistake."""
 _CHUNK = 1 << 20
+_DAMAGED = (OSError, ValueError, RuntimeError, struct.error, OverflowError)
+"""What zipfile raises, besides its own error, where offsets or names in an archive make no sense."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _open(source: Path) -> Iterator[_Files]:
         yield _in_folder(source)
     elif source.is_file():
         try:
-            with zipfile.ZipFile(source) as archive:
+            with _archive(source) as archive:
                 yield _in_archive(source, archive)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise BundleRefused(
@@ -132,6 +135,13 @@ def _open(source: Path) -> Iterator[_Files]:
             ) from None
     else:
         raise Misuse(f"{source}: no such file or folder", "give the zip or the folder that came back")
+
+
+def _archive(source: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(source)
+    except _DAMAGED as error:
+        raise zipfile.BadZipFile(str(error)) from None
 
 
 def _in_folder(source: Path) -> _Files:
@@ -174,7 +184,13 @@ def _in_archive(source: Path, archive: zipfile.ZipFile) -> _Files:
 
 
 def _entry_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
-    return lambda: archive.open(info)
+    def opened() -> IO[bytes]:
+        try:
+            return archive.open(info)
+        except _DAMAGED as error:
+            raise zipfile.BadZipFile(str(error)) from None
+
+    return opened
 
 
 def _checked(source: Path, paths: list[str]) -> list[str]:

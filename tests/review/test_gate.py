@@ -1,0 +1,354 @@
+"""Everything that may go wrong with a bundle that comes back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from voxledger.errors import BundleRefused, Waiting
+from voxledger.review.status import status
+from voxledger.volume import read, write
+
+sitk = pytest.importorskip("SimpleITK")
+
+WORK = [("case_1", "pancreas", "alice"), ("case_1", "lesion", "alice"), ("case_2", "liver", "alice")]
+LABEL = "labels/case_1.nii.gz"
+
+
+@pytest.fixture
+def sent(repo: Any) -> Any:
+    repo.export(*WORK)
+    return repo
+
+
+def refused(sent: Any) -> str:
+    with pytest.raises(BundleRefused) as caught:
+        sent.gate()
+    assert caught.value.exit_code == 1
+    assert not Path("data/round/received.json").exists()
+    return str(caught.value)
+
+
+def test_every_flipped_byte_is_noticed_or_without_effect(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    sent.gate()
+    Path("data/round/received.json").unlink()
+    rng = np.random.default_rng(0)
+    sent_files = json.loads((folder / "bundle.json").read_text())["files"]
+    for path in ["bundle.json", *(p for p in sent_files if "/" in p)]:
+        original = (folder / path).read_bytes()
+        for position in {0, len(original) - 1, *(int(i) for i in rng.integers(0, len(original), 6))}:
+            damaged = bytearray(original)
+            damaged[position] ^= 0x41
+            (folder / path).write_bytes(damaged)
+            if path.startswith("labels/"):
+                # Unused bytes of a gzip header change nothing; whatever changes a voxel is refused.
+                try:
+                    sent.gate()
+                except BundleRefused:
+                    assert path in refused(sent)
+                else:
+                    Path("data/round/received.json").unlink()
+                    assert np.array_equal(read(folder / path).array, read(sent.bundle("alice") / path).array)
+            else:
+                assert path in refused(sent)
+        (folder / path).write_bytes(original)
+    sent.gate()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.99])
+def test_a_truncated_label_is_refused(sent: Any, share: float) -> None:
+    label = sent.give_back("alice") / LABEL
+    content = label.read_bytes()
+    label.write_bytes(content[: int(len(content) * share)])
+    text = refused(sent)
+    assert f"bundle-r01-alice, case case_1, {LABEL}" in text
+    assert "damaged or incomplete" in text
+
+
+def test_an_altered_image_is_refused(sent: Any) -> None:
+    image = sent.give_back("alice") / "images/case_1.nii.gz"
+    volume = read(image)
+    volume.array[3, 3, 3] += 1
+    write(image, volume.array, volume.grid)
+    text = refused(sent)
+    assert "case case_1, images/case_1.nii.gz: was altered or damaged" in text
+
+
+def test_images_may_be_left_out(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    for part in ("images", "attention"):
+        shutil.rmtree(folder / part)
+    (folder / "README.md").unlink()
+    (folder / ".DS_Store").write_bytes(b"x")
+    sent.gate()
+
+
+def test_all_problems_at_once(sent: Any) -> None:
+    shown = sent.shown("alice", "case_1")
+    changed = shown.copy()
+    changed[0, 0, 0] = 1
+    folder = sent.give_back("alice", {"case_1": changed}, case_1={"lesion": "revise"}, case_2={"liver": "revise"})
+    (folder / "images/case_2.nii.gz").write_bytes(b"x")
+    text = refused(sent)
+    for part in (
+        "case case_1, class lesion, labels/case_1.nii.gz: the decision is revise, but the mask is as it was sent",
+        "case case_1, class liver, labels/case_1.nii.gz: it was not asked, but 1 voxels",
+        "case case_2, class liver, labels/case_2.nii.gz: the decision is revise, but the mask is as it was sent",
+        "case case_2, images/case_2.nii.gz: was altered",
+        "4 problems",
+    ):
+        assert part in text
+
+
+def test_problems_come_with_what_is_missing(sent: Any) -> None:
+    sent.give_back("alice", case_1={"lesion": "revise", "pancreas": ""})
+    text = refused(sent)
+    assert "still missing" in text
+    assert "class pancreas, decisions.csv: has no decision" in text
+
+
+def _resave(path: Path, target: Path, change: Any = None, dtype: Any = None) -> None:
+    image = sitk.ReadImage(str(path))
+    if change is not None:
+        image = change(image)
+    if dtype is not None:
+        image = sitk.Cast(image, dtype)
+    path.unlink()
+    sitk.WriteImage(image, str(target), useCompression=True)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
+@pytest.mark.parametrize("dtype", ["sitkUInt8", "sitkInt16", "sitkFloat32", "sitkFloat64", "sitkInt64"])
+def test_labels_saved_again_by_a_viewer_are_taken(sent: Any, suffix: str, dtype: str) -> None:
+    changed = sent.shown("alice", "case_1")
+    changed[9, 10, 10] = 3
+    folder = sent.give_back("alice", {"case_1": changed}, case_1={"lesion": "revise"})
+    _resave(folder / LABEL, folder / f"labels/case_1{suffix}", dtype=getattr(sitk, dtype))
+    sent.gate()
+    sent.take_in()
+    assert np.array_equal(sent.released("case_1"), changed)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda i: sitk.Flip(i, [True, False, False]), "was flipped along x"),
+        (lambda i: sitk.Flip(i, [False, False, True]), "was flipped along z"),
+        (lambda i: sitk.PermuteAxes(i, [1, 0, 2]), "has its axes in another order"),
+        (lambda i: sitk.DICOMOrient(i, "RAS"), "was flipped along x, y"),
+        (lambda i: sitk.DICOMOrient(i, "SAL"), "has its axes in another order"),
+        (lambda i: i[2:-2, :, :], "was cropped"),
+        (lambda i: sitk.ConstantPad(i, [1, 0, 0], [0, 0, 0]), "has another size"),
+        (lambda i: i[:, :, ::2], "was cropped"),
+    ],
+)
+def test_labels_on_another_grid_are_refused_with_the_reason(sent: Any, change: Any, reason: str) -> None:
+    folder = sent.give_back("alice")
+    _resave(folder / LABEL, folder / LABEL, change)
+    text = refused(sent)
+    assert f"case case_1, {LABEL}" in text
+    assert reason in text
+    assert "with the image as reference volume" in text
+
+
+def test_a_shifted_origin_or_spacing_is_refused(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    _resave(folder / LABEL, folder / LABEL, lambda i: (i.SetOrigin((0.0, 0.0, 0.0)), i)[1])
+    assert "does not lie on the grid of its image: origin" in refused(sent)
+
+
+def test_voxels_flipped_under_the_same_header_are_refused(sent: Any) -> None:
+    flipped = sent.shown("alice", "case_1")[:, :, ::-1]
+    sent.give_back("alice", {"case_1": flipped}, case_1=dict.fromkeys(("liver", "pancreas", "lesion"), "revise"))
+    assert "the label map has come back flipped along x" in refused(sent)
+
+
+def test_unknown_ids_fractions_and_negative_values_are_refused(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    for value, reason in ((9, "that labels.yaml does not have: 9"), (1.5, "fractions"), (-1, "negative")):
+        volume = read(sent.bundle("alice") / LABEL)
+        array = volume.array.astype(np.float32)
+        array[0, 0, 0] = value
+        write(folder / LABEL, array, volume.grid)
+        assert reason in refused(sent)
+
+
+def test_two_labels_of_one_case_are_refused(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    volume = read(folder / LABEL)
+    write(folder / "labels/case_1.nrrd", volume.array, volume.grid)
+    assert "there are 2 labels of one case: labels/case_1.nii.gz, labels/case_1.nrrd" in refused(sent)
+
+
+@pytest.mark.parametrize(
+    "name", ["labels/case_1 (1).nii.gz", "labels/Segmentation.seg.nrrd", "case_1.nii.gz", "labels/notes.txt"]
+)
+def test_a_label_saved_under_another_name_is_not_passed_over(sent: Any, name: str) -> None:
+    folder = sent.give_back("alice")
+    shutil.copyfile(folder / LABEL, folder / name)
+    assert name in refused(sent)
+
+
+def test_a_slicer_segmentation_is_refused_with_the_way_out(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    (folder / LABEL).rename(folder / "labels/case_1.seg.nrrd")
+    text = refused(sent)
+    assert "labels/case_1.seg.nrrd: is not the label of a case" in text
+    assert "labels/case_1.nii.gz: the label is missing" in text
+
+
+def test_a_foreign_bundle_is_refused(sent: Any) -> None:
+    shutil.copytree(sent.bundle("alice"), "alice")
+    sent.version = 2
+    sent.export(*WORK)
+    shutil.move("alice", "data/inbox/bundle-r01-alice")
+    assert "bundle-r01-alice: is of round 1, not of round 2" in refused(sent)
+
+
+def test_a_bundle_of_another_export_is_refused(sent: Any) -> None:
+    sent.give_back("alice")
+    sent.export(*WORK[:2])
+    text = refused(sent)
+    assert "its id is unknown" in text
+    assert "bundle-r01-alice: has not come back" in text
+
+
+def test_a_bundle_of_an_earlier_round_that_was_imported_is_passed_over(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    sent.gate()
+    sent.take_in()
+    shutil.copytree(folder, "kept")
+    sent.next_round()
+    sent.export(("case_3", "liver", "alice"))
+    shutil.move("kept", "data/inbox/bundle-r01-alice")
+    sent.give_back("alice")
+    sent.gate()
+    assert [b["folder"] for b in json.loads(Path("data/round/received.json").read_text())["bundles"]] == [
+        "bundle-r02-alice"
+    ]
+
+
+def test_the_same_bundle_twice(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    shutil.copytree(folder, "data/inbox/bundle-r01-alice (1)")
+    sent.gate()
+    with open("data/inbox/bundle-r01-alice (1)/decisions.csv", "a") as stream:
+        stream.write("case_3,liver,accept,1,none,\n")
+    Path("data/round/received.json").unlink()
+    text = refused(sent)
+    assert "twice with different content: bundle-r01-alice, bundle-r01-alice (1)" in text
+    assert "ask alice which one counts" in text
+    assert "has not come back" not in text
+
+
+def test_a_renamed_bundle_is_known_by_its_manifest(repo: Any) -> None:
+    repo.export(*WORK, ("case_3", "liver", "bob"))
+    folder = repo.give_back("alice")
+    folder.rename("data/inbox/bundle-r01-bob")
+    with pytest.raises(Waiting) as caught:
+        repo.gate()
+    assert "bundle-r01-bob: has not come back" in str(caught.value)
+    assert "alice" not in str(caught.value)
+
+
+def test_an_altered_manifest_is_refused(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    manifest = json.loads((folder / "bundle.json").read_text())
+    manifest["asked"].pop()
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    assert "bundle.json was altered" in refused(sent)
+
+
+@pytest.mark.parametrize("path", ["../../evil", "/etc/passwd", "a\\b", "C:/x", "a//b", "./a", "a/..", "con. "])
+def test_a_manifest_cannot_name_paths_outside(sent: Any, path: str) -> None:
+    from voxledger.review.bundle import is_safe
+
+    assert not is_safe(path)
+
+
+def test_contradicting_tables_are_refused(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    head = "case_id,class_name,decision,minutes,error_type,comment\n"
+    rows = "case_1,pancreas,accept,1,none,\ncase_1,pancreas,reject,1,none,\n1,lesion,accept,1,none,\n"
+    (folder / "decisions.csv").write_text(head + rows + "case_2,liver,yes,1,none,\n")
+    text = refused(sent)
+    assert "second line for the same case and class" in text
+    assert "case 1, class lesion, decisions.csv: there is no such case" in text
+    assert "case case_2, class liver, decisions.csv: decision 'yes'" in text
+
+
+def test_one_class_decided_by_two_reviewers_is_refused(repo: Any) -> None:
+    repo.export(*WORK, ("case_1", "liver", "bob"))
+    repo.give_back("alice", case_1={"liver": "reject"})
+    repo.give_back("bob")
+    assert "bundle-r01-bob, case case_1, class liver, decisions.csv: bundle-r01-alice decides on it too" in refused(
+        repo
+    )
+
+
+def test_other_things_in_the_inbox(sent: Any) -> None:
+    sent.give_back("alice")
+    inbox = Path("data/inbox")
+    for name in (".gitignore", "bundle-r01-alice.dvc", ".DS_Store"):
+        (inbox / name).write_text("x")
+    sent.gate()
+    Path("data/round/received.json").unlink()
+    (inbox / "bundle-r01-alice.zip").write_bytes(b"x")
+    with pytest.raises(Waiting, match=r"`voxledger review receive data/inbox/bundle-r01-alice\.zip`"):
+        sent.gate()
+    (inbox / "scan.nii.gz").write_bytes(b"x")
+    shutil.copytree(sent.bundle("alice"), inbox / "from alice/bundle-r01-alice")
+    (inbox / "bundle-empty").mkdir()
+    text = refused(sent)
+    assert "scan.nii.gz: is not a returned bundle" in text
+    assert "from alice: is not a returned bundle; names of bundles start with bundle-" in text
+    assert "bundle-empty: is not a returned bundle" in text
+
+
+def test_links_are_refused_unless_into_the_cache_of_dvc(sent: Any, tmp_path: Path) -> None:
+    label = sent.give_back("alice") / LABEL
+    cache = tmp_path / "cache/files/md5/ab/cdef"
+    cache.parent.mkdir(parents=True)
+    label.rename(cache)
+    label.symlink_to(cache)
+    sent.gate()
+    Path("data/round/received.json").unlink()
+    elsewhere = tmp_path / "elsewhere.nii.gz"
+    cache.rename(elsewhere)
+    label.unlink()
+    label.symlink_to(elsewhere)
+    assert f"{LABEL}: is not a plain file" in refused(sent)
+
+
+def test_an_altered_export_is_noticed(sent: Any) -> None:
+    changed = sent.shown("alice", "case_1")
+    changed[9, 10, 10] = 3
+    sent.give_back("alice", {"case_1": changed}, case_1={"lesion": "revise"})
+    exported = sent.bundle("alice") / LABEL
+    volume = read(exported)
+    write(exported, np.zeros_like(volume.array), volume.grid)
+    assert "is not what export wrote" in refused(sent)
+
+
+def test_status_for_programs(sent: Any) -> None:
+    def now() -> dict[str, Any]:
+        return status(Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions"))
+
+    assert [b["state"] for b in now()["bundles"]] == ["away"]
+    folder = sent.give_back("alice", case_1={"lesion": ""})
+    found = now()["bundles"][0]
+    assert (found["state"], found["decided"], found["asked"]) == ("incomplete", 2, 3)
+    assert found["missing"][0]["class_name"] == "lesion"
+    shutil.rmtree(folder)
+    sent.give_back("alice", case_1={"lesion": "revise"})
+    assert now()["bundles"][0]["state"] == "refused"
+    shutil.rmtree(folder)
+    sent.give_back("alice")
+    assert now()["bundles"][0]["state"] == "complete"
+    json.dumps(now())

@@ -1,0 +1,280 @@
+"""Bundles from outside: nothing leaves the inbox, nothing in it is lost."""
+
+from __future__ import annotations
+
+import stat
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from voxledger.errors import BundleRefused, Misuse
+from voxledger.review.pack import find_bundle, pack
+from voxledger.review.receive import Received, receive
+
+BUNDLES, INBOX = Path("data/round/bundles"), Path("data/inbox")
+WORK = [("case_1", "pancreas", "alice"), ("case_2", "liver", "alice"), ("case_3", "liver", "bob")]
+
+
+@pytest.fixture
+def sent(repo: Any) -> Any:
+    repo.export(*WORK)
+    return repo
+
+
+def take(source: Path, replace: bool = False) -> Received:
+    return receive(source, BUNDLES, INBOX, replace=replace)
+
+
+def returned(sent: Any, name: str = "back", **decisions: Any) -> Path:
+    folder: Path = sent.give_back("alice", target=Path(name), **decisions)
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def nothing_arrived() -> None:
+    assert sorted(p.name for p in INBOX.iterdir()) == ["README.md"]
+    assert not Path("evil").exists()
+    assert not Path("../evil").exists()
+
+
+def test_zip_there_and_back(sent: Any, tmp_path: Path) -> None:
+    pack(find_bundle(BUNDLES, "alice"), tmp_path / "out.zip")
+    pack(find_bundle(BUNDLES, "alice"), tmp_path / "again.zip")
+    assert (tmp_path / "out.zip").read_bytes() == (tmp_path / "again.zip").read_bytes()
+    got = take(tmp_path / "out.zip")
+    assert got.new
+    assert content(got.folder) == content(sent.bundle("alice"))
+    with pytest.raises(Misuse, match="name one of alice, bob"):
+        find_bundle(BUNDLES, "carol")
+
+
+@pytest.mark.parametrize("root", ["", "bundle-r01-alice/", "Desktop/my reads/bundle/"])
+def test_a_zip_may_hold_the_folder_or_its_content(sent: Any, root: str) -> None:
+    folder = returned(sent)
+    with zipfile.ZipFile("a.zip", "w") as archive:
+        for path, data in content(folder).items():
+            archive.writestr(root + path, data)
+        archive.writestr("__MACOSX/._x", b"junk")
+        archive.writestr(f"{root}.DS_Store", b"junk")
+    got = take(Path("a.zip"))
+    assert got.folder == INBOX / "bundle-r01-alice"
+    assert content(got.folder) == content(folder)
+    assert Path("a.zip").exists()
+
+
+def test_a_zip_in_the_inbox_is_unpacked_and_removed(sent: Any) -> None:
+    pack(returned(sent), INBOX / "a.zip")
+    take(INBOX / "a.zip")
+    assert sorted(p.name for p in INBOX.iterdir()) == ["README.md", "bundle-r01-alice"]
+
+
+def test_the_same_twice_does_nothing_and_another_one_is_refused_or_kept_beside(sent: Any) -> None:
+    first = returned(sent, "first")
+    assert take(first).new
+    assert not take(first).new
+    second = returned(sent, "second", case_2={"liver": "reject"})
+    with pytest.raises(BundleRefused, match=r"decisions\.csv differ") as caught:
+        take(second)
+    assert "--replace" in caught.value.remedy
+    assert content(INBOX / "bundle-r01-alice") == content(first)
+    got = take(second, replace=True)
+    assert content(got.folder) == content(second)
+    assert got.replaced is not None
+    assert content(got.replaced) == content(first)
+    assert take(first, replace=True).replaced not in (None, got.replaced)
+    sent.give_back("bob")
+    sent.gate()
+
+
+def _zip(sent: Any, *extra: tuple[str | zipfile.ZipInfo, bytes], skip: str = "") -> Path:
+    path = Path("attack.zip")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content(sent.bundle("alice")).items():
+            if name != skip:
+                archive.writestr(f"b/{name}", data)
+        for name, data in extra:
+            archive.writestr(name, data)
+    return path
+
+
+def _link(name: str, kind: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.create_system = 3
+    info.external_attr = (kind | 0o777) << 16
+    return info
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../evil",
+        "b/../../evil",
+        "/tmp/evil",
+        "b\\..\\..\\evil",
+        "C:\\evil",
+        "b/labels/../../../evil",
+        "b/nul\x01",
+        "b/trailing. ",
+        "../evil/",
+    ],
+)
+def test_paths_that_leave_the_bundle_are_refused(sent: Any, name: str) -> None:
+    with pytest.raises(BundleRefused, match="not a safe path"):
+        take(_zip(sent, (name, b"x")))
+    nothing_arrived()
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
+def test_links_and_devices_in_a_zip_are_refused(sent: Any, kind: int) -> None:
+    with pytest.raises(BundleRefused, match="link or no plain file"):
+        take(_zip(sent, (_link("b/labels/case_1.nii.gz", kind), b"/etc/passwd"), skip="labels/case_1.nii.gz"))
+    nothing_arrived()
+
+
+@pytest.mark.parametrize("link", ["labels/case_1.nii.gz", "images"])
+def test_links_in_a_folder_are_refused(sent: Any, link: str) -> None:
+    import shutil
+
+    folder = returned(sent)
+    target = folder / link
+    shutil.rmtree(target) if target.is_dir() else target.unlink()
+    target.symlink_to("/etc")
+    with pytest.raises(BundleRefused, match="link or no plain file"):
+        take(folder)
+    nothing_arrived()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["b/decisions.csv", "b/DECISIONS.csv", "b/Labels/case_1.nii.gz", "b/labels"])
+def test_names_that_collide_are_refused(sent: Any, name: str) -> None:
+    with pytest.raises(BundleRefused, match=r"same name as|what is a file"):
+        take(_zip(sent, (name, b"x")))
+    nothing_arrived()
+
+
+@pytest.mark.parametrize(
+    "name", ["b/labels/case_1.nii.gz", "b/decisions.csv", "b/images/case_1.nii.gz", "b/notes.txt", "b/bundle.json"]
+)
+def test_zip_bombs_are_refused(sent: Any, name: str) -> None:
+    bomb = b"\0" * (70 << 20)
+    with pytest.raises(BundleRefused, match=r"more than the .* bytes that are possible|is too large"):
+        take(_zip(sent, (name, bomb), skip=name.removeprefix("b/")))
+    nothing_arrived()
+
+
+def test_a_lying_size_is_not_believed(sent: Any) -> None:
+    path = _zip(sent, ("b/decisions.csv", b"\0" * (20 << 20)), skip="decisions.csv")
+    data = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x01\x02", 24), (b"PK\x03\x04", 22)):
+        position = 0
+        while (position := data.find(signature, position)) >= 0:
+            if struct.unpack_from("<I", data, position + offset)[0] == 20 << 20:
+                struct.pack_into("<I", data, position + offset, 100)
+            position += 4
+    path.write_bytes(data)
+    with pytest.raises(BundleRefused):
+        take(path)
+    nothing_arrived()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_zip_is_refused(sent: Any, share: float) -> None:
+    path = _zip(sent)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(BundleRefused, match="not a whole zip"):
+        take(path)
+    nothing_arrived()
+
+
+def test_a_damaged_zip_is_refused_or_the_gate_sees_it(sent: Any) -> None:
+    import random
+
+    path = _zip(sent)
+    data = path.read_bytes()
+    rng = random.Random(0)
+    for _ in range(60):
+        damaged = bytearray(data)
+        damaged[rng.randrange(len(data))] ^= 0x20
+        path.write_bytes(damaged)
+        try:
+            got = take(path)
+        except BundleRefused:
+            nothing_arrived()
+            continue
+        import shutil
+
+        for name, original in content(sent.bundle("alice")).items():
+            arrived = got.folder / name
+            assert not arrived.exists() or arrived.read_bytes() == original
+        shutil.rmtree(got.folder)
+
+
+def test_an_encrypted_zip_is_refused(sent: Any) -> None:
+    path = _zip(sent)
+    data = bytearray(path.read_bytes())
+    for signature, offset in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+        position = 0
+        while (position := data.find(signature, position)) >= 0:
+            data[position + offset] |= 1
+            position += 4
+    path.write_bytes(data)
+    with pytest.raises(BundleRefused, match="encrypted"):
+        take(path)
+
+
+def test_two_bundles_no_bundle_and_strangers(sent: Any) -> None:
+    two = [(f"c/{n}", d) for n, d in content(sent.bundle("bob")).items()]
+    with pytest.raises(BundleRefused, match="2 bundles: b/, c/"):
+        take(_zip(sent, *two))
+    with pytest.raises(BundleRefused, match=r"no bundle\.json"):
+        take(_zip(sent, skip="bundle.json"))
+    with pytest.raises(BundleRefused, match=r"files beside the bundle: thesis\.docx"):
+        take(_zip(sent, ("thesis.docx", b"x")))
+    with pytest.raises(Misuse, match="no such file"):
+        take(Path("nowhere.zip"))
+    nothing_arrived()
+
+
+def test_a_foreign_or_altered_bundle_is_refused(sent: Any) -> None:
+    folder = returned(sent)
+    (folder / "bundle.json").write_text((folder / "bundle.json").read_text() + " ")
+    with pytest.raises(BundleRefused, match="differs from the one that was sent"):
+        take(folder)
+    import shutil
+
+    shutil.rmtree(folder)
+    folder = returned(sent)
+    sent.version = 2
+    sent.export(*WORK)
+    with pytest.raises(BundleRefused, match="is of round 1, not of round 2"):
+        take(folder)
+    shutil.rmtree(BUNDLES)
+    with pytest.raises(BundleRefused, match="no bundle was exported") as caught:
+        take(folder)
+    assert "dvc pull" in caught.value.remedy
+    nothing_arrived()
+
+
+def test_a_killed_receive_leaves_nothing_that_counts(sent: Any) -> None:
+    leftover = INBOX / "bundle-.receiving-x"
+    leftover.mkdir()
+    (leftover / "bundle.json").write_text("{")
+    take(returned(sent))
+    assert not leftover.exists()
+    (INBOX / "bundle-.receiving-y").mkdir()
+    sent.give_back("bob")
+    sent.gate()
+
+
+def test_a_late_part_of_a_return(sent: Any) -> None:
+    take(returned(sent, "half", case_2={"liver": ""}))
+    take(returned(sent, "whole"), replace=True)
+    sent.give_back("bob")
+    sent.gate()
