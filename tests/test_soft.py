@@ -66,3 +66,14 @@ def test_a_damaged_file_is_named(tmp_path: Path, content: bytes | None) -> None:
 def test_classes_must_come_in_order(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected"):
         write_soft(tmp_path / "a.b2nd", some().items(), ["point", "liver", "empty"], GRID, "m", "i")
+
+
+def test_the_bytes_do_not_depend_on_the_threads_of_the_process(tmp_path: Path) -> None:
+    import blosc2
+
+    before = blosc2.set_nthreads(1)
+    put(tmp_path / "a.b2nd", some())
+    blosc2.set_nthreads(3)
+    put(tmp_path / "b.b2nd", some())
+    blosc2.set_nthreads(before)
+    assert file_sha256(tmp_path / "a.b2nd") == file_sha256(tmp_path / "b.b2nd")

@@ -83,6 +83,7 @@ def write_attention(
         urlpath=str(partial),
         mode="w",
         cparams=blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=1, filters=[blosc2.Filter.NOFILTER], nthreads=1),
+        dparams=blosc2.DParams(nthreads=1),  # stored in the file; by default it is what the process happens to use
     )
     boxes: list[list[list[int]] | None] = []
     for index, (name, box, bits) in enumerate(masks):

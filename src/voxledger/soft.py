@@ -80,6 +80,7 @@ def write_soft(
         urlpath=str(partial),
         mode="w",
         cparams=blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=1, filters=[blosc2.Filter.SHUFFLE], nthreads=1),
+        dparams=blosc2.DParams(nthreads=1),  # stored in the file; by default it is what the process happens to use
     )
     boxes: dict[str, list[list[int]] | None] = {}
     for index, (name, values) in enumerate(probabilities):
