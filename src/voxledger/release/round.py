@@ -101,16 +101,16 @@ def open_next() -> int:
             f"the working tree is not what {tag} recorded", f"`git stash` your changes, or `git checkout {tag}`, first"
         )
     recorded = _lock_hashes(file_at(tag, "dvc.lock") or "")
-    changed = _pipeline_changes()
-    if changed:
-        raise VoxledgerError(f"files differ from dvc.lock of {tag}: {', '.join(changed)}", "run `dvc checkout`")
     for source, target in PROMOTED.items():
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
     dvc_add(*PROMOTED.values())
     for source, target in PROMOTED.items():
         if _dvc_file_hash(f"{target}.dvc") != recorded[source]:
-            raise VoxledgerError(f"{target} is not what {tag} recorded for {source}", "run `dvc checkout`, then again")
+            raise VoxledgerError(
+                f"{source} is not what {tag} recorded in dvc.lock, so round {params.round + 1} cannot start from it",
+                "run `git checkout . && dvc checkout --force`, then again",
+            )
     for source, target in PROMOTED_FILES.items():
         shutil.copyfile(source, target)
     for bundle in sorted(Path("data/inbox").glob("bundle-*")):
