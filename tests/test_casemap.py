@@ -29,6 +29,16 @@ def unsteady(payload: int, folder: Path) -> dict[str, Any]:
     return {}
 
 
+def unordered(payload: int, folder: Path) -> dict[str, Any]:
+    return {"z": (payload, 2), "a": {"y": 1, "b": 2}}
+
+
+def test_a_fresh_result_looks_like_a_remembered_one(folder: Path) -> None:
+    (fresh,) = casemap("test", unordered, tasks(1), folder / "out")
+    (remembered,) = casemap("test", unordered, tasks(1), folder / "out")
+    assert json.dumps(fresh) == json.dumps(remembered) == '{"a": {"b": 2, "y": 1}, "z": [1, 2]}'
+
+
 def tasks(*numbers: int) -> list[Task]:
     return [Task(f"case{n}", key_of("test", 1, n=n), n) for n in numbers]
 

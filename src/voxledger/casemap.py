@@ -146,13 +146,16 @@ def _compute(stage: str, compute: Compute, task: Task) -> dict[str, Any]:
     try:
         info = compute(task.payload, folder)
         files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-        record = {"outputs": {name: file_sha256(folder / name) for name in files}, "info": info}
-        (folder / _RECORD).write_text(json.dumps(record, sort_keys=True), "utf-8")
+        text = json.dumps(
+            {"outputs": {name: file_sha256(folder / name) for name in files}, "info": info}, sort_keys=True
+        )
+        (folder / _RECORD).write_text(text, "utf-8")
         if final.exists():
             shutil.rmtree(final)
         os.replace(folder, final)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    record: dict[str, Any] = json.loads(text)  # a fresh result looks like a remembered one, down to the order of keys
     return record
 
 
