@@ -94,6 +94,9 @@ class ScoreParams(_Strict):
     """Expected minutes a round that all reviewers spend together; with `budget`, whichever is reached first."""
     budget_share: float | None = Field(default=None, gt=0, le=1)
     """Share of the cases not yet trusted; with `budget`, whichever is reached first."""
+    most_alike: int | None = Field(default=None, ge=1)
+    """At most this many chosen cases whose attention is mostly of one class for one reason, so that reviewers do not
+    correct the same error over and over; the rest of the budget goes to the next cases."""
     audit: int = Field(default=0, ge=0)
     """Cases outside the worklist, drawn blindly, that are reviewed too."""
     revise_minutes: float = Field(default=15.0, gt=0)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
+from dataclasses import replace
 
 import ensembles
 import numpy as np
@@ -18,7 +20,7 @@ from voxledger.score.run import score_round
 from voxledger.score.table import read_scores
 from voxledger.score.worklist import COLUMNS, Reason, read_worklist
 from voxledger.soft import write_soft
-from voxledger.volume import Grid, read
+from voxledger.volume import Grid, read, write
 
 SCHEMA = ensembles.schema_of(3, c1={"inside": "c0", "lesion": True})
 GRID = Grid.plain((24, 26, 28), (2.0, 1.0, 1.0))
@@ -41,6 +43,11 @@ def repository(tmp_path, monkeypatch):
         for m, model in enumerate(models):
             path = tmp_path / f"data/round/predictions/model{m}/case{i}.b2nd"
             write_soft(path, model.items(), list(model), GRID, f"m{m}", "image")
+        labels = np.zeros(GRID.shape, np.uint8)
+        for class_id, name in enumerate(SCHEMA.names, start=1):
+            labels[np.mean([model[name] for model in models], axis=0) > 0.5] = class_id
+        write(tmp_path / f"data/images/case{i}.nii.gz", (labels * 40.0).astype(np.float32), GRID)
+        write(tmp_path / f"data/round/pseudo/case{i}.nii.gz", labels, GRID)
     return tmp_path
 
 
@@ -70,9 +77,10 @@ def score(repository, ledger=(), cases=CASES, **score_params):
 def test_writes_what_the_round_needs(repository):
     rows = score(repository)
     out = repository / OUT
-    assert sorted(p.name for p in (out / "attention").iterdir()) == sorted(
-        name for i in range(6) for name in (f"case{i}.b2nd", f"case{i}_heat.nii.gz")
-    )
+    assert sorted(p.name for p in (out / "attention").iterdir()) == [
+        *sorted(name for i in range(6) for name in (f"case{i}.b2nd", f"case{i}_heat.nii.gz")),
+        "heat.ctbl",
+    ]
     attention = open_attention(out / "attention/case5.b2nd")
     assert attention.classes == ("c0", "c1", "c2")
     assert attention.grid == GRID
@@ -127,11 +135,38 @@ def test_audit_is_outside_the_worklist_and_blind(repository):
 
 def test_result_does_not_depend_on_memo_or_order_of_cases(repository):
     first = score(repository, audit=1)
-    files = {p: p.read_bytes() for p in (repository / OUT).rglob("*") if p.is_file()}
+    places = repository / OUT, repository / "reports"
+    files = {p: p.read_bytes() for place in places for p in place.rglob("*") if p.is_file()}
+    assert repository / "reports/sections/score.html" in files
     shutil.rmtree(repository / ".memo")
     shutil.rmtree(repository / OUT / "attention")
     assert score(repository, audit=1) == first
     assert all(p.read_bytes() == content for p, content in files.items())
+
+
+def test_outlook_and_section(repository):
+    rejected = [replace(entry(f"case{i}", "c0", Origin.REJECTED), bundle="b") for i in (0, 1)]
+    accepted = [replace(entry("case2", n, Origin.ACCEPTED), bundle="b") for n in SCHEMA.names]
+    score(repository, rejected + accepted, audit=1)
+    outlook = json.loads((repository / OUT / "outlook.json").read_text("utf-8"))
+    assert (outlook["revised_last"], outlook["reviewed_last"], outlook["open_cases"]) == (2, 3, 5)
+    assert outlook["chosen"] == 3
+    assert not outlook["stop"]
+    assert 0 <= outlook["expected_revisions"]["low"] <= outlook["expected_revisions"]["estimate"] <= 3
+    section = (repository / "reports/sections/score.html").read_text("utf-8")
+    assert "2 of the last 3 cases needed revision" in section
+    assert section.count("data:image/png;base64,") == 5
+    assert "http" not in section
+    curve = (repository / "reports/plots/attention.csv").read_text("utf-8").splitlines()
+    assert curve[0] == "rank,case_id,attention_ml"
+    assert len(curve) == 6
+
+
+@pytest.mark.parametrize("acquisition", ["entropy", "inconsistency", "importance", "diversity", "random"])
+def test_every_acquisition(repository, acquisition):
+    rows = score(repository, acquisition=acquisition)
+    assert {r.reason for r in rows} == {Reason(acquisition)}
+    assert len({r.case_id for r in rows}) == 3
 
 
 def test_without_models(tmp_path, monkeypatch):

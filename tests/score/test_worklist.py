@@ -98,6 +98,13 @@ def test_audit_never_overlaps_and_takes_what_is_left():
     assert {c for c, r in chosen.items() if r is Reason.AUDIT} == {"case00", "case01"}
 
 
+def test_alike_cases_come_later():
+    alike = [made(f"a{i}", 10, uncertain_ml=5) for i in range(4)]
+    other = [made(f"b{i}", 1, inconsistent_ml=5) for i in range(4)]
+    chosen = choose([*alike, *other], 1, ScoreParams(budget=5, most_alike=2), "seed")
+    assert list(chosen) == ["a0", "a1", "b0", "b1", "a2"]
+
+
 def test_reviewers_share_the_minutes():
     cases = [made(f"case{i}", *range(1 + i % 3)) for i in range(11)]
     chosen = choose(cases, 3, ScoreParams(budget=11), "seed")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,16 @@ from voxledger.ledger import Ledger, trusted
 from voxledger.params import Params, ScoreParams
 from voxledger.schema import LabelSchema
 from voxledger.score.bias import ENSEMBLE, agreement
+from voxledger.score.pictures import attention_curve, busiest_slice, side_by_side, thermal_table
+from voxledger.score.section import score_section
+from voxledger.score.stopping import last_reviewed, outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
 from voxledger.score.worklist import Reason, Row, choose, worklist, write_worklist
 from voxledger.volume import file_sha256
 
 ALGORITHM_VERSION = 1
+PICTURES = 4
+"""Cases shown in the report."""
 
 
 def score_round(
@@ -28,11 +35,13 @@ def score_round(
     out: Path,
     schema: LabelSchema,
     params: Params,
+    reports: Path = Path("reports"),
 ) -> list[Row]:
-    """Write attention, scores, agreement of the models and worklist under `out`; returns the worklist.
+    """Write attention, scores, agreement of the models, worklist and outlook; returns the worklist.
 
-    Writes `out/attention/<case>.b2nd` and `<case>_heat.nii.gz`, `out/score.csv`, `out/agreement.csv`,
-    `out/worklist.csv` and `out/score.jsonl`.
+    Writes `out/attention/<case>.b2nd`, `<case>_heat.nii.gz` and `heat.ctbl`, `out/score.csv`, `out/agreement.csv`,
+    `out/worklist.csv`, `out/outlook.json`, `out/score.jsonl`, `reports/plots/attention.csv` and
+    `reports/sections/score.html`.
 
     Parameters
     ----------
@@ -46,6 +55,7 @@ def score_round(
     """
     pool = in_split(cases, Split.POOL)
     found = attend(pool, predictions, out, schema, params)
+    _write(out / "attention/heat.ctbl", thermal_table())
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     by_case = _by_case(scores)
     open_cases = [c for c in by_case if c.classes]
@@ -62,8 +72,62 @@ def score_round(
     rows = worklist(open_cases, chosen, params.export.reviewers, count, params.score)
     write_scores(out / "score.csv", scores)
     write_worklist(out / "worklist.csv", rows)
-    _write_agreement(out / "agreement.csv", found)
+    pairs = [
+        (case_id, name, *pair, dice)
+        for case_id, classes in found.items()
+        for name, info in classes.items()
+        for pair, dice in _agreement(info).items()
+    ]
+    _write_csv(
+        out / "agreement.csv",
+        ["case_id", "class_name", "model", "other", "dice"],
+        [[*pair, f"{dice:.6f}"] for *pair, dice in pairs],
+    )
+    predicted = [c for c in open_cases if c.case_id in found]
+    selected = sum(reason is not Reason.AUDIT for reason in chosen.values())
+    view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}))
+    _write(out / "outlook.json", json.dumps(asdict(view), indent=2) + "\n")
+    ranked = sorted(predicted, key=lambda c: (-c.attention_ml, c.case_id))
+    _write_csv(
+        reports / "plots/attention.csv",
+        ["rank", "case_id", "attention_ml"],
+        [[rank, c.case_id, f"{c.attention_ml:.4f}"] for rank, c in enumerate(ranked, start=1)],
+    )
+    curve = attention_curve([c.attention_ml for c in predicted], view.above_knee, selected)
+    pictures = _pictures(pool, rows, found, out, schema)
+    _write(reports / "sections/score.html", score_section(view, curve, pictures, _mean_agreement(pairs, schema)))
     return rows
+
+
+def _pictures(
+    pool: Sequence[Case], rows: Sequence[Row], found: dict[str, Any], out: Path, schema: LabelSchema
+) -> list[tuple[str, str, bytes]]:
+    """The first cases of the worklist, at the slice with most heat, with the pseudo-label."""
+    from voxledger import volume
+
+    by_id = {c.case_id: c for c in pool}
+    pictures = []
+    for case_id in [c for c in dict.fromkeys(r.case_id for r in rows) if c in found][:PICTURES]:
+        heat = volume.read(out / f"attention/{case_id}_heat.nii.gz")
+        image = volume.read(by_id[case_id].image)
+        labels = volume.read_label(out / f"pseudo/{case_id}.nii.gz", image.grid)
+        z = busiest_slice(heat.array)
+        top = max((r for r in rows if r.case_id == case_id), key=lambda r: r.attention_ml)
+        caption = f"{top.priority:.1f} ml of attention, most in {top.class_name}; slice {z}"
+        png = side_by_side(image.array[z], labels[z], heat.array[z], heat.grid, schema)
+        pictures.append((case_id, caption, png))
+    return pictures
+
+
+def _mean_agreement(
+    pairs: Sequence[tuple[str, str, str, str, float]], schema: LabelSchema
+) -> list[tuple[str, str, str, float]]:
+    groups: dict[tuple[str, str, str], list[float]] = {}
+    for _, name, a, b, dice in pairs:
+        groups.setdefault((name, a, b), []).append(dice)
+    order = {name: i for i, name in enumerate(schema.names)}
+    ordered = sorted(groups, key=lambda key: (order[key[0]], key[1:]))
+    return [(*key, sum(groups[key]) / len(groups[key])) for key in ordered]
 
 
 def attend(
@@ -180,12 +244,14 @@ def _with_features(open_cases: Sequence[CaseScore], pool: Sequence[Case], params
     return [CaseScore(c.case_id, c.classes, found[c.case_id]) for c in open_cases]
 
 
-def _write_agreement(path: Path, found: dict[str, dict[str, Any]]) -> None:
-    """One row a case, class and pair: Dice of the two; `ensemble` is the mean of the models."""
+def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["case_id", "class_name", "model", "other", "dice"])
-        for case_id, classes in found.items():
-            for name, info in classes.items():
-                for (a, b), dice in _agreement(info).items():
-                    writer.writerow([case_id, name, a, b, f"{dice:.6f}"])
+        writer.writerow(head)
+        writer.writerows(rows)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8", newline="\n")

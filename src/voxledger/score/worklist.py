@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -79,7 +80,10 @@ def choose(
         allowed = min(allowed, round(params.budget_share * len(cases)))
     minutes = params.budget_minutes if params.budget_minutes is not None else float("inf")
     chosen: list[str] = []
-    for case_id in acquisition(reason)(cases, f"{seed}/acquisition"):
+    ordered = acquisition(reason)(cases, f"{seed}/acquisition")
+    if params.most_alike is not None:
+        ordered = spread(ordered, by_id, params.most_alike)
+    for case_id in ordered:
         cost = sum(expected_minutes(s, classes, params) for s in by_id[case_id].classes)
         if len(chosen) == allowed or cost > minutes + 1e-9:
             break
@@ -91,6 +95,26 @@ def choose(
     for case_id in audit:
         working.insert(int(draw(case_id, f"{seed}/place") * (len(working) + 1)), case_id)
     return {case_id: reasons.get(case_id, Reason.AUDIT) for case_id in working}
+
+
+def main_error(case: CaseScore) -> tuple[str, str]:
+    """Class and criterion with most attention: what the error will most likely be."""
+    columns = ("inconsistent_ml", "uncertain_ml", "overlapping_ml")
+    volumes = [(getattr(s, column), s.class_name, column) for s in case.classes for column in columns]
+    _, name, column = max(volumes, key=lambda v: v[0])
+    return name, column
+
+
+def spread(ordered: Sequence[str], by_id: Mapping[str, CaseScore], most_alike: int) -> list[str]:
+    """The same cases, those beyond `most_alike` of one likely error moved behind all others."""
+    seen: Counter[tuple[str, str]] = Counter()
+    first: list[str] = []
+    later: list[str] = []
+    for case_id in ordered:
+        error = main_error(by_id[case_id])
+        seen[error] += 1
+        (first if seen[error] <= most_alike else later).append(case_id)
+    return first + later
 
 
 def worklist(

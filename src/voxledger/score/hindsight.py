@@ -1,0 +1,270 @@
+"""Was the attention right? After import, attention against what reviewers really changed.
+
+An error is a region that a reviewer changed (see `voxledger.score.taxonomy`); it is found if attention of its
+class touches it. A region of attention is a connected component (26 neighbours); it is right if it touches an
+error. Sensitivity = errors found / errors, precision = regions right / regions, as in AbdomenAtlas-8K, which
+reports 0.78 and 0.83; both also voxel by voxel. Only classes that a reviewer accepted or revised count: what a
+rejected mask should have been is not known.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.attention_file import Criterion
+from voxledger.casemap import Task, casemap, key_of
+from voxledger.cases import Case
+from voxledger.params import MachineParams
+from voxledger.schema import LabelSchema
+from voxledger.score.stopping import ACCEPTABLE_MISSED, clopper_pearson
+from voxledger.score.taxonomy import Region, regions
+from voxledger.score.worklist import Reason, read_worklist
+from voxledger.soft import SoftPrediction
+from voxledger.volume import Box, file_sha256, read_label
+
+ALGORITHM_VERSION = 1
+LARGE = 125
+"""Voxels of a 5×5×5 cube, the smallest thing that survives the opening of the attention maps."""
+ERROR_COLUMNS = ["case_id", "class_name", "source", "kind", "voxels", "ml", "added_voxels", "found", "models"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Agreement of attention and errors; sums over cases by `+`."""
+
+    errors: int = 0
+    found: int = 0
+    large_errors: int = 0
+    large_found: int = 0
+    regions: int = 0
+    right: int = 0
+    error_voxels: int = 0
+    attention_voxels: int = 0
+    both_voxels: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, n) + getattr(other, n) for n in self.__dataclass_fields__))
+
+    def metrics(self) -> dict[str, float | int | None]:
+        """Shares and what they are shares of; None for a share of nothing."""
+        return {
+            "sensitivity": _share(self.found, self.errors),
+            "sensitivity_large": _share(self.large_found, self.large_errors),
+            "precision": _share(self.right, self.regions),
+            "voxel_sensitivity": _share(self.both_voxels, self.error_voxels),
+            "voxel_precision": _share(self.both_voxels, self.attention_voxels),
+            "errors": self.errors,
+            "large_errors": self.large_errors,
+            "regions": self.regions,
+        }
+
+
+def judge(bits: npt.NDArray[np.uint8], changed: npt.NDArray[np.bool_], errors: Sequence[Region]) -> Counts:
+    """Compare attention with errors of one class of one case.
+
+    Parameters
+    ----------
+    bits
+        Attention (z, y, x); any non-zero voxel counts.
+    changed
+        Voxels that the reviewer changed (z, y, x).
+    errors
+        The components of `changed`, with boxes in the same coordinates.
+    """
+    import cc3d
+
+    attention = bits != 0
+    found = [bool((attention[e.box] & e.mask).any()) for e in errors]
+    large = [e.voxels >= LARGE for e in errors]
+    components = cc3d.connected_components(attention, connectivity=26)
+    right = np.setdiff1d(np.unique(components[changed]), [0])
+    return Counts(
+        len(errors),
+        sum(found),
+        sum(large),
+        sum(f and is_large for f, is_large in zip(found, large, strict=True)),
+        int(components.max()) if components.size else 0,
+        len(right),
+        int(np.count_nonzero(changed)),
+        int(np.count_nonzero(attention)),
+        int(np.count_nonzero(attention & changed)),
+    )
+
+
+def culprits(predictions: Mapping[str, SoftPrediction], name: str, region: Region, box: Box) -> list[str]:
+    """Models that made the error: on most of its voxels they say what the reviewer took back."""
+    added_here = 2 * region.added > region.voxels
+    made = []
+    for model, prediction in predictions.items():
+        if name in prediction.classes:
+            claimed = (prediction.read(name, box) > 0.5)[region.mask]
+            wrong = np.count_nonzero(~claimed if added_here else claimed)
+            if 2 * wrong > region.voxels:
+                made.append(model)
+    return made
+
+
+def hindsight(
+    cases: Sequence[Case],
+    schema: LabelSchema,
+    round_number: int,
+    machine: MachineParams,
+    *,
+    round_folder: Path = Path("data/round"),
+    release: Path = Path("data/release"),
+    reports: Path = Path("reports"),
+) -> dict[str, Any]:
+    """Write `reports/attention.json` (metrics), `reports/errors.csv` (every error) and the report's section.
+
+    Reads decisions, worklist, bundles, attention and predictions of the round, and the labels of the release.
+    What reviewers were shown is the label in their bundle. Returns the metrics.
+    """
+    decided: dict[str, dict[str, str]] = {}
+    with open(round_folder / "decisions.csv", encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            decided.setdefault(row["case_id"], {})[row["class_name"]] = row["decision"]
+    tasks = []
+    for case in cases:
+        shown = next(iter(sorted(round_folder.glob(f"bundles/bundle-*/labels/{case.case_id}.nii.gz"))), None)
+        attention = round_folder / f"attention/{case.case_id}.b2nd"
+        after = release / f"labels/{case.case_id}.nii.gz"
+        judged = {n: d for n, d in decided.get(case.case_id, {}).items() if d in ("accept", "revise")}
+        if shown is None or not judged or not attention.is_file() or not after.is_file():
+            continue
+        models = {p.parent.name: p for p in sorted(round_folder.glob(f"predictions/*/{case.case_id}.b2nd"))}
+        files = {"before": shown, "after": after, "attention": attention, **models}
+        payload = {
+            "case_id": case.case_id,
+            "source": case.source,
+            "schema": schema.model_dump(mode="json"),
+            "decisions": judged,
+            "files": {k: str(v) for k, v in files.items()},
+            "models": sorted(models),
+        }
+        depends_on = {**payload, "files": {k: file_sha256(v) for k, v in files.items()}}
+        tasks.append(Task(case.case_id, key_of("hindsight", ALGORITHM_VERSION, **depends_on), payload))
+    infos = casemap("hindsight", _judge_case, tasks, reports, workers=machine.worker_count, recheck=machine.recheck)
+    errors = [row for info in infos for row in info["errors"]]
+    metrics = {
+        "round": round_number,
+        "attention": _attention_metrics(infos, schema),
+        "errors": dict(sorted(Counter(e["kind"] for e in errors).items())),
+        "errors_by_class": _tally(errors, lambda e: [e["class_name"]]),
+        "errors_by_source": _tally(errors, lambda e: [e["source"]]),
+        "errors_by_model": _tally(errors, lambda e: e["models"].split(";") if e["models"] else []),
+        "audit": _audit(decided, round_folder / "worklist.csv"),
+    }
+    _write(reports / "attention.json", json.dumps(metrics, indent=2) + "\n")
+    _write_errors(reports / "errors.csv", errors)
+    from voxledger.score.section import hindsight_section
+
+    _write(reports / "sections/hindsight.html", hindsight_section(metrics))
+    return metrics
+
+
+def _judge_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
+    from voxledger.attention_file import open_attention
+    from voxledger.soft import open_soft
+
+    schema = LabelSchema.model_validate(payload["schema"])
+    files = payload["files"]
+    attention = open_attention(files["attention"])
+    before = read_label(files["before"], attention.grid)
+    after = read_label(files["after"], attention.grid)
+    predictions = {m: open_soft(files[m]) for m in payload["models"]}
+    counts: dict[str, dict[str, list[int]]] = {}
+    errors = []
+    for name, decision in payload["decisions"].items():
+        # an accepted mask was right, also where a class of higher precedence took voxels from it later
+        truth = after if decision == "revise" else before
+        changed = schema.mask(before, name) != schema.mask(truth, name)
+        found = list(regions(schema, name, before, truth))
+        bits = attention.read(name)
+        for criterion in (None, *Criterion):
+            one = judge(bits if criterion is None else bits & np.uint8(criterion), changed, found)
+            key = "any" if criterion is None else str(criterion.name).lower()
+            counts.setdefault(name, {})[key] = [int(getattr(one, n)) for n in one.__dataclass_fields__]
+        for error in found:
+            errors.append(
+                {
+                    "case_id": payload["case_id"],
+                    "class_name": name,
+                    "source": payload["source"],
+                    "kind": error.kind.value,
+                    "voxels": error.voxels,
+                    "ml": f"{error.voxels * attention.grid.voxel_ml:.4f}",
+                    "added_voxels": error.added,
+                    "found": str(bool((bits[error.box] != 0)[error.mask].any())).lower(),
+                    "models": ";".join(culprits(predictions, name, error, error.box)),
+                }
+            )
+    return {"counts": counts, "errors": errors}
+
+
+def _attention_metrics(infos: Sequence[dict[str, Any]], schema: LabelSchema) -> dict[str, Any]:
+    keys = ["any", *(str(c.name).lower() for c in Criterion)]
+    total: dict[tuple[str, str], Counts] = {}
+    for info in infos:
+        for name, by_key in info["counts"].items():
+            for key, values in by_key.items():
+                for group in (name, ""):
+                    total[group, key] = total.get((group, key), Counts()) + Counts(*values)
+    found = {key: total.get(("", key), Counts()).metrics() for key in keys}
+    classes = {n: {key: total[n, key].metrics() for key in keys} for n in schema.names if (n, "any") in total}
+    return {"cases": len(infos), **found, "classes": classes}
+
+
+def _tally(errors: Sequence[dict[str, Any]], groups: Any) -> dict[str, dict[str, int]]:
+    found: dict[str, Counter[str]] = {}
+    for error in errors:
+        for group in groups(error):
+            found.setdefault(group, Counter())[error["kind"]] += 1
+    return {group: dict(sorted(kinds.items())) for group, kinds in sorted(found.items())}
+
+
+def _audit(decided: Mapping[str, Mapping[str, str]], worklist: Path) -> dict[str, Any]:
+    """Share of audited cases in which the models' labels were wrong although nobody was going to look."""
+    audited = sorted({r.case_id for r in read_worklist(worklist) if r.reason is Reason.AUDIT} & decided.keys())
+    missed = [c for c in audited if any(d in ("revise", "reject") for d in decided[c].values())]
+    share = clopper_pearson(len(missed), len(audited))
+    return {
+        "cases": len(audited),
+        "with_errors": len(missed),
+        "share": _rounded(share.estimate) if audited else None,
+        "low": _rounded(share.low),
+        "high": _rounded(share.high),
+        "allows_to_stop": bool(audited) and share.high <= ACCEPTABLE_MISSED,
+    }
+
+
+def _write_errors(path: Path, errors: Iterable[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(partial, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, ERROR_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(errors)
+    os.replace(partial, path)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8", newline="\n")
+
+
+def _share(part: int, whole: int) -> float | None:
+    return _rounded(part / whole) if whole else None
+
+
+def _rounded(value: float) -> float:
+    return round(value, 6)

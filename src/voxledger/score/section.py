@@ -1,0 +1,132 @@
+"""Sections of the round's report: what the score stage expects, and whether it was right."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from voxledger.score.stopping import Outlook
+
+PUBLISHED = (0.78, 0.83)
+"""Sensitivity and precision of the attention in AbdomenAtlas-8K."""
+
+
+def score_section(
+    outlook: Outlook,
+    curve: bytes,
+    pictures: Sequence[tuple[str, str, bytes]],
+    bias: Sequence[tuple[str, str, str, float]],
+) -> str:
+    """HTML of what was expected before people looked.
+
+    Parameters
+    ----------
+    curve
+        PNG of the attention by rank.
+    pictures
+        Case, caption and PNG of the first cases of the worklist.
+    bias
+        Class, model, other model or `ensemble`, mean Dice over the cases.
+    """
+    verdict = "stop" if outlook.stop else "continue"
+    text = [
+        "<h2>Attention before the review</h2>",
+        f"<p>{outlook.open_cases} cases have a class that nobody stands behind; their attention adds up to "
+        f"{outlook.attention_ml:.1f} ml. {outlook.above_knee} of them lie above the knee of the curve. "
+        f"<strong>{verdict.capitalize()}</strong>: {escape(outlook.why)}.</p>",
+    ]
+    if outlook.expected_revisions is not None:
+        expected = outlook.expected_revisions
+        text.append(
+            f"<p>Of the {outlook.chosen} cases chosen now, {expected.estimate:.1f} are expected to need revision "
+            f"(95 % interval {expected.low:.0f} to {expected.high:.0f}).</p>"
+        )
+    text.append(_image(curve, "attention in ml, cases sorted"))
+    if pictures:
+        text.append("<h3>Top of the worklist: image, label, attention</h3>")
+        for case_id, caption, png in pictures:
+            text.append(
+                f"<figure>{_image(png, case_id)}<figcaption>{escape(case_id)}: {escape(caption)}</figcaption></figure>"
+            )
+    if bias:
+        text.append("<h3>Label bias: mean Dice of each pair</h3>")
+        text.append(_table(["Class", "Model", "Other", "Dice"], [[c, a, b, f"{d:.3f}"] for c, a, b, d in bias]))
+    return "\n".join(text) + "\n"
+
+
+def hindsight_section(metrics: Mapping[str, Any]) -> str:
+    """HTML of whether the attention was right, what kinds of errors there were, and what the audit found."""
+    attention = metrics["attention"]
+    rows = [_metric_row("all classes", name, attention[name]) for name in attention if name not in ("cases", "classes")]
+    for name, criteria in attention["classes"].items():
+        rows.append(_metric_row(name, "any", criteria["any"]))
+    text = [
+        "<h2>Was the attention right?</h2>",
+        f"<p>{attention['cases']} reviewed cases. Sensitivity: errors that attention touches; precision: regions of "
+        f"attention that touch an error. AbdomenAtlas-8K reports {PUBLISHED[0]} and {PUBLISHED[1]}. "
+        "Large errors have at least 125 voxels, the smallest region that attention can have.</p>",
+        _table(
+            [
+                "Class",
+                "Criterion",
+                "Errors",
+                "Sensitivity",
+                "Large errors",
+                "Sensitivity, large",
+                "Regions",
+                "Precision",
+                "Sensitivity by voxel",
+                "Precision by voxel",
+            ],
+            rows,
+        ),
+    ]
+    kinds = list(metrics["errors"])
+    if kinds:
+        groups = [
+            ("all", metrics["errors"]),
+            *metrics["errors_by_class"].items(),
+            *((f"source {n}", k) for n, k in metrics["errors_by_source"].items()),
+            *((f"made by {n}", k) for n, k in metrics["errors_by_model"].items()),
+        ]
+        text.append("<h3>Kinds of errors</h3>")
+        text.append(_table(["", *kinds], [[name, *(str(found.get(k, 0)) for k in kinds)] for name, found in groups]))
+    audit = metrics["audit"]
+    if audit["cases"]:
+        text.append(
+            f"<p>Audit: {audit['with_errors']} of {audit['cases']} cases that nobody was going to look at needed "
+            f"revision; between {100 * audit['low']:.1f} and {100 * audit['high']:.1f} % of all such cases do "
+            "(Clopper-Pearson, 95 %).</p>"
+        )
+    return "\n".join(text) + "\n"
+
+
+def _metric_row(group: str, criterion: str, found: Mapping[str, Any]) -> list[str]:
+    return [
+        group,
+        criterion,
+        str(found["errors"]),
+        _number(found["sensitivity"]),
+        str(found["large_errors"]),
+        _number(found["sensitivity_large"]),
+        str(found["regions"]),
+        _number(found["precision"]),
+        _number(found["voxel_sensitivity"]),
+        _number(found["voxel_precision"]),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _image(png: bytes, alt: str) -> str:
+    return f'<img alt="{escape(alt, quote=True)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = "".join(f"<th>{escape(h)}</th>" for h in head)
+    body = "\n".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+    return f"<table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"

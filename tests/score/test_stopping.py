@@ -1,0 +1,114 @@
+"""Knee, intervals and verdict."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voxledger.ledger import Entry, Origin
+from voxledger.score.stopping import clopper_pearson, expected_revisions, knee, last_reviewed, outlook
+from voxledger.score.table import CaseScore, ClassScore
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials", "low", "high"),
+    # exact values: (0, n) has 1 − 0.025^(1/n) above, (n, n) 0.025^(1/n) below; 4 of 20 from Clopper and Pearson's table
+    [(0, 10, 0.0, 1 - 0.025**0.1), (10, 10, 0.025**0.1, 1.0), (4, 20, 0.0573, 0.4366), (0, 0, 0.0, 1.0)],
+)
+def test_clopper_pearson(hits, trials, low, high):
+    found = clopper_pearson(hits, trials)
+    assert found.low == pytest.approx(low, abs=1e-4)
+    assert found.high == pytest.approx(high, abs=1e-4)
+    assert math.isnan(found.estimate) if not trials else found.estimate == hits / trials
+
+
+def test_clopper_pearson_refuses_the_impossible():
+    with pytest.raises(ValueError, match="3 of 2"):
+        clopper_pearson(3, 2)
+
+
+@given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_clopper_pearson_covers_what_it_should(pair):
+    hits, trials = pair
+    found = clopper_pearson(hits, trials)
+    assert found.low <= hits / trials <= found.high
+    mirrored = clopper_pearson(trials - hits, trials)
+    assert mirrored.low == pytest.approx(1 - found.high)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], 0),
+        ([1, 2], 0),
+        ([3, 3, 3, 3], 0),
+        ([4, 3, 2, 1], 0),
+        ([100, 90, 80, 1, 1, 1, 1, 1, 0], 3),
+        ([0, 1, 100, 1, 90, 1, 80, 1, 1], 3),
+    ],
+)
+def test_knee(values, expected):
+    assert knee(values) == expected
+
+
+def test_expected_revisions():
+    found = expected_revisions(10, 20, 20)
+    assert found.estimate == pytest.approx(10)
+    assert 0 < found.low < 10 < found.high < 20
+    assert expected_revisions(0, 100, 20).high <= 2
+    assert expected_revisions(5, 5, 0).high == 0
+    narrow, wide = expected_revisions(50, 100, 20), expected_revisions(2, 4, 20)
+    assert narrow.high - narrow.low < wide.high - wide.low
+
+
+def test_expected_revisions_holds_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(300):
+        share = rng.beta(0.5, 0.5)
+        found = expected_revisions(int(rng.binomial(20, share)), 20, 15)
+        inside += found.low <= rng.binomial(15, share) <= found.high
+    assert inside / 300 >= 0.93
+
+
+def entry(case_id, name, origin, version, bundle="b"):
+    return Entry(case_id, name, version, origin, (), "", bundle, "", "", 1.0)
+
+
+def test_last_reviewed_counts_cases_of_the_latest_round_only():
+    entries = [
+        entry("a", "c0", Origin.REVISED, 1),
+        entry("b", "c0", Origin.ACCEPTED, 2),
+        entry("b", "c1", Origin.REJECTED, 2),
+        entry("c", "c0", Origin.ACCEPTED, 2),
+        entry("d", "c0", Origin.SOURCE, 3, ""),
+        entry("t", "c0", Origin.REVISED, 4),
+    ]
+    ledger = {(e.case_id, e.class_name): e for e in entries}
+    assert last_reviewed(ledger, {"a", "b", "c", "d"}) == (1, 2)
+    assert last_reviewed({}, {"a"}) == (0, 0)
+
+
+def case(case_id, attention):
+    return CaseScore(case_id, (ClassScore(case_id, "c", 2, attention, 0, 0, 0, 1, 0, 1, False),))
+
+
+@pytest.mark.parametrize(
+    ("cases", "revised", "reviewed", "stop", "why"),
+    [
+        ([], 0, 0, True, "every class"),
+        ([case("a", 3.0)], 0, 0, False, "nobody has reviewed"),
+        ([case("a", 3.0)], 2, 5, False, "2 of the last 5"),
+        ([case("a", 3.0)], 0, 5, True, "none of the 5"),
+        ([case("a", 0.0)], 2, 5, True, "no reason"),
+    ],
+)
+def test_outlook(cases, revised, reviewed, stop, why):
+    found = outlook(cases, len(cases), revised, reviewed)
+    assert found.stop is stop
+    assert why in found.why
+    assert (found.expected_revisions is None) == (reviewed == 0)
