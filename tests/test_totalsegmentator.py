@@ -16,6 +16,7 @@ import pytest
 from commands import output, parameters, run
 
 from voxledger.ledger import Origin, read_ledger
+from voxledger.schema import read_schema
 from voxledger.volume import mask_sha256, read, read_label, write
 
 
@@ -68,8 +69,8 @@ def test_all_117_classes_go_out_and_come_back(work: Path) -> None:
     ledger = read_ledger("data/release/ledger.csv")
     assert len(ledger) == 117
     assert {e.origin for e in ledger.values()} == {Origin.ACCEPTED, Origin.REVISED}
-    schema = {c["name"]: c["id"] for c in json.loads((bundle / "bundle.json").read_text())["schema"]["classes"]}
+    schema = read_schema("labels.yaml")
     for (_, name), entry in ledger.items():
-        assert entry.mask_sha256 == mask_sha256(released == schema[name], grid), name
+        assert entry.mask_sha256 == mask_sha256(released == schema[name].id, grid), name
     chain = json.loads(output("voxledger", "trace", "ct", "--class", "liver", "--json"))
     assert chain["classes"][0]["model_ids"] == ["one", "two"]
