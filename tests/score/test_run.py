@@ -77,10 +77,8 @@ def score(repository, ledger=(), cases=CASES, **score_params):
 def test_writes_what_the_round_needs(repository):
     rows = score(repository)
     out = repository / OUT
-    assert sorted(p.name for p in (out / "attention").iterdir()) == [
-        *sorted(name for i in range(6) for name in (f"case{i}.b2nd", f"case{i}_heat.nii.gz")),
-        "heat.ctbl",
-    ]
+    expected = [name for i in range(6) for name in (f"case{i}.b2nd", f"case{i}_heat.nii.gz")]
+    assert sorted(p.name for p in (out / "attention").iterdir()) == [*sorted(expected), "heat.ctbl"]
     attention = open_attention(out / "attention/case5.b2nd")
     assert attention.classes == ("c0", "c1", "c2")
     assert attention.grid == GRID

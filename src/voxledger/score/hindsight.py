@@ -26,6 +26,8 @@ from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases import Case
 from voxledger.params import MachineParams
 from voxledger.schema import LabelSchema
+from voxledger.score.reviewed import read_decided, reviewed
+from voxledger.score.section import hindsight_section
 from voxledger.score.stopping import ACCEPTABLE_MISSED, clopper_pearson
 from voxledger.score.taxonomy import Region, regions
 from voxledger.score.worklist import Reason, read_worklist
@@ -129,30 +131,14 @@ def hindsight(
     Reads decisions, worklist, bundles, attention and predictions of the round, and the labels of the release.
     What reviewers were shown is the label in their bundle. Returns the metrics.
     """
-    decided: dict[str, dict[str, str]] = {}
-    with open(round_folder / "decisions.csv", encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
-            decided.setdefault(row["case_id"], {})[row["class_name"]] = row["decision"]
     tasks = []
-    for case in cases:
-        shown = next(iter(sorted(round_folder.glob(f"bundles/bundle-*/labels/{case.case_id}.nii.gz"))), None)
+    for case in reviewed(cases, round_folder, release):
         attention = round_folder / f"attention/{case.case_id}.b2nd"
-        after = release / f"labels/{case.case_id}.nii.gz"
-        judged = {n: d for n, d in decided.get(case.case_id, {}).items() if d in ("accept", "revise")}
-        if shown is None or not judged or not attention.is_file() or not after.is_file():
+        if not attention.is_file():
             continue
-        models = {p.parent.name: p for p in sorted(round_folder.glob(f"predictions/*/{case.case_id}.b2nd"))}
-        files = {"before": shown, "after": after, "attention": attention, **models}
-        payload = {
-            "case_id": case.case_id,
-            "source": case.source,
-            "schema": schema.model_dump(mode="json"),
-            "decisions": judged,
-            "files": {k: str(v) for k, v in files.items()},
-            "models": sorted(models),
-        }
-        depends_on = {**payload, "files": {k: file_sha256(v) for k, v in files.items()}}
-        tasks.append(Task(case.case_id, key_of("hindsight", ALGORITHM_VERSION, **depends_on), payload))
+        payload = case.payload(schema) | {"attention": str(attention)}
+        key = key_of("hindsight", ALGORITHM_VERSION, **case.depends_on(schema), attention=file_sha256(attention))
+        tasks.append(Task(case.case_id, key, payload))
     infos = casemap("hindsight", _judge_case, tasks, reports, workers=machine.worker_count, recheck=machine.recheck)
     errors = [row for info in infos for row in info["errors"]]
     metrics = {
@@ -162,12 +148,10 @@ def hindsight(
         "errors_by_class": _tally(errors, lambda e: [e["class_name"]]),
         "errors_by_source": _tally(errors, lambda e: [e["source"]]),
         "errors_by_model": _tally(errors, lambda e: e["models"].split(";") if e["models"] else []),
-        "audit": _audit(decided, round_folder / "worklist.csv"),
+        "audit": _audit(read_decided(round_folder / "decisions.csv"), round_folder / "worklist.csv"),
     }
     _write(reports / "attention.json", json.dumps(metrics, indent=2) + "\n")
     _write_errors(reports / "errors.csv", errors)
-    from voxledger.score.section import hindsight_section
-
     _write(reports / "sections/hindsight.html", hindsight_section(metrics))
     return metrics
 
@@ -177,11 +161,9 @@ def _judge_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     from voxledger.soft import open_soft
 
     schema = LabelSchema.model_validate(payload["schema"])
-    files = payload["files"]
-    attention = open_attention(files["attention"])
-    before = read_label(files["before"], attention.grid)
-    after = read_label(files["after"], attention.grid)
-    predictions = {m: open_soft(files[m]) for m in payload["models"]}
+    attention = open_attention(payload["attention"])
+    before, after = (read_label(payload[which], attention.grid) for which in ("before", "after"))
+    predictions = {name: open_soft(path) for name, path in payload["predictions"].items()}
     counts: dict[str, dict[str, list[int]]] = {}
     errors = []
     for name, decision in payload["decisions"].items():

@@ -1,0 +1,72 @@
+"""The cases that reviewers decided on in this round: what they were shown, and what it became."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from voxledger.cases import Case, Split, in_split
+from voxledger.schema import LabelSchema
+from voxledger.volume import file_sha256
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """One case of the pool with its decisions by class, `accept` or `revise`."""
+
+    case_id: str
+    source: str
+    decisions: dict[str, str]
+    before: Path
+    """The label in the bundle."""
+    after: Path
+    """The label in the release."""
+    predictions: dict[str, Path]
+    """Soft predictions by model name."""
+
+    def payload(self, schema: LabelSchema) -> dict[str, Any]:
+        """Everything a worker needs, as JSON."""
+        return {
+            "case_id": self.case_id,
+            "source": self.source,
+            "schema": schema.model_dump(mode="json"),
+            "decisions": self.decisions,
+            "before": str(self.before),
+            "after": str(self.after),
+            "predictions": {name: str(path) for name, path in self.predictions.items()},
+        }
+
+    def depends_on(self, schema: LabelSchema) -> dict[str, Any]:
+        """What a result about the case depends on, as JSON: content in the place of paths."""
+        return {
+            **self.payload(schema),
+            "before": file_sha256(self.before),
+            "after": file_sha256(self.after),
+            "predictions": {name: file_sha256(path) for name, path in self.predictions.items()},
+        }
+
+
+def read_decided(path: Path) -> dict[str, dict[str, str]]:
+    """Decisions of the round by case and class."""
+    decided: dict[str, dict[str, str]] = {}
+    with open(path, encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            decided.setdefault(row["case_id"], {})[row["class_name"]] = row["decision"]
+    return decided
+
+
+def reviewed(cases: Sequence[Case], round_folder: Path, release: Path) -> list[Reviewed]:
+    """Cases of the pool with an accepted or revised class. Other splits are never looked at."""
+    decided = read_decided(round_folder / "decisions.csv")
+    found = []
+    for case in in_split(cases, Split.POOL):
+        judged = {n: d for n, d in decided.get(case.case_id, {}).items() if d in ("accept", "revise")}
+        shown = next(iter(sorted(round_folder.glob(f"bundles/bundle-*/labels/{case.case_id}.nii.gz"))), None)
+        after = release / f"labels/{case.case_id}.nii.gz"
+        if judged and shown is not None and after.is_file():
+            models = {p.parent.name: p for p in sorted(round_folder.glob(f"predictions/*/{case.case_id}.b2nd"))}
+            found.append(Reviewed(case.case_id, case.source, judged, shown, after, models))
+    return found

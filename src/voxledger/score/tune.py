@@ -1,0 +1,130 @@
+"""Thresholds of the attention, tuned on what reviewers changed. Looks at cases of the pool alone, never at test cases.
+
+Inconsistency and uncertainty are judged apart. For every threshold: sensitivity for errors of at least 125
+voxels (the smallest region that attention can have), precision of the regions of attention, and their harmonic
+mean, F1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from voxledger.attention_file import Criterion
+from voxledger.casemap import Task, casemap, key_of
+from voxledger.cases import Case
+from voxledger.errors import VoxledgerError
+from voxledger.params import MachineParams, ScoreParams
+from voxledger.schema import LabelSchema
+from voxledger.score.hindsight import Counts, judge
+from voxledger.score.reviewed import reviewed
+
+ALGORITHM_VERSION = 1
+INCONSISTENCY = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3)
+UNCERTAINTY = (0.02, 0.035, 0.05, 0.1, 0.15, 0.2)
+CRITERIA = {Criterion.INCONSISTENT: "inconsistency", Criterion.UNCERTAIN: "uncertainty"}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One threshold of one criterion for one class; an empty class name stands for all."""
+
+    class_name: str
+    parameter: str
+    threshold: float
+    sensitivity: float
+    precision: float
+    f1: float
+    errors: int
+    regions: int
+
+
+def tune(
+    cases: Sequence[Case],
+    schema: LabelSchema,
+    params: ScoreParams,
+    machine: MachineParams,
+    *,
+    round_folder: Path = Path("data/round"),
+    release: Path = Path("data/release"),
+) -> list[Trial]:
+    """Try thresholds on the reviewed cases of the finished round; all trials, by class, parameter and threshold.
+
+    Raises
+    ------
+    VoxledgerError
+        Nobody has reviewed a predicted case in this round.
+    """
+    entropy = {"entropy": params.entropy}
+    tasks = [
+        Task(
+            c.case_id, key_of("tune", ALGORITHM_VERSION, **c.depends_on(schema), **entropy), c.payload(schema) | entropy
+        )
+        for c in reviewed(cases, round_folder, release)
+        if c.predictions
+    ]
+    if not tasks:
+        raise VoxledgerError("no predicted case was reviewed in this round", "run this after `dvc repro import`")
+    infos = casemap("tune", _try_case, tasks, round_folder, workers=machine.worker_count, recheck=machine.recheck)
+    total: dict[tuple[str, str, float], Counts] = {}
+    for info in infos:
+        for name, parameter, threshold, values in info["trials"]:
+            for group in ("", name):
+                key = (group, parameter, threshold)
+                total[key] = total.get(key, Counts()) + Counts(*values)
+    order = {"": -1} | {name: i for i, name in enumerate(schema.names)}
+    return [_trial(*key, total[key]) for key in sorted(total, key=lambda k: (order[k[0]], k[1], k[2]))]
+
+
+def best(trials: Sequence[Trial]) -> list[Trial]:
+    """For every class and parameter the trial with the highest F1, the highest threshold of equals."""
+    found: dict[tuple[str, str], Trial] = {}
+    for trial in trials:
+        key = (trial.class_name, trial.parameter)
+        if key not in found or trial.f1 >= found[key].f1:
+            found[key] = trial
+    return list(found.values())
+
+
+def _trial(name: str, parameter: str, threshold: float, counts: Counts) -> Trial:
+    sensitivity = counts.large_found / counts.large_errors if counts.large_errors else 1.0
+    precision = counts.right / counts.regions if counts.regions else 1.0
+    f1 = 2 * sensitivity * precision / (sensitivity + precision) if sensitivity + precision else 0.0
+    return Trial(name, parameter, threshold, sensitivity, precision, f1, counts.large_errors, counts.regions)
+
+
+def _try_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
+    import numpy as np
+
+    from voxledger.score.attention import Attention
+    from voxledger.score.taxonomy import regions
+    from voxledger.soft import open_soft
+    from voxledger.volume import read_label
+
+    schema = LabelSchema.model_validate(payload["schema"])
+    predictions = [open_soft(path) for path in payload["predictions"].values()]
+    grid = predictions[0].grid
+    before, after = (read_label(payload[which], grid) for which in ("before", "after"))
+    errors = {
+        name: list(regions(schema, name, before, after if decision == "revise" else before))
+        for name, decision in payload["decisions"].items()
+    }
+    trials = []
+    for inconsistency, uncertainty in zip(INCONSISTENCY, UNCERTAINTY, strict=True):
+        params = ScoreParams(inconsistency=inconsistency, uncertainty=uncertainty, entropy=payload["entropy"])
+        attention = Attention(predictions, schema, params)
+        for name, found in errors.items():
+            one = attention[name]
+            bits = np.zeros(grid.shape, np.uint8)
+            if one.box is not None:
+                bits[one.box] = one.bits
+            changed = np.zeros(grid.shape, np.bool_)
+            for error in found:
+                changed[error.box] |= error.mask
+            for criterion, parameter in CRITERIA.items():
+                counts = judge(bits & np.uint8(criterion), changed, found)
+                values = [int(getattr(counts, n)) for n in counts.__dataclass_fields__]
+                trials.append([name, parameter, getattr(params, parameter), values])
+    return {"trials": trials}

@@ -1,0 +1,153 @@
+"""Attention against what reviewers changed."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import ensembles
+import numpy as np
+import pytest
+
+from voxledger.attention_file import write_attention
+from voxledger.cases import Case, Split
+from voxledger.errors import VoxledgerError
+from voxledger.params import MachineParams, ScoreParams
+from voxledger.score.hindsight import Counts, hindsight, judge
+from voxledger.score.taxonomy import regions
+from voxledger.score.tune import INCONSISTENCY, UNCERTAINTY, best, tune
+from voxledger.score.worklist import Reason, Row, write_worklist
+from voxledger.soft import write_soft
+from voxledger.volume import Grid, bounding_box, write
+
+SCHEMA = ensembles.schema_of(2)
+GRID = Grid.plain((20, 20, 20), (5.0, 1.0, 1.0))
+
+
+def cube(at, size=5):
+    mask = np.zeros(GRID.shape, np.uint8)
+    mask[tuple(slice(a, a + size) for a in at)] = 1
+    return mask
+
+
+BEFORE = cube((2, 2, 2), 8)
+
+
+def judged(after, attention):
+    errors = list(regions(SCHEMA, "c0", BEFORE, after))
+    return judge(attention, after != BEFORE, errors)
+
+
+def test_judge():
+    found = judged(BEFORE | cube((12, 12, 12)), cube((13, 13, 13)) | cube((2, 13, 2)))
+    assert found == Counts(1, 1, 1, 1, 2, 1, 125, 250, 64)
+    assert found.metrics()["sensitivity"] == 1
+    assert found.metrics()["precision"] == 0.5
+    assert found.metrics()["voxel_sensitivity"] == pytest.approx(64 / 125)
+
+
+@pytest.mark.parametrize(
+    ("after", "attention", "expected"),
+    [
+        (BEFORE, BEFORE * 0, Counts()),
+        (BEFORE, cube((1, 1, 1)), Counts(regions=1, attention_voxels=125)),
+        (BEFORE | cube((15, 15, 15), 1), BEFORE * 0, Counts(errors=1, error_voxels=1)),
+    ],
+)
+def test_judge_with_nothing(after, attention, expected):
+    found = judged(after, attention)
+    assert found == expected
+    assert None in found.metrics().values()
+
+
+@pytest.fixture
+def round_folder(tmp_path, monkeypatch):
+    """Three reviewed cases: one corrected where attention lies, one accepted, one corrected in the audit."""
+    monkeypatch.chdir(tmp_path)
+    corrected = BEFORE | cube((12, 12, 12))
+    rows = []
+    for i, (case_id, after, attention) in enumerate(
+        [("a", corrected, cube((12, 12, 12))), ("b", BEFORE, cube((2, 2, 2))), ("c", corrected, BEFORE * 0)]
+    ):
+        box = bounding_box(attention)
+        bits = np.zeros((0, 0, 0), np.uint8) if box is None else attention[box] * np.uint8(2)
+        nothing = ("c1", None, np.zeros((0, 0, 0), np.uint8))
+        write_attention(
+            tmp_path / f"data/round/attention/{case_id}.b2nd", [("c0", box, bits), nothing], ["c0", "c1"], GRID
+        )
+        write(tmp_path / f"data/round/bundles/bundle-r01-ann/labels/{case_id}.nii.gz", BEFORE, GRID)
+        write(tmp_path / f"data/release/labels/{case_id}.nii.gz", after, GRID)
+        for model, p in (("good", corrected), ("poor", BEFORE)):
+            path = tmp_path / f"data/round/predictions/{model}/{case_id}.b2nd"
+            write_soft(path, [("c0", p * 0.9)], ["c0"], GRID, model, "image")
+        rows.append(
+            Row(i + 1, case_id, "c0", 0.0, 0.0, Reason.AUDIT if case_id == "c" else Reason.ATTENTION, "ann", 7.5)
+        )
+    write_worklist(tmp_path / "data/round/worklist.csv", rows)
+    decisions = [("a", "c0", "revise"), ("b", "c0", "accept"), ("c", "c0", "revise"), ("a", "c1", "reject")]
+    head = "case_id,class_name,decision,reviewer,minutes,error_type,comment,bundle,changed_voxels\n"
+    text = head + "".join(f"{c},{n},{d},ann,5,none,,hash,0\n" for c, n, d in sorted(decisions))
+    (tmp_path / "data/round/decisions.csv").write_text(text, "utf-8")
+    return tmp_path
+
+
+def test_hindsight(round_folder):
+    cases = [Case(c, "", c, "", f"site{c}", "", Split.POOL, "CT", "") for c in "abc"]
+    metrics = hindsight(cases, SCHEMA, 1, MachineParams(workers=1))
+    any_criterion = metrics["attention"]["any"]
+    assert (any_criterion["errors"], any_criterion["regions"]) == (2, 2)
+    assert (any_criterion["sensitivity"], any_criterion["precision"]) == (0.5, 0.5)
+    assert metrics["attention"]["uncertain"] == any_criterion
+    assert metrics["attention"]["overlapping"]["sensitivity"] == 0
+    assert metrics["attention"]["overlapping"]["precision"] is None
+    assert list(metrics["attention"]["classes"]) == ["c0"]
+    assert metrics["errors"] == {"false_negative": 2}
+    assert metrics["errors_by_source"] == {"sitea": {"false_negative": 1}, "sitec": {"false_negative": 1}}
+    assert metrics["errors_by_model"] == {"poor": {"false_negative": 2}}
+    assert metrics["audit"]["with_errors"] == metrics["audit"]["cases"] == 1
+    assert metrics["audit"]["low"] == pytest.approx(0.025)
+    assert not metrics["audit"]["allows_to_stop"]
+    assert json.loads((round_folder / "reports/attention.json").read_text("utf-8")) == metrics
+    with open(round_folder / "reports/errors.csv", encoding="utf-8") as stream:
+        errors = list(csv.DictReader(stream))
+    assert [(e["case_id"], e["found"], e["voxels"], e["ml"]) for e in errors] == [
+        ("a", "true", "125", "0.6250"),
+        ("c", "false", "125", "0.6250"),
+    ]
+    section = (round_folder / "reports/sections/hindsight.html").read_text("utf-8")
+    assert "0.78" in section
+    assert "made by poor" in section
+
+
+def test_hindsight_of_a_round_without_decisions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/round").mkdir(parents=True)
+    (tmp_path / "data/round/decisions.csv").write_text("case_id,class_name,decision\n", "utf-8")
+    write_worklist(tmp_path / "data/round/worklist.csv", [])
+    metrics = hindsight([], SCHEMA, 0, MachineParams(workers=1))
+    assert metrics["attention"]["cases"] == 0
+    assert metrics["attention"]["any"]["sensitivity"] is None
+    assert metrics["audit"]["share"] is None
+
+
+def test_tune(round_folder):
+    cases = [Case(c, "", c, "", "site", "", Split.POOL, "CT", "") for c in "abc"]
+    trials = tune(cases, SCHEMA, ScoreParams(), MachineParams(workers=1), round_folder=round_folder / "data/round")
+    everywhere = {(t.parameter, t.threshold): t for t in trials if not t.class_name}
+    assert len(everywhere) == len(INCONSISTENCY) + len(UNCERTAINTY)
+    # one model claims the missed cube with 0.9, the other does not: a deviation of 0.45
+    assert all(everywhere["inconsistency", t].sensitivity == 1 for t in INCONSISTENCY)
+    assert everywhere["inconsistency", 0.3].errors == 2
+    # in the accepted case too
+    assert everywhere["inconsistency", 0.3].precision == pytest.approx(2 / 3)
+    # entropy of 0.9 is 0.095, halved by the other model, but the whole of it where they agree
+    assert everywhere["uncertainty", 0.035].sensitivity == 1
+    assert everywhere["uncertainty", 0.05].sensitivity == 0
+    chosen = {t.parameter: t.threshold for t in best(trials) if not t.class_name}
+    assert chosen == {"inconsistency": 0.3, "uncertainty": 0.035}
+
+
+def test_tune_never_looks_at_test_cases(round_folder):
+    cases = [Case(c, "", c, "", "site", "", Split.TEST, "CT", "") for c in "abc"]
+    with pytest.raises(VoxledgerError, match="no predicted case was reviewed"):
+        tune(cases, SCHEMA, ScoreParams(), MachineParams(workers=1))
