@@ -133,6 +133,10 @@ def _mixed_up(
         if i == j or 0 in (ids[i], ids[j]) or dice[i, j] < SAME_DICE or dice[i, i] > OTHER_DICE:
             continue
         old, new = (next(c.name for c in schema.classes if c.id == ids[k]) for k in (i, j))
+        nested = old in schema.chain(new) or new in schema.chain(old)
+        if nested and dice[j, i] < SAME_DICE:
+            # A false lesion given back to its organ is a correction, not a mix-up.
+            continue
         if not said & {old, new}:
             yield Contradiction(
                 new,

@@ -1,0 +1,86 @@
+"""`voxledger review` as a curator types it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from voxledger.cases import Case, Split
+from voxledger.cli.main import cli
+from voxledger.review.export import export_round
+from voxledger.review.worklist import read_worklist
+from voxledger.schema import LabelClass, LabelSchema
+from voxledger.volume import Grid, file_sha256, write
+
+SCHEMA = LabelSchema(name="one", classes=(LabelClass(id=1, name="liver"),))
+GRID = Grid.plain((4, 5, 6), (3.0, 1.0, 1.0))
+HEADER = "rank,case_id,class_name,attention_ml,priority,reason,reviewer,expected_minutes\n"
+
+
+@pytest.fixture
+def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    cases = []
+    labels = np.zeros(GRID.shape, np.uint8)
+    labels[1:3, 1:4, 1:4] = 1
+    for name in ("c1", "c2"):
+        image = Path(f"data/images/{name}.nii.gz")
+        write(image, np.arange(120, dtype=np.int16).reshape(GRID.shape), GRID)
+        cases.append(Case(name, str(image), file_sha256(image), "", "", "", Split.POOL, "CT", ""))
+        write(f"reference/{name}.nii.gz", labels, GRID)
+    Path("data/round").mkdir()
+    worklist = Path("data/round/worklist.csv")
+    rows = "1,c1,liver,3.5,3.5,attention,ann,15\n2,c2,liver,0.1,0.1,audit,ben,15\n"
+    worklist.write_text(HEADER + rows)
+    export_round(read_worklist(worklist), cases, SCHEMA, {}, "atlas", 1)
+    return tmp_path
+
+
+def call(*args: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(cli, ["review", *args])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_out_and_back(exported: Path) -> None:
+    assert "has not come back" not in call("zip", "ann").output
+    assert "bundle-r01-ann: away, 0 of 1 decisions" in call("status", code=3).output
+    assert "exists already" in call("zip", "ann", code=2).output
+    out = call("receive", "bundle-r01-ann.zip").output
+    assert "received as data/inbox/bundle-r01-ann" in out
+    assert "class liver, decisions.csv: has no decision" in out
+    assert "nothing to do" in call("receive", "bundle-r01-ann.zip").output
+    shutil.rmtree("data/inbox/bundle-r01-ann")
+    assert "handed in" in call("emulate", "--reference", "reference", "--reviewer", "ann").output
+    assert "handed in already" in call("emulate", "--reference", "reference", "--reviewer", "ann").output
+    assert "is another return of bundle-r01-ann" in call("receive", "bundle-r01-ann.zip", code=1).output
+    found = json.loads(call("status", "--json", code=3).output)
+    assert [b["state"] for b in found["bundles"]] == ["complete", "away"]
+    call("emulate", "--reference", "reference")
+    call("status")
+    out = call("receive", "bundle-r01-ann.zip", "--replace").output
+    assert "the return before it is kept as data/inbox/bundle-r01-ann.superseded-" in out
+
+
+def test_problems_have_their_exit_code(exported: Path) -> None:
+    call("emulate", "--reference", "reference")
+    Path("data/inbox/bundle-r01-ann/images/c1.nii.gz").write_bytes(b"x")
+    assert "images/c1.nii.gz: was altered or damaged" in call("status", code=1).output
+    assert "name one of ann, ben" in call("zip", "carol", code=2).output
+    assert "no such file or folder" in call("receive", "nowhere.zip", code=2).output
+
+
+def test_a_bundle_does_not_say_why_a_case_was_chosen(exported: Path) -> None:
+    for path in Path("data/round/bundles/bundle-r01-ben").rglob("*"):
+        if path.is_file():
+            assert b"audit" not in path.read_bytes()
+
+
+def test_help_shows_examples(exported: Path) -> None:
+    for command in ([], ["zip"], ["receive"], ["status"], ["emulate"]):
+        assert "Example" in call(*command, "--help").output

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from voxledger.cases import Split
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.volume import file_sha256, read, read_label
+
+
+def test_what_is_in_a_bundle(repo: Any) -> None:
+    repo.cases = [replace(c, weak_label="data/weak/case_2.nii.gz") if c.case_id == "case_2" else c for c in repo.cases]
+    Path("data/weak").mkdir()
+    Path("data/weak/case_2.nii.gz").write_bytes(b"weak")
+    repo.export(("case_2", "liver", "alice"), ("case_1", "lesion", "alice"), ("case_1", "pancreas", "alice"))
+    folder = repo.bundle("alice")
+    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    assert files == [
+        "README.md",
+        "attention/case_1_attention.nii.gz",
+        "attention/case_1_heat.nii.gz",
+        "attention/case_2_attention.nii.gz",
+        "attention/case_2_heat.nii.gz",
+        "bundle.json",
+        "colors_itksnap.txt",
+        "colors_slicer.ctbl",
+        "decisions.csv",
+        "images/case_1.nii.gz",
+        "images/case_2.nii.gz",
+        "labels/case_1.nii.gz",
+        "labels/case_2.nii.gz",
+        "weak/case_2.nii.gz",
+    ]
+    manifest = json.loads((folder / "bundle.json").read_text())
+    assert {p: file_sha256(folder / p) for p in files if p != "bundle.json"} == {
+        p: f["sha256"] for p, f in manifest["files"].items()
+    }
+    assert manifest["base_version"] == file_sha256("data/base/ledger.csv")
+    assert manifest["model_ids"] == ["a" * 64, "b" * 64]
+    assert (folder / "decisions.csv").read_text() == (
+        "case_id,class_name,decision,minutes,error_type,comment\n"
+        "case_1,pancreas,,,,\ncase_1,lesion,,,,\ncase_2,liver,,,,\n"
+    )
+    assert "3 lesion 177 242 85 255" in (folder / "colors_slicer.ctbl").read_text()
+    assert '1 180 60 40 1 1 1 "liver"' in (folder / "colors_itksnap.txt").read_text()
+    assert "3 = lesion, lies inside pancreas" in (folder / "README.md").read_text()
+    hint = read_label(folder / "attention/case_1_attention.nii.gz")
+    assert set(np.unique(hint)) == {0, 2, 3}
+
+
+def test_the_proposal_is_trusted_classes_and_the_pseudo_label_for_the_rest(repo: Any) -> None:
+    repo.export(("case_1", "lesion", "alice"))
+    shown = read(repo.bundle("alice") / "labels/case_1.nii.gz")
+    base, pseudo = read_label("data/base/labels/case_1.nii.gz"), read_label("data/round/pseudo/case_1.nii.gz")
+    assert np.array_equal(shown.array == 1, base == 1)
+    rest = pseudo.copy()
+    rest[(pseudo == 1) | (base == 1)] = 0
+    assert np.array_equal(np.where(shown.array == 1, 0, shown.array), rest)
+    assert shown.array.dtype == np.uint8
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "", "a b", "ä", "x" * 41, ".hidden", "-o", "con:"])
+def test_unsafe_reviewers_are_refused(repo: Any, name: str) -> None:
+    with pytest.raises(Misuse, match="cannot be part of a file name"):
+        repo.export(("case_1", "lesion", name))
+
+
+def test_reviewers_that_collide_are_refused(repo: Any) -> None:
+    with pytest.raises(Misuse, match="capitals alone"):
+        repo.export(("case_1", "lesion", "Ann"), ("case_2", "lesion", "ann"))
+
+
+def test_one_class_to_two_reviewers_and_cases_outside_the_pool_are_refused(repo: Any) -> None:
+    with pytest.raises(Misuse, match="given to two reviewers"):
+        repo.export(("case_1", "lesion", "ann"), ("case_1", "lesion", "ben"))
+    with pytest.raises(VoxledgerError, match="not in the pool"):
+        repo.export(("test_1", "lesion", "ann"))
+    with pytest.raises(Misuse, match="is not a class"):
+        repo.export(("case_1", "spleen", "ann"))
+    repo.cases = [replace(c, split=Split.POOL, sha256="0" * 64) for c in repo.cases]
+    with pytest.raises(VoxledgerError, match="is not the registered image"):
+        repo.export(("case_1", "lesion", "ann"))
+
+
+def test_a_case_without_models_and_labels_is_sent_empty(repo: Any) -> None:
+    import shutil
+
+    for folder in ("pseudo", "predictions", "attention"):
+        shutil.rmtree(f"data/round/{folder}")
+    repo.export(("case_2", "lesion", "ann"))
+    assert not repo.shown("ann", "case_2").any()
+    assert repo.manifest("ann").model_ids == ()

@@ -1,0 +1,94 @@
+"""The whole way of a bundle on real MR crops with expert labels."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voxledger.cases import Case, Split
+from voxledger.errors import BundleRefused
+from voxledger.ledger import Origin
+from voxledger.params import MachineParams
+from voxledger.review.emulate import dice, emulate_bundle
+from voxledger.review.export import export_round
+from voxledger.review.gate import pass_gate
+from voxledger.review.import_revisions import import_round
+from voxledger.review.worklist import Item
+from voxledger.schema import LabelClass, LabelSchema
+from voxledger.soft import write_soft
+from voxledger.volume import file_sha256, mask_sha256, read, read_grid, read_label, write
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data" / "hippocampus"
+SCHEMA = LabelSchema(
+    name="hippocampus", classes=(LabelClass(id=1, name="anterior"), LabelClass(id=2, name="posterior"))
+)
+BUNDLES, INBOX = Path("data/round/bundles"), Path("data/inbox")
+
+pytestmark = pytest.mark.skipif(
+    not DATA.is_dir(), reason="no real images beside the project: ../shared/data/hippocampus"
+)
+
+
+@pytest.fixture
+def cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Case]:
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for number, path in enumerate(sorted((DATA / "images").glob("*.nii.gz"))[:4]):
+        case_id = path.name.removesuffix(".nii.gz")
+        image = Path(f"data/images/{path.name}")
+        image.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, image)
+        digest = file_sha256(image)
+        found.append(Case(case_id, str(image), digest, digest, "msd", "CC-BY-SA-4.0", Split.POOL, "MR", ""))
+        grid = read_grid(image)
+        labels = read_label(DATA / "labels" / path.name, grid)
+        # The first model is right, the others are worse and worse.
+        proposed = np.roll(labels, number, axis=2)
+        write(f"data/round/pseudo/{path.name}", proposed, grid)
+        soft = ((n, SCHEMA.mask(proposed, n).astype(np.float32)) for n in SCHEMA.names)
+        write_soft(f"data/round/predictions/m/{case_id}.b2nd", soft, SCHEMA.names, grid, "declared-id", digest)
+    return found
+
+
+def test_there_and_back(cases: list[Case]) -> None:
+    work = [Item(c.case_id, n, "ann") for c in cases for n in SCHEMA.names]
+    (bundle,) = export_round(work, cases, SCHEMA, {}, "hippocampus", 1)
+    emulate_bundle(bundle, DATA / "labels", BUNDLES, INBOX, 0.9)
+    pass_gate(BUNDLES, INBOX, Path("data/base/revisions"), Path("data/round/received.json"))
+    ledger = import_round(cases, SCHEMA, {}, 1, MachineParams(workers=1))
+    origins = set()
+    for case in cases:
+        grid = read_grid(case.image)
+        truth = read_label(DATA / "labels" / f"{case.case_id}.nii.gz", grid)
+        released = read(f"data/release/labels/{case.case_id}.nii.gz")
+        assert released.array.dtype == np.uint8
+        for name in SCHEMA.names:
+            mask = SCHEMA.mask(released.array, name)
+            assert dice(mask, SCHEMA.mask(truth, name)) >= 0.9
+            entry = ledger[case.case_id, name]
+            assert entry.mask_sha256 == mask_sha256(mask, grid)
+            assert entry.model_ids == ("declared-id",)
+            origins.add(entry.origin)
+    assert origins == {Origin.ACCEPTED, Origin.REVISED}
+    received = json.loads(Path("data/round/received.json").read_text())["bundles"][0]
+    assert {e.bundle for e in ledger.values()} == {received["sha256"]}
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_real_label_flipped_under_the_same_header_is_refused(cases: list[Case], axis: int) -> None:
+    case = cases[2]
+    work = [Item(case.case_id, n, "ann") for n in SCHEMA.names]
+    (bundle,) = export_round(work, cases, SCHEMA, {}, "hippocampus", 1)
+    folder = emulate_bundle(bundle, DATA / "labels", BUNDLES, INBOX, 1.0).folder
+    label = read(folder / f"labels/{case.case_id}.nii.gz")
+    write(
+        folder / f"labels/{case.case_id}.nii.gz",
+        np.flip(read(bundle / f"labels/{case.case_id}.nii.gz").array, axis),
+        label.grid,
+    )
+    with pytest.raises(BundleRefused, match=f"flipped along {'zyx'[axis]}"):
+        pass_gate(BUNDLES, INBOX, Path("data/base/revisions"), Path("data/round/received.json"))
