@@ -1,10 +1,10 @@
 """Components at every threshold from one pass over a probability map. Imported lazily: numba compiles it.
 
-Every voxel points to its highest neighbour, so that all voxels fall into the basins of the local maxima. A voxel
-above a threshold hangs together with the maximum of its basin there, so only maxima (where a component is born) and
-voxels with a higher neighbour in another basin (where two may meet) can change the number of components. Those
-alone are sorted and joined by union-find; this is the component tree of Najman and Couprie (2006) with all that
-carries no information left out. Of two equal voxels the first in (z, y, x) counts as the higher one.
+Every voxel points to a higher neighbour, so that all voxels fall into the basins of the local maxima. A voxel above
+a threshold hangs together with the maximum of its basin there, so only maxima, where a component is born, and places
+where two basins touch, where two may meet, can change the number of components. Those alone are sorted and joined
+by union-find; this is the component tree of Najman and Couprie (2006) with all that carries no information left out.
+Of two equal voxels the first in (z, y, x) counts as the higher one.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ jit = numba.njit(cache=True, nogil=True)
 def collect(probability: Array, lesions: Array) -> tuple[Array, Array, Array]:
     """Voxels above 0 (z, y, x): the map padded by 1 on all sides and flattened, their index in it, their lesion."""
     depth, height, width = probability.shape
-    total = 0
-    for z in range(depth):
-        for y in range(height):
-            for x in range(width):
-                total += probability[z, y, x] > 0
     padded = np.zeros((depth + 2) * (height + 2) * (width + 2), np.float32)
-    index = np.empty(total, np.int32)
-    lesion = np.empty(total, lesions.dtype)
+    index = np.empty(probability.size, np.int32)  # only what is written takes memory
+    lesion = np.empty(probability.size, lesions.dtype)
     n = 0
     for z in range(depth):
         for y in range(height):
+            some = 0
+            for x in range(width):  # compiled to wide instructions, and most rows are empty
+                some += probability[z, y, x] > 0
+            if some == 0:
+                continue
             row = ((z + 1) * (height + 2) + y + 1) * (width + 2) + 1
             for x in range(width):
                 if probability[z, y, x] > 0:
@@ -46,30 +46,32 @@ def collect(probability: Array, lesions: Array) -> tuple[Array, Array, Array]:
                     index[n] = row + x
                     lesion[n] = lesions[z, y, x]
                     n += 1
-    return padded, index, lesion
+    return padded, index[:n].copy(), lesion[:n].copy()
 
 
 @jit  # type: ignore[untyped-decorator]
-def basins(padded: Array, index: Array, offsets: Array) -> tuple[Array, int]:
-    """Basin of every voxel in `index` as −1 − number, at its padded index, and how many basins there are."""
-    target = np.empty(padded.size, np.int32)
+def basins(padded: Array, index: Array, offsets: Array) -> tuple[Array, Array]:
+    """Basin of every voxel in `index` as −1 − number, at its padded index (0 elsewhere), and where the maxima are.
+
+    Maxima are given as positions in `index`, by the number of their basin.
+    """
+    target = np.zeros(padded.size, np.int32)
+    maxima = np.empty(index.size, np.int32)
     count = 0
-    half = offsets.size // 2
+    half = offsets.size // 2  # the neighbours before a voxel, which win a tie, and those after it
     for n in range(index.size):
         here = np.uint64(index[n])
         value = padded[here]
-        highest = np.float32(0)
-        for k in range(offsets.size):
-            highest = max(highest, padded[here + offsets[k]])
         goal = offsets.size
-        if highest >= value:
-            for k in range(offsets.size):
-                if padded[here + offsets[k]] == highest:
-                    goal = k
-                    break
-        if highest > value or goal < half:
+        for k in range(offsets.size):
+            other = padded[here + offsets[k]]
+            if other > value or (other == value and k < half):
+                goal = k
+                break
+        if goal < offsets.size:
             target[here] = np.int32(here + offsets[goal])
         else:
+            maxima[count] = n
             count += 1
             target[here] = -count
     for here in index:
@@ -81,71 +83,48 @@ def basins(padded: Array, index: Array, offsets: Array) -> tuple[Array, int]:
             following = target[step]
             target[step] = end
             step = following
-    return target, count
+    return target, maxima[:count].copy()
 
 
 @jit  # type: ignore[untyped-decorator]
-def turning_points(
-    padded: Array, index: Array, lesion: Array, basin: Array, offsets: Array, every: bool
-) -> tuple[Array, Array, Array, Array]:
-    """All that may change a count: voxels, and meetings of two basins.
+def meetings(padded: Array, index: Array, basin: Array, offsets: Array) -> tuple[Array, Array, Array]:
+    """Where two basins touch: the value at which they join there, and the numbers of both.
 
-    Voxels are the maxima and those of lesions; with `every`, all. A meeting at a value below that of a meeting of the
-    same two basins says nothing new; a small table of those seen last keeps most of them out.
-
-    Returns
-    -------
-    values, basin, other basin, lesion
-        One entry a turning point; a voxel names its basin twice, a meeting has lesion 0.
+    A touch at a value below that of another one of the same two basins says nothing new; a small table of those seen
+    last keeps most of them out.
     """
     capacity = index.size + 1024
     values = np.empty(capacity, np.float32)
     first, second = np.empty(capacity, np.int32), np.empty(capacity, np.int32)
-    lesions = np.empty(capacity, lesion.dtype)
     seen, seen_value = np.full(_TABLE, -1, np.int64), np.empty(_TABLE, np.float32)
-    half = offsets.size // 2  # the neighbours before a voxel, which win a tie, and those after it
+    before = offsets[: offsets.size // 2]  # each pair of neighbours is looked at once
     count = 0
     for n in range(index.size):
         here = np.uint64(index[n])
-        value, own = padded[here], basin[here]
-        highest = np.float32(0)
-        meets = np.int32(0)
-        for k in range(half):  # without branches, which processors guess wrong in a noisy map
-            there = here + offsets[k]
-            highest = max(highest, padded[there])
-            meets |= (basin[there] ^ own) * np.int32(padded[there] >= value)
-        maximum = highest < value
-        highest = np.float32(0)
-        for k in range(half, offsets.size):
-            there = here + offsets[k]
-            highest = max(highest, padded[there])
-            meets |= (basin[there] ^ own) * np.int32(padded[there] > value)
-        maximum &= highest <= value
-        if count + offsets.size + 1 > capacity:
-            capacity *= 2
-            values, lesions = _longer(values, capacity), _longer(lesions, capacity)
-            first, second = _longer(first, capacity), _longer(second, capacity)
-        if maximum or every or lesion[n] > 0:
-            values[count], lesions[count] = value, lesion[n]
-            first[count] = second[count] = -1 - own
-            count += 1
-        if meets == 0:
+        own = basin[here]
+        differs = np.int32(0)
+        for k in range(before.size):  # without branches, which processors guess wrong
+            other = basin[here + before[k]]
+            differs |= (other ^ own) * np.int32(other != 0)
+        if differs == 0:
             continue
-        for k in range(offsets.size):
-            there = here + offsets[k]
-            other = basin[there]
-            if other == own or padded[there] < value or (padded[there] == value and k >= half):
+        if count + before.size > capacity:
+            capacity *= 2
+            values, first, second = _longer(values, capacity), _longer(first, capacity), _longer(second, capacity)
+        for k in range(before.size):
+            other = basin[here + before[k]]
+            if other == own or other == 0:
                 continue
+            value = min(padded[here], padded[here + before[k]])
             low, high = -1 - max(own, other), -1 - min(own, other)
             pair = (np.int64(high) << 31) | np.int64(low)
             place = ((low * 40503) ^ (high * 30011)) & (_TABLE - 1)
             if seen[place] == pair and seen_value[place] >= value:
                 continue
             seen[place], seen_value[place] = pair, value
-            values[count], lesions[count] = value, 0
-            first[count], second[count] = low, high
+            values[count], first[count], second[count] = value, low, high
             count += 1
-    return values[:count].copy(), first[:count].copy(), second[:count].copy(), lesions[:count].copy()
+    return values[:count].copy(), first[:count].copy(), second[:count].copy()
 
 
 @jit  # type: ignore[untyped-decorator]
@@ -185,14 +164,16 @@ def descending(bits: Array) -> Array:
 def grow(
     values: Array, first: Array, second: Array, lesion: Array, basin_count: int, sizes: Array, overlap: float
 ) -> tuple[Array, Array, Array, Array]:
-    """Add turning points in the order given, from high to low, and count after each distinct value.
+    """Add voxels and meetings of basins in the order given, from high to low, and count after each distinct value.
 
     Parameters
     ----------
+    values, first, second, lesion
+        A voxel names its basin twice, and its lesion; a meeting names two basins.
     sizes
         Voxels of every lesion, by its number; index 0 unused.
     overlap
-        Share that makes a hit, see `froc`; above 0 every voxel has to be among the turning points.
+        Share that makes a hit, see `froc`; above 0 every voxel has to be given.
 
     Returns
     -------

@@ -69,11 +69,20 @@ def case_curve(
         raise ValueError(f"probability of shape {probability.shape} and lesions of shape {lesions.shape}")
     offsets = neighbour_offsets(probability.shape, connectivity)
     padded, index, lesion = tree.collect(probability, lesions)
-    basin, basin_count = tree.basins(padded, index, offsets)
-    points = tree.turning_points(padded, index, lesion, basin, offsets, overlap > 0)
-    order = tree.descending(points[0].view(np.uint32))
+    basin, maxima = tree.basins(padded, index, offsets)
+    met, *met_basins = tree.meetings(padded, index, basin, offsets)
+    # Without an overlap share only what is born or lies in a lesion can change a count.
+    given = np.arange(index.size) if overlap > 0 else np.union1d(maxima, np.flatnonzero(lesion))
+    own = -1 - basin[index[given]]
+    events = [
+        np.concatenate([padded[index[given]], met]),
+        np.concatenate([own, met_basins[0]]),
+        np.concatenate([own, met_basins[1]]),
+        np.concatenate([lesion[given], np.zeros(met.size, lesion.dtype)]),
+    ]
+    order = tree.descending(events[0].view(np.uint32))
     sizes = np.array([0, *lesion_voxels], np.int64)
-    values, components, true, hits = tree.grow(*(column[order] for column in points), basin_count, sizes, overlap)
+    values, components, true, hits = tree.grow(*(column[order] for column in events), maxima.size, sizes, overlap)
     return CaseCurve(values, components, true, hits, len(lesion_voxels))
 
 
