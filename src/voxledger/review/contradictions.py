@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.review.decisions import Decision, ErrorType, Row
-from voxledger.review.merge import LabelMap, Mask
+from voxledger.review.merge import LabelMap
 from voxledger.schema import LabelSchema
-from voxledger.volume import bounding_box
 
 SAME_DICE = 0.9
 """Two regions are taken for the same above this Dice, when a mirrored or renumbered label is looked for."""
@@ -51,20 +50,16 @@ def contradictions(
     rows
         Lines of `decisions.csv` about this case, by class; a reviewer may add classes that were not asked.
     """
-    found: list[Contradiction] = []
-    box = bounding_box(proposal != returned)
-    if box is None:
+    pairs = _pairs(proposal, returned)
+    if np.array_equal(pairs.before, pairs.after):
         return unchanged(rows)
-    before, after = proposal[box], returned[box]
-    differs = before != after
-    involved = {
-        n for i in np.unique([*np.unique(before[differs]), *np.unique(after[differs])]) for n in _chain(schema, i)
-    }
-    touched = {n: _Change.of(schema, n, before, after) for n in schema.names if n in involved}
-    touched = {n: c for n, c in touched.items() if c.gained.any() or c.lost.any()}
+    found: list[Contradiction] = []
+    touched = {n: c for n in schema.names if (c := _change(schema, n, pairs)).any}
     revised = {n: c for n, c in touched.items() if _decision(rows, n) is Decision.REVISE}
     emptied = {
-        n: c for n, c in touched.items() if _decision(rows, n) is Decision.REJECT and not schema.mask(returned, n).any()
+        n: c
+        for n, c in touched.items()
+        if _decision(rows, n) is Decision.REJECT and not np.isin(pairs.after, schema.ids_of(n)).any()
     }
     for name in schema.names:
         decision = _decision(rows, name)
@@ -74,10 +69,12 @@ def contradictions(
             continue
         if name not in touched or name in emptied:
             continue
-        count = _unexplained(schema, name, touched[name], revised, emptied)
+        count = _unexplained(schema, name, touched[name], revised, emptied, pairs)
         if count:
             found.append(_changed(name, decision, count, name in rows, name in asked))
-    found.extend(_mixed_up(schema, proposal, returned, rows))
+    found.extend(_mixed_up(schema, pairs, rows))
+    if not any(row.error_type is ErrorType.LEFT_RIGHT for row in rows.values() if row.decision is Decision.REVISE):
+        found.extend(_mirrored(proposal, returned, pairs))
     return found
 
 
@@ -87,14 +84,42 @@ def unchanged(rows: Mapping[str, Row]) -> list[Contradiction]:
 
 
 @dataclass(frozen=True)
-class _Change:
-    gained: Mask
-    lost: Mask
+class _Pairs:
+    """How many voxels went from id `before` to id `after`: all that the decisions can be checked on."""
 
-    @classmethod
-    def of(cls, schema: LabelSchema, name: str, before: LabelMap, after: LabelMap) -> _Change:
-        old, new = schema.mask(before, name), schema.mask(after, name)
-        return cls(new & ~old, old & ~new)
+    before: npt.NDArray[np.int64]
+    after: npt.NDArray[np.int64]
+    count: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Change:
+    """Which of the pairs a class gained, and which it lost."""
+
+    gained: npt.NDArray[np.bool_]
+    lost: npt.NDArray[np.bool_]
+
+    @property
+    def any(self) -> bool:
+        return bool(self.gained.any() or self.lost.any())
+
+
+def _pairs(proposal: LabelMap, returned: LabelMap) -> _Pairs:
+    """Count voxels slice by slice, so that nothing of the size of the volume is held."""
+    ids = np.union1d(np.unique(proposal), np.unique(returned)).astype(np.int64)
+    n = len(ids)
+    table = np.zeros(int(ids[-1]) + 1, np.int64)
+    table[ids] = np.arange(n)
+    counts = np.zeros(n * n, np.int64)
+    for one, other in zip(proposal, returned, strict=True):
+        counts += np.bincount((table[one] * n + table[other]).ravel(), minlength=n * n)
+    seen = np.flatnonzero(counts)
+    return _Pairs(ids[seen // n], ids[seen % n], counts[seen])
+
+
+def _change(schema: LabelSchema, name: str, pairs: _Pairs) -> _Change:
+    old, new = schema.mask(pairs.before, name), schema.mask(pairs.after, name)
+    return _Change(new & ~old, old & ~new)
 
 
 def _unexplained(
@@ -103,7 +128,9 @@ def _unexplained(
     change: _Change,
     revised: Mapping[str, _Change],
     emptied: Mapping[str, _Change],
+    pairs: _Pairs,
 ) -> int:
+    """Voxels of a class that changed though no revised class took them or gave them up."""
     gained, lost = change.gained.copy(), change.lost.copy()
     for other, by in revised.items():
         outer_of = name in schema.chain(other)
@@ -117,43 +144,40 @@ def _unexplained(
         # A finding that was rejected and erased leaves a hole in its organ, which the import fills.
         if name in schema.chain(other):
             lost &= ~by.lost
-    return int(gained.sum() + lost.sum())
+    return int(pairs.count[gained | lost].sum())
 
 
-def _mixed_up(
-    schema: LabelSchema, proposal: LabelMap, returned: LabelMap, rows: Mapping[str, Row]
-) -> Iterator[Contradiction]:
-    """Labels that look mirrored, re-ordered, swapped or renumbered, unless the reviewer says that they were."""
+def _mixed_up(schema: LabelSchema, pairs: _Pairs, rows: Mapping[str, Row]) -> Iterator[Contradiction]:
+    """Labels that look swapped or renumbered, unless the reviewer says that they were."""
     said = {n for n, row in rows.items() if row.decision is Decision.REVISE and row.error_type in _MIXED_UP}
-    ids = np.union1d(np.unique(proposal), np.unique(returned))
-    joint = _joint(proposal, returned, ids)
-    sizes = joint.sum(axis=1, keepdims=True) + joint.sum(axis=0, keepdims=True)
-    dice = 2 * joint / np.maximum(sizes, 1)
-    for i, j in product(range(len(ids)), repeat=2):
-        if i == j or 0 in (ids[i], ids[j]) or dice[i, j] < SAME_DICE or dice[i, i] > OTHER_DICE:
+    for old, new in permutations(schema.classes, 2):
+        if _dice(pairs, old.id, new.id) < SAME_DICE or _dice(pairs, old.id, old.id) > OTHER_DICE:
             continue
-        old, new = (next(c.name for c in schema.classes if c.id == ids[k]) for k in (i, j))
-        nested = old in schema.chain(new) or new in schema.chain(old)
-        if nested and dice[j, i] < SAME_DICE:
+        nested = old.name in schema.chain(new.name) or new.name in schema.chain(old.name)
+        if nested and _dice(pairs, new.id, old.id) < SAME_DICE:
             # A false lesion given back to its organ is a correction, not a mix-up.
             continue
-        if not said & {old, new}:
+        if not said & {old.name, new.name}:
             yield Contradiction(
-                new,
-                f"what was {old} has come back as {new}: the labels look renumbered or swapped",
-                f"keep the numbers of the label map; if {new} is right, "
-                f"give {new} or {old} the error type wrong_class or left_right",
+                new.name,
+                f"what was {old.name} has come back as {new.name}: the labels look renumbered or swapped",
+                f"keep the numbers of the label map; if {new.name} is right, "
+                f"give {new.name} or {old.name} the error type wrong_class or left_right",
             )
-    if not any(rows[n].error_type is ErrorType.LEFT_RIGHT for n in said):
-        yield from _mirrored(proposal, returned, joint, ids)
 
 
-def _mirrored(
-    proposal: LabelMap, returned: LabelMap, joint: npt.NDArray[np.int64], ids: npt.NDArray[np.integer]
-) -> Iterator[Contradiction]:
-    foreground = ids != 0
-    total = int(joint[foreground].sum() + joint[:, foreground].sum())
-    as_it_is = 2 * int(np.trace(joint[foreground][:, foreground])) / max(total, 1)
+def _dice(pairs: _Pairs, before: int, after: int) -> float:
+    """Dice of the voxels that had an id before and those that have an id after."""
+    old, new = pairs.before == before, pairs.after == after
+    total = int(pairs.count[old].sum() + pairs.count[new].sum())
+    return 2 * int(pairs.count[old & new].sum()) / total if total else 0.0
+
+
+def _mirrored(proposal: LabelMap, returned: LabelMap, pairs: _Pairs) -> Iterator[Contradiction]:
+    """A label map that fits the proposal much better once it is flipped or its axes are re-ordered."""
+    total = int(pairs.count[pairs.before != 0].sum() + pairs.count[pairs.after != 0].sum())
+    kept = (pairs.before == pairs.after) & (pairs.before != 0)
+    as_it_is = 2 * int(pairs.count[kept].sum()) / total
     if as_it_is > 1 - MIRROR_GAIN:
         return
     for axes in permutations(range(3)):
@@ -176,21 +200,6 @@ def _mirrored(
                     "give the revised classes the error type left_right",
                 )
                 return
-
-
-def _joint(a: LabelMap, b: LabelMap, ids: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
-    """How many voxels have ids[i] in `a` and ids[j] in `b`, slice by slice."""
-    n = len(ids)
-    table = np.zeros(int(ids.max()) + 1, np.int64)
-    table[ids] = np.arange(n)
-    counts = np.zeros(n * n, np.int64)
-    for one, other in zip(a, b, strict=True):
-        counts += np.bincount((table[one] * n + table[other]).ravel(), minlength=n * n)
-    return counts.reshape(n, n)
-
-
-def _chain(schema: LabelSchema, class_id: int) -> list[str]:
-    return schema.chain(next(c.name for c in schema.classes if c.id == class_id)) if class_id else []
 
 
 def _decision(rows: Mapping[str, Row], name: str) -> Decision | None:

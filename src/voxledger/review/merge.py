@@ -62,7 +62,9 @@ def merge(schema: LabelSchema, claims: Sequence[Claim], shape: tuple[int, int, i
 
 def _lay_down(schema: LabelSchema, name: str, mask: Mask, region: LabelMap, settled: Sequence[str]) -> None:
     outer = schema.chain(name)[1:]
-    free = np.isin(region, [0, *(schema[o].id for o in outer)])
+    free = region == 0
+    for ancestor in outer:
+        free |= region == schema[ancestor].id
     for ancestor in outer:
         if ancestor in settled:
             free &= schema.mask(region, ancestor)
