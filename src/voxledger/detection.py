@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.components import connected_components
+
 CONNECTIVITY = 26
 """Voxels that share a corner belong to one lesion."""
 LEVEL = 0.95
@@ -52,9 +54,7 @@ class Detection:
 
 def label_lesions(mask: npt.NDArray[Any], connectivity: int = CONNECTIVITY) -> tuple[npt.NDArray[Any], list[int]]:
     """Number the components of a mask (z, y, x) from 1; returns the numbers and the voxels of each."""
-    import cc3d
-
-    labels, count = cc3d.connected_components(mask, connectivity=connectivity, return_N=True)
+    labels, count = connected_components(mask, connectivity)
     return labels, np.bincount(labels.ravel(), minlength=count + 1)[1:].tolist()
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.components import connected_components
 from voxledger.schema import LabelSchema
 from voxledger.soft import SoftPrediction, ensemble_box, ensemble_mean
 from voxledger.volume import Box, Grid, bounding_box
@@ -257,11 +258,9 @@ def label_components(
 
     With `enclosed`, components that touch a face of the box are left out.
     """
-    import cc3d
-
     from voxledger.filter.statistics import component_statistics
 
-    labels, count = cc3d.connected_components(region.mask, connectivity=connectivity, return_N=True)
+    labels, count = connected_components(region.mask, connectivity)
     limits = HU_LIMITS if is_ct else (-np.inf, np.inf)
     voxels, peak, mean, bounds = component_statistics(labels, image[region.box], probability, count, *limits)
     found: list[Component] = []
