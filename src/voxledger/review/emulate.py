@@ -156,9 +156,7 @@ def _minutes(
     return {n: hundredths.get(n, 0) / 100 for n in decisions}
 
 
-def emulate_bundle(
-    bundle: Path, reference: Path, bundles: Path, inbox: Path, bound: float, *, replace: bool = False
-) -> Received:
+def emulate_bundle(bundle: Path, reference: Path, bundles: Path, inbox: Path, bound: float) -> Received:
     """Review one exported bundle from reference labels `<case>.nii.gz` (or another format) and hand it in.
 
     Raises
@@ -176,7 +174,7 @@ def emulate_bundle(
         # A bundle under DVC may be read-only, and so is its copy.
         (folder / DECISIONS).unlink()
         (folder / DECISIONS).write_text(to_csv(rows), "utf-8")
-        return receive(folder, bundles, inbox, replace=replace)
+        return receive(folder, bundles, inbox)
 
 
 def _review(manifest: Manifest, folder: Path, case_id: str, reference: Path, bound: float) -> list[Row]:
