@@ -237,14 +237,14 @@ def report(title: str, folder: Path, bounds: tuple[float, float], with_plain: bo
 
 def sweep(plot: Path) -> None:
     """Time against foreground at one volume, and against volume at one foreground."""
-    shape = (128, 256, 256)
+    shape = (256, 384, 384)
     scaled, grown = [], []
-    for scale in (0.4, 0.6, 0.8, 1.0, 1.2):
-        organs = [(n, c, tuple(r * scale for r in radii)) for n, c, radii in ORGANS[:9]]
+    for scale in (0.25, 0.5, 0.75, 1.0, 1.25):
+        organs = [(n, c, tuple(r * scale for r in radii)) for n, c, radii in ORGANS[:13]]
         scaled.append(timed(shape, organs))
-    for factor in (1.0, 1.5, 2.0, 2.5):
+    for factor in (0.75, 1.0, 1.25, 1.5):
         larger = tuple(int(n * factor) for n in shape)
-        organs = [(n, c, tuple(r / factor for r in radii)) for n, c, radii in ORGANS[:9]]
+        organs = [(n, c, tuple(0.6 * r / factor for r in radii)) for n, c, radii in ORGANS[:13]]
         grown.append((int(np.prod(larger)), timed(larger, organs)[1]))
     import matplotlib
 
@@ -274,7 +274,7 @@ def sweep(plot: Path) -> None:
 def timed(shape: tuple[int, ...], organs: list) -> tuple[int, float]:
     with tempfile.TemporaryDirectory() as folder:
         make_case(Path(folder), shape, 3, organs, 0)
-        return apart("reading", Path(folder))["values"], best("ours", Path(folder), 3)["seconds"]
+        return apart("reading", Path(folder))["values"], best("ours", Path(folder), 5)["seconds"]
 
 
 def profile(folder: Path) -> None:
