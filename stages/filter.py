@@ -9,18 +9,26 @@ from voxledger.stage import stage
 @stage
 def main(params: Params) -> None:
     from voxledger.cases import read_cases
+    from voxledger.evaluate.detection_section import write_detection
+    from voxledger.filter.decisions import read_decisions, tally
     from voxledger.filter.run import filter_round, read_calibrated
+    from voxledger.ledger import read_ledger
     from voxledger.schema import read_schema
 
-    filter_round(
+    out = Path("data/round")
+    steps = filter_round(
         read_cases(),
-        Path("data/round/predictions"),
-        Path("data/round"),
+        out / "predictions",
+        out,
         read_schema("labels.yaml"),
         params.filter,
-        read_calibrated(Path("data/round/calibration.json")),
+        read_calibrated(out / "calibration.json"),
         params.machine,
+        Path("data/base/labels"),
+        read_ledger("data/base/ledger.csv"),
     )
+    tallies = tally(read_decisions(out / "filter.csv"))
+    write_detection(steps, tallies, Path("reports/sections/filter.html"), Path("reports/detection.json"))
 
 
 if __name__ == "__main__":

@@ -10,9 +10,12 @@ A patient is positive when anything is predicted.
 
 from __future__ import annotations
 
+import csv
 import math
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -140,3 +143,76 @@ def ratio(numerator: int, denominator: int) -> Statistic:
         return share
 
     return of
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is found of one class in one labelled case after a step of the filter; step 0 is the bare threshold."""
+
+    case_id: str
+    split: str
+    class_name: str
+    """A lesion class, or `ANY` for all of them together."""
+    step: int
+    rule: str
+    components: int
+    true_components: int
+    true_voxels: int
+    """Predicted voxels that are truly of the class."""
+    lesion_ml: tuple[float, ...]
+    hit: tuple[bool, ...]
+
+    @property
+    def detection(self) -> Detection:
+        return Detection(self.components, self.true_components, self.lesion_ml, self.hit)
+
+
+ANY = "any"
+"""All lesion classes together: is there a lesion at all, and where."""
+
+STEP_COLUMNS = [f.name for f in fields(Step)]
+
+
+def write_steps(path: Path | str, steps: Sequence[Step]) -> None:
+    """Write steps as CSV, in the order given."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(partial, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, STEP_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(step_to_row(step) for step in steps)
+    os.replace(partial, path)
+
+
+def read_steps(path: Path | str) -> list[Step]:
+    """Read steps from CSV; a file that is not there holds none."""
+    if not Path(path).is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as stream:
+        return [step_from_row(row) for row in csv.DictReader(stream)]
+
+
+def step_to_row(step: Step) -> dict[str, str]:
+    """A step as text."""
+    values = {name: str(getattr(step, name)) for name in STEP_COLUMNS}
+    return values | {
+        "lesion_ml": ";".join(f"{ml:.4f}" for ml in step.lesion_ml),
+        "hit": ";".join(str(int(h)) for h in step.hit),
+    }
+
+
+def step_from_row(row: dict[str, str]) -> Step:
+    """A step from its text."""
+    return Step(
+        row["case_id"],
+        row["split"],
+        row["class_name"],
+        int(row["step"]),
+        row["rule"],
+        int(row["components"]),
+        int(row["true_components"]),
+        int(row["true_voxels"]),
+        tuple(float(ml) for ml in row["lesion_ml"].split(";") if ml),
+        tuple(h == "1" for h in row["hit"].split(";") if h),
+    )

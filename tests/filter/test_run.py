@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from voxledger.cases import Case, Split
+from voxledger.detection import ANY, Step, read_steps
 from voxledger.errors import CasesFailed
 from voxledger.filter.decisions import COLUMNS, read_decisions
 from voxledger.filter.run import filter_round, read_calibrated, thresholds_of
+from voxledger.ledger import Entry, Ledger, Origin
 from voxledger.params import FilterParams, MachineParams
 from voxledger.schema import LabelSchema
 from voxledger.soft import write_soft
@@ -23,6 +25,7 @@ RULES = [
     {"rule": "minimum_volume", "ml": 0.002, "classes": ["pdac"]},
 ]
 OUT = Path("data/round")
+LABELS = Path("data/base/labels")
 
 
 @pytest.fixture
@@ -55,9 +58,12 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Case]:
     return cases
 
 
-def run(cases: list[Case], schema: LabelSchema, workers: int = 1, **calibrated: float) -> None:
+def run(
+    cases: list[Case], schema: LabelSchema, workers: int = 1, ledger: Ledger | None = None, **calibrated: float
+) -> list[Step]:
     machine = MachineParams(workers=workers)
-    filter_round(cases, OUT / "predictions", OUT, schema, FilterParams(rules=RULES), calibrated, machine)
+    params = FilterParams(rules=RULES)
+    return filter_round(cases, OUT / "predictions", OUT, schema, params, calibrated, machine, LABELS, ledger or {})
 
 
 def test_outputs(repository: list[Case], schema: LabelSchema) -> None:
@@ -100,7 +106,7 @@ def test_params_name_a_threshold_over_the_calibrated_one(schema: LabelSchema) ->
 
 
 def test_no_models(repository: list[Case], schema: LabelSchema) -> None:
-    filter_round(repository, Path("nowhere"), OUT, schema, FilterParams(), {}, MachineParams())
+    filter_round(repository, Path("nowhere"), OUT, schema, FilterParams(), {}, MachineParams(), LABELS, {})
     assert list((OUT / "pseudo").iterdir()) == []
     assert (OUT / "filter.csv").read_text() == ",".join(COLUMNS) + "\n"
     assert (OUT / "filter.jsonl").read_text() == ""
@@ -118,3 +124,37 @@ def test_read_calibrated(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     path.write_text('{"classes": {"pdac": {"threshold": 0.003}}}')
     assert read_calibrated(path) == {"pdac": 0.003}
+
+
+def trust(case_id: str, *names: str) -> Ledger:
+    return {(case_id, n): Entry(case_id, n, 0, Origin.SOURCE, (), "", "", "", "", 0.0) for n in names}
+
+
+def test_what_rules_do_to_true_lesions(repository: list[Case], schema: LabelSchema) -> None:
+    truth = np.zeros(SHAPE, np.uint8)
+    truth[3, 3, 3] = 7  # half of the first candidate
+    truth[7, 9, 11] = 7  # all of the second, which lies outside the pancreas
+    truth[0, 0, 0] = 8
+    write(LABELS / "case-1.nii.gz", truth, Grid.plain(SHAPE))
+    before = run(repository, schema)
+    pseudo = (OUT / "pseudo/case-1.nii.gz").read_bytes()
+    assert before == []
+    steps = run(repository, schema, ledger=trust("case-1", "pdac"))
+    assert (OUT / "pseudo/case-1.nii.gz").read_bytes() == pseudo  # labels change nothing
+    assert steps == read_steps(OUT / "detection.csv")
+    assert [(s.step, s.rule, s.components, s.true_components, s.true_voxels, s.hit) for s in steps] == [
+        (0, "threshold", 2, 2, 2, (True, True)),
+        (1, "largest_component", 2, 2, 2, (True, True)),
+        (2, "inside_organ", 1, 1, 1, (True, False)),
+        (3, "minimum_volume", 1, 1, 1, (True, False)),
+    ]
+    assert {(s.case_id, s.split, s.class_name) for s in steps} == {("case-1", "calibration", "pdac")}
+    both = run(repository, schema, ledger=trust("case-1", "pdac", "cyst"))
+    assert [s.hit for s in both if s.class_name == "cyst"] == [(False,)] * 4
+    assert [s.hit for s in both if s.class_name == ANY][-1] == (False, True, False)
+
+
+def test_label_of_another_grid(repository: list[Case], schema: LabelSchema) -> None:
+    write(LABELS / "case-1.nii.gz", np.zeros((8, 10, 13), np.uint8), Grid.plain((8, 10, 13)))
+    with pytest.raises(CasesFailed, match=r"case-1: .*case-1.nii.gz does not lie on the grid"):
+        run(repository, schema, ledger=trust("case-1", "pdac"))

@@ -63,7 +63,7 @@ def learning_curve(history: Sequence[HistoryRow], set_name: str) -> bytes:
         if len(models) > 1:
             axes.legend(frameon=False, loc="lower right")
 
-    return _svg(draw, (4.6, 2.7))
+    return svg(draw, (4.6, 2.7))
 
 
 def minutes_chart(history: Sequence[HistoryRow]) -> bytes:
@@ -85,7 +85,7 @@ def minutes_chart(history: Sequence[HistoryRow]) -> bytes:
         axes.margins(y=0.18)
         axes.legend(frameon=False, loc="upper left")
 
-    return _svg(draw, (4.6, 2.7))
+    return svg(draw, (4.6, 2.7))
 
 
 def class_chart(base: Mapping[str, Interval], after: Mapping[str, Interval]) -> bytes:
@@ -108,10 +108,11 @@ def class_chart(base: Mapping[str, Interval], after: Mapping[str, Interval]) -> 
         axes.set_xlabel("Dice")
         axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
 
-    return _svg(draw, (9.4, 1.0 + 0.24 * len(names)))
+    return svg(draw, (9.4, 1.0 + 0.24 * len(names)))
 
 
-def _svg(draw: Any, inches: tuple[float, float]) -> bytes:
+def svg(draw: Any, inches: tuple[float, float]) -> bytes:
+    """What `draw` puts on an axes, as SVG whose bytes repeat."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure

@@ -86,3 +86,29 @@ def from_row(row: dict[str, str]) -> Decision:
         row["bound"],
         Outcome(row["outcome"]),
     )
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What one rule did to one class over all cases."""
+
+    rule: str
+    class_name: str
+    cases: int
+    components: int
+    changed: int
+    """Components that were not kept as they were."""
+    changed_ml: float
+
+
+def tally(decisions: Iterable[Decision]) -> list[Tally]:
+    """Sums by rule and class, in the order in which they first appear."""
+    groups: dict[tuple[str, str], list[Decision]] = {}
+    for decision in decisions:
+        groups.setdefault((decision.rule, decision.class_name), []).append(decision)
+    found = []
+    for (rule, name), members in groups.items():
+        changed = [d for d in members if d.outcome is not Outcome.KEPT]
+        cases = len({d.case_id for d in members})
+        found.append(Tally(rule, name, cases, len(members), len(changed), sum(d.ml for d in changed)))
+    return found

@@ -9,13 +9,15 @@ from typing import Any
 
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases import Case, Split, in_split
+from voxledger.detection import Step, step_from_row, step_to_row, write_steps
 from voxledger.errors import VoxledgerError
 from voxledger.filter.decisions import from_row, to_row, write_decisions
+from voxledger.ledger import Ledger, trusted
 from voxledger.params import FilterParams, MachineParams
 from voxledger.schema import LabelSchema
 from voxledger.volume import file_sha256
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 
 
 def thresholds_of(schema: LabelSchema, params: FilterParams, calibrated: Mapping[str, float]) -> dict[str, float]:
@@ -42,8 +44,12 @@ def filter_round(
     params: FilterParams,
     calibrated: Mapping[str, float],
     machine: MachineParams,
-) -> None:
-    """Write `out/pseudo/<case>.nii.gz`, `out/filter.csv` and `out/filter.jsonl`.
+    labels: Path,
+    ledger: Ledger,
+) -> list[Step]:
+    """Write `out/pseudo/<case>.nii.gz`, `out/filter.csv`, `out/detection.csv` and `out/filter.jsonl`.
+
+    Returns what is found of the true lesions of labelled cases after each rule, as in `out/detection.csv`.
 
     Parameters
     ----------
@@ -53,6 +59,9 @@ def filter_round(
         Folder with one folder a model, `<model>/<case>.b2nd`.
     calibrated
         Thresholds of lesion classes from the calibrate stage.
+    labels, ledger
+        Labels of the last version. Those that the ledger trusts say what each rule does to true lesions; they change
+        nothing in the outcome.
     """
     from voxledger.filter.registry import read_rules
 
@@ -63,8 +72,14 @@ def filter_round(
         files = sorted(predictions.glob(f"*/{case.case_id}.b2nd"))
         if not files:
             continue
+        label = labels / f"{case.case_id}.nii.gz"
+        known = [c.name for c in schema.classes if c.lesion and trusted(ledger, case.case_id, c.name)]
+        known = known if label.is_file() else []
         payload = {
             "case_id": case.case_id,
+            "split": case.split.value,
+            "label": str(label),
+            "known": known,
             "image": case.image,
             "image_sha256": case.sha256,
             "modality": case.modality,
@@ -74,6 +89,8 @@ def filter_round(
             "thresholds": thresholds,
         }
         depends_on = {
+            "case": [case.case_id, case.split.value],
+            "label": [known, file_sha256(label) if known else ""],
             "image": case.sha256,
             "modality": case.modality,
             "predictions": [file_sha256(f) for f in files],
@@ -92,11 +109,15 @@ def filter_round(
         manifest=out / "filter.jsonl",
     )
     write_decisions(out / "filter.csv", [from_row(row) for info in found for row in info["decisions"]])
+    steps = [step_from_row(row) for info in found for row in info["steps"]]
+    write_steps(out / "detection.csv", steps)
+    return steps
 
 
 def _filter_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     from voxledger import volume
     from voxledger.filter.apply import apply_rules
+    from voxledger.filter.harm import detect_lesions
     from voxledger.filter.proposal import Proposal
     from voxledger.filter.registry import read_rules
     from voxledger.soft import open_soft
@@ -113,6 +134,16 @@ def _filter_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
             )
     is_ct = payload["modality"].upper() == "CT"
     proposal = Proposal(predictions, image.array, is_ct, schema, payload["thresholds"])
-    decisions = apply_rules(proposal, read_rules(payload["rules"], schema), case_id)
+    known = payload["known"]
+    truth = volume.read_label(payload["label"], image.grid) if known else None
+    steps = [] if truth is None else detect_lesions(proposal, truth, known, case_id, payload["split"], 0, "threshold")
+    decisions = []
+    for number, rule in enumerate(read_rules(payload["rules"], schema), start=1):
+        decisions += apply_rules(proposal, [rule], case_id)
+        if truth is not None:
+            steps += detect_lesions(proposal, truth, known, case_id, payload["split"], number, rule.rule)
     volume.write(folder / f"{case_id}.nii.gz", proposal.label_map(), image.grid)
-    return {"decisions": [{k: str(v) for k, v in to_row(d).items()} for d in decisions]}
+    return {
+        "decisions": [{k: str(v) for k, v in to_row(d).items()} for d in decisions],
+        "steps": [step_to_row(step) for step in steps],
+    }

@@ -1,0 +1,101 @@
+"""Detection rates by hand, missed lesions, harm, and the report's section."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from voxledger.detection import ANY, Step
+from voxledger.evaluate.detection import detection_rates, diameter_mm, harm, missed_by_size
+from voxledger.evaluate.detection_section import write_detection
+from voxledger.filter.decisions import Decision, tally
+from voxledger.filter.proposal import Outcome
+
+
+def step(case: str, number: int, components: int, true: int, hit: str, voxels: int = 100, ml: float = 1.0) -> Step:
+    """`hit`: one character a lesion, 1 found, 0 missed."""
+    rule = "threshold" if number == 0 else "mean_hu"
+    hits = tuple(c == "1" for c in hit)
+    return Step(case, "calibration", "pdac", number, rule, components, true, voxels, (ml,) * len(hits), hits)
+
+
+STEPS = [
+    step("a", 0, 4, 2, "11"),
+    step("b", 0, 1, 0, "0"),
+    step("c", 0, 1, 0, ""),
+    step("d", 0, 0, 0, ""),
+    step("a", 1, 1, 1, "10", voxels=60),
+    step("b", 1, 1, 0, "0"),
+    step("c", 1, 0, 0, ""),
+    step("d", 1, 0, 0, ""),
+]
+
+
+def test_rates_by_hand() -> None:
+    before, after = detection_rates(STEPS, 200, seed=0)
+    assert (before.rule, before.cases, before.ill, before.lesions) == ("threshold", 4, 2, 3)
+    assert before.sensitivity.value == pytest.approx(2 / 3)
+    assert before.ppv.value == pytest.approx(2 / 6)
+    assert before.f1.value == pytest.approx(2 * (2 / 3) * (2 / 6) / (2 / 3 + 2 / 6))
+    assert before.false_positives_per_scan.value == 1.0
+    assert before.patient_sensitivity.value == 1.0
+    assert before.patient_specificity.value == 0.5
+    assert before.patient_ppv.value == pytest.approx(2 / 3)
+    assert before.patient_f1.value == pytest.approx(0.8)
+    assert after.sensitivity.value == pytest.approx(1 / 3)
+    assert after.false_positives_per_scan.value == 0.25
+    assert after.patient_specificity.value == 1.0
+    assert before.sensitivity.low <= 2 / 3 <= before.sensitivity.high
+
+
+def test_nothing_predicted_and_nothing_to_find() -> None:
+    missed = detection_rates([step("a", 0, 0, 0, "0")], 100, 0)[0]
+    assert (missed.sensitivity.value, missed.f1.value, missed.patient_f1.value) == (0.0, 0.0, 0.0)
+    assert math.isnan(missed.ppv.value)
+    healthy = detection_rates([step("a", 0, 0, 0, "")], 100, 0)[0]
+    assert math.isnan(healthy.sensitivity.value)
+    assert math.isnan(healthy.f1.value)
+    assert healthy.patient_specificity.value == 1.0
+    assert detection_rates([], 100, 0) == []
+
+
+def test_missed_by_size_counts_the_last_step() -> None:
+    small = replace(STEPS[4], lesion_ml=(0.3, 30.0))
+    found = missed_by_size([*STEPS[:4], small, *STEPS[5:]])
+    assert [(m.size, m.lesions, m.missed) for m in found] == [("< 10 mm", 1, 0), ("10–20 mm", 1, 1), ("20–40 mm", 1, 1)]
+    assert diameter_mm(4 / 3 * math.pi) == pytest.approx(20)
+
+
+def test_harm() -> None:
+    found = harm([*STEPS, replace(STEPS[0], class_name=ANY), replace(STEPS[4], class_name=ANY)])
+    assert [(h.case_id, h.rule, h.voxels, h.lesions) for h in found] == [("a", "mean_hu", 40, 1)]
+
+
+def test_section(tmp_path: Path) -> None:
+    decisions = [
+        Decision("a", "pdac", "mean_hu", 1, 8, 0.5, 0.9, 300.0, 300.0, "-206..185HU", Outcome.TO_ORGAN),
+        Decision("b", "pdac", "mean_hu", 1, 8, 0.5, 0.9, 40.0, 40.0, "-206..185HU", Outcome.KEPT),
+    ]
+    section, metrics = tmp_path / "filter.html", tmp_path / "detection.json"
+    write_detection(STEPS, tally(decisions), section, metrics)
+    html = section.read_text()
+    assert "<td>mean_hu</td><td>pdac</td><td>2</td><td>2</td><td>1</td><td>0.50</td>" in html
+    assert "mean_hu removed 1 true pdac of calibration case a." in html
+    assert "1 of 3 lesions found (1 below the threshold of the models, 1 removed by mean_hu)" in html
+    assert "0.25 false regions per scan, 1.00 before the rules" in html
+    assert "data:image/svg+xml;base64," in html
+    assert "http://" not in html
+    pdac = json.loads(metrics.read_text())["calibration"]["pdac"]
+    assert (pdac["cases"], pdac["before"]["sensitivity"]["value"], pdac["after"]["ppv"]["value"]) == (4, 0.666667, 0.5)
+    write_detection(STEPS, tally(decisions), tmp_path / "again.html", metrics)
+    assert (tmp_path / "again.html").read_bytes() == section.read_bytes()
+
+
+def test_section_of_nothing(tmp_path: Path) -> None:
+    write_detection([], [], tmp_path / "filter.html", tmp_path / "detection.json")
+    assert "no predictions, or no rules" in (tmp_path / "filter.html").read_text()
+    assert json.loads((tmp_path / "detection.json").read_text()) == {}
