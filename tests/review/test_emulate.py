@@ -13,7 +13,15 @@ from voxledger.errors import Misuse
 from voxledger.ledger import Origin
 from voxledger.review.contradictions import contradictions
 from voxledger.review.decisions import Decision, ErrorType, read_decisions
-from voxledger.review.emulate import CHECK_MINUTES, REVISE_MINUTES, SCRATCH_MINUTES, dice, error_type, read_case
+from voxledger.review.emulate import (
+    LESION_MINUTES,
+    LESION_SCRATCH_MINUTES,
+    SERIES_MINUTES,
+    SERIES_SCRATCH_MINUTES,
+    dice,
+    error_type,
+    read_case,
+)
 from voxledger.schema import LabelClass, LabelSchema
 from voxledger.volume import Grid, write
 
@@ -120,11 +128,11 @@ def test_error_types(name: str, proposal: np.ndarray, reference: np.ndarray, exp
 @pytest.mark.parametrize(
     ("proposal", "reference", "asked", "cost"),
     [
-        (LESION, LESION, ["liver", "pancreas", "lesion"], CHECK_MINUTES),
-        (EMPTY, EMPTY, ["liver"], CHECK_MINUTES),
-        (PANCREAS, LESION, ["liver", "pancreas", "lesion"], REVISE_MINUTES),
-        (EMPTY, LESION, ["liver", "pancreas", "lesion"], SCRATCH_MINUTES),
-        (EMPTY, PANCREAS, ["liver", "pancreas", "lesion"], REVISE_MINUTES),
+        (LESION, LESION, ["liver", "pancreas", "lesion"], SERIES_MINUTES),
+        (EMPTY, EMPTY, ["liver"], SERIES_MINUTES),
+        (PANCREAS, LESION, ["liver", "pancreas", "lesion"], LESION_MINUTES),
+        (EMPTY, LESION, ["liver", "pancreas", "lesion"], LESION_SCRATCH_MINUTES),
+        (EMPTY, PANCREAS, ["liver", "pancreas", "lesion"], SERIES_SCRATCH_MINUTES),
     ],
 )
 def test_the_minutes_of_a_case_add_up_to_its_cost(
@@ -159,7 +167,7 @@ def test_through_the_very_same_bundles(repo: Any) -> None:
     assert ledger["case_2", "kidney_right"].origin is Origin.REVISED
     table = read_decisions(Path("data/inbox/bundle-r01-bob/decisions.csv"))
     assert table.rows["case_2", "kidney_right"].error_type is ErrorType.FALSE_POSITIVE
-    assert sum(r.minutes or 0 for (c, _), r in table.rows.items() if c == "case_2") == pytest.approx(REVISE_MINUTES)
+    assert sum(r.minutes or 0 for (c, _), r in table.rows.items() if c == "case_2") == pytest.approx(LESION_MINUTES)
 
 
 def test_a_missing_reference_is_named(repo: Any) -> None:

@@ -39,9 +39,8 @@ PROMOTED_FILES = {
 def track_inbox() -> None:
     """Put every returned bundle under DVC, so that it is in the version as it came."""
     folders = [p.as_posix() for p in sorted(Path("data/inbox").glob("bundle-*")) if p.is_dir()]
-    untracked = [f for f in folders if not Path(f"{f}.dvc").is_file()]
-    if untracked:
-        dvc_add(*untracked)
+    if folders:
+        dvc_add(*folders)
 
 
 def close(push: bool = True) -> str:

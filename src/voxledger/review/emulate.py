@@ -24,12 +24,14 @@ from voxledger.review.receive import Received, receive
 from voxledger.schema import LabelSchema
 from voxledger.volume import SUFFIXES, read, read_label, write
 
-CHECK_MINUTES = 3 + 43 / 60
-"""To check one case and find nothing wrong: 3'43" a series with the model's proposal (nnInteractive pipeline)."""
-REVISE_MINUTES = 15.0
-"""To revise a case: 15 minutes a series."""
-SCRATCH_MINUTES = 43.0
-"""To label a lesion case from scratch (Efficient Human-in-the-Loop Pancreatic Tumor Annotation)."""
+SERIES_MINUTES = 3 + 43 / 60
+"""To check a case, and to correct its organs: 3'43" a series with a model's proposal (nnInteractive pipeline)."""
+SERIES_SCRATCH_MINUTES = 15.0
+"""To label the organs of a case from nothing: 15 minutes a series (nnInteractive pipeline)."""
+LESION_MINUTES = 15.0
+"""To revise a case with a lesion (Efficient Human-in-the-Loop Pancreatic Tumor Annotation)."""
+LESION_SCRATCH_MINUTES = 43.0
+"""To label a case with a lesion from nothing (Efficient Human-in-the-Loop Pancreatic Tumor Annotation)."""
 
 _SIDES = (("left", "right"), ("right", "left"))
 
@@ -147,9 +149,12 @@ def _minutes(
 ) -> dict[str, float]:
     """Minutes by class: the cost of the case, split over what took the time, in hundredths that add up to it."""
     revised = [n for n, (decision, _) in decisions.items() if decision is Decision.REVISE]
-    drawn = any(schema[n].lesion and schema.mask(reference, n).any() for n in revised)
+    lesion = any(schema[n].lesion and schema.mask(reference, n).any() for n in decisions)
     nothing = not any(schema.mask(proposal, n).any() for n in decisions)
-    cost = CHECK_MINUTES if not revised else SCRATCH_MINUTES if drawn and nothing else REVISE_MINUTES
+    if revised and nothing:
+        cost = LESION_SCRATCH_MINUTES if lesion else SERIES_SCRATCH_MINUTES
+    else:
+        cost = LESION_MINUTES if revised and lesion else SERIES_MINUTES
     payers = revised or list(decisions)
     share, rest = divmod(round(cost * 100), len(payers))
     hundredths = {n: share + (i < rest) for i, n in enumerate(payers)}
