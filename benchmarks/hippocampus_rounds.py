@@ -26,17 +26,18 @@ PARAMETERS: dict[str, Any] = {
     "filter": {"rules": [{"rule": "largest_component", "classes": ["anterior", "posterior"]}]},
     "score": {"budget": 20, "audit": 0},
     "export": {"reviewers": ["reader"]},
-    "evaluate": {"tolerance_mm": 1.0},
+    "evaluate": {"tolerance_mm": 1.0, "scratch_minutes": 15},
     "retrain": {
         "licence": "CC-BY-SA-4.0",
         "models": {
-            "nnunet": {"backend": "nnunet", "features": [16, 32, 64, 128], "iterations": 240},
+            "nnunet": {"backend": "nnunet", "patch": [40, 56, 40], "iterations": 320, "learning_rate": 0.004},
             "unet": {
                 "backend": "monai",
                 "network": "unet",
                 "patch": [40, 56, 40],
-                "features": [16, 32, 64],
-                "iterations": 160,
+                "features": [32, 64, 128],
+                "iterations": 400,
+                "learning_rate": 0.006,
             },
         },
     },
