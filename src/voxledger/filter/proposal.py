@@ -91,7 +91,7 @@ class Proposal:
     Parameters
     ----------
     predictions
-        Soft predictions of the models, at least one.
+        Soft predictions of the models, at least one unless `grid` is given.
     image
         Intensities (z, y, x).
     is_ct
@@ -107,13 +107,14 @@ class Proposal:
         is_ct: bool,
         schema: LabelSchema,
         thresholds: Mapping[str, float],
+        grid: Grid | None = None,
     ) -> None:
         self.predictions = predictions
         self.image = image
         self.is_ct = is_ct
         self.schema = schema
         self.thresholds = thresholds
-        self.grid: Grid = predictions[0].grid
+        self.grid = grid or predictions[0].grid
         self._regions: dict[str, Region] = {}
         self._components: dict[str, dict[int, Component]] = {}
         for name in thresholds:
@@ -244,6 +245,27 @@ class Proposal:
                 theirs = self.probability(holder, outer(box, region.box))
                 part[claimed & (part == rival) & (mine > theirs)] = self.schema[name].id
         return labels
+
+
+class Reference(Proposal):
+    """A label map seen as a proposal of certainty, so that rules can measure true lesions.
+
+    Parameters
+    ----------
+    labels
+        Label map (z, y, x) of innermost ids.
+    """
+
+    def __init__(
+        self, labels: npt.NDArray[Any], image: npt.NDArray[Any], grid: Grid, is_ct: bool, schema: LabelSchema
+    ) -> None:
+        super().__init__((), image, is_ct, schema, {}, grid)
+        whole = (slice(0, grid.shape[0]), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
+        for name in schema.names:
+            self._set(name, whole, schema.mask(labels, name))
+
+    def probability(self, name: str, box: Box) -> npt.NDArray[np.float32]:
+        return self.mask(name, box).astype(np.float32)
 
 
 def label_components(

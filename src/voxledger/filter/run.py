@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases import Case, Split, in_split
@@ -16,6 +16,9 @@ from voxledger.ledger import Ledger, trusted
 from voxledger.params import FilterParams, MachineParams
 from voxledger.schema import LabelSchema
 from voxledger.volume import file_sha256
+
+if TYPE_CHECKING:
+    from voxledger.filter.proposal import Proposal
 
 ALGORITHM_VERSION = 2
 
@@ -114,35 +117,62 @@ def filter_round(
     return steps
 
 
+def open_case(
+    case_id: str,
+    image: str,
+    image_sha256: str,
+    modality: str,
+    predictions: Sequence[str],
+    schema: LabelSchema,
+    thresholds: Mapping[str, float],
+) -> Proposal:
+    """Read the image and the predictions of a case, and propose masks."""
+    from voxledger import volume
+    from voxledger.filter.proposal import Proposal
+    from voxledger.soft import open_soft
+
+    opened = [open_soft(path) for path in predictions]
+    voxels = volume.read(image)
+    for path, prediction in zip(predictions, opened, strict=True):
+        volume.require_same_grid(prediction.grid, voxels.grid, path)
+        if prediction.image_sha256 != image_sha256:
+            raise VoxledgerError(
+                f"{case_id}: {path} was predicted from another image than {image}", "run `dvc repro -f infer`"
+            )
+    return Proposal(opened, voxels.array, is_ct(modality), schema, thresholds, voxels.grid)
+
+
+def is_ct(modality: str) -> bool:
+    """Whether intensities are Hounsfield units."""
+    return modality.upper() == "CT"
+
+
 def _filter_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     from voxledger import volume
     from voxledger.filter.apply import apply_rules
     from voxledger.filter.harm import detect_lesions
-    from voxledger.filter.proposal import Proposal
     from voxledger.filter.registry import read_rules
-    from voxledger.soft import open_soft
 
     case_id = payload["case_id"]
     schema = LabelSchema.model_validate(payload["schema"])
-    predictions = [open_soft(path) for path in payload["predictions"]]
-    image = volume.read(payload["image"])
-    for path, prediction in zip(payload["predictions"], predictions, strict=True):
-        volume.require_same_grid(prediction.grid, image.grid, path)
-        if prediction.image_sha256 != payload["image_sha256"]:
-            raise VoxledgerError(
-                f"{path} was predicted from another image than {payload['image']}", "run `dvc repro -f infer`"
-            )
-    is_ct = payload["modality"].upper() == "CT"
-    proposal = Proposal(predictions, image.array, is_ct, schema, payload["thresholds"])
+    proposal = open_case(
+        case_id,
+        payload["image"],
+        payload["image_sha256"],
+        payload["modality"],
+        payload["predictions"],
+        schema,
+        payload["thresholds"],
+    )
     known = payload["known"]
-    truth = volume.read_label(payload["label"], image.grid) if known else None
+    truth = volume.read_label(payload["label"], proposal.grid) if known else None
     steps = [] if truth is None else detect_lesions(proposal, truth, known, case_id, payload["split"], 0, "threshold")
     decisions = []
     for number, rule in enumerate(read_rules(payload["rules"], schema), start=1):
         decisions += apply_rules(proposal, [rule], case_id)
         if truth is not None:
             steps += detect_lesions(proposal, truth, known, case_id, payload["split"], number, rule.rule)
-    volume.write(folder / f"{case_id}.nii.gz", proposal.label_map(), image.grid)
+    volume.write(folder / f"{case_id}.nii.gz", proposal.label_map(), proposal.grid)
     return {
         "decisions": [{k: str(v) for k, v in to_row(d).items()} for d in decisions],
         "steps": [step_to_row(step) for step in steps],
