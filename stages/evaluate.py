@@ -15,9 +15,11 @@ def main(params: Params) -> None:
     from voxledger.evaluate.round import evaluate_round
     from voxledger.infer.predict import predict_cases
     from voxledger.schema import read_schema
+    from voxledger.score.hindsight import hindsight
 
     schema, cases = read_schema("labels.yaml"), read_cases()
     external = in_split(cases, Split.EXTERNAL)
+    hindsight(cases, schema, params.round, params.machine)
     MEMO.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=MEMO) as folder:
         base, after = Path(folder, "base"), Path(folder, "next")

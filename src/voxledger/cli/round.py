@@ -24,6 +24,8 @@ class Status:
     origins: dict[str, int]
     """Masks of the pool by origin."""
     waiting_for: list[str]
+    advice: str
+    """Whether another round is worth it, and why; empty before the worklist of this round is made."""
     next_step: str
 
 
@@ -50,6 +52,8 @@ def status(as_json: bool) -> None:
     click.echo("masks    " + ", ".join(f"{n} {name}" for name, n in now.origins.items() if n))
     for line in now.waiting_for:
         click.echo(f"waiting  {line}")
+    if now.advice:
+        click.echo(f"advice   {now.advice}")
     click.echo(f"next     {now.next_step}")
 
 
@@ -139,4 +143,21 @@ def _status() -> Status:
     else:
         state, following = "ready", "voxledger round run"
     counts = {s.value: len(in_split(cases, s)) for s in Split}
-    return Status(params.dataset, params.round, state, counts, origins, waiting, following)
+    return Status(params.dataset, params.round, state, counts, origins, waiting, _advice(params.round), following)
+
+
+def _advice(number: int) -> str:
+    """What the worklist and, once people have looked, the audit of this round say about stopping."""
+    outlook, hindsight = Path("data/round/outlook.json"), Path("reports/attention.json")
+    if not outlook.is_file() or json.loads(Path("reports/cases.json").read_text("utf-8"))["round"] != number:
+        return ""
+    view = json.loads(outlook.read_text("utf-8"))
+    said = f"{'stop' if view['stop'] else 'continue'}: {view['why']}"
+    seen = json.loads(hindsight.read_text("utf-8")) if hindsight.is_file() else {}
+    audit = seen.get("audit", {})
+    if seen.get("round") == number and audit.get("cases"):
+        said += (
+            f"; the blind audit found errors in {audit['with_errors']} of {audit['cases']} cases "
+            f"(at most {audit['high']:.0%} of all, {'few enough' if audit['allows_to_stop'] else 'too many'} to stop)"
+        )
+    return said
