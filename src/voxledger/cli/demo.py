@@ -14,19 +14,24 @@ from typing import Any
 import click
 
 PARAMETERS: dict[str, Any] = {
+    "cases": {"calibration": 0.1, "test": 0.3},
+    "infer": {"step": 0.75},
     "score": {"budget": 4, "audit": 1},
     "export": {"reviewers": ["alice", "bob"]},
     "retrain": {
+        "strategy": "finetune",
+        "finetune_iterations": 0.5,
         "licence": "CC0-1.0",
         "models": {
-            "nnunet": {"backend": "nnunet", "patch": [32, 64, 64], "features": [16, 32, 64], "iterations": 100},
-            "unet": {
+            name: {
                 "backend": "monai",
                 "network": "unet",
-                "patch": [32, 64, 64],
-                "features": [16, 32, 64],
-                "iterations": 100,
-            },
+                "patch": [32, 48, 48],
+                "features": features,
+                "iterations": 240,
+                "learning_rate": 0.006,
+            }
+            for name, features in (("unet", [24, 48, 96]), ("unet-deep", [16, 32, 64, 128]))
         },
     },
 }
@@ -52,7 +57,7 @@ def demo(folder: Path, rounds: int) -> None:
     started = time.monotonic()
     folder = folder.resolve()
     phantoms, repository = folder / "phantoms", folder / "repository"
-    voxledger("cases", "phantom", str(phantoms / "a"), "--count", "20", "--labelled", "10", "--size", "small")
+    voxledger("cases", "phantom", str(phantoms / "a"), "--count", "20", "--labelled", "12", "--size", "small")
     voxledger(
         *("cases", "phantom", str(phantoms / "b"), "--count", "3", "--labelled", "3", "--size", "small"),
         *("--site", "b", "--seed", "1"),
