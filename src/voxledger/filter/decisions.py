@@ -102,12 +102,14 @@ class Tally:
 
 
 def tally(decisions: Iterable[Decision]) -> list[Tally]:
-    """Sums by rule and class, in the order in which they first appear."""
+    """Sums by rule and class, both in the order in which they first appear."""
     groups: dict[tuple[str, str], list[Decision]] = {}
     for decision in decisions:
         groups.setdefault((decision.rule, decision.class_name), []).append(decision)
+    rules, names = (list(dict.fromkeys(key[part] for key in groups)) for part in (0, 1))
     found = []
-    for (rule, name), members in groups.items():
+    for rule, name in sorted(groups, key=lambda key: (rules.index(key[0]), names.index(key[1]))):
+        members = groups[rule, name]
         changed = [d for d in members if d.outcome is not Outcome.KEPT]
         cases = len({d.case_id for d in members})
         found.append(Tally(rule, name, cases, len(members), len(changed), sum(d.ml for d in changed)))

@@ -15,7 +15,9 @@ from voxledger.filter.rule import Rule
 from voxledger.volume import Box
 
 PANELS = 12
-"""Components in a picture; those that were changed come first, then the largest."""
+"""Components in a picture, the largest ones."""
+KEPT_PANELS = 4
+"""Panels for components that stayed, where there are more changed ones than fit."""
 FIELD_MM = 80.0
 """Smallest width and height of a panel, as far as the image reaches."""
 WINDOW_HU = (-160.0, 240.0)
@@ -77,7 +79,10 @@ def picture(proposal: Proposal, told: Sequence[Story]) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    shown = sorted(told, key=lambda s: (s.end.outcome is Outcome.KEPT, -s.component.voxels))[:PANELS]
+    by_size = sorted(told, key=lambda s: -s.component.voxels)
+    kept = [s for s in by_size if s.end.outcome is Outcome.KEPT]
+    changed = [s for s in by_size if s.end.outcome is not Outcome.KEPT]
+    shown = (changed[: PANELS - min(len(kept), KEPT_PANELS)] + kept)[:PANELS]
     columns = min(4, max(1, len(shown)))
     rows = max(1, -(-len(shown) // columns))
     figure = Figure(figsize=(3.2 * columns, 3.5 * rows), layout="constrained")

@@ -24,10 +24,15 @@ ALGORITHM_VERSION = 2
 
 
 def thresholds_of(schema: LabelSchema, params: FilterParams, calibrated: Mapping[str, float]) -> dict[str, float]:
-    """Threshold of every class: the one in `filter.thresholds`, else the calibrated one, else `filter.threshold`."""
+    """Threshold of every class: that in `filter.thresholds`, else the lower of the calibrated one and the common one.
+
+    A calibrated threshold above the common one says that lesions are found even there, but as their brightest voxels
+    alone; the common one finds them too, and draws them whole.
+    """
     for name in params.thresholds:
         schema[name]
-    return {name: params.thresholds.get(name, calibrated.get(name, params.threshold)) for name in schema.names}
+    lowered = {name: min(calibrated.get(name, params.threshold), params.threshold) for name in schema.names}
+    return lowered | dict(params.thresholds)
 
 
 def read_calibrated(path: Path) -> dict[str, float]:
