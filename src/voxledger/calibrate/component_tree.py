@@ -5,6 +5,9 @@ a threshold hangs together with the maximum of its basin there, so only maxima, 
 where two basins touch, where two may meet, can change the number of components. Those alone are sorted and joined
 by union-find; this is the component tree of Najman and Couprie (2006) with all that carries no information left out.
 Of two equal voxels the first in (z, y, x) counts as the higher one.
+
+Arrays as large as the map are made by the caller with numpy, which asks for huge pages; numba does not, and then
+handing out the memory takes longer than the work.
 """
 
 from __future__ import annotations
@@ -25,12 +28,13 @@ jit = numba.njit(cache=True, nogil=True)
 
 
 @jit  # type: ignore[untyped-decorator]
-def collect(probability: Array, lesions: Array) -> tuple[Array, Array, Array]:
-    """Voxels above 0 (z, y, x): the map padded by 1 on all sides and flattened, their index in it, their lesion."""
+def collect(probability: Array, lesions: Array, padded: Array, index: Array, lesion: Array) -> int:
+    """Find the voxels above 0 of a map (z, y, x); returns how many.
+
+    Fills `padded`, the map padded by 1 on all sides and flattened (zeros before), and for each voxel `index`, its place
+    in `padded`, and `lesion`, its lesion.
+    """
     depth, height, width = probability.shape
-    padded = np.zeros((depth + 2) * (height + 2) * (width + 2), np.float32)
-    index = np.empty(probability.size, np.int32)  # only what is written takes memory
-    lesion = np.empty(probability.size, lesions.dtype)
     n = 0
     for z in range(depth):
         for y in range(height):
@@ -46,16 +50,15 @@ def collect(probability: Array, lesions: Array) -> tuple[Array, Array, Array]:
                     index[n] = row + x
                     lesion[n] = lesions[z, y, x]
                     n += 1
-    return padded, index[:n].copy(), lesion[:n].copy()
+    return n
 
 
 @jit  # type: ignore[untyped-decorator]
-def basins(padded: Array, index: Array, offsets: Array) -> tuple[Array, Array]:
-    """Basin of every voxel in `index` as −1 − number, at its padded index (0 elsewhere), and where the maxima are.
+def basins(padded: Array, index: Array, offsets: Array, target: Array) -> Array:
+    """Fill `target` (zeros before) with the basin of every voxel in `index` as −1 − number, at its padded index.
 
-    Maxima are given as positions in `index`, by the number of their basin.
+    Returns the positions of the maxima in `index`, by the number of their basin.
     """
-    target = np.zeros(padded.size, np.int32)
     maxima = np.empty(index.size, np.int32)
     count = 0
     half = offsets.size // 2  # the neighbours before a voxel, which win a tie, and those after it
@@ -69,13 +72,16 @@ def basins(padded: Array, index: Array, offsets: Array) -> tuple[Array, Array]:
                 goal = k
                 break
         if goal < offsets.size:
-            target[here] = np.int32(here + offsets[goal])
+            there = here + offsets[goal]
+            target[here] = target[there] if target[there] < 0 else np.int32(there)
         else:
             maxima[count] = n
             count += 1
             target[here] = -count
     for here in index:
         end = target[here]
+        if end < 0:
+            continue
         while end >= 0:
             end = target[end]
         step = here
@@ -83,7 +89,7 @@ def basins(padded: Array, index: Array, offsets: Array) -> tuple[Array, Array]:
             following = target[step]
             target[step] = end
             step = following
-    return target, maxima[:count].copy()
+    return maxima[:count].copy()
 
 
 @jit  # type: ignore[untyped-decorator]

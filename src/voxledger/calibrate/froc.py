@@ -10,6 +10,7 @@ A patient is positive when any voxel lies above the threshold.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,8 +69,12 @@ def case_curve(
     if probability.shape != lesions.shape:
         raise ValueError(f"probability of shape {probability.shape} and lesions of shape {lesions.shape}")
     offsets = neighbour_offsets(probability.shape, connectivity)
-    padded, index, lesion = tree.collect(probability, lesions)
-    basin, maxima = tree.basins(padded, index, offsets)
+    padded = np.zeros(math.prod(n + 2 for n in probability.shape), np.float32)
+    index, lesion = np.empty(probability.size, np.int32), np.empty(probability.size, lesions.dtype)
+    count = tree.collect(probability, lesions, padded, index, lesion)
+    index, lesion = index[:count], lesion[:count]
+    basin = np.zeros(padded.size, np.int32)
+    maxima = tree.basins(padded, index, offsets, basin)
     met, *met_basins = tree.meetings(padded, index, basin, offsets)
     # Without an overlap share only what is born or lies in a lesion can change a count.
     given = np.arange(index.size) if overlap > 0 else np.union1d(maxima, np.flatnonzero(lesion))
