@@ -13,6 +13,7 @@ import pytest
 from commands import output, parameters, run
 from scipy import ndimage
 
+from voxledger.cli.demo import set_parameters
 from voxledger.volume import Grid, write
 
 GRID = Grid((16, 24, 20), (3.0, 1.5, 1.5), (5.0, -40.0, 12.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
@@ -50,6 +51,15 @@ def guess(labels: np.ndarray, model: int, seed: int) -> np.ndarray:
     return wrong
 
 
+def refuse_changes_while_bundles_are_out(root: Path) -> None:
+    """What would make the bundles anew is refused: returns would no longer fit."""
+    assert "bundles of round" in run("voxledger", "cases", "add", str(root / "images"), accept=(1,))
+    before = Path("params.yaml").read_text()
+    set_parameters({"score": {"budget": 3}})
+    assert "params.yaml" in run("voxledger", "round", "run", accept=(1,))
+    Path("params.yaml").write_text(before)
+
+
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A repository with rounds 0 and 1 closed; round 1 is at HEAD."""
@@ -84,6 +94,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         waiting = run("voxledger", "round", "run", accept=(3,))
         assert "ann" in waiting
         assert "ben" in waiting
+        refuse_changes_while_bundles_are_out(root)
         run("voxledger", "review", "emulate", "--reference", str(root / "reference"))
         run("voxledger", "round", "run")
         run("voxledger", "round", "close")

@@ -51,6 +51,7 @@ def add(
       voxledger cases add scans --labels masks --source our-hospital --licence CC-BY-4.0
     """
     from voxledger.cases import Split
+    from voxledger.errors import VoxledgerError
     from voxledger.intake import add_cases
     from voxledger.params import read_params
     from voxledger.release.round import require_open
@@ -60,6 +61,12 @@ def add(
     require_root()
     params = read_params()
     require_open(params)
+    if any(Path("data/round/bundles").glob("bundle-*")):
+        raise VoxledgerError(
+            f"bundles of round {params.round} are out; new cases would change the worklist, and what comes back would "
+            "no longer fit",
+            "add the cases once the next round is open; if nobody has begun to review, delete data/round/bundles first",
+        )
     added = add_cases(
         folder,
         read_schema("labels.yaml"),

@@ -70,12 +70,13 @@ def run(no_memo: bool) -> None:
     """
     from voxledger.errors import VoxledgerError
     from voxledger.params import read_params
-    from voxledger.release.round import require_open, track_inbox
+    from voxledger.release.round import require_bundles_fit, require_open, track_inbox
     from voxledger.repository import dvc, require_root
     from voxledger.review.gate import require_complete
 
     require_root()
     require_open(read_params())
+    require_bundles_fit()
     if no_memo:
         os.environ["VOXLEDGER_NO_MEMO"] = "1"
     if dvc("repro", *(["--force"] if no_memo else []), "export") != 0:

@@ -36,6 +36,33 @@ PROMOTED_FILES = {
 """The same for files in git."""
 
 
+def require_bundles_fit() -> None:
+    """Raise if bundles are out and what they were made from has changed since.
+
+    Running on would make them anew, and what reviewers send back would no longer fit.
+    """
+    if not any(Path("data/round/bundles").glob("bundle-*")):
+        return
+    found = json.loads(dvc_output("status", "--json", "--with-deps", "export"))
+    changed = sorted(
+        {
+            path
+            for entries in found.values()
+            for entry in entries
+            if isinstance(entry, dict)
+            for path, state in entry.get("changed deps", {}).items()
+            if state != "deleted"
+        }
+    )
+    if changed:
+        raise VoxledgerError(
+            f"bundles of this round are out, and since then these changed: {', '.join(changed)}; running on would make "
+            "the bundles anew, and what comes back would no longer fit",
+            "undo the change (`git checkout` or `dvc checkout` these paths) until the round is closed; if nobody has "
+            "begun to review, delete data/round/bundles and run again",
+        )
+
+
 def track_inbox() -> None:
     """Put every returned bundle under DVC, so that it is in the version as it came."""
     folders = [p.as_posix() for p in sorted(Path("data/inbox").glob("bundle-*")) if p.is_dir()]
