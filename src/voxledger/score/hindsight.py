@@ -24,6 +24,7 @@ import numpy.typing as npt
 from voxledger.attention_file import Criterion
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases import Case
+from voxledger.components import connected_components
 from voxledger.params import MachineParams
 from voxledger.schema import LabelSchema
 from voxledger.score.reviewed import read_decided, reviewed
@@ -83,19 +84,17 @@ def judge(bits: npt.NDArray[np.uint8], changed: npt.NDArray[np.bool_], errors: S
     errors
         The components of `changed`, with boxes in the same coordinates.
     """
-    import cc3d
-
     attention = bits != 0
     found = [bool((attention[e.box] & e.mask).any()) for e in errors]
     large = [e.voxels >= LARGE for e in errors]
-    components = cc3d.connected_components(attention, connectivity=26)
+    components, count = connected_components(attention)
     right = np.setdiff1d(np.unique(components[changed]), [0])
     return Counts(
         len(errors),
         sum(found),
         sum(large),
         sum(f and is_large for f, is_large in zip(found, large, strict=True)),
-        int(components.max()) if components.size else 0,
+        count,
         len(right),
         int(np.count_nonzero(changed)),
         int(np.count_nonzero(attention)),

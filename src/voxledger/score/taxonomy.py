@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.components import connected_components
 from voxledger.schema import LabelSchema
 from voxledger.score.boxes import shifted
 from voxledger.volume import Box, bounding_box
@@ -76,12 +77,12 @@ def regions(schema: LabelSchema, name: str, before: npt.NDArray[Any], after: npt
         return
     before, after = before[field], after[field]
     was, became = schema.mask(before, name), schema.mask(after, name)
-    changed = cc3d.connected_components(was != became, connectivity=26)
-    old = cc3d.connected_components(was, connectivity=26)
-    new = cc3d.connected_components(became, connectivity=26)
+    changed, count = connected_components(was != became)
+    old, _ = connected_components(was)
+    new, _ = connected_components(became)
     partners = _Partners.of(old, new)
     boxes = cc3d.statistics(changed)["bounding_boxes"]
-    for label in range(1, int(changed.max()) + 1):
+    for label in range(1, count + 1):
         tight: Box = tuple(slice(int(s.start), int(s.stop)) for s in boxes[label])  # type: ignore[assignment]
         wide: Box = tuple(  # type: ignore[assignment]
             slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(tight, changed.shape, strict=True)

@@ -1,8 +1,8 @@
 """Thresholds of the attention, tuned on what reviewers changed. Looks at cases of the pool alone, never at test cases.
 
 Inconsistency and uncertainty are judged apart. For every threshold: sensitivity for errors of at least 125
-voxels (the smallest region that attention can have), precision of the regions of attention, and their harmonic
-mean, F1.
+voxels (the smallest region that attention can have), precision by voxel, and their harmonic mean, F1. Precision by
+region would reward a threshold so low that all attention grows into one region, which touches some error.
 """
 
 from __future__ import annotations
@@ -79,18 +79,21 @@ def tune(
 
 
 def best(trials: Sequence[Trial]) -> list[Trial]:
-    """For every class and parameter the trial with the highest F1, the highest threshold of equals."""
+    """For every class and parameter the trial with the highest F1, the highest threshold of equals.
+
+    Classes without a large error say nothing about thresholds and are left out.
+    """
     found: dict[tuple[str, str], Trial] = {}
     for trial in trials:
         key = (trial.class_name, trial.parameter)
-        if key not in found or trial.f1 >= found[key].f1:
+        if trial.errors and (key not in found or trial.f1 >= found[key].f1):
             found[key] = trial
     return list(found.values())
 
 
 def _trial(name: str, parameter: str, threshold: float, counts: Counts) -> Trial:
     sensitivity = counts.large_found / counts.large_errors if counts.large_errors else 1.0
-    precision = counts.right / counts.regions if counts.regions else 1.0
+    precision = counts.both_voxels / counts.attention_voxels if counts.attention_voxels else 1.0
     f1 = 2 * sensitivity * precision / (sensitivity + precision) if sensitivity + precision else 0.0
     return Trial(name, parameter, threshold, sensitivity, precision, f1, counts.large_errors, counts.regions)
 
