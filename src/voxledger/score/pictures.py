@@ -84,7 +84,7 @@ def attention_curve(sizes: Sequence[float], above_knee: int, chosen: int) -> byt
     if above_knee or chosen:
         axes.legend(frameon=False)
     axes.set(xlabel="cases by falling attention", ylabel="attention (ml)")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.05 * max(ranked, default=0) or 1)
     figure.tight_layout()
     return _png(figure)
 
