@@ -18,9 +18,7 @@ def connected_components(mask: npt.NDArray[Any], connectivity: int = 26) -> tupl
     """
     import cc3d
 
-    if sum(n == 1 for n in mask.shape) >= 2:  # cc3d 4.1 fails on single rows: "maximum length exception"
-        padded = np.pad(mask, ((0, 1), (0, 1), (0, 1)))
-        labels, count = cc3d.connected_components(padded, connectivity=connectivity, return_N=True)
-        return labels[:-1, :-1, :-1], int(count)
-    labels, count = cc3d.connected_components(mask, connectivity=connectivity, return_N=True)
+    # cc3d 4.1 fails on some bool masks: "maximum length exception"
+    binary = np.asarray(mask != 0).view(np.uint8)
+    labels, count = cc3d.connected_components(binary, connectivity=connectivity, return_N=True)
     return labels, int(count)

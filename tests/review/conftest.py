@@ -93,6 +93,7 @@ class Repo:
                 masks.append((name, box, bits[box] if box else bits))
             write_attention(f"data/round/attention/{case_id}.b2nd", masks, SCHEMA.names, GRID)
             write(f"data/round/attention/{case_id}_heat.nii.gz", (pseudo > 0).astype(np.float32), GRID)
+            Path("data/round/attention/heat.ctbl").write_text("# Color table file heat.ctbl\n")
 
     def export(self, *items: tuple[str, str, str]) -> list[Path]:
         return export_round(

@@ -26,6 +26,7 @@ def test_what_is_in_a_bundle(repo: Any) -> None:
         "attention/case_1_heat.nii.gz",
         "attention/case_2_attention.nii.gz",
         "attention/case_2_heat.nii.gz",
+        "attention/heat.ctbl",
         "bundle.json",
         "colors_itksnap.txt",
         "colors_slicer.ctbl",

@@ -171,6 +171,7 @@ def _export_attention(
     if heat.is_file():
         (folder / ATTENTION).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(heat, folder / ATTENTION / heat.name)
+        shutil.copyfile(attention / "heat.ctbl", folder / ATTENTION / "heat.ctbl")
     if bits.is_file():
         from voxledger.attention_file import open_attention
 
