@@ -85,6 +85,9 @@ class ScoreParams(_Strict):
     uncertainty: float = Field(default=0.05, ge=0)
     """Mean entropy in nats above which a voxel is uncertain."""
     entropy: Literal["one_sided", "binary", "categorical"] = "one_sided"
+    opening: int = Field(default=2, ge=0, le=3)
+    """Erosions, then dilations, by a 3×3×3 cube; 2 in the published code, which removes what is thinner than 5 voxels:
+    too much for structures of a few voxels."""
     classes: dict[str, ClassCriteria] = {}
     """Thresholds by class."""
     acquisition: Literal["attention", "entropy", "inconsistency", "importance", "diversity", "random"] = "attention"

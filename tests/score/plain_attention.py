@@ -32,9 +32,11 @@ def categorical(model, schema):
     return sum(one_sided(np.clip(q, 0, 1)) for q in innermost(model, schema).values())
 
 
-def opened(mask):
-    eroded = ndimage.binary_erosion(mask, CUBE, iterations=2)
-    return ndimage.binary_dilation(eroded, CUBE, iterations=2)
+def opened(mask, times):
+    if times == 0:  # scipy takes 0 for "until nothing changes"
+        return mask
+    eroded = ndimage.binary_erosion(mask, CUBE, iterations=times)
+    return ndimage.binary_dilation(eroded, CUBE, iterations=times)
 
 
 def attention(models, schema, params):
@@ -62,7 +64,7 @@ def attention(models, schema, params):
         else:
             entropy = (binary if params.entropy == "binary" else one_sided)(p).mean(0)
             unsure = entropy > t_entropy
-        inconsistent, uncertain = opened(std > t_std), opened(unsure)
+        inconsistent, uncertain = opened(std > t_std, params.opening), opened(unsure, params.opening)
         masks[name] = mean > 0.5
         bits[name] = inconsistent * np.uint8(1) + uncertain * np.uint8(2)
         kept[name] = (std, entropy)

@@ -43,6 +43,16 @@ def assert_equal_to_plain(tmp_path, models, schema, params, grid=None):
     return attention
 
 
+@pytest.mark.parametrize("opening", [0, 1, 3])
+@pytest.mark.parametrize("shape", [(20, 23, 19), (3, 30, 30), (2, 9, 9), (7, 7, 7)])
+def test_equals_plain_for_every_opening(tmp_path, shape, opening):
+    schema = ensembles.schema_of(3)
+    probabilities = ensembles.ensemble(shape, schema.names, 3, seed=opening)
+    attention = assert_equal_to_plain(tmp_path, probabilities, schema, ScoreParams(opening=opening))
+    if opening == 0:
+        assert sum(attention[n].attention for n in schema.names) > 0
+
+
 NESTED = {"c1": {"inside": "c0", "lesion": True}, "c2": {"may_overlap": ("c3",)}}
 
 

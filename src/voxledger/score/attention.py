@@ -8,7 +8,7 @@ uncertain     the mean entropy of the models exceeds a threshold
 overlapping   the ensemble (mean > 0.5) claims the voxel for this class and for another that the schema does not
               let overlap with it
 
-The first two maps are opened with a 3×3×3 cube, two erosions then two dilations. Attention is the union.
+The first two maps are opened with a 3×3×3 cube, by default two erosions then two dilations. Attention is the union.
 Classes are read one at a time, inside the bounding box of what any model predicts.
 """
 
@@ -212,7 +212,8 @@ class Attention:
                 kernels.share(p, within(shared.entropy, shared.box, part), above, raw[here], entropy[here])
             total += summed
             kernels.pack(claimed[here], other[here], 1)
-        kernels.open5(raw, other)
+        if params.opening:
+            kernels.open_cube(raw, other, params.opening)
         flags = []
         tight = bounding_box(raw)
         if tight is not None:

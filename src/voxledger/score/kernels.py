@@ -140,38 +140,51 @@ def share(
 
 
 @nb.njit(cache=True, nogil=True)
-def open5(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> None:
-    """Open every bit plane of `a` (z, y, x) in place with a 5×5×5 cube; `b` is scratch of the same shape.
+def open_cube(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], radius: int) -> None:
+    """Open every bit plane of `a` (z, y, x) in place with a cube; `b` is scratch of the same shape.
 
-    Two erosions and two dilations by a 3×3×3 cube are one of each by 5×5×5. Outside the array lies 0, so a
-    flagged region that touches the border is eroded from there too, as by `scipy.ndimage.binary_opening`.
+    `radius` erosions and as many dilations by a 3×3×3 cube are one of each by a cube of 2 · radius + 1 voxels. Outside
+    the array lies 0, so a flagged region that touches the border is eroded from there too, as by
+    `scipy.ndimage.binary_opening`.
     """
     nz, ny, nx = a.shape
     row = np.zeros((ny, nx), np.uint8)
-    for z in range(nz):
-        row[:] = 0
-        for y in range(ny):
-            for x in range(2, nx - 2):
-                row[y, x] = a[z, y, x - 2] & a[z, y, x - 1] & a[z, y, x] & a[z, y, x + 1] & a[z, y, x + 2]
-        for y in range(ny):
-            if y < 2 or y >= ny - 2:
-                for x in range(nx):
-                    b[z, y, x] = 0
-            else:
-                for x in range(nx):
-                    b[z, y, x] = row[y - 2, x] & row[y - 1, x] & row[y, x] & row[y + 1, x] & row[y + 2, x]
-    for z in range(nz):
-        if z < 2 or z >= nz - 2:
-            a[z] = 0
-        else:
-            for y in range(ny):
-                for x in range(nx):
-                    a[z, y, x] = b[z - 2, y, x] & b[z - 1, y, x] & b[z, y, x] & b[z + 1, y, x] & b[z + 2, y, x]
+    if min(nz, ny, nx) <= 2 * radius:
+        a[:] = 0
+        return
     for z in range(nz):
         for y in range(ny):
             for x in range(nx):
                 row[y, x] = a[z, y, x]
-            for k in (1, 2):
+            for k in range(1, radius + 1):
+                for x in range(nx - k):
+                    row[y, x] &= a[z, y, x + k]
+                for x in range(k, nx):
+                    row[y, x] &= a[z, y, x - k]
+                row[y, k - 1] = 0
+                row[y, nx - k] = 0
+        for y in range(ny):
+            for x in range(nx):
+                b[z, y, x] = row[y, x] if radius <= y < ny - radius else 0
+            if radius <= y < ny - radius:
+                for k in range(1, radius + 1):
+                    for x in range(nx):
+                        b[z, y, x] &= row[y - k, x] & row[y + k, x]
+    for z in range(nz):
+        if z < radius or z >= nz - radius:
+            a[z] = 0
+        else:
+            for y in range(ny):
+                for x in range(nx):
+                    a[z, y, x] = b[z, y, x]
+                for k in range(1, radius + 1):
+                    for x in range(nx):
+                        a[z, y, x] &= b[z - k, y, x] & b[z + k, y, x]
+    for z in range(nz):
+        for y in range(ny):
+            for x in range(nx):
+                row[y, x] = a[z, y, x]
+            for k in range(1, radius + 1):
                 for x in range(nx - k):
                     row[y, x] |= a[z, y, x + k]
                 for x in range(k, nx):
@@ -179,7 +192,7 @@ def open5(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> None:
         for y in range(ny):
             for x in range(nx):
                 b[z, y, x] = row[y, x]
-            for k in (1, 2):
+            for k in range(1, radius + 1):
                 if y >= k:
                     for x in range(nx):
                         b[z, y, x] |= row[y - k, x]
@@ -190,7 +203,7 @@ def open5(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> None:
         for y in range(ny):
             for x in range(nx):
                 a[z, y, x] = b[z, y, x]
-            for k in (1, 2):
+            for k in range(1, radius + 1):
                 if z >= k:
                     for x in range(nx):
                         a[z, y, x] |= b[z - k, y, x]
