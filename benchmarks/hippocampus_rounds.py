@@ -24,7 +24,7 @@ from voxledger.cli.demo import play, set_parameters, summary, voxledger
 
 PARAMETERS: dict[str, Any] = {
     "filter": {"rules": [{"rule": "largest_component", "classes": ["anterior", "posterior"]}]},
-    "score": {"budget": 20, "audit": 0},
+    "score": {"budget": 20, "audit": 0, "opening": 0},
     "export": {"reviewers": ["reader"]},
     "evaluate": {"tolerance_mm": 1.0, "scratch_minutes": 15},
     "retrain": {

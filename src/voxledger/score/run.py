@@ -134,7 +134,9 @@ def attend(
     pool: Sequence[Case], predictions: Path, out: Path, schema: LabelSchema, params: Params
 ) -> dict[str, dict[str, Any]]:
     """Attention files of every predicted case; returns by case what was counted, as JSON."""
-    thresholds = params.score.model_dump(mode="json", include={"inconsistency", "uncertainty", "entropy", "opening", "classes"})
+    thresholds = params.score.model_dump(
+        mode="json", include={"inconsistency", "uncertainty", "entropy", "opening", "classes"}
+    )
     classes = schema.model_dump(mode="json")
     tasks = []
     for case in pool:
