@@ -117,7 +117,7 @@ def scored(sample: Sample, p: list[dict[str, np.ndarray]], schema, folder: Path)
     for i, model in enumerate(p):
         write_soft(folder / f"{i}.b2nd", model.items(), list(CLASSES), sample.grid, str(i), "")
         opened.append(open_soft(folder / f"{i}.b2nd"))
-    attention = Attention(opened, schema, ScoreParams())
+    attention = Attention(opened, schema, ScoreParams(opening=0))
     ml = sample.grid.voxel_ml
     scores = []
     for name in CLASSES:
@@ -158,7 +158,7 @@ def play(samples: list[Sample], seed: int, strategies: list[str]) -> dict[str, l
             predictions = {s.case_id: [predict(n, s) for n in networks] for s in left}
             with tempfile.TemporaryDirectory() as folder:
                 scores = [scored(s, predictions[s.case_id], schema, Path(folder)) for s in left]
-            params = ScoreParams(budget=BUDGET)
+            params = ScoreParams(budget=BUDGET, opening=0)
             chosen = choose(scores, len(CLASSES), params, f"{seed}/{turn}", Reason(strategy))
             for sample in [s for s in left if s.case_id in chosen]:
                 revised += min(dice(predictions[sample.case_id], sample)) < ACCEPT

@@ -39,6 +39,19 @@ def test_a_fresh_result_looks_like_a_remembered_one(folder: Path) -> None:
     assert json.dumps(fresh) == json.dumps(remembered) == '{"a": {"b": 2, "y": 1}, "z": [1, 2]}'
 
 
+def deadly(payload: int, folder: Path) -> dict[str, Any]:
+    if payload == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / f"{payload}.txt").write_text("alive")
+    return {}
+
+
+def test_a_killed_process_does_not_take_the_other_cases_along(folder: Path) -> None:
+    with pytest.raises(CasesFailed, match=r"1 of 5 cases failed\n  case2: its process was killed"):
+        casemap("test", deadly, tasks(0, 1, 2, 3, 4), folder / "out", workers=2)
+    assert sum((p / "memo.json").is_file() for p in (MEMO / "test").iterdir()) == 4
+
+
 def tasks(*numbers: int) -> list[Task]:
     return [Task(f"case{n}", key_of("test", 1, n=n), n) for n in numbers]
 

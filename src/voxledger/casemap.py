@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,12 +132,25 @@ def _run(
             except Exception as error:  # one bad case must not hide the others
                 yield index, error
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(indices)), context, _die_with_parent, (os.getpid(),)) as pool:
+    broken = []
+    with _pool(min(workers, len(indices))) as pool:
         futures = {pool.submit(_compute, stage, compute, tasks[i]): i for i in indices}
         for future in as_completed(futures):
             failure = future.exception()
-            yield futures[future], failure if failure is not None else future.result()
+            if isinstance(failure, BrokenProcessPool):
+                broken.append(futures[future])
+            else:
+                yield futures[future], failure if failure is not None else future.result()
+    for index in sorted(broken):  # a process died and took the others with it: find out whose case it was
+        with _pool(1) as pool:
+            failure = (alone := pool.submit(_compute, stage, compute, tasks[index])).exception()
+            if isinstance(failure, BrokenProcessPool):
+                failure = VoxledgerError("its process was killed, as when memory runs out", "give it more memory")
+            yield index, failure if failure is not None else alone.result()
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _die_with_parent, (os.getpid(),))
 
 
 def _compute(stage: str, compute: Compute, task: Task) -> dict[str, Any]:
