@@ -140,6 +140,11 @@ def test_verify_passes_in_a_fresh_clone(clone: Path, played: Path) -> None:
         "data/cases.csv",
         "params.yaml",
         "data/images/case3.nii.gz",
+        "data/base/ledger.csv",
+        "data/inbox/bundle-r01-ann/decisions.csv",
+        "data/round/filter.csv",
+        "reports/round.html",
+        ".gitignore",
     ],
 )
 def test_verify_names_an_altered_file(clone: Path, name: str) -> None:
@@ -204,7 +209,8 @@ def test_diff_says_what_changed_and_who(played: Path) -> None:
 
 def test_trace_of_an_unknown_case_is_misuse(played: Path) -> None:
     assert "nobody is not in the ledger" in run("voxledger", "trace", "nobody", accept=(2,))
-    assert "not a version" in run("voxledger", "verify", "round-77", accept=(2,))
+    assert "is not a tag here" in run("voxledger", "verify", "round-77", accept=(2,))
+    assert "is not a version here" in run("voxledger", "trace", "case1", "--at", "round-77", accept=(2,))
 
 
 def test_the_version_can_be_got_by_name(played: Path, tmp_path: Path) -> None:
@@ -212,6 +218,25 @@ def test_the_version_can_be_got_by_name(played: Path, tmp_path: Path) -> None:
     run("dvc", "artifacts", "get", str(played / "repo"), "two", "--rev", "v1.0.0", "-o", str(got))
     assert (got / "ledger.csv").read_bytes() == Path("data/release/ledger.csv").read_bytes()
     assert len(list((got / "labels").iterdir())) == 9
+
+
+def test_a_stranger_is_not_published_and_a_half_close_is_mended(clone: Path) -> None:
+    for tag in ("round-01", "two@v1.0.0"):
+        run("git", "tag", "-d", tag, accept=(0, 1), cwd=clone)
+    run("dvc", "repro", cwd=clone)  # predictions are not on the remote
+    (clone / "patients.txt").write_text("Jane Doe")
+    assert "patients.txt" in run("voxledger", "round", "close", "--no-push", accept=(1,), cwd=clone)
+    (clone / "patients.txt").unlink()
+    before = output("git", "rev-parse", "HEAD", cwd=clone)
+    assert "two@v1.0.0" in run("voxledger", "round", "close", "--no-push", cwd=clone)
+    assert output("git", "rev-parse", "HEAD", cwd=clone) == before
+    assert output("git", "tag", cwd=clone).split() == ["round-01", "two@v1.0.0"]
+
+
+def test_a_round_is_not_opened_without_its_data(clone: Path) -> None:
+    shutil.rmtree(clone / "data/release/labels")
+    assert "dvc pull" in run("voxledger", "round", "open", accept=(1,), cwd=clone)
+    assert (clone / "data/base/labels").is_dir()
 
 
 def test_a_closed_round_takes_nothing_in(played: Path) -> None:

@@ -101,6 +101,12 @@ def add_cases(
     problems += [
         f"{path}: case {case_id} is registered already" for case_id, path in images.items() if case_id in known_ids
     ]
+    folded = Counter(c.casefold() for c in {*images, *known_ids})
+    problems += [
+        f"{path}: case {case_id} differs from another case in capitals alone, which not every machine can tell apart"
+        for case_id, path in images.items()
+        if folded[case_id.casefold()] > 1
+    ]
     tasks = []
     for case_id, path in images.items():
         label = label_files.get(case_id)
@@ -268,7 +274,7 @@ def _by_case(found: list[tuple[str, Path]]) -> dict[str, Path]:
     twice = [case_id for case_id, n in Counter(case_id for case_id, _ in found).items() if n > 1]
     bad = [path.name for case_id, path in found if not _CASE_ID.fullmatch(case_id)]
     if twice or bad:
-        problems = [f"two files for case {c}" for c in twice]
+        problems = [f"two files for case {c}: {', '.join(str(p) for k, p in found if k == c)}" for c in twice]
         problems += [f"{name!r} does not make a case id (letters, digits, '_', '-', '.')" for name in bad]
         raise CaseRefused("; ".join(problems), "rename or take out these files")
     return dict(found)

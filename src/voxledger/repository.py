@@ -36,7 +36,9 @@ def git(*args: str, check: bool = True) -> str:
     """Run git in the current folder; returns what it printed."""
     done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)
     if check and done.returncode != 0:
-        raise VoxledgerError(f"git {' '.join(args[:2])} failed: {done.stderr.strip()}", "correct this and run again")
+        raise VoxledgerError(
+            f"git {' '.join(args[:2])} failed: {(done.stderr or done.stdout).strip()}", "correct this and run again"
+        )
     return done.stdout if done.returncode == 0 else ""
 
 

@@ -132,4 +132,6 @@ def read_schema(path: Path | str) -> LabelSchema:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
-        raise Misuse(f"{path}: {where + ': ' if where else ''}{first['msg']}", "correct the file") from None
+        raise Misuse(
+            f"{path}: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}", "correct the file"
+        ) from None

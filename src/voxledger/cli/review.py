@@ -69,8 +69,10 @@ def receive(source: Path, replace: bool) -> None:
         click.echo(f"received as {received.folder}")
     if received.replaced is not None:
         click.echo(f"the return before it is kept as {received.replaced}")
-    if Path(f"{received.folder}.dvc").is_file() and received.new:
-        click.echo(f"DVC tracks the one before: run `dvc add {received.folder}`")
+    if received.new and Path(".dvc").is_dir():
+        from voxledger.release.round import track_inbox
+
+        track_inbox()
     _show(_status(), received.manifest.reviewer)
 
 

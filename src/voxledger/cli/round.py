@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from voxledger.ledger import Ledger
+
 BUNDLES, INBOX, REVISIONS = Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions")
 
 
@@ -70,7 +72,7 @@ def run(no_memo: bool) -> None:
     """
     from voxledger.errors import VoxledgerError
     from voxledger.params import read_params
-    from voxledger.release.round import require_bundles_fit, require_open, track_inbox
+    from voxledger.release.round import commit_inputs, require_bundles_fit, require_open, track_inbox
     from voxledger.repository import dvc, require_root
     from voxledger.review.gate import require_complete
 
@@ -81,6 +83,8 @@ def run(no_memo: bool) -> None:
         os.environ["VOXLEDGER_NO_MEMO"] = "1"
     if dvc("repro", *(["--force"] if no_memo else []), "export") != 0:
         raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
+    if any(BUNDLES.glob("bundle-*")):
+        commit_inputs()
     require_complete(BUNDLES, INBOX, REVISIONS)
     track_inbox()
     if dvc("repro", *(["--force", "--downstream", "gate"] if no_memo else [])) != 0:
@@ -112,8 +116,11 @@ def open_() -> None:
       voxledger round open
     """
     from voxledger.release.round import open_next
+    from voxledger.repository import git
 
     click.echo(f"round {open_next()} is open. Next: voxledger round run")
+    if not git("symbolic-ref", "--quiet", "HEAD", check=False):
+        click.echo("this clone is on no branch: keep the new commit with `git switch -c NAME`")
 
 
 def _status() -> Status:
@@ -144,16 +151,31 @@ def _status() -> Status:
     else:
         state, following = "ready", "voxledger round run"
     counts = {s.value: len(in_split(cases, s)) for s in Split}
-    return Status(params.dataset, params.round, state, counts, origins, waiting, _advice(params.round), following)
+    return Status(
+        params.dataset,
+        params.round,
+        state,
+        counts,
+        origins,
+        waiting,
+        _advice(params.round, ledger if current else {}, pool),
+        following,
+    )
 
 
-def _advice(number: int) -> str:
-    """What the worklist and, once people have looked, the audit of this round say about stopping."""
+def _advice(number: int, ledger: Ledger, pool: set[str]) -> str:
+    """Whether to go on: from the worklist, and, once people have looked, from what they found."""
     outlook, hindsight = Path("data/round/outlook.json"), Path("reports/attention.json")
     if not outlook.is_file() or json.loads(Path("reports/cases.json").read_text("utf-8"))["round"] != number:
         return ""
+    from voxledger.score.stopping import last_reviewed
+
     view = json.loads(outlook.read_text("utf-8"))
     said = f"{'stop' if view['stop'] else 'continue'}: {view['why']}"
+    now = {key: entry for key, entry in ledger.items() if entry.version == number}
+    revised, reviewed = last_reviewed(now, pool)
+    if reviewed:
+        said = f"{'continue' if revised else 'stop'}: {revised} of {reviewed} reviewed cases needed revision"
     seen = json.loads(hindsight.read_text("utf-8")) if hindsight.is_file() else {}
     audit = seen.get("audit", {})
     if seen.get("round") == number and audit.get("cases"):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.errors import VoxledgerError
+from voxledger.errors import Misuse, VoxledgerError
 from voxledger.ledger import Entry, parse_ledger
 from voxledger.progress import progress
 from voxledger.release.trace import LEDGER
@@ -71,7 +71,7 @@ def _ledger(tag: str) -> dict[tuple[str, str], Entry]:
     commit_of(tag)
     text = file_at(tag, LEDGER)
     if text is None:
-        raise VoxledgerError(f"{tag} has no {LEDGER}", "name a closed round, such as round-01")
+        raise Misuse(f"{tag} has no {LEDGER}", "name a closed round, such as round-01")
     return parse_ledger(text.splitlines(), f"{LEDGER} at {tag}")
 
 

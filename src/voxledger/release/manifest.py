@@ -17,7 +17,16 @@ SIGNATURE = Path("data/release/manifest.json.sig")
 NAMESPACE = "voxledger-release"
 """Keeps a key that signs reviews, or anything else, from signing a release."""
 
-FOLDERS = ("data/release/labels", "data/release/revisions", "models/next", "stages")
+FOLDERS = (
+    "data/base",
+    "data/inbox",
+    "data/release/labels",
+    "data/release/revisions",
+    "data/weak",
+    "models/base",
+    "models/next",
+    "stages",
+)
 FILES = (
     "data/release/ledger.csv",
     "data/cases.csv",
@@ -39,7 +48,7 @@ def files_of_version() -> list[str]:
     found = [name for name in FILES if Path(name).is_file()]
     for folder in FOLDERS:
         found += [p.as_posix() for p in Path(folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
-    return sorted(found)
+    return sorted(set(found))
 
 
 def write_manifest(dataset: str, round_number: int, release: str) -> None:

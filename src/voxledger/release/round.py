@@ -73,14 +73,21 @@ def track_inbox() -> None:
 def close(push: bool = True) -> str:
     """Freeze the round: manifest, signature if a key is configured, commit, tags; returns the version's tag.
 
+    May be repeated after it failed halfway, as when a key could not sign.
+
     Raises
     ------
     VoxledgerError
-        The pipeline is not up to date, or the round is closed already.
+        The pipeline is not up to date, a file does not belong to the version, or the round is closed already.
     """
     require_root()
     params = read_params()
-    require_open(params)
+    release = f"v{params.round}.0.0"
+    tags = (round_tag(params.round), f"{params.dataset}@{release}")
+    if not all(tag_exists(t) for t in tags):
+        _require_tags_of_this_commit(tags)
+    else:
+        require_open(params)
     if evaluated_round() != params.round:
         raise VoxledgerError(f"round {params.round} has not been evaluated", "run `voxledger round run` first")
     if params.dataset not in (_yaml(Path("dvc.yaml").read_text("utf-8")).get("artifacts") or {}):
@@ -94,19 +101,59 @@ def close(push: bool = True) -> str:
         raise VoxledgerError(
             f"round {params.round} is not up to date: {', '.join(changed)}", "run `voxledger round run` first"
         )
-    release = f"v{params.round}.0.0"
-    write_manifest(params.dataset, params.round, release)
+    _require_no_strangers()
     key = git("config", "user.signingkey", check=False).strip()
     signed = bool(key) and git("config", "gpg.format", check=False).strip() == "ssh"
-    if signed:
-        sign_manifest(str(Path(key).expanduser()))
+    message = f"Close round {params.round}: {params.dataset} {release}"
+    if git("log", "-1", "--format=%s", check=False).strip() != message or git("status", "--porcelain"):
+        write_manifest(params.dataset, params.round, release)
+        if signed:
+            sign_manifest(str(Path(key).expanduser()))
+        git("add", "--all")
+        git("commit", "--quiet", "--message", message)
     if push and dvc_output("remote", "list").strip() and dvc("push") != 0:
         raise VoxledgerError("the data could not be pushed", "mend the remote, or use --no-push and push later")
-    git("add", "--all")
-    git("commit", "--quiet", "--message", f"Close round {params.round}: {params.dataset} {release}")
-    for tag in (round_tag(params.round), f"{params.dataset}@{release}"):
-        git("tag", "--sign" if signed else "--annotate", tag, "--message", f"{params.dataset} {release}")
-    return f"{params.dataset}@{release}"
+    for tag in tags:
+        if not tag_exists(tag):
+            git("tag", "--sign" if signed else "--annotate", tag, "--message", f"{params.dataset} {release}")
+    return tags[1]
+
+
+def commit_inputs() -> None:
+    """Commit what the bundles were made from, so that git can bring it back while people review."""
+    paths = [p for p in ("params.yaml", "labels.yaml", "dvc.yaml", "dvc.lock", "data/cases.csv") if Path(p).is_file()]
+    paths += [p.as_posix() for f in ("data", "data/base", "models") for p in sorted(Path(f).glob("*.dvc"))]
+    paths += ["data/base/ledger.csv", "models/base.json", "stages"]
+    git("add", "--", *paths)
+    if git("diff", "--cached", "--name-only", "--", *paths).strip():
+        git("commit", "--quiet", "--message", f"Bundles of round {read_params().round} go out", "--", *paths)
+
+
+def _require_tags_of_this_commit(tags: tuple[str, ...]) -> None:
+    """Raise if one of the tags names another commit than HEAD: a close that failed halfway left it at HEAD."""
+    for tag in tags:
+        if tag_exists(tag) and commit_of(tag) != commit_of("HEAD"):
+            raise VoxledgerError(
+                f"the tag {tag} exists already and names another commit",
+                f"if it was set by mistake, `git tag -d {tag}`; otherwise raise `round` in params.yaml",
+            )
+
+
+def _require_no_strangers() -> None:
+    """Raise if files lie here that are in no version: they may hold what must not be published."""
+    pipeline = _yaml(Path("dvc.yaml").read_text("utf-8"))["stages"].values()
+    ours = {MANIFEST.as_posix(), SIGNATURE.as_posix(), "dvc.lock"}
+    for stage in pipeline:
+        for kind in ("outs", "metrics", "plots"):
+            ours |= {next(iter(o)) if isinstance(o, dict) else str(o) for o in stage.get(kind, [])}
+    untracked = git("-c", "core.quotePath=false", "ls-files", "--others", "--exclude-standard").splitlines()
+    strangers = [f for f in untracked if f not in ours and not (f.startswith("data/") and f.endswith(".dvc"))]
+    if strangers:
+        shown = ", ".join(strangers[:10]) + (f" and {len(strangers) - 10} more" if len(strangers) > 10 else "")
+        raise VoxledgerError(
+            f"these files are not part of a version: {shown}",
+            "move them away, list them in .gitignore, or `git add` those that shall be published",
+        )
 
 
 def open_next() -> int:
@@ -127,6 +174,16 @@ def open_next() -> int:
             f"the working tree is not what {tag} recorded", f"`git stash` your changes, or `git checkout {tag}`, first"
         )
     recorded = _lock_hashes(file_at(tag, "dvc.lock") or "")
+    absent = [source for source in (*PROMOTED, *PROMOTED_FILES) if not Path(source).exists()]
+    if absent:
+        raise VoxledgerError(f"{', '.join(absent)} of {tag} is not here", "run `dvc pull`")
+    altered = [source for source in PROMOTED if source in _changed_outputs()]
+    if altered:
+        raise VoxledgerError(
+            f"{', '.join(altered)} is not what {tag} recorded in dvc.lock, so round {params.round + 1} cannot start "
+            "from it",
+            "run `dvc checkout --force`, then again",
+        )
     for source, target in PROMOTED.items():
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
@@ -160,6 +217,12 @@ def evaluated_round() -> int | None:
     """The round that the metrics in the working tree speak of."""
     path = Path("reports/metrics.json")
     return json.loads(path.read_text("utf-8")).get("round") if path.is_file() else None
+
+
+def _changed_outputs() -> set[str]:
+    """Outputs of import and retrain that are not what dvc.lock says."""
+    found = json.loads(dvc_output("status", "--json", "import", "retrain"))
+    return {p for es in found.values() for e in es if isinstance(e, dict) for p in e.get("changed outs", {})}
 
 
 def _pipeline_changes() -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from voxledger.errors import Misuse
 from voxledger.ledger import Entry, Ledger, parse_ledger
-from voxledger.repository import file_at, git, round_tag, round_tags
+from voxledger.repository import commit_of, file_at, git, round_tag, round_tags
 
 LEDGER = "data/release/ledger.csv"
 BASE_LEDGER = "data/base/ledger.csv"
@@ -29,6 +29,8 @@ def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -
     Misuse
         The case or class is not in the ledger of that version.
     """
+    if tag is not None:
+        commit_of(tag)
     ledger = ledger_at(tag)
     entries = [e for (c, k), e in ledger.items() if c == case_id and class_name in (None, k)]
     if not entries:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.cases import Case, read_cases
-from voxledger.errors import VoxledgerError
+from voxledger.errors import Misuse, VoxledgerError
 from voxledger.ledger import read_ledger
+from voxledger.mask_check import differing_masks
 from voxledger.progress import progress
 from voxledger.release.manifest import (
     MANIFEST,
@@ -17,9 +18,9 @@ from voxledger.release.manifest import (
     files_of_version,
     read_manifest,
 )
-from voxledger.repository import commit_of, file_at, git
+from voxledger.repository import commit_of, file_at, git, round_tags, tag_exists
 from voxledger.schema import read_schema
-from voxledger.volume import file_sha256, mask_sha256, read_grid, read_label
+from voxledger.volume import file_sha256
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,11 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
     VoxledgerError
         The clone stands elsewhere, or its data are not here.
     """
-    commit = commit_of(tag)
-    if commit_of("HEAD") != commit:
+    if not tag_exists(tag):
+        raise Misuse(
+            f"{tag} is not a tag here", f"use one of {', '.join(round_tags()) or 'those that round close sets'}"
+        )
+    if commit_of("HEAD") != commit_of(tag):
         raise VoxledgerError(
             f"the working tree is not at {tag}, so its files cannot be checked",
             f"make a fresh clone: `git clone --depth 1 --branch {tag} REPOSITORY check && cd check && dvc pull`, "
@@ -74,6 +78,12 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
     listed: dict[str, str] = read_manifest(committed)["files"]
     problems += _check_files(listed)
     cases = read_cases() if not any(p.startswith("data/cases.csv") for p in problems) else []
+    named = {p.split(":")[0] for p in problems}
+    problems += [
+        f"{name}: not the file that {tag} holds"
+        for name in git("-c", "core.quotePath=false", "diff", "--name-only", tag).splitlines()
+        if name not in named
+    ]
     problems += _check_images(cases)
     masks, mask_problems = _check_masks(cases, {p.split(":")[0] for p in problems})
     problems += mask_problems
@@ -112,19 +122,18 @@ def _check_masks(cases: list[Case], altered: set[str]) -> tuple[int, list[str]]:
     schema, ledger = read_schema("labels.yaml"), read_ledger("data/release/ledger.csv")
     images = {c.case_id: c.image for c in cases}
     problems, checked = [], 0
-    by_case: dict[str, list[str]] = {}
-    for case_id, class_name in ledger:
-        by_case.setdefault(case_id, []).append(class_name)
+    by_case: dict[str, dict[str, str]] = {}
+    for (case_id, class_name), entry in ledger.items():
+        by_case.setdefault(case_id, {})[class_name] = entry.mask_sha256
     bar = progress("verify masks", len(by_case))
-    for case_id, names in sorted(by_case.items()):
+    for case_id, hashes in sorted(by_case.items()):
         path = f"data/release/labels/{case_id}.nii.gz"
         if path not in altered and images.get(case_id) not in altered:
-            grid = read_grid(images[case_id])
-            labels = read_label(path, grid)
-            for name in names:
-                checked += 1
-                if mask_sha256(schema.mask(labels, name), grid) != ledger[case_id, name].mask_sha256:
-                    problems.append(f"{path}: class {name} is not the mask that the ledger names")
+            checked += len(hashes)
+            problems += [
+                f"{path}: class {name} is not the mask that the ledger names"
+                for name in differing_masks(schema, images[case_id], path, hashes)
+            ]
         bar.step(case_id)
     bar.close()
     return checked, problems

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from voxledger.errors import BundleRefused, VoxledgerError
 from voxledger.review.bundle import (
@@ -25,7 +29,12 @@ from voxledger.review.contradictions import contradictions, unchanged
 from voxledger.review.decisions import FILE as DECISIONS
 from voxledger.review.decisions import Row, read_decisions
 from voxledger.review.label_file import read_returned_label
-from voxledger.volume import file_sha256, read
+from voxledger.volume import file_sha256, read, read_grid
+
+SAME_CASE = 0.9
+"""Dice of the foreground from which a label is taken for that of the case it is compared with."""
+OTHER_CASE = 0.6
+"""Dice of the foreground with its own proposal below which a label is compared with other cases."""
 
 _LOOKED_AT = (f"{IMAGES}/", f"{ATTENTION}/", f"{WEAK}/")
 _SENT = "put the original from the bundle that was sent back in its place"
@@ -98,9 +107,8 @@ def check_bundle(manifest: Manifest, exported: Path, returned: Path) -> Checked:
     checked.problems.extend(_sent_files(manifest, returned, paths))
     labels = _label_files(checked, paths)
     _decisions(checked, paths)
-    for case in manifest.cases:
-        if case in labels:
-            _labels(checked, exported, case, labels[case])
+    strange = {c: labels[c] for c in manifest.cases if c in labels and _labels(checked, exported, c, labels[c])}
+    checked.problems.extend(_exchanged(checked, exported, strange))
     return checked
 
 
@@ -176,12 +184,34 @@ def _decisions(checked: Checked, paths: list[str]) -> None:
             checked.missing.append(Finding(name, "has no decision", remedy, *key, DECISIONS))
 
 
-def _labels(checked: Checked, exported: Path, case: str, path: str) -> None:
+def _exchanged(checked: Checked, exported: Path, strange: Mapping[str, str]) -> list[Finding]:
+    """Labels that look like the proposal of another case rather than their own: two files may have changed places."""
+    found = []
+    for case, path in strange.items():
+        grid = read_grid(exported / LABELS / f"{case}.nii.gz")
+        returned = read_returned_label(checked.folder / path, grid, checked.manifest.most_label_bytes(case)) != 0
+        for other in checked.manifest.cases:
+            sent = exported / LABELS / f"{other}.nii.gz"
+            if other != case and read_grid(sent).shape == grid.shape and _dice(returned, read(sent).array) >= SAME_CASE:
+                problem = f"the label looks like that of case {other}, and not like its own"
+                remedy = f"check whether the files of {case} and {other} changed places, and send them again"
+                found.append(Finding(checked.folder.name, problem, remedy, case, file=path))
+    return found
+
+
+def _dice(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
+    total = np.count_nonzero(a) + np.count_nonzero(b)
+    return 2 * np.count_nonzero((a != 0) & (b != 0)) / total if total else 0.0
+
+
+def _labels(checked: Checked, exported: Path, case: str, path: str) -> bool:
+    """List what is wrong with the label of one case; returns whether it is much unlike the proposal."""
     manifest = checked.manifest
     schema = manifest.label_schema
     rows = {class_name: row for (c, class_name), row in checked.rows.items() if c == case}
     asked = [a.class_name for a in manifest.asked if a.case_id == case]
     sent = f"{LABELS}/{case}.nii.gz"
+    strange = False
     if checked.files[path] == manifest.files[sent].sha256:
         found = unchanged(rows)
     else:
@@ -193,9 +223,11 @@ def _labels(checked: Checked, exported: Path, case: str, path: str) -> None:
             schema.check(returned, path)
         except VoxledgerError as error:
             checked.problems.append(Finding(checked.folder.name, error.problem, error.remedy, case, file=path))
-            return
+            return False
+        strange = bool(shown.array.any()) and _dice(returned, shown.array) < OTHER_CASE
         found = contradictions(schema, shown.array, returned, rows, asked)
     checked.problems.extend(Finding(checked.folder.name, c.problem, c.remedy, case, c.class_name, path) for c in found)
+    return strange
 
 
 def decided_twice(checked: Mapping[str, Checked]) -> list[Finding]:

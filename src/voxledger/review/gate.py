@@ -146,7 +146,10 @@ def _folder(
     found.problems.append(Finding(item.name, foreign(manifest, list(found.expected.values())), _FOREIGN_REMEDY))
 
 
-_FOREIGN_REMEDY = "move it out of the inbox; keep it, it is somebody's work for another round or repository"
+_FOREIGN_REMEDY = (
+    "if parameters, labels.yaml or cases were changed since the bundles went out, undo that and run `dvc repro`: the "
+    "same bundles come back; otherwise move it out of the inbox and keep it, it is somebody's work"
+)
 
 
 def foreign(manifest: Manifest, expected: Sequence[Manifest]) -> str:

@@ -1,0 +1,63 @@
+"""Whether label files still hold the masks that the ledger names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from voxledger.casemap import Task, casemap, key_of
+from voxledger.cases import Case
+from voxledger.errors import VoxledgerError
+from voxledger.ledger import Ledger
+from voxledger.params import MachineParams
+from voxledger.schema import LabelSchema
+from voxledger.volume import file_sha256, mask_sha256, read_grid, read_label
+
+ALGORITHM_VERSION = 1
+
+
+def differing_masks(schema: LabelSchema, image: Path | str, label: Path | str, hashes: Mapping[str, str]) -> list[str]:
+    """Classes whose mask in a label file is not the one named, in the order given.
+
+    Parameters
+    ----------
+    hashes
+        SHA-256 of the mask by class, as `volume.mask_sha256` gives it on the grid of the image.
+    """
+    grid = read_grid(image)
+    labels = read_label(label, grid)
+    return [n for n, digest in hashes.items() if mask_sha256(schema.mask(labels, n), grid) != digest]
+
+
+def require_masks(
+    cases: Sequence[Case], schema: LabelSchema, ledger: Ledger, labels: Path, out: Path, machine: MachineParams
+) -> None:
+    """Raise `VoxledgerError` naming case and class if a label is not what the ledger says; remembered case by case.
+
+    A class that got another id, or two classes that swapped names in labels.yaml, show here.
+    """
+    tasks = []
+    for case in cases:
+        hashes = {name: e.mask_sha256 for (case_id, name), e in ledger.items() if case_id == case.case_id}
+        if hashes:
+            label = labels / f"{case.case_id}.nii.gz"
+            payload = {"image": case.image, "label": str(label), "hashes": hashes}
+            payload |= {"schema": schema.model_dump(mode="json")}
+            files = {"image": case.sha256, "label": file_sha256(label)}
+            tasks.append(Task(case.case_id, key_of("masks", ALGORITHM_VERSION, files=files, **payload), payload))
+    infos = casemap("masks", _check_case, tasks, out, workers=machine.worker_count)
+    wrong = [
+        f"case {t.case_id}: {', '.join(i['differing'])}" for t, i in zip(tasks, infos, strict=True) if i["differing"]
+    ]
+    if wrong:
+        shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more cases" if len(wrong) > 5 else "")
+        raise VoxledgerError(
+            f"labels in {labels} are not the masks that the ledger names ({shown})",
+            "if labels.yaml was edited, give every class the id it had; otherwise `dvc checkout` the labels",
+        )
+
+
+def _check_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
+    schema = LabelSchema.model_validate(payload["schema"])
+    return {"differing": differing_masks(schema, payload["image"], payload["label"], payload["hashes"])}
