@@ -100,6 +100,9 @@ class Repo:
             [Item(*i) for i in items], self.cases, SCHEMA, read_ledger("data/base/ledger.csv"), "atlas", self.version
         )
 
+    def names(self) -> list[str]:
+        return SCHEMA.names
+
     def gate(self) -> None:
         pass_gate(
             Path("data/round/bundles"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from voxledger.cases import Split
 from voxledger.errors import BundleRefused, Waiting
 from voxledger.review.status import status
 from voxledger.volume import read, write
@@ -352,3 +353,28 @@ def test_status_for_programs(sent: Any) -> None:
     sent.give_back("alice")
     assert now()["bundles"][0]["state"] == "complete"
     json.dumps(now())
+
+
+def two_cases(repo: Any, proposal: np.ndarray) -> dict[str, str]:
+    """Send case_2 and a case_9 with its own proposal to alice; every class of a case as revised."""
+    repo.add_case("case_9", Split.POOL, None, proposal)
+    names = repo.names()
+    repo.export(*((case, name, "alice") for case in ("case_2", "case_9") for name in names))
+    return dict.fromkeys(names, "revise")
+
+
+def test_label_files_of_two_cases_that_changed_places_are_refused(repo: Any) -> None:
+    near = read("data/round/pseudo/case_2.nii.gz").array
+    far = np.roll(near, 9, axis=2)
+    revised = two_cases(repo, far)
+    repo.give_back("alice", {"case_2": far, "case_9": near}, case_2=revised, case_9=revised)
+    text = refused(repo)
+    assert "case case_2, labels/case_2.nii.gz: the label looks like that of case case_9" in text
+    assert "case case_9, labels/case_9.nii.gz: the label looks like that of case case_2" in text
+
+
+def test_a_label_drawn_anew_is_not_taken_for_that_of_another_case(repo: Any) -> None:
+    near = read("data/round/pseudo/case_2.nii.gz").array
+    revised = two_cases(repo, np.roll(near, 9, axis=2))
+    repo.give_back("alice", {"case_2": np.roll(near, 4, axis=2)}, case_2=revised)
+    repo.gate()
