@@ -9,10 +9,16 @@ from voxledger.stage import stage
 
 @stage
 def main(params: Params) -> None:
+    from voxledger.casemap import MEMO
     from voxledger.cases import check_inputs, read_cases
+    from voxledger.ledger import read_ledger
+    from voxledger.mask_check import require_masks
     from voxledger.schema import read_schema
 
-    counts = check_inputs(read_cases(), read_schema("labels.yaml"))
+    cases, schema = read_cases(), read_schema("labels.yaml")
+    counts = check_inputs(cases, schema)
+    ledger = read_ledger("data/base/ledger.csv")
+    require_masks(cases, schema, ledger, Path("data/base/labels"), MEMO / "masks", params.machine)
     summary = {"dataset": params.dataset, "round": params.round, **counts}
     Path("reports").mkdir(exist_ok=True)
     Path("reports/cases.json").write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
