@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,10 @@ FILES = (
 SOFTWARE = ("voxledger", "dvc", "torch", "nnunetv2", "monai", "SimpleITK", "numpy", "scipy")
 
 
-def files_of_version() -> list[str]:
+def files_of_version(folders: Sequence[str] = FOLDERS) -> list[str]:
     """Every file of the version in the working tree, sorted."""
     found = [name for name in FILES if Path(name).is_file()]
-    for folder in FOLDERS:
+    for folder in folders:
         found += [p.as_posix() for p in Path(folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     return sorted(set(found))
 
@@ -58,6 +59,7 @@ def write_manifest(dataset: str, round_number: int, release: str) -> None:
         "round": round_number,
         "version": release,
         "software": {name: version(name) for name in SOFTWARE},
+        "folders": FOLDERS,
         "files": {name: file_sha256(name) for name in files_of_version()},
     }
     MANIFEST.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
@@ -111,8 +113,8 @@ def read_manifest(text: str) -> dict[str, Any]:
     """Parse a manifest."""
     try:
         manifest: dict[str, Any] = json.loads(text)
-        if not isinstance(manifest["files"], dict):
-            raise ValueError("no files")
+        if not isinstance(manifest["files"], dict) or not isinstance(manifest["folders"], list):
+            raise ValueError("no files or folders")
     except (ValueError, KeyError, TypeError) as error:
         raise VoxledgerError(f"{MANIFEST} is damaged: {error}", "restore it from git") from None
     return manifest

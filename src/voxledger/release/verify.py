@@ -75,8 +75,9 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
             problems.append(error.problem)
     elif allowed_signers is not None:
         problems.append(f"{SIGNATURE}: missing, the release is not signed")
-    listed: dict[str, str] = read_manifest(committed)["files"]
-    problems += _check_files(listed)
+    manifest = read_manifest(committed)
+    listed: dict[str, str] = manifest["files"]
+    problems += _check_files(listed, manifest["folders"])
     cases = read_cases() if not any(p.startswith("data/cases.csv") for p in problems) else []
     named = {p.split(":")[0] for p in problems}
     problems += [
@@ -91,7 +92,7 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
     return Verdict(tag, len(listed), masks, signer, tag_signature, problems + tag_problems)
 
 
-def _check_files(listed: dict[str, str]) -> list[str]:
+def _check_files(listed: dict[str, str], folders: list[str]) -> list[str]:
     problems = []
     bar = progress("verify files", len(listed))
     for name, digest in sorted(listed.items()):
@@ -101,7 +102,7 @@ def _check_files(listed: dict[str, str]) -> list[str]:
             problems.append(f"{name}: altered, its SHA-256 is not the one in the manifest")
         bar.step(name)
     bar.close()
-    extra = sorted(set(files_of_version()) - set(listed))
+    extra = sorted(set(files_of_version(folders)) - set(listed))
     return problems + [f"{name}: not part of the version" for name in extra]
 
 
