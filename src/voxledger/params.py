@@ -182,8 +182,8 @@ def read_params(path: Path | str = "params.yaml") -> Params:
         raise Misuse(f"{path}: no such file", "run this in a repository made by `voxledger init`") from None
     except YAMLError as error:
         raise Misuse(f"{path} is not valid YAML: {error}", "correct the file") from None
-    if not isinstance(values, dict) or "dataset" not in values or "round" not in values:
-        raise Misuse(f"{path} does not hold parameters: dataset and round are missing", "restore it from git")
+    if not isinstance(values, dict):
+        raise Misuse(f"{path} does not hold parameters", "restore it from git")
     machine = values.get("machine") or {}
     if not isinstance(machine, dict):
         raise Misuse(f"{path}: machine has no parameters below it", "write them one a line, indented")
