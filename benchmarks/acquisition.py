@@ -159,7 +159,7 @@ def play(samples: list[Sample], seed: int, strategies: list[str]) -> dict[str, l
             with tempfile.TemporaryDirectory() as folder:
                 scores = [scored(s, predictions[s.case_id], schema, Path(folder)) for s in left]
             params = ScoreParams(budget=BUDGET, opening=0)
-            chosen = choose(scores, len(CLASSES), params, f"{seed}/{turn}", Reason(strategy))
+            chosen = choose(scores, len(CLASSES), params, f"{seed}/{turn}", {}, Reason(strategy))
             for sample in [s for s in left if s.case_id in chosen]:
                 revised += min(dice(predictions[sample.case_id], sample)) < ACCEPT
                 cohort.append(sample)

@@ -98,8 +98,8 @@ class ScoreParams(_Strict):
     budget_share: float | None = Field(default=None, gt=0, le=1)
     """Share of the cases not yet trusted; with `budget`, whichever is reached first."""
     most_alike: int | None = Field(default=None, ge=1)
-    """At most this many chosen cases whose attention is mostly of one class for one reason, so that reviewers do not
-    correct the same error over and over; the rest of the budget goes to the next cases."""
+    """At most this many chosen cases of one likely error (class and kind, from what reviewers changed in earlier
+    rounds), so that they do not correct the same error over and over; the rest of the budget goes to the next cases."""
     audit: int = Field(default=0, ge=0)
     """Cases outside the worklist, drawn blindly, that are reviewed too."""
     revise_minutes: float = Field(default=15.0, gt=0)

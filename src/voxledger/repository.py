@@ -150,7 +150,8 @@ def init(folder: Path, name: str) -> None:
         write_ledger("data/base/ledger.csv", {}, [])
         for inputs in INPUTS:
             Path(inputs).mkdir(parents=True)
-        Path("data/base/history.csv").write_text("", "utf-8")
+        for carried in ("history.csv", "errors.csv"):
+            Path("data/base", carried).write_text("", "utf-8")
         Path("models/base.json").write_text("[]\n", "utf-8")
         Path("reports").mkdir()
         dvc_add(*INPUTS)

@@ -13,7 +13,8 @@ from voxledger.attention_file import write_attention
 from voxledger.cases import Case, Split
 from voxledger.errors import VoxledgerError
 from voxledger.params import MachineParams, ScoreParams
-from voxledger.score.hindsight import Counts, hindsight, judge
+from voxledger.score.error_table import read_errors
+from voxledger.score.hindsight import Counts, criterion_of, hindsight, judge
 from voxledger.score.taxonomy import regions
 from voxledger.score.tune import INCONSISTENCY, UNCERTAINTY, best, tune
 from voxledger.score.worklist import Reason, Row, write_worklist
@@ -64,6 +65,8 @@ def test_judge_with_nothing(after, attention, expected):
 def round_folder(tmp_path, monkeypatch):
     """Three reviewed cases: one corrected where attention lies, one accepted, one corrected in the audit."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/base").mkdir(parents=True)
+    (tmp_path / "data/base/errors.csv").write_text("", "utf-8")
     corrected = BEFORE | cube((12, 12, 12))
     rows = []
     for i, (case_id, after, attention) in enumerate(
@@ -110,18 +113,37 @@ def test_hindsight(round_folder):
     assert json.loads((round_folder / "reports/attention.json").read_text("utf-8")) == metrics
     with open(round_folder / "reports/errors.csv", encoding="utf-8") as stream:
         errors = list(csv.DictReader(stream))
-    assert [(e["case_id"], e["found"], e["voxels"], e["ml"]) for e in errors] == [
-        ("a", "true", "125", "0.6250"),
-        ("c", "false", "125", "0.6250"),
+    assert [(e["round"], e["case_id"], e["found"], e["criterion"], e["voxels"], e["ml"]) for e in errors] == [
+        ("1", "a", "true", "uncertain", "125", "0.6250"),
+        ("1", "c", "false", "", "125", "0.6250"),
     ]
     section = (round_folder / "reports/sections/hindsight.html").read_text("utf-8")
     assert "0.78" in section
     assert "made by poor" in section
 
 
+def test_errors_of_earlier_rounds_go_on(round_folder):
+    cases = [Case(c, "", c, "", f"site{c}", "", Split.POOL, "CT", "") for c in "abc"]
+    hindsight(cases, SCHEMA, 1, MachineParams(workers=1))
+    (round_folder / "data/base/errors.csv").write_bytes((round_folder / "reports/errors.csv").read_bytes())
+    metrics = hindsight(cases, SCHEMA, 2, MachineParams(workers=1))
+    assert metrics["errors_by_round"] == {"1": {"false_negative": 2}, "2": {"false_negative": 2}}
+    assert metrics["errors"] == {"false_negative": 2}
+    assert [e["round"] for e in read_errors(round_folder / "reports/errors.csv")] == ["1", "1", "2", "2"]
+
+
+@pytest.mark.parametrize(
+    ("bits", "expected"), [([0, 0, 0], ""), ([1, 3, 2], "inconsistent"), ([6, 4, 0], "overlapping")]
+)
+def test_criterion_of_most_attention(bits, expected):
+    assert criterion_of(np.array(bits, np.uint8)) == expected
+
+
 def test_hindsight_of_a_round_without_decisions(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data/round").mkdir(parents=True)
+    (tmp_path / "data/base").mkdir()
+    (tmp_path / "data/base/errors.csv").write_text("", "utf-8")
     (tmp_path / "data/round/decisions.csv").write_text("case_id,class_name,decision\n", "utf-8")
     write_worklist(tmp_path / "data/round/worklist.csv", [])
     metrics = hindsight([], SCHEMA, 0, MachineParams(workers=1))

@@ -55,7 +55,7 @@ CASES = [*(case(f"case{i}") for i in range(6)), case("case6", Split.TEST)]
 PREDICTIONS, OUT = "data/round/predictions", "data/round"
 
 
-def score(repository, ledger=(), cases=CASES, **score_params):
+def score(repository, ledger=(), cases=CASES, errors=(), **score_params):
     params = Params.model_validate(
         {
             "round": 1,
@@ -67,6 +67,7 @@ def score(repository, ledger=(), cases=CASES, **score_params):
     return score_round(
         cases,
         {(e.case_id, e.class_name): e for e in ledger},
+        errors,
         repository / PREDICTIONS,
         repository / OUT,
         SCHEMA,

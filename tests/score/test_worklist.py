@@ -87,13 +87,13 @@ CASES = [made(f"case{i:02d}", i, i) for i in range(10)]
     ],
 )
 def test_budget(params, count):
-    chosen = choose(CASES, 2, ScoreParams(**params), "seed")
+    chosen = choose(CASES, 2, ScoreParams(**params), "seed", {})
     assert len(chosen) == count
     assert list(chosen) == [f"case{9 - i:02d}" for i in range(count)]
 
 
 def test_audit_never_overlaps_and_takes_what_is_left():
-    chosen = choose(CASES, 2, ScoreParams(budget=8, audit=5), "seed")
+    chosen = choose(CASES, 2, ScoreParams(budget=8, audit=5), "seed", {})
     assert sorted(r for r in chosen.values()) == ["attention"] * 8 + ["audit"] * 2
     assert {c for c, r in chosen.items() if r is Reason.AUDIT} == {"case00", "case01"}
 
@@ -101,13 +101,22 @@ def test_audit_never_overlaps_and_takes_what_is_left():
 def test_alike_cases_come_later():
     alike = [made(f"a{i}", 10, uncertain_ml=5) for i in range(4)]
     other = [made(f"b{i}", 1, inconsistent_ml=5) for i in range(4)]
-    chosen = choose([*alike, *other], 1, ScoreParams(budget=5, most_alike=2), "seed")
+    chosen = choose([*alike, *other], 1, ScoreParams(budget=5, most_alike=2), "seed", {})
     assert list(chosen) == ["a0", "a1", "b0", "b1", "a2"]
+
+
+def test_cases_alike_by_what_reviewers_changed_before_come_later():
+    alike = [made(f"a{i}", 10, uncertain_ml=5) for i in range(2)]
+    alike += [made(f"b{i}", 9, inconsistent_ml=5) for i in range(2)]
+    other = [made(f"c{i}", 1, overlapping_ml=5) for i in range(2)]
+    known = {("c0", "uncertain"): {"boundary": 3.0}, ("c0", "inconsistent"): {"boundary": 2.0, "split": 1.0}}
+    chosen = choose([*alike, *other], 1, ScoreParams(budget=3, most_alike=1), "seed", known)
+    assert list(chosen) == ["a0", "c0", "a1"]
 
 
 def test_reviewers_share_the_minutes():
     cases = [made(f"case{i}", *range(1 + i % 3)) for i in range(11)]
-    chosen = choose(cases, 3, ScoreParams(budget=11), "seed")
+    chosen = choose(cases, 3, ScoreParams(budget=11), "seed", {})
     rows = worklist(cases, chosen, ["ann", "bob", "cyd"], 3, ScoreParams())
     load = {n: sum(r.expected_minutes for r in rows if r.reviewer == n) for n in ("ann", "bob", "cyd")}
     assert max(load.values()) - min(load.values()) <= 15.0
@@ -119,7 +128,7 @@ def test_reviewers_share_the_minutes():
 
 
 def test_round_trip(tmp_path):
-    rows = worklist(CASES, choose(CASES, 2, ScoreParams(audit=1, budget=3), "s"), ["ann"], 2, ScoreParams())
+    rows = worklist(CASES, choose(CASES, 2, ScoreParams(audit=1, budget=3), "s", {}), ["ann"], 2, ScoreParams())
     write_worklist(tmp_path / "worklist.csv", rows)
     assert read_worklist(tmp_path / "worklist.csv") == rows
     write_worklist(tmp_path / "empty.csv", [])

@@ -31,6 +31,7 @@ PROMOTED = {
 PROMOTED_FILES = {
     "data/release/ledger.csv": "data/base/ledger.csv",
     "reports/history.csv": "data/base/history.csv",
+    "reports/errors.csv": "data/base/errors.csv",
     "models/next.json": "models/base.json",
 }
 """The same for files in git."""

@@ -9,11 +9,9 @@ rejected mask should have been is not known.
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from voxledger.cases import Case
 from voxledger.components import connected_components
 from voxledger.params import MachineParams
 from voxledger.schema import LabelSchema
+from voxledger.score.error_table import ErrorRow, read_errors, write_errors
 from voxledger.score.reviewed import read_decided, reviewed
 from voxledger.score.section import hindsight_section
 from voxledger.score.stopping import ACCEPTABLE_MISSED, clopper_pearson
@@ -35,10 +34,9 @@ from voxledger.score.worklist import Reason, read_worklist
 from voxledger.soft import SoftPrediction
 from voxledger.volume import Box, file_sha256, read_label
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 LARGE = 125
 """Voxels of a 5×5×5 cube, the smallest thing that survives the opening of the attention maps."""
-ERROR_COLUMNS = ["case_id", "class_name", "source", "kind", "voxels", "ml", "added_voxels", "found", "models"]
 
 
 @dataclass(frozen=True)
@@ -115,6 +113,12 @@ def culprits(predictions: Mapping[str, SoftPrediction], name: str, region: Regio
     return made
 
 
+def criterion_of(bits: npt.NDArray[np.uint8]) -> str:
+    """The criterion that holds in most voxels of a region, the first of those that tie; empty where none does."""
+    covered = {str(c.name).lower(): int(np.count_nonzero(bits & np.uint8(c))) for c in Criterion}
+    return max(covered, key=lambda name: covered[name]) if any(covered.values()) else ""
+
+
 def hindsight(
     cases: Sequence[Case],
     schema: LabelSchema,
@@ -123,9 +127,10 @@ def hindsight(
     *,
     round_folder: Path = Path("data/round"),
     release: Path = Path("data/release"),
+    base: Path = Path("data/base"),
     reports: Path = Path("reports"),
 ) -> dict[str, Any]:
-    """Write `reports/attention.json` (metrics), `reports/errors.csv` (every error) and the report's section.
+    """Write `reports/attention.json` (metrics), `reports/errors.csv` (errors, after those in `base`) and the section.
 
     Reads decisions, worklist, bundles, attention and predictions of the round, and the labels of the release.
     What reviewers were shown is the label in their bundle. Returns the metrics.
@@ -139,7 +144,8 @@ def hindsight(
         key = key_of("hindsight", ALGORITHM_VERSION, **case.depends_on(schema), attention=file_sha256(attention))
         tasks.append(Task(case.case_id, key, payload))
     infos = casemap("hindsight", _judge_case, tasks, reports, workers=machine.worker_count, recheck=machine.recheck)
-    errors = [row for info in infos for row in info["errors"]]
+    errors: list[ErrorRow] = [{"round": str(round_number), **row} for info in infos for row in info["errors"]]
+    history = [*read_errors(base / "errors.csv"), *errors]
     metrics = {
         "round": round_number,
         "attention": _attention_metrics(infos, schema),
@@ -147,10 +153,11 @@ def hindsight(
         "errors_by_class": _tally(errors, lambda e: [e["class_name"]]),
         "errors_by_source": _tally(errors, lambda e: [e["source"]]),
         "errors_by_model": _tally(errors, lambda e: e["models"].split(";") if e["models"] else []),
+        "errors_by_round": _tally(history, lambda e: [e["round"]]),
         "audit": _audit(read_decided(round_folder / "decisions.csv"), round_folder / "worklist.csv"),
     }
     _write(reports / "attention.json", json.dumps(metrics, indent=2) + "\n")
-    _write_errors(reports / "errors.csv", errors)
+    write_errors(reports / "errors.csv", history)
     _write(reports / "sections/hindsight.html", hindsight_section(metrics))
     return metrics
 
@@ -182,9 +189,10 @@ def _judge_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
                     "class_name": name,
                     "source": payload["source"],
                     "kind": error.kind.value,
-                    "voxels": error.voxels,
+                    "criterion": criterion_of(bits[error.box][error.mask]),
+                    "voxels": str(error.voxels),
                     "ml": f"{error.voxels * attention.grid.voxel_ml:.4f}",
-                    "added_voxels": error.added,
+                    "added_voxels": str(error.added),
                     "found": str(bool((bits[error.box] != 0)[error.mask].any())).lower(),
                     "models": ";".join(culprits(predictions, name, error, error.box)),
                 }
@@ -205,7 +213,7 @@ def _attention_metrics(infos: Sequence[dict[str, Any]], schema: LabelSchema) -> 
     return {"cases": len(infos), **found, "classes": classes}
 
 
-def _tally(errors: Sequence[dict[str, Any]], groups: Any) -> dict[str, dict[str, int]]:
+def _tally(errors: Sequence[ErrorRow], groups: Any) -> dict[str, dict[str, int]]:
     found: dict[str, Counter[str]] = {}
     for error in errors:
         for group in groups(error):
@@ -226,16 +234,6 @@ def _audit(decided: Mapping[str, Mapping[str, str]], worklist: Path) -> dict[str
         "high": _rounded(share.high),
         "allows_to_stop": bool(audited) and share.high <= ACCEPTABLE_MISSED,
     }
-
-
-def _write_errors(path: Path, errors: Iterable[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, ERROR_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(errors)
-    os.replace(partial, path)
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,6 +16,8 @@ from voxledger.ledger import Ledger, trusted
 from voxledger.params import Params, ScoreParams
 from voxledger.schema import LabelSchema
 from voxledger.score.bias import ENSEMBLE, agreement
+from voxledger.score.error_table import ErrorRow
+from voxledger.score.likely_error import experience
 from voxledger.score.pictures import attention_curve, busiest_slice, side_by_side, thermal_table
 from voxledger.score.section import score_section
 from voxledger.score.stopping import last_reviewed, outlook
@@ -31,6 +33,7 @@ PICTURES = 4
 def score_round(
     cases: Sequence[Case],
     ledger: Ledger,
+    errors: Sequence[ErrorRow],
     predictions: Path,
     out: Path,
     schema: LabelSchema,
@@ -49,6 +52,8 @@ def score_round(
         The case table; cases of the pool are scored.
     ledger
         Which classes of which cases people stand behind.
+    errors
+        What reviewers changed in earlier rounds.
     predictions
         Folder with one folder a model, `<model>/<case>.b2nd`. Where there is none, people label from
         scratch: `budget` cases by chance, unless some case has a trusted class that models can be trained on.
@@ -60,15 +65,15 @@ def score_round(
     by_case = _by_case(scores)
     open_cases = [c for c in by_case if c.classes]
     seed = f"{params.score.seed}/{params.round}"
-    count = len(schema.names)
+    count, known = len(schema.names), experience(errors)
     if found:
         if params.score.acquisition == "diversity":
             open_cases = _with_features(open_cases, pool, params)
-        chosen = choose([c for c in open_cases if c.case_id in found], count, params.score, seed)
+        chosen = choose([c for c in open_cases if c.case_id in found], count, params.score, seed, known)
     elif any(s.trusted for s in scores):
         chosen = {}
     else:
-        chosen = choose(open_cases, count, params.score, seed, Reason.RANDOM)
+        chosen = choose(open_cases, count, params.score, seed, known, Reason.RANDOM)
     rows = worklist(open_cases, chosen, params.export.reviewers, count, params.score)
     write_scores(out / "score.csv", scores)
     write_worklist(out / "worklist.csv", rows)

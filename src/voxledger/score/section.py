@@ -66,7 +66,7 @@ def hindsight_section(metrics: Mapping[str, Any]) -> str:
         "<h2>Was the attention right?</h2>",
         f"<p>{attention['cases']} reviewed cases. Sensitivity: errors that attention touches; precision: regions of "
         f"attention that touch an error. AbdomenAtlas-8K reports {PUBLISHED[0]} and {PUBLISHED[1]}. "
-        "Large errors have at least 125 voxels, the smallest region that attention can have.</p>",
+        "Large errors have at least 125 voxels, a cube of 5.</p>",
         _table(
             [
                 "Class",
@@ -83,13 +83,14 @@ def hindsight_section(metrics: Mapping[str, Any]) -> str:
             rows,
         ),
     ]
-    kinds = list(metrics["errors"])
+    kinds = sorted({kind for found in metrics["errors_by_round"].values() for kind in found})
     if kinds:
         groups = [
             ("all", metrics["errors"]),
             *metrics["errors_by_class"].items(),
             *((f"source {n}", k) for n, k in metrics["errors_by_source"].items()),
             *((f"made by {n}", k) for n, k in metrics["errors_by_model"].items()),
+            *((f"round {n}", k) for n, k in metrics["errors_by_round"].items()),
         ]
         text.append("<h3>Kinds of errors</h3>")
         text.append(_table(["", *kinds], [[name, *(str(found.get(k, 0)) for k in kinds)] for name, found in groups]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from voxledger.params import ScoreParams
 from voxledger.score.acquisition import acquisition
 from voxledger.score.chance import draw, shuffled
+from voxledger.score.likely_error import Experience, likely_error
 from voxledger.score.table import CaseScore, ClassScore
 
 
@@ -54,7 +55,12 @@ def expected_minutes(score: ClassScore, classes: int, params: ScoreParams) -> fl
 
 
 def choose(
-    cases: Sequence[CaseScore], classes: int, params: ScoreParams, seed: str, reason: Reason | None = None
+    cases: Sequence[CaseScore],
+    classes: int,
+    params: ScoreParams,
+    seed: str,
+    known: Experience,
+    reason: Reason | None = None,
 ) -> dict[str, Reason]:
     """Choose the cases of a round by the acquisition function, and the audit sample; case ids in working order.
 
@@ -66,6 +72,8 @@ def choose(
         Number of classes of the schema.
     seed
         Seed of chance; includes the round, so that rounds differ.
+    known
+        What kinds of errors earlier rounds had, for `most_alike`.
     reason
         Acquisition function to use instead of the one in `params`.
 
@@ -82,7 +90,7 @@ def choose(
     chosen: list[str] = []
     ordered = acquisition(reason)(cases, f"{seed}/acquisition")
     if params.most_alike is not None:
-        ordered = spread(ordered, by_id, params.most_alike)
+        ordered = spread(ordered, lambda case_id: likely_error(by_id[case_id], known), params.most_alike)
     for case_id in ordered:
         cost = sum(expected_minutes(s, classes, params) for s in by_id[case_id].classes)
         if len(chosen) == allowed or cost > minutes + 1e-9:
@@ -97,23 +105,15 @@ def choose(
     return {case_id: reasons.get(case_id, Reason.AUDIT) for case_id in working}
 
 
-def main_error(case: CaseScore) -> tuple[str, str]:
-    """Class and criterion with most attention: what the error will most likely be."""
-    columns = ("inconsistent_ml", "uncertain_ml", "overlapping_ml")
-    volumes = [(getattr(s, column), s.class_name, column) for s in case.classes for column in columns]
-    _, name, column = max(volumes, key=lambda v: v[0])
-    return name, column
-
-
-def spread(ordered: Sequence[str], by_id: Mapping[str, CaseScore], most_alike: int) -> list[str]:
+def spread(ordered: Sequence[str], error: Callable[[str], tuple[str, str]], most_alike: int) -> list[str]:
     """The same cases, those beyond `most_alike` of one likely error moved behind all others."""
     seen: Counter[tuple[str, str]] = Counter()
     first: list[str] = []
     later: list[str] = []
     for case_id in ordered:
-        error = main_error(by_id[case_id])
-        seen[error] += 1
-        (first if seen[error] <= most_alike else later).append(case_id)
+        likely = error(case_id)
+        seen[likely] += 1
+        (first if seen[likely] <= most_alike else later).append(case_id)
     return first + later
 
 

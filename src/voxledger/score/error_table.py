@@ -1,0 +1,47 @@
+"""`errors.csv`: one row for every region that a reviewer changed, of this round and all before it."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from voxledger.errors import VoxledgerError
+
+COLUMNS = [
+    "round",
+    "case_id",
+    "class_name",
+    "source",
+    "kind",
+    "criterion",
+    "voxels",
+    "ml",
+    "added_voxels",
+    "found",
+    "models",
+]
+"""`criterion` is that of most of the attention on the region, empty where there is none; `found`: if there is any."""
+
+ErrorRow = dict[str, str]
+
+
+def read_errors(path: Path | str) -> list[ErrorRow]:
+    """Read the errors so far; an empty file holds none."""
+    with open(path, encoding="utf-8", newline="") as stream:
+        rows = csv.DictReader(stream)
+        if rows.fieldnames not in (None, COLUMNS):
+            raise VoxledgerError(f"{path} is not a table of errors: its columns are {rows.fieldnames}", "restore it")
+        return list(rows)
+
+
+def write_errors(path: Path, rows: Iterable[ErrorRow]) -> None:
+    """Write errors in the order given."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(partial, "w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)

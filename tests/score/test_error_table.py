@@ -1,0 +1,24 @@
+"""The table of errors that goes from round to round."""
+
+from __future__ import annotations
+
+import pytest
+
+from voxledger.errors import VoxledgerError
+from voxledger.score.error_table import COLUMNS, read_errors, write_errors
+
+
+@pytest.mark.parametrize("rows", [[], [dict.fromkeys(COLUMNS, "1")], [{c: f"{c}, é" for c in COLUMNS}] * 2])
+def test_read_what_was_written(tmp_path, rows):
+    write_errors(tmp_path / "reports/errors.csv", rows)
+    assert read_errors(tmp_path / "reports/errors.csv") == rows
+    assert b"\r" not in (tmp_path / "reports/errors.csv").read_bytes()
+
+
+def test_an_empty_file_holds_none_and_another_table_is_refused(tmp_path):
+    path = tmp_path / "errors.csv"
+    path.write_text("", "utf-8")
+    assert read_errors(path) == []
+    path.write_text("case_id,kind\na,boundary\n", "utf-8")
+    with pytest.raises(VoxledgerError, match="not a table of errors"):
+        read_errors(path)
