@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -12,6 +11,7 @@ from pathlib import Path
 from voxledger.errors import Misuse
 from voxledger.ledger import read_ledger
 from voxledger.schema import LabelSchema
+from voxledger.table import write_table
 
 
 class Split(StrEnum):
@@ -63,15 +63,8 @@ def read_cases(path: Path | str = "data/cases.csv") -> list[Case]:
 
 def write_cases(path: Path | str, cases: Iterable[Case]) -> None:
     """Write the case table, sorted by case id."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for case in sorted(cases, key=lambda c: c.case_id):
-            writer.writerow({**asdict(case), "split": case.split.value})
-    os.replace(partial, path)
+    ordered = sorted(cases, key=lambda c: c.case_id)
+    write_table(path, COLUMNS, ({**asdict(case), "split": case.split.value} for case in ordered))
 
 
 def in_split(cases: Iterable[Case], *splits: Split) -> list[Case]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.components import connected_components
+from voxledger.table import write_table
 
 CONNECTIVITY = 26
 """Voxels that share a corner belong to one lesion."""
@@ -175,14 +175,7 @@ STEP_COLUMNS = [f.name for f in fields(Step)]
 
 def write_steps(path: Path | str, steps: Sequence[Step]) -> None:
     """Write steps as CSV, in the order given."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, STEP_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(step_to_row(step) for step in steps)
-    os.replace(partial, path)
+    write_table(path, STEP_COLUMNS, map(step_to_row, steps))
 
 
 def read_steps(path: Path | str) -> list[Step]:

@@ -7,13 +7,14 @@ is readable and the bytes repeat.
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from voxledger.errors import VoxledgerError
+from voxledger.table import write_table
 
 
 class Origin(StrEnum):
@@ -98,22 +99,20 @@ def parse_ledger(lines: Iterable[str], what: str) -> Ledger:
 
 def write_ledger(path: Path | str, ledger: Ledger, class_order: list[str]) -> None:
     """Write a ledger sorted by case, then by the order of the schema; replaces the file, never edits it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for entry in sorted(ledger.values(), key=lambda e: (e.case_id, class_order.index(e.class_name))):
-            row = asdict(entry)
-            row["model_ids"] = ";".join(entry.model_ids)
-            row["origin"] = entry.origin.value
-            row["ml"] = f"{entry.ml:.4f}"
-            writer.writerow(row)
-    os.replace(partial, path)
+    ordered = sorted(ledger.values(), key=lambda e: (e.case_id, class_order.index(e.class_name)))
+    write_table(path, COLUMNS, map(_to_row, ordered))
 
 
 def trusted(ledger: Ledger, case_id: str, class_name: str) -> bool:
     """Whether a person stands behind this class of this case."""
     entry = ledger.get((case_id, class_name))
     return entry is not None and entry.origin.trusted
+
+
+def _to_row(entry: Entry) -> dict[str, Any]:
+    return {
+        **asdict(entry),
+        "model_ids": ";".join(entry.model_ids),
+        "origin": entry.origin.value,
+        "ml": f"{entry.ml:.4f}",
+    }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +26,7 @@ from voxledger.errors import Misuse
 from voxledger.ledger import Ledger, trusted
 from voxledger.params import CalibrateParams, MachineParams
 from voxledger.schema import LabelSchema
+from voxledger.table import replace_text, write_table
 from voxledger.volume import file_sha256
 
 ALGORITHM_VERSION = 1
@@ -182,7 +181,7 @@ def _write_json(path: Path, calibrated: Sequence[ClassCalibration], params: Cali
             "supported": needed is not None and lesion_count(c.curves) >= needed,
         }
     values = {"wanted_sensitivity": params.sensitivity, "classes": classes, "notes": notes}
-    _replace(path, json.dumps(values, indent=2) + "\n")
+    replace_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def _write_plot(path: Path, calibrated: Sequence[ClassCalibration], params: CalibrateParams) -> None:
@@ -199,17 +198,4 @@ def _write_plot(path: Path, calibrated: Sequence[ClassCalibration], params: Cali
                     f"{rate}_high": f"{found.high:.4f}",
                 }
             rows.append(row)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, PLOT_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, path)
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, "utf-8")
-    os.replace(partial, path)
+    write_table(path, PLOT_COLUMNS, rows)

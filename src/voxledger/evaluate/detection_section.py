@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
 from collections.abc import Sequence
 from html import escape
 from itertools import pairwise
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 from voxledger.detection import ANY, Rate, Step
 from voxledger.evaluate.charts import COLORS, GREY, svg
 from voxledger.evaluate.detection import RATES, Harm, Missed, Rates, detection_rates, harm, missed_by_size
+from voxledger.table import replace_text
 
 TITLES = {
     "sensitivity": "Sensitivity",
@@ -52,8 +52,8 @@ SAMPLES, SEED = 1000, 0
 def write_detection(steps: Sequence[Step], tallies: Sequence[RuleTally], section: Path, metrics: Path) -> None:
     """Write the section (HTML) and the metrics (JSON) of one round's filter."""
     rates = detection_rates(steps, SAMPLES, SEED)
-    _replace(section, detection_section(rates, missed_by_size(steps), harm(steps), tallies))
-    _replace(metrics, json.dumps(detection_metrics(rates), indent=2) + "\n")
+    replace_text(section, detection_section(rates, missed_by_size(steps), harm(steps), tallies))
+    replace_text(metrics, json.dumps(detection_metrics(rates), indent=2) + "\n")
 
 
 def detection_metrics(rates: Sequence[Rates]) -> dict[str, Any]:
@@ -201,10 +201,3 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _image(picture: bytes, what: str) -> str:
     return f'<img alt="{escape(what)}" src="data:image/svg+xml;base64,{base64.b64encode(picture).decode()}">'
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, "utf-8")
-    os.replace(partial, path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,13 @@ from voxledger.evaluate.history import HistoryRow, minutes_before, read_history,
 from voxledger.evaluate.metrics import DECIMALS
 from voxledger.evaluate.report import Report, render
 from voxledger.evaluate.summary import TEST, ModelSummary, Row, gains, summarise
-from voxledger.evaluate.tables import fixed, write_table
+from voxledger.evaluate.tables import fixed
 from voxledger.evaluate.worst import Picture, picture, worst_rows
 from voxledger.ledger import read_ledger, trusted
 from voxledger.params import Params
 from voxledger.schema import LabelSchema
 from voxledger.soft import open_soft
+from voxledger.table import replace_text, write_table
 from voxledger.volume import file_sha256, read, read_label, require_same_grid
 
 Predictions = dict[Generation, dict[str, Path]]
@@ -105,8 +105,8 @@ def evaluate_round(
     write_history(reports / "history.csv", history)
     _write_cases(reports / "cases.csv", rows)
     _write_plots(reports / "plots", history, summaries)
-    _write_text(reports / "metrics.json", json.dumps(metrics(params.round, summaries, cost), indent=2) + "\n")
-    _write_text(reports / "round.html", render(report))
+    replace_text(reports / "metrics.json", json.dumps(metrics(params.round, summaries, cost), indent=2) + "\n")
+    replace_text(reports / "round.html", render(report))
 
 
 def metrics(number: int, summaries: Sequence[ModelSummary], cost: Effort) -> dict[str, Any]:
@@ -290,10 +290,3 @@ def _write_plots(folder: Path, history: Sequence[HistoryRow], summaries: Sequenc
             if math.isfinite(i.mean)
         ),
     )
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, "utf-8")
-    os.replace(partial, path)

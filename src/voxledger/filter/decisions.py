@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from voxledger.errors import VoxledgerError
 from voxledger.filter.proposal import Outcome
+from voxledger.table import write_table
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,7 @@ COLUMNS = [f.name for f in fields(Decision)]
 
 def write_decisions(path: Path | str, decisions: Iterable[Decision]) -> None:
     """Write the log in the order given: by case, then as the rules ran."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for decision in decisions:
-            writer.writerow(to_row(decision))
-    os.replace(partial, path)
+    write_table(path, COLUMNS, map(to_row, decisions))
 
 
 def read_decisions(path: Path | str) -> list[Decision]:

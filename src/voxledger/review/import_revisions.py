@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Sequence
@@ -31,6 +30,7 @@ from voxledger.review.label_file import read_returned_label
 from voxledger.review.merge import Claim, LabelMap, Mask, merge, repaint, require_trust
 from voxledger.review.proposal import Sources, ensemble_of, entries_of, read_sources
 from voxledger.schema import LabelSchema
+from voxledger.table import write_table
 from voxledger.volume import Grid, file_sha256, mask_sha256, read_label, write
 
 ALGORITHM_VERSION = 1
@@ -107,8 +107,8 @@ def import_round(
     order = {name: i for i, name in enumerate(schema.names)}
     decisions = [row for info in found for row in info["decisions"]]
     decisions.sort(key=lambda row: (row["case_id"], order[row["class_name"]]))
-    _write_csv(out / "decisions.csv", DECISION_COLUMNS, decisions)
-    _write_csv(out / "merge.csv", MERGE_COLUMNS, [row for info in found for row in info["taken"]])
+    write_table(out / "decisions.csv", DECISION_COLUMNS, decisions)
+    write_table(out / "merge.csv", MERGE_COLUMNS, [row for info in found for row in info["taken"]])
     write_ledger(release / "ledger.csv", merged, schema.names)
     return merged
 
@@ -380,11 +380,3 @@ def _entry(values: dict[str, Any]) -> Entry:
 
 def _row(values: dict[str, Any]) -> Row:
     return Row(**{**values, "decision": Decision(values["decision"]), "error_type": ErrorType(values["error_type"])})
-
-
-def _write_csv(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

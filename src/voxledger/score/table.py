@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from voxledger.errors import VoxledgerError
+from voxledger.table import write_table
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,7 @@ _DECIMALS = {"mean_entropy": 8}
 
 def write_scores(path: Path | str, scores: Iterable[ClassScore]) -> None:
     """Write the score table in the order given."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for score in scores:
-            row = {k: f"{v:.{_DECIMALS.get(k, 4)}f}" if isinstance(v, float) else v for k, v in asdict(score).items()}
-            writer.writerow({**row, "trusted": str(score.trusted).lower()})
-    os.replace(partial, path)
+    write_table(path, COLUMNS, map(_to_row, scores))
 
 
 def read_scores(path: Path | str) -> list[ClassScore]:
@@ -93,3 +85,8 @@ def read_scores(path: Path | str) -> list[ClassScore]:
 
 
 _AGAIN = "run `dvc repro score`"
+
+
+def _to_row(score: ClassScore) -> dict[str, Any]:
+    row = {k: f"{v:.{_DECIMALS.get(k, 4)}f}" if isinstance(v, float) else v for k, v in asdict(score).items()}
+    return {**row, "trusted": str(score.trusted).lower()}

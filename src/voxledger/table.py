@@ -1,0 +1,36 @@
+"""Text files that are written whole or not at all: CSV tables, and any other text."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+
+def write_table(path: Path | str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a CSV file: a header, then the rows in the order given, consumed one at a time.
+
+    Raises `ValueError` for a row with a column that is not in `columns`; one that a row lacks stays empty.
+    """
+    with _replacing(Path(path)) as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def replace_text(path: Path | str, text: str) -> None:
+    """Write a text file (UTF-8); its newlines stay as they are."""
+    with _replacing(Path(path)) as stream:
+        stream.write(text)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[TextIO]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(partial, "w", encoding="utf-8", newline="") as stream:
+        yield stream
+    os.replace(partial, path)
