@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from voxledger.cases import Case, Split
 from voxledger.cli.main import cli
+from voxledger.repository import init
 from voxledger.review.export import export_round
 from voxledger.review.worklist import read_worklist
 from voxledger.schema import LabelClass, LabelSchema
@@ -22,9 +23,19 @@ GRID = Grid.plain((4, 5, 6), (3.0, 1.0, 1.0))
 HEADER = "rank,case_id,class_name,attention_ml,priority,reason,reviewer,expected_minutes\n"
 
 
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new curation repository."""
+    folder = tmp_path_factory.mktemp("new") / "atlas"
+    init(folder, "atlas")
+    return folder
+
+
 @pytest.fixture
-def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
+def exported(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it with two bundles of one case each, as the current folder."""
+    shutil.copytree(repository, tmp_path / "atlas")
+    monkeypatch.chdir(tmp_path / "atlas")
     cases = []
     labels = np.zeros(GRID.shape, np.uint8)
     labels[1:3, 1:4, 1:4] = 1
@@ -38,7 +49,7 @@ def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     rows = "1,c1,liver,3.5,3.5,attention,ann,15\n2,c2,liver,0.1,0.1,audit,ben,15\n"
     worklist.write_text(HEADER + rows)
     export_round(read_worklist(worklist), cases, SCHEMA, {}, "atlas", 1)
-    return tmp_path
+    return tmp_path / "atlas"
 
 
 def call(*args: str, code: int = 0) -> Result:
@@ -81,6 +92,18 @@ def test_a_bundle_does_not_say_why_a_case_was_chosen(exported: Path) -> None:
             assert b"audit" not in path.read_bytes()
 
 
-def test_help_shows_examples(exported: Path) -> None:
+@pytest.mark.parametrize(
+    "command",
+    ["review zip ann", "review receive a.zip", "review status", "review emulate --reference .", "models list"],
+)
+def test_outside_a_curation_repository_is_misuse(folder: Path, command: str) -> None:
+    Path("a.zip").write_bytes(b"x")
+    result = CliRunner().invoke(cli, command.split())
+    assert result.exit_code == 2
+    assert "is not the root of a curation repository: no dvc.yaml" in result.output
+    assert sorted(p.name for p in folder.iterdir()) == ["a.zip"]
+
+
+def test_help_shows_examples(folder: Path) -> None:
     for command in ([], ["zip"], ["receive"], ["status"], ["emulate"]):
         assert "Example" in call(*command, "--help").output

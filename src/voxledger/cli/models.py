@@ -57,7 +57,9 @@ def list_(as_json: bool) -> None:
       voxledger models list
     """
     from voxledger.engine.card import list_models
+    from voxledger.repository import require_root
 
+    require_root()
     folders = {"base": BASE, "next": Path("models/next")}
     found = {which: list_models(folder) for which, folder in folders.items()}
     if as_json:

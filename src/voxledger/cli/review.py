@@ -37,8 +37,10 @@ def zip_(reviewer: str, output: Path | None) -> None:
       voxledger review zip alice -o /tmp/for-alice.zip
     """
     from voxledger.errors import Misuse
+    from voxledger.repository import require_root
     from voxledger.review.pack import find_bundle, pack
 
+    require_root()
     folder = find_bundle(BUNDLES, reviewer)
     target = output or Path(f"{folder.name}.zip")
     if target.exists():
@@ -60,8 +62,11 @@ def receive(source: Path, replace: bool) -> None:
       voxledger review receive bundle-r01-alice.zip
       voxledger review receive ~/Downloads/bundle-r01-bob
     """
+    from voxledger.release.round import track_inbox
+    from voxledger.repository import require_root
     from voxledger.review.receive import receive as take_in
 
+    require_root()
     received = take_in(source, BUNDLES, INBOX, replace=replace)
     if not received.new:
         click.echo(f"{received.folder} has been received already, with the same content: nothing to do")
@@ -69,9 +74,7 @@ def receive(source: Path, replace: bool) -> None:
         click.echo(f"received as {received.folder}")
     if received.replaced is not None:
         click.echo(f"the return before it is kept as {received.replaced}")
-    if received.new and Path(".dvc").is_dir():
-        from voxledger.release.round import track_inbox
-
+    if received.new:
         track_inbox()
     _show(_status(), received.manifest.reviewer)
 
@@ -85,6 +88,9 @@ def status(as_json: bool) -> None:
     Example:
       voxledger review status --json
     """
+    from voxledger.repository import require_root
+
+    require_root()
     found = _status()
     if as_json:
         click.echo(json.dumps(found, indent=1, ensure_ascii=False))
@@ -119,10 +125,12 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     Example:
       voxledger review emulate --reference ../reference/labels --reviewer reader-1
     """
+    from voxledger.repository import require_root
     from voxledger.review.bundle import expected_bundles
     from voxledger.review.emulate import emulate_bundle
     from voxledger.review.pack import find_bundle
 
+    require_root()
     folders = [find_bundle(bundles, r) for r in reviewers] if reviewers else list(expected_bundles(bundles))
     for folder in folders:
         received = emulate_bundle(folder, reference, bundles, inbox, bound)
