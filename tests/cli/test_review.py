@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from voxledger.cases import Case, Split
+from voxledger.cases import Case, Split, read_cases, write_cases
 from voxledger.cli.main import cli
 from voxledger.repository import init
 from voxledger.review.export import export_round
@@ -48,6 +48,7 @@ def exported(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     worklist = Path("data/round/worklist.csv")
     rows = "1,c1,liver,3.5,3.5,attention,ann,15\n2,c2,liver,0.1,0.1,audit,ben,15\n"
     worklist.write_text(HEADER + rows)
+    write_cases("data/cases.csv", cases)
     export_round(read_worklist(worklist), cases, SCHEMA, {}, "atlas", 1)
     return tmp_path / "atlas"
 
@@ -62,10 +63,11 @@ def test_out_and_back(exported: Path) -> None:
     assert "has not come back" not in call("zip", "ann").output
     assert "bundle-r01-ann: away, 0 of 1 decisions" in call("status", code=3).output
     assert "exists already" in call("zip", "ann", code=2).output
-    out = call("receive", "bundle-r01-ann.zip").output
+    out = call("receive", "bundle-r01-ann.zip", code=3).output
     assert "received as data/inbox/bundle-r01-ann" in out
     assert "class liver, decisions.csv: has no decision" in out
-    assert "nothing to do" in call("receive", "bundle-r01-ann.zip").output
+    assert "ask ann to put this right" in out
+    assert "nothing to do" in call("receive", "bundle-r01-ann.zip", code=3).output
     shutil.rmtree("data/inbox/bundle-r01-ann")
     assert "handed in" in call("emulate", "--reference", "reference", "--reviewer", "ann").output
     assert "handed in already" in call("emulate", "--reference", "reference", "--reviewer", "ann").output
@@ -74,8 +76,46 @@ def test_out_and_back(exported: Path) -> None:
     assert [b["state"] for b in found["bundles"]] == ["complete", "away"]
     call("emulate", "--reference", "reference")
     call("status")
-    out = call("receive", "bundle-r01-ann.zip", "--replace").output
+    out = call("receive", "bundle-r01-ann.zip", "--replace", code=3).output
     assert "the return before it is kept as data/inbox/bundle-r01-ann.superseded-" in out
+
+
+def returned(reviewer: str, decisions: dict[tuple[str, str], str]) -> Path:
+    """A copy of a bundle beside the repository, with decisions by case and class."""
+    folder = Path("..", f"from-{reviewer}")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(f"data/round/bundles/bundle-r01-{reviewer}", folder)
+    rows = "".join(f"{case},{name},{decision},1,none,\n" for (case, name), decision in decisions.items())
+    (folder / "decisions.csv").write_text("case_id,class_name,decision,minutes,error_type,comment\n" + rows)
+    return folder
+
+
+def test_a_faulty_return_is_kept_and_said_on_the_spot(exported: Path) -> None:
+    faulty = returned("ann", {("c1", "liver"): "revise"})
+    out = call("receive", str(faulty), code=3).output
+    assert "bundle-r01-ann: refused, 1 of 1 decisions on 1 cases" in out
+    assert "labels/c1.nii.gz: the decision is revise, but the mask is as it was sent" in out
+    assert "ask ann to put this right" in out
+    assert "--replace" in out
+    assert "ben" not in out
+    kept = Path("data/inbox/bundle-r01-ann/decisions.csv")
+    assert kept.read_bytes() == (faulty / "decisions.csv").read_bytes()
+    assert Path("data/inbox/bundle-r01-ann.dvc").is_file()
+    assert "complete" in call("receive", str(returned("ann", {("c1", "liver"): "accept"})), "--replace").output
+    assert "revise" in next(Path("data/inbox").glob("*.superseded-*/decisions.csv")).read_text()
+
+
+@pytest.mark.parametrize("order", [("ann", "ben"), ("ben", "ann")])
+def test_a_class_decided_on_twice_is_said_by_the_second_return(exported: Path, order: tuple[str, str]) -> None:
+    worklist = Path("data/round/worklist.csv")
+    worklist.write_text(HEADER + "1,c1,liver,3.5,3.5,attention,ann,15\n2,c1,fat,0.1,0.1,audit,ben,15\n")
+    two = LabelSchema(name="two", classes=(*SCHEMA.classes, LabelClass(id=2, name="fat")))
+    shutil.rmtree("data/round/bundles")
+    export_round(read_worklist(worklist), read_cases(), two, {}, "atlas", 1)
+    decisions = {"ann": {("c1", "liver"): "accept"}, "ben": {("c1", "fat"): "accept", ("c1", "liver"): "accept"}}
+    call("receive", str(returned(order[0], decisions[order[0]])))
+    out = call("receive", str(returned(order[1], decisions[order[1]])), code=3).output
+    assert "bundle-r01-ben, case c1, class liver, decisions.csv: bundle-r01-ann decides on it too" in out
 
 
 def test_problems_have_their_exit_code(exported: Path) -> None:

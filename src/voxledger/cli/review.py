@@ -55,7 +55,8 @@ def zip_(reviewer: str, output: Path | None) -> None:
 def receive(source: Path, replace: bool) -> None:
     """Take SOURCE, a returned zip or folder, into data/inbox, and say what is wrong with it or missing.
 
-    Nothing in the inbox is overwritten. The same return twice does nothing.
+    Nothing in the inbox is overwritten. The same return twice does nothing. Exit code 3 says that the return is kept,
+    but its reviewer has to act.
 
     \b
     Examples:
@@ -76,7 +77,17 @@ def receive(source: Path, replace: bool) -> None:
         click.echo(f"the return before it is kept as {received.replaced}")
     if received.new:
         track_inbox()
-    _show(_status(), received.manifest.reviewer)
+    found, name = _status(), received.manifest.name
+    of_two = [p for p in found["problems"] if p["bundle"] == name or name in str(p["problem"]).split()]
+    _show(found, received.manifest.reviewer)
+    for problem in of_two:
+        click.echo(f"  {problem['text']}")
+    if of_two or any(b["bundle"] == name and b["state"] != "complete" for b in found["bundles"]):
+        click.echo(
+            f"  → ask {received.manifest.reviewer} to put this right and to send the whole folder again; then "
+            "`voxledger review receive FILE.zip --replace`: what came now is kept beside it"
+        )
+        sys.exit(3)
 
 
 @review.command()
