@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import stat
 import struct
 import zipfile
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from voxledger.errors import BundleRefused, Misuse
+from voxledger.review.bundle import make_manifest, read_manifest
 from voxledger.review.pack import find_bundle, pack
 from voxledger.review.receive import Received, receive
 
@@ -22,6 +25,15 @@ WORK = [("case_1", "pancreas", "alice"), ("case_2", "liver", "alice"), ("case_3"
 def sent(repo: Any) -> Any:
     repo.export(*WORK)
     return repo
+
+
+LAYOUTS = {
+    "CRLF": lambda data: data.replace(b"\n", b"\r\n"),
+    "byte order mark": lambda data: codecs.BOM_UTF8 + data,
+    "one line": lambda data: json.dumps(json.loads(data)).encode(),
+    "another order": lambda data: json.dumps(dict(reversed(json.loads(data).items())), indent="\t").encode(),
+}
+"""What editors do to a `bundle.json` that they save again."""
 
 
 def take(source: Path, replace: bool = False) -> Received:
@@ -244,9 +256,12 @@ def test_two_bundles_no_bundle_and_strangers(sent: Any) -> None:
 
 def test_a_foreign_or_altered_bundle_is_refused(sent: Any) -> None:
     folder = returned(sent)
-    (folder / "bundle.json").write_text((folder / "bundle.json").read_text() + " ")
-    with pytest.raises(BundleRefused, match="differs from the one that was sent"):
-        take(folder)
+    text = (folder / "bundle.json").read_text()
+    for old, new in (('"round": 1', '"round": 2'), ('"asked"', '"Asked"'), ("}", "")):
+        (folder / "bundle.json").write_text(text.replace(old, new, 1))
+        with pytest.raises(BundleRefused, match=r"was altered|is not the manifest") as caught:
+            take(folder)
+        assert "put the original bundle.json" in caught.value.remedy
     import shutil
 
     shutil.rmtree(folder)
@@ -259,6 +274,33 @@ def test_a_foreign_or_altered_bundle_is_refused(sent: Any) -> None:
     with pytest.raises(BundleRefused, match="no bundle was exported") as caught:
         take(folder)
     assert "dvc pull" in caught.value.remedy
+    nothing_arrived()
+
+
+@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+def test_a_manifest_that_an_editor_saved_again_is_taken(sent: Any, layout: str) -> None:
+    folder = returned(sent, case_1={"pancreas": "reject"})
+    manifest = folder / "bundle.json"
+    manifest.write_bytes(LAYOUTS[layout](manifest.read_bytes()))
+    got = take(folder)
+    assert content(got.folder) == content(folder)
+    assert not take(returned(sent, "as sent", case_1={"pancreas": "reject"})).new
+    sent.give_back("bob")
+    sent.gate()
+    ledger = sent.take_in()
+    assert ledger["case_1", "pancreas"].reviewer == "alice"
+    kept = Path("data/release/revisions") / ledger["case_1", "pancreas"].bundle
+    assert (kept / "bundle.json").read_bytes() == manifest.read_bytes()
+
+
+def test_what_counts_is_our_own_copy_of_the_manifest(sent: Any) -> None:
+    """A manifest that was altered consistently, its id computed anew, is that of no bundle that was sent."""
+    folder = returned(sent)
+    values = read_manifest((folder / "bundle.json").read_bytes(), "").model_dump(exclude={"id", "format"})
+    forged = make_manifest(**{**values, "voxels": dict.fromkeys(values["voxels"], 10**9)})
+    (folder / "bundle.json").write_bytes(forged.to_bytes())
+    with pytest.raises(BundleRefused, match="its id is unknown"):
+        take(folder)
     nothing_arrived()
 
 

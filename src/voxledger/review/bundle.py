@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import math
@@ -103,7 +104,7 @@ def read_manifest(content: bytes, what: str) -> Manifest:
         It is not a manifest, was altered, or names a path outside the bundle.
     """
     try:
-        manifest = Manifest.model_validate_json(content)
+        manifest = Manifest.model_validate_json(content.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
@@ -123,6 +124,15 @@ def read_manifest(content: bytes, what: str) -> Manifest:
             f"put the original {MANIFEST} from the bundle that was sent back in its place",
         )
     return manifest
+
+
+def says_what_was_sent(content: bytes, sent: Manifest) -> bool:
+    """Whether a returned `bundle.json` says what the one that was sent does; its layout does not matter."""
+    try:
+        # The id covers all that a manifest says, and was found right.
+        return read_manifest(content, MANIFEST).id == sent.id
+    except BundleRefused:
+        return False
 
 
 def bundle_name(round_number: int, reviewer: str) -> str:

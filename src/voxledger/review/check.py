@@ -23,6 +23,7 @@ from voxledger.review.bundle import (
     is_returned,
     label_case,
     list_files,
+    says_what_was_sent,
     size_bound,
 )
 from voxledger.review.contradictions import contradictions, unchanged
@@ -102,7 +103,7 @@ def check_bundle(manifest: Manifest, exported: Path, returned: Path) -> Checked:
             paths.append(path)
             if is_returned(path):
                 checked.files[path] = file_sha256(file)
-    if [p for p in paths if p == MANIFEST] and file_sha256(returned / MANIFEST) != file_sha256(exported / MANIFEST):
+    if MANIFEST in paths and not says_what_was_sent((returned / MANIFEST).read_bytes(), manifest):
         checked.problems.append(Finding(name, "differs from the one that was sent", _SENT, file=MANIFEST))
     checked.problems.extend(_sent_files(manifest, returned, paths))
     labels = _label_files(checked, paths)

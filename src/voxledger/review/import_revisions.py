@@ -23,6 +23,7 @@ from voxledger.review.bundle import (
     expected_bundles,
     label_case,
     returned_files,
+    says_what_was_sent,
 )
 from voxledger.review.decisions import FILE as DECISIONS
 from voxledger.review.decisions import Decision, ErrorType, Row, read_decisions
@@ -129,7 +130,7 @@ def _received(received: Path, bundles: Path, inbox: Path) -> list[dict[str, Any]
         if content_sha256(entry["id"], files) != entry["sha256"]:
             raise BundleRefused(f"{folder} has changed since the gate let it through", "run `dvc repro gate`")
         source, manifest = exported[entry["id"]]
-        if file_sha256(folder / MANIFEST) != file_sha256(source / MANIFEST):
+        if not says_what_was_sent((folder / MANIFEST).read_bytes(), manifest):
             raise BundleRefused(
                 f"{folder / MANIFEST} has changed since the gate let it through", "run `dvc repro gate`"
             )
