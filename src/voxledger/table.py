@@ -27,6 +27,12 @@ def replace_text(path: Path | str, text: str) -> None:
         stream.write(text)
 
 
+def fixed(value: float, decimals: int) -> str:
+    """A number with a fixed count of decimals, never a negative zero; `nan` and `inf` by name."""
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if not text.strip("-0.") else text
+
+
 @contextmanager
 def _replacing(path: Path) -> Iterator[TextIO]:
     path.parent.mkdir(parents=True, exist_ok=True)

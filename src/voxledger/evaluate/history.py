@@ -9,8 +9,7 @@ from pathlib import Path
 from voxledger.errors import VoxledgerError
 from voxledger.evaluate.effort import Effort
 from voxledger.evaluate.summary import ModelSummary
-from voxledger.evaluate.tables import fixed
-from voxledger.table import write_table
+from voxledger.table import fixed, write_table
 
 COLUMNS = [
     "round",

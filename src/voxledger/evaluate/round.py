@@ -19,13 +19,12 @@ from voxledger.evaluate.history import HistoryRow, minutes_before, read_history,
 from voxledger.evaluate.metrics import DECIMALS
 from voxledger.evaluate.report import Report, render
 from voxledger.evaluate.summary import TEST, ModelSummary, Row, gains, summarise
-from voxledger.evaluate.tables import fixed
 from voxledger.evaluate.worst import Picture, picture, worst_rows
 from voxledger.ledger import read_ledger, trusted
 from voxledger.params import Params
 from voxledger.schema import LabelSchema
 from voxledger.soft import open_soft
-from voxledger.table import replace_text, write_table
+from voxledger.table import fixed, replace_text, write_table
 from voxledger.volume import file_sha256, read, read_label, require_same_grid
 
 Predictions = dict[Generation, dict[str, Path]]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from voxledger.errors import VoxledgerError
+from voxledger.table import write_table
 
 COLUMNS = [
     "round",
@@ -36,12 +36,6 @@ def read_errors(path: Path | str) -> list[ErrorRow]:
         return list(rows)
 
 
-def write_errors(path: Path, rows: Iterable[ErrorRow]) -> None:
+def write_errors(path: Path | str, rows: Iterable[ErrorRow]) -> None:
     """Write errors in the order given."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, path)
+    write_table(path, COLUMNS, rows)

@@ -32,6 +32,7 @@ from voxledger.score.stopping import ACCEPTABLE_MISSED, clopper_pearson
 from voxledger.score.taxonomy import Region, regions
 from voxledger.score.worklist import Reason, read_worklist
 from voxledger.soft import SoftPrediction
+from voxledger.table import replace_text
 from voxledger.volume import Box, file_sha256, read_label
 
 ALGORITHM_VERSION = 2
@@ -156,9 +157,9 @@ def hindsight(
         "errors_by_round": _tally(history, lambda e: [e["round"]]),
         "audit": _audit(read_decided(round_folder / "decisions.csv"), round_folder / "worklist.csv"),
     }
-    _write(reports / "attention.json", json.dumps(metrics, indent=2) + "\n")
+    replace_text(reports / "attention.json", json.dumps(metrics, indent=2) + "\n")
     write_errors(reports / "errors.csv", history)
-    _write(reports / "sections/hindsight.html", hindsight_section(metrics))
+    replace_text(reports / "sections/hindsight.html", hindsight_section(metrics))
     return metrics
 
 
@@ -234,11 +235,6 @@ def _audit(decided: Mapping[str, Mapping[str, str]], worklist: Path) -> dict[str
         "high": _rounded(share.high),
         "allows_to_stop": bool(audited) and share.high <= ACCEPTABLE_MISSED,
     }
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8", newline="\n")
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from voxledger.score.section import score_section
 from voxledger.score.stopping import last_reviewed, outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
 from voxledger.score.worklist import Reason, Row, choose, worklist, write_worklist
+from voxledger.table import replace_text, write_table
 from voxledger.volume import file_sha256
 
 ALGORITHM_VERSION = 1
@@ -60,7 +60,7 @@ def score_round(
     """
     pool = in_split(cases, Split.POOL)
     found = attend(pool, predictions, out, schema, params)
-    _write(out / "attention/heat.ctbl", thermal_table())
+    replace_text(out / "attention/heat.ctbl", thermal_table())
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     by_case = _by_case(scores)
     open_cases = [c for c in by_case if c.classes]
@@ -83,24 +83,27 @@ def score_round(
         for name, info in classes.items()
         for pair, dice in _agreement(info).items()
     ]
-    _write_csv(
+    write_table(
         out / "agreement.csv",
         ["case_id", "class_name", "model", "other", "dice"],
-        [[*pair, f"{dice:.6f}"] for *pair, dice in pairs],
+        ({"case_id": c, "class_name": n, "model": a, "other": b, "dice": f"{dice:.6f}"} for c, n, a, b, dice in pairs),
     )
     predicted = [c for c in open_cases if c.case_id in found]
     selected = sum(reason is not Reason.AUDIT for reason in chosen.values())
     view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}))
-    _write(out / "outlook.json", json.dumps(asdict(view), indent=2) + "\n")
+    replace_text(out / "outlook.json", json.dumps(asdict(view), indent=2) + "\n")
     ranked = sorted(predicted, key=lambda c: (-c.attention_ml, c.case_id))
-    _write_csv(
+    write_table(
         reports / "plots/attention.csv",
         ["rank", "case_id", "attention_ml"],
-        [[rank, c.case_id, f"{c.attention_ml:.4f}"] for rank, c in enumerate(ranked, start=1)],
+        (
+            {"rank": i, "case_id": c.case_id, "attention_ml": f"{c.attention_ml:.4f}"}
+            for i, c in enumerate(ranked, start=1)
+        ),
     )
     curve = attention_curve([c.attention_ml for c in predicted], view.above_knee, selected)
     pictures = _pictures(pool, rows, found, out, schema)
-    _write(reports / "sections/score.html", score_section(view, curve, pictures, _mean_agreement(pairs, schema)))
+    replace_text(reports / "sections/score.html", score_section(view, curve, pictures, _mean_agreement(pairs, schema)))
     return rows
 
 
@@ -249,16 +252,3 @@ def _with_features(open_cases: Sequence[CaseScore], pool: Sequence[Case], params
 
     found = features_of([c for c in pool if c.case_id in {o.case_id for o in open_cases}], params.machine)
     return [CaseScore(c.case_id, c.classes, found[c.case_id]) for c in open_cases]
-
-
-def _write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(head)
-        writer.writerows(rows)
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8", newline="\n")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from voxledger.params import ScoreParams
 from voxledger.score.acquisition import acquisition
 from voxledger.score.chance import draw, shuffled
 from voxledger.score.likely_error import Experience, likely_error
 from voxledger.score.table import CaseScore, ClassScore
+from voxledger.table import write_table
 
 
 class Reason(StrEnum):
@@ -146,16 +147,12 @@ def worklist(
 
 def write_worklist(path: Path | str, rows: Iterable[Row]) -> None:
     """Write the worklist in the order given."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(partial, "w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            values = {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()}
-            writer.writerow({**values, "reason": row.reason.value, "expected_minutes": f"{row.expected_minutes:.2f}"})
-    os.replace(partial, path)
+    write_table(path, COLUMNS, map(_to_row, rows))
+
+
+def _to_row(row: Row) -> dict[str, Any]:
+    values = {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()}
+    return {**values, "reason": row.reason.value, "expected_minutes": f"{row.expected_minutes:.2f}"}
 
 
 def read_worklist(path: Path | str) -> list[Row]:
