@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from voxledger.errors import UnreadableImage
-from voxledger.intact import intact
-from voxledger.volume import read
+from voxledger.intact import beginning, intact
+from voxledger.volume import read, read_grid
 
 sitk = pytest.importorskip("SimpleITK")
 
@@ -91,4 +91,27 @@ def test_a_header_that_points_to_another_file_is_refused(tmp_path: Path, name: s
 def test_other_kinds_of_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.npz").write_bytes(b"x")
     with pytest.raises(UnreadableImage, match=r"none of \.nii\.gz"), intact(tmp_path / "a.npz", 1000):
+        pass
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("compress", [True, False])
+def test_the_beginning_of_a_file_of_any_size_tells_its_grid(tmp_path: Path, kind: str, compress: bool) -> None:
+    path = tmp_path / f"a{kind}"
+    image = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 255, (150, 160, 170), np.uint8))
+    image.SetSpacing((0.7, 0.8, 2.5))
+    sitk.WriteImage(image, str(path), useCompression=compress)
+    with pytest.raises(UnreadableImage, match="holds more than"), intact(path, 1 << 20):
+        pass
+    with beginning(path) as plain:
+        assert read_grid(plain) == read_grid(path)
+        assert plain.stat().st_size < 2 << 20
+
+
+def test_the_beginning_of_a_file_that_keeps_its_voxels_elsewhere_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.mha"
+    path.write_text(
+        "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = b.raw\n"
+    )
+    with pytest.raises(UnreadableImage, match="another file"), beginning(path):
         pass

@@ -55,7 +55,29 @@ def intact(path: Path | str, most_bytes: int) -> Iterator[Path]:
     UnreadableImage
         The file is truncated, damaged, larger than the bound, or keeps its data elsewhere.
     """
-    path = Path(path)
+    with _unpacked(Path(path), most_bytes, whole=True) as plain:
+        yield plain
+
+
+@contextmanager
+def beginning(path: Path | str) -> Iterator[Path]:
+    """Give a plain copy of a file's header and first voxels, enough to read the grid of a file of any size.
+
+    Raises
+    ------
+    UnreadableImage
+        As `intact`, but for files that are too large, and without looking at their rest.
+    """
+    with _unpacked(Path(path), _CHUNK, whole=False) as plain:
+        yield plain
+
+
+class _TooLarge(ValueError):
+    """More bytes than were allowed; those that were lie in the sink."""
+
+
+@contextmanager
+def _unpacked(path: Path, most_bytes: int, whole: bool) -> Iterator[Path]:
     name = path.name.lower()
     kind = next((k for k in _UNPACK if name.endswith(k)), None)
     if kind is None:
@@ -66,10 +88,11 @@ def intact(path: Path | str, most_bytes: int) -> Iterator[Path]:
             with open(path, "rb") as stream, open(plain, "wb") as sink:
                 _UNPACK[kind](stream, sink, most_bytes)
         except (OSError, EOFError, zlib.error, ValueError, KeyError, struct.error, ArithmeticError) as error:
-            raise UnreadableImage(
-                f"{path} is damaged or incomplete: {error or type(error).__name__}",
-                "save it again, and send or copy it once more",
-            ) from None
+            if whole or not isinstance(error, _TooLarge):
+                raise UnreadableImage(
+                    f"{path} is damaged or incomplete: {error or type(error).__name__}",
+                    "save it again, and send or copy it once more",
+                ) from None
         yield plain
 
 
@@ -150,7 +173,7 @@ def _mha(stream: IO[bytes], sink: IO[bytes], most: int) -> None:
             total += len(plain)
             block = unpack.unconsumed_tail
             if total > most:
-                raise ValueError(f"it holds more than {most} bytes")
+                raise _TooLarge(f"it holds more than {most} bytes")
     rest = unpack.flush()
     sink.write(rest)
     if not unpack.eof:
@@ -163,7 +186,7 @@ def _copy(stream: IO[bytes], sink: IO[bytes], most: int) -> int:
     while block := stream.read(_CHUNK):
         total += len(block)
         if total > most:
-            raise ValueError(f"it holds more than {most} bytes")
+            raise _TooLarge(f"it holds more than {most} bytes")
         sink.write(block)
     return total
 

@@ -145,7 +145,8 @@ def test_labels_saved_again_by_a_viewer_are_taken(sent: Any, suffix: str, dtype:
         (lambda i: sitk.DICOMOrient(i, "RAS"), "was flipped along x, y"),
         (lambda i: sitk.DICOMOrient(i, "SAL"), "has its axes in another order"),
         (lambda i: i[2:-2, :, :], "was cropped"),
-        (lambda i: sitk.ConstantPad(i, [1, 0, 0], [0, 0, 0]), "has another size"),
+        (lambda i: sitk.ConstantPad(i, [1, 0, 0], [0, 0, 0]), "was padded"),
+        (lambda i: sitk.ConstantPad(i, [1, 0, 0], [0, 0, 0])[:, 1:, :], "has another size than its image"),
         (lambda i: i[:, :, ::2], "was cropped"),
     ],
 )
@@ -156,6 +157,31 @@ def test_labels_on_another_grid_are_refused_with_the_reason(sent: Any, change: A
     assert f"case case_1, {LABEL}" in text
     assert reason in text
     assert "with the image as reference volume" in text
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
+@pytest.mark.parametrize("pad", [3, 25])
+def test_a_padded_label_says_both_sizes_however_large_it_is(sent: Any, suffix: str, pad: int) -> None:
+    folder = sent.give_back("alice", case_1={"lesion": "revise"}, case_2={"liver": "revise"})
+    padded = f"labels/case_1{suffix}"
+    _resave(folder / LABEL, folder / padded, lambda i: sitk.ConstantPad(i, [pad] * 3, [pad] * 3), sitk.sitkInt64)
+    size = " × ".join(str(n + 2 * pad) for n in (20, 16, 10))
+    text = refused(sent)
+    assert f"bundle-r01-alice, case case_1, {padded}: was padded: it has {size} voxels of 0.7 × 0.8 × 2.5 mm" in text
+    assert "its image 20 × 16 × 10 voxels of 0.7 × 0.8 × 2.5 mm (x × y × z)" in text
+    assert "with the image as reference volume" in text
+    assert "case case_2, class liver, labels/case_2.nii.gz: the decision is revise, but" in text
+    assert "2 problems" in text
+
+
+def test_a_label_of_the_right_grid_that_holds_more_is_refused(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    volume = read(folder / LABEL)
+    (folder / LABEL).unlink()
+    write(folder / "labels/case_1.nii", volume.array, volume.grid)
+    with open(folder / "labels/case_1.nii", "ab") as stream:
+        stream.write(b"\0" * (3 << 20))
+    assert "labels/case_1.nii: is damaged or incomplete: it holds more than" in refused(sent)
 
 
 def test_a_shifted_origin_or_spacing_is_refused(sent: Any) -> None:

@@ -7,15 +7,18 @@ import json
 import stat
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.review.bundle import make_manifest, read_manifest
 from voxledger.review.pack import find_bundle, pack
 from voxledger.review.receive import Received, receive
+from voxledger.volume import read, write
 
 BUNDLES, INBOX = Path("data/round/bundles"), Path("data/inbox")
 WORK = [("case_1", "pancreas", "alice"), ("case_2", "liver", "alice"), ("case_3", "liver", "bob")]
@@ -177,6 +180,26 @@ def test_zip_bombs_are_refused(sent: Any, name: str) -> None:
     bomb = b"\0" * (70 << 20)
     with pytest.raises(BundleRefused, match=r"more than the .* bytes that are possible|is too large"):
         take(_zip(sent, (name, bomb), skip=name.removeprefix("b/")))
+    nothing_arrived()
+
+
+def test_a_label_on_a_larger_grid_does_not_keep_the_others_out(sent: Any) -> None:
+    folder = returned(sent)
+    label = folder / "labels/case_1.nii.gz"
+    volume = read(label)
+    label.unlink()
+    large = np.pad(volume.array, 20).astype(np.float64)
+    write(folder / "labels/case_1.nii", large, replace(volume.grid, shape=large.shape))
+    assert (folder / "labels/case_1.nii").stat().st_size > sent.manifest("alice").most_label_bytes("case_1")
+    pack(folder, Path("large.zip"))
+    got = take(Path("large.zip"))
+    assert content(got.folder) == content(folder)
+
+
+def test_a_label_that_could_fill_the_disk_is_refused_by_its_name(sent: Any) -> None:
+    with pytest.raises(BundleRefused, match="possible for the label of case case_1, whose") as caught:
+        take(_zip(sent, ("b/labels/case_1.nii", b"\0" * (70 << 20)), skip="labels/case_1.nii.gz"))
+    assert "on the grid of its image" in caught.value.remedy
     nothing_arrived()
 
 

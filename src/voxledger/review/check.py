@@ -95,8 +95,11 @@ def check_bundle(manifest: Manifest, exported: Path, returned: Path) -> Checked:
         file = returned / path
         if not _is_plain(file):
             checked.problems.append(Finding(name, "is not a plain file", "replace it by the file itself", file=path))
-        elif file.stat().st_size > size_bound(manifest, path) and (is_returned(path) or path in manifest.files):
-            bound = size_bound(manifest, path)
+        elif (
+            file.stat().st_size > (bound := size_bound(manifest, path))
+            and (is_returned(path) or path in manifest.files)
+            and label_case(path, manifest.cases) is None  # its header says more: see `read_returned_label`
+        ):
             problem = f"is {file.stat().st_size} bytes long, at most {bound} are possible"
             checked.problems.append(Finding(name, problem, "remove or replace it", file=path))
         else:
@@ -223,7 +226,8 @@ def _labels(checked: Checked, exported: Path, case: str, path: str) -> bool:
             returned = read_returned_label(checked.folder / path, shown.grid, manifest.most_label_bytes(case))
             schema.check(returned, path)
         except VoxledgerError as error:
-            checked.problems.append(Finding(checked.folder.name, error.problem, error.remedy, case, file=path))
+            problem = error.problem.removeprefix(f"{checked.folder / path} ")
+            checked.problems.append(Finding(checked.folder.name, problem, error.remedy, case, file=path))
             return False
         strange = bool(shown.array.any()) and _dice(returned, shown.array) < OTHER_CASE
         found = contradictions(schema, shown.array, returned, rows, asked)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from voxledger.errors import GridMismatch, UnreadableImage
-from voxledger.intact import intact
+from voxledger.intact import beginning, intact
 from voxledger.review.merge import LabelMap
 from voxledger.volume import DIRECTION_TOLERANCE, Grid, differences, read_grid, read_label
 
@@ -22,31 +23,49 @@ def read_returned_label(path: Path, image: Grid, most_bytes: int) -> LabelMap:
     UnreadableImage
         The file is damaged, larger than `most_bytes`, or no label map.
     GridMismatch
-        It does not lie on the grid of its image; the message says whether it was cropped, flipped or re-ordered.
+        It does not lie on the grid of its image; the message says whether it was cropped, padded, flipped or
+        re-ordered.
     """
     if path.name.lower().endswith(".seg.nrrd"):
         raise UnreadableImage(
             f"{path} is a 3D Slicer segmentation, whose numbers and extent are not those of the label map",
             f"in 3D Slicer, Segmentations, Export to files; {_SAVE_AS}",
         )
+    # The grid first: a label on a much larger one exceeds `most_bytes`, and that would be no reason to act on.
+    with beginning(path) as plain:
+        grid = read_grid(plain)
+    if differences(grid, image):
+        raise GridMismatch(
+            f"{path} {_how(grid, image)}: {'; '.join(_differences(grid, image))}",
+            f"{_SAVE_AS}; never flip, re-orient, crop, pad or resample it",
+        )
     with intact(path, most_bytes) as plain:
-        found = differences(grid := read_grid(plain), image)
-        if found:
-            raise GridMismatch(
-                f"{path} {_how(grid, image)}: {'; '.join(found)}",
-                f"{_SAVE_AS}; never flip, re-orient, crop or resample it",
-            )
         try:
             return read_label(plain)
         except UnreadableImage as error:
             raise UnreadableImage(error.problem.replace(str(plain), str(path)), error.remedy) from None
 
 
+def _differences(grid: Grid, image: Grid) -> list[str]:
+    """How two grids differ; size and spacing go together, as one needs both to see what a viewer did."""
+    rest = differences(replace(grid, shape=image.shape, spacing=image.spacing), image)
+    if len(differences(grid, image)) == len(rest):
+        return rest
+    return [f"it has {_extent(grid)}, its image {_extent(image)} (x × y × z)", *rest]
+
+
+def _extent(grid: Grid) -> str:
+    size, spacing = (" × ".join(f"{v:g}" for v in values[::-1]) for values in (grid.shape, grid.spacing))
+    return f"{size} voxels of {spacing} mm"
+
+
 def _how(grid: Grid, image: Grid) -> str:
     """In one phrase, what a viewer did to a label that is not on the grid of its image."""
     if grid.shape != image.shape and sorted(grid.shape) != sorted(image.shape):
-        smaller = all(a <= b for a, b in zip(grid.shape, image.shape, strict=True))
-        return "was cropped" if smaller else "has another size than its image"
+        sizes = list(zip(grid.shape, image.shape, strict=True))
+        if all(a <= b for a, b in sizes):
+            return "was cropped"
+        return "was padded" if all(a >= b for a, b in sizes) else "has another size than its image"
     old, new = np.reshape(image.direction, (3, 3)), np.reshape(grid.direction, (3, 3))
     if np.abs(old - new).max() > DIRECTION_TOLERANCE:
         turned = new.T @ old

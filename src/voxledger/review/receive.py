@@ -30,6 +30,7 @@ from voxledger.review.bundle import (
     expected_bundles,
     is_junk,
     is_safe,
+    label_case,
     read_manifest,
     returned_files,
     says_what_was_sent,
@@ -252,9 +253,13 @@ def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path) ->
     """Copy every file, counting bytes as they come: what an archive says of its sizes is not believed."""
     strangers = sum(size_bound(manifest, path) for path in manifest.files)
     for path, opener in sorted(files.items()):
-        bound = size_bound(manifest, path)
-        if path not in manifest.files and path != MANIFEST:
-            bound = min(bound, strangers)
+        case = label_case(path, manifest.cases)
+        known = path in manifest.files or path == MANIFEST
+        own = size_bound(manifest, path) if known else 0
+        bound = own if known else min(size_bound(manifest, path), strangers)
+        if case is not None:
+            # A label that a viewer saved on a larger grid comes in, so that it hides no other; the gate refuses it.
+            bound = own + strangers
         target = staging / path
         target.parent.mkdir(parents=True, exist_ok=True)
         total = 0
@@ -262,13 +267,18 @@ def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path) ->
             with opener() as stream, open(target, "xb") as sink:
                 while block := stream.read(_CHUNK):
                     total += len(block)
+                    if total > bound and case is not None:
+                        raise BundleRefused(
+                            f"{source}: {path} holds more than the {bound} bytes that are possible for the label of "
+                            f"case {case}, whose image has {manifest.voxels[case]} voxels; nothing was unpacked",
+                            "ask for the bundle again, with this label saved as .nii.gz on the grid of its image",
+                        )
                     if total > bound:
                         raise _unsafe(source, path, f"holds more than the {bound} bytes that are possible")
                     sink.write(block)
         except OSError as error:
             raise BundleRefused(f"{source}: {path} cannot be read: {error}", "ask for it once more") from None
-        if path not in manifest.files and path != MANIFEST:
-            strangers -= total
+        strangers -= max(total - own, 0)
 
 
 @contextmanager
