@@ -101,8 +101,19 @@ def close(no_push: bool) -> None:
     Example:
       voxledger round close
     """
+    from voxledger.errors import VoxledgerError
     from voxledger.release.round import close as freeze
+    from voxledger.repository import require_root
+    from voxledger.review.gate import untracked
 
+    require_root()
+    if copied := untracked(INBOX):
+        raise VoxledgerError(
+            f"{', '.join(p.as_posix() for p in copied)} is not under DVC, where `voxledger review receive` would have "
+            "put it, so the round cannot be frozen with it",
+            "run `voxledger round run`: it puts this under DVC and repeats gate and import alone; then "
+            "`voxledger round close`",
+        )
     release = freeze(push=not no_push)
     click.echo(f"closed as {release}. Next: git push --follow-tags, then voxledger round open")
 
@@ -129,7 +140,7 @@ def _status() -> Status:
     from voxledger.params import read_params
     from voxledger.release.round import evaluated_round
     from voxledger.repository import require_root, round_tag, tag_exists
-    from voxledger.review.gate import look_into
+    from voxledger.review.gate import look_into, untracked
 
     require_root()
     params, cases = read_params(), read_cases()
@@ -146,6 +157,8 @@ def _status() -> Status:
         state, following = "closed", "voxledger round open"
     elif waiting:
         state, following = "waiting", "voxledger review receive FILE.zip, then voxledger round run"
+    elif current and untracked(INBOX):
+        state, following = "finished", "voxledger round run (puts what was copied into data/inbox under DVC)"
     elif current:
         state, following = "finished", "voxledger round close (after any change: voxledger round run)"
     else:

@@ -105,6 +105,12 @@ def look_into(bundles: Path, inbox: Path, revisions: Path) -> Inbox:
     return found
 
 
+def untracked(inbox: Path) -> list[Path]:
+    """Returned bundles that are not under DVC: somebody copied them here, past `voxledger review receive`."""
+    folders = sorted(p for p in inbox.glob(f"{PREFIX}*") if p.is_dir() and not p.name.startswith(RECEIVING))
+    return [p for p in folders if not p.with_name(f"{p.name}.dvc").is_file()]
+
+
 def _file(found: Inbox, item: Path) -> None:
     if item.suffix.lower() == ".zip" and not item.is_symlink():
         found.unpacked.append(
