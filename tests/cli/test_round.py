@@ -1,0 +1,73 @@
+"""`voxledger round` where somebody did by hand what a command does."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import output, parameters, run
+
+from voxledger.volume import Grid, write
+
+GRID = Grid.plain((12, 14, 16), (3.0, 1.5, 1.5))
+LABELS = "name: one\nclasses:\n  - {id: 1, name: organ}\n"
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a repository whose bundle is out, and reference labels."""
+    root = tmp_path_factory.mktemp("round")
+    for n in range(4):
+        labels = np.zeros(GRID.shape, np.uint8)
+        labels[3:9, 3 : 10 + n % 2, 4:12] = 1
+        noise = np.random.default_rng(n).normal(0, 10, GRID.shape)
+        write(root / f"images/case{n}.nii.gz", (labels * 100 + noise).astype(np.int16), GRID)
+        write(root / f"reference/case{n}.nii.gz", labels, GRID)
+        write(root / f"model/case{n}.nii.gz", np.roll(labels, n % 2, axis=2), GRID)
+        if n < 3:
+            write(root / f"labels/case{n}.nii.gz", labels, GRID)
+    before = Path.cwd()
+    run("voxledger", "init", str(root / "repo"), "--name", "one")
+    os.chdir(root / "repo")
+    Path("labels.yaml").write_text(LABELS)
+    parameters(score={"budget": 1, "audit": 0}, export={"reviewers": ["ann"]}, cases={"calibration": 0.0, "test": 0.3})
+    run("voxledger", "cases", "add", str(root / "images"), "--labels", str(root / "labels"))
+    declared = ("--id", "model-1", "--licence", "CC0-1.0")
+    run("voxledger", "models", "add", "m", "--predictions", str(root / "model"), *declared)
+    run("voxledger", "round", "run", accept=(3,))
+    os.chdir(before)
+    return root
+
+
+@pytest.fixture
+def repository(out: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of it, as the current folder."""
+    shutil.copytree(out / "repo", tmp_path / "repo", symlinks=True)
+    before = Path.cwd()
+    os.chdir(tmp_path / "repo")
+    yield tmp_path / "repo"
+    os.chdir(before)
+
+
+def status() -> dict[str, object]:
+    found: dict[str, object] = json.loads(output("voxledger", "round", "status", "--json"))
+    return found
+
+
+@pytest.mark.slow
+def test_a_return_copied_into_the_inbox_is_named_at_close(repository: Path, out: Path) -> None:
+    run("voxledger", "review", "emulate", "--reference", str(out / "reference"))
+    run("dvc", "repro")
+    assert "voxledger round run" in str(status()["next_step"])
+    said = run("voxledger", "round", "close", accept=(1,))
+    assert "data/inbox/bundle-r00-ann is not under DVC, where `voxledger review receive` would" in said
+    assert "run `voxledger round run`" in said
+    done = run("voxledger", "round", "run")
+    assert "Stage 'evaluate' didn't change, skipping" in done
+    assert "voxledger round close" in str(status()["next_step"])
+    assert "closed as one@v0.0.0" in run("voxledger", "round", "close")
