@@ -59,6 +59,22 @@ def status() -> dict[str, object]:
     return found
 
 
+def test_a_removed_data_round_is_said_and_made_again(repository: Path, out: Path) -> None:
+    assert status()["state"] == "waiting"
+    before = {p: p.read_bytes() for p in Path("data/round/bundles").rglob("*") if p.is_file()}
+    run("voxledger", "review", "emulate", "--reference", str(out / "reference"))
+    shutil.rmtree("data/round")
+    now = status()
+    assert (now["state"], now["waiting_for"]) == ("lost", [])
+    assert "voxledger round run: data/round was removed" in str(now["next_step"])
+    assert "`voxledger round run` makes bundles that were removed again" in run(
+        "voxledger", "review", "status", accept=(1,)
+    )
+    run("dvc", "repro", "export")
+    assert {p: p.read_bytes() for p in Path("data/round/bundles").rglob("*") if p.is_file()} == before
+    run("voxledger", "review", "status")
+
+
 @pytest.mark.slow
 def test_a_return_copied_into_the_inbox_is_named_at_close(repository: Path, out: Path) -> None:
     run("voxledger", "review", "emulate", "--reference", str(out / "reference"))
@@ -71,3 +87,10 @@ def test_a_return_copied_into_the_inbox_is_named_at_close(repository: Path, out:
     assert "Stage 'evaluate' didn't change, skipping" in done
     assert "voxledger round close" in str(status()["next_step"])
     assert "closed as one@v0.0.0" in run("voxledger", "round", "close")
+    shutil.rmtree("data/round")
+    now = status()
+    assert now["state"] == "closed"
+    brought_back, following = str(now["next_step"]).split(" (data/round was removed), then ")
+    run("sh", "-c", brought_back)
+    assert following == status()["next_step"] == "voxledger round open"
+    assert "round 1 is open" in run(*following.split())

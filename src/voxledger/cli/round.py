@@ -21,7 +21,7 @@ class Status:
     dataset: str
     round: int
     state: str
-    """`empty`, `ready`, `waiting`, `finished` or `closed`."""
+    """`empty`, `ready`, `waiting`, `finished`, `closed`, or `lost`: data/round was removed."""
     cases: dict[str, int]
     origins: dict[str, int]
     """Masks of the pool by origin."""
@@ -149,12 +149,20 @@ def _status() -> Status:
     ledger = read_ledger(released if current and released.is_file() else "data/base/ledger.csv")
     pool = {c.case_id for c in in_split(cases, Split.POOL)}
     origins = {o.value: sum(e.origin is o for (c, _), e in ledger.items() if c in pool) for o in Origin}
-    inbox = look_into(BUNDLES, INBOX, REVISIONS)
-    waiting = [str(finding) for finding in (*inbox.all_problems, *inbox.all_missing)]
+    lost = _is_lost()
+    # Without the bundles that went out, what came back cannot be judged.
+    inbox = None if lost else look_into(BUNDLES, INBOX, REVISIONS)
+    waiting = [str(finding) for finding in (*inbox.all_problems, *inbox.all_missing)] if inbox else []
     if not cases:
         state, following = "empty", "voxledger cases add FOLDER --labels FOLDER"
     elif tag_exists(round_tag(params.round)):
-        state, following = "closed", "voxledger round open"
+        brought_back = "git restore data/round && dvc checkout (data/round was removed), then " if lost else ""
+        state, following = "closed", f"{brought_back}voxledger round open"
+    elif lost:
+        state = "lost"
+        following = (
+            "voxledger round run: data/round was removed, and is made again with the same bundles; data/inbox is kept"
+        )
     elif waiting:
         state, following = "waiting", "voxledger review receive FILE.zip, then voxledger round run"
     elif current and untracked(INBOX):
@@ -174,6 +182,12 @@ def _status() -> Status:
         _advice(params.round, ledger if current else {}, pool),
         following,
     )
+
+
+def _is_lost() -> bool:
+    """Whether data/round is not here, though dvc.lock says that it was made."""
+    lock = Path("dvc.lock")
+    return lock.is_file() and "path: data/round/" in lock.read_text("utf-8") and not any(Path("data/round").glob("*"))
 
 
 def _advice(number: int, ledger: Ledger, pool: set[str]) -> str:

@@ -149,7 +149,10 @@ def _folder(
         return
     if (revisions / content_sha256(manifest.id, returned_files(item))).is_dir():
         return
-    found.problems.append(Finding(item.name, foreign(manifest, list(found.expected.values())), _FOREIGN_REMEDY))
+    expected = list(found.expected.values())
+    found.problems.append(
+        Finding(item.name, foreign(manifest, expected), _FOREIGN_REMEDY if expected else WITHOUT_BUNDLES)
+    )
 
 
 _FOREIGN_REMEDY = (
@@ -158,10 +161,17 @@ _FOREIGN_REMEDY = (
 )
 
 
+WITHOUT_BUNDLES = (
+    "`voxledger round run` makes bundles that were removed again, as they were (in a fresh clone, `dvc pull` first); "
+    "if the bundle is of another round or repository, keep it there: it is somebody's work"
+)
+
+
 def foreign(manifest: Manifest, expected: Sequence[Manifest]) -> str:
     """Why a bundle is none of those that were exported."""
     if not expected:
-        return f"is of round {manifest.round} of {manifest.dataset}, but no bundle was exported in this round"
+        where = "but no bundles of this round are in data/round/bundles"
+        return f"is of round {manifest.round} of {manifest.dataset}, {where}"
     ours = next((m for m in expected if m.reviewer == manifest.reviewer), expected[0])
     if manifest.dataset != ours.dataset:
         return f"is of the dataset {manifest.dataset}, not of {ours.dataset}"

@@ -36,7 +36,7 @@ from voxledger.review.bundle import (
     says_what_was_sent,
     size_bound,
 )
-from voxledger.review.gate import RECEIVING, SUPERSEDED, foreign
+from voxledger.review.gate import RECEIVING, SUPERSEDED, WITHOUT_BUNDLES, foreign
 
 MOST_FILES = 100_000
 """More entries in one archive are an attack or a mistake."""
@@ -245,7 +245,7 @@ def _manifest(source: Path, files: _Files, bundles: Path) -> Manifest:
             return sent
     raise BundleRefused(
         f"{source} {foreign(manifest, expected)}",
-        "receive it in the repository and round that it belongs to; if `data/round/bundles` is empty, `dvc pull` first",
+        "receive it in the repository and round that it belongs to" if expected else WITHOUT_BUNDLES,
     )
 
 
