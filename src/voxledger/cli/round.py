@@ -161,7 +161,8 @@ def _status() -> Status:
     elif lost:
         state = "lost"
         following = (
-            "voxledger round run: data/round was removed, and is made again with the same bundles; data/inbox is kept"
+            "voxledger round run: data/round was removed, and is made again, with the same bundles if parameters, "
+            "labels.yaml, cases and models are unchanged; data/inbox is kept"
         )
     elif waiting:
         state, following = "waiting", "voxledger review receive FILE.zip, then voxledger round run"
