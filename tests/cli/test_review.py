@@ -75,6 +75,7 @@ def test_out_and_back(exported: Path) -> None:
     found = json.loads(call("status", "--json", code=3).output)
     assert [b["state"] for b in found["bundles"]] == ["complete", "away"]
     call("emulate", "--reference", "reference")
+    assert len(list(Path("data/inbox").glob("*.dvc"))) == len(found["bundles"]) == 2
     call("status")
     out = call("receive", "bundle-r01-ann.zip", "--replace", code=3).output
     assert "the return before it is kept as data/inbox/bundle-r01-ann.superseded-" in out

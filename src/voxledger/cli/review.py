@@ -136,6 +136,7 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     Example:
       voxledger review emulate --reference ../reference/labels --reviewer reader-1
     """
+    from voxledger.release.round import track_inbox
     from voxledger.repository import require_root
     from voxledger.review.bundle import expected_bundles
     from voxledger.review.emulate import emulate_bundle
@@ -146,7 +147,9 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     for folder in folders:
         received = emulate_bundle(folder, reference, bundles, inbox, bound)
         click.echo(f"{received.folder}: {'handed in' if received.new else 'handed in already'}")
-    if not folders:
+    if folders:
+        track_inbox()
+    else:
         click.echo("no bundles in this round")
 
 
