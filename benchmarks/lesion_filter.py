@@ -1,8 +1,8 @@
 """Lesions before and after every rule of the filter, on 120 phantom scans, with models that the pipeline trained.
 
-    python benchmarks/lesion_filter.py [--work DIR] [--iterations 1800] [--out TABLE.md]
+    python benchmarks/lesion_filter.py [--work DIR] [--iterations 6500] [--out TABLE.md]
 
-120 test scans of two sites: 70 with PDAC, cyst or PNET, 50 without. 300 other phantoms train two U-Nets in round 0,
+120 test scans of two sites: 70 with PDAC, cyst or PNET, 50 without. 180 other phantoms train two U-Nets in round 0,
 80 more calibrate the thresholds of round 1; then `dvc repro filter`. Prints sensitivity, false regions per scan, PPV
 and F1 by lesion class and by patient, after every rule; lesions missed by size; and what the rules took. With a
 `--work` folder where round 0 is closed, only round 1 runs.
@@ -39,7 +39,7 @@ classes:
   - {id: 12, name: cyst, color: [0, 130, 200], inside: pancreas, lesion: true}
   - {id: 13, name: pnet, color: [145, 30, 180], inside: pancreas, lesion: true}
 """
-GROUPS = {"pool": (150, 0.75, 11), "calibration": (40, 0.75, 21), "test": (60, 70 / 120, 0)}
+GROUPS = {"pool": (90, 0.75, 11), "calibration": (40, 0.75, 21), "test": (60, 70 / 120, 0)}
 """Cases a site, share with a lesion, seed. With these, each site's 60 test scans have 35 with a lesion."""
 RULES = [
     {"rule": "largest_component", "classes": ["pancreas"]},
@@ -77,7 +77,7 @@ def parameters(iterations: int) -> dict[str, Any]:
 
 @click.command()
 @click.option("--work", type=click.Path(path_type=Path), help="Where to build; by default a temporary folder.")
-@click.option("--iterations", default=1800, show_default=True, help="Of each of the two trainings.")
+@click.option("--iterations", default=6500, show_default=True, help="Of each of the two trainings.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tables here too.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write the waterfall of the test scans here, as SVG.")
 def main(work: Path | None, iterations: int, out: Path | None, plot: Path | None) -> None:
