@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,14 +53,12 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def repository(opened: Path, tmp_path: Path) -> Iterator[Path]:
+def repository(opened: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, as the current folder."""
     shutil.copytree(opened / "repo", tmp_path / "repo", symlinks=True)
-    before = Path.cwd()
-    os.chdir(tmp_path / "repo")
+    monkeypatch.chdir(tmp_path / "repo")
     shutil.rmtree(MEMO)
-    yield tmp_path / "repo"
-    os.chdir(before)
+    return tmp_path / "repo"
 
 
 def remembered(stage: str) -> set[str]:

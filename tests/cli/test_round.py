@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,27 +30,24 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(root / f"model/case{n}.nii.gz", np.roll(labels, n % 2, axis=2), GRID)
         if n < 3:
             write(root / f"labels/case{n}.nii.gz", labels, GRID)
-    before = Path.cwd()
     run("voxledger", "init", str(root / "repo"), "--name", "one")
-    os.chdir(root / "repo")
-    Path("labels.yaml").write_text(LABELS)
-    parameters(score={"budget": 1, "audit": 0}, export={"reviewers": ["ann"]}, cases={"calibration": 0.0, "test": 0.3})
-    run("voxledger", "cases", "add", str(root / "images"), "--labels", str(root / "labels"))
-    declared = ("--id", "model-1", "--licence", "CC0-1.0")
-    run("voxledger", "models", "add", "m", "--predictions", str(root / "model"), *declared)
-    run("voxledger", "round", "run", accept=(3,))
-    os.chdir(before)
+    with contextlib.chdir(root / "repo"):
+        Path("labels.yaml").write_text(LABELS)
+        parameters(
+            score={"budget": 1, "audit": 0}, export={"reviewers": ["ann"]}, cases={"calibration": 0.0, "test": 0.3}
+        )
+        run("voxledger", "cases", "add", str(root / "images"), "--labels", str(root / "labels"))
+        declared = ("--id", "model-1", "--licence", "CC0-1.0")
+        run("voxledger", "models", "add", "m", "--predictions", str(root / "model"), *declared)
+        run("voxledger", "round", "run", accept=(3,))
     return root
 
 
 @pytest.fixture
-def repository(out: Path, tmp_path: Path) -> Iterator[Path]:
+def repository(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy of it, as the current folder."""
     shutil.copytree(out / "repo", tmp_path / "repo", symlinks=True)
-    before = Path.cwd()
-    os.chdir(tmp_path / "repo")
-    yield tmp_path / "repo"
-    os.chdir(before)
+    monkeypatch.chdir(tmp_path / "repo")
 
 
 def status() -> dict[str, object]:
@@ -59,7 +55,8 @@ def status() -> dict[str, object]:
     return found
 
 
-def test_a_removed_data_round_is_said_and_made_again(repository: Path, out: Path) -> None:
+@pytest.mark.usefixtures("repository")
+def test_a_removed_data_round_is_said_and_made_again(out: Path) -> None:
     assert status()["state"] == "waiting"
     before = {p: p.read_bytes() for p in Path("data/round/bundles").rglob("*") if p.is_file()}
     run("voxledger", "review", "emulate", "--reference", str(out / "reference"))
@@ -76,8 +73,11 @@ def test_a_removed_data_round_is_said_and_made_again(repository: Path, out: Path
 
 
 @pytest.mark.slow
-def test_a_return_copied_into_the_inbox_is_named_at_close(repository: Path, out: Path) -> None:
-    run("voxledger", "review", "emulate", "--reference", str(out / "reference"))
+@pytest.mark.usefixtures("repository")
+def test_a_return_copied_into_the_inbox_is_named_at_close(out: Path) -> None:
+    run("voxledger", "review", "emulate", "--reference", str(out / "reference"), "--inbox", "elsewhere")
+    shutil.move("elsewhere/bundle-r00-ann", "data/inbox/bundle-r00-ann")
+    shutil.rmtree("elsewhere")
     run("dvc", "repro")
     assert "voxledger round run" in str(status()["next_step"])
     said = run("voxledger", "round", "close", accept=(1,))

@@ -124,7 +124,7 @@ def commit_inputs() -> None:
     """Commit what the bundles were made from, so that git can bring it back while people review."""
     paths = [p for p in ("params.yaml", "labels.yaml", "dvc.yaml", "dvc.lock", "data/cases.csv") if Path(p).is_file()]
     paths += [p.as_posix() for f in ("data", "data/base", "models") for p in sorted(Path(f).glob("*.dvc"))]
-    paths += ["data/base/ledger.csv", "models/base.json", "stages"]
+    paths += ["data/base/ledger.csv", "data/base/errors.csv", "models/base.json", "stages"]
     git("add", "--", *paths)
     if git("diff", "--cached", "--name-only", "--", *paths).strip():
         git("commit", "--quiet", "--message", f"Bundles of round {read_params().round} go out", "--", *paths)

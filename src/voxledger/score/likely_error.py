@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from voxledger.attention_file import Criterion
 from voxledger.score.error_table import ErrorRow
 from voxledger.score.table import CaseScore
 
-CRITERIA = ("inconsistent", "uncertain", "overlapping")
+CRITERIA = tuple(str(c.name).lower() for c in Criterion)
 
 Experience = Mapping[tuple[str, str], Mapping[str, float]]
 """Class and criterion → kind of error → ml; the criterion "" holds all of the class."""
