@@ -28,6 +28,11 @@ DIRECTION_TOLERANCE = 1e-4
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 """Image files that voxledger reads."""
 
+_LARGEST_ID = np.iinfo(np.uint32).max
+"""Larger numbers are not those of classes, and some have no integer type."""
+_EXPORT = "export it again: one file a volume, one value a voxel"
+_WHOLE = "give whole numbers, one a class"
+
 Box = tuple[slice, slice, slice]
 """A bounding box as three slices in (z, y, x)."""
 
@@ -81,11 +86,12 @@ def differences(a: Grid, b: Grid) -> list[str]:
     found = []
     if a.shape != b.shape:
         found.append(f"size {_xyz(a.shape)} against {_xyz(b.shape)} voxels")
-    if np.abs(np.subtract(a.spacing, b.spacing)).max() > SPACING_TOLERANCE_MM:
+    # Not `>`: what a damaged header makes NaN is within no tolerance.
+    if not np.abs(np.subtract(a.spacing, b.spacing)).max() <= SPACING_TOLERANCE_MM:
         found.append(f"spacing {_xyz(a.spacing)} against {_xyz(b.spacing)} mm")
-    if np.linalg.norm(np.subtract(a.origin, b.origin)) > ORIGIN_TOLERANCE_MM:
+    if not np.linalg.norm(np.subtract(a.origin, b.origin)) <= ORIGIN_TOLERANCE_MM:
         found.append(f"origin {_numbers(a.origin)} against {_numbers(b.origin)} mm")
-    if np.abs(np.subtract(a.direction, b.direction)).max() > DIRECTION_TOLERANCE:
+    if not np.abs(np.subtract(a.direction, b.direction)).max() <= DIRECTION_TOLERANCE:
         found.append(f"direction {_numbers(a.direction)} against {_numbers(b.direction)}")
     return found
 
@@ -117,7 +123,7 @@ def read(path: Path | str) -> Volume:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR: ")
-        raise UnreadableImage(f"{path} cannot be read: {reason}", "export the image again, or leave it out") from None
+        raise UnreadableImage(f"{path} cannot be read: {reason}", _EXPORT) from None
     if ".nii" in path.name and image.GetPixelIDTypeAsString().endswith("float"):
         _require_finite_nifti(path)
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
@@ -126,13 +132,19 @@ def read(path: Path | str) -> Volume:
         raise UnreadableImage(
             f"{path} is not one 3-D volume: size {image.GetSize()}, "
             f"{image.GetNumberOfComponentsPerPixel()} value(s) a voxel",
-            "split it into one file a volume",
+            _EXPORT,
         )
     return Volume(sitk.GetArrayFromImage(image), _grid_of(image))
 
 
 def read_grid(path: Path | str) -> Grid:
-    """Read the geometry alone, without the voxels."""
+    """Read the geometry alone, without the voxels; of a file of more than three dimensions, that of the first three.
+
+    Raises
+    ------
+    UnreadableImage
+        The file is missing, damaged, or has less than three dimensions.
+    """
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
@@ -141,7 +153,9 @@ def read_grid(path: Path | str) -> Grid:
         reader.ReadImageInformation()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise UnreadableImage(f"{path} cannot be read: {reason}", "export the image again, or leave it out") from None
+        raise UnreadableImage(f"{path} cannot be read: {reason}", _EXPORT) from None
+    if reader.GetDimension() < 3:
+        raise UnreadableImage(f"{path} is not one 3-D volume: size {reader.GetSize()}", _EXPORT)
     size, spacing, origin = reader.GetSize()[:3], reader.GetSpacing()[:3], reader.GetOrigin()[:3]
     cosines = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))[:3, :3]
     return Grid(
@@ -161,15 +175,14 @@ def read_label(path: Path | str, image: Grid | None = None) -> npt.NDArray[Any]:
     if image is not None:
         require_same_grid(volume.grid, image, str(path))
     array = volume.array
-    if array.dtype.kind == "f":
-        whole = np.rint(array)
-        if not np.array_equal(whole, array):
-            raise UnreadableImage(
-                f"{path} is not a label map: it holds fractions or NaN", "give whole numbers, one a class"
-            )
-        array = whole
+    if array.dtype.kind not in "buif":
+        raise UnreadableImage(f"{path} is not a label map: it holds {array.dtype} values", _WHOLE)
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and np.array_equal(np.rint(array), array)):
+        raise UnreadableImage(f"{path} is not a label map: it holds fractions, NaN or infinite values", _WHOLE)
     if array.size and array.min() < 0:
         raise UnreadableImage(f"{path} is not a label map: it holds negative values", "give ids from 0 up")
+    if array.size and array.max() > _LARGEST_ID:
+        raise UnreadableImage(f"{path} is not a label map: it holds {int(array.max())}, which no class has", _WHOLE)
     return smallest_unsigned(array)
 
 

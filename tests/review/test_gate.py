@@ -206,6 +206,101 @@ def test_unknown_ids_fractions_and_negative_values_are_refused(sent: Any) -> Non
         assert reason in refused(sent)
 
 
+def _slice(path: Path) -> Any:
+    return sitk.ReadImage(str(path))[:, :, 4]
+
+
+def _holding(value: float, dtype: Any = np.float32) -> Any:
+    def image(path: Path) -> Any:
+        volume = read(path)
+        array = volume.array.astype(dtype)
+        array[0, 0, 0] = value
+        made = sitk.GetImageFromArray(array)
+        made.CopyInformation(sitk.ReadImage(str(path)))
+        return made
+
+    return image
+
+
+NO_LABELS = {
+    "one slice": (_slice, "size (20, 16)"),
+    "a line": (lambda path: _slice(path)[:, :1], "size"),
+    "two in one file": (lambda path: sitk.JoinSeries([sitk.ReadImage(str(path))] * 2), "is not one 3-D volume"),
+    "three values a voxel": (lambda path: sitk.Compose([sitk.ReadImage(str(path))] * 3), "3 value(s) a voxel"),
+    "infinity": (_holding(np.inf), "infinite"),
+    "minus infinity": (_holding(-np.inf), "infinite"),
+    "infinity in float64": (_holding(np.inf, np.float64), "infinite"),
+    "NaN": (_holding(np.nan), "NaN"),
+    "more than any class": (_holding(1e30, np.float64), f"holds {int(1e30)}"),
+    "more than any class in uint64": (_holding(2**63 + 1, np.uint64), str(2**63 + 1)),
+    "complex numbers": (_holding(1 + 2j, np.complex64), "complex"),
+}
+"""What a viewer or a script may save in the place of a label map."""
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
+@pytest.mark.parametrize("what", NO_LABELS)
+def test_what_is_no_label_map_is_a_finding_and_no_traceback(sent: Any, what: str, suffix: str) -> None:
+    """A label of two dimensions, or infinities in NRRD and MHA, ended the gate and `review status` with a traceback."""
+    make, reason = NO_LABELS[what]
+    folder = sent.give_back("alice")
+    path = folder / f"labels/case_1{suffix}"
+    image = make(folder / LABEL)
+    (folder / LABEL).unlink()
+    sitk.WriteImage(image, str(path))
+    text = refused(sent)
+    assert f"bundle-r01-alice, case case_1, labels/case_1{suffix}: " in text
+    assert reason in text or (what == "complex numbers" and suffix == ".mha")  # MetaImage makes two values of one
+    assert "1 problems" in text
+    assert "/plain" not in text
+    found = status(Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions"))
+    assert [b["state"] for b in found["bundles"]] == ["refused"]
+    (finding,) = found["bundles"][0]["problems"]
+    assert finding["remedy"]
+
+
+BROKEN_HEADERS = {
+    "NRRD of an infinite origin": (".nrrd", b"space origin: (-31.25,12.5,100)", b"space origin: (inf,inf,inf)"),
+    "NRRD of an unknown axis": (".nrrd", b"kinds: domain domain domain", b"kinds: list domain domain"),
+    "NRRD without a direction": (".nrrd", b"(0,0,2.5)", b"(0,0,0)"),
+    "NRRD of one size too few": (".nrrd", b"sizes: 20 16 10", b"sizes: 20 16"),
+    "MHA of two dimensions": (".mha", b"NDims = 3", b"NDims = 2"),
+    "MHA of no number of dimensions": (".mha", b"NDims = 3", b"NDims = x"),
+    "MHA of a negative size": (".mha", b"DimSize = 20 16 10", b"DimSize = 20 16 -10"),
+    "empty NIfTI": (".nii.gz", None, b""),
+    "empty NRRD": (".nrrd", None, b""),
+    "empty MHA": (".mha", None, b""),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN_HEADERS)
+def test_a_label_of_a_broken_header_is_a_finding_that_names_it(sent: Any, what: str) -> None:
+    suffix, old, new = BROKEN_HEADERS[what]
+    folder = sent.give_back("alice")
+    path = folder / f"labels/case_1{suffix}"
+    image = sitk.ReadImage(str(folder / LABEL))
+    (folder / LABEL).unlink()
+    sitk.WriteImage(image, str(path))
+    content = path.read_bytes()
+    assert old is None or old in content
+    path.write_bytes(new if old is None else content.replace(old, new))
+    text = refused(sent)
+    assert f"bundle-r01-alice, case case_1, labels/case_1{suffix}: " in text
+    assert "/plain" not in text
+
+
+@pytest.mark.parametrize("name", ["labels/case_1.nii.gz", "decisions.csv", "bundle.json"])
+def test_a_folder_in_the_place_of_a_file_is_a_finding(sent: Any, name: str) -> None:
+    folder = sent.give_back("alice")
+    (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises((BundleRefused, Waiting), match=f"(?s)bundle-r01-alice.*{name}"):
+        sent.gate()
+    (folder / name / "x.nii.gz").write_bytes(b"x")
+    assert name in refused(sent)
+
+
 def test_two_labels_of_one_case_are_refused(sent: Any) -> None:
     folder = sent.give_back("alice")
     volume = read(folder / LABEL)

@@ -131,7 +131,7 @@ def _folder(
 ) -> None:
     manifest_file = item / MANIFEST
     if not manifest_file.is_file() or not item.name.startswith(PREFIX):
-        inner = next((p.parent for p in sorted(item.glob(f"**/{MANIFEST}"))), None)
+        inner = next((p.parent for p in sorted(item.glob(f"**/{MANIFEST}")) if p.is_file()), None)
         if inner is None:
             remedy = f"if it is a bundle, put {MANIFEST} back into it; otherwise move it out of {item.parent}"
         else:

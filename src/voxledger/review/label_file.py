@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,12 @@ from voxledger.intact import beginning, intact
 from voxledger.review.merge import LabelMap
 from voxledger.volume import DIRECTION_TOLERANCE, Grid, differences, read_grid, read_label
 
-_SAVE_AS = "save it as labels/<case>.nii.gz with the image as reference volume, as README.md of the bundle says"
+SAVE_AS = "save it as labels/<case>.nii.gz with the image as reference volume, as README.md of the bundle says"
+
+SEGMENTATION = "is a 3D Slicer segmentation, whose numbers and extent are not those of the label map"
+EXPORT_SEGMENTATION = f"in 3D Slicer, Segmentations, Export to files; {SAVE_AS}"
+
+_HEADER_BYTES = 1 << 20
 
 
 def read_returned_label(path: Path, image: Grid, most_bytes: int) -> LabelMap:
@@ -26,24 +33,39 @@ def read_returned_label(path: Path, image: Grid, most_bytes: int) -> LabelMap:
         It does not lie on the grid of its image; the message says whether it was cropped, padded, flipped or
         re-ordered.
     """
-    if path.name.lower().endswith(".seg.nrrd"):
-        raise UnreadableImage(
-            f"{path} is a 3D Slicer segmentation, whose numbers and extent are not those of the label map",
-            f"in 3D Slicer, Segmentations, Export to files; {_SAVE_AS}",
-        )
     # The grid first: a label on a much larger one exceeds `most_bytes`, and that would be no reason to act on.
     with beginning(path) as plain:
-        grid = read_grid(plain)
+        if is_segmentation(plain):
+            raise UnreadableImage(f"{path} {SEGMENTATION}", EXPORT_SEGMENTATION)
+        with _named(path, plain):
+            grid = read_grid(plain)
     if differences(grid, image):
         raise GridMismatch(
             f"{path} {_how(grid, image)}: {'; '.join(_differences(grid, image))}",
-            f"{_SAVE_AS}; never flip, re-orient, crop, pad or resample it",
+            f"{SAVE_AS}; never flip, re-orient, crop, pad or resample it",
         )
-    with intact(path, most_bytes) as plain:
-        try:
-            return read_label(plain)
-        except UnreadableImage as error:
-            raise UnreadableImage(error.problem.replace(str(plain), str(path)), error.remedy) from None
+    with intact(path, most_bytes) as plain, _named(path, plain):
+        return read_label(plain)
+
+
+def is_segmentation(path: Path) -> bool:
+    """Whether a file is a segmentation of 3D Slicer, by its name, or by its header if it is a readable NRRD file."""
+    if path.name.lower().endswith(".seg.nrrd"):
+        return True
+    if not path.name.lower().endswith(".nrrd"):
+        return False
+    with open(path, "rb") as stream:
+        return b"\nSegment0_" in stream.read(_HEADER_BYTES).partition(b"\n\n")[0]
+
+
+@contextmanager
+def _named(path: Path, plain: Path) -> Iterator[None]:
+    """Let errors about the plain copy of a file name the file, and say how a label is saved."""
+    try:
+        yield
+    except UnreadableImage as error:
+        problem = error.problem.replace(str(plain), str(path))
+        raise UnreadableImage(problem, f"{error.remedy}; {SAVE_AS}") from None
 
 
 def _differences(grid: Grid, image: Grid) -> list[str]:
