@@ -321,8 +321,32 @@ def test_a_slicer_segmentation_is_refused_with_the_way_out(sent: Any) -> None:
     folder = sent.give_back("alice")
     (folder / LABEL).rename(folder / "labels/case_1.seg.nrrd")
     text = refused(sent)
-    assert "labels/case_1.seg.nrrd: is not the label of a case" in text
+    assert "case case_1, labels/case_1.seg.nrrd: is a 3D Slicer segmentation" in text
+    assert "→ in 3D Slicer, Segmentations, Export to files; save it as labels/<case>.nii.gz" in text
     assert "labels/case_1.nii.gz: the label is missing" in text
+
+
+@pytest.mark.parametrize("name", ["labels/Segmentation.seg.nrrd", "labels/case_1.SEG.NRRD", "Segmentation.seg.nrrd"])
+def test_a_slicer_segmentation_beside_the_label_reaches_its_remedy(sent: Any, name: str) -> None:
+    folder = sent.give_back("alice")
+    shutil.copyfile(folder / LABEL, folder / name)
+    text = refused(sent)
+    assert f"{name}: is a 3D Slicer segmentation" in text
+    assert "→ in 3D Slicer, Segmentations, Export to files; save it as labels/<case>.nii.gz" in text
+    assert "1 problems" in text
+
+
+def test_a_slicer_segmentation_renamed_to_nrrd_is_not_taken_for_a_label_map(sent: Any) -> None:
+    """Its numbers are those of Slicer's segments, in whatever order they were made."""
+    folder = sent.give_back("alice", case_1={"pancreas": "revise", "lesion": "revise"})
+    image = sitk.ReadImage(str(folder / LABEL))
+    (folder / LABEL).unlink()
+    for key, value in (("Segment0_ID", "lesion"), ("Segment0_LabelValue", "1"), ("Segment0_Layer", "0")):
+        image.SetMetaData(key, value)
+    sitk.WriteImage(image, str(folder / "labels/case_1.nrrd"))
+    text = refused(sent)
+    assert "case case_1, labels/case_1.nrrd: is a 3D Slicer segmentation" in text
+    assert "→ in 3D Slicer, Segmentations, Export to files" in text
 
 
 def test_a_foreign_bundle_is_refused(sent: Any) -> None:

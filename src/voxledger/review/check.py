@@ -29,7 +29,7 @@ from voxledger.review.bundle import (
 from voxledger.review.contradictions import contradictions, unchanged
 from voxledger.review.decisions import FILE as DECISIONS
 from voxledger.review.decisions import Row, read_decisions
-from voxledger.review.label_file import read_returned_label
+from voxledger.review.label_file import EXPORT_SEGMENTATION, SEGMENTATION, is_segmentation, read_returned_label
 from voxledger.volume import file_sha256, read, read_grid
 
 SAME_CASE = 0.9
@@ -129,7 +129,9 @@ def _sent_files(manifest: Manifest, returned: Path, paths: list[str]) -> list[Fi
         if is_returned(path) or path == MANIFEST:
             continue
         if file is None:
-            if is_image_like(path):
+            if is_segmentation(returned / path):
+                found.append(Finding(returned.name, SEGMENTATION, EXPORT_SEGMENTATION, file=path))
+            elif is_image_like(path):
                 remedy = f"if it is a corrected label, save it as {LABELS}/<case>.nii.gz; otherwise remove it"
                 found.append(Finding(returned.name, "is not a file of the bundle", remedy, file=path))
         elif path.startswith(_LOOKED_AT) and file_sha256(returned / path) != file.sha256:
@@ -147,7 +149,10 @@ def _label_files(checked: Checked, paths: list[str]) -> dict[str, str]:
         if not path.startswith(f"{LABELS}/"):
             continue
         case = label_case(path, cases)
-        if case is None:
+        if case is None and is_segmentation(checked.folder / path):
+            named = next((c for c in cases if path.lower() == f"{LABELS}/{c}.seg.nrrd".lower()), "")
+            checked.problems.append(Finding(name, SEGMENTATION, EXPORT_SEGMENTATION, named, file=path))
+        elif case is None:
             remedy = f"save the label of a case as {LABELS}/<case>.nii.gz, and remove what is not one"
             checked.problems.append(Finding(name, "is not the label of a case of this bundle", remedy, file=path))
         else:
