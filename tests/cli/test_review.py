@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from commands import output
+from killed import kill_before
 
 from voxledger.cases import Case, Split, read_cases, write_cases
 from voxledger.cli.main import cli
+from voxledger.release.round import track_inbox
 from voxledger.repository import init
 from voxledger.review.export import export_round
 from voxledger.review.worklist import read_worklist
@@ -117,6 +120,29 @@ def test_a_class_decided_on_twice_is_said_by_the_second_return(exported: Path, o
     call("receive", str(returned(order[0], decisions[order[0]])))
     out = call("receive", str(returned(order[1], decisions[order[1]])), code=3).output
     assert "bundle-r01-ben, case c1, class liver, decisions.csv: bundle-r01-ann decides on it too" in out
+
+
+@pytest.mark.parametrize("name", ["ann.zip", "data/inbox/ann.zip"])
+def test_a_return_received_by_a_killed_command_comes_under_dvc_with_the_next(exported: Path, name: str) -> None:
+    """Killed between unpacking and `dvc add`, the command said "nothing to do" for ever, or no longer found the zip."""
+    call("zip", "ann", "-o", name)
+    kill_before(1, "review", "receive", name, event="subprocess.Popen .*'dvc', 'add'")
+    assert Path("data/inbox/bundle-r01-ann/bundle.json").is_file()
+    assert not Path("data/inbox/bundle-r01-ann.dvc").exists()
+    assert Path(name).is_file()
+    assert "was not under DVC: now it is" in call("receive", name, code=3).output
+    assert output("git", "status", "--porcelain", "data/inbox").strip() == "A  data/inbox/bundle-r01-ann.dvc"
+    assert Path(name).is_file() == (name == "ann.zip")
+
+
+def test_what_a_killed_receive_left_is_not_put_under_dvc(exported: Path) -> None:
+    """A half-unpacked folder was taken for a return by the next `dvc add`, and so became part of the version."""
+    Path("data/inbox/bundle-.receiving-x").mkdir()
+    Path("data/inbox/bundle-.receiving-x/bundle.json").write_text("{")
+    call("emulate", "--reference", "reference")
+    Path("data/inbox/bundle-.receiving-x").mkdir(exist_ok=True)
+    track_inbox()
+    assert [p.name for p in sorted(Path("data/inbox").glob("*.dvc"))] == ["bundle-r01-ann.dvc", "bundle-r01-ben.dvc"]
 
 
 def test_problems_have_their_exit_code(exported: Path) -> None:

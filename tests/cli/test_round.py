@@ -86,7 +86,10 @@ def test_a_return_copied_into_the_inbox_is_named_at_close(out: Path) -> None:
     done = run("voxledger", "round", "run")
     assert "Stage 'evaluate' didn't change, skipping" in done
     assert "voxledger round close" in str(status()["next_step"])
+    Path("data/inbox/bundle-.receiving-x").mkdir()  # of a `review receive` that was killed
+    Path("data/inbox/bundle-.receiving-x/bundle.json").write_text("{")
     assert "closed as one@v0.0.0" in run("voxledger", "round", "close")
+    assert "receiving" not in Path("data/release/manifest.json").read_text()
     shutil.rmtree("data/round")
     now = status()
     assert now["state"] == "closed"

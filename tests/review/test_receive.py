@@ -17,7 +17,7 @@ import pytest
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.review.bundle import make_manifest, read_manifest
 from voxledger.review.pack import find_bundle, pack
-from voxledger.review.receive import Received, receive
+from voxledger.review.receive import Received, receive, remove_unpacked
 from voxledger.volume import read, write
 
 BUNDLES, INBOX = Path("data/round/bundles"), Path("data/inbox")
@@ -86,6 +86,7 @@ def test_a_zip_may_hold_the_folder_or_its_content(sent: Any, root: str) -> None:
 def test_a_zip_in_the_inbox_is_unpacked_and_removed(sent: Any) -> None:
     pack(returned(sent), INBOX / "a.zip")
     take(INBOX / "a.zip")
+    remove_unpacked(INBOX / "a.zip", INBOX)
     assert sorted(p.name for p in INBOX.iterdir()) == ["README.md", "bundle-r01-alice"]
 
 

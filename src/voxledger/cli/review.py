@@ -65,18 +65,24 @@ def receive(source: Path, replace: bool) -> None:
     """
     from voxledger.release.round import track_inbox
     from voxledger.repository import require_root
+    from voxledger.review.gate import untracked
     from voxledger.review.receive import receive as take_in
+    from voxledger.review.receive import remove_unpacked
 
     require_root()
     received = take_in(source, BUNDLES, INBOX, replace=replace)
-    if not received.new:
-        click.echo(f"{received.folder} has been received already, with the same content: nothing to do")
-    else:
+    if received.new:
         click.echo(f"received as {received.folder}")
+    elif received.folder in untracked(INBOX):
+        click.echo(
+            f"{received.folder} has been received already, with the same content, but was not under DVC: now it is"
+        )
+    else:
+        click.echo(f"{received.folder} has been received already, with the same content: nothing to do")
     if received.replaced is not None:
         click.echo(f"the return before it is kept as {received.replaced}")
-    if received.new:
-        track_inbox()
+    track_inbox()
+    remove_unpacked(source, INBOX)
     found, name = _status(), received.manifest.name
     of_two = [p for p in found["problems"] if p["bundle"] == name or name in str(p["problem"]).split()]
     _show(found, received.manifest.reviewer)

@@ -105,8 +105,10 @@ def close(no_push: bool) -> None:
     from voxledger.release.round import close as freeze
     from voxledger.repository import require_root
     from voxledger.review.gate import untracked
+    from voxledger.review.receive import remove_leftovers
 
     require_root()
+    remove_leftovers(INBOX)
     if copied := untracked(INBOX):
         raise VoxledgerError(
             f"{', '.join(p.as_posix() for p in copied)} is not under DVC, where `voxledger review receive` would have "

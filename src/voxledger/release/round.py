@@ -66,7 +66,7 @@ def require_bundles_fit() -> None:
 
 def track_inbox() -> None:
     """Put every returned bundle under DVC, so that it is in the version as it came."""
-    folders = [p.as_posix() for p in sorted(Path("data/inbox").glob("bundle-*")) if p.is_dir()]
+    folders = [p.as_posix() for p in sorted(Path("data/inbox").glob("bundle-[!.]*")) if p.is_dir()]
     if folders:
         dvc_add(*folders)
 

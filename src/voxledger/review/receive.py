@@ -85,10 +85,16 @@ def receive(source: Path, bundles: Path, inbox: Path, *, replace: bool = False) 
                 result = _settle(staging, manifest, inbox, source, replace)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
-    if source.is_file() and source.resolve().parent == inbox.resolve():
-        # Every file of it now lies unpacked beside it.
-        source.unlink()
     return result
+
+
+def remove_unpacked(source: Path, inbox: Path) -> None:
+    """Remove an archive that lies in the inbox and was received: every file of it now lies unpacked beside it.
+
+    Only once what was unpacked is under DVC: until then the same command has to find it again.
+    """
+    if source.is_file() and source.resolve().parent == inbox.resolve():
+        source.unlink()
 
 
 def _settle(staging: Path, manifest: Manifest, inbox: Path, source: Path, replace: bool) -> Received:
@@ -279,6 +285,13 @@ def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path) ->
         except OSError as error:
             raise BundleRefused(f"{source}: {path} cannot be read: {error}", "ask for it once more") from None
         strangers -= max(total - own, 0)
+
+
+def remove_leftovers(inbox: Path) -> None:
+    """Remove what a killed `receive` left half unpacked."""
+    if inbox.is_dir():
+        with _alone(inbox):
+            pass
 
 
 @contextmanager
