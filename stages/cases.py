@@ -14,14 +14,14 @@ def main(params: Params) -> None:
     from voxledger.ledger import read_ledger
     from voxledger.mask_check import require_masks
     from voxledger.schema import read_schema
+    from voxledger.table import replace_text
 
     cases, schema = read_cases(), read_schema("labels.yaml")
     counts = check_inputs(cases, schema)
     ledger = read_ledger("data/base/ledger.csv")
     require_masks(cases, schema, ledger, Path("data/base/labels"), MEMO / "masks", params.machine)
     summary = {"dataset": params.dataset, "round": params.round, **counts}
-    Path("reports").mkdir(exist_ok=True)
-    Path("reports/cases.json").write_text(json.dumps(summary, indent=2) + "\n", "utf-8")
+    replace_text("reports/cases.json", json.dumps(summary, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,14 @@ def test_every_output_of_the_pipeline_is_ignored_or_in_git(clone: Path) -> None:
             in_git = options.get("cache") is False and not path.endswith("predictions")
             ignored = subprocess.run(["git", "check-ignore", "-q", path], check=False, cwd=clone).returncode == 0
             assert ignored is not in_git, path
+
+
+def test_texts_are_written_whole_or_not_at_all() -> None:
+    """`params.yaml`, the manifest and tables of the stages were written in place: a kill left half of them."""
+    in_place = re.compile(r"\.write_text\(|\.dump\(.*path\)")
+    for path in sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").glob("*.py")]):
+        for line in path.read_text().splitlines():
+            assert not in_place.search(line), f"{path}: {line.strip()}: write it with voxledger.table.replace_text"
 
 
 def test_imports_point_one_way() -> None:

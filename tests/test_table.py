@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -59,6 +63,23 @@ def test_an_old_table_stays_when_a_new_one_fails(tmp_path, rows, error):
     with pytest.raises(error):
         write_table(path, ["a"], rows)
     assert path.read_bytes() == b"a\nold\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_part_of_a_killed_process_is_removed_by_the_next(tmp_path):
+    """It lay beside params.yaml, and `git add --all` made it part of the version."""
+    program = (
+        "import os, signal, sys; from voxledger.table import write_table\n"
+        "write_table(sys.argv[1], ['a'], (os.kill(os.getpid(), signal.SIGKILL) for _ in [1]))"
+    )
+    path = tmp_path / "table.csv"
+    done = subprocess.run([sys.executable, "-c", program, path], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [p.name for p in tmp_path.iterdir()] != []
+    running = tmp_path / f".table.csv.{os.getppid()}"
+    running.touch()
+    write_table(path, ["a"], [])
+    assert sorted(tmp_path.iterdir()) == [running, path]
 
 
 @pytest.mark.parametrize("text", ["", "{}\n", "two\nlines", "kept\r\nas it is\n", "µ\n"])

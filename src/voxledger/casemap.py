@@ -29,6 +29,7 @@ from typing import Any
 
 from voxledger.errors import CasesFailed, VoxledgerError
 from voxledger.progress import progress
+from voxledger.table import replace_text
 from voxledger.volume import file_sha256
 
 MEMO = Path(".memo")
@@ -117,8 +118,7 @@ def casemap(
                 _place(MEMO / stage / task.key / name, out / name)
             lines.append(json.dumps({"case": task.case_id, "key": task.key, "outputs": outputs}, sort_keys=True))
         if manifest is not None:
-            manifest.parent.mkdir(parents=True, exist_ok=True)
-            manifest.write_text("".join(line + "\n" for line in lines), "utf-8")
+            replace_text(manifest, "".join(line + "\n" for line in lines))
         return [records[i]["info"] for i in range(len(tasks))]
 
 
@@ -163,7 +163,7 @@ def _compute(stage: str, compute: Compute, task: Task) -> dict[str, Any]:
         text = json.dumps(
             {"outputs": {name: file_sha256(folder / name) for name in files}, "info": info}, sort_keys=True
         )
-        (folder / _RECORD).write_text(text, "utf-8")
+        replace_text(folder / _RECORD, text)
         if final.exists():
             shutil.rmtree(final)
         os.replace(folder, final)

@@ -20,6 +20,7 @@ from voxledger.intact import intact
 from voxledger.ledger import Entry, Origin, read_ledger, write_ledger
 from voxledger.params import CasesParams
 from voxledger.schema import LabelSchema
+from voxledger.table import replace_text
 from voxledger.volume import (
     SUFFIXES,
     file_sha256,
@@ -218,7 +219,7 @@ def _take_in_weak(payload: dict[str, Any], folder: Path, grid: Any, schema: Labe
             raise UnreadableImage(f"{path} is not JSON: {error}", "export the diameter again") from None
         name = f"{payload['case_id']}.json"
         (folder / "weak").mkdir(exist_ok=True)
-        (folder / "weak" / name).write_text(json.dumps(recist, indent=2, sort_keys=True) + "\n", "utf-8")
+        replace_text(folder / "weak" / name, json.dumps(recist, indent=2, sort_keys=True) + "\n")
         return name
     labels = read_label(path, grid)
     schema.check(labels, str(path))

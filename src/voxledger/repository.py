@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.table import replace_text
 
 TEMPLATE = ("dvc.yaml", "params.yaml", "labels.yaml", "stages", ".gitignore", ".dvcignore", "data/inbox/README.md")
 """What `voxledger init` copies from the project."""
@@ -137,7 +138,7 @@ def init(folder: Path, name: str) -> None:
             shutil.copyfile(source / item, folder / item)
     for file in ("dvc.yaml", "params.yaml"):
         text = (folder / file).read_text("utf-8")
-        (folder / file).write_text(text.replace(TEMPLATE_NAME, name), "utf-8")
+        replace_text(folder / file, text.replace(TEMPLATE_NAME, name))
     before = Path.cwd()
     os.chdir(folder)
     try:
@@ -151,8 +152,8 @@ def init(folder: Path, name: str) -> None:
         for inputs in INPUTS:
             Path(inputs).mkdir(parents=True)
         for carried in ("history.csv", "errors.csv"):
-            Path("data/base", carried).write_text("", "utf-8")
-        Path("models/base.json").write_text("[]\n", "utf-8")
+            replace_text(Path("data/base", carried), "")
+        replace_text("models/base.json", "[]\n")
         Path("reports").mkdir()
         dvc_add(*INPUTS)
         git("add", "--all")

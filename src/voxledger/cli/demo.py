@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import subprocess
 import sys
@@ -115,6 +116,8 @@ def set_parameters(values: Mapping[str, Any]) -> None:
     """Set parameters in params.yaml, keeping its comments."""
     from ruamel.yaml import YAML
 
+    from voxledger.table import replace_text
+
     yaml = YAML()
     path = Path("params.yaml")
     document = yaml.load(path)
@@ -123,7 +126,9 @@ def set_parameters(values: Mapping[str, Any]) -> None:
             document[key].update(value)
         else:
             document[key] = value
-    yaml.dump(document, path)
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    replace_text(path, stream.getvalue())
 
 
 def summary(history: Path) -> str:

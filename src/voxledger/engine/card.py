@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxledger.errors import VoxledgerError
+from voxledger.table import replace_text
 from voxledger.volume import file_sha256
 
 CARD = "model.json"
@@ -72,7 +73,7 @@ def read_card(folder: Path) -> ModelCard:
 
 def write_card(folder: Path, card: ModelCard) -> None:
     """Write `model.json`."""
-    (folder / CARD).write_text(to_json(card.model_dump()), "utf-8")
+    replace_text(folder / CARD, to_json(card.model_dump()))
 
 
 def to_json(values: Any) -> str:

@@ -6,6 +6,7 @@ bounds are quantiles of what it measured.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from voxledger.filter.registry import read_rules
 from voxledger.filter.rules.mean_hu import MeanHu
 from voxledger.filter.rules.volume_ratio import VolumeRatio
 from voxledger.schema import LabelSchema
+from voxledger.table import replace_text
 
 FIELDS = {"volume_ratio": "percent", "mean_hu": "ranges"}
 """Rules that can be fitted, and the parameter that holds their bounds by class."""
@@ -131,8 +133,7 @@ def write_fits(path: Path, fits: Sequence[Fit]) -> int:
             bound.fa.set_flow_style()
         entry[field][found.class_name] = bound
         written += 1
-    partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "w", encoding="utf-8", newline="\n") as stream:
-        yaml.dump(values, stream)
-    partial.replace(path)
+    stream = io.StringIO()
+    yaml.dump(values, stream)
+    replace_text(path, stream.getvalue())
     return written

@@ -17,6 +17,7 @@ from voxledger.phantom.materials import CLASSES, LESIONS, labels_of
 from voxledger.phantom.scanner import SITES, Site, Size, grid_of, scan
 from voxledger.phantom.weak import recist, slice_mask
 from voxledger.progress import progress
+from voxledger.table import replace_text
 from voxledger.volume import Grid, write
 
 MIX = {"pdac": 0.4, "cyst": 0.35, "pnet": 0.25}
@@ -152,7 +153,7 @@ def _write_weak(folder: Path, case: str, index: int, phantom: Phantom) -> str:
         found = recist(phantom.labels == CLASSES[phantom.lesion], phantom.grid, phantom.lesion)
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"case": case, **found}, indent=2) + "\n"
-        (folder / f"{case}.json").write_text(text, encoding="utf-8", newline="\n")
+        replace_text(folder / f"{case}.json", text)
         return f"recist:{phantom.lesion}"
     ids = [CLASSES[phantom.lesion]] if phantom.lesion else [CLASSES["pancreas"], CLASSES["pancreatic_duct"]]
     write(folder / f"{case}.nii.gz", slice_mask(phantom.labels, ids), phantom.grid)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from voxledger.errors import VoxledgerError
+from voxledger.table import replace_text
 from voxledger.volume import file_sha256
 
 MANIFEST = Path("data/release/manifest.json")
@@ -62,7 +63,7 @@ def write_manifest(dataset: str, round_number: int, release: str) -> None:
         "folders": FOLDERS,
         "files": {name: file_sha256(name) for name in files_of_version()},
     }
-    MANIFEST.write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", "utf-8")
+    replace_text(MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     SIGNATURE.unlink(missing_ok=True)
 
 

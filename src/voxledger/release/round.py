@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -21,6 +22,7 @@ from voxledger.repository import (
     round_tag,
     tag_exists,
 )
+from voxledger.table import replace_text
 
 PROMOTED = {
     "data/release/labels": "data/base/labels",
@@ -202,7 +204,7 @@ def open_next() -> int:
     shutil.rmtree("data/round/bundles", ignore_errors=True)
     for leftover in (MANIFEST, SIGNATURE):
         leftover.unlink(missing_ok=True)
-    _raise_round(params.round + 1)
+    replace_text("params.yaml", _with_round(Path("params.yaml").read_text("utf-8"), params.round + 1))
     git("add", "--all")
     git("commit", "--quiet", "--message", f"Open round {params.round + 1}")
     return params.round + 1
@@ -246,12 +248,14 @@ def _yaml(text: str) -> Any:
     return YAML(typ="safe", pure=True).load(text)
 
 
-def _raise_round(number: int) -> None:
+def _with_round(params: str, number: int) -> str:
+    """The text of params.yaml with another round."""
     from ruamel.yaml import YAML
 
     yaml = YAML()
     yaml.preserve_quotes = True
-    path = Path("params.yaml")
-    values = yaml.load(path)
+    values = yaml.load(params)
     values["round"] = number
-    yaml.dump(values, path)
+    stream = io.StringIO()
+    yaml.dump(values, stream)
+    return stream.getvalue()

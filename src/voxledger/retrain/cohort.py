@@ -24,6 +24,7 @@ import numpy.typing as npt
 from voxledger.cases import Case, Split
 from voxledger.ledger import Entry, Ledger, Origin
 from voxledger.schema import LabelSchema
+from voxledger.table import replace_text
 
 COLUMNS = ["case_id", "image_sha256", "class_name", "origin", "mask_sha256"]
 
@@ -76,8 +77,7 @@ def cohort_sha256(table: str) -> str:
 
 def write_cohort(path: Path, table: str) -> None:
     """Write `cohort.csv`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(table, "utf-8", newline="\n")
+    replace_text(path, table)
 
 
 def labels_to_learn(

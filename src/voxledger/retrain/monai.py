@@ -14,6 +14,7 @@ from voxledger.engine.dataset import describe
 from voxledger.engine.monai import architecture_name, build_network, patch_divisor, preprocess, resample, working_shape
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.retrain.job import Job
+from voxledger.table import replace_text
 
 _CENTRES = 10_000
 """Voxels of a class and case that patches are centred on, drawn once."""
@@ -29,8 +30,8 @@ def train(job: Job, folder: Path) -> str:
     dataset = describe(job.schema, (m.case.modality for m in job.members), len(job.members), ignores)
     ct = dataset["channel_names"]["0"] == "CT"
     plans = _plan(job, ct) if job.start.parent is None else read_json(job.start.parent.folder / PLANS)
-    (folder / PLANS).write_text(to_json(plans), "utf-8")
-    (folder / DATASET).write_text(to_json(dataset), "utf-8")
+    replace_text(folder / PLANS, to_json(plans))
+    replace_text(folder / DATASET, to_json(dataset))
     work = folder / "work"
     work.mkdir()
     network = _fit(job, plans, _Patches(job, plans, work))

@@ -17,6 +17,7 @@ from voxledger.engine.nnunet import CONFIGURATION, architecture_name
 from voxledger.engine.process import quiet
 from voxledger.errors import VoxledgerError
 from voxledger.retrain.job import Job
+from voxledger.table import replace_text
 
 _DATASET_NAME = "Dataset001_cohort"
 _FINGERPRINT_VOXELS = 2_000_000
@@ -31,8 +32,8 @@ def train(job: Job, folder: Path) -> str:
         dataset = describe(job.schema, (m.case.modality for m in job.members), len(job.members), _ignores(job))
         plans = _plan(job, dataset, work) if job.start.parent is None else read_json(job.start.parent.folder / PLANS)
         _preprocess(job, plans, dataset, work)
-        (folder / PLANS).write_text(to_json(plans), "utf-8")
-        (folder / DATASET).write_text(to_json(dataset), "utf-8")
+        replace_text(folder / PLANS, to_json(plans))
+        replace_text(folder / DATASET, to_json(dataset))
         network = _fit(job, plans, dataset)
     shutil.rmtree(work)
     save_weights(folder, network)
@@ -70,8 +71,8 @@ def _plan(job: Job, dataset: dict[str, Any], work: Path) -> dict[str, Any]:
         for m in job.members
     }
     raw, preprocessed = work / "raw" / _DATASET_NAME, work / "preprocessed" / _DATASET_NAME
-    (raw / "dataset.json").write_text(to_json({**dataset, "dataset": files}), "utf-8")
-    (preprocessed / "dataset_fingerprint.json").write_text(to_json(_fingerprint(job)), "utf-8")
+    replace_text(raw / "dataset.json", to_json({**dataset, "dataset": files}))
+    replace_text(preprocessed / "dataset_fingerprint.json", to_json(_fingerprint(job)))
     spacing = [float(s) for s in job.model.spacing] if job.model.spacing else None
     planner = ExperimentPlanner(_DATASET_NAME, overwrite_target_spacing=spacing)
     planner.lowres_creation_threshold = 0.0  # only the full resolution is trained

@@ -19,6 +19,7 @@ from voxledger.retrain.job import Job
 from voxledger.retrain.start import Base
 from voxledger.retrain.strategies import strategy
 from voxledger.schema import LabelSchema
+from voxledger.table import replace_text
 from voxledger.volume import file_sha256
 
 ALGORITHM_VERSION = 1
@@ -101,7 +102,7 @@ def retrain_round(
     casemap("retrain", train_one, tasks, out, workers=workers, recheck=machine.recheck)
     if not list_models(out):
         raise Misuse("retrain.models names no model to train", "name at least one in params.yaml")
-    cards.write_text(to_json([c.model_dump() for c in _genealogy(base, out)]), "utf-8")
+    replace_text(cards, to_json([c.model_dump() for c in _genealogy(base, out)]))
 
 
 def train_one(payload: tuple[Job, dict[str, Any]], folder: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from voxledger.review.decisions import Decision, ErrorType, Row, to_csv
 from voxledger.review.merge import LabelMap, Mask
 from voxledger.review.receive import Received, receive
 from voxledger.schema import LabelSchema
+from voxledger.table import replace_text
 from voxledger.volume import SUFFIXES, read, read_label, write
 
 SERIES_MINUTES = 3 + 43 / 60
@@ -178,7 +179,7 @@ def emulate_bundle(bundle: Path, reference: Path, bundles: Path, inbox: Path, bo
             rows += _review(manifest, folder, case_id, reference, bound)
         # A bundle under DVC may be read-only, and so is its copy.
         (folder / DECISIONS).unlink()
-        (folder / DECISIONS).write_text(to_csv(rows), "utf-8")
+        replace_text(folder / DECISIONS, to_csv(rows))
         return receive(folder, bundles, inbox)
 
 

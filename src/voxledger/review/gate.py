@@ -19,6 +19,7 @@ from voxledger.review.bundle import (
     returned_files,
 )
 from voxledger.review.check import Checked, Finding, check_bundle, decided_twice
+from voxledger.table import replace_text
 
 RECEIVING = f"{PREFIX}.receiving-"
 """Folders that are being unpacked just now."""
@@ -222,5 +223,4 @@ def pass_gate(bundles: Path, inbox: Path, revisions: Path, received: Path) -> No
         }
         for checked in sorted(found.returned.values(), key=lambda c: c.manifest.name)
     ]
-    received.parent.mkdir(parents=True, exist_ok=True)
-    received.write_text(json.dumps({"bundles": listed_bundles}, indent=1, sort_keys=True) + "\n", "utf-8")
+    replace_text(received, json.dumps({"bundles": listed_bundles}, indent=1, sort_keys=True) + "\n")
