@@ -16,10 +16,10 @@ from voxledger.params import MachineParams, ScoreParams
 from voxledger.score.error_table import read_errors
 from voxledger.score.hindsight import Counts, criterion_of, hindsight, judge
 from voxledger.score.taxonomy import regions
-from voxledger.score.tune import INCONSISTENCY, UNCERTAINTY, best, tune
+from voxledger.score.tune import INCONSISTENCY, UNCERTAINTY, best, smallest_region, tune
 from voxledger.score.worklist import Reason, Row, write_worklist
 from voxledger.soft import write_soft
-from voxledger.volume import Grid, bounding_box, write
+from voxledger.volume import Grid, bounding_box, read, write
 
 SCHEMA = ensembles.schema_of(2)
 GRID = Grid.plain((20, 20, 20), (5.0, 1.0, 1.0))
@@ -167,6 +167,83 @@ def test_tune(round_folder):
     assert everywhere["uncertainty", 0.05].sensitivity == 0
     chosen = {t.parameter: t.threshold for t in best(trials) if not t.class_name}
     assert chosen == {"inconsistency": 0.3, "uncertainty": 0.035}
+
+
+def thin(round_folder):
+    """Let the error of case a be a plate of 3 × 8 × 8 voxels, which two erosions remove and one does not."""
+    corrected = BEFORE.copy()
+    corrected[12:15, 10:18, 10:18] = 1
+    write(round_folder / "data/release/labels/a.nii.gz", corrected, GRID)
+    write_soft(
+        round_folder / "data/round/predictions/good/a.b2nd", [("c0", corrected * 0.9)], ["c0"], GRID, "good", "image"
+    )
+
+
+def tuned(round_folder, schema=SCHEMA, **params):
+    """Trials of case a, and the memo keys that are new."""
+    cases = [Case("a", "", "a", "", "site", "", Split.POOL, "CT", "")]
+    memo = round_folder / ".memo/tune"
+    before = set(memo.glob("[0-9a-f]*"))
+    folder = round_folder / "data/round"
+    trials = tune(cases, schema, ScoreParams(**params), MachineParams(workers=1), round_folder=folder)
+    return trials, set(memo.glob("[0-9a-f]*")) - before
+
+
+@pytest.mark.parametrize("change", [{"opening": 1}, {"entropy": "binary"}])
+def test_tune_heeds_every_score_parameter_that_attention_depends_on(round_folder, change):
+    """The opening and the form of the entropy are those of params.yaml, and a changed one is computed anew."""
+    thin(round_folder)
+    first, new = tuned(round_folder)
+    assert len(new) == 1
+    second, new = tuned(round_folder, **change)
+    assert len(new) == 1
+    assert second != first
+    assert tuned(round_folder) == (first, set())
+
+
+def test_tune_of_thin_structures_without_opening(round_folder):
+    """An error may be as small as the smallest region that attention can have, which the opening sets."""
+    thin(round_folder)
+    corrected = read(round_folder / "data/release/labels/a.nii.gz").array
+    corrected[19, 0, 0] = 1
+    write(round_folder / "data/release/labels/a.nii.gz", corrected, GRID)
+    for opening, errors, found in ((0, 2, 0.5), (1, 1, 1.0), (2, 1, 0.0), (3, 0, 1.0)):
+        trials, _ = tuned(round_folder, opening=opening)
+        assert {t.errors for t in trials} == {errors}
+        assert max(t.sensitivity for t in trials) == found
+    assert [smallest_region(opening) for opening in range(4)] == [1, 27, 125, 343]
+
+
+def test_tune_tries_its_own_thresholds_for_every_class(round_folder):
+    """What it tries does not depend on the thresholds of params.yaml; nor are they computed anew."""
+    trials, _ = tuned(round_folder)
+    assert tuned(round_folder, inconsistency=0.3, uncertainty=0.2, budget=1) == (trials, set())
+
+
+def test_tune_for_all_classes_leaves_out_those_with_a_threshold_of_their_own(round_folder):
+    """`score.inconsistency` does not hold for a class that has its own, so that class does not tune it."""
+    trials, _ = tuned(round_folder)
+    own, new = tuned(round_folder, classes={"c0": {"inconsistency": 0.2}})
+    assert not new
+    assert [t for t in own if t.class_name or t.parameter == "uncertainty"] == [
+        t for t in trials if t.class_name or t.parameter == "uncertainty"
+    ]
+    assert not [t for t in own if not t.class_name and t.parameter == "inconsistency"]
+
+
+def test_tune_depends_on_labels_predictions_decisions_schema_and_the_attention(round_folder, monkeypatch):
+    """Each of them makes another memo key, and so does a new version of what computes the attention."""
+    tuned(round_folder)
+    thin(round_folder)
+    assert len(tuned(round_folder)[1]) == 1
+    assert len(tuned(round_folder, ensembles.schema_of(2, c1={"inside": "c0"}))[1]) == 1
+    write(round_folder / "data/round/bundles/bundle-r01-ann/labels/a.nii.gz", cube((3, 3, 3), 8), GRID)
+    assert len(tuned(round_folder)[1]) == 1
+    decisions = round_folder / "data/round/decisions.csv"
+    decisions.write_text(decisions.read_text("utf-8").replace("a,c0,revise", "a,c0,accept"), "utf-8")
+    assert len(tuned(round_folder)[1]) == 1
+    monkeypatch.setattr("voxledger.score.tune.ATTENTION", -1)
+    assert len(tuned(round_folder)[1]) == 1
 
 
 def test_tune_never_looks_at_test_cases(round_folder):

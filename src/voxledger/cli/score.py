@@ -58,7 +58,8 @@ def show(top: int, as_json: bool) -> None:
 def tune(everything: bool, as_json: bool) -> None:
     """Find the thresholds that fit best what reviewers changed in this round. Test cases are never looked at.
 
-    Prints what to write into params.yaml; changes nothing.
+    Prints what to write into params.yaml; changes nothing. `score.entropy` and `score.opening` stay as they are there.
+    "all" are the classes without a threshold of their own under `score.classes`.
 
     \b
     Example:
@@ -85,4 +86,6 @@ def tune(everything: bool, as_json: bool) -> None:
             f"{t.precision:9.2f}  {t.f1:4.2f}  {t.errors:6d}  {t.regions:7d}"
         )
     chosen = {t.parameter: t.threshold for t in best(trials) if not t.class_name}
-    click.echo("params.yaml: score: {" + ", ".join(f"{name}: {value}" for name, value in sorted(chosen.items())) + "}")
+    if chosen:
+        numbers = ", ".join(f"{name}: {value}" for name, value in sorted(chosen.items()))
+        click.echo(f"params.yaml: score: {{{numbers}}}")

@@ -31,6 +31,7 @@ from voxledger.score.entropy import categorical, slabs, table
 from voxledger.soft import SoftPrediction, ensemble_box
 from voxledger.volume import Box, Grid, bounding_box, differences
 
+ALGORITHM_VERSION = 1
 CLAIM = 0.5
 """A model, or the mean of the models, claims a voxel for a class above this probability."""
 CANDIDATE = 0.01

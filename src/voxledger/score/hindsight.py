@@ -37,7 +37,7 @@ from voxledger.volume import Box, file_sha256, read_label
 
 ALGORITHM_VERSION = 2
 LARGE = 125
-"""Voxels of a 5×5×5 cube, the smallest thing that survives the opening of the attention maps."""
+"""Voxels of a 5×5×5 cube, the smallest thing that survives the published opening of the attention maps."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ class Counts:
         }
 
 
-def judge(bits: npt.NDArray[np.uint8], changed: npt.NDArray[np.bool_], errors: Sequence[Region]) -> Counts:
+def judge(
+    bits: npt.NDArray[np.uint8], changed: npt.NDArray[np.bool_], errors: Sequence[Region], large: int = LARGE
+) -> Counts:
     """Compare attention with errors of one class of one case.
 
     Parameters
@@ -82,17 +84,19 @@ def judge(bits: npt.NDArray[np.uint8], changed: npt.NDArray[np.bool_], errors: S
         Voxels that the reviewer changed (z, y, x).
     errors
         The components of `changed`, with boxes in the same coordinates.
+    large
+        Voxels from which an error counts as large.
     """
     attention = bits != 0
     found = [bool((attention[e.box] & e.mask).any()) for e in errors]
-    large = [e.voxels >= LARGE for e in errors]
+    are_large = [e.voxels >= large for e in errors]
     components, count = connected_components(attention)
     right = np.setdiff1d(np.unique(components[changed]), [0])
     return Counts(
         len(errors),
         sum(found),
-        sum(large),
-        sum(f and is_large for f, is_large in zip(found, large, strict=True)),
+        sum(are_large),
+        sum(f and is_large for f, is_large in zip(found, are_large, strict=True)),
         count,
         len(right),
         int(np.count_nonzero(changed)),

@@ -14,6 +14,7 @@ from voxledger.errors import VoxledgerError
 from voxledger.ledger import Ledger, trusted
 from voxledger.params import Params, ScoreParams
 from voxledger.schema import LabelSchema
+from voxledger.score.attention import ALGORITHM_VERSION
 from voxledger.score.bias import ENSEMBLE, agreement
 from voxledger.score.error_table import ErrorRow
 from voxledger.score.likely_error import experience
@@ -25,7 +26,6 @@ from voxledger.score.worklist import Reason, Row, choose, worklist, write_workli
 from voxledger.table import replace_text, write_table
 from voxledger.volume import file_sha256
 
-ALGORITHM_VERSION = 1
 PICTURES = 4
 """Cases shown in the report."""
 

@@ -1,8 +1,9 @@
 """Thresholds of the attention, tuned on what reviewers changed. Looks at cases of the pool alone, never at test cases.
 
-Inconsistency and uncertainty are judged apart. For every threshold: sensitivity for errors of at least 125
-voxels (the smallest region that attention can have), precision by voxel, and their harmonic mean, F1. Precision by
-region would reward a threshold so low that all attention grows into one region, which touches some error.
+Inconsistency and uncertainty are judged apart, with the entropy and the opening of the score stage. For every
+threshold: sensitivity for errors of at least as many voxels as the smallest region of attention has after the opening
+(125 with two erosions), precision by voxel, and their harmonic mean, F1. Precision by region would reward a threshold
+so low that all attention grows into one region, which touches some error.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from voxledger.cases import Case
 from voxledger.errors import VoxledgerError
 from voxledger.params import MachineParams, ScoreParams
 from voxledger.schema import LabelSchema
+from voxledger.score.attention import ALGORITHM_VERSION as ATTENTION
 from voxledger.score.hindsight import Counts, judge
 from voxledger.score.reviewed import reviewed
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 INCONSISTENCY = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3)
 UNCERTAINTY = (0.02, 0.035, 0.05, 0.1, 0.15, 0.2)
 CRITERIA = {Criterion.INCONSISTENT: "inconsistency", Criterion.UNCERTAIN: "uncertainty"}
@@ -29,7 +31,10 @@ CRITERIA = {Criterion.INCONSISTENT: "inconsistency", Criterion.UNCERTAIN: "uncer
 
 @dataclass(frozen=True)
 class Trial:
-    """One threshold of one criterion for one class; an empty class name stands for all."""
+    """One threshold of one criterion for one class.
+
+    An empty class name stands for all classes that `score.classes` gives no threshold of their own.
+    """
 
     class_name: str
     parameter: str
@@ -57,10 +62,12 @@ def tune(
     VoxledgerError
         Nobody has reviewed a predicted case in this round.
     """
-    entropy = {"entropy": params.entropy}
+    kept = {"score": params.model_dump(mode="json", include={"entropy", "opening"})}
     tasks = [
         Task(
-            c.case_id, key_of("tune", ALGORITHM_VERSION, **c.depends_on(schema), **entropy), c.payload(schema) | entropy
+            c.case_id,
+            key_of("tune", ALGORITHM_VERSION, attention=ATTENTION, **c.depends_on(schema), **kept),
+            c.payload(schema) | kept,
         )
         for c in reviewed(cases, round_folder, release)
         if c.predictions
@@ -71,11 +78,17 @@ def tune(
     total: dict[tuple[str, str, float], Counts] = {}
     for info in infos:
         for name, parameter, threshold, values in info["trials"]:
-            for group in ("", name):
+            own = params.classes.get(name)
+            for group in ("", name) if own is None or getattr(own, parameter) is None else (name,):
                 key = (group, parameter, threshold)
                 total[key] = total.get(key, Counts()) + Counts(*values)
     order = {"": -1} | {name: i for i, name in enumerate(schema.names)}
     return [_trial(*key, total[key]) for key in sorted(total, key=lambda k: (order[k[0]], k[1], k[2]))]
+
+
+def smallest_region(opening: int) -> int:
+    """Voxels of the smallest region that an opening by a 3×3×3 cube leaves: 125 after two erosions, 1 without."""
+    return int((2 * opening + 1) ** 3)
 
 
 def best(trials: Sequence[Trial]) -> list[Trial]:
@@ -116,7 +129,7 @@ def _try_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
     trials = []
     for inconsistency, uncertainty in zip(INCONSISTENCY, UNCERTAINTY, strict=True):
-        params = ScoreParams(inconsistency=inconsistency, uncertainty=uncertainty, entropy=payload["entropy"])
+        params = ScoreParams(inconsistency=inconsistency, uncertainty=uncertainty, **payload["score"])
         attention = Attention(predictions, schema, params)
         for name, found in errors.items():
             one = attention[name]
@@ -127,7 +140,7 @@ def _try_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
             for error in found:
                 changed[error.box] |= error.mask
             for criterion, parameter in CRITERIA.items():
-                counts = judge(bits & np.uint8(criterion), changed, found)
+                counts = judge(bits & np.uint8(criterion), changed, found, smallest_region(params.opening))
                 values = [int(getattr(counts, n)) for n in counts.__dataclass_fields__]
                 trials.append([name, parameter, getattr(params, parameter), values])
     return {"trials": trials}
