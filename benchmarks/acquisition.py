@@ -48,12 +48,13 @@ class Sample:
 
 def load(folder: Path) -> list[Sample]:
     """All cases, normalised each by itself, padded to a multiple of what the networks divide by."""
-    from voxledger.volume import Grid, read, read_label
+    from voxledger.intact import read_whole, read_whole_label
+    from voxledger.volume import Grid
 
     samples = []
     for path in sorted((folder / "images").glob("*.nii.gz")):
-        volume = read(path)
-        labels = read_label(folder / "labels" / path.name, volume.grid)
+        volume = read_whole(path)
+        labels = read_whole_label(folder / "labels" / path.name, volume.grid)
         image = volume.array.astype(np.float32)
         image = (image - image.mean()) / max(float(image.std()), 1e-6)
         pad = [(0, -n % DIVISOR) for n in image.shape]

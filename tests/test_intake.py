@@ -119,6 +119,10 @@ def damage(scans: Path, kind: str) -> str:
         path = images / "case3_0000.nii.gz"
         path.write_bytes(path.read_bytes()[:-20])
         return r"case3_0000\.nii\.gz is damaged"
+    if kind == "truncated label":
+        write(labels / "case4.nrrd", label(), GRID)
+        (labels / "case4.nrrd").write_bytes((labels / "case4.nrrd").read_bytes()[:-20])
+        return r"case4\.nrrd is damaged"
     if kind == "constant":
         write(images / "case3_0000.nii.gz", np.zeros(GRID.shape, np.int16), GRID)
         return r"case3_0000\.nii\.gz is empty"
@@ -141,6 +145,7 @@ def damage(scans: Path, kind: str) -> str:
         "same image twice",
         "two files for a case",
         "truncated",
+        "truncated label",
         "constant",
         "nan",
         "bad name",

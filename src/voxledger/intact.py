@@ -16,9 +16,15 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
-from voxledger.errors import UnreadableImage
+import numpy.typing as npt
+
+from voxledger.errors import UnreadableImage, VoxledgerError
+from voxledger.volume import Grid, Volume, read, read_label
+
+MOST_BYTES = 32 << 30
+"""A file that unpacks to more is refused: a whole-body CT at 0.5 mm in float32 is a tenth of this."""
 
 _CHUNK = 1 << 20
 _HEADER_LIMIT = 1 << 20
@@ -70,6 +76,27 @@ def beginning(path: Path | str) -> Iterator[Path]:
     """
     with _unpacked(Path(path), _CHUNK, whole=False) as plain:
         yield plain
+
+
+def read_whole(path: Path | str) -> Volume:
+    """Read an image from outside: `volume.read` of a file that was found whole."""
+    with intact(path, MOST_BYTES) as plain, _named(path, plain):
+        return read(plain)
+
+
+def read_whole_label(path: Path | str, image: Grid) -> npt.NDArray[Any]:
+    """Read a label map from outside: `volume.read_label` of a file that was found whole."""
+    with intact(path, MOST_BYTES) as plain, _named(path, plain):
+        return read_label(plain, image)
+
+
+@contextmanager
+def _named(path: Path | str, plain: Path) -> Iterator[None]:
+    """Let errors about the plain copy of a file name the file."""
+    try:
+        yield
+    except VoxledgerError as error:
+        raise type(error)(error.problem.replace(str(plain), str(path)), error.remedy) from None
 
 
 class _TooLarge(ValueError):

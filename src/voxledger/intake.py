@@ -16,7 +16,7 @@ import numpy as np
 from voxledger.casemap import MEMO, Task, casemap, key_of
 from voxledger.cases import Case, Split, read_cases, write_cases
 from voxledger.errors import CaseRefused, CasesFailed, Misuse, UnreadableImage
-from voxledger.intact import intact
+from voxledger.intact import read_whole, read_whole_label
 from voxledger.ledger import Entry, Origin, read_ledger, write_ledger
 from voxledger.params import CasesParams
 from voxledger.schema import LabelSchema
@@ -26,7 +26,6 @@ from voxledger.volume import (
     file_sha256,
     mask_sha256,
     read,
-    read_label,
     require_same_grid,
     smallest_unsigned,
     write,
@@ -34,9 +33,6 @@ from voxledger.volume import (
 
 AIR_HU = -200
 """An image whose darkest voxel lies below this is taken for CT: MR intensities are not negative."""
-
-MOST_BYTES = 32 << 30
-"""A file that unpacks to more is refused: a whole-body CT at 0.5 mm in float32 is a tenth of this."""
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _ALGORITHM = 1
@@ -167,11 +163,7 @@ def add_cases(
 
 def _take_in(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     case_id = payload["case_id"]
-    for name in ("image", "label", "weak"):
-        if payload[name] and not payload[name].endswith(".json"):
-            with intact(payload[name], MOST_BYTES):
-                pass
-    volume = read(payload["image"])
+    volume = read_whole(payload["image"])
     if volume.array.dtype.kind not in "iuf":
         raise UnreadableImage(f"{payload['image']} holds {volume.array.dtype} values", "export it as numbers")
     if not np.isfinite(volume.array).all():
@@ -185,7 +177,7 @@ def _take_in(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     masks: dict[str, dict[str, Any]] = {}
     schema = LabelSchema.model_validate(payload["schema"])
     if payload["label"]:
-        labels = read_label(payload["label"], volume.grid)
+        labels = read_whole_label(payload["label"], volume.grid)
         schema.check(labels, payload["label"])
         uncovered = sorted(
             c.name for c in schema.classes if c.name not in payload["classes"] and (labels == c.id).any()
@@ -221,7 +213,7 @@ def _take_in_weak(payload: dict[str, Any], folder: Path, grid: Any, schema: Labe
         (folder / "weak").mkdir(exist_ok=True)
         replace_text(folder / "weak" / name, json.dumps(recist, indent=2, sort_keys=True) + "\n")
         return name
-    labels = read_label(path, grid)
+    labels = read_whole_label(path, grid)
     schema.check(labels, str(path))
     name = f"{payload['case_id']}.nii.gz"
     write(folder / "weak" / name, smallest_unsigned(labels), grid)

@@ -25,6 +25,8 @@ from voxledger.volume import Box, Grid, bounding_box
 FLOOR = 2.0**-12
 """Probabilities below this are stored as 0; the lowest threshold the papers use, 0.003, is 12 times larger."""
 
+_PREDICT_AGAIN = "write it again with `voxledger.soft.write_soft`, and copy it once more"
+
 _BLOCK = (1, 32, 32, 64)
 _CHUNK = (1, 64, 128, 128)
 
@@ -47,6 +49,24 @@ class SoftPrediction:
         if self.boxes.get(name) is None:
             return np.zeros(shape, np.float16)
         return np.asarray(self._array[(self.classes.index(name), *region)], np.float16).reshape(shape)
+
+    def probabilities(self, name: str) -> npt.NDArray[np.float16]:
+        """Everything that the file holds of a class (z, y, x), whatever its box says; for files from outside.
+
+        Raises
+        ------
+        UnreadableImage
+            The data is damaged, or not all of it lies in [0, 1].
+        """
+        try:
+            found = np.asarray(self._array[self.classes.index(name)])
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise UnreadableImage(f"{self._array.urlpath} is damaged: {error}", _PREDICT_AGAIN) from None
+        if found.shape != self.grid.shape or not ((found >= 0) & (found <= 1)).all():
+            raise UnreadableImage(
+                f"{self._array.urlpath} holds values of {name} that are no probabilities on its grid", _PREDICT_AGAIN
+            )
+        return found
 
 
 def write_soft(

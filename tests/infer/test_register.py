@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
-from voxledger.errors import Misuse, VoxledgerError
+from voxledger.errors import Misuse, UnreadableImage, VoxledgerError
+from voxledger.infer.precomputed import predict
 from voxledger.infer.register import add_precomputed
-from voxledger.soft import write_soft
+from voxledger.soft import open_soft, write_soft
 from voxledger.volume import Grid, read, read_label, write
 
 FOLDER, MODELS = Path("outside"), Path("models")
@@ -89,3 +92,84 @@ def test_an_empty_folder_is_misuse(small, add):
     (FOLDER / "c0.nii.gz").unlink()
     with pytest.raises(Misuse, match="holds no"):
         add()
+
+
+def cut(content: bytes) -> bytes:
+    """A label map as a copy that stopped in the middle left it."""
+    return content[: len(content) // 2]
+
+
+def with_wrong_crc(content: bytes) -> bytes:
+    return content[:-8] + bytes(4) + content[-4:]
+
+
+def with_voxels_missing(content: bytes) -> bytes:
+    """Packed anew after it had been cut: the compression is whole, the image is not."""
+    return gzip.compress(gzip.decompress(content)[:-2000])
+
+
+@pytest.mark.parametrize("damaged", [cut, with_wrong_crc, with_voxels_missing])
+def test_a_truncated_or_damaged_label_map_is_no_prediction_of_background(small, add, damaged):
+    """ITK reads what is missing as zeros: the lesion in the rest of the file would be predicted absent."""
+    path = FOLDER / "c0.nii.gz"
+    path.write_bytes(damaged(path.read_bytes()))
+    with pytest.raises(VoxledgerError, match=r"outside/c0.nii.gz is damaged or incomplete"):
+        add()
+    assert list(MODELS.iterdir()) == []
+
+
+def test_a_label_map_that_was_registered_truncated_is_not_predicted_from(small, tmp_path):
+    path = tmp_path / "c0.nii.gz"
+    write(path, read_label("labels/c0.nii.gz"), read("images/c0.nii.gz").grid)
+    path.write_bytes(with_voxels_missing(path.read_bytes()))
+    with pytest.raises(UnreadableImage, match="damaged or incomplete"):
+        predict(path, tmp_path / "c0.b2nd", small.cases[0], "ts-1", read("images/c0.nii.gz").grid, small.schema)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 1.5])
+def test_a_soft_prediction_with_values_that_are_no_probabilities_is_refused(small, add, value):
+    import blosc2
+
+    soft(FOLDER / "c1.b2nd", "images/c1.nii.gz", small.cases[1].sha256, "ts-1", ["organ"])
+    blosc2.open(str(FOLDER / "c1.b2nd"), mode="a")[0, 0, 0, 0] = value
+    with pytest.raises(VoxledgerError, match=r"c1\.b2nd holds values of organ that are no probabilities"):
+        add()
+    assert list(MODELS.iterdir()) == []
+
+
+def test_what_a_soft_prediction_holds_outside_its_box_is_not_lost(small, add):
+    """The header of a file from elsewhere may call a class empty that is not."""
+    import blosc2
+
+    soft(FOLDER / "c1.b2nd", "images/c1.nii.gz", small.cases[1].sha256, "ts-1", ["organ"])
+    blosc2.open(str(FOLDER / "c1.b2nd"), mode="a")[0, 3, 4, 5] = 0.5
+    add()
+    assert open_soft(MODELS / "ts/predictions/c1.b2nd").read("organ")[3, 4, 5] == 0.5
+
+
+def test_a_truncated_soft_prediction_is_refused(small, add):
+    soft(FOLDER / "c1.b2nd", "images/c1.nii.gz", small.cases[1].sha256, "ts-1", ["organ"])
+    (FOLDER / "c1.b2nd").write_bytes(cut((FOLDER / "c1.b2nd").read_bytes()))
+    with pytest.raises(VoxledgerError, match=r"c1.b2nd is not a readable soft prediction"):
+        add()
+
+
+def test_no_header_text_of_a_prediction_enters_the_repository(small, add):
+    """Predictions are written anew: what else a header says, such as a patient's name, stays outside."""
+    import blosc2
+
+    picture = nibabel.load(FOLDER / "c0.nii.gz")
+    picture.header["descrip"] = b"DOE^JANE 1970-01-01"
+    nibabel.save(picture, FOLDER / "c0.nii.gz")
+    soft(FOLDER / "c1.b2nd", "images/c1.nii.gz", small.cases[1].sha256, "ts-1", ["organ"])
+    array = blosc2.open(str(FOLDER / "c1.b2nd"), mode="a")
+    array.schunk.vlmeta["patient"] = "DOE^JANE"
+    before = read_label(FOLDER / "c0.nii.gz")
+    add()
+    assert b"DOE" in gzip.decompress((FOLDER / "c0.nii.gz").read_bytes())
+    kept = MODELS / "ts/predictions"
+    assert b"DOE" not in gzip.decompress((kept / "c0.nii.gz").read_bytes())
+    assert np.array_equal(read_label(kept / "c0.nii.gz", read("images/c0.nii.gz").grid), before)
+    assert open_soft(kept / "c1.b2nd").classes == ("organ",)
+    array = blosc2.open(str(kept / "c1.b2nd"), mode="r")
+    assert list(array.schunk.vlmeta) == ["voxledger"]

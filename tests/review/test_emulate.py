@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxledger.errors import Misuse
+from voxledger.errors import Misuse, UnreadableImage
 from voxledger.ledger import Origin
 from voxledger.review.contradictions import contradictions
 from voxledger.review.decisions import Decision, ErrorType, read_decisions
@@ -174,5 +174,18 @@ def test_a_missing_reference_is_named(repo: Any) -> None:
     repo.export(("case_1", "liver", "ann"))
     Path("reference").mkdir()
     with pytest.raises(Misuse, match="no reference label of case case_1"):
+        repo.emulate("ann", Path("reference"))
+    assert not Path("data/inbox/bundle-r01-ann").exists()
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
+def test_a_truncated_reference_is_refused_and_not_read_as_background(repo: Any, suffix: str) -> None:
+    """ITK reads what is missing as zeros: the reader would erase organs that the reference holds."""
+    repo.export(("case_1", "liver", "ann"))
+    path = Path("reference") / f"case_1{suffix}"
+    labels = np.random.default_rng(0).integers(0, 2, GRID.shape).astype(np.uint8)
+    write(path, labels, GRID)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(UnreadableImage, match=rf"reference/case_1{suffix} is damaged or incomplete"):
         repo.emulate("ann", Path("reference"))
     assert not Path("data/inbox/bundle-r01-ann").exists()

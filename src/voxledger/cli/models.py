@@ -24,7 +24,7 @@ def add(name: str, predictions: Path, model_id: str, licence: str) -> None:
     """Register the predictions in a folder as model NAME of this round.
 
     The folder holds CASE.nii.gz label maps with the ids of labels.yaml, or CASE.b2nd soft predictions, for some or
-    all cases. They are copied; a later version of the same model gets another name and id.
+    all cases. They are checked and written anew; a later version of the same model gets another name and id.
 
     \b
     Example:

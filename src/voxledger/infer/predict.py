@@ -17,7 +17,7 @@ from voxledger.schema import LabelSchema
 from voxledger.soft import write_soft
 from voxledger.volume import file_sha256, read, read_grid
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 
 _NETWORKS = {"nnunet": nnunet, "monai": monai}
 

@@ -17,7 +17,7 @@ from voxledger.engine.card import (
     write_card,
 )
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.infer.precomputed import LABEL_MAP, SOFT, check
+from voxledger.infer.precomputed import LABEL_MAP, SOFT, take_in
 from voxledger.schema import LabelSchema
 from voxledger.volume import read_grid
 
@@ -32,7 +32,9 @@ def add_precomputed(
     models: Path,
     round_number: int,
 ) -> ModelCard:
-    """Copy predictions into `<models>/<name>/predictions/` and write the card; nothing is kept if a file is refused.
+    """Write predictions into `<models>/<name>/predictions/`, and the card; nothing is kept if a file is refused.
+
+    Label maps and soft predictions are read whole and written anew, so that no header text enters the repository.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ def add_precomputed(
     Misuse
         Name or id are not usable or taken, or the folder holds no predictions.
     VoxledgerError
-        Files belong to no registered case, or do not fit theirs; all of them are named.
+        Files are damaged, belong to no registered case, or do not fit theirs; all of them are named.
     """
     if not re.match(NAME_PATTERN, name):
         raise Misuse(f"{name!r} is not a model name", "use small letters, digits, - and _")
@@ -61,6 +63,9 @@ def add_precomputed(
         raise Misuse(f"{predictions} holds no *{LABEL_MAP} or *{SOFT} file", "give the folder of the predictions")
     by_id = {c.case_id: c for c in cases}
     problems, covered = [], set()
+    partial = models / f".{name}"
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / PREDICTIONS).mkdir(parents=True)
     for path in files:
         case_id = path.name.removesuffix(LABEL_MAP).removesuffix(SOFT)
         if case_id not in by_id:
@@ -69,19 +74,16 @@ def add_precomputed(
             problems.append(f"{path}: a second prediction of case {case_id}")
         else:
             try:
-                check(path, by_id[case_id], model_id, read_grid(by_id[case_id].image), schema)
+                case = by_id[case_id]
+                take_in(path, partial / PREDICTIONS / path.name, case, model_id, read_grid(case.image), schema)
             except VoxledgerError as error:
                 problems.append(error.problem)
         covered.add(case_id)
     if problems:
+        shutil.rmtree(partial)
         raise VoxledgerError(
             f"model {name} was not added:\n  " + "\n  ".join(problems), "mend or take out these files, and add it again"
         )
-    partial = models / f".{name}"
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / PREDICTIONS).mkdir(parents=True)
-    for path in files:
-        shutil.copyfile(path, partial / PREDICTIONS / path.name)
     card = ModelCard(
         id=model_id,
         name=name,

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from voxledger.errors import Misuse
+from voxledger.intact import read_whole_label
 from voxledger.review.bundle import ATTENTION, LABELS, MANIFEST, Manifest, read_manifest
 from voxledger.review.decisions import FILE as DECISIONS
 from voxledger.review.decisions import Decision, ErrorType, Row, to_csv
@@ -169,6 +170,8 @@ def emulate_bundle(bundle: Path, reference: Path, bundles: Path, inbox: Path, bo
     ------
     Misuse
         A case has no reference label.
+    UnreadableImage
+        A reference label is truncated or damaged.
     """
     manifest = read_manifest((bundle / MANIFEST).read_bytes(), str(bundle / MANIFEST))
     with tempfile.TemporaryDirectory(prefix="voxledger-") as temporary:
@@ -189,7 +192,7 @@ def _review(manifest: Manifest, folder: Path, case_id: str, reference: Path, bou
     truth_file = next((f for s in SUFFIXES if (f := reference / f"{case_id}{s}").is_file()), None)
     if truth_file is None:
         raise Misuse(f"{reference} has no reference label of case {case_id}", f"add {case_id}.nii.gz there")
-    truth = read_label(truth_file, proposal.grid)
+    truth = read_whole_label(truth_file, proposal.grid)
     manifest.label_schema.check(truth, str(truth_file))
     hint = folder / ATTENTION / f"{case_id}_attention.nii.gz"
     attention = read_label(hint, proposal.grid) != 0 if hint.is_file() else np.zeros(truth.shape, bool)
