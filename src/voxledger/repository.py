@@ -86,6 +86,25 @@ def commit_of(revision: str) -> str:
     return commit
 
 
+def is_shallow() -> bool:
+    """Whether this clone lacks commits, as `git clone --depth` makes it."""
+    return git("rev-parse", "--is-shallow-repository", check=False).strip() == "true"
+
+
+def cut_history(revision: str) -> bool:
+    """Whether this clone lacks commits behind a revision, so that git cannot say what it came from."""
+    if not is_shallow():
+        return False
+    ends = Path(git("rev-parse", "--git-path", "shallow").strip()).read_text("utf-8").split()
+    return bool(set(ends) & set(git("rev-list", revision).split()))
+
+
+def is_ancestor(older: str, newer: str) -> bool:
+    """Whether the commits that are here lead from one revision to another."""
+    command = ["git", "merge-base", "--is-ancestor", older, newer]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def round_tags() -> list[str]:
     """Tags of closed rounds, oldest first."""
     return sorted(git("tag", "--list", "round-*", check=False).split(), key=lambda t: (len(t), t))

@@ -35,6 +35,12 @@ def trace(case: str, class_name: str | None, tag: str | None, as_json: bool) -> 
         _print_class(entry)
     for model in chain["models"]:
         _print_model(model)
+    if chain["not_here"]:
+        click.echo("\nnot here")
+        for lacking in chain["not_here"]:
+            click.echo(f"  {lacking}")
+        if chain["brings_it"]:
+            click.echo(f"  → {chain['brings_it']}")
 
 
 def _print_class(entry: dict[str, Any]) -> None:
@@ -49,6 +55,8 @@ def _print_class(entry: dict[str, Any]) -> None:
         d = entry["decision"]
         comment = f", “{d['comment']}”" if d.get("comment") else ""
         click.echo(f"  review  {d['decision']}, {d['minutes']} min, error {d['error_type']}{comment}")
+    elif entry["bundle"]:
+        click.echo("  review  not here")
     for state in entry["history"]:
         who = state["reviewer"] or ", ".join(m[:12] for m in state["model_ids"]) or "source"
         click.echo(f"  before  {state['first_in']}: {state['origin']} ({who}), mask {state['mask_sha256'][:12]}")
@@ -59,7 +67,9 @@ def _print_model(model: dict[str, Any]) -> None:
     if "round" in model:
         parent = f", parent {model['parent'][:12]}" if model["parent"] else ""
         click.echo(f"  trained in round {model['round']}, strategy {model['strategy']}{parent}")
-    if cohort := model.get("cohort_cases"):
-        sources = ", ".join(f"{n} from {name}" for name, n in cohort["sources"].items())
-        click.echo(f"  cohort  {model['cohort'][:12]}, {cohort['cases']} cases: {sources}")
+    if model.get("cohort"):
+        cohort = model["cohort_cases"]
+        sources = ", ".join(f"{n} from {name}" for name, n in cohort["sources"].items()) if cohort else ""
+        known = f"{cohort['cases']} cases: {sources}" if cohort else "its table is not here"
+        click.echo(f"  cohort  {model['cohort'][:12]}, {known}")
     click.echo(f"  licence {model.get('licence', '?')}")

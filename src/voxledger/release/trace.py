@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from voxledger.errors import Misuse
 from voxledger.ledger import Entry, Ledger, parse_ledger
-from voxledger.repository import commit_of, file_at, git, round_tag, round_tags
+from voxledger.repository import commit_of, cut_history, file_at, git, is_ancestor, is_shallow, round_tag, tag_exists
 
 LEDGER = "data/release/ledger.csv"
 BASE_LEDGER = "data/base/ledger.csv"
+COHORT = "data/round/cohort.csv"
+
+
+@dataclass
+class Earlier:
+    """What this clone knows of the versions that came before one."""
+
+    versions: list[tuple[str, Ledger]] = field(default_factory=list)
+    """Newest first."""
+    absent: list[str] = field(default_factory=list)
+    """Tags that are not in this clone."""
+    foreign: list[str] = field(default_factory=list)
+    """Tags that are here, but that this version did not go on from."""
+
+    @property
+    def known(self) -> list[str]:
+        return [tag for tag, _ in self.versions]
 
 
 def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -> dict[str, Any]:
     """The chain from the labels of a case back to people, models and sources, from git alone.
+
+    What the chain needs and this clone does not hold is listed under `not_here`; `brings_it` is the command that
+    fetches it.
 
     Parameters
     ----------
@@ -43,19 +65,23 @@ def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -
     cards = _cards(tag)
     wanted = sorted({m for e in entries for m in e.model_ids})
     earlier = _earlier(tag)
+    models = [_model(m, cards, tag) for m in _with_ancestors(wanted, cards)]
+    classes = [
+        {
+            "class": e.class_name,
+            **{k: v for k, v in asdict(e).items() if k not in ("case_id", "class_name")},
+            "decision": _decision(e, tag, earlier),
+            "history": _history(e, earlier),
+        }
+        for e in entries
+    ]
     return {
         "version": tag or "working tree",
         "case": _case(case_id, tag),
-        "classes": [
-            {
-                "class": e.class_name,
-                **{k: v for k, v in asdict(e).items() if k not in ("case_id", "class_name")},
-                "decision": _decision(e, tag),
-                "history": _history(e, earlier),
-            }
-            for e in entries
-        ],
-        "models": [_model(m, cards) for m in _with_ancestors(wanted, cards)],
+        "classes": classes,
+        "models": models,
+        "not_here": [*_lacking_history(entries, earlier), *_lacking_decisions(classes), *_lacking_cohorts(models)],
+        "brings_it": _fetch_command(entries, earlier, classes, models),
     }
 
 
@@ -92,27 +118,31 @@ def _with_ancestors(model_ids: list[str], cards: dict[str, dict[str, Any]]) -> l
     return ordered
 
 
-def _model(model_id: str, cards: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _model(model_id: str, cards: dict[str, dict[str, Any]], tag: str | None) -> dict[str, Any]:
     card = dict(cards.get(model_id, {"id": model_id, "name": "unknown to this version"}))
     if card.get("cohort"):
-        card["cohort_cases"] = _cohort(card)
+        card["cohort_cases"] = _cohort(card, tag)
     return card
 
 
-def _cohort(card: dict[str, Any]) -> dict[str, Any]:
-    tag = round_tag(card["round"])
-    text = file_at(tag, "data/round/cohort.csv") or file_at(None, "data/round/cohort.csv")
-    cases = csv.DictReader((file_at(tag, "data/cases.csv") or file_at(None, "data/cases.csv") or "").splitlines())
-    sources = {row["case_id"]: f"{row['source']} ({row['licence']})" for row in cases}
-    members = {row["case_id"] for row in csv.DictReader((text or "").splitlines())}
-    return {
-        "at": tag,
-        "cases": len(members),
-        "sources": dict(sorted(Counter(sources.get(m, "unknown") for m in members).items())),
-    }
+def _cohort(card: dict[str, Any], tag: str | None) -> dict[str, Any] | None:
+    """The cases that a model learned from; None unless a table here has the hash that its card names."""
+    for revision in (round_tag(card["round"]), tag):
+        text = file_at(revision, COHORT)
+        if text is None or hashlib.sha256(text.encode()).hexdigest() != card["cohort"]:
+            continue
+        cases = csv.DictReader((file_at(revision, "data/cases.csv") or "").splitlines())
+        sources = {row["case_id"]: f"{row['source']} ({row['licence']})" for row in cases}
+        members = {row["case_id"] for row in csv.DictReader(text.splitlines())}
+        return {
+            "at": revision or "working tree",
+            "cases": len(members),
+            "sources": dict(sorted(Counter(sources.get(m, "unknown") for m in members).items())),
+        }
+    return None
 
 
-def _decision(entry: Entry, tag: str | None) -> dict[str, str] | None:
+def _decision(entry: Entry, tag: str | None, earlier: Earlier) -> dict[str, str] | None:
     """The row that a reviewer wrote, from the round in which it was imported."""
     if not entry.bundle:
         return None
@@ -124,25 +154,60 @@ def _decision(entry: Entry, tag: str | None) -> dict[str, str] | None:
     return None
 
 
-def _earlier(tag: str | None) -> list[tuple[str, Ledger]]:
-    """Ledgers of the versions that came before, newest first."""
-    tags = round_tags()
-    if tag is not None:
-        reachable = set(git("tag", "--list", "round-*", "--merged", tag, check=False).split())
-        tags = [t for t in tags if t in reachable and t != tag]
-    found = []
-    for name in reversed(tags):
+def _round_at(tag: str | None) -> int:
+    from ruamel.yaml import YAML
+
+    text = file_at(tag, "params.yaml")
+    if text is None:
+        raise Misuse(f"there is no params.yaml at {tag or 'the working tree'}", "name a version, such as round-01")
+    return int(YAML(typ="safe", pure=True).load(text).get("round", 0))
+
+
+def _earlier(tag: str | None) -> Earlier:
+    """The versions of the rounds before, as far as this clone can know them.
+
+    Behind the cut of a shallow clone git cannot say what came from what. There the ledger that a round started from
+    tells which version it continues.
+    """
+    revision = tag or "HEAD"
+    whole = not cut_history(revision)
+    closings = set(git("log", "--format=%s", revision, check=False).splitlines())
+    earlier, newer = Earlier(), tag
+    unbroken = True
+    for number in reversed(range(_round_at(tag))):
+        name = round_tag(number)
+        if not tag_exists(name):
+            # Where all commits are here, a number that no commit closed was skipped.
+            if not whole or any(line.startswith(f"Close round {number}:") for line in closings):
+                earlier.absent.append(name)
+                unbroken = False
+            continue
         text = file_at(name, LEDGER)
-        if text is not None:
-            found.append((name, parse_ledger(text.splitlines(), f"{LEDGER} at {name}")))
-    return found
+        ledger = None if text is None else parse_ledger(text.splitlines(), f"{LEDGER} at {name}")
+        ours = is_ancestor(name, revision) or (
+            not whole and ledger is not None and (not unbroken or _continues(newer, ledger))
+        )
+        if not ours:
+            earlier.foreign.append(name)
+            unbroken = False
+        elif ledger is not None:
+            earlier.versions.append((name, ledger))
+            newer, unbroken = name, True
+    return earlier
 
 
-def _history(entry: Entry, earlier: list[tuple[str, Ledger]]) -> list[dict[str, Any]]:
+def _continues(newer: str | None, older: Ledger) -> bool:
+    """Whether a round started from this ledger: cases may have been added since, but no row was changed."""
+    text = file_at(newer, BASE_LEDGER)
+    base = {} if text is None else parse_ledger(text.splitlines(), f"{BASE_LEDGER} at {newer or 'the working tree'}")
+    return all(base.get(key) == entry for key, entry in older.items())
+
+
+def _history(entry: Entry, earlier: Earlier) -> list[dict[str, Any]]:
     """Older states of a mask, newest first, each named by the first version that held it."""
     states: list[dict[str, Any]] = []
     current = (entry.mask_sha256, entry.origin)
-    for tag, ledger in earlier:
+    for tag, ledger in earlier.versions:
         old = ledger.get((entry.case_id, entry.class_name))
         if old is None:
             break
@@ -160,3 +225,67 @@ def _history(entry: Entry, earlier: list[tuple[str, Ledger]]) -> list[dict[str, 
         elif states:
             states[-1]["first_in"] = tag
     return states
+
+
+def _lacks(entry: Entry, earlier: Earlier, tags: Iterable[str]) -> list[str]:
+    """Those of `tags` that may hold an older state of a mask, from what its rows say of what came before them."""
+    lacking = []
+    for tag in tags:
+        row = entry
+        for name, ledger in earlier.versions:
+            if _number(name) > _number(tag):
+                row = ledger.get((entry.case_id, entry.class_name), row)
+        if row.version > _number(tag) and row.previous_mask_sha256:
+            lacking.append(tag)
+    return lacking
+
+
+def _number(tag: str) -> int:
+    return int(tag.removeprefix("round-"))
+
+
+def _lacking_history(entries: Sequence[Entry], earlier: Earlier) -> list[str]:
+    lines = []
+    for tags, why in (
+        (earlier.absent, ""),
+        (earlier.foreign, ", which this clone has of another line of history"),
+    ):
+        lacking = {e.class_name: found for e in entries if (found := _lacks(e, earlier, tags))}
+        if lacking:
+            versions = sorted({tag for found in lacking.values() for tag in found}, key=_number)
+            lines.append(f"older states of {', '.join(lacking)}, in {', '.join(versions)}{why}")
+    return lines
+
+
+def _lacking_decisions(classes: Sequence[dict[str, Any]]) -> list[str]:
+    return [
+        f"decision of {c['reviewer']} on {c['class']}, in bundle {c['bundle'][:12]}"
+        for c in classes
+        if c["bundle"] and c["decision"] is None
+    ]
+
+
+def _lacking_cohorts(models: Sequence[dict[str, Any]]) -> list[str]:
+    lines = []
+    for model in models:
+        if model.get("cohort") and model["cohort_cases"] is None:
+            tag = round_tag(model["round"])
+            other = f": {COHORT} at {tag} is not the one that the card names" if file_at(tag, COHORT) else ""
+            lines.append(
+                f"cohort of model {model['id'][:12]} ({model['name']}), trained in round {model['round']}{other}"
+            )
+    return lines
+
+
+def _fetch_command(
+    entries: Sequence[Entry], earlier: Earlier, classes: Sequence[dict[str, Any]], models: Sequence[dict[str, Any]]
+) -> str | None:
+    """The command that brings what is not here; None where nothing is lacking that a fetch could bring."""
+    needed = any(_lacks(e, earlier, earlier.absent) for e in entries)
+    needed |= bool(earlier.absent) and bool(_lacking_decisions(classes))
+    needed |= any(
+        m.get("cohort") and m["cohort_cases"] is None and not tag_exists(round_tag(m["round"])) for m in models
+    )
+    if not needed:
+        return None
+    return "git fetch --unshallow --tags" if is_shallow() else "git fetch --tags"
