@@ -158,3 +158,15 @@ def test_symmetric_and_empty_proposals() -> None:
     assert contradictions(SCHEMA, ball, grown, liver, ["liver"]) == []
     assert contradictions(SCHEMA, np.zeros_like(ball), ball, liver, ["liver"]) == []
     assert contradictions(SCHEMA, ball, np.zeros_like(ball), liver, ["liver"]) == []
+
+
+def test_the_error_type_of_an_organ_speaks_for_the_lesion_in_it() -> None:
+    """A pancreas that is all lesion and should be liver: revised as wrong_class, nothing is mixed up unsaid."""
+    sent = np.zeros((5, 5, 5), np.uint8)
+    sent[1:3, 1:3, 1:3] = 3
+    returned = np.where(sent == 3, 1, sent).astype(np.uint8)
+    row = Row("c", "pancreas", Decision.REVISE, 1.0, ErrorType.WRONG_CLASS)
+    assert contradictions(SCHEMA, sent, returned, {"pancreas": row}, ["pancreas"]) == []
+    row = Row("c", "pancreas", Decision.REVISE, 1.0, ErrorType.BOUNDARY)
+    found = contradictions(SCHEMA, sent, returned, {"pancreas": row}, ["pancreas"])
+    assert [c.class_name for c in found] == ["liver"]

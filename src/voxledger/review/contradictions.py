@@ -157,7 +157,7 @@ def _mixed_up(schema: LabelSchema, pairs: _Pairs, rows: Mapping[str, Row]) -> It
         if nested and _dice(pairs, new.id, old.id) < SAME_DICE:
             # A false lesion given back to its organ is a correction, not a mix-up.
             continue
-        if not said & {old.name, new.name}:
+        if not said & {*schema.chain(old.name), *schema.chain(new.name)}:
             yield Contradiction(
                 new.name,
                 f"what was {old.name} has come back as {new.name}: the labels look renumbered or swapped",
