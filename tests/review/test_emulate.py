@@ -79,6 +79,16 @@ def test_what_it_returns_never_contradicts_itself(
             assert dice(SCHEMA.mask(result.labels, name), truth) >= bound
 
 
+def test_it_says_so_when_a_class_comes_back_as_another() -> None:
+    """The pancreas, all lesion, is liver and lies elsewhere: most of what differs is no wrong class, yet one is."""
+    proposal = np.zeros((4, 6, 7), np.uint8)
+    reference = proposal.copy()
+    proposal[0, 0, 0], reference[0, 0, 0], reference[0, 0, 1:4] = 3, 1, 2
+    result = read_case(SCHEMA, "c", proposal, reference, proposal > 9, ["pancreas"], 0.5)
+    assert [row.error_type for row in result.rows] == [ErrorType.WRONG_CLASS]
+    assert contradictions(SCHEMA, proposal, result.labels, {"pancreas": result.rows[0]}, ["pancreas"]) == []
+
+
 def _box(value: int, *where: slice, into: np.ndarray | None = None) -> np.ndarray:
     labels = np.zeros((6, 8, 9), np.uint8) if into is None else into.copy()
     labels[where] = value

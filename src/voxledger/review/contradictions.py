@@ -24,7 +24,7 @@ OTHER_DICE = 0.5
 MIRROR_GAIN = 0.05
 """A label is taken for mirrored if it agrees with the proposal by this much more Dice when turned back."""
 
-_MIXED_UP = (ErrorType.LEFT_RIGHT, ErrorType.WRONG_CLASS)
+MIXED_UP = (ErrorType.LEFT_RIGHT, ErrorType.WRONG_CLASS)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,23 @@ def _unexplained(
 
 def _mixed_up(schema: LabelSchema, pairs: _Pairs, rows: Mapping[str, Row]) -> Iterator[Contradiction]:
     """Labels that look swapped or renumbered, unless the reviewer says that they were."""
-    said = {n for n, row in rows.items() if row.decision is Decision.REVISE and row.error_type in _MIXED_UP}
+    said = {n for n, row in rows.items() if row.decision is Decision.REVISE and row.error_type in MIXED_UP}
+    for old, new in _exchanged(schema, pairs):
+        if not said & {*schema.chain(old), *schema.chain(new)}:
+            yield Contradiction(
+                new,
+                f"what was {old} has come back as {new}: the labels look renumbered or swapped",
+                f"keep the numbers of the label map; if {new} is right, "
+                f"give {new} or {old} the error type wrong_class or left_right",
+            )
+
+
+def exchanged(schema: LabelSchema, proposal: LabelMap, returned: LabelMap) -> list[tuple[str, str]]:
+    """Pairs of classes of which the first has come back as the second."""
+    return list(_exchanged(schema, _pairs(proposal, returned)))
+
+
+def _exchanged(schema: LabelSchema, pairs: _Pairs) -> Iterator[tuple[str, str]]:
     for old, new in permutations(schema.classes, 2):
         if _dice(pairs, old.id, new.id) < SAME_DICE or _dice(pairs, old.id, old.id) > OTHER_DICE:
             continue
@@ -157,13 +173,7 @@ def _mixed_up(schema: LabelSchema, pairs: _Pairs, rows: Mapping[str, Row]) -> It
         if nested and _dice(pairs, new.id, old.id) < SAME_DICE:
             # A false lesion given back to its organ is a correction, not a mix-up.
             continue
-        if not said & {*schema.chain(old.name), *schema.chain(new.name)}:
-            yield Contradiction(
-                new.name,
-                f"what was {old.name} has come back as {new.name}: the labels look renumbered or swapped",
-                f"keep the numbers of the label map; if {new.name} is right, "
-                f"give {new.name} or {old.name} the error type wrong_class or left_right",
-            )
+        yield old.name, new.name
 
 
 def _dice(pairs: _Pairs, before: int, after: int) -> float:

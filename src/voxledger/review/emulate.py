@@ -18,6 +18,7 @@ import numpy as np
 from voxledger.errors import Misuse
 from voxledger.intact import read_whole_label
 from voxledger.review.bundle import ATTENTION, LABELS, MANIFEST, Manifest, read_manifest
+from voxledger.review.contradictions import MIXED_UP, exchanged
 from voxledger.review.decisions import FILE as DECISIONS
 from voxledger.review.decisions import Decision, ErrorType, Row, to_csv
 from voxledger.review.merge import LabelMap, Mask
@@ -89,6 +90,11 @@ def read_case(
             if dice(schema.mask(labels, name), truth) < bound:
                 _correct(schema, name, labels, reference, truth, region)
         decisions[name] = Decision.REVISE, error_type(schema, name, proposal, reference)
+    for pair in exchanged(schema, proposal, labels):
+        both = [*schema.chain(pair[1]), *schema.chain(pair[0])]
+        revised = [n for n in both if n in decisions and decisions[n][0] is Decision.REVISE]
+        if revised and all(decisions[n][1] not in MIXED_UP for n in revised):
+            decisions[revised[0]] = Decision.REVISE, ErrorType.WRONG_CLASS
     minutes = _minutes(schema, decisions, proposal, reference)
     rows = [Row(case_id, n, decisions[n][0], minutes[n], decisions[n][1]) for n in asked]
     return Read(labels, rows)
