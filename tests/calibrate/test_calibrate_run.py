@@ -115,10 +115,21 @@ def test_nothing_asked(repository: tuple[list[Case], Ledger]) -> None:
 def test_no_lesion_and_no_calibration_case(repository: tuple[list[Case], Ledger]) -> None:
     values, rows, notes = run(repository, classes=["cyst"])
     assert (values["classes"], rows) == ({}, [])
-    assert notes == ["cyst: no trusted lesion in 4 calibration cases"]
-    assert run(([], {}), classes=["pdac"])[2] == ["pdac: no trusted lesion in 0 calibration cases"]
+    assert notes == ["cyst: no trusted lesion in 0 calibration cases whose models know it"]
+    assert run(([], {}), classes=["pdac"])[2] == ["pdac: no trusted lesion in 0 calibration cases whose models know it"]
 
 
 def test_organs_are_not_calibrated(repository: tuple[list[Case], Ledger]) -> None:
     with pytest.raises(Misuse, match="pancreas is not a lesion class"):
         run(repository, classes=["pancreas"])
+
+
+def test_a_case_whose_models_do_not_know_the_class_says_nothing_about_its_threshold(
+    repository: tuple[list[Case], Ledger],
+) -> None:
+    """Its lesions would count as missed at any threshold."""
+    for model in ("a", "b"):
+        zeros = np.zeros(SHAPE, np.float32)
+        write_soft(f"predictions/{model}/case-2.b2nd", [("pancreas", zeros)], ["pancreas"], GRID, model, "")
+    pdac = run(repository, classes=["pdac"])[0]["classes"]["pdac"]
+    assert (pdac["cases"], pdac["threshold"]) == (3, pytest.approx(0.3, rel=1e-2))

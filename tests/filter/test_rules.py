@@ -128,7 +128,7 @@ def test_volume_ratio(judge: Judge, parameters: dict[str, Any], measured: float)
 
 
 def test_volume_ratio_published_and_without_organ(judge: Judge) -> None:
-    lesion = {"cyst": [(A, A, A, 0.9)]}
+    lesion = {"cyst": [(A, A, A, 0.9)], "pancreas": []}
     assert outcomes(judge(lesion, {**RATIO, "classes": ["cyst"]})[1]) == [(1, "to_organ")]  # no organ: infinite
     decisions = judge({**lesion, "pancreas": ORGAN}, {**RATIO, "classes": ["cyst"]})[1]
     assert (decisions[0].bound, decisions[0].outcome.value) == ("<=83%", "kept")
@@ -176,7 +176,7 @@ def test_distance(judge: Judge, maximum: float, kept: bool) -> None:
 
 def test_distance_to_an_absent_organ(judge: Judge) -> None:
     rule = {"rule": "distance", "classes": ["aorta"], "structures": ["liver"], "maximum_mm": 500}
-    assert outcomes(judge({"aorta": [(A, A, A, 0.9)]}, rule)[1]) == [(1, "removed")]
+    assert outcomes(judge({"aorta": [(A, A, A, 0.9)], "liver": []}, rule)[1]) == [(1, "removed")]
 
 
 @pytest.mark.parametrize(
@@ -266,3 +266,22 @@ def test_elongation_of_a_single_voxel(judge: Judge) -> None:
     rule = {"rule": "elongation", "classes": ["liver"], "maximum": 4.9}
     decisions = judge({"liver": [(3, 3, 3, 0.9)]}, rule, spacing=(5.0, 1.0, 1.0))[1]
     assert (decisions[0].measured, decisions[0].outcome.value) == (pytest.approx(5.0), "removed")
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"rule": "inside_organ", "classes": ["pdac"]},
+        {"rule": "volume_ratio", "classes": ["pdac"]},
+        {"rule": "distance", "classes": ["pdac"], "structures": ["pancreas", "liver"], "maximum_mm": 5},
+    ],
+    ids=lambda rule: rule["rule"],
+)
+@pytest.mark.parametrize("knows", [True, False], ids=["organ looked for", "organ of which no model knows"])
+def test_a_lesion_is_not_measured_against_what_nobody_looked_for(propose, rule, knows) -> None:
+    """An empty organ takes its lesions along; an organ that no model knows says nothing about them."""
+    lesion = {"pdac": [(slice(2, 4), slice(2, 4), slice(2, 4), 0.9)]}
+    proposal = propose(lesion | ({"pancreas": []} if knows else {}))
+    decisions = apply_rules(proposal, read_rules([rule], proposal.schema), "case")
+    assert [d.outcome.value != "kept" for d in decisions] == ([True] if knows else [])
+    assert (proposal.region("pdac") is None) is knows

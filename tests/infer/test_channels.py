@@ -37,6 +37,7 @@ def test_a_class_counts_what_lies_in_it_at_any_depth(schema):
     assert channels.classes(deep) == list(found)
 
 
-def test_an_outer_class_is_known_through_what_lies_in_it(schema):
+def test_a_class_without_a_channel_is_not_known_through_what_lies_in_it(schema):
+    """A network of lesions alone does not say that the rest of the organ is none: it has no say in the organ."""
     channels = Channels({"lesion": 1}, lambda c: np.full((1, 1, 1), 0.5, np.float32))
-    assert channels.classes(schema) == ["organ", "lesion"]
+    assert channels.classes(schema) == ["lesion"]

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voxledger.engine.card import WEIGHTS, check_model
+from voxledger.engine.card import WEIGHTS, check_model, write_card
 from voxledger.errors import VoxledgerError
 from voxledger.infer.predict import predict_cases
 from voxledger.infer.register import add_precomputed
 from voxledger.params import InferParams, MachineParams, RetrainParams
 from voxledger.retrain.run import retrain_round
-from voxledger.soft import open_soft
+from voxledger.soft import ensemble_mean, open_soft, write_soft
 from voxledger.volume import Grid, file_sha256, read, read_label, write
 
 MODELS, OUT = Path("models/base"), Path("predictions")
@@ -171,4 +171,53 @@ def test_precomputed_label_maps_become_zero_and_one(small):
 
     (MODELS / "ts/predictions/c0.nii.gz").unlink()
     with pytest.raises(VoxledgerError, match="ts/predictions is not what was registered"):
+        predict(small)
+
+
+def without(small, folder: Path, class_name: str) -> None:
+    """Label maps of every case, from which a class is missing."""
+    for case in small.cases:
+        labels = read_label(f"labels/{case.case_id}.nii.gz")
+        missing = small.schema[class_name].id
+        write(folder / f"{case.case_id}.nii.gz", np.where(labels == missing, 1, labels), read(case.image).grid)
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["card with classes", "card of an older version"])
+def test_a_label_map_model_has_no_say_in_a_class_that_it_does_not_know(small, declared):
+    """A trained model is 0.90 sure of a lesion; label maps that have no lesions leave it at 0.90, not at 0.45."""
+    without(small, Path("outside"), "lesion")
+    MODELS.mkdir(parents=True)
+    card = add_precomputed("ts", Path("outside"), "ts-1", "MIT", small.cases, small.schema, MODELS, 1)
+    if not declared:
+        params = {k: v for k, v in card.params.items() if k != "classes"}
+        write_card(MODELS / "ts", card.model_copy(update={"params": params}))
+    predict(small)
+    for case in small.cases:
+        maps = open_soft(OUT / "ts" / f"{case.case_id}.b2nd")
+        assert maps.classes == ("organ", "spleen")
+        lesion = small.schema.mask(read_label(f"labels/{case.case_id}.nii.gz"), "lesion") * np.float32(0.9)
+        write_soft("trained.b2nd", [("lesion", lesion)], ["lesion"], maps.grid, "trained", case.sha256)
+        mean = ensemble_mean([open_soft("trained.b2nd"), maps], "lesion")
+        assert mean.max() == pytest.approx(0.9, abs=1e-3)
+
+
+def test_the_memo_does_not_serve_what_other_declared_classes_gave(small):
+    without(small, Path("outside"), "lesion")
+    MODELS.mkdir(parents=True)
+    arguments = ("ts", Path("outside"), "ts-1", "MIT", small.cases, small.schema, MODELS, 1)
+    for classes in (["organ", "spleen"], ["organ", "lesion", "spleen"]):
+        shutil.rmtree(MODELS / "ts", ignore_errors=True)
+        add_precomputed(*arguments, classes)
+        predict(small)
+        assert list(open_soft(OUT / "ts/c0.b2nd").classes) == classes
+
+
+def test_older_label_maps_without_any_class_ask_to_be_registered_again(small):
+    MODELS.mkdir(parents=True)
+    write("outside/c0.nii.gz", np.zeros((12, 20, 24), np.uint8), read("images/c0.nii.gz").grid)
+    card = add_precomputed("ts", Path("outside"), "ts-1", "MIT", small.cases, small.schema, MODELS, 1, ["lesion"])
+    write_card(
+        MODELS / "ts", card.model_copy(update={"params": {"cases": 1, "predictions": card.params["predictions"]}})
+    )
+    with pytest.raises(VoxledgerError, match=r"(?s)ts: no class occurs .* --classes"):
         predict(small)

@@ -24,8 +24,8 @@ def add(small):
     MODELS.mkdir()
     write(FOLDER / "c0.nii.gz", read_label("labels/c0.nii.gz"), read("images/c0.nii.gz").grid)
 
-    def call(name="ts", model_id="ts-1"):
-        return add_precomputed(name, FOLDER, model_id, "MIT", small.cases, small.schema, MODELS, 0)
+    def call(name="ts", model_id="ts-1", classes=None):
+        return add_precomputed(name, FOLDER, model_id, "MIT", small.cases, small.schema, MODELS, 0, classes)
 
     return call
 
@@ -123,7 +123,9 @@ def test_a_label_map_that_was_registered_truncated_is_not_predicted_from(small, 
     write(path, read_label("labels/c0.nii.gz"), read("images/c0.nii.gz").grid)
     path.write_bytes(with_voxels_missing(path.read_bytes()))
     with pytest.raises(UnreadableImage, match="damaged or incomplete"):
-        predict(path, tmp_path / "c0.b2nd", small.cases[0], "ts-1", read("images/c0.nii.gz").grid, small.schema)
+        predict(
+            path, tmp_path / "c0.b2nd", small.cases[0], "ts-1", read("images/c0.nii.gz").grid, small.schema, ["organ"]
+        )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 1.5])
@@ -173,3 +175,46 @@ def test_no_header_text_of_a_prediction_enters_the_repository(small, add):
     assert open_soft(kept / "c1.b2nd").classes == ("organ",)
     array = blosc2.open(str(kept / "c1.b2nd"), mode="r")
     assert list(array.schunk.vlmeta) == ["voxledger"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "classes", "known"),
+    [
+        ({1, 2, 7}, None, ["organ", "lesion", "spleen"]),
+        ({7}, None, ["spleen"]),
+        # What lies in the organ says where some of it is, not where all of it is.
+        ({2}, None, ["lesion"]),
+        # Looked for in every case, and found in none of them.
+        ({7}, ["spleen", "lesion"], ["lesion", "spleen"]),
+        (set(), ["lesion"], ["lesion"]),
+    ],
+)
+def test_the_card_holds_the_classes_that_a_model_knows(small, add, ids, classes, known):
+    labels = read_label("labels/c0.nii.gz")
+    write(FOLDER / "c0.nii.gz", np.where(np.isin(labels, list(ids)), labels, 0), read("images/c0.nii.gz").grid)
+    assert add(classes=classes).params["classes"] == known
+
+
+def test_classes_of_label_maps_and_soft_predictions_add_up(small, add):
+    labels = read_label("labels/c0.nii.gz")
+    write(FOLDER / "c0.nii.gz", np.where(labels == 7, labels, 0), read("images/c0.nii.gz").grid)
+    soft(FOLDER / "c1.b2nd", "images/c1.nii.gz", small.cases[1].sha256, "ts-1", ["organ"])
+    assert add().params["classes"] == ["organ", "spleen"]
+
+
+def test_a_class_outside_the_declared_ones_is_refused_by_name(small, add):
+    soft(FOLDER / "c1.b2nd", "images/c1.nii.gz", small.cases[1].sha256, "ts-1", ["organ", "lesion"])
+    with pytest.raises(VoxledgerError) as refused:
+        add(classes=["organ", "spleen"])
+    for name in ("c0.nii.gz", "c1.b2nd"):
+        assert f"{name} holds lesion, which --classes leaves out" in str(refused.value)
+    assert list(MODELS.iterdir()) == []
+
+
+@pytest.mark.parametrize(("classes", "said"), [(["kidney"], "kidney is not a class"), (None, "no class occurs")])
+def test_a_model_that_knows_nothing_is_misuse(small, add, classes, said):
+    grid = read("images/c0.nii.gz").grid
+    write(FOLDER / "c0.nii.gz", np.zeros(grid.shape, np.uint8), grid)
+    with pytest.raises(Misuse, match=said):
+        add(classes=classes)
+    assert list(MODELS.iterdir()) == []

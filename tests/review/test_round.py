@@ -11,6 +11,7 @@ import pytest
 
 from voxledger.errors import BundleRefused, CasesFailed, VoxledgerError, Waiting
 from voxledger.ledger import Origin, read_ledger
+from voxledger.soft import open_soft, write_soft
 from voxledger.volume import file_sha256, mask_sha256, read_grid, read_label, write
 
 WORK = [
@@ -69,6 +70,20 @@ def test_an_accepted_round(sent: Any) -> None:
 def _mask(labels: np.ndarray, name: str) -> np.ndarray:
     ids = {"liver": [1], "pancreas": [2, 3], "lesion": [3], "kidney_left": [5], "kidney_right": [6]}[name]
     return np.isin(labels, ids)
+
+
+def test_the_ledger_names_the_models_that_know_the_class(repo: Any) -> None:
+    """A model that says nothing about lesions did not propose this one."""
+    first, second = (open_soft(f"data/round/predictions/model-{n}/case_1.b2nd") for n in range(2))
+    organs = [n for n in second.classes if n != "lesion"]
+    masks = [(n, second.read(n)) for n in organs]
+    path = "data/round/predictions/model-1/case_1.b2nd"
+    write_soft(path, masks, organs, second.grid, second.model_id, second.image_sha256)
+    repo.export()
+    repo.gate()
+    ledger = repo.take_in()
+    assert ledger["case_1", "lesion"].model_ids == (first.model_id,)
+    assert ledger["case_1", "pancreas"].model_ids == (first.model_id, second.model_id)
 
 
 def test_test_cases_pass_byte_for_byte_and_are_not_predicted(sent: Any) -> None:

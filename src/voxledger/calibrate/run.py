@@ -29,7 +29,7 @@ from voxledger.schema import LabelSchema
 from voxledger.table import replace_text, write_table
 from voxledger.volume import file_sha256
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 PLOTTED = 100
 """Points of the curve in `froc.csv`: at most so many where a lesion is gained, and as many between."""
 RATES = ("sensitivity", "false_positives_per_scan", "patient_sensitivity", "patient_specificity")
@@ -50,7 +50,9 @@ def calibrate_class(name: str, curves: list[CaseCurve], params: CalibrateParams)
     """Choose the threshold of one class from the curves of all calibration cases."""
     lesions = lesion_count(curves)
     if lesions == 0:
-        return ClassCalibration(name, curves, None, [f"no trusted lesion in {len(curves)} calibration cases"])
+        return ClassCalibration(
+            name, curves, None, [f"no trusted lesion in {len(curves)} calibration cases whose models know it"]
+        )
     chosen = highest_threshold(curves, params.sensitivity)
     if chosen is None:
         return ClassCalibration(name, curves, None, [f"no model finds any of the {lesions} calibration lesions"])
@@ -88,7 +90,8 @@ def calibrate_round(
     Parameters
     ----------
     cases
-        The case table; those of the calibration split with predictions and a trusted label are used.
+        The case table; those of the calibration split with predictions and a trusted label are used, class by
+        class if a model of the case knows it.
     predictions, labels
         `<model>/<case>.b2nd` and `<case>.nii.gz`.
     """
@@ -138,6 +141,8 @@ def _case_curves(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     schema = LabelSchema.model_validate(payload["schema"])
     found = {}
     for name in payload["classes"]:
+        if not any(name in p.classes for p in predictions):
+            continue
         lesions, voxels = label_lesions(schema.mask(labels, name), payload["connectivity"])
         box = ensemble_box(predictions, name) or (slice(0, 1), slice(0, 1), slice(0, 1))
         curve = case_curve(

@@ -20,11 +20,13 @@ def models() -> None:
 @click.option("--predictions", type=click.Path(path_type=Path, file_okay=False, exists=True), required=True)
 @click.option("--id", "model_id", required=True, help="What ledgers will call it, such as totalsegmentator-2.4.0.")
 @click.option("--licence", required=True, help="Licence of the model, as an SPDX id.")
-def add(name: str, predictions: Path, model_id: str, licence: str) -> None:
+@click.option("--classes", help="Classes that the model looks for, with commas; by default those that occur.")
+def add(name: str, predictions: Path, model_id: str, licence: str, classes: str | None) -> None:
     """Register the predictions in a folder as model NAME of this round.
 
     The folder holds CASE.nii.gz label maps with the ids of labels.yaml, or CASE.b2nd soft predictions, for some or
-    all cases. They are checked and written anew; a later version of the same model gets another name and id.
+    all cases. They are checked and written anew; a later version of the same model gets another name and id. The
+    model has a say in its classes alone: name those that it looks for and happens to find nowhere.
 
     \b
     Example:
@@ -41,10 +43,19 @@ def add(name: str, predictions: Path, model_id: str, licence: str) -> None:
     params = read_params()
     require_open(params)
     card = add_precomputed(
-        name, predictions, model_id, licence, read_cases(), read_schema("labels.yaml"), BASE, params.round
+        name,
+        predictions,
+        model_id,
+        licence,
+        read_cases(),
+        read_schema("labels.yaml"),
+        BASE,
+        params.round,
+        classes.split(",") if classes else None,
     )
     dvc_add(str(BASE))
-    click.echo(f"added {card.name}: {card.params['cases']} cases. Next: voxledger round run")
+    click.echo(f"added {card.name}: {card.params['cases']} cases, classes {', '.join(card.params['classes'])}.")
+    click.echo("Next: voxledger round run")
 
 
 @models.command("list")

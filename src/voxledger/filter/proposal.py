@@ -142,6 +142,10 @@ class Proposal:
         """Classes that have voxels, in the order of the schema."""
         return [name for name in self.schema.names if name in self._regions]
 
+    def knows(self, name: str) -> bool:
+        """Whether any model looked for a class: if none did, that it is not there means nothing."""
+        return any(name in p.classes for p in self.predictions)
+
     def region(self, name: str) -> Region | None:
         """The mask of a class in its box; None where it is empty."""
         return self._regions.get(name)
@@ -263,6 +267,9 @@ class Reference(Proposal):
         whole = (slice(0, grid.shape[0]), slice(0, grid.shape[1]), slice(0, grid.shape[2]))
         for name in schema.names:
             self._set(name, whole, schema.mask(labels, name))
+
+    def knows(self, name: str) -> bool:
+        return True
 
     def probability(self, name: str, box: Box) -> npt.NDArray[np.float32]:
         return self.mask(name, box).astype(np.float32)

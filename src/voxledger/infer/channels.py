@@ -22,8 +22,12 @@ class Channels:
     probability: Callable[[int], Array]
 
     def classes(self, schema: LabelSchema) -> list[str]:
-        """Classes of the schema that the network can say anything about, in the order of the schema."""
-        return [name for name in schema.names if self._inside(schema, name)]
+        """Classes of the schema that have a channel, in the order of the schema.
+
+        What lies in a class says where some of it is, not where all of it is: a network of lesions alone has no say
+        in their organ.
+        """
+        return [name for name in schema.names if name in self.of]
 
     def by_class(self, schema: LabelSchema) -> Iterator[tuple[str, Array]]:
         """Probability of every class, the classes inside it included, one class in memory at a time."""

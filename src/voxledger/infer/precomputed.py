@@ -1,24 +1,30 @@
 """Precomputed: label maps or soft predictions that were made elsewhere, as they lie in the model's `predictions/`.
 
-Such a model covers the cases it has a file for, and no others.
+Such a model covers the cases it has a file for, and no others; and of these the classes that its card names. A
+label map without a class says that there is none only where the model looked for it: where it did not, it has no say.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.casemap import MEMO, Task, casemap, key_of
 from voxledger.cases import Case
-from voxledger.engine.card import PREDICTIONS
+from voxledger.engine.card import PREDICTIONS, ModelCard
 from voxledger.errors import UnknownLabel, VoxledgerError
 from voxledger.intact import read_whole_label
+from voxledger.params import MachineParams
 from voxledger.schema import LabelSchema
 from voxledger.soft import SoftPrediction, open_soft, write_soft
-from voxledger.volume import Grid, require_same_grid, write
+from voxledger.volume import Grid, file_sha256, read_label, require_same_grid, write
+
+ALGORITHM_VERSION = 2
 
 LABEL_MAP, SOFT = ".nii.gz", ".b2nd"
 
@@ -29,8 +35,12 @@ def prediction_file(folder: Path, case_id: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def take_in(path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema: LabelSchema) -> None:
+def take_in(path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema: LabelSchema) -> set[str]:
     """Check a prediction from outside and write it anew: nothing else that its file holds enters the repository.
+
+    Returns the classes that the file speaks of: those in the head of a soft prediction; those whose ids occur in a
+    label map. A class does not occur by what lies inside it: a lesion says where some of the organ is, not where all
+    of it is.
 
     Raises
     ------
@@ -38,8 +48,9 @@ def take_in(path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema
         It is damaged, or does not fit the registered case: its grid, and ids or classes, image and model.
     """
     if path.name.endswith(LABEL_MAP):
-        write(out, _label_map(path, grid, schema), grid)
-        return
+        labels = _label_map(path, grid, schema)
+        write(out, labels, grid)
+        return _occurring(labels, schema)
     soft = _soft(path, case, model_id, grid, schema)
     write_soft(
         out,
@@ -49,6 +60,42 @@ def take_in(path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema
         model_id,
         case.sha256,
     )
+    return set(soft.classes)
+
+
+def known_classes(folder: Path, card: ModelCard, schema: LabelSchema, machine: MachineParams) -> list[str]:
+    """Classes that the label maps of a model know, in the order of the schema.
+
+    Raises
+    ------
+    VoxledgerError
+        The card names none, as those of older versions do not, and none occurs in the label maps.
+    """
+    declared = card.params.get("classes")
+    if declared is None:
+        files = sorted((folder / PREDICTIONS).glob(f"*{LABEL_MAP}"))
+        classes = [[c.name, c.id] for c in schema.classes]
+        tasks = [
+            Task(f.name, key_of("classes", 1, file=file_sha256(f), classes=classes), (str(f), schema)) for f in files
+        ]
+        infos = casemap("classes", _classes_of, tasks, MEMO, workers=machine.worker_count)
+        declared = {name for info in infos for name in info["classes"]}
+        if files and not declared:
+            raise VoxledgerError(
+                f"model {card.name}: no class occurs in the label maps of {folder / PREDICTIONS}",
+                f"remove {folder} and add the model again with --classes and what it looked for",
+            )
+    return [name for name in schema.names if name in declared]
+
+
+def _classes_of(payload: tuple[str, LabelSchema], folder: Path) -> dict[str, Any]:
+    path, schema = payload
+    return {"classes": sorted(_occurring(read_label(path), schema))}
+
+
+def _occurring(labels: npt.NDArray[Any], schema: LabelSchema) -> set[str]:
+    ids = set(np.unique(labels).tolist())
+    return {c.name for c in schema.classes if c.id in ids}
 
 
 def _label_map(path: Path, grid: Grid, schema: LabelSchema) -> npt.NDArray[Any]:
@@ -74,12 +121,14 @@ def _soft(path: Path, case: Case, model_id: str, grid: Grid, schema: LabelSchema
     return soft
 
 
-def predict(path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema: LabelSchema) -> None:
-    """Write the soft prediction of one case; of a label map, probabilities are 0 and 1."""
+def predict(
+    path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema: LabelSchema, known: Sequence[str]
+) -> None:
+    """Write the soft prediction of one case; of a label map, 0 and 1 for the classes that it knows."""
     if path.name.endswith(SOFT):
         _soft(path, case, model_id, grid, schema)
         shutil.copyfile(path, out)
         return
     labels = _label_map(path, grid, schema)
-    masks = ((name, schema.mask(labels, name).astype(np.float32)) for name in schema.names)
-    write_soft(out, masks, schema.names, grid, model_id, case.sha256)
+    masks = ((name, schema.mask(labels, name).astype(np.float32)) for name in known)
+    write_soft(out, masks, list(known), grid, model_id, case.sha256)

@@ -24,7 +24,7 @@ _NETWORKS = {"nnunet": nnunet, "monai": monai}
 
 @dataclass(frozen=True)
 class _Work:
-    """One model and case; `prediction` is the file of a precomputed model."""
+    """One model and case; `prediction` is the file of a precomputed model, `known` the classes of its label maps."""
 
     case: Case
     folder: Path
@@ -33,6 +33,7 @@ class _Work:
     params: InferParams
     device: str
     prediction: Path | None
+    known: tuple[str, ...]
 
 
 def predict_cases(
@@ -58,10 +59,12 @@ def predict_cases(
     for listed in list_models(models_dir):
         folder = models_dir / listed.name
         card = check_model(folder)
+        made_elsewhere = card.backend == "precomputed"
+        known = tuple(precomputed.known_classes(folder, card, schema, machine)) if made_elsewhere else ()
         for case in sorted(cases, key=lambda c: c.case_id):
-            prediction = precomputed.prediction_file(folder, case.case_id) if card.backend == "precomputed" else None
-            if card.backend != "precomputed" or prediction is not None:
-                work = _Work(case, folder, card, schema, params, machine.device, prediction)
+            prediction = precomputed.prediction_file(folder, case.case_id) if made_elsewhere else None
+            if not made_elsewhere or prediction is not None:
+                work = _Work(case, folder, card, schema, params, machine.device, prediction, known)
                 tasks.append(Task(f"{case.case_id} ({card.name})", _key(work), work))
     out.mkdir(parents=True, exist_ok=True)
     # Several processes on one GPU would each need its memory.
@@ -76,7 +79,9 @@ def _key(work: _Work) -> str:
         image=work.case.sha256,
         case=work.case.case_id,
         model=[work.card.name, work.card.id],
-        prediction=file_sha256(work.prediction) if work.prediction else None,
+        prediction=[precomputed.ALGORITHM_VERSION, file_sha256(work.prediction), work.known]
+        if work.prediction
+        else None,
         infer=work.params.model_dump(mode="json"),
         classes=[[c.name, c.id, c.inside] for c in work.schema.classes],
     )
@@ -91,7 +96,7 @@ def _predict(work: _Work, folder: Path) -> dict[str, Any]:
     out = folder / card.name / f"{case.case_id}.b2nd"
     out.parent.mkdir()
     if work.prediction is not None:
-        precomputed.predict(work.prediction, out, case, card.id, read_grid(case.image), work.schema)
+        precomputed.predict(work.prediction, out, case, card.id, read_grid(case.image), work.schema, work.known)
         return {}
     image = read(case.image)
     with single_thread(work.device):

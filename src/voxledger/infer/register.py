@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from voxledger.cases import Case
@@ -31,6 +32,7 @@ def add_precomputed(
     schema: LabelSchema,
     models: Path,
     round_number: int,
+    classes: Sequence[str] | None = None,
 ) -> ModelCard:
     """Write predictions into `<models>/<name>/predictions/`, and the card; nothing is kept if a file is refused.
 
@@ -43,11 +45,15 @@ def add_precomputed(
         model then says nothing about the others.
     model_id
         What the model is called in ledgers from now on, such as `totalsegmentator-2.4.0`.
+    classes
+        Classes that the model looked for in every label map; by default those that occur in the files. It has no say
+        in any other class.
 
     Raises
     ------
     Misuse
-        Name or id are not usable or taken, or the folder holds no predictions.
+        Name or id are not usable or taken, a class is not in the schema, or the folder holds no predictions, or none
+        of any class.
     VoxledgerError
         Files are damaged, belong to no registered case, or do not fit theirs; all of them are named.
     """
@@ -61,8 +67,11 @@ def add_precomputed(
     files = sorted(p for p in predictions.glob("*") if p.name.endswith((LABEL_MAP, SOFT)))
     if not files:
         raise Misuse(f"{predictions} holds no *{LABEL_MAP} or *{SOFT} file", "give the folder of the predictions")
+    for class_name in classes or ():
+        schema[class_name]
     by_id = {c.case_id: c for c in cases}
     problems, covered = [], set()
+    found: set[str] = set()
     partial = models / f".{name}"
     shutil.rmtree(partial, ignore_errors=True)
     (partial / PREDICTIONS).mkdir(parents=True)
@@ -75,14 +84,26 @@ def add_precomputed(
         else:
             try:
                 case = by_id[case_id]
-                take_in(path, partial / PREDICTIONS / path.name, case, model_id, read_grid(case.image), schema)
+                target = partial / PREDICTIONS / path.name
+                speaks_of = take_in(path, target, case, model_id, read_grid(case.image), schema)
             except VoxledgerError as error:
                 problems.append(error.problem)
+            else:
+                found |= speaks_of
+                left_out = [n for n in schema.names if n in speaks_of and classes is not None and n not in classes]
+                if left_out:
+                    problems.append(f"{path} holds {', '.join(left_out)}, which --classes leaves out")
         covered.add(case_id)
     if problems:
         shutil.rmtree(partial)
         raise VoxledgerError(
             f"model {name} was not added:\n  " + "\n  ".join(problems), "mend or take out these files, and add it again"
+        )
+    known = [n for n in schema.names if n in (found if classes is None else classes)]
+    if not known:
+        shutil.rmtree(partial)
+        raise Misuse(
+            f"no class occurs in the files of {predictions}", "say with --classes which ones the model looked for"
         )
     card = ModelCard(
         id=model_id,
@@ -92,7 +113,7 @@ def add_precomputed(
         strategy="",
         cohort="",
         parent="",
-        params={"cases": len(files), "predictions": predictions_sha256(partial / PREDICTIONS)},
+        params={"cases": len(files), "classes": known, "predictions": predictions_sha256(partial / PREDICTIONS)},
         licence=licence,
         round=round_number,
     )

@@ -34,7 +34,7 @@ from voxledger.schema import LabelSchema
 from voxledger.table import write_table
 from voxledger.volume import Grid, file_sha256, mask_sha256, read_label, write
 
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 
 DECISION_COLUMNS = [
     "case_id",
@@ -192,8 +192,7 @@ def _payload(
         "base_sha256": file_sha256(label) if label.is_file() else "",
         "pseudo": str(proposed),
         "pseudo_sha256": file_sha256(proposed) if ensemble is not None else "",
-        "predicted": sorted(ensemble.classes) if ensemble is not None else [],
-        "model_ids": list(ensemble.model_ids) if ensemble is not None else [],
+        "predicted": {name: list(ids) for name, ids in sorted(ensemble.by_class.items())} if ensemble else {},
         "entries": [asdict(e) for e in entries_of(ledger, case).values()],
         "returns": returns,
         "schema": schema.model_dump(mode="json"),
@@ -324,7 +323,7 @@ def _new_entry(
 ) -> Entry:
     mask = schema.mask(merged, claim.name)
     digest = mask_sha256(mask, grid)
-    model_ids: tuple[str, ...] = tuple(payload["model_ids"]) if claim.name in payload["predicted"] else ()
+    model_ids: tuple[str, ...] = tuple(payload["predicted"].get(claim.name, ()))
     if old is not None and (old.origin.trusted or not model_ids):
         # What people already stood behind was not proposed by the models of this round.
         model_ids = old.model_ids

@@ -18,10 +18,19 @@ from voxledger.volume import Grid, mask_sha256, read_grid, read_label
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The models that predicted a case, and the classes that they know."""
+    """The models that predicted a case: ids by class that they know."""
 
-    model_ids: tuple[str, ...] = ()
-    classes: frozenset[str] = frozenset()
+    by_class: Mapping[str, tuple[str, ...]]
+
+    @property
+    def classes(self) -> frozenset[str]:
+        """Classes that any of them knows."""
+        return frozenset(self.by_class)
+
+    @property
+    def model_ids(self) -> tuple[str, ...]:
+        """All of them, sorted."""
+        return tuple(sorted({m for ids in self.by_class.values() for m in ids}))
 
 
 def ensemble_of(predictions: Path, case_id: str) -> Ensemble:
@@ -29,7 +38,8 @@ def ensemble_of(predictions: Path, case_id: str) -> Ensemble:
     from voxledger.soft import open_soft
 
     found = [open_soft(path) for path in sorted(predictions.glob(f"*/{case_id}.b2nd"))]
-    return Ensemble(tuple(sorted({p.model_id for p in found})), frozenset(c for p in found for c in p.classes))
+    classes = {c for p in found for c in p.classes}
+    return Ensemble({c: tuple(sorted({p.model_id for p in found if c in p.classes})) for c in classes})
 
 
 def proposal_claims(

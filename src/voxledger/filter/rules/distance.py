@@ -1,7 +1,8 @@
 """distance: a structure lies near its neighbours; what is far from all of them is something else.
 
 Measured: shortest distance in mm from the component to any class in `structures`, infinite where the case has none
-of them. Bound: `maximum_mm`; a component at exactly that distance stays.
+of them. Bound: `maximum_mm`; a component at exactly that distance stays. Nothing is judged where no model of the case
+knows any of them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Distance(RemovalRule):
             schema[name]
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
+        if not any(proposal.knows(s) for s in self.structures):
+            return []
         components = proposal.components(name)
         found = distances(proposal, components, self.structures)
         bound = f"<={self.maximum_mm:g}mm"

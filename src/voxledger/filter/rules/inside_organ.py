@@ -2,7 +2,7 @@
 
 Measured: share of the component's voxels that lie in the organ of the label schema (`inside`). Bound: the share
 must be above `share`; the published rule is 0, any overlap. Rule 1 of Efficient Human-in-the-Loop Pancreatic Tumor
-Annotation.
+Annotation. Nothing is judged where no model of the case knows the organ.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class InsideOrgan(RemovalRule):
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         organ = proposal.schema[name].inside
         assert organ is not None  # by check()
+        if not proposal.knows(organ):
+            return []
         verdicts = []
         for c in proposal.components(name):
             share = int(np.count_nonzero(c.mask & proposal.mask(organ, c.box))) / c.voxels

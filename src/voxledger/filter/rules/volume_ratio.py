@@ -2,7 +2,8 @@
 
 Measured: volume in percent of the organ of the label schema (`inside`). Bound: `percent` of the class; a lesion of
 exactly that share stays. Rule 2 of Efficient Human-in-the-Loop Pancreatic Tumor Annotation, whose bounds are the
-defaults: PDAC 133, cyst 83, PNET 46 percent of the organ without lesion.
+defaults: PDAC 133, cyst 83, PNET 46 percent of the organ without lesion. Nothing is judged where no model of the case
+knows the organ.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class VolumeRatio(RemovalRule):
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         components = proposal.components(name)
-        bound = self.bound(name)
-        if not components or bound is None:
+        bound, organ_class = self.bound(name), proposal.schema[name].inside
+        if not components or bound is None or organ_class is None or not proposal.knows(organ_class):
             return []
         organ = organ_voxels(proposal, name, self.denominator == "organ_without_lesion")
         total = sum(c.voxels for c in components)
