@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 from collections import Counter
@@ -30,12 +29,13 @@ from voxledger.volume import (
     smallest_unsigned,
     write,
 )
+from voxledger.weak import parse_recist
 
 AIR_HU = -200
 """An image whose darkest voxel lies below this is taken for CT: MR intensities are not negative."""
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_ALGORITHM = 1
+_ALGORITHM = 2
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def add_cases(
     labels
         Label maps named like their images. Their classes enter the ledger with origin `source`.
     weak
-        Weak labels named like their images: a label map with a few slices, or a RECIST diameter as JSON.
+        Weak labels named like their images: a label map with a few slices, or a RECIST diameter as JSON. Both are
+        checked and written anew.
     split
         Split of all these cases. By default labelled cases are dealt out by `params`, unlabelled ones go to the pool.
     classes
@@ -205,13 +206,10 @@ def _take_in(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _take_in_weak(payload: dict[str, Any], folder: Path, grid: Any, schema: LabelSchema) -> str:
     path = Path(payload["weak"])
     if path.suffix == ".json":
-        try:
-            recist = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise UnreadableImage(f"{path} is not JSON: {error}", "export the diameter again") from None
+        recist = parse_recist(path.read_bytes(), str(path), payload["case_id"], grid, schema)
         name = f"{payload['case_id']}.json"
         (folder / "weak").mkdir(exist_ok=True)
-        replace_text(folder / "weak" / name, json.dumps(recist, indent=2, sort_keys=True) + "\n")
+        replace_text(folder / "weak" / name, recist.to_json())
         return name
     labels = read_whole_label(path, grid)
     schema.check(labels, str(path))
