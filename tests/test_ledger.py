@@ -6,21 +6,35 @@ from pathlib import Path
 import pytest
 
 from voxledger.errors import VoxledgerError
-from voxledger.ledger import Entry, Origin, read_ledger, trusted, write_ledger
+from voxledger.ledger import Entry, Neighbour, Origin, read_ledger, trusted, write_ledger
 
 ENTRY = Entry("b", "liver", 2, Origin.REVISED, ("m1", "m2"), "alice", "bundle", "new", "old", 12.34567)
 
 
 def test_rows_survive_sorted_by_case_and_schema(tmp_path: Path) -> None:
-    entries = [ENTRY, replace(ENTRY, class_name="aorta"), replace(ENTRY, case_id="a", model_ids=(), reviewer="")]
+    changed = (Neighbour("aorta", "bob", "bundle"), Neighbour("cyst", "", ""))
+    entries = [
+        ENTRY,
+        replace(ENTRY, class_name="aorta", changed_by=changed),
+        replace(ENTRY, case_id="a", model_ids=(), reviewer=""),
+    ]
     path = tmp_path / "ledger.csv"
     write_ledger(path, {(e.case_id, e.class_name): e for e in entries}, ["liver", "aorta"])
     lines = path.read_text().splitlines()
     assert [line.split(",")[:2] for line in lines[1:]] == [["a", "liver"], ["b", "liver"], ["b", "aorta"]]
     assert read_ledger(path)["b", "liver"] == replace(ENTRY, ml=12.3457)
+    assert read_ledger(path)["b", "aorta"].changed_by == changed
     before = path.read_bytes()
     write_ledger(path, dict(reversed(read_ledger(path).items())), ["liver", "aorta"])
     assert path.read_bytes() == before
+
+
+def test_a_ledger_of_before_the_neighbours_were_noted_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    write_ledger(path, {("b", "liver"): ENTRY}, ["liver"])
+    path.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in path.read_text().splitlines()))
+    assert path.read_text().splitlines()[0].endswith(",ml")
+    assert read_ledger(path)["b", "liver"] == replace(ENTRY, ml=12.3457)
 
 
 def test_no_file_is_an_empty_ledger(tmp_path: Path) -> None:
@@ -28,7 +42,13 @@ def test_no_file_is_an_empty_ledger(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["case_id,origin\na,source\n", "{header}\na,liver,x,source,,,,,,0\n", "{header}\na,liver,0,magic,,,,,,0\n"]
+    "text",
+    [
+        "case_id,origin\na,source\n",
+        "{header}\na,liver,x,source,,,,,,0\n",
+        "{header}\na,liver,0,magic,,,,,,0\n",
+        "{header}\na,liver,0,source,,,,,,0,aorta\n",
+    ],
 )
 def test_damage_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "ledger.csv"

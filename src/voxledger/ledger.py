@@ -38,6 +38,16 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True)
+class Neighbour:
+    """A class whose decision changed the mask of another: it took voxels from it, or gave it some."""
+
+    class_name: str
+    reviewer: str
+    """Who decided on the neighbour; empty for a source label."""
+    bundle: str
+
+
+@dataclass(frozen=True)
 class Entry:
     """One row of the ledger."""
 
@@ -55,12 +65,16 @@ class Entry:
     previous_mask_sha256: str
     """Mask of the version before; empty where there was none."""
     ml: float
+    changed_by: tuple[Neighbour, ...] = ()
+    """Neighbours that changed the mask after `bundle` decided on it, or in the same round; the oldest first."""
 
 
 Ledger = dict[tuple[str, str], Entry]
 """Entries by (case, class)."""
 
 COLUMNS = [f.name for f in fields(Entry)]
+_OLDER_COLUMNS = COLUMNS[:-1]
+"""Of ledgers written before `changed_by`."""
 
 
 def read_ledger(path: Path | str) -> Ledger:
@@ -74,7 +88,7 @@ def read_ledger(path: Path | str) -> Ledger:
 def parse_ledger(lines: Iterable[str], what: str) -> Ledger:
     """Parse the lines of a ledger; `what` names it in errors."""
     rows = csv.DictReader(lines)
-    if rows.fieldnames != COLUMNS:
+    if rows.fieldnames not in (COLUMNS, _OLDER_COLUMNS):
         raise VoxledgerError(f"{what} is not a ledger: its columns are {rows.fieldnames}", "restore it from git")
     ledger: Ledger = {}
     for row in rows:
@@ -90,6 +104,7 @@ def parse_ledger(lines: Iterable[str], what: str) -> Ledger:
                 row["mask_sha256"],
                 row["previous_mask_sha256"],
                 float(row["ml"]),
+                tuple(map(_neighbour, filter(None, row.get("changed_by", "").split(";")))),
             )
         except (ValueError, AttributeError, TypeError) as error:
             raise VoxledgerError(f"{what}, line {rows.line_num}: {error}", "restore it from git") from None
@@ -115,4 +130,10 @@ def _to_row(entry: Entry) -> dict[str, Any]:
         "model_ids": ";".join(entry.model_ids),
         "origin": entry.origin.value,
         "ml": f"{entry.ml:.4f}",
+        "changed_by": ";".join(f"{n.class_name}/{n.reviewer}/{n.bundle}" for n in entry.changed_by),
     }
+
+
+def _neighbour(text: str) -> Neighbour:
+    class_name, reviewer, bundle = text.split("/")
+    return Neighbour(class_name, reviewer, bundle)

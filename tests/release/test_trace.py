@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ import pytest
 from commands import output, run
 
 from voxledger.engine.card import ModelCard, to_json
-from voxledger.ledger import Entry, Ledger, Origin, write_ledger
+from voxledger.ledger import Entry, Ledger, Neighbour, Origin, write_ledger
 from voxledger.review.import_revisions import DECISION_COLUMNS
 from voxledger.table import write_table
 
 COHORT_COLUMNS = ["case_id", "image_sha256", "class_name", "origin", "mask_sha256"]
-CLASSES = ["liver", "spleen", "stomach"]
+CLASSES = ["liver", "spleen", "stomach", "aorta"]
 
 
 def row(name: str, version: int, origin: Origin, mask: str, previous: str = "", bundle: str = "") -> Entry:
@@ -34,7 +35,7 @@ def write_round(number: int, rows: list[Entry], base: Ledger, cards: list[ModelC
     write_table("data/cases.csv", ["case_id", "sha256", "source", "licence"], [{"case_id": "c1", "source": "made"}])
     write_ledger("data/base/ledger.csv", base, CLASSES)
     write_ledger("data/release/ledger.csv", {(e.case_id, e.class_name): e for e in rows}, CLASSES)
-    decided = [e for e in rows if e.bundle and e.version == number]
+    decided = [e for e in rows if e.bundle and number == 0]
     write_table(
         "data/round/decisions.csv",
         DECISION_COLUMNS,
@@ -65,12 +66,16 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
             row("liver", 0, Origin.ACCEPTED, "l0", bundle="b" * 64),
             row("spleen", 0, Origin.SOURCE, "s0"),
             row("stomach", 0, Origin.PREDICTED, "t0"),
+            row("aorta", 0, Origin.REVISED, "a0", bundle="b" * 64),
         ]
         cards: list[ModelCard] = []
         for number in range(4):
             base = {(e.case_id, e.class_name): e for e in rows}
             if number:
-                rows = [*rows[:2], row("stomach", number, Origin.PREDICTED, f"t{number}", f"t{number - 1}")]
+                rows[2] = row("stomach", number, Origin.PREDICTED, f"t{number}", f"t{number - 1}")
+            if number == 2:
+                trimmed = row("aorta", 2, Origin.REVISED, "a2", "a0", bundle="b" * 64)
+                rows[3] = replace(trimmed, changed_by=(Neighbour("stomach", "bob", "c" * 64),))
             write_round(number, rows, base, cards, members=15 if number else 7)
             cards = cards or [card(0)]
             run("git", "add", "--all")
@@ -174,6 +179,17 @@ def test_a_tag_of_another_line_of_history_is_not_taken_for_an_older_version(shal
     chain = traced(shallow)
     assert "other" not in json.dumps(of_class(chain, "stomach"))
     assert any("round-01" in line and "another line of history" in line for line in chain["not_here"])
+
+
+def test_the_decision_on_a_mask_that_was_trimmed_later_is_found(origin: Path) -> None:
+    """Its row has the version of the trim and the bundle of the decision, which lies rounds back."""
+    aorta = of_class(traced(origin, "--class", "aorta"), "aorta")
+    assert (aorta["version"], aorta["decision"]["bundle"]) == (2, "b" * 64)
+    assert aorta["decision"]["decision"] == "revised"
+    assert aorta["changed_by"] == [{"class_name": "stomach", "reviewer": "bob", "bundle": "c" * 64}]
+    said = run("voxledger", "trace", "c1", "--at", "round-03", "--class", "aorta", cwd=origin)
+    assert "changed by its neighbour stomach (bob, bundle cccccccccccc)" in said
+    assert "review  revised" in said
 
 
 def test_a_cohort_that_lies_in_the_version_itself_is_used(origin: Path, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_merge_equals_the_plain_one_in_any_order(drawn: list[Claim], random: obj
 def test_nothing_trusted_is_lost(drawn: list[Claim]) -> None:
     merged = merge(SCHEMA, drawn, SHAPE)
     trusted = {c.name: c.labels for c in drawn if c.origin.trusted and c.labels is not None}
-    require_trust(SCHEMA, drawn, trusted, merged, None, "case")
+    require_trust(SCHEMA, drawn, trusted, merged, {}, "case")
     if trusted:
         first = next(c.name for c in by_precedence(SCHEMA, drawn) if c.origin.trusted)
         assert np.array_equal(SCHEMA.mask(merged, first), SCHEMA.mask(trusted[first], first))
@@ -91,7 +91,7 @@ def test_a_lost_voxel_of_the_most_trusted_class_is_noticed(drawn: list[Claim], v
         return
     merged.flat[voxel] = 0
     with pytest.raises(VoxledgerError, match=f"trusted class {order[0].name}"):
-        require_trust(SCHEMA, drawn, {order[0].name: order[0].labels}, merged, None, "case")
+        require_trust(SCHEMA, drawn, {order[0].name: order[0].labels}, merged, {}, "case")
 
 
 def _line(*ids: int) -> np.ndarray:
@@ -121,7 +121,9 @@ def test_what_is_erased_from_a_lesion_falls_back_and_what_is_painted_over_moves(
     proposal, returned = _line(2, 2, 2, 1, 0), _line(0, 4, 2, 1, 2)
     seen, moved = repaint(SCHEMA, proposal, proposal, returned, ["lesion"])
     assert seen.ravel().tolist() == [2, 4, 2, 1, 0]
-    assert moved.ravel().tolist() == [False, True, False, False, False]
+    assert {name: mask.ravel().tolist() for name, mask in moved.items()} == {
+        "lesion": [False, True, False, False, False]
+    }
 
 
 def test_empty_and_single_voxel() -> None:

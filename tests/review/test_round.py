@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from voxledger.errors import BundleRefused, CasesFailed, VoxledgerError, Waiting
-from voxledger.ledger import Origin, read_ledger
+from voxledger.ledger import Neighbour, Origin, read_ledger
 from voxledger.soft import open_soft, write_soft
 from voxledger.volume import file_sha256, mask_sha256, read_grid, read_label, write
 
@@ -142,6 +142,76 @@ def test_a_revised_class_takes_voxels_of_a_source_class_and_that_is_written_down
     assert sent.table("data/round/merge.csv") == [
         {"case_id": "case_1", "class_name": "liver", "origin": "source", "voxels": "3", "taken_by": "pancreas"}
     ]
+
+
+def test_a_mask_that_a_neighbour_trims_says_by_whom(sent: Any) -> None:
+    """A trimmed row got a new version but kept its old bundle, so that nobody could tell who had changed it."""
+    sent.give_back("alice")
+    sent.give_back("bob")
+    sent.gate()
+    first = sent.take_in()
+    assert {e.changed_by for e in first.values()} == {()}
+    sent.next_round()
+    sent.export(("case_1", "kidney_right", "bob"), ("case_3", "liver", "bob"))
+    revised = sent.shown("bob", "case_1")
+    lost = tuple(np.argwhere(_mask(revised, "pancreas"))[:2].T)
+    revised[lost] = 6
+    sent.give_back("bob", {"case_1": revised}, case_1={"kidney_right": "revise"})
+    sent.gate()
+    second = sent.take_in()
+    now, before = second["case_1", "pancreas"], first["case_1", "pancreas"]
+    assert now.mask_sha256 != before.mask_sha256
+    assert (now.version, now.reviewer, now.bundle) == (2, "alice", before.bundle)
+    kidney = second["case_1", "kidney_right"]
+    assert now.changed_by == (Neighbour("kidney_right", "bob", kidney.bundle),)
+    assert {name for (_, name), e in second.items() if e.changed_by} == {"pancreas"}
+    assert read_ledger("data/release/ledger.csv")["case_1", "pancreas"] == now
+    sent.next_round()
+    sent.export(("case_1", "liver", "alice"), ("case_3", "pancreas", "alice"))
+    revised = sent.shown("alice", "case_1")
+    revised[tuple(np.argwhere(_mask(revised, "pancreas"))[:2].T)] = 1
+    sent.give_back("alice", {"case_1": revised}, case_1={"liver": "revise"})
+    sent.gate()
+    third = sent.take_in()
+    assert third["case_1", "pancreas"].bundle == before.bundle
+    assert third["case_1", "pancreas"].changed_by == (
+        Neighbour("kidney_right", "bob", kidney.bundle),
+        Neighbour("liver", "alice", third["case_1", "liver"].bundle),
+    )
+    sent.next_round()
+    sent.export(("case_1", "pancreas", "alice"))
+    sent.give_back("alice")
+    sent.gate()
+    assert sent.take_in()["case_1", "pancreas"].changed_by == ()
+
+
+def test_a_mask_that_a_colleague_trims_in_the_same_round_says_so(sent: Any) -> None:
+    """What alice accepted is not what is released: bob's kidney took two voxels of her liver."""
+    revised = sent.shown("bob", "case_2")
+    revised[tuple(np.argwhere(_mask(revised, "liver"))[:2].T)] = 5
+    sent.give_back("alice")
+    sent.give_back("bob", {"case_2": revised}, case_2={"kidney_left": "revise"})
+    sent.gate()
+    ledger = sent.take_in()
+    liver = ledger["case_2", "liver"]
+    assert (liver.origin, liver.reviewer) == (Origin.ACCEPTED, "alice")
+    assert liver.changed_by == (Neighbour("kidney_left", "bob", ledger["case_2", "kidney_left"].bundle),)
+    assert {(r["class_name"], r["voxels"], r["taken_by"]) for r in sent.table("data/round/merge.csv")} == {
+        ("liver", "2", "kidney_left")
+    }
+
+
+def test_a_mask_that_a_neighbour_gives_voxels_to_says_by_whom(sent: Any) -> None:
+    revised = sent.shown("alice", "case_1")
+    revised[3, 12, 4] = 1
+    sent.give_back("alice", {"case_1": revised}, case_1={"pancreas": "revise"})
+    sent.give_back("bob")
+    sent.gate()
+    ledger = sent.take_in()
+    assert ledger["case_1", "liver"].changed_by == (
+        Neighbour("pancreas", "alice", ledger["case_1", "pancreas"].bundle),
+    )
+    assert sent.table("data/round/merge.csv")[0]["taken_by"] == "pancreas"
 
 
 def test_a_voxel_that_a_revised_class_gives_to_another_class_moves_there(sent: Any) -> None:

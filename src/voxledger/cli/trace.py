@@ -57,6 +57,9 @@ def _print_class(entry: dict[str, Any]) -> None:
         click.echo(f"  review  {d['decision']}, {d['minutes']} min, error {d['error_type']}{comment}")
     elif entry["bundle"]:
         click.echo("  review  not here")
+    for neighbour in entry["changed_by"]:
+        by = f"{neighbour['reviewer']}, bundle {neighbour['bundle'][:12]}" if neighbour["bundle"] else "source"
+        click.echo(f"  changed by its neighbour {neighbour['class_name']} ({by})")
     for state in entry["history"]:
         who = state["reviewer"] or ", ".join(m[:12] for m in state["model_ids"]) or "source"
         click.echo(f"  before  {state['first_in']}: {state['origin']} ({who}), mask {state['mask_sha256'][:12]}")

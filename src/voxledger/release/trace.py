@@ -146,7 +146,8 @@ def _decision(entry: Entry, tag: str | None, earlier: Earlier) -> dict[str, str]
     """The row that a reviewer wrote, from the round in which it was imported."""
     if not entry.bundle:
         return None
-    for revision in (tag, round_tag(entry.version)):
+    # A neighbour that trimmed the mask later gave its row a newer version than its decision has.
+    for revision in (tag, round_tag(entry.version), *earlier.known):
         rows = csv.DictReader((file_at(revision, "data/round/decisions.csv") or "").splitlines())
         for row in rows:
             if (row["case_id"], row["class_name"], row["bundle"]) == (entry.case_id, entry.class_name, entry.bundle):

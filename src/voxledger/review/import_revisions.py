@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases import Case, Split
 from voxledger.errors import BundleRefused, VoxledgerError
-from voxledger.ledger import Entry, Ledger, Origin, write_ledger
+from voxledger.ledger import Entry, Ledger, Neighbour, Origin, write_ledger
 from voxledger.params import MachineParams
 from voxledger.review.bundle import (
     LABELS,
@@ -232,9 +232,24 @@ def _merge_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
         for name, entry in entries.items()
         if entry.origin.trusted and (name not in decided or decided[name][0].decision is Decision.ACCEPT)
     }
+    for name, (row, _) in decided.items():
+        returned = claims[name].labels
+        if row.decision is Decision.REVISE and returned is not None:
+            trusted[name] = returned
+        elif row.decision is Decision.ACCEPT:
+            trusted.setdefault(name, proposal)
     taken = require_trust(schema, list(claims.values()), trusted, merged, moved, case_id)
     new = {
-        name: _new_entry(payload, claim, merged, sources.grid, schema, entries.get(name), decided.get(name))
+        name: _new_entry(
+            payload,
+            claim,
+            merged,
+            sources.grid,
+            schema,
+            entries.get(name),
+            decided.get(name),
+            [_neighbour(by, entries, decided) for by in taken[name][1].split(";")] if name in taken else [],
+        )
         for name, claim in claims.items()
     }
     if entries or merged.any():
@@ -277,11 +292,12 @@ _Decided = dict[str, tuple[Row, dict[str, Any]]]
 
 def _with_decisions(
     payload: dict[str, Any], schema: LabelSchema, sources: Sources, proposal: LabelMap
-) -> tuple[dict[str, Claim], _Decided, Mask | None]:
-    """The claims after what reviewers returned, the decisions by class, and voxels moved between classes."""
+) -> tuple[dict[str, Claim], _Decided, dict[str, Mask]]:
+    """The claims after what reviewers returned, the decisions by class, and voxels that classes gave to others."""
+    moved: dict[str, Mask] = {}
     if not payload["returns"]:
-        return sources.claims, {}, None
-    seen, moved = proposal, np.zeros(proposal.shape, bool)
+        return sources.claims, {}, moved
+    seen = proposal
     returned = []
     for bundle in payload["returns"]:
         shown = read_label(bundle["shown"], sources.grid)
@@ -320,6 +336,7 @@ def _new_entry(
     schema: LabelSchema,
     old: Entry | None,
     decided: tuple[Row, dict[str, Any]] | None,
+    neighbours: list[Neighbour],
 ) -> Entry:
     mask = schema.mask(merged, claim.name)
     digest = mask_sha256(mask, grid)
@@ -334,6 +351,7 @@ def _new_entry(
         reviewer, bundle = old.reviewer, old.bundle
         if (digest, model_ids) == (old.mask_sha256, old.model_ids):
             return old
+        neighbours = [*old.changed_by, *(n for n in neighbours if n not in old.changed_by)]
     return Entry(
         payload["case_id"],
         claim.name,
@@ -345,7 +363,17 @@ def _new_entry(
         digest,
         old.mask_sha256 if old is not None else "",
         round(int(mask.sum()) * grid.voxel_ml, 4),
+        tuple(neighbours),
     )
+
+
+def _neighbour(name: str, entries: Mapping[str, Entry], decided: _Decided) -> Neighbour:
+    """Who stands behind a class that changed another one: this round's decision, or the one in the base ledger."""
+    if name in decided:
+        bundle = decided[name][1]
+        return Neighbour(name, bundle["reviewer"], bundle["sha256"])
+    entry = entries.get(name)
+    return Neighbour(name, entry.reviewer, entry.bundle) if entry else Neighbour(name, "", "")
 
 
 def _require_nothing_lost(before: Ledger, after: Ledger) -> None:
@@ -375,7 +403,9 @@ def _keep_revisions(base: Path, out: Path, returned: list[dict[str, Any]]) -> No
 
 
 def _entry(values: dict[str, Any]) -> Entry:
-    return Entry(**{**values, "origin": Origin(values["origin"]), "model_ids": tuple(values["model_ids"])})
+    neighbours = tuple(Neighbour(**n) for n in values["changed_by"])
+    given = {**values, "origin": Origin(values["origin"]), "model_ids": tuple(values["model_ids"])}
+    return Entry(**{**given, "changed_by": neighbours})
 
 
 def _row(values: dict[str, Any]) -> Row:

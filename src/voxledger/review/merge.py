@@ -89,8 +89,8 @@ def _box(schema: LabelSchema, claim: Claim, boxes: dict[int, dict[int, Box]]) ->
 
 def repaint(
     schema: LabelSchema, seen: LabelMap, proposal: LabelMap, returned: LabelMap, revised: Sequence[str]
-) -> tuple[LabelMap, Mask]:
-    """What classes that were not revised look like after a revision, and the voxels that moved to them.
+) -> tuple[LabelMap, dict[str, Mask]]:
+    """What classes that were not revised look like after a revision, and the voxels that each revised one gave them.
 
     Where a revised class gave a voxel up and the reviewer painted another class there, that class gets it.
     Where nothing was painted, the proposal stands: what is erased from a lesion falls back to its organ.
@@ -100,12 +100,10 @@ def repaint(
     seen
         The proposal after the revisions of other reviewers of the same case; at first the proposal itself.
     """
-    changed = proposal != returned
-    moved = np.zeros(proposal.shape, bool)
-    for name in revised:
-        moved |= changed & schema.mask(proposal, name) & ~schema.mask(returned, name)
-    moved &= returned != 0
-    return np.where(moved, returned, seen), moved
+    painted = (proposal != returned) & (returned != 0)
+    moved = {n: painted & schema.mask(proposal, n) & ~schema.mask(returned, n) for n in revised}
+    anywhere = np.logical_or.reduce([*moved.values(), np.zeros(proposal.shape, bool)])
+    return np.where(anywhere, returned, seen), moved
 
 
 def require_trust(
@@ -113,7 +111,7 @@ def require_trust(
     claims: Sequence[Claim],
     trusted: Mapping[str, LabelMap],
     merged: LabelMap,
-    moved: Mask | None,
+    moved: Mapping[str, Mask],
     case_id: str,
 ) -> dict[str, tuple[int, str]]:
     """Prove that every trusted mask is in the merged label map, but for what a class of higher precedence took.
@@ -125,7 +123,7 @@ def require_trust(
     trusted
         Label map that holds the trusted mask, by name of the class.
     moved
-        Voxels that a reviewer moved from one class to another.
+        Voxels that a reviewer moved to other classes, by name of the class that they were taken from.
 
     Returns
     -------
@@ -158,8 +156,10 @@ def require_trust(
             if took.any():
                 by.append(claim.name)
             explained |= took
-        if moved is not None:
-            explained |= moved[differs]
+        for giver, voxels in moved.items():
+            if giver != name and voxels[differs].any():
+                by += [giver] if giver not in by else []
+                explained |= voxels[differs]
         if not explained.all():
             raise VoxledgerError(
                 f"case {case_id}: {int((~explained).sum())} voxels of the trusted class {name} would be lost or added "
