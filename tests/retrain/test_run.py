@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from voxledger.engine.card import ModelCard, check_model, list_models, write_card
@@ -13,7 +14,7 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.ledger import Origin
 from voxledger.params import MachineParams, RetrainParams
 from voxledger.retrain.run import retrain_round
-from voxledger.volume import file_sha256, write
+from voxledger.volume import file_sha256, read, read_label, write
 
 BASE, NEXT, CARDS, COHORT = Path("models/base"), Path("models/next"), Path("models/next.json"), Path("round/cohort.csv")
 
@@ -113,8 +114,6 @@ def test_nothing_to_train_on_is_said_with_a_remedy(small, tiny):
 
 
 def test_a_label_that_is_not_the_ledgers_mask_is_refused(small, tiny):
-    from voxledger.volume import read
-
     volume = read("labels/c1.nii.gz")
     volume.array[5, 10, 17] = 0
     write("labels/c1.nii.gz", volume.array, volume.grid)
@@ -134,6 +133,22 @@ def test_a_cohort_that_never_shows_background_is_refused(small, tiny, name):
         small = small.with_origin(case_id, "spleen", None)
     with pytest.raises(VoxledgerError, match="nothing tells what is background"):
         retrain(small, {name: tiny[name]})
+
+
+@pytest.mark.parametrize("name", ["nn", "unet"])
+@pytest.mark.parametrize(("drawn", "trains"), [(True, True), (False, False)], ids=["drawn", "predicted empty"])
+def test_partly_labelled_cases_show_background_unless_a_class_was_predicted_empty(small, tiny, name, drawn, trains):
+    for case_id in ("c0", "c1", "c2"):
+        small = small.with_origin(case_id, "spleen", Origin.PREDICTED)
+        if not drawn:
+            labels = read_label(f"labels/{case_id}.nii.gz")
+            write(f"labels/{case_id}.nii.gz", np.where(labels == 7, 0, labels), read(f"images/{case_id}.nii.gz").grid)
+    models = {name: tiny[name].model_copy(update={"iterations": 1})}
+    if trains:
+        retrain(small, models)
+        return
+    with pytest.raises(VoxledgerError, match="nothing tells what is background"):
+        retrain(small, models)
 
 
 @pytest.mark.parametrize("network", ["segresnet", "swinunetr"])

@@ -4,8 +4,12 @@ A case of the pool joins the cohort when people stand behind at least one of its
 What is not known about it is not taught (`labels_to_learn`):
 
 * a class that was only predicted: its voxels are ignored, nobody has said that they are right;
-* a class without any row in the ledger: nobody looked for it. Its voxels could be anywhere in what surrounds it, so
-  the outer class, or the background if it lies in none, is ignored in this case.
+* a class that nobody looked for: its voxels could be anywhere in what surrounds it, so the outer class, or the
+  background if it lies in none, is ignored in this case. That is a class without any row in the ledger; one that the
+  models predicted empty; and a lesion class that was only predicted, since where they drew one there may be another.
+
+So a class is taught to be absent only where a person decided, or the source looked for it. A structure that is no
+lesion is taken to be where the models drew it: what surrounds it goes on being taught.
 """
 
 from __future__ import annotations
@@ -87,6 +91,13 @@ def labels_to_learn(
 
     Classes are numbered from 1 in the order of the schema, background is 0, and what is not known is
     `len(schema.classes) + 1`.
+
+    Parameters
+    ----------
+    trusted
+        Classes that people stand behind, or that the source covers.
+    predicted
+        Classes that only models have drawn, or predicted empty.
     """
     ignore = len(schema.classes) + 1
     trusted, predicted = set(trusted), set(predicted)
@@ -95,7 +106,10 @@ def labels_to_learn(
     for index, c in enumerate(schema.classes, start=1):
         if c.name in trusted:
             learned[c.id] = index
+    present = set(np.unique(labels).tolist())
+    drawn = {c.name for c in schema.classes if c.name in predicted and c.id in present}
+    located = {outer for name in drawn for outer in schema.chain(name)} & predicted
     for c in schema.classes:
-        if c.name not in trusted | predicted:
+        if c.name not in trusted and (c.lesion or c.name not in located):
             learned[schema[c.inside].id if c.inside else 0] = ignore
     return np.asarray(learned[labels])

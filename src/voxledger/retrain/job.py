@@ -73,7 +73,7 @@ class Job:
                 yield member, image, labels
         if not background:
             raise VoxledgerError(
-                "no case of the cohort has every class decided, so nothing tells what is background",
+                "in every case of the cohort some class was never looked for, so nothing tells what is background",
                 "have at least one case reviewed for all classes of labels.yaml",
             )
 
