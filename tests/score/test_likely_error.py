@@ -53,3 +53,17 @@ def test_experience_adds_up_by_class_and_criterion():
 def test_likely_error(classes, expected):
     assert likely_error(case(**classes), experience(BEFORE)) == expected
     assert likely_error(case(**dict(reversed(classes.items()))), experience(BEFORE[::-1])) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        # All that was seen of the class is of a few voxels of 0.3 mm: their volume is written as 0.0000 ml.
+        ([error("liver", "uncertain", "boundary", "0.0000")], "boundary"),
+        ([error("liver", "", "boundary", "0.0000")], "boundary"),
+        ([error("liver", "uncertain", k, "0.0000") for k in ("split", "merged", "merged")], "merged"),
+        ([error("liver", "uncertain", "split", "0.0000"), error("liver", "uncertain", "merged", "0.0002")], "merged"),
+    ],
+)
+def test_errors_that_round_to_no_volume_are_no_division_by_zero(seen, expected):
+    assert likely_error(case(liver=(0, 2, 0)), experience(seen)) == ("liver", expected)

@@ -14,6 +14,9 @@ from voxledger.attention_file import Criterion
 from voxledger.score.error_table import ErrorRow
 from voxledger.score.table import CaseScore
 
+LEAST_ML = 0.00005
+"""What `errors.csv` writes as 0.0000 ml is at most this."""
+
 CRITERIA = tuple(str(c.name).lower() for c in Criterion)
 
 Experience = Mapping[tuple[str, str], Mapping[str, float]]
@@ -26,7 +29,7 @@ def experience(errors: Iterable[ErrorRow]) -> Experience:
     for error in errors:
         for criterion in {error["criterion"], ""}:
             kinds = found.setdefault((error["class_name"], criterion), {})
-            kinds[error["kind"]] = kinds.get(error["kind"], 0.0) + float(error["ml"])
+            kinds[error["kind"]] = kinds.get(error["kind"], 0.0) + max(float(error["ml"]), LEAST_ML)
     return found
 
 
