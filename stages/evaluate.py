@@ -12,14 +12,15 @@ def main(params: Params) -> None:
     from voxledger.casemap import MEMO
     from voxledger.cases import Split, in_split, read_cases
     from voxledger.evaluate.case_metrics import Generation
+    from voxledger.evaluate.history import read_audits
     from voxledger.evaluate.round import evaluate_round
     from voxledger.infer.predict import predict_cases
     from voxledger.schema import read_schema
-    from voxledger.score.hindsight import hindsight
+    from voxledger.score.hindsight import audit_of, hindsight
 
     schema, cases = read_schema("labels.yaml"), read_cases()
     external = in_split(cases, Split.EXTERNAL)
-    hindsight(cases, schema, params.round, params.machine)
+    found = hindsight(cases, schema, params.round, params.machine, earlier=read_audits("data/base/history.csv"))
     MEMO.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=MEMO) as folder:
         base, after = Path(folder, "base"), Path(folder, "next")
@@ -31,7 +32,7 @@ def main(params: Params) -> None:
             predict_cases(chosen, models, out, schema, params.infer, params.machine, None)
         predictions = {Generation.BASE: [Path("data/round/predictions"), base], Generation.NEXT: [after]}
         sections = list(Path("reports/sections").glob("*.html"))
-        evaluate_round(cases, schema, params, predictions, sections=sections)
+        evaluate_round(cases, schema, params, predictions, audit=audit_of(found), sections=sections)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from commands import output, parameters, run
 from scipy import ndimage
 
 from voxledger.cli.demo import set_parameters
+from voxledger.evaluate.history import read_audits
 from voxledger.volume import Grid, write
 
 GRID = Grid((16, 24, 20), (3.0, 1.5, 1.5), (5.0, -40.0, 12.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
@@ -114,6 +115,18 @@ def test_a_finished_round_has_nothing_left_to_do(played: Path) -> None:
     assert "up to date" in run("dvc", "repro")
     assert run("git", "status", "--porcelain") == ""
     assert json.loads(output("voxledger", "round", "status", "--json"))["state"] == "closed"
+
+
+def test_audits_go_on_from_round_to_round(played: Path) -> None:
+    """The history holds the audit of each round, and the last one's report counts them together."""
+    kept = read_audits("reports/history.csv")
+    assert [audit.round for audit in kept] == [0, 1]
+    assert kept[0] == read_audits("data/base/history.csv")[0]
+    assert kept[0].cases == 1
+    assert kept[0].population == kept[1].population != ""
+    metrics = json.loads(Path("reports/attention.json").read_text())
+    together = [audit for audit in kept if audit.cases] if kept[1].cases else []
+    assert metrics["audit"]["pooled"]["cases"] == sum(audit.cases for audit in together)
 
 
 def test_a_round_repeats_bit_for_bit(clone: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from commands import output, parameters, run
 
+from voxledger.cli.round import _advice
 from voxledger.volume import Grid, write
 
 GRID = Grid.plain((12, 14, 16), (3.0, 1.5, 1.5))
@@ -97,3 +98,33 @@ def test_a_return_copied_into_the_inbox_is_named_at_close(out: Path) -> None:
     run("sh", "-c", brought_back)
     assert following == status()["next_step"] == "voxledger round open"
     assert "round 1 is open" in run(*following.split())
+
+
+@pytest.mark.parametrize(
+    ("audit", "said"),
+    [
+        (
+            {"cases": 2, "with_errors": 1, "high": 0.9874, "allows_to_stop": False},
+            "1 of 2 cases (at most 98.7% of all,",
+        ),
+        (
+            {"cases": 18, "with_errors": 0, "high": 0.1853, "allows_to_stop": True}
+            | {"pooled": {"since_round": 1, "rounds": 4, "cases": 72, "with_errors": 0, "high": 0.0499}},
+            "0 of 18 cases, since round 1 in 0 of 72 (at most 5.0% of all, few enough to stop)",
+        ),
+    ],
+)
+def test_status_says_what_the_audits_found_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, audit: dict[str, object], said: str
+) -> None:
+    """The bound is that of the pooled audits; a report from before they were pooled has that of the round."""
+    monkeypatch.chdir(tmp_path)
+    write_json("data/round/outlook.json", {"stop": False, "why": "because"})
+    write_json("reports/cases.json", {"round": 4})
+    write_json("reports/attention.json", {"round": 4, "audit": audit})
+    assert said in _advice(4, {}, set())
+
+
+def write_json(path: str, content: object) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(content), "utf-8")

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from voxledger.audit import Audit
 from voxledger.cases import Case, Split
 from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.effort import COLUMNS
@@ -106,9 +107,16 @@ def repository(folder: Path) -> Repository:
 def evaluated(repository: Repository) -> Callable[..., None]:
     """Evaluate the round of the repository; `cases` replaces its cases."""
 
-    def evaluate(cases: list[Case] | None = None, workers: int = 1, sections: Sequence[Path] = ()) -> None:
+    def evaluate(
+        cases: list[Case] | None = None,
+        workers: int = 1,
+        sections: Sequence[Path] = (),
+        audit: Audit | None = None,
+    ) -> None:
         params = PARAMS.model_copy(update={"machine": MachineParams(workers=workers)})
-        evaluate_round(cases or repository.cases, SCHEMA, params, repository.predictions, sections=sections)
+        evaluate_round(
+            cases or repository.cases, SCHEMA, params, repository.predictions, audit=audit, sections=sections
+        )
 
     return evaluate
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voxledger.errors import CasesFailed, Misuse
+from voxledger.audit import Audit
+from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.evaluate.case_metrics import ENSEMBLE, Generation
+from voxledger.evaluate.history import read_audits
 from voxledger.volume import read_label, write
 
 OUTPUTS = ["cases.csv", "history.csv", "metrics.json", "plots/class_dice.csv", "plots/learning_curve.csv", "round.html"]
@@ -145,6 +147,18 @@ def test_no_models_and_no_references_still_give_a_report(repository, evaluated):
     shutil.copy("reports/history.csv", "data/base/history.csv")
     evaluated()
     assert table("reports/history.csv")[-1]["minutes_total"] == "34.00"
+
+
+def test_the_history_keeps_what_the_audit_found(repository, evaluated):
+    """Every row of a round says it; rounds from before, whose history does not, stay readable."""
+    evaluated(audit=Audit(1, 18, 2, "abc"))
+    rows = [r for r in table("reports/history.csv") if r["round"] == "1"]
+    assert {(r["audited"], r["audited_with_errors"], r["audited_population"]) for r in rows} == {("18", "2", "abc")}
+    assert read_audits("reports/history.csv") == [Audit(0, 0, 0, ""), Audit(1, 18, 2, "abc")]
+    text = Path("reports/history.csv").read_text("utf-8")
+    Path("reports/history.csv").write_text(text.replace(",18,2,", ",many,2,"), "utf-8")
+    with pytest.raises(VoxledgerError, match="restore it from git"):
+        read_audits("reports/history.csv")
 
 
 def test_only_trusted_classes_are_judged(repository, evaluated):

@@ -12,9 +12,11 @@ import pytest
 from voxledger.attention_file import write_attention
 from voxledger.cases import Case, Split
 from voxledger.errors import VoxledgerError
+from voxledger.evaluate.effort import Effort
+from voxledger.evaluate.history import read_audits, read_history, round_rows, write_history
 from voxledger.params import MachineParams, ScoreParams
 from voxledger.score.error_table import read_errors
-from voxledger.score.hindsight import Counts, criterion_of, hindsight, judge
+from voxledger.score.hindsight import Counts, audit_of, criterion_of, hindsight, judge
 from voxledger.score.taxonomy import regions
 from voxledger.score.tune import INCONSISTENCY, UNCERTAINTY, best, smallest_region, tune
 from voxledger.score.worklist import Reason, Row, write_worklist
@@ -130,6 +132,81 @@ def test_errors_of_earlier_rounds_go_on(round_folder):
     assert metrics["errors_by_round"] == {"1": {"false_negative": 2}, "2": {"false_negative": 2}}
     assert metrics["errors"] == {"false_negative": 2}
     assert [e["round"] for e in read_errors(round_folder / "reports/errors.csv")] == ["1", "1", "2", "2"]
+
+
+def audited(folder, number, wrong=0, cases=18, of=SCHEMA, pool=80):
+    """Hindsight of a round whose audit drew some cases, `wrong` of them with an error; its history is promoted."""
+    base, reports = folder / "data/base", folder / "reports"
+    drawn = [f"r{number}-{i}" for i in range(cases)]
+    attention = folder / "data/round/attention"
+    for case_id in drawn:
+        nothing = ("c0", None, np.zeros((0, 0, 0), np.uint8))
+        write_attention(attention / f"{case_id}.b2nd", [nothing], ["c0"], GRID)
+    rows = [Row(i, c, "c0", 0.0, 0.0, Reason.AUDIT, "ann", 7.5) for i, c in enumerate(["unpredicted", *drawn])]
+    write_worklist(folder / "data/round/worklist.csv", rows)
+    decided = "".join(f"{c},c0,{'revise' if i < wrong else 'accept'}\n" for i, c in enumerate(drawn))
+    text = "case_id,class_name,decision\nunpredicted,c0,revise\n" + decided
+    (folder / "data/round/decisions.csv").write_text(text, "utf-8")
+    everything = [Case(f"case{i}", "", f"image{i}", "", "", "", Split.POOL, "CT", "") for i in range(pool)]
+    everything.append(Case(f"test{number}", "", "", "", "", "", Split.TEST, "CT", ""))
+    history, earlier = read_history(base / "history.csv"), read_audits(base / "history.csv")
+    metrics = hindsight(everything, of, number, MachineParams(workers=1), earlier=earlier, base=base, reports=reports)
+    effort = Effort(cases, 1.0, 1.0, 0, 0.0, 0.5)
+    write_history(base / "history.csv", [*history, *round_rows(number, [], effort, audit_of(metrics))])
+    return metrics["audit"]
+
+
+@pytest.fixture
+def no_rounds(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data/base").mkdir(parents=True)
+    (tmp_path / "data/base/errors.csv").write_text("", "utf-8")
+    return tmp_path
+
+
+def test_four_rounds_of_eighteen_clean_audits_allow_to_stop(no_rounds):
+    """No round needs 72 clean cases of its own: the bound is that of the audits of all four."""
+    found = [audited(no_rounds, number) for number in (1, 2, 3, 4)]
+    assert [f["allows_to_stop"] for f in found] == [False, False, False, True]
+    assert (found[3]["cases"], found[3]["with_errors"], found[3]["high"]) == (18, 0, pytest.approx(0.185, abs=1e-3))
+    pooled = found[3]["pooled"]
+    assert (pooled["since_round"], pooled["rounds"], pooled["cases"], pooled["with_errors"]) == (1, 4, 72, 0)
+    assert pooled["high"] == pytest.approx(0.0499, abs=1e-4)
+
+
+def test_errors_of_earlier_audits_count_until_enough_newer_ones_are_there(no_rounds):
+    found = [audited(no_rounds, number, wrong) for number, wrong in enumerate((9, 1, 0, 0, 0, 0), start=1)]
+    assert [f["pooled"]["with_errors"] for f in found] == [9, 10, 10, 10, 1, 0]
+    assert [f["allows_to_stop"] for f in found] == [False] * 5 + [True]
+
+
+def test_audits_are_not_pooled_over_new_cases_or_classes(no_rounds):
+    """An audit says nothing about cases that were not there, nor about a class that nobody was asked for."""
+    for number in (1, 2, 3):
+        audited(no_rounds, number)
+    added = audited(no_rounds, 4, pool=81)
+    assert (added["pooled"]["since_round"], added["allows_to_stop"]) == (4, False)
+    learnt = audited(no_rounds, 5, pool=81, of=ensembles.schema_of(3))
+    assert learnt["pooled"]["since_round"] == 5
+    assert audited(no_rounds, 6, pool=81, of=ensembles.schema_of(3))["pooled"]["since_round"] == 5
+
+
+def test_a_round_without_audit_does_not_allow_to_stop(no_rounds):
+    assert audited(no_rounds, 1, cases=80)["allows_to_stop"]
+    none = audited(no_rounds, 2, cases=0)
+    assert (none["cases"], none["pooled"]["cases"], none["allows_to_stop"]) == (0, 0, False)
+
+
+def test_audits_of_a_history_from_before_are_unknown(no_rounds):
+    """A history without the columns is read; its rounds are not pooled, nor counted as rounds without errors."""
+    audited(no_rounds, 1)
+    path = no_rounds / "data/base/history.csv"
+    with open(path, encoding="utf-8", newline="") as stream:
+        rows = [row[:14] for row in csv.reader(stream)]
+    path.write_text("".join(",".join(row) + "\n" for row in rows), "utf-8")
+    assert audited(no_rounds, 2)["pooled"]["since_round"] == 2
+    found = audited(no_rounds, 3)["pooled"]
+    assert (found["since_round"], found["rounds"], found["cases"]) == (2, 2, 36)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from voxledger.audit import Audit
 from voxledger.ledger import Entry, Origin
-from voxledger.score.stopping import clopper_pearson, expected_revisions, knee, last_reviewed, outlook
+from voxledger.score.stopping import (
+    ACCEPTABLE_MISSED,
+    ENOUGH_AUDITED,
+    clopper_pearson,
+    expected_revisions,
+    knee,
+    last_reviewed,
+    outlook,
+    pooled,
+)
 from voxledger.score.table import CaseScore, ClassScore
 
 
@@ -112,3 +122,62 @@ def test_outlook(cases, revised, reviewed, stop, why):
     assert found.stop is stop
     assert why in found.why
     assert (found.expected_revisions is None) == (reviewed == 0)
+
+
+def audits(*cases, population="p", start=1):
+    return [Audit(start + i, n, 0, population) for i, n in enumerate(cases)]
+
+
+def test_enough_audited_is_the_fewest_clean_cases_that_allow_to_stop():
+    assert ENOUGH_AUDITED == 72
+    assert clopper_pearson(0, ENOUGH_AUDITED).high <= ACCEPTABLE_MISSED < clopper_pearson(0, ENOUGH_AUDITED - 1).high
+
+
+@pytest.mark.parametrize(
+    ("found", "rounds"),
+    [
+        (audits(18), [1]),
+        (audits(18, 18, 18), [1, 2, 3]),
+        (audits(18, 18, 18, 18), [1, 2, 3, 4]),
+        (audits(18, 18, 18, 18, 18), [2, 3, 4, 5]),
+        (audits(18, 80), [2]),
+        (audits(18, 0, 18), [1, 3]),
+        (audits(18, 0), []),
+        (audits(18, 18, population="other cases") + audits(18, 18, start=3), [3, 4]),
+        (audits(18) + audits(18, population="other cases", start=2) + audits(18, start=3), [3]),
+        (audits(18, population="") + audits(18, start=2), [2]),
+    ],
+)
+def test_rounds_that_are_pooled(found, rounds):
+    """The fewest of the newest that hold enough cases, back to where the pool or the classes changed."""
+    assert [a.round for a in pooled(found)] == rounds
+
+
+def test_what_was_found_has_no_say_in_what_is_pooled():
+    """Else one would pool the rounds that look best."""
+    clean = audits(30, 30, 30, 30)
+    wrong = [Audit(a.round, a.cases, a.round % 2 * 9, a.population) for a in clean]
+    assert [a.round for a in pooled(clean)] == [a.round for a in pooled(wrong)] == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "shares", [[0.05] * 4, [0.6, 0.3, 0.1, 0.05], [0.3, 0.3, 0.3, 0.3], [0.02] * 4, [1.0, 0.9, 0.8, 0.0]]
+)
+def test_pooled_bound_holds_where_the_share_of_errors_has_not_risen(shares):
+    """The probability, exact, that the bound of the pooled audits covers the share of the last round."""
+    counts = np.ones(1)
+    for share in shares:
+        for _ in range(18):
+            counts = np.convolve(counts, [1 - share, share])
+    covered = sum(p for k, p in enumerate(counts) if clopper_pearson(k, 72).high >= shares[-1])
+    assert covered >= 0.975 - 1e-9
+
+
+def test_looking_after_every_round_stops_wrongly_more_often():
+    """What docs/attention.md says: 18 audits in each of ten rounds, 5 % wrong in all of them, at least once "stop"."""
+    clean = 0.95**18
+    state = np.array([1.0, 0, 0, 0])  # clean rounds in a row
+    for _ in range(10):
+        state = np.array([state.sum() * (1 - clean), *(state[:3] * clean)])
+    assert clean**4 == pytest.approx(0.025, abs=1e-3)
+    assert 1 - state.sum() == pytest.approx(0.11, abs=0.005)

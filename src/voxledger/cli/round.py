@@ -209,8 +209,10 @@ def _advice(number: int, ledger: Ledger, pool: set[str]) -> str:
     seen = json.loads(hindsight.read_text("utf-8")) if hindsight.is_file() else {}
     audit = seen.get("audit", {})
     if seen.get("round") == number and audit.get("cases"):
-        said += (
-            f"; the blind audit found errors in {audit['with_errors']} of {audit['cases']} cases "
-            f"(at most {audit['high']:.0%} of all, {'few enough' if audit['allows_to_stop'] else 'too many'} to stop)"
-        )
+        pooled = audit.get("pooled", audit)
+        said += f"; the blind audit found errors in {audit['with_errors']} of {audit['cases']} cases"
+        if pooled["cases"] > audit["cases"]:
+            said += f", since round {pooled['since_round']} in {pooled['with_errors']} of {pooled['cases']}"
+        enough = "few enough" if audit["allows_to_stop"] else "too many"
+        said += f" (at most {pooled['high']:.1%} of all, {enough} to stop)"
     return said

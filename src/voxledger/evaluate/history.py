@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from voxledger.audit import Audit
 from voxledger.errors import VoxledgerError
 from voxledger.evaluate.effort import Effort
 from voxledger.evaluate.summary import ModelSummary
@@ -26,7 +27,12 @@ COLUMNS = [
     "minutes_total",
     "cases_trusted_by_review",
     "scratch_minutes_total",
+    "audited",
+    "audited_with_errors",
+    "audited_population",
 ]
+WITHOUT_AUDITS = COLUMNS[:-3]
+"""Columns of a history from before audits were in it."""
 
 HistoryRow = dict[str, str]
 
@@ -38,11 +44,29 @@ def read_history(path: Path | str) -> list[HistoryRow]:
         return []
     with open(path, encoding="utf-8", newline="") as stream:
         rows = csv.DictReader(stream)
-        if rows.fieldnames != COLUMNS:
+        if rows.fieldnames not in (COLUMNS, WITHOUT_AUDITS):
             raise VoxledgerError(
                 f"{path} is not a history of rounds: its columns are {rows.fieldnames}", "restore it from git"
             )
-        return list(rows)
+        return [dict.fromkeys(COLUMNS, "") | row for row in rows]
+
+
+def read_audits(path: Path | str) -> list[Audit]:
+    """The audits of the rounds so far, oldest first; what an older history does not tell is unknown, not clean."""
+    try:
+        return [
+            Audit(
+                int(row["round"]),
+                int(row["audited"]),
+                int(row["audited_with_errors"]),
+                row["audited_population"],
+            )
+            if row["audited"]
+            else Audit(int(row["round"]), 0, 0, "")
+            for row in {row["round"]: row for row in read_history(path)}.values()
+        ]
+    except (ValueError, TypeError) as error:
+        raise VoxledgerError(f"{path} is not a history of rounds: {error}", "restore it from git") from None
 
 
 def minutes_before(history: Sequence[HistoryRow]) -> float:
@@ -50,8 +74,10 @@ def minutes_before(history: Sequence[HistoryRow]) -> float:
     return max((float(row["minutes_total"]) for row in history), default=0.0)
 
 
-def round_rows(number: int, summaries: Sequence[ModelSummary], effort: Effort) -> list[HistoryRow]:
-    """The rows of one round; where nothing could be evaluated, one row that keeps the effort alone."""
+def round_rows(
+    number: int, summaries: Sequence[ModelSummary], effort: Effort, audit: Audit | None = None
+) -> list[HistoryRow]:
+    """The rows of one round; where nothing could be evaluated, one row that keeps effort and audit alone."""
     cost = {
         "share_labelled": fixed(effort.share_labelled, 4),
         "cases_reviewed": str(effort.cases_reviewed),
@@ -59,6 +85,9 @@ def round_rows(number: int, summaries: Sequence[ModelSummary], effort: Effort) -
         "minutes_total": fixed(effort.minutes_total, 2),
         "cases_trusted_by_review": str(effort.cases_trusted_by_review),
         "scratch_minutes_total": fixed(effort.scratch_minutes_total, 2),
+        "audited": str(audit.cases) if audit else "",
+        "audited_with_errors": str(audit.with_errors) if audit else "",
+        "audited_population": audit.population if audit else "",
     }
     rows = [
         {

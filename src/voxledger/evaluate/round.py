@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from voxledger.audit import Audit
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases import Case, Split, in_split
 from voxledger.errors import Misuse
@@ -37,6 +38,7 @@ def evaluate_round(
     params: Params,
     predictions: Mapping[Generation, Sequence[Path]],
     *,
+    audit: Audit | None = None,
     base: Path = Path("data/base"),
     release: Path = Path("data/release"),
     decisions: Path = Path("data/round/decisions.csv"),
@@ -55,6 +57,8 @@ def evaluate_round(
     predictions
         Folders that hold `<model>/<case>.b2nd`, by generation. A model is judged on the cases that it predicted:
         a precomputed one need not know them all.
+    audit
+        What the blind audit of the round found, to be kept in the history.
     base, release
         Labels and ledger before and after the round. References are the labels of `base`, and of those only
         the classes that its ledger trusts.
@@ -85,7 +89,7 @@ def evaluate_round(
     decided = read_decisions(decisions)
     pool = [c.case_id for c in in_split(cases, Split.POOL)]
     cost = effort(decided, after, pool, minutes_before(past), params.evaluate.scratch_minutes)
-    history = [*past, *round_rows(params.round, summaries, cost)]
+    history = [*past, *round_rows(params.round, summaries, cost, audit)]
     report = Report(
         dataset=params.dataset,
         round=params.round,

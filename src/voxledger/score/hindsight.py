@@ -9,6 +9,7 @@ rejected mask should have been is not known.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,15 +21,16 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.attention_file import Criterion
+from voxledger.audit import Audit
 from voxledger.casemap import Task, casemap, key_of
-from voxledger.cases import Case
+from voxledger.cases import Case, Split, in_split
 from voxledger.components import connected_components
 from voxledger.params import MachineParams
 from voxledger.schema import LabelSchema
 from voxledger.score.error_table import ErrorRow, read_errors, write_errors
 from voxledger.score.reviewed import read_decided, reviewed
 from voxledger.score.section import hindsight_section
-from voxledger.score.stopping import ACCEPTABLE_MISSED, clopper_pearson
+from voxledger.score.stopping import ACCEPTABLE_MISSED, clopper_pearson, pooled
 from voxledger.score.taxonomy import Region, regions
 from voxledger.score.worklist import Reason, read_worklist
 from voxledger.soft import SoftPrediction
@@ -130,6 +132,7 @@ def hindsight(
     round_number: int,
     machine: MachineParams,
     *,
+    earlier: Sequence[Audit] = (),
     round_folder: Path = Path("data/round"),
     release: Path = Path("data/release"),
     base: Path = Path("data/base"),
@@ -139,6 +142,11 @@ def hindsight(
 
     Reads decisions, worklist, bundles, attention and predictions of the round, and the labels of the release.
     What reviewers were shown is the label in their bundle. Returns the metrics.
+
+    Parameters
+    ----------
+    earlier
+        Audits of the rounds before, oldest first.
     """
     tasks = []
     for case in reviewed(cases, round_folder, release):
@@ -159,7 +167,7 @@ def hindsight(
         "errors_by_source": _tally(errors, lambda e: [e["source"]]),
         "errors_by_model": _tally(errors, lambda e: e["models"].split(";") if e["models"] else []),
         "errors_by_round": _tally(history, lambda e: [e["round"]]),
-        "audit": _audit(read_decided(round_folder / "decisions.csv"), round_folder / "worklist.csv"),
+        "audit": _audit_metrics([*earlier, _audit(cases, schema, round_number, round_folder)]),
     }
     replace_text(reports / "attention.json", json.dumps(metrics, indent=2) + "\n")
     write_errors(reports / "errors.csv", history)
@@ -226,18 +234,49 @@ def _tally(errors: Sequence[ErrorRow], groups: Any) -> dict[str, dict[str, int]]
     return {group: dict(sorted(kinds.items())) for group, kinds in sorted(found.items())}
 
 
-def _audit(decided: Mapping[str, Mapping[str, str]], worklist: Path) -> dict[str, Any]:
-    """Share of audited cases in which the models' labels were wrong although nobody was going to look."""
-    audited = sorted({r.case_id for r in read_worklist(worklist) if r.reason is Reason.AUDIT} & decided.keys())
-    missed = [c for c in audited if any(d in ("revise", "reject") for d in decided[c].values())]
-    share = clopper_pearson(len(missed), len(audited))
+def _audit(cases: Sequence[Case], schema: LabelSchema, round_number: int, round_folder: Path) -> Audit:
+    """In how many of the audited cases the models' labels were wrong although nobody was going to look."""
+    decided = read_decided(round_folder / "decisions.csv")
+    drawn = {r.case_id for r in read_worklist(round_folder / "worklist.csv") if r.reason is Reason.AUDIT}
+    # a case without attention was labelled from nothing: no label of a model was audited
+    audited = [c for c in drawn & decided.keys() if (round_folder / f"attention/{c}.b2nd").is_file()]
+    wrong = sum(any(d in ("revise", "reject") for d in decided[c].values()) for c in audited)
+    asked = {
+        "pool": sorted((c.case_id, c.sha256) for c in in_split(cases, Split.POOL)),
+        "classes": sorted((c.name, c.inside) for c in schema.classes),
+    }
+    return Audit(round_number, len(audited), wrong, hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16])
+
+
+def _audit_metrics(audits: Sequence[Audit]) -> dict[str, Any]:
+    last, together = audits[-1], pooled(audits)
+    cases, wrong = sum(a.cases for a in together), sum(a.with_errors for a in together)
     return {
-        "cases": len(audited),
-        "with_errors": len(missed),
-        "share": _rounded(share.estimate) if audited else None,
+        **_share_with_errors(last.cases, last.with_errors),
+        "population": last.population,
+        "pooled": {
+            "rounds": len(together),
+            "since_round": min((a.round for a in together), default=last.round),
+            **_share_with_errors(cases, wrong),
+        },
+        "allows_to_stop": clopper_pearson(wrong, cases).high <= ACCEPTABLE_MISSED,
+    }
+
+
+def audit_of(metrics: Mapping[str, Any]) -> Audit:
+    """The audit of the round that metrics speak of."""
+    found = metrics["audit"]
+    return Audit(metrics["round"], found["cases"], found["with_errors"], found["population"])
+
+
+def _share_with_errors(cases: int, wrong: int) -> dict[str, Any]:
+    share = clopper_pearson(wrong, cases)
+    return {
+        "cases": cases,
+        "with_errors": wrong,
+        "share": _rounded(share.estimate) if cases else None,
         "low": _rounded(share.low),
         "high": _rounded(share.high),
-        "allows_to_stop": bool(audited) and share.high <= ACCEPTABLE_MISSED,
     }
 
 

@@ -101,6 +101,13 @@ def hindsight_section(metrics: Mapping[str, Any]) -> str:
             f"revision; between {100 * audit['low']:.1f} and {100 * audit['high']:.1f} % of all such cases do "
             "(Clopper-Pearson, 95 %).</p>"
         )
+        pooled = audit["pooled"]
+        if pooled["rounds"] > 1:
+            text.append(
+                f"<p>Audits of {pooled['rounds']} rounds since round {pooled['since_round']}: {pooled['with_errors']} "
+                f"of {pooled['cases']} cases; at most {100 * pooled['high']:.1f} % of today's, assuming that the share "
+                "has not risen since.</p>"
+            )
     return "\n".join(text) + "\n"
 
 
