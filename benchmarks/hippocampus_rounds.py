@@ -24,9 +24,9 @@ from voxledger.cli.demo import play, set_parameters, summary, voxledger
 
 PARAMETERS: dict[str, Any] = {
     "filter": {"rules": [{"rule": "largest_component", "classes": ["anterior", "posterior"]}]},
-    "score": {"budget": 20, "audit": 0, "opening": 0},
+    "score": {"budget": 20, "audit": 0, "opening": 0, "scratch_minutes": 15},
     "export": {"reviewers": ["reader"]},
-    "evaluate": {"tolerance_mm": 1.0, "scratch_minutes": 15},
+    "evaluate": {"tolerance_mm": 1.0},
     "retrain": {
         "licence": "CC-BY-SA-4.0",
         "models": {

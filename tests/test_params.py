@@ -35,3 +35,33 @@ def test_the_environment_says_how_to_compute(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("VOXLEDGER_WORKERS", "7")
     params = read_params(path)
     assert (params.machine.device, params.machine.worker_count, params.round) == ("cuda", 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        ("round: 1\n", 43),
+        ("score: {scratch_minutes: 20}\n", 20),
+        # As `voxledger init` wrote it before: the evaluate stage's own.
+        ("evaluate: {scratch_minutes: 15, tolerance_mm: 1}\n", 15),
+        ("score:\nevaluate: {scratch_minutes: 15}\n", 15),
+        ("score: {scratch_minutes: 15, budget: 3}\nevaluate: {scratch_minutes: 15.0}\n", 15),
+    ],
+)
+def test_minutes_from_scratch_are_one_number_wherever_an_older_file_has_it(
+    tmp_path: Path, text: str, minutes: float
+) -> None:
+    """The worklist counted 43 minutes for a case while the report counted another number for the same case."""
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    params = read_params(path)
+    assert params.score.scratch_minutes == minutes
+    assert "scratch_minutes" not in params.evaluate.model_dump()
+
+
+def test_two_different_minutes_from_scratch_are_refused_with_the_one_to_remove(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("score: {scratch_minutes: 43}\nevaluate: {scratch_minutes: 15}\n")
+    with pytest.raises(Misuse, match=r"score.scratch_minutes is 43 and evaluate.scratch_minutes is 15") as refused:
+        read_params(path)
+    assert "remove evaluate.scratch_minutes" in refused.value.remedy

@@ -105,7 +105,7 @@ class ScoreParams(_Strict):
     revise_minutes: float = Field(default=15.0, gt=0)
     """Expected minutes to correct one predicted case; 15 in AbdomenAtlas-8K."""
     scratch_minutes: float = Field(default=43.0, gt=0)
-    """Expected minutes to label one case that no model predicted; 43 a lesion case in EfficientAnno."""
+    """Minutes to label one case from nothing, in the worklist and in the report; 43 a lesion case in EfficientAnno."""
     seed: int = 0
 
 
@@ -145,12 +145,10 @@ class RetrainParams(_Strict):
 
 
 class EvaluateParams(_Strict):
-    """Metrics: tolerance of surface Dice in mm, bootstrap samples, and the emulated cost of labelling."""
+    """Metrics: tolerance of surface Dice in mm, and bootstrap samples."""
 
     tolerance_mm: float = Field(default=2.0, ge=0)
     bootstrap: int = Field(default=1000, ge=100)
-    scratch_minutes: float = Field(default=15.0, gt=0)
-    """Minutes to label one case from nothing; 15 a series (nnInteractive pipeline), 43 for a lesion (EfficientAnno)."""
     seed: int = 0
 
 
@@ -184,6 +182,7 @@ def read_params(path: Path | str = "params.yaml") -> Params:
         raise Misuse(f"{path} is not valid YAML: {error}", "correct the file") from None
     if not isinstance(values, dict):
         raise Misuse(f"{path} does not hold parameters", "restore it from git")
+    values = _one_scratch_minutes(path, values)
     machine = values.get("machine") or {}
     if not isinstance(machine, dict):
         raise Misuse(f"{path}: machine has no parameters below it", "write them one a line, indented")
@@ -197,3 +196,19 @@ def read_params(path: Path | str = "params.yaml") -> Params:
     except ValidationError as error:
         listed = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
         raise Misuse(f"{path}: {listed}", "correct the parameter") from None
+
+
+def _one_scratch_minutes(path: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """Parameters with `evaluate.scratch_minutes` of older files where it belongs, in `score`."""
+    evaluate, score = values.get("evaluate"), values.get("score") or {}
+    if not isinstance(evaluate, dict) or not isinstance(score, dict) or "scratch_minutes" not in evaluate:
+        return values
+    older = evaluate["scratch_minutes"]
+    if score.get("scratch_minutes", older) != older:
+        raise Misuse(
+            f"{path}: score.scratch_minutes is {score['scratch_minutes']} and evaluate.scratch_minutes is {older}, "
+            "but both are the minutes to label one case from nothing",
+            "keep the right number in score.scratch_minutes and remove evaluate.scratch_minutes",
+        )
+    rest = {name: value for name, value in evaluate.items() if name != "scratch_minutes"}
+    return {**values, "evaluate": rest, "score": {**score, "scratch_minutes": older}}

@@ -17,7 +17,7 @@ from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.effort import COLUMNS
 from voxledger.evaluate.round import evaluate_round
 from voxledger.ledger import Entry, Ledger, Origin, write_ledger
-from voxledger.params import EvaluateParams, MachineParams, Params
+from voxledger.params import EvaluateParams, MachineParams, Params, ScoreParams
 from voxledger.schema import LabelClass, LabelSchema
 from voxledger.soft import write_soft
 from voxledger.volume import Grid, file_sha256, write
@@ -36,7 +36,8 @@ SCHEMA = LabelSchema(
 PARAMS = Params(
     dataset="hand-made",
     round=1,
-    evaluate=EvaluateParams(tolerance_mm=2.0, bootstrap=200, scratch_minutes=15),
+    evaluate=EvaluateParams(tolerance_mm=2.0, bootstrap=200),
+    score=ScoreParams(scratch_minutes=15),
     machine=MachineParams(workers=1),
 )
 

@@ -88,13 +88,13 @@ def evaluate_round(
     past = read_history(base / "history.csv")
     decided = read_decisions(decisions)
     pool = [c.case_id for c in in_split(cases, Split.POOL)]
-    cost = effort(decided, after, pool, minutes_before(past), params.evaluate.scratch_minutes)
+    cost = effort(decided, after, pool, minutes_before(past), params.score.scratch_minutes)
     history = [*past, *round_rows(params.round, summaries, cost, audit)]
     report = Report(
         dataset=params.dataset,
         round=params.round,
         tolerance_mm=params.evaluate.tolerance_mm,
-        scratch_minutes=params.evaluate.scratch_minutes,
+        scratch_minutes=params.score.scratch_minutes,
         summaries=summaries,
         gains=gains(rows, schema.names, params.evaluate.bootstrap, params.evaluate.seed),
         history=history,
