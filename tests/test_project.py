@@ -104,3 +104,23 @@ def test_imports_point_one_way() -> None:
                 imported = words[1].split(".")[1]
                 assert imported not in packages or imported == layer, f"{path}: {line.strip()}"
                 assert imported != "cli", f"{path}: {line.strip()}"
+
+
+def test_numbers_of_people_name_the_paper_that_they_are_from() -> None:
+    """3'43" and 15' a series are SAIM's, for kidneys in MR; 15 minutes to revise a case are AbdomenAtlas's."""
+    sources = {
+        r"3'43\"|3 \+ 43 / 60|15 (minutes )?\s*a series": "SAIM",
+        r"^LESION_MINUTES|[Mm]inutes to correct one": "AbdomenAtlas",
+        r"^LESION_SCRATCH_MINUTES|43 with a lesion|43 a lesion case": "EfficientAnno",
+    }
+    found = dict.fromkeys(sources, 0)
+    files = [p for f in ("src", "docs", "benchmarks") for p in (ROOT / f).rglob("*") if p.suffix in (".py", ".md")]
+    for path in sorted([*files, ROOT / "README.md", ROOT / "params.yaml"]):
+        text = path.read_text()
+        assert "nnInteractive pipeline" not in text, path
+        for pattern, source in sources.items():
+            for match in re.finditer(pattern, text, re.MULTILINE):
+                found[pattern] += 1
+                around = text[max(0, match.start() - 300) : match.end() + 300]
+                assert source in around, f"{path}: {match.group()} is from {source}"
+    assert all(found.values()), found

@@ -52,7 +52,8 @@ class CalibrateParams(_Strict):
     classes: list[str] = []
     """Lesion classes to calibrate."""
     sensitivity: float = Field(default=0.99, gt=0, le=1)
-    """Share of the true lesions that the threshold has to keep; 0.99 in Efficient Human-in-the-Loop Annotation."""
+    """Share of the true lesions that the threshold has to keep; 0.99 in EfficientAnno (Efficient Human-in-the-Loop
+    Pancreatic Tumor Annotation)."""
     overlap: float = Field(default=0.0, ge=0, le=1)
     """Share of a lesion that has to be predicted for a hit, and of a component that has to be lesion; 0 = any voxel."""
     connectivity: Literal[6, 18, 26] = 26
@@ -103,9 +104,10 @@ class ScoreParams(_Strict):
     audit: int = Field(default=0, ge=0)
     """Cases outside the worklist, drawn blindly, that are reviewed too."""
     revise_minutes: float = Field(default=15.0, gt=0)
-    """Expected minutes to correct one predicted case; 15 in AbdomenAtlas-8K."""
+    """Expected minutes to correct one predicted case; AbdomenAtlas-8K assumes 15."""
     scratch_minutes: float = Field(default=43.0, gt=0)
-    """Minutes to label one case from nothing, in the worklist and in the report; 43 a lesion case in EfficientAnno."""
+    """Minutes to label one case from nothing, in the worklist and in the report: 43 a lesion case in EfficientAnno, 15
+    a series of kidneys in SAIM."""
     seed: int = 0
 
 

@@ -135,8 +135,9 @@ def status(as_json: bool) -> None:
 def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: Path, inbox: Path) -> None:
     """Play the reviewers from reference labels: accept what is good, correct the rest, inside the attention first.
 
-    Minutes are emulated too: 3'43" to check a case or correct its organs, 15 to revise a case with a lesion; 15 and
-    43 where nothing was proposed. The sum over the lines of a case is the cost of the case.
+    Minutes are emulated too: 3'43" to check a case or correct its organs (SAIM), 15 to revise a case with a lesion
+    (AbdomenAtlas-8K); 15 (SAIM) and 43 (EfficientAnno) where nothing was proposed. The sum over the lines of a case
+    is the cost of the case.
 
     \b
     Example:

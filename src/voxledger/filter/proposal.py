@@ -23,7 +23,8 @@ from voxledger.volume import Box, Grid, bounding_box
 CONNECTIVITY = 26
 """Voxels that share a corner belong to one component."""
 HU_LIMITS = (-1000.0, 1000.0)
-"""CT values are clipped to this range before they are averaged (Efficient Human-in-the-Loop Tumor Annotation)."""
+"""CT values are clipped to this range before they are averaged (Efficient Human-in-the-Loop Pancreatic Tumor
+Annotation)."""
 
 Mask = npt.NDArray[np.bool_]
 

@@ -1,6 +1,6 @@
 """Label bias: how far each pair of models, and each model and the ensemble, agree on a class.
 
-Figure 6 of AbdomenAtlas-8K: where the labels resemble one architecture more than the others, that one
+As in AbdomenAtlas-8K: where the labels resemble one architecture more than the others, that one
 dominates the ensemble, and its errors become the labels.
 """
 
