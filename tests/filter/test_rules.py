@@ -90,8 +90,15 @@ def test_rules_run_in_their_order(propose: Callable[..., Proposal], schema: Labe
     lesion = {"rule": "inside_organ", "classes": ["pdac"]}
     after = apply_rules(propose(blocks), read_rules([organ, lesion], schema), "c")
     before = apply_rules(propose(blocks), read_rules([lesion, organ], schema), "c")
-    assert [d.outcome.value for d in after if d.class_name == "pdac"] == ["kept", "removed"]
-    assert [d.outcome.value for d in before if d.class_name == "pdac"] == ["kept", "kept"]
+    assert [(d.rule, d.outcome.value) for d in after if d.class_name == "pdac"] == [
+        ("largest_component", "removed"),
+        ("inside_organ", "kept"),
+    ]
+    assert [(d.rule, d.outcome.value) for d in before if d.class_name == "pdac"] == [
+        ("inside_organ", "kept"),
+        ("inside_organ", "kept"),
+        ("largest_component", "removed"),
+    ]
 
 
 ORGAN = [(slice(1, 11), slice(2, 12), slice(2, 12), 0.9)]

@@ -1,4 +1,4 @@
-"""The decision log `filter.csv`: one row for every component that a rule looked at."""
+"""The decision log `filter.csv`: one row for every component that a rule looked at or that went with one around it."""
 
 from __future__ import annotations
 

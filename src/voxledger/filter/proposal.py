@@ -7,7 +7,7 @@ probabilities are read again from the soft predictions where they are needed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -34,7 +34,7 @@ class Outcome(StrEnum):
 
     KEPT = "kept"
     REMOVED = "removed"
-    """Its voxels become background."""
+    """Its voxels become background: the classes around it lose them too, but for those of another class inside."""
     TO_ORGAN = "to_organ"
     """Its voxels stay what the organ around it is."""
     TO_PARTNER = "to_partner"
@@ -184,32 +184,82 @@ class Proposal:
         probability = self.probability(name, region.box)
         return label_components(rest, self.image, probability, self.is_ct, connectivity=6, enclosed=True)
 
-    def carry_out(self, name: str, verdict: Verdict) -> None:
-        """Do to the masks what a verdict on a component of class `name` says."""
-        component = verdict.component
+    def carry_out(self, name: str, verdict: Verdict) -> list[tuple[str, Verdict]]:
+        """Do to the masks what a verdict on a component of class `name` says.
+
+        The classes inside it go where it goes: left behind, they would count as the class around them and bring it
+        back. What lay in no other part of that class goes whole, else what lay in the component. Returns class and
+        verdict of each component that went along.
+        """
         match verdict.outcome:
             case Outcome.KEPT:
-                return
+                return []
             case Outcome.FILLED:
-                self._join(name, component)
-                return
-            case Outcome.REMOVED:
-                for around in self.schema.chain(name)[1:]:
-                    self._cut(around, component)
-            case Outcome.TO_PARTNER:
-                self._join(verdict.partner, component)
-        numbers = self._components[name]
+                self._join(name, verdict.component)
+                return []
+        self._take(name, verdict)
+        inside = [n for n in self.schema.names if name in self.schema.chain(n)[1:]]
+        along: list[tuple[str, Verdict]] = []
+        for inner in sorted(inside, key=lambda n: len(self.schema.chain(n))):
+            gone = [verdict.component, *(v.component for n, v in along if n in self.schema.chain(inner))]
+            for component in self._met(inner, gone):
+                part = self._share(inner, component, gone)
+                share = part.voxels / component.voxels
+                bound = f"with {name} {verdict.component.number}"
+                along.append((inner, Verdict(part, share, bound, verdict.outcome, verdict.partner)))
+                self._take(inner, along[-1][1])
+        return along
+
+    def _met(self, name: str, gone: Sequence[Component]) -> list[Component]:
+        """The components of a class that have voxels in what was taken from the classes around it."""
+        if not any((self.mask(name, g.box) & g.mask).any() for g in gone):
+            return []
+        return [c for c in self.components(name) if any(_overlap(c, g).any() for g in gone)]
+
+    def _share(self, name: str, component: Component, gone: Sequence[Component]) -> Component:
+        """What of a component goes along: all of it, unless it also lies in what is left of the class around it."""
+        around = self.schema[name].inside
+        assert around is not None
+        if not (self.mask(around, component.box) & component.mask).any():
+            return component
+        mask = np.logical_or.reduce([_overlap(component, g) for g in gone])
+        values = self.image[component.box][mask].astype(np.float64)
+        return Component(
+            component.number,
+            component.box,
+            mask,
+            int(np.count_nonzero(mask)),
+            float(self.probability(name, component.box)[mask].max()),
+            float((np.clip(values, *HU_LIMITS) if self.is_ct else values).mean()),
+        )
+
+    def _take(self, name: str, verdict: Verdict) -> None:
+        """Take the voxels of a component away from a class, and bring them where its outcome says."""
+        component = verdict.component
+        numbers = self._components.get(name, {})
+        known = numbers.get(component.number)
         self._cut(name, component)
-        del numbers[component.number]
-        if name in self._regions:
+        if known is component and name in self._regions:
+            del numbers[component.number]
             self._components[name] = numbers
+        if verdict.outcome is Outcome.TO_PARTNER:
+            self._join(verdict.partner, component)
+        elif verdict.outcome is Outcome.REMOVED:
+            for around in self.schema.chain(name)[1:]:
+                inner = [n for n in self.names if around in self.schema.chain(n)[1:]]
+                kept = [self.mask(n, component.box) for n in inner]
+                mask = component.mask & ~np.logical_or.reduce([np.zeros_like(component.mask), *kept])
+                self._cut(around, replace(component, mask=mask))
 
     def _cut(self, name: str, component: Component) -> None:
         region = self._regions.get(name)
         shared = intersection(region.box, component.box) if region else None
         if region is None or shared is None:
             return
-        region.mask[within(shared, region.box)] &= ~component.mask[within(shared, component.box)]
+        window, cut = region.mask[within(shared, region.box)], component.mask[within(shared, component.box)]
+        if not (window & cut).any():
+            return
+        window &= ~cut
         self._components.pop(name, None)
         if not region.mask.any():
             del self._regions[name]
@@ -250,6 +300,11 @@ class Proposal:
                 theirs = self.probability(holder, outer(box, region.box))
                 part[claimed & (part == rival) & (mine > theirs)] = self.schema[name].id
         return labels
+
+
+def _overlap(component: Component, other: Component) -> Mask:
+    """Where a component shares voxels with another, in its own box."""
+    return component.mask & Region(other.box, other.mask).read(component.box)
 
 
 class Reference(Proposal):

@@ -20,7 +20,7 @@ from voxledger.volume import file_sha256
 if TYPE_CHECKING:
     from voxledger.filter.proposal import Proposal
 
-ALGORITHM_VERSION = 3
+ALGORITHM_VERSION = 4
 
 
 def thresholds_of(schema: LabelSchema, params: FilterParams, calibrated: Mapping[str, float]) -> dict[str, float]:
