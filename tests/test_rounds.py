@@ -226,6 +226,20 @@ def test_trace_of_an_unknown_case_is_misuse(played: Path) -> None:
     assert "is not a version here" in run("voxledger", "trace", "case1", "--at", "round-77", accept=(2,))
 
 
+def test_the_manifest_says_when_and_with_what_the_round_was_made(played: Path) -> None:
+    said = json.loads(Path("data/release/manifest.json").read_text())
+    receipts = said["times"]["receipts"]
+    assert sorted(receipts) == ["bundle-r01-ann", "bundle-r01-ben"]
+    came = sorted(r["at"] for rs in receipts.values() for r in rs)
+    assert len(came) == 2
+    moments = [said["times"]["first_export"], *came, said["ran"]["at"], said["closed"]["at"]]
+    assert moments == sorted(moments)
+    assert said["ran"]["environment"] == said["closed"]["environment"]
+    earlier = json.loads(output("git", "show", "round-00:data/release/manifest.json"))
+    assert sorted(earlier["times"]["receipts"]) == ["bundle-r00-ann", "bundle-r00-ben"]
+    assert not list(Path("data/times").glob("*r00*"))
+
+
 def test_the_version_can_be_got_by_name(played: Path, tmp_path: Path) -> None:
     got = tmp_path / "got"
     run("dvc", "artifacts", "get", str(played / "repo"), "two", "--rev", "v1.0.0", "-o", str(got))

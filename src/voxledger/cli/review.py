@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from voxledger.review.receive import Received
 
 BUNDLES = Path("data/round/bundles")
 INBOX = Path("data/inbox")
@@ -82,6 +86,7 @@ def receive(source: Path, replace: bool) -> None:
     if received.replaced is not None:
         click.echo(f"the return before it is kept as {received.replaced}")
     track_inbox()
+    _note_receipt(received)
     remove_unpacked(source, INBOX)
     found, name = _status(), received.manifest.name
     of_two = [p for p in found["problems"] if p["bundle"] == name or name in str(p["problem"]).split()]
@@ -154,10 +159,20 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     for folder in folders:
         received = emulate_bundle(folder, reference, bundles, inbox, bound)
         click.echo(f"{received.folder}: {'handed in' if received.new else 'handed in already'}")
+        if inbox == INBOX:
+            _note_receipt(received)
     if folders:
         track_inbox()
     else:
         click.echo("no bundles in this round")
+
+
+def _note_receipt(received: Received) -> None:
+    from voxledger.release.times import note_receipt
+    from voxledger.review.bundle import content_sha256, returned_files
+
+    digest = content_sha256(received.manifest.id, returned_files(received.folder))
+    note_receipt(received.folder.name, digest)
 
 
 def _status() -> dict[str, list[dict[str, object]]]:

@@ -73,6 +73,7 @@ def run(no_memo: bool) -> None:
     from voxledger.errors import VoxledgerError
     from voxledger.params import read_params
     from voxledger.release.round import commit_inputs, require_bundles_fit, require_open, track_inbox
+    from voxledger.release.times import note_export, note_run
     from voxledger.repository import dvc, require_root
     from voxledger.review.gate import require_complete
 
@@ -84,11 +85,13 @@ def run(no_memo: bool) -> None:
     if dvc("repro", *(["--force"] if no_memo else []), "export") != 0:
         raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
     if any(BUNDLES.glob("bundle-*")):
+        note_export(read_params().round)
         commit_inputs()
     require_complete(BUNDLES, INBOX, REVISIONS)
     track_inbox()
     if dvc("repro", *(["--force", "--downstream", "gate"] if no_memo else [])) != 0:
         raise VoxledgerError("a stage after the review failed", "read its message above; nothing that came in is lost")
+    note_run(read_params().round)
     click.echo(f"round {read_params().round} is finished: reports/round.html. Next: voxledger round close")
 
 

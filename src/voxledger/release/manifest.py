@@ -6,11 +6,12 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from voxledger.errors import VoxledgerError
+from voxledger.release.environment import environment
+from voxledger.release.times import now, run_of, times_of
 from voxledger.table import replace_text
 from voxledger.volume import file_sha256
 
@@ -24,6 +25,7 @@ FOLDERS = (
     "data/inbox",
     "data/release/labels",
     "data/release/revisions",
+    "data/times",
     "data/weak",
     "models/base",
     "models/next",
@@ -42,7 +44,6 @@ FILES = (
     "dvc.lock",
     "reports/metrics.json",
 )
-SOFTWARE = ("voxledger", "dvc", "torch", "nnunetv2", "monai", "SimpleITK", "numpy", "scipy")
 
 
 def files_of_version(folders: Sequence[str] = FOLDERS) -> list[str]:
@@ -54,12 +55,14 @@ def files_of_version(folders: Sequence[str] = FOLDERS) -> list[str]:
 
 
 def write_manifest(dataset: str, round_number: int, release: str) -> None:
-    """Write the manifest of the working tree."""
+    """Write the manifest of the working tree: its files, with what it was made, and when."""
     manifest = {
         "dataset": dataset,
         "round": round_number,
         "version": release,
-        "software": {name: version(name) for name in SOFTWARE},
+        "closed": {"at": now(), "environment": environment()},
+        "ran": run_of(round_number),
+        "times": times_of(round_number),
         "folders": FOLDERS,
         "files": {name: file_sha256(name) for name in files_of_version()},
     }

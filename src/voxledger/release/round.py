@@ -11,6 +11,7 @@ from typing import Any
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.release.manifest import MANIFEST, SIGNATURE, sign_manifest, write_manifest
+from voxledger.release.times import TIMES
 from voxledger.repository import (
     commit_of,
     dvc,
@@ -127,6 +128,7 @@ def commit_inputs() -> None:
     paths = [p for p in ("params.yaml", "labels.yaml", "dvc.yaml", "dvc.lock", "data/cases.csv") if Path(p).is_file()]
     paths += [p.as_posix() for f in ("data", "data/base", "models") for p in sorted(Path(f).glob("*.dvc"))]
     paths += ["data/base/ledger.csv", "data/base/errors.csv", "models/base.json", "stages"]
+    paths += [p.as_posix() for p in sorted(Path("data/times").glob("export-*.json"))]
     git("add", "--", *paths)
     if git("diff", "--cached", "--name-only", "--", *paths).strip():
         git("commit", "--quiet", "--message", f"Bundles of round {read_params().round} go out", "--", *paths)
@@ -202,6 +204,7 @@ def open_next() -> int:
     for bundle in sorted(Path("data/inbox").glob("bundle-*")):
         shutil.rmtree(bundle) if bundle.is_dir() else bundle.unlink()
     shutil.rmtree("data/round/bundles", ignore_errors=True)
+    shutil.rmtree(TIMES, ignore_errors=True)
     for leftover in (MANIFEST, SIGNATURE):
         leftover.unlink(missing_ok=True)
     replace_text("params.yaml", _with_round(Path("params.yaml").read_text("utf-8"), params.round + 1))

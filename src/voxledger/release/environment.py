@@ -1,0 +1,112 @@
+"""With what a version was made: software, processor, and the settings that results can depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import platform
+import subprocess
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import voxledger
+from voxledger.volume import file_sha256
+
+THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "VOXLEDGER_WORKERS",
+    "VOXLEDGER_DEVICE",
+)
+MATHEMATICS = (
+    "ATEN_CPU_CAPABILITY",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NPY_DISABLE_CPU_FEATURES",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+)
+"""Variables that choose the instructions of a library, and with them the last bits of its results."""
+
+
+def environment() -> dict[str, Any]:
+    """What this process runs on, as far as results can depend on it; settings that are not set are None."""
+    import torch
+
+    packages = sorted({f"{d.name}=={d.version}" for d in distributions()}, key=str.lower)
+    return {
+        "voxledger": _voxledger(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "os": platform.platform(),
+        "cpu": {
+            "model": _cpu_model(),
+            "features": _cpu_features(),
+            "torch": torch.backends.cpu.get_cpu_capability(),
+        },
+        "gpu": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "threads": {
+            **{name: os.environ.get(name) for name in THREADS},
+            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "torch": torch.get_num_threads(),
+        },
+        "mathematics": {
+            **{name: os.environ.get(name) for name in MATHEMATICS},
+            "torch_mkl": torch.backends.mkl.is_available(),
+            "torch_onednn": torch.backends.mkldnn.is_available(),
+        },
+        "packages": {"sha256": _sha256(packages), "list": packages},
+    }
+
+
+def _voxledger() -> dict[str, Any]:
+    package = Path(voxledger.__file__).parent
+    source = [f"{p.relative_to(package).as_posix()} {file_sha256(p)}" for p in sorted(package.rglob("*.py"))]
+    checkout = package.parents[1]
+    commit = changes = None
+    # An installed package may lie in a git repository that is not its own.
+    if (checkout / "pyproject.toml").is_file() and (checkout / ".git").exists():
+        commit = _git(checkout, "rev-parse", "HEAD")
+        changes = _git(checkout, "status", "--porcelain", "--", "src")
+    return {
+        "version": voxledger.__version__,
+        "commit": commit,
+        "uncommitted_changes": None if changes is None else bool(changes),
+        "source_sha256": _sha256(source),
+    }
+
+
+def _git(folder: Path, *args: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *args], cwd=folder, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
+
+
+def _cpu_features() -> list[str]:
+    """The instruction sets that numpy finds."""
+    for name in ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath"):  # numpy 2, numpy 1
+        try:
+            found = importlib.import_module(name).__cpu_features__
+        except (ImportError, AttributeError):
+            continue
+        return sorted(feature for feature, there in found.items() if there)
+    return []
+
+
+def _sha256(lines: list[str]) -> str:
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
