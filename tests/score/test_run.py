@@ -10,12 +10,14 @@ from dataclasses import replace
 import ensembles
 import numpy as np
 import pytest
+from memo_keys import keys_of
 
 from voxledger.attention_file import open_attention
 from voxledger.cases import Case, Split
 from voxledger.errors import CasesFailed
 from voxledger.ledger import Entry, Origin
 from voxledger.params import Params
+from voxledger.score import run as stage
 from voxledger.score.run import score_round
 from voxledger.score.table import read_scores
 from voxledger.score.worklist import COLUMNS, Reason, read_worklist
@@ -176,6 +178,67 @@ def test_without_models(tmp_path, monkeypatch):
     assert rows[0].expected_minutes == pytest.approx(43 / 3)
     assert (tmp_path / OUT / "attention").is_dir()
     assert score(tmp_path, [entry("case0", "c0")]) == []
+
+
+def renamed(repository):
+    """The same image and predictions under another id, as after a case was taken out and added again."""
+    for model in ("model0", "model1"):
+        folder = repository / PREDICTIONS / model
+        (folder / "case0.b2nd").rename(folder / "other.b2nd")
+    for name in ("images/{}.nii.gz", "round/pseudo/{}.nii.gz"):
+        (repository / "data" / name.format("case0")).rename(repository / "data" / name.format("other"))
+    return [replace(CASES[0], case_id="other", image="data/images/other.nii.gz")]
+
+
+def test_a_case_under_another_id_gets_attention_of_its_own(repository):
+    """What is remembered lies under names of the case, so the id is part of what it is remembered by."""
+    score(repository, cases=CASES[:1])
+    shutil.rmtree(repository / OUT / "attention")
+    score(repository, cases=renamed(repository))
+    files = sorted(p.name for p in (repository / OUT / "attention").iterdir())
+    assert files == ["heat.ctbl", "other.b2nd", "other_heat.nii.gz"]
+
+
+def rewrite(repository, wobble):
+    path = repository / PREDICTIONS / "model1/case0.b2nd"
+    model = ensembles.ensemble(GRID.shape, SCHEMA.names, 1, seed=5, wobble=wobble)[0]
+    write_soft(path, model.items(), list(model), GRID, "m1", "image")
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"inconsistency": 0.2},
+        {"uncertainty": 0.2},
+        {"entropy": "binary"},
+        {"opening": 1},
+        {"classes": {"c0": {"inconsistency": 0.2}}},
+    ],
+)
+def test_attention_is_remembered_by_every_parameter_that_it_depends_on(repository, change):
+    first = keys_of(stage, lambda: score(repository))
+    assert len(set(first.values())) == len(first) == 6
+    second = keys_of(stage, lambda: score(repository, **change))
+    assert not set(first.values()) & set(second.values())
+    assert keys_of(stage, lambda: score(repository, budget=1, seed=5, acquisition="random")) == first
+
+
+def test_attention_is_remembered_by_case_predictions_schema_and_version(repository, monkeypatch):
+    first = keys_of(stage, lambda: score(repository))
+    rewrite(repository, 1.0)
+    second = keys_of(stage, lambda: score(repository))
+    assert {c for c in first if first[c] != second[c]} == {"case0"}
+    moved = [replace(CASES[1], sha256="another")]
+    assert keys_of(stage, lambda: score(repository, cases=moved)) != {"case1": first["case1"]}
+    (repository / PREDICTIONS / "model1").rename(repository / PREDICTIONS / "model2")
+    assert not set(keys_of(stage, lambda: score(repository)).values()) & set(second.values())
+    third = keys_of(stage, lambda: score(repository))
+    monkeypatch.setattr(f"{__name__}.SCHEMA", ensembles.schema_of(3))
+    fourth = keys_of(stage, lambda: score(repository))
+    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    fifth = keys_of(stage, lambda: score(repository))
+    assert len({*third.values(), *fourth.values(), *fifth.values()}) == 18
 
 
 def test_a_prediction_of_another_image_is_refused(repository):

@@ -159,6 +159,7 @@ def attend(
             "thresholds": thresholds,
         }
         depends_on = {
+            "case": case.case_id,
             "image": case.sha256,
             "predictions": {name: file_sha256(f) for name, f in files.items()},
             "schema": classes,
