@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from memo_keys import keys_of
 
 from voxledger.engine.card import ModelCard, check_model, list_models, write_card
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.ledger import Origin
 from voxledger.params import MachineParams, RetrainParams
+from voxledger.retrain import run as stage
 from voxledger.retrain.run import retrain_round
 from voxledger.volume import file_sha256, read, read_label, write
 
@@ -63,6 +66,40 @@ def test_a_round_and_the_next_one(small, tiny):
         assert (card.strategy, card.parent, card.round) == ("finetune", cards[card.name].id, 1)
     listed = [(c["round"], c["name"]) for c in json.loads(CARDS.read_text("utf-8"))]
     assert listed == [(0, "nn"), (0, "unet"), (1, "nn"), (1, "unet")]
+
+
+def training_key(small, tiny, **params):
+    return keys_of(stage, lambda: retrain(small, {"unet": tiny["unet"]}, **params))["unet"]
+
+
+def with_class(small, number, **change):
+    classes = [c.model_copy(update=change if i == number else {}) for i, c in enumerate(small.schema.classes)]
+    return replace(small, schema=small.schema.model_copy(update={"classes": tuple(classes)}))
+
+
+def test_a_training_is_remembered_by_all_that_it_depends_on(small, tiny, monkeypatch):
+    """Also by what no cohort table holds: modality (it normalises), and which classes are lesions (what is ignored)."""
+    first = training_key(small, tiny)
+    assert training_key(small, tiny) == first
+    other = {
+        "seed": training_key(small, tiny, seed=1),
+        "round": training_key(small, tiny, round_number=1),
+        "model": training_key(small, {"unet": tiny["unet"].model_copy(update={"iterations": 4})}),
+        "origin": training_key(small.with_origin("c1", "lesion", Origin.PREDICTED), tiny),
+        "unknown": training_key(small.with_origin("c1", "lesion", None), tiny),
+        "modality": training_key(replace(small, cases=[replace(c, modality="MR") for c in small.cases]), tiny),
+        "image": training_key(replace(small, cases=[replace(c, sha256="x") for c in small.cases]), tiny),
+        "lesion": training_key(with_class(small, 1, lesion=False), tiny),
+        "inside": training_key(with_class(small, 1, inside="spleen"), tiny),
+        "id": training_key(with_class(small, 2, id=8), tiny),
+    }
+    labels = read_label("labels/c0.nii.gz")
+    labels[0, 0, 0] = 1
+    write("labels/c0.nii.gz", labels, read("images/c0.nii.gz").grid)
+    other["label"] = training_key(small, tiny)
+    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    other["version"] = training_key(small, tiny)
+    assert len({first, *other.values()}) == 1 + len(other), {k: v for k, v in other.items() if v == first}
 
 
 def test_a_finished_model_is_not_trained_again(small, tiny, monkeypatch):

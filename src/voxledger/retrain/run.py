@@ -135,7 +135,8 @@ def _key(job: Job, card: dict[str, Any]) -> str:
         card=card,
         iterations=job.start.iterations,
         labels={m.case.case_id: _label_sha256(job, m) for m in job.members},
-        classes=[[c.name, c.id, c.inside] for c in job.schema.classes],
+        modalities=sorted({m.case.modality for m in job.members}),
+        classes=[[c.name, c.id, c.inside, c.lesion] for c in job.schema.classes],
         seed=job.seed,
     )
 
