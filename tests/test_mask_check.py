@@ -55,3 +55,14 @@ def test_a_replaced_label_is_found(registered: Path) -> None:
     write("data/base/labels/c1.nii.gz", np.ones(GRID.shape, np.uint8), GRID)
     with pytest.raises(VoxledgerError, match=r"\(case c1: a, b\)"):
         check(registered, "a", "b")
+
+
+def test_an_altered_image_is_named_and_not_remembered(registered: Path) -> None:
+    """On its grid no mask is the one of the ledger, which is no fault of the label; restored, all is well again."""
+    path = Path("data/images/c1.nii.gz")
+    kept = path.read_bytes()
+    write(path, np.zeros(GRID.shape, np.int16), Grid.plain(GRID.shape, (3.0, 0.9, 0.9)))
+    with pytest.raises(VoxledgerError, match=r"data/images/c1.nii.gz is not the image that was registered"):
+        check(registered, "a", "b")
+    path.write_bytes(kept)
+    check(registered, "a", "b")

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
-from voxledger.errors import Misuse
+from voxledger.errors import Misuse, VoxledgerError
 from voxledger.ledger import read_ledger
 from voxledger.schema import LabelSchema
 from voxledger.table import write_table
+from voxledger.volume import file_sha256
 
 
 class Split(StrEnum):
@@ -65,6 +66,12 @@ def write_cases(path: Path | str, cases: Iterable[Case]) -> None:
     """Write the case table, sorted by case id."""
     ordered = sorted(cases, key=lambda c: c.case_id)
     write_table(path, COLUMNS, ({**asdict(case), "split": case.split.value} for case in ordered))
+
+
+def require_image(image: Path | str, sha256: str) -> None:
+    """Raise unless an image file is the one that was registered: what is computed on another one must not be kept."""
+    if file_sha256(image) != sha256:
+        raise VoxledgerError(f"{image} is not the image that was registered", "restore it with `dvc checkout`")
 
 
 def in_split(cases: Iterable[Case], *splits: Split) -> list[Case]:

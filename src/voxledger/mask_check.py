@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from voxledger.casemap import Task, casemap, key_of
-from voxledger.cases import Case
+from voxledger.cases import Case, require_image
 from voxledger.errors import VoxledgerError
 from voxledger.ledger import Ledger
 from voxledger.params import MachineParams
@@ -42,10 +42,10 @@ def require_masks(
         hashes = {name: e.mask_sha256 for (case_id, name), e in ledger.items() if case_id == case.case_id}
         if hashes:
             label = labels / f"{case.case_id}.nii.gz"
-            payload = {"image": case.image, "label": str(label), "hashes": hashes}
+            payload = {"image": case.image, "image_sha256": case.sha256, "label": str(label), "hashes": hashes}
             payload |= {"schema": schema.model_dump(mode="json")}
-            files = {"image": case.sha256, "label": file_sha256(label)}
-            tasks.append(Task(case.case_id, key_of("masks", ALGORITHM_VERSION, files=files, **payload), payload))
+            key = key_of("masks", ALGORITHM_VERSION, label_sha256=file_sha256(label), **payload)
+            tasks.append(Task(case.case_id, key, payload))
     infos = casemap("masks", _check_case, tasks, out, workers=machine.worker_count)
     wrong = [
         f"case {t.case_id}: {', '.join(i['differing'])}" for t, i in zip(tasks, infos, strict=True) if i["differing"]
@@ -59,5 +59,6 @@ def require_masks(
 
 
 def _check_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
+    require_image(payload["image"], payload["image_sha256"])
     schema = LabelSchema.model_validate(payload["schema"])
     return {"differing": differing_masks(schema, payload["image"], payload["label"], payload["hashes"])}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from memo_keys import keys_of
 
 from voxledger.cases import Case, Split
 from voxledger.detection import ANY, Step, read_steps
 from voxledger.errors import CasesFailed
+from voxledger.filter import run as stage
 from voxledger.filter.decisions import COLUMNS, read_decisions
 from voxledger.filter.run import filter_round, read_calibrated, thresholds_of
 from voxledger.ledger import Entry, Ledger, Origin
@@ -82,6 +87,54 @@ def test_outputs(repository: list[Case], schema: LabelSchema) -> None:
     ]
     assert {d.mean_hu for d in decisions} == {41.0}
     assert len((OUT / "filter.jsonl").read_text().splitlines()) == 3
+
+
+def test_an_image_that_is_not_the_registered_one_is_refused(repository: list[Case], schema: LabelSchema) -> None:
+    """Else what was measured on it would be remembered, and come back once the image is restored."""
+    run(repository, schema)
+    rules = (OUT / "filter.csv").read_bytes()
+    shutil.rmtree(".memo")
+    kept = Path(repository[1].image).read_bytes()
+    write(repository[1].image, np.full(SHAPE, -500, np.int16), Grid.plain(SHAPE))
+    with pytest.raises(CasesFailed, match=r"case-1.*is not the image that was registered"):
+        run(repository, schema)
+    Path(repository[1].image).write_bytes(kept)
+    run(repository, schema)
+    assert (OUT / "filter.csv").read_bytes() == rules
+
+
+def test_a_proposal_is_remembered_by_all_that_it_depends_on(
+    repository: list[Case], schema: LabelSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys(case: Case = repository[1], of: LabelSchema = schema, **kwargs: Any) -> str:
+        return next(iter(keys_of(stage, lambda: run([case], of, **kwargs)).values()))
+
+    first = keys()
+    assert keys() == first
+    truth = Entry("case-1", "pdac", 0, Origin.SOURCE, (), "", "", "", "", 0.0)
+    cyst = replace(truth, class_name="cyst")
+    lesions = {("case-1", "pdac"): truth}
+    write(LABELS / "case-1.nii.gz", np.zeros(SHAPE, np.uint8), Grid.plain(SHAPE))
+    changed = [
+        keys(replace(repository[1], case_id="case-2")),
+        keys(replace(repository[1], split=Split.TEST)),
+        keys(replace(repository[1], sha256="x")),
+        keys(replace(repository[1], modality="MR")),
+        keys(of=schema.model_copy(update={"classes": schema.classes[:7] + schema.classes[7:][::-1]}), pdac=0.1),
+        keys(of=schema.model_copy(update={"name": "other"})),
+        keys(pdac=0.3),
+        keys(ledger=lesions),
+        keys(ledger=lesions | {("case-1", "cyst"): cyst}),
+    ]
+    write(LABELS / "case-1.nii.gz", np.ones(SHAPE, np.uint8), Grid.plain(SHAPE))
+    changed.append(keys(ledger=lesions))
+    monkeypatch.setitem(RULES[2], "ml", 0.003)
+    changed.append(keys())
+    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    changed.append(keys())
+    (OUT / "predictions/b/case-1.b2nd").unlink()
+    changed.append(keys())
+    assert len({first, *changed}) == 1 + len(changed)
 
 
 def test_same_bytes_with_other_workers(

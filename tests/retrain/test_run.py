@@ -12,7 +12,7 @@ import pytest
 from memo_keys import keys_of
 
 from voxledger.engine.card import ModelCard, check_model, list_models, write_card
-from voxledger.errors import Misuse, VoxledgerError
+from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.ledger import Origin
 from voxledger.params import MachineParams, RetrainParams
 from voxledger.retrain import run as stage
@@ -100,6 +100,14 @@ def test_a_training_is_remembered_by_all_that_it_depends_on(small, tiny, monkeyp
     monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
     other["version"] = training_key(small, tiny)
     assert len({first, *other.values()}) == 1 + len(other), {k: v for k, v in other.items() if v == first}
+
+
+def test_an_image_that_is_not_the_registered_one_is_not_trained_on(small, tiny):
+    """The card would name a cohort that the model was not trained on."""
+    image = read("images/c1.nii.gz")
+    write("images/c1.nii.gz", image.array + 100, image.grid)
+    with pytest.raises(CasesFailed, match=r"images/c1.nii.gz is not the image that was registered"):
+        retrain(small, {"unet": tiny["unet"]})
 
 
 def test_a_finished_model_is_not_trained_again(small, tiny, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voxledger.casemap import Task, casemap, key_of
-from voxledger.cases import Case, Split, in_split
+from voxledger.cases import Case, Split, in_split, require_image
 from voxledger.detection import Step, step_from_row, step_to_row, write_steps
 from voxledger.errors import VoxledgerError
 from voxledger.filter.decisions import from_row, to_row, write_decisions
@@ -136,6 +136,7 @@ def open_case(
     from voxledger.filter.proposal import Proposal
     from voxledger.soft import open_soft
 
+    require_image(image, image_sha256)
     opened = [open_soft(path) for path in predictions]
     voxels = volume.read(image)
     for path, prediction in zip(predictions, opened, strict=True):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.cases import require_image
 from voxledger.errors import VoxledgerError
 from voxledger.params import ModelParams
 from voxledger.progress import progress
@@ -45,8 +46,10 @@ class Job:
     def load(self, member: Member) -> tuple[Volume, npt.NDArray[np.int16]]:
         """Image and labels to learn (z, y, x) of a case.
 
-        The masks of trusted classes are hashed against the ledger first: what is trained on is what people saw.
+        The image is hashed against the case table and the masks of trusted classes against the ledger first: what is
+        trained on is what people saw.
         """
+        require_image(member.case.image, member.case.sha256)
         image, path = read(member.case.image), self.label_path(member)
         labels = read_label(path, image.grid)
         self.schema.check(labels, str(path))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases import Case
 from voxledger.params import MachineParams
-from voxledger.volume import Grid
+from voxledger.volume import Grid, file_sha256
 
 ALGORITHM_VERSION = 1
 PERCENTILES = (5, 25, 50, 75, 95, 99)
@@ -33,7 +33,10 @@ def features(image: npt.NDArray[Any], grid: Grid) -> tuple[float, ...]:
 
 def features_of(cases: Sequence[Case], machine: MachineParams) -> dict[str, tuple[float, ...]]:
     """Features of the images of some cases, remembered case by case."""
-    tasks = [Task(c.case_id, key_of("features", ALGORITHM_VERSION, image=c.sha256), {"image": c.image}) for c in cases]
+    tasks = [
+        Task(c.case_id, key_of("features", ALGORITHM_VERSION, image=file_sha256(c.image)), {"image": c.image})
+        for c in cases
+    ]
     infos = casemap("features", _features_of_case, tasks, Path(".memo"), workers=machine.worker_count)
     return {task.case_id: tuple(info["features"]) for task, info in zip(tasks, infos, strict=True)}
 
