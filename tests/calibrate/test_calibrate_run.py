@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from memo_keys import keys_of
 
+from voxledger.calibrate import run as stage
 from voxledger.calibrate.run import PLOT_COLUMNS, calibrate_round
 from voxledger.cases import Case, Split
 from voxledger.errors import Misuse
@@ -133,3 +135,28 @@ def test_a_case_whose_models_do_not_know_the_class_says_nothing_about_its_thresh
         write_soft(f"predictions/{model}/case-2.b2nd", [("pancreas", zeros)], ["pancreas"], GRID, model, "")
     pdac = run(repository, classes=["pdac"])[0]["classes"]["pdac"]
     assert (pdac["cases"], pdac["threshold"]) == (3, pytest.approx(0.3, rel=1e-2))
+
+
+def test_curves_are_remembered_by_all_that_they_depend_on(
+    repository: tuple[list[Case], Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What only reads the curves (the wanted sensitivity, the bootstrap) computes none of them anew."""
+
+    def key(cases: tuple[list[Case], Ledger] = repository, **params: Any) -> str:
+        return keys_of(stage, lambda: run(cases, **{"classes": ["pdac"], **params}))["case-0"]
+
+    first = key()
+    assert key(sensitivity=0.5, bootstrap=200, seed=3) == first
+    without_cyst = {k: e for k, e in repository[1].items() if k[1] != "cyst"}
+    assert key((repository[0], without_cyst)) == first
+    changed = [key(overlap=0.1), key(connectivity=6), key(classes=["pdac", "cyst"]), key(classes=["cyst"])]
+    classes = SCHEMA.classes
+    monkeypatch.setattr(f"{__name__}.SCHEMA", SCHEMA.model_copy(update={"classes": classes[:2]}))
+    changed.append(key())
+    write("labels/case-0.nii.gz", np.zeros(SHAPE, np.uint8), GRID)
+    changed.append(key())
+    Path("predictions/b/case-0.b2nd").unlink()
+    changed.append(key())
+    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    changed.append(key())
+    assert len({first, *changed}) == 1 + len(changed)

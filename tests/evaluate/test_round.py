@@ -6,13 +6,16 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from memo_keys import keys_of
 
 from voxledger.audit import Audit
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
+from voxledger.evaluate import round as stage
 from voxledger.evaluate.case_metrics import ENSEMBLE, Generation
 from voxledger.evaluate.history import read_audits
 from voxledger.volume import read_label, write
@@ -147,6 +150,40 @@ def test_no_models_and_no_references_still_give_a_report(repository, evaluated):
     shutil.copy("reports/history.csv", "data/base/history.csv")
     evaluated()
     assert table("reports/history.csv")[-1]["minutes_total"] == "34.00"
+
+
+def test_metrics_are_remembered_by_all_that_they_depend_on(repository, evaluated, monkeypatch):
+    """What only adds metrics up (the bootstrap, the minutes) measures nothing anew."""
+    made = evaluated.__globals__
+    params, grid = made["PARAMS"], made["GRID"]
+
+    def key(**change):
+        evaluate = params.evaluate.model_copy(update=change)
+        monkeypatch.setitem(made, "PARAMS", params.model_copy(update={"evaluate": evaluate}))
+        return keys_of(stage, evaluated)["test-0"]
+
+    first = key()
+    assert key(bootstrap=100, seed=1) == first
+    changed = [key(tolerance_mm=1.0)]
+    ledger = Path("data/base/ledger.csv")
+    kept = [line for line in ledger.read_text("utf-8").splitlines() if not line.startswith("test-0,cyst")]
+    ledger.write_text("\n".join(kept) + "\n", "utf-8")
+    changed.append(key())
+    labels = read_label("data/base/labels/test-0.nii.gz")
+    labels[0, 0, 0] = 1
+    write("data/base/labels/test-0.nii.gz", labels, grid)
+    changed.append(key())
+    shutil.copy("next/unet/test-0.b2nd", "next/nnunet/test-0.b2nd")
+    changed.append(key())
+    Path("next/unet/test-0.b2nd").unlink()
+    changed.append(key())
+    repository.predictions.pop(Generation.BASE)
+    changed.append(key())
+    repository.cases[0] = replace(repository.cases[0], sha256="x")
+    changed.append(key())
+    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    changed.append(key())
+    assert len({first, *changed}) == 1 + len(changed)
 
 
 def test_the_history_keeps_what_the_audit_found(repository, evaluated):

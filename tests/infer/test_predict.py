@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from memo_keys import keys_of
 
 from voxledger.engine.card import WEIGHTS, check_model, write_card
 from voxledger.errors import VoxledgerError
+from voxledger.infer import predict as stage
 from voxledger.infer.predict import predict_cases
 from voxledger.infer.register import add_precomputed
 from voxledger.params import InferParams, MachineParams, RetrainParams
@@ -100,6 +102,46 @@ def test_an_altered_model_or_image_is_refused_by_name(trained):
         stream.write(b"\x55")
     with pytest.raises(VoxledgerError, match=r"unet/weights.safetensors does not fit the id"):
         predict(trained)
+
+
+def test_a_prediction_is_remembered_by_all_that_it_depends_on(small, monkeypatch):
+    """Of a model from elsewhere: its file and the classes that it knows, too."""
+
+    def key(of=small, **params):
+        found = keys_of(stage, lambda: predict(of, **params))
+        return found[f"{of.cases[0].case_id} (m)"]
+
+    def add(name="m", model_id="m-1", classes=("organ", "lesion")):
+        shutil.rmtree(MODELS, ignore_errors=True)
+        MODELS.mkdir(parents=True)
+        add_precomputed(name, Path("files"), model_id, "CC0-1.0", small.cases, small.schema, MODELS, 0, classes)
+
+    def with_class(number, **change):
+        classes = [c.model_copy(update=change if i == number else {}) for i, c in enumerate(small.schema.classes)]
+        return replace(small, schema=small.schema.model_copy(update={"classes": tuple(classes)}))
+
+    labels, grid = read_label("labels/c0.nii.gz"), read("images/c0.nii.gz").grid
+    write("files/c0.nii.gz", np.where(labels < 7, labels, 0), grid)
+    add()
+    first = key()
+    assert key() == first
+    one = small.cases[0]
+    changed = [
+        key(step=0.25),
+        key(replace(small, cases=[replace(one, sha256="x")])),
+        key(with_class(0, id=9)),
+        key(with_class(2, inside="organ")),
+    ]
+    add(model_id="m-2")
+    changed.append(key())
+    add(classes=("organ", "lesion", "spleen"))
+    changed.append(key())
+    write("files/c0.nii.gz", np.where(labels < 2, labels, 0), grid)
+    add()
+    changed.append(key())
+    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    changed.append(key())
+    assert len({first, *changed}) == 1 + len(changed)
 
 
 def test_no_models_is_no_error(small):

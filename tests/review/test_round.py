@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from memo_keys import keys_of
 
 from voxledger.errors import BundleRefused, CasesFailed, VoxledgerError, Waiting
-from voxledger.ledger import Neighbour, Origin, read_ledger
+from voxledger.ledger import Neighbour, Origin, read_ledger, write_ledger
+from voxledger.review import import_revisions as stage
 from voxledger.soft import open_soft, write_soft
 from voxledger.volume import file_sha256, mask_sha256, read_grid, read_label, write
 
@@ -325,6 +329,53 @@ def test_the_same_bytes_twice(sent: Any) -> None:
     sent.gate()
     sent.take_in()
     assert hashes() == first
+
+
+def test_a_merge_is_remembered_by_all_that_it_depends_on(sent: Any) -> None:
+    """Labels, decisions, predictions and ledger; what nobody sent or predicted is of no round of its own."""
+
+    def keys() -> dict[str, str]:
+        sent.gate()
+        return keys_of(stage, sent.take_in)
+
+    def returned(labels: Any = None, **decisions: Any) -> dict[str, str]:
+        shutil.rmtree("data/inbox/bundle-r01-alice", ignore_errors=True)
+        sent.give_back("alice", labels, **decisions)
+        return keys()
+
+    sent.give_back("bob")
+    first = returned()
+    assert keys() == first
+    other, grid = sent.shown("alice", "case_1"), read_grid("data/images/case_1.nii.gz")
+    other[0, 0, 0] = 2
+    found = [
+        returned(case_1={"pancreas": "reject"}),
+        returned({"case_1": other}, case_1={"pancreas": "revise"}),
+    ]
+    inbox = Path("data/inbox/bundle-r01-alice/labels")
+    first = returned()
+    (inbox / "case_1.nii.gz").unlink()
+    write(inbox / "case_1.nrrd", sent.shown("alice", "case_1"), grid)
+    found.append(keys())
+    first = returned()
+    ledger = read_ledger("data/base/ledger.csv")
+    entry = ledger["case_1", "liver"]
+    write_ledger("data/base/ledger.csv", ledger | {("case_1", "liver"): replace(entry, version=7)}, sent.names())
+    found.append(keys())
+    write_ledger("data/base/ledger.csv", ledger, sent.names())
+    for change in ("data/round/pseudo/case_1.nii.gz", "data/base/labels/case_1.nii.gz"):
+        kept = Path(change).read_bytes()
+        write(change, np.zeros(grid.shape, np.uint8), grid)
+        found.append(keys())
+        Path(change).write_bytes(kept)
+    soft = Path("data/round/predictions/model-0/case_1.b2nd")
+    kept = soft.read_bytes()
+    soft.unlink()
+    found.append(keys())
+    soft.write_bytes(kept)
+    assert keys() == first
+    assert len({first["case_1"], *(k["case_1"] for k in found)}) == 1 + len(found)
+    assert {k["test_1"] for k in found} == {first["test_1"]}
 
 
 def test_a_bundle_that_changes_after_the_gate_is_refused(sent: Any) -> None:

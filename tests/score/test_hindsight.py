@@ -8,6 +8,7 @@ import json
 import ensembles
 import numpy as np
 import pytest
+from memo_keys import keys_of
 
 from voxledger.attention_file import write_attention
 from voxledger.cases import Case, Split
@@ -15,6 +16,7 @@ from voxledger.errors import VoxledgerError
 from voxledger.evaluate.effort import Effort
 from voxledger.evaluate.history import read_audits, read_history, round_rows, write_history
 from voxledger.params import MachineParams, ScoreParams
+from voxledger.score import hindsight as stage
 from voxledger.score.error_table import read_errors
 from voxledger.score.hindsight import Counts, audit_of, criterion_of, hindsight, judge
 from voxledger.score.taxonomy import regions
@@ -122,6 +124,36 @@ def test_hindsight(round_folder):
     section = (round_folder / "reports/sections/hindsight.html").read_text("utf-8")
     assert "0.78" in section
     assert "made by poor" in section
+
+
+def test_hindsight_is_remembered_by_all_that_it_depends_on(round_folder, monkeypatch):
+    """The round is none of it: the same case with the same decisions and labels has the same errors."""
+
+    def key(source="site", of=SCHEMA, number=1):
+        cases = [Case("a", "", "a", "", source, "", Split.POOL, "CT", "")]
+        return keys_of(stage, lambda: hindsight(cases, of, number, MachineParams(workers=1)))["a"]
+
+    first = key()
+    assert key(number=2) == first
+    changed = [key(source="other"), key(of=ensembles.schema_of(2, c1={"inside": "c0"}))]
+    box = bounding_box(BEFORE)
+    nothing = ("c1", None, np.zeros((0, 0, 0), np.uint8))
+    write_attention(
+        round_folder / "data/round/attention/a.b2nd", [("c0", box, BEFORE[box]), nothing], ["c0", "c1"], GRID
+    )
+    changed.append(key())
+    thin(round_folder)
+    changed.append(key())
+    write(round_folder / "data/round/bundles/bundle-r01-ann/labels/a.nii.gz", cube((3, 3, 3), 8), GRID)
+    changed.append(key())
+    (round_folder / "data/round/predictions/poor").rename(round_folder / "data/round/predictions/other")
+    changed.append(key())
+    decisions = round_folder / "data/round/decisions.csv"
+    decisions.write_text(decisions.read_text("utf-8").replace("a,c0,revise", "a,c0,accept"), "utf-8")
+    changed.append(key())
+    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    changed.append(key())
+    assert len({first, *changed}) == 1 + len(changed)
 
 
 def test_errors_of_earlier_rounds_go_on(round_folder):
