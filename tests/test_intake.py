@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 
-from voxledger.cases import Split, read_cases, write_cases
+from voxledger.cases import Case, Split, read_cases, write_cases
 from voxledger.errors import CaseRefused, Misuse
 from voxledger.intake import add_cases
 from voxledger.ledger import Origin, read_ledger
@@ -188,6 +189,14 @@ def test_partly_labelled_data_say_which_classes_they_cover(scans: Path) -> None:
 def test_a_folder_without_images_is_misuse(folder: Path) -> None:
     with pytest.raises(Misuse, match="holds no image"):
         add_cases(folder, SCHEMA, PARAMS)
+
+
+def test_two_rows_of_one_case_are_refused(folder: Path) -> None:
+    """As a merge of two branches leaves them; which split would hold must not depend on their order."""
+    case = Case("a", "data/images/a.nii.gz", "x", "", "here", "CC0-1.0", Split.POOL, "CT", "")
+    write_cases("cases.csv", [case, replace(case, split=Split.TEST)])
+    with pytest.raises(Misuse, match=r"cases\.csv, line 3: a second row of case a"):
+        read_cases("cases.csv")
 
 
 def test_an_empty_table_survives(folder: Path) -> None:

@@ -58,6 +58,16 @@ def test_damage_is_named(tmp_path: Path, text: str) -> None:
         read_ledger(path)
 
 
+def test_two_rows_of_one_mask_are_refused(tmp_path: Path) -> None:
+    """As a merge of two branches leaves them; the last one must not win without a word."""
+    path = tmp_path / "ledger.csv"
+    write_ledger(path, {}, [])
+    rows = "a,liver,0,source,,,,,,1.0,\na,liver,1,revised,,ann,b,,,2.0,\n"
+    path.write_text(path.read_text().strip() + "\n" + rows)
+    with pytest.raises(VoxledgerError, match=r"ledger\.csv, line 3: a second row of case a, class liver"):
+        read_ledger(path)
+
+
 @pytest.mark.parametrize(
     ("origin", "expected"),
     [("source", True), ("accepted", True), ("revised", True), ("predicted", False), ("rejected", False)],

@@ -55,11 +55,16 @@ def read_cases(path: Path | str = "data/cases.csv") -> list[Case]:
         rows = csv.DictReader(stream)
         if rows.fieldnames != COLUMNS:
             raise Misuse(f"{path} is not a case table: its columns are {rows.fieldnames}", "restore it from git")
+        found: dict[str, Case] = {}
         try:
-            found = [Case(**{**row, "split": Split(row["split"])}) for row in rows]  # type: ignore[arg-type]
+            for row in rows:
+                case = Case(**{**row, "split": Split(row["split"])})  # type: ignore[arg-type]
+                if case.case_id in found:
+                    raise ValueError(f"a second row of case {case.case_id}")
+                found[case.case_id] = case
         except (ValueError, TypeError) as error:
             raise Misuse(f"{path}, line {rows.line_num}: {error}", "restore it from git") from None
-    return sorted(found, key=lambda c: c.case_id)
+    return [found[case_id] for case_id in sorted(found)]
 
 
 def write_cases(path: Path | str, cases: Iterable[Case]) -> None:

@@ -108,6 +108,11 @@ def parse_ledger(lines: Iterable[str], what: str) -> Ledger:
             )
         except (ValueError, AttributeError, TypeError) as error:
             raise VoxledgerError(f"{what}, line {rows.line_num}: {error}", "restore it from git") from None
+        if (entry.case_id, entry.class_name) in ledger:
+            raise VoxledgerError(
+                f"{what}, line {rows.line_num}: a second row of case {entry.case_id}, class {entry.class_name}",
+                "restore it from git",
+            )
         ledger[entry.case_id, entry.class_name] = entry
     return ledger
 
