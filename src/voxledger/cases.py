@@ -9,10 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.ledger import read_ledger
+from voxledger.ledger import Ledger, read_ledger
 from voxledger.schema import LabelSchema
 from voxledger.table import write_table
-from voxledger.volume import file_sha256
+from voxledger.volume import empty_sha256, file_sha256, read_grid
 
 
 class Split(StrEnum):
@@ -114,9 +114,16 @@ def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, 
             )
     labelled = {case_id for case_id, _ in ledger}
     for case in cases:
-        if case.case_id in labelled and not Path(f"data/base/labels/{case.case_id}.nii.gz").is_file():
-            raise Misuse(f"data/base/labels/{case.case_id}.nii.gz is not here", "run `dvc pull`")
+        label = Path(f"data/base/labels/{case.case_id}.nii.gz")
+        if case.case_id in labelled and not label.is_file() and not _is_empty(case, ledger):
+            raise Misuse(f"{label} is not here", "run `dvc pull`")
     return {
         "cases": {split.value: len(in_split(cases, split)) for split in Split},
         "labelled": {split.value: sum(c.case_id in labelled for c in in_split(cases, split)) for split in Split},
     }
+
+
+def _is_empty(case: Case, ledger: Ledger) -> bool:
+    """Whether every mask of a case is empty; older versions wrote no label file then."""
+    empty = empty_sha256(read_grid(case.image))
+    return all(entry.mask_sha256 == empty for (case_id, _), entry in ledger.items() if case_id == case.case_id)

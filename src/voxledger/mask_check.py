@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases import Case, require_image
 from voxledger.errors import VoxledgerError
@@ -20,13 +22,15 @@ ALGORITHM_VERSION = 1
 def differing_masks(schema: LabelSchema, image: Path | str, label: Path | str, hashes: Mapping[str, str]) -> list[str]:
     """Classes whose mask in a label file is not the one named, in the order given.
 
+    A label that is not there is empty: older versions wrote none for a case in which every mask was.
+
     Parameters
     ----------
     hashes
         SHA-256 of the mask by class, as `volume.mask_sha256` gives it on the grid of the image.
     """
     grid = read_grid(image)
-    labels = read_label(label, grid)
+    labels = read_label(label, grid) if Path(label).is_file() else np.zeros(grid.shape, np.uint8)
     return [n for n, digest in hashes.items() if mask_sha256(schema.mask(labels, n), grid) != digest]
 
 
@@ -44,7 +48,8 @@ def require_masks(
             label = labels / f"{case.case_id}.nii.gz"
             payload = {"image": case.image, "image_sha256": case.sha256, "label": str(label), "hashes": hashes}
             payload |= {"schema": schema.model_dump(mode="json")}
-            key = key_of("masks", ALGORITHM_VERSION, label_sha256=file_sha256(label), **payload)
+            label_sha256 = file_sha256(label) if label.is_file() else ""
+            key = key_of("masks", ALGORITHM_VERSION, label_sha256=label_sha256, **payload)
             tasks.append(Task(case.case_id, key, payload))
     infos = casemap("masks", _check_case, tasks, out, workers=machine.worker_count)
     wrong = [

@@ -240,6 +240,11 @@ def mask_sha256(mask: npt.NDArray[Any], grid: Grid) -> str:
     return digest.hexdigest()
 
 
+def empty_sha256(grid: Grid) -> str:
+    """`mask_sha256` of a mask without a voxel."""
+    return mask_sha256(np.zeros((1, 1, 1), np.bool_), grid)
+
+
 def file_sha256(path: Path | str) -> str:
     """SHA-256 of a file's bytes."""
     with open(path, "rb") as stream:

@@ -58,6 +58,7 @@ class Repo:
     root: Path
     version: int = 1
     cases: list[Case] = field(default_factory=list)
+    schema: LabelSchema = SCHEMA
 
     def add_case(
         self, case_id: str, split: Split, source: dict[str, np.ndarray] | None, pseudo: np.ndarray | None

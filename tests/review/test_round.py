@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
-from voxledger.errors import BundleRefused, CasesFailed, VoxledgerError, Waiting
+from voxledger.cases import check_inputs
+from voxledger.errors import BundleRefused, CasesFailed, Misuse, VoxledgerError, Waiting
 from voxledger.ledger import Neighbour, Origin, read_ledger, write_ledger
+from voxledger.mask_check import require_masks
+from voxledger.params import MachineParams
 from voxledger.review import import_revisions as stage
 from voxledger.soft import open_soft, write_soft
 from voxledger.volume import file_sha256, mask_sha256, read_grid, read_label, write
@@ -295,6 +298,75 @@ def test_nothing_to_review(repo: Any) -> None:
     ledger = repo.take_in()
     assert ledger["case_2", "liver"].origin is Origin.PREDICTED
     assert list(Path("data/release/revisions").iterdir()) == []
+
+
+NAMES = ("liver", "pancreas", "lesion", "kidney_left", "kidney_right")
+
+
+def propose(repo: Any, case: str, labels: np.ndarray) -> None:
+    """Replace what the models propose for a case."""
+    write(f"data/round/pseudo/{case}.nii.gz", labels, read_grid(f"data/images/{case}.nii.gz"))
+
+
+@pytest.mark.parametrize("how", ["nobody was asked", "accepted", "rejected", "revised"])
+def test_a_case_that_ends_up_empty_has_a_label_file_and_goes_on(repo: Any, how: str) -> None:
+    """Rows in the ledger without a file: `close` went well, then `verify` failed and the next round could not run."""
+    nothing = np.zeros_like(read_label("data/round/pseudo/case_2.nii.gz"))
+    if how in ("nobody was asked", "accepted"):
+        propose(repo, "case_2", nothing)
+    asked = [("case_2", n, "alice") for n in NAMES] if how != "nobody was asked" else []
+    repo.export(("case_3", "liver", "alice"), *asked)
+    decision = {"accepted": "accept", "rejected": "reject", "revised": "revise"}.get(how)
+    drawn = {"case_2": nothing} if how == "revised" else {}
+    repo.give_back("alice", drawn, **({"case_2": dict.fromkeys(NAMES, decision)} if decision else {}))
+    repo.gate()
+    first = repo.take_in()
+    assert {n for c, n in first if c == "case_2"} == set(NAMES)
+    assert not repo.released("case_2").any()
+    require_masks(repo.cases, repo.schema, first, Path("data/release/labels"), Path("out"), MachineParams(workers=1))
+    repo.next_round()
+    assert check_inputs(repo.cases, repo.schema)["labelled"]["pool"] == 3
+    propose(repo, "case_2", nothing)
+    repo.export(("case_2", "liver", "bob"))
+    assert not repo.shown("bob", "case_2").any()
+    repo.give_back("bob")
+    repo.gate()
+    second = repo.take_in()
+    assert second["case_2", "liver"].mask_sha256 == first["case_2", "lesion"].mask_sha256
+    assert not repo.released("case_2").any()
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_repository_whose_empty_case_has_rows_and_no_file_goes_on(repo: Any, kept: bool) -> None:
+    """As older versions wrote it: the missing file is the empty label, and the next import writes it."""
+    nothing = np.zeros_like(read_label("data/round/pseudo/case_2.nii.gz"))
+    if not kept:
+        propose(repo, "case_2", nothing)
+    repo.export()
+    repo.gate()
+    repo.take_in()
+    repo.next_round()
+    Path("data/base/labels/case_2.nii.gz").unlink()
+    ledger = read_ledger("data/base/ledger.csv")
+
+    def check() -> None:
+        check_inputs(repo.cases, repo.schema)
+        require_masks(repo.cases, repo.schema, ledger, Path("data/base/labels"), Path("out"), MachineParams(workers=1))
+
+    if kept:
+        with pytest.raises(Misuse, match=r"data/base/labels/case_2.nii.gz is not here"):
+            check()
+        with pytest.raises(VoxledgerError, match="case case_2: liver, pancreas"):
+            require_masks(
+                repo.cases, repo.schema, ledger, Path("data/base/labels"), Path("out"), MachineParams(workers=1)
+            )
+        return
+    check()
+    repo.export(("case_2", "liver", "bob"))
+    repo.give_back("bob")
+    repo.gate()
+    assert repo.take_in()["case_2", "liver"].origin is Origin.ACCEPTED
+    assert not repo.released("case_2").any()
 
 
 def test_round_zero_without_models(repo: Any) -> None:

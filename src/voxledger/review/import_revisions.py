@@ -34,7 +34,7 @@ from voxledger.schema import LabelSchema
 from voxledger.table import write_table
 from voxledger.volume import Grid, file_sha256, mask_sha256, read_label, write
 
-ALGORITHM_VERSION = 2
+ALGORITHM_VERSION = 3
 
 DECISION_COLUMNS = [
     "case_id",
@@ -74,9 +74,9 @@ def import_round(
 ) -> Ledger:
     """Merge every case class by class and write labels, revisions and ledger of the next version.
 
-    Writes `release/labels/<case>.nii.gz`, `release/revisions/<bundle sha256>/`, `release/ledger.csv`,
-    `out/decisions.csv`, `out/merge.csv` (trusted masks that gave voxels to a class of higher precedence)
-    and `out/import.jsonl`. Cases outside the pool are passed on as they are, byte for byte, and so is every
+    Writes `release/labels/<case>.nii.gz` of every case with a row in the ledger, `release/revisions/<bundle sha256>/`,
+    `release/ledger.csv`, `out/decisions.csv`, `out/merge.csv` (trusted masks that gave voxels to a class of higher
+    precedence) and `out/import.jsonl`. Cases outside the pool are passed on as they are, byte for byte, and so is every
     label that comes out as it was.
 
     Raises
@@ -252,7 +252,8 @@ def _merge_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
         )
         for name, claim in claims.items()
     }
-    if entries or merged.any():
+    if new:
+        # Also where every mask is empty: that a case holds nothing is what its rows say.
         target = folder / f"{case_id}.nii.gz"
         if payload["base_sha256"] and np.array_equal(merged, sources.base):
             shutil.copyfile(payload["base"], target)
