@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,8 @@ AIR_HU = -200
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _ALGORITHM = 2
+_JOURNAL = MEMO / "cases" / "adding.json"
+"""The cases that are being written; gone once they are registered and under version control."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,11 @@ def add_cases(
     classes: list[str] | None = None,
     version: int = 0,
     workers: int = 1,
+    track: Callable[[], None] = lambda: None,
 ) -> Added:
     """Register every image of a folder, with its label if there is one; all of them or none.
+
+    Killed at any point, it is finished by calling it again with the same arguments.
 
     Images are written anew as `data/images/<case>.nii.gz` without any header text, so that no identifier
     enters the repository. The name of the file is the case id, without its suffix and nnU-Net's `_0000`.
@@ -79,6 +86,8 @@ def add_cases(
         Classes that the label maps really cover; by default all of the schema.
     version
         Round in which the labels enter the ledger.
+    track
+        Puts what was written under version control.
 
     Raises
     ------
@@ -90,6 +99,7 @@ def add_cases(
     label_files = _images_by_case(labels) if labels else {}
     weak_files = _weak_by_case(weak) if weak else {}
     registered = read_cases()
+    unfinished = _interrupted(registered, schema)
     problems = [
         f"{path}: there is no image for case {case_id} in {folder}"
         for case_id, path in sorted({**label_files, **weak_files}.items())
@@ -97,7 +107,9 @@ def add_cases(
     ]
     known_ids = {c.case_id: c for c in registered}
     problems += [
-        f"{path}: case {case_id} is registered already" for case_id, path in images.items() if case_id in known_ids
+        f"{path}: case {case_id} is registered already"
+        for case_id, path in images.items()
+        if case_id in known_ids and known_ids[case_id] not in unfinished
     ]
     folded = Counter(c.casefold() for c in {*images, *known_ids})
     problems += [
@@ -129,11 +141,7 @@ def add_cases(
         if info["sha256"] in by_content and task.case_id not in known_ids:
             problems.append(f"{task.payload['image']}: the same image as {by_content[info['sha256']]}")
         by_content.setdefault(info["sha256"], str(task.payload["image"]))
-    if problems:
-        raise CaseRefused(
-            f"no case was added from {folder}:\n  " + "\n  ".join(problems),
-            "mend or take out these files and run the command again",
-        )
+    _require_none(problems, folder)
     splits = _assign_splits([t.case_id for t in tasks], set(label_files), split, params)
     cases = [
         Case(
@@ -149,6 +157,17 @@ def add_cases(
         )
         for task, info in zip(tasks, infos, strict=True)
     ]
+    _require_none(
+        [
+            f"{task.payload['image']}: case {case.case_id} was registered by a command that was interrupted, with "
+            "other files or options than now"
+            for task, case in zip(tasks, cases, strict=True)
+            if case.case_id in known_ids and case != known_ids[case.case_id]
+        ],
+        folder,
+        "run that command once more, as it was",
+    )
+    replace_text(_JOURNAL, json.dumps([asdict(case) for case in cases]))
     _store(staging, cases)
     ledger = read_ledger("data/base/ledger.csv")
     for case, info in zip(cases, infos, strict=True):
@@ -157,9 +176,37 @@ def add_cases(
                 case.case_id, name, version, Origin.SOURCE, (), "", "", mask["sha256"], "", mask["ml"]
             )
     write_ledger("data/base/ledger.csv", ledger, schema.names)
-    write_cases("data/cases.csv", [*registered, *cases])
+    # The table comes last: cases that it names are whole, and what it does not name is taken back.
+    write_cases("data/cases.csv", [*(c for c in registered if c not in cases), *cases])
+    track()
     shutil.rmtree(MEMO / "cases", ignore_errors=True)
     return Added(cases, sum(bool(info["masks"]) for info in infos))
+
+
+def _interrupted(registered: list[Case], schema: LabelSchema) -> list[Case]:
+    """The cases that an interrupted call registered; what it wrote of others is taken back."""
+    if not _JOURNAL.is_file():
+        return []
+    began = [Case(**{**row, "split": Split(row["split"])}) for row in json.loads(_JOURNAL.read_text("utf-8"))]
+    known = {c.case_id for c in registered}
+    for case in began:
+        if case.case_id not in known:
+            for path in (case.image, f"data/base/labels/{case.case_id}.nii.gz", case.weak_label):
+                if path:
+                    Path(path).unlink(missing_ok=True)
+    taken_back = {c.case_id for c in began} - known
+    ledger = read_ledger("data/base/ledger.csv")
+    kept = {key: entry for key, entry in ledger.items() if key[0] not in taken_back}
+    if kept != ledger:
+        write_ledger("data/base/ledger.csv", kept, schema.names)
+    return [c for c in began if c in registered]
+
+
+def _require_none(
+    problems: list[str], folder: Path, remedy: str = "mend or take out these files and run the command again"
+) -> None:
+    if problems:
+        raise CaseRefused(f"no case was added from {folder}:\n  " + "\n  ".join(problems), remedy)
 
 
 def _take_in(payload: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -67,6 +67,11 @@ def add(
             "no longer fit",
             "add the cases once the next round is open; if nobody has begun to review, delete data/round/bundles first",
         )
+
+    def track() -> None:
+        dvc_add("data/images", "data/base/labels", "data/weak")
+        git("add", "data/cases.csv", "data/base/ledger.csv")
+
     added = add_cases(
         folder,
         read_schema("labels.yaml"),
@@ -80,9 +85,8 @@ def add(
         classes=classes.split(",") if classes else None,
         version=params.round,
         workers=params.machine.worker_count,
+        track=track,
     )
-    dvc_add("data/images", "data/base/labels", "data/weak")
-    git("add", "data/cases.csv", "data/base/ledger.csv")
     for name in Split:
         chosen = [c for c in added.cases if c.split is name]
         if chosen:

@@ -1,0 +1,109 @@
+"""`voxledger cases add` that is killed, and typed again."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import output, run
+from killed import kill_before
+
+from voxledger.cases import read_cases
+from voxledger.ledger import read_ledger
+from voxledger.repository import init
+from voxledger.volume import Grid, write
+
+GRID = Grid.plain((4, 5, 6), (3.0, 1.0, 1.0))
+ADD = ("cases", "add", "../images", "--labels", "../labels", "--source", "here")
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a new curation repository, and three images with two labels beside it."""
+    root = tmp_path_factory.mktemp("cases")
+    init(root / "repo", "atlas")
+    (root / "repo/labels.yaml").write_text("name: one\nclasses:\n  - {id: 1, name: organ}\n")
+    for n in range(3):
+        write(root / f"images/c{n}.nii.gz", np.random.default_rng(n).integers(0, 99, GRID.shape).astype(np.int16), GRID)
+        if n < 2:
+            write(root / f"labels/c{n}.nii.gz", np.ones(GRID.shape, np.uint8), GRID)
+    return root
+
+
+@pytest.fixture
+def repository(new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of all this; the repository is the current folder."""
+    shutil.copytree(new, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy/repo")
+    return tmp_path / "copy"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(new: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """What adding the images once leaves."""
+    root = tmp_path_factory.mktemp("undisturbed") / "copy"
+    shutil.copytree(new, root)
+    with contextlib.chdir(root / "repo"):
+        run("voxledger", *ADD)
+        return state()
+
+
+def state() -> tuple[str, str]:
+    """Everything that git has in its index, DVC's hashes among it, and what differs from that."""
+    return output("git", "ls-files", "--stage"), output("git", "status", "--porcelain")
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param("os.rename .*/images/c1.nii.gz", id="while it stores", marks=pytest.mark.slow),
+        pytest.param("os.rename .*ledger.csv", id="before the ledger", marks=pytest.mark.slow),
+        pytest.param("os.rename .*cases.csv", id="before the table", marks=pytest.mark.slow),
+        pytest.param("subprocess.Popen .*'dvc', 'add'", id="before dvc add"),
+        pytest.param("subprocess.Popen .*'git', 'add', 'data/cases", id="before git add", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.usefixtures("repository")
+def test_a_killed_add_is_finished_by_the_same_command(event: str, undisturbed: tuple[str, str]) -> None:
+    """Killed after the table was written, the same command said "registered already", the images outside DVC."""
+    kill_before(1, *ADD, event=event)
+    assert "added 3 cases, 2 of them labelled" in run("voxledger", *ADD)
+    assert state() == undisturbed
+    assert "case c1 is registered already" in run("voxledger", *ADD, accept=(1,))
+
+
+def test_what_a_killed_add_wrote_is_taken_back_if_another_folder_is_added_instead(repository: Path) -> None:
+    """Its images and the rows of its labels stayed, in no table, and were published with the next version."""
+    kill_before(1, *ADD, event="os.rename .*cases.csv")
+    assert Path("data/images/c2.nii.gz").is_file()
+    (repository / "images/c1.nii.gz").unlink()
+    (repository / "labels/c1.nii.gz").unlink()
+    run("voxledger", *ADD)
+    assert sorted(p.name for p in Path("data/images").iterdir() if p.suffix == ".gz") == ["c0.nii.gz", "c2.nii.gz"]
+    assert sorted({case_id for case_id, _ in read_ledger("data/base/ledger.csv")}) == ["c0"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("repository")
+def test_a_killed_add_is_not_finished_with_other_options() -> None:
+    kill_before(1, *ADD, event="subprocess.Popen .*'dvc', 'add'")
+    before = read_cases()
+    said = run("voxledger", *ADD[:-1], "elsewhere", accept=(1,))
+    assert "c1.nii.gz: case c1 was registered by a command that was interrupted, with other files or options" in said
+    assert "run that command once more, as it was" in said
+    assert read_cases() == before
+    run("voxledger", *ADD)
+
+
+@pytest.mark.slow
+def test_a_registered_case_is_refused_after_another_add_was_killed(repository: Path) -> None:
+    run("voxledger", *ADD)
+    (repository / "more").mkdir()
+    write(repository / "more/late.nii.gz", np.arange(120, dtype=np.int16).reshape(GRID.shape), GRID)
+    kill_before(1, "cases", "add", "../more", event="subprocess.Popen .*'dvc', 'add'")
+    assert "case c1 is registered already" in run("voxledger", *ADD, accept=(1,))
+    assert "added 1 cases" in run("voxledger", "cases", "add", "../more")
+    assert run("git", "diff", "--name-only", "data") == ""
