@@ -60,6 +60,9 @@ def test_unknown_values_are_listed() -> None:
         ("name: a\nclasses:\n  - {id: 1, name: x, inside: y}\n  - {id: 2, name: y, inside: x}", "inside itself"),
         ("name: a\nclasses:\n  - {id: 1, name: ../x}", "pattern"),
         ("name: a\nclasses:\n  - {id: 1, name: x, colour: red}", "Extra inputs"),
+        ("name: a\nclasses:\n  - {id: 1, name: background}", "background names something else"),
+        ("name: a\nclasses:\n  - {id: 1, name: ignore}", "ignore names something else"),
+        ("name: a\nclasses:\n  - {id: 1, name: any, lesion: true}", "any names something else"),
         ("name: [", "not valid YAML"),
     ],
 )

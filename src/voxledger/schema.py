@@ -16,6 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from voxledger.errors import Misuse, UnknownLabel
 
+TAKEN = {
+    "background": "what is no class",
+    "ignore": "what training leaves out",
+    "any": "all lesions together",
+}
+"""Names that stand for something else wherever classes are listed by name."""
+
 
 class LabelClass(BaseModel):
     """One class: `inside` names the class it lies in, `code` is SNOMED CT, `lesion` marks findings."""
@@ -45,6 +52,9 @@ class LabelSchema(BaseModel):
         ids = [c.id for c in self.classes]
         if len(set(names)) != len(names) or len(set(ids)) != len(ids):
             raise ValueError("class names and ids must be unique")
+        for name in names:
+            if name in TAKEN:
+                raise ValueError(f"{name} names something else: {TAKEN[name]}")
         if ids != sorted(ids):
             raise ValueError("classes must be listed by ascending id")
         for c in self.classes:

@@ -14,9 +14,10 @@ import pytest
 from memo_keys import keys_of
 
 from voxledger.audit import Audit
+from voxledger.engine.card import ENSEMBLE
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.evaluate import round as stage
-from voxledger.evaluate.case_metrics import ENSEMBLE, Generation
+from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.history import read_audits
 from voxledger.volume import read_label, write
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from voxledger.evaluate.case_metrics import ENSEMBLE, Generation
+from voxledger.engine.card import ENSEMBLE
+from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.summary import Row
 from voxledger.evaluate.worst import EXTERNAL_PICTURES, TEST_PICTURES, worst_rows
 

@@ -30,7 +30,9 @@ def add(small):
     return call
 
 
-@pytest.mark.parametrize(("name", "model_id"), [("../ts", "ts-1"), ("TS", "ts-1"), ("ts", "a;b"), ("ts", "")])
+@pytest.mark.parametrize(
+    ("name", "model_id"), [("../ts", "ts-1"), ("TS", "ts-1"), ("ts", "a;b"), ("ts", ""), ("ensemble", "ts-1")]
+)
 def test_unusable_names_are_refused(add, name, model_id):
     with pytest.raises(Misuse, match="is not a model"):
         add(name, model_id)

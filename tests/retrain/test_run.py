@@ -110,6 +110,14 @@ def test_an_image_that_is_not_the_registered_one_is_not_trained_on(small, tiny):
         retrain(small, {"unet": tiny["unet"]})
 
 
+@pytest.mark.parametrize("name", ["My Net", "../net", "ensemble"])
+def test_a_name_that_no_model_can_have_is_refused_before_training(small, tiny, name):
+    """Not after it, when the card is written, nor by evaluate at the end of the round."""
+    with pytest.raises(Misuse, match="is not a model name"):
+        retrain(small, {name: tiny["unet"]})
+    assert not Path(".memo").exists()
+
+
 def test_a_finished_model_is_not_trained_again(small, tiny, monkeypatch):
     retrain(small, {"unet": tiny["unet"]})
     first = hashes(NEXT)

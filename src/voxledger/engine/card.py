@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from voxledger.errors import VoxledgerError
+from voxledger.errors import Misuse, VoxledgerError
 from voxledger.table import replace_text
 from voxledger.volume import file_sha256
 
@@ -27,6 +28,8 @@ PREDICTIONS = "predictions"
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
 """Names of models: they become folder names."""
+ENSEMBLE = "ensemble"
+"""Name of the mean of all models, which no model may have."""
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
 """Ids of models: they stand in the ledger, separated by semicolons."""
 
@@ -51,6 +54,14 @@ class ModelCard(BaseModel):
     params: dict[str, Any]
     licence: str
     round: int = Field(ge=0)
+
+
+def require_name(name: str) -> None:
+    """Raise unless a model may have this name."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise Misuse(f"{name!r} is not a model name", "use small letters, digits, - and _")
+    if name == ENSEMBLE:
+        raise Misuse(f"{name!r} is not a model name: it is the mean of all models", "choose another name")
 
 
 def read_card(folder: Path) -> ModelCard:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from voxledger.engine.card import ENSEMBLE
 from voxledger.errors import CaseRefused
 from voxledger.evaluate.comparison import compare
 from voxledger.evaluate.metrics import measure
@@ -21,9 +22,6 @@ ALGORITHM_VERSION = 1
 
 THRESHOLD = 0.5
 """A voxel belongs to a class where its probability exceeds this."""
-
-ENSEMBLE = "ensemble"
-"""Name under which the mean of all models of a generation is listed."""
 
 
 class Generation(StrEnum):

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
+from voxledger.engine.card import ENSEMBLE
 from voxledger.evaluate.bootstrap import Interval
-from voxledger.evaluate.case_metrics import ENSEMBLE, Generation
+from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.changes import ClassChange
 from voxledger.evaluate.charts import class_chart, learning_curve, minutes_chart
 from voxledger.evaluate.effort import Decision, Effort

@@ -11,9 +11,10 @@ from typing import Any
 from voxledger.audit import Audit
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases import Case, Split, in_split
+from voxledger.engine.card import ENSEMBLE
 from voxledger.errors import Misuse
 from voxledger.evaluate.bootstrap import Interval
-from voxledger.evaluate.case_metrics import ALGORITHM_VERSION, ENSEMBLE, Generation, compute
+from voxledger.evaluate.case_metrics import ALGORITHM_VERSION, Generation, compute
 from voxledger.evaluate.changes import changes
 from voxledger.evaluate.effort import Effort, effort, read_decisions
 from voxledger.evaluate.history import HistoryRow, minutes_before, read_history, round_rows, write_history

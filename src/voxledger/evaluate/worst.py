@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.evaluate.case_metrics import ENSEMBLE, THRESHOLD, Generation
+from voxledger.engine.card import ENSEMBLE
+from voxledger.evaluate.case_metrics import THRESHOLD, Generation
 from voxledger.evaluate.overlay import overlay_png, worst_slice
 from voxledger.evaluate.summary import TEST, Row
 from voxledger.evaluate.view import grey_range, view_of

@@ -10,11 +10,11 @@ from pathlib import Path
 from voxledger.cases import Case
 from voxledger.engine.card import (
     ID_PATTERN,
-    NAME_PATTERN,
     PREDICTIONS,
     ModelCard,
     list_models,
     predictions_sha256,
+    require_name,
     write_card,
 )
 from voxledger.errors import Misuse, VoxledgerError
@@ -57,8 +57,7 @@ def add_precomputed(
     VoxledgerError
         Files are damaged, belong to no registered case, or do not fit theirs; all of them are named.
     """
-    if not re.match(NAME_PATTERN, name):
-        raise Misuse(f"{name!r} is not a model name", "use small letters, digits, - and _")
+    require_name(name)
     if not re.match(ID_PATTERN, model_id):
         raise Misuse(f"{model_id!r} is not a model id", "use letters, digits and . _ : / @ + -")
     for other in list_models(models):

@@ -9,7 +9,7 @@ from typing import Any
 
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases import Case
-from voxledger.engine.card import ModelCard, check_model, list_models, read_json, to_json, write_card
+from voxledger.engine.card import ModelCard, check_model, list_models, read_json, require_name, to_json, write_card
 from voxledger.engine.process import seed_everything, single_thread
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.ledger import Ledger
@@ -61,6 +61,8 @@ def retrain_round(
         There is neither a trusted case nor a model in `base`, a label is not the mask that the ledger names, or a
         model in `base` was altered.
     """
+    for name in params.models:
+        require_name(name)
     chosen = strategy(params.strategy)
     before = {card.name: Base(base / card.name, check_model(base / card.name)) for card in list_models(base)}
     clash = sorted(n for n in params.models if n in before and before[n].card.backend == "precomputed")

@@ -10,12 +10,13 @@ from typing import Any
 
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases import Case, Split, in_split
+from voxledger.engine.card import ENSEMBLE
 from voxledger.errors import VoxledgerError
 from voxledger.ledger import Ledger, trusted
 from voxledger.params import Params, ScoreParams
 from voxledger.schema import LabelSchema
 from voxledger.score.attention import ALGORITHM_VERSION
-from voxledger.score.bias import ENSEMBLE, agreement
+from voxledger.score.bias import agreement
 from voxledger.score.error_table import ErrorRow
 from voxledger.score.likely_error import experience
 from voxledger.score.pictures import attention_curve, busiest_slice, side_by_side, thermal_table
