@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.ledger import Ledger, read_ledger
+from voxledger.records import read_text_if_there, restoring, table
 from voxledger.schema import LabelSchema
 from voxledger.table import write_table
 from voxledger.volume import empty_sha256, file_sha256, read_grid
@@ -47,23 +47,25 @@ COLUMNS = [f.name for f in fields(Case)]
 
 
 def read_cases(path: Path | str = "data/cases.csv") -> list[Case]:
-    """Read the case table, sorted by case id; a file that is not there is an empty table."""
-    path = Path(path)
-    if not path.is_file():
+    """Read the case table, sorted by case id; a file that never was there is an empty table.
+
+    Raises
+    ------
+    VoxledgerError
+        It is damaged, or missing though git or the ledger know of cases.
+    """
+    text = read_text_if_there(path)
+    if text is None:
         return []
-    with open(path, encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream)
+    with table(text, path) as rows:
         if rows.fieldnames != COLUMNS:
-            raise Misuse(f"{path} is not a case table: its columns are {rows.fieldnames}", "restore it from git")
+            raise Misuse(f"{path} is not a case table: its columns are {rows.fieldnames}", restoring(path))
         found: dict[str, Case] = {}
-        try:
-            for row in rows:
-                case = Case(**{**row, "split": Split(row["split"])})  # type: ignore[arg-type]
-                if case.case_id in found:
-                    raise ValueError(f"a second row of case {case.case_id}")
-                found[case.case_id] = case
-        except (ValueError, TypeError) as error:
-            raise Misuse(f"{path}, line {rows.line_num}: {error}", "restore it from git") from None
+        for row in rows:
+            case = Case(**{**row, "split": Split(row["split"])})  # type: ignore[arg-type]
+            if case.case_id in found:
+                raise ValueError(f"a second row of case {case.case_id}")
+            found[case.case_id] = case
     return [found[case_id] for case_id in sorted(found)]
 
 

@@ -10,7 +10,6 @@ A patient is positive when anything is predicted.
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.components import connected_components
+from voxledger.records import read_text_if_there, table
 from voxledger.table import write_table
 
 CONNECTIVITY = 26
@@ -180,10 +180,11 @@ def write_steps(path: Path | str, steps: Sequence[Step]) -> None:
 
 def read_steps(path: Path | str) -> list[Step]:
     """Read steps from CSV; a file that is not there holds none."""
-    if not Path(path).is_file():
+    text = read_text_if_there(path)
+    if text is None:
         return []
-    with open(path, encoding="utf-8", newline="") as stream:
-        return [step_from_row(row) for row in csv.DictReader(stream)]
+    with table(text, path, STEP_COLUMNS) as rows:
+        return [step_from_row(row) for row in rows]
 
 
 def step_to_row(step: Step) -> dict[str, str]:

@@ -6,14 +6,13 @@ is readable and the bytes repeat.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from voxledger.errors import VoxledgerError
+from voxledger.records import read_text_if_there, restoring, table
 from voxledger.table import write_table
 
 
@@ -79,20 +78,17 @@ _OLDER_COLUMNS = COLUMNS[:-1]
 
 def read_ledger(path: Path | str) -> Ledger:
     """Read a ledger; a file that is not there is an empty ledger."""
-    path = Path(path)
-    if not path.is_file():
-        return {}
-    return parse_ledger(path.read_text("utf-8").splitlines(), str(path))
+    text = read_text_if_there(path)
+    return {} if text is None else parse_ledger(text, str(path))
 
 
-def parse_ledger(lines: Iterable[str], what: str) -> Ledger:
-    """Parse the lines of a ledger; `what` names it in errors."""
-    rows = csv.DictReader(lines)
-    if rows.fieldnames not in (COLUMNS, _OLDER_COLUMNS):
-        raise VoxledgerError(f"{what} is not a ledger: its columns are {rows.fieldnames}", "restore it from git")
+def parse_ledger(text: str, what: str) -> Ledger:
+    """Parse the text of a ledger; `what` names it in errors."""
     ledger: Ledger = {}
-    for row in rows:
-        try:
+    with table(text, what) as rows:
+        if rows.fieldnames not in (COLUMNS, _OLDER_COLUMNS):
+            raise VoxledgerError(f"{what} is not a ledger: its columns are {rows.fieldnames}", restoring(what))
+        for row in rows:
             entry = Entry(
                 row["case_id"],
                 row["class_name"],
@@ -106,14 +102,9 @@ def parse_ledger(lines: Iterable[str], what: str) -> Ledger:
                 float(row["ml"]),
                 tuple(map(_neighbour, filter(None, row.get("changed_by", "").split(";")))),
             )
-        except (ValueError, AttributeError, TypeError) as error:
-            raise VoxledgerError(f"{what}, line {rows.line_num}: {error}", "restore it from git") from None
-        if (entry.case_id, entry.class_name) in ledger:
-            raise VoxledgerError(
-                f"{what}, line {rows.line_num}: a second row of case {entry.case_id}, class {entry.class_name}",
-                "restore it from git",
-            )
-        ledger[entry.case_id, entry.class_name] = entry
+            if (entry.case_id, entry.class_name) in ledger:
+                raise ValueError(f"a second row of case {entry.case_id}, class {entry.class_name}")
+            ledger[entry.case_id, entry.class_name] = entry
     return ledger
 
 

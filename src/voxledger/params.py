@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxledger.errors import Misuse
+from voxledger.records import read_text
 
 
 class _Strict(BaseModel):
@@ -176,11 +177,11 @@ def read_params(path: Path | str = "params.yaml") -> Params:
     from ruamel.yaml.error import YAMLError
 
     path = Path(path)
+    if not path.exists():
+        raise Misuse(f"{path}: no such file", "run this in a repository made by `voxledger init`")
     try:
-        values = YAML(typ="safe", pure=True).load(path)
-    except FileNotFoundError:
-        raise Misuse(f"{path}: no such file", "run this in a repository made by `voxledger init`") from None
-    except YAMLError as error:
+        values = YAML(typ="safe", pure=True).load(read_text(path))
+    except (YAMLError, ValueError) as error:
         raise Misuse(f"{path} is not valid YAML: {error}", "correct the file") from None
     if not isinstance(values, dict):
         raise Misuse(f"{path} does not hold parameters", "restore it from git")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.records import decode, read_text, read_text_if_there
 from voxledger.table import replace_text
 
 TEMPLATE = ("dvc.yaml", "params.yaml", "labels.yaml", "stages", ".gitignore", ".dvcignore", "data/inbox/README.md")
@@ -33,14 +34,26 @@ def require_root() -> Path:
     return here
 
 
+def run_tool(*command: str, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run git or ssh-keygen in the current folder with `text` as its input; whether it succeeded is for the caller."""
+    try:
+        return subprocess.run(command, input=text, capture_output=True, check=False)
+    except FileNotFoundError:
+        raise VoxledgerError(
+            f"{command[0]} is not installed, or not in a folder of PATH",
+            "install git (https://git-scm.com)" if command[0] == "git" else "install OpenSSH's client",
+        ) from None
+
+
 def git(*args: str, check: bool = True) -> str:
     """Run git in the current folder; returns what it printed."""
-    done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)
+    done = run_tool("git", *args)
+    said, wrong = (s.decode("utf-8", "surrogateescape") for s in (done.stdout, done.stderr))
     if check and done.returncode != 0:
         raise VoxledgerError(
-            f"git {' '.join(args[:2])} failed: {(done.stderr or done.stdout).strip()}", "correct this and run again"
+            f"git {' '.join(args[:2])} failed: {(wrong or said).strip()}", "correct this and run again"
         )
-    return done.stdout if done.returncode == 0 else ""
+    return said if done.returncode == 0 else ""
 
 
 def dvc(*args: str, quiet: bool = False) -> int:
@@ -95,14 +108,13 @@ def cut_history(revision: str) -> bool:
     """Whether this clone lacks commits behind a revision, so that git cannot say what it came from."""
     if not is_shallow():
         return False
-    ends = Path(git("rev-parse", "--git-path", "shallow").strip()).read_text("utf-8").split()
+    ends = read_text(git("rev-parse", "--git-path", "shallow").strip()).split()
     return bool(set(ends) & set(git("rev-list", revision).split()))
 
 
 def is_ancestor(older: str, newer: str) -> bool:
     """Whether the commits that are here lead from one revision to another."""
-    command = ["git", "merge-base", "--is-ancestor", older, newer]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return run_tool("git", "merge-base", "--is-ancestor", older, newer).returncode == 0
 
 
 def round_tags() -> list[str]:
@@ -118,10 +130,9 @@ def round_tag(number: int) -> str:
 def file_at(revision: str | None, path: str) -> str | None:
     """Text of a git-tracked file at a revision, or of the working tree; None where there is none."""
     if revision is None:
-        file = Path(path)
-        return file.read_text("utf-8") if file.is_file() else None
-    done = subprocess.run(["git", "show", f"{revision}:{path}"], capture_output=True, check=False)
-    return done.stdout.decode("utf-8") if done.returncode == 0 else None
+        return read_text_if_there(path)
+    done = run_tool("git", "show", f"{revision}:{path}")
+    return decode(done.stdout, f"{path} at {revision}") if done.returncode == 0 else None
 
 
 def template_root() -> Path:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from voxledger.errors import Misuse, UnknownLabel
+from voxledger.records import read_text
 
 TAKEN = {
     "background": "what is no class",
@@ -131,11 +132,11 @@ def read_schema(path: Path | str) -> LabelSchema:
     from ruamel.yaml.error import YAMLError
 
     path = Path(path)
+    if not path.exists():
+        raise Misuse(f"{path}: no label schema here", "run this in a repository made by `voxledger init`")
     try:
-        values = YAML(typ="safe", pure=True).load(path)
-    except FileNotFoundError:
-        raise Misuse(f"{path}: no label schema here", "run this in a repository made by `voxledger init`") from None
-    except YAMLError as error:
+        values = YAML(typ="safe", pure=True).load(read_text(path))
+    except (YAMLError, ValueError) as error:
         raise Misuse(f"{path} is not valid YAML: {error}", "correct the file") from None
     try:
         return LabelSchema.model_validate(values)

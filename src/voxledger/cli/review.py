@@ -49,6 +49,8 @@ def zip_(reviewer: str, output: Path | None) -> None:
     target = output or Path(f"{folder.name}.zip")
     if target.exists():
         raise Misuse(f"{target} exists already", "it may be what came back: remove it, or give another name with -o")
+    if not target.parent.is_dir():
+        raise Misuse(f"{target.parent} is not a folder", "make it first, or give another place with -o")
     pack(folder, target)
     click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 

@@ -151,7 +151,7 @@ def _status() -> Status:
     params, cases = read_params(), read_cases()
     released = Path("data/release/ledger.csv")
     current = evaluated_round() == params.round
-    ledger = read_ledger(released if current and released.is_file() else "data/base/ledger.csv")
+    ledger = read_ledger(released if current and released.exists() else "data/base/ledger.csv")
     pool = {c.case_id for c in in_split(cases, Split.POOL)}
     origins = {o.value: sum(e.origin is o for (c, _), e in ledger.items() if c in pool) for o in Origin}
     lost = _is_lost()
@@ -192,24 +192,25 @@ def _status() -> Status:
 
 def _is_lost() -> bool:
     """Whether data/round is not here, though dvc.lock says that it was made."""
-    lock = Path("dvc.lock")
-    return lock.is_file() and "path: data/round/" in lock.read_text("utf-8") and not any(Path("data/round").glob("*"))
+    from voxledger.records import read_text_if_there
+
+    return "path: data/round/" in (read_text_if_there("dvc.lock") or "") and not any(Path("data/round").glob("*"))
 
 
 def _advice(number: int, ledger: Ledger, pool: set[str]) -> str:
     """Whether to go on: from the worklist, and, once people have looked, from what they found."""
-    outlook, hindsight = Path("data/round/outlook.json"), Path("reports/attention.json")
-    if not outlook.is_file() or json.loads(Path("reports/cases.json").read_text("utf-8"))["round"] != number:
-        return ""
+    from voxledger.records import read_json, read_json_if_there
     from voxledger.score.stopping import last_reviewed
 
-    view = json.loads(outlook.read_text("utf-8"))
+    view = read_json_if_there("data/round/outlook.json", "stop", "why")
+    if view is None or read_json("reports/cases.json", "round")["round"] != number:
+        return ""
     said = f"{'stop' if view['stop'] else 'continue'}: {view['why']}"
     now = {key: entry for key, entry in ledger.items() if entry.version == number}
     revised, reviewed = last_reviewed(now, pool)
     if reviewed:
         said = f"{'continue' if revised else 'stop'}: {revised} of {reviewed} reviewed cases needed revision"
-    seen = json.loads(hindsight.read_text("utf-8")) if hindsight.is_file() else {}
+    seen = read_json_if_there("reports/attention.json") or {}
     audit = seen.get("audit", {})
     if seen.get("round") == number and audit.get("cases"):
         pooled = audit.get("pooled", audit)

@@ -27,20 +27,21 @@ def show(top: int, as_json: bool) -> None:
       voxledger score show --top 5
     """
     from voxledger.errors import VoxledgerError
+    from voxledger.records import read_json_if_there
     from voxledger.repository import require_root
     from voxledger.score.worklist import read_worklist
 
     require_root()
-    if not (ROUND / "outlook.json").is_file():
+    outlook = read_json_if_there(ROUND / "outlook.json", "open_cases", "attention_ml", "above_knee", "stop", "why")
+    if outlook is None:
         raise VoxledgerError("this round has no worklist yet", "run `dvc repro score`")
-    outlook = json.loads((ROUND / "outlook.json").read_text("utf-8"))
     rows = [r for r in read_worklist(ROUND / "worklist.csv") if r.rank <= top]
     if as_json:
         click.echo(json.dumps({"outlook": outlook, "worklist": [asdict(r) for r in rows]}, indent=1))
         return
     click.echo(f"{outlook['open_cases']} cases open, {outlook['attention_ml']:.1f} ml of attention")
     click.echo(f"{outlook['above_knee']} cases above the knee of the curve")
-    if expected := outlook["expected_revisions"]:
+    if expected := outlook.get("expected_revisions"):
         click.echo(
             f"expected to need revision: {expected['estimate']:.1f} of {outlook['chosen']} chosen cases "
             f"({expected['low']:.0f} to {expected['high']:.0f})"

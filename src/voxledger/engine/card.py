@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.records import parse_json, restoring, unreadable
 from voxledger.table import replace_text
 from voxledger.volume import file_sha256
 
@@ -76,7 +77,7 @@ def read_card(folder: Path) -> ModelCard:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
-        raise VoxledgerError(f"{path} is not a model card: {where}: {first['msg']}", "restore it") from None
+        raise VoxledgerError(f"{path} is not a model card: {where}: {first['msg']}", restoring(path)) from None
     if card.name != folder.name:
         raise VoxledgerError(f"{path} is the card of {card.name}, not of {folder.name}", "restore the folder")
     return card
@@ -147,10 +148,12 @@ def _tensors(network: Any) -> dict[str, Any]:
     return {**dict(network.named_parameters()), **dict(network.named_buffers())}
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object of a model folder."""
-    values: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return values
+def parse_cards(text: str, what: str) -> list[dict[str, Any]]:
+    """Cards of `base.json` or `next.json`, of whatever version; `what` names the file in errors."""
+    cards = parse_json(text, what)
+    if not isinstance(cards, list) or not all(isinstance(c, dict) and isinstance(c.get("id"), str) for c in cards):
+        raise unreadable(what, "it is not a list of model cards")
+    return cards
 
 
 def predictions_sha256(folder: Path) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.errors import VoxledgerError
 from voxledger.ledger import Ledger, Origin
+from voxledger.records import read_text_if_there, restoring, table
 
 COLUMNS = [
     "case_id",
@@ -55,29 +55,25 @@ class Effort:
 
 def read_decisions(path: Path | str) -> list[Decision]:
     """Read `decisions.csv`; a file that is not there, or holds its header alone, is no decision."""
-    path = Path(path)
-    if not path.is_file():
+    text = read_text_if_there(path)
+    if text is None:
         return []
-    with open(path, encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream)
+    with table(text, path) as rows:
         if rows.fieldnames != COLUMNS:
             raise VoxledgerError(
-                f"{path} is not a table of decisions: its columns are {rows.fieldnames}", "run `dvc repro import`"
+                f"{path} is not a table of decisions: its columns are {rows.fieldnames}", restoring(path)
             )
-        try:
-            return [
-                Decision(
-                    row["case_id"],
-                    row["class_name"],
-                    row["decision"],
-                    row["reviewer"],
-                    float(row["minutes"] or 0),
-                    row["error_type"],
-                )
-                for row in rows
-            ]
-        except (ValueError, TypeError) as error:
-            raise VoxledgerError(f"{path}, line {rows.line_num}: {error}", "run `dvc repro import`") from None
+        return [
+            Decision(
+                row["case_id"],
+                row["class_name"],
+                row["decision"],
+                row["reviewer"],
+                float(row["minutes"] or 0),
+                row["error_type"],
+            )
+            for row in rows
+        ]
 
 
 def effort(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from voxledger.audit import Audit
 from voxledger.errors import VoxledgerError
 from voxledger.evaluate.effort import Effort
 from voxledger.evaluate.summary import ModelSummary
+from voxledger.records import read_text_if_there, restoring, table
 from voxledger.table import fixed, write_table
 
 COLUMNS = [
@@ -39,14 +39,13 @@ HistoryRow = dict[str, str]
 
 def read_history(path: Path | str) -> list[HistoryRow]:
     """Read the rounds so far; a file that is not there, or empty, is an empty history."""
-    path = Path(path)
-    if not path.is_file() or path.stat().st_size == 0:
+    text = read_text_if_there(path)
+    if not text:
         return []
-    with open(path, encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream)
+    with table(text, path) as rows:
         if rows.fieldnames not in (COLUMNS, WITHOUT_AUDITS):
             raise VoxledgerError(
-                f"{path} is not a history of rounds: its columns are {rows.fieldnames}", "restore it from git"
+                f"{path} is not a history of rounds: its columns are {rows.fieldnames}", restoring(path)
             )
         return [dict.fromkeys(COLUMNS, "") | row for row in rows]
 

@@ -24,6 +24,7 @@ from voxledger.evaluate.summary import TEST, ModelSummary, Row, gains, summarise
 from voxledger.evaluate.worst import Picture, picture, worst_rows
 from voxledger.ledger import read_ledger, trusted
 from voxledger.params import Params
+from voxledger.records import read_text
 from voxledger.schema import LabelSchema
 from voxledger.soft import open_soft
 from voxledger.table import fixed, replace_text, write_table
@@ -104,7 +105,7 @@ def evaluate_round(
         decisions=decided,
         pictures=_pictures(rows, {c.case_id: c for c in judged}, found, schema, base),
         unjudged=sorted([*unjudged, *(case for case, paths in found.items() if not paths)]),
-        sections=[path.read_text("utf-8") for path in sorted(sections, key=lambda p: p.name)],
+        sections=[read_text(path) for path in sorted(sections, key=lambda p: p.name)],
     )
     write_history(reports / "history.csv", history)
     _write_cases(reports / "cases.csv", rows)

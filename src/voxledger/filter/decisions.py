@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from voxledger.errors import VoxledgerError
 from voxledger.filter.proposal import Outcome
+from voxledger.records import read_text, restoring, table
 from voxledger.table import write_table
 
 
@@ -41,13 +41,9 @@ def write_decisions(path: Path | str, decisions: Iterable[Decision]) -> None:
 
 def read_decisions(path: Path | str) -> list[Decision]:
     """Read the log."""
-    path = Path(path)
-    if not path.is_file():
-        raise VoxledgerError(f"{path}: no decision log here", "run `dvc repro filter`")
-    with open(path, encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream)
+    with table(read_text(path), path) as rows:
         if rows.fieldnames != COLUMNS:
-            raise VoxledgerError(f"{path} is not a decision log: its columns are {rows.fieldnames}", "restore it")
+            raise VoxledgerError(f"{path} is not a decision log: its columns are {rows.fieldnames}", restoring(path))
         return [from_row(row) for row in rows]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from voxledger.errors import VoxledgerError
 from voxledger.filter.decisions import from_row, to_row, write_decisions
 from voxledger.ledger import Ledger, trusted
 from voxledger.params import FilterParams, MachineParams
+from voxledger.records import read_json, restoring
 from voxledger.schema import LabelSchema
 from voxledger.volume import file_sha256
 
@@ -38,10 +38,9 @@ def thresholds_of(schema: LabelSchema, params: FilterParams, calibrated: Mapping
 def read_calibrated(path: Path) -> dict[str, float]:
     """Calibrated threshold by class; empty where nothing was calibrated."""
     try:
-        values = json.loads(path.read_text("utf-8"))
-        return {name: float(found["threshold"]) for name, found in values["classes"].items()}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise VoxledgerError(f"{path} is not a calibration: {error}", "run `dvc repro calibrate`") from None
+        return {n: float(c["threshold"]) for n, c in read_json(path, "classes")["classes"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VoxledgerError(f"{path} is not a calibration: {error}", restoring(path)) from None
 
 
 def filter_round(

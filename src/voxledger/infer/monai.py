@@ -6,11 +6,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from voxledger.engine.card import DATASET, PLANS, load_weights, read_json
+from voxledger.engine.card import DATASET, PLANS, load_weights
 from voxledger.engine.dataset import channels
 from voxledger.engine.monai import build_network, preprocess, resample
 from voxledger.infer.channels import Array, Channels, softmax
 from voxledger.params import InferParams
+from voxledger.records import read_json
 from voxledger.volume import Volume
 
 

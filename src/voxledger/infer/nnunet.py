@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from voxledger.engine.card import DATASET, PLANS, load_weights, read_json
+from voxledger.engine.card import DATASET, PLANS, load_weights
 from voxledger.engine.dataset import channels
 from voxledger.engine.nnunet import CONFIGURATION, build_network
 from voxledger.engine.process import quiet
 from voxledger.infer.channels import Array, Channels, softmax
 from voxledger.params import InferParams
+from voxledger.records import read_json
 from voxledger.volume import Volume
 
 

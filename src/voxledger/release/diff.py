@@ -72,7 +72,7 @@ def _ledger(tag: str) -> dict[tuple[str, str], Entry]:
     text = file_at(tag, LEDGER)
     if text is None:
         raise Misuse(f"{tag} has no {LEDGER}", "name a closed round, such as round-01")
-    return parse_ledger(text.splitlines(), f"{LEDGER} at {tag}")
+    return parse_ledger(text, f"{LEDGER} at {tag}")
 
 
 def _differs(a: Entry | None, b: Entry | None) -> bool:

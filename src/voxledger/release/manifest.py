@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from voxledger.errors import VoxledgerError
 from voxledger.release.environment import environment
 from voxledger.release.times import now, run_of, times_of
+from voxledger.repository import run_tool
 from voxledger.table import replace_text
 from voxledger.volume import file_sha256
 
@@ -72,16 +72,10 @@ def write_manifest(dataset: str, round_number: int, release: str) -> None:
 
 def sign_manifest(key: str) -> None:
     """Sign the manifest with an ssh key file."""
-    done = subprocess.run(
-        ["ssh-keygen", "-Y", "sign", "-f", key, "-n", NAMESPACE, str(MANIFEST)],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    done = run_tool("ssh-keygen", "-Y", "sign", "-f", key, "-n", NAMESPACE, str(MANIFEST))
     if done.returncode != 0:
         raise VoxledgerError(
-            f"the manifest could not be signed with {key}: {done.stderr.strip()}",
+            f"the manifest could not be signed with {key}: {done.stderr.decode(errors='replace').strip()}",
             "check `git config user.signingkey`; a key with a passphrase needs a running ssh-agent",
         )
 
@@ -125,5 +119,5 @@ def read_manifest(text: str) -> dict[str, Any]:
 
 
 def _ssh_keygen(command: list[str], text: bytes) -> str | None:
-    done = subprocess.run(command, input=text, capture_output=True, check=False)
+    done = run_tool(*command, text=text)
     return done.stdout.decode() if done.returncode == 0 else None

@@ -6,10 +6,10 @@ import io
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
+from voxledger.records import parse_yaml, read_json_if_there, read_text, read_yaml
 from voxledger.release.manifest import MANIFEST, SIGNATURE, sign_manifest, write_manifest
 from voxledger.release.times import TIMES
 from voxledger.repository import (
@@ -94,7 +94,7 @@ def close(push: bool = True) -> str:
         require_open(params)
     if evaluated_round() != params.round:
         raise VoxledgerError(f"round {params.round} has not been evaluated", "run `voxledger round run` first")
-    if params.dataset not in (_yaml(Path("dvc.yaml").read_text("utf-8")).get("artifacts") or {}):
+    if params.dataset not in (read_yaml("dvc.yaml").get("artifacts") or {}):
         raise Misuse(
             f"dvc.yaml has no artifact named {params.dataset}, so `dvc artifacts get` would not find the version",
             "give the artifact in dvc.yaml and `dataset` in params.yaml the same name",
@@ -146,7 +146,7 @@ def _require_tags_of_this_commit(tags: tuple[str, ...]) -> None:
 
 def _require_no_strangers() -> None:
     """Raise if files lie here that are in no version: they may hold what must not be published."""
-    pipeline = _yaml(Path("dvc.yaml").read_text("utf-8"))["stages"].values()
+    pipeline = read_yaml("dvc.yaml", "stages")["stages"].values()
     ours = {MANIFEST.as_posix(), SIGNATURE.as_posix(), "dvc.lock"}
     for stage in pipeline:
         for kind in ("outs", "metrics", "plots"):
@@ -207,7 +207,7 @@ def open_next() -> int:
     shutil.rmtree(TIMES, ignore_errors=True)
     for leftover in (MANIFEST, SIGNATURE):
         leftover.unlink(missing_ok=True)
-    replace_text("params.yaml", _with_round(Path("params.yaml").read_text("utf-8"), params.round + 1))
+    replace_text("params.yaml", _with_round(read_text("params.yaml"), params.round + 1))
     git("add", "--all")
     git("commit", "--quiet", "--message", f"Open round {params.round + 1}")
     return params.round + 1
@@ -222,7 +222,8 @@ def require_open(params: Params) -> None:
 def evaluated_round() -> int | None:
     """The round that the metrics in the working tree speak of."""
     path = Path("reports/metrics.json")
-    return json.loads(path.read_text("utf-8")).get("round") if path.is_file() else None
+    metrics = read_json_if_there(path, "round")
+    return None if metrics is None else int(metrics["round"])
 
 
 def _changed_outputs() -> set[str]:
@@ -237,18 +238,12 @@ def _pipeline_changes() -> list[str]:
 
 
 def _lock_hashes(lock: str) -> dict[str, str]:
-    stages = _yaml(lock)["stages"].values()
+    stages = parse_yaml(lock, "dvc.lock", "stages")["stages"].values()
     return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
 
 
 def _dvc_file_hash(path: str) -> str:
-    return str(_yaml(Path(path).read_text("utf-8"))["outs"][0]["md5"])
-
-
-def _yaml(text: str) -> Any:
-    from ruamel.yaml import YAML
-
-    return YAML(typ="safe", pure=True).load(text)
+    return str(read_yaml(path, "outs")["outs"][0]["md5"])
 
 
 def _with_round(params: str, number: int) -> str:

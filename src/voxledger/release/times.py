@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from voxledger.errors import VoxledgerError
+from voxledger.records import read_json_if_there
 from voxledger.release.environment import environment
 from voxledger.repository import git
 from voxledger.table import replace_text
@@ -52,7 +53,7 @@ def note_run(number: int) -> None:
 
     Returns that were copied into data/inbox by hand, past `voxledger review receive`, are noted too.
     """
-    for returned in json.loads(RECEIVED.read_text("utf-8"))["bundles"] if RECEIVED.is_file() else []:
+    for returned in (read_json_if_there(RECEIVED, "bundles") or {"bundles": []})["bundles"]:
         note_receipt(returned["folder"], returned["sha256"])
     path, lock = _run(number), file_sha256(LOCK)
     if not path.is_file() or _read(path)["dvc_lock"] != lock:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from voxledger.engine.card import parse_cards
 from voxledger.errors import Misuse
 from voxledger.ledger import Entry, Ledger, parse_ledger
+from voxledger.records import parse_yaml, table, unreadable
 from voxledger.repository import commit_of, cut_history, file_at, git, is_ancestor, is_shallow, round_tag, tag_exists
 
 LEDGER = "data/release/ledger.csv"
@@ -90,19 +90,20 @@ def ledger_at(tag: str | None) -> Ledger:
     for path in (LEDGER, BASE_LEDGER):
         text = file_at(tag, path)
         if text is not None:
-            return parse_ledger(text.splitlines(), f"{path} at {tag}" if tag else path)
+            return parse_ledger(text, _named(path, tag))
     raise Misuse(f"there is no ledger at {tag or 'the working tree'}", "name a version, such as round-01")
 
 
 def _case(case_id: str, tag: str | None) -> dict[str, str]:
-    rows = csv.DictReader((file_at(tag, "data/cases.csv") or "").splitlines())
+    rows = _rows(tag, "data/cases.csv", "case_id")
     return next((row for row in rows if row["case_id"] == case_id), {"case_id": case_id})
 
 
 def _cards(tag: str | None) -> dict[str, dict[str, Any]]:
     cards = {}
     for path in ("models/base.json", "models/next.json"):
-        for card in json.loads(file_at(tag, path) or "[]"):
+        text = file_at(tag, path)
+        for card in parse_cards(text, _named(path, tag)) if text is not None else []:
             cards[card["id"]] = card
     return cards
 
@@ -131,9 +132,9 @@ def _cohort(card: dict[str, Any], tag: str | None) -> dict[str, Any] | None:
         text = file_at(revision, COHORT)
         if text is None or hashlib.sha256(text.encode()).hexdigest() != card["cohort"]:
             continue
-        cases = csv.DictReader((file_at(revision, "data/cases.csv") or "").splitlines())
+        cases = _rows(revision, "data/cases.csv", "case_id", "source", "licence")
         sources = {row["case_id"]: f"{row['source']} ({row['licence']})" for row in cases}
-        members = {row["case_id"] for row in csv.DictReader(text.splitlines())}
+        members = {row["case_id"] for row in _rows(revision, COHORT, "case_id")}
         return {
             "at": revision or "working tree",
             "cases": len(members),
@@ -148,20 +149,34 @@ def _decision(entry: Entry, tag: str | None, earlier: Earlier) -> dict[str, str]
         return None
     # A neighbour that trimmed the mask later gave its row a newer version than its decision has.
     for revision in (tag, round_tag(entry.version), *earlier.known):
-        rows = csv.DictReader((file_at(revision, "data/round/decisions.csv") or "").splitlines())
-        for row in rows:
+        for row in _rows(revision, "data/round/decisions.csv", "case_id", "class_name", "bundle"):
             if (row["case_id"], row["class_name"], row["bundle"]) == (entry.case_id, entry.class_name, entry.bundle):
                 return row
     return None
 
 
-def _round_at(tag: str | None) -> int:
-    from ruamel.yaml import YAML
+def _rows(revision: str | None, path: str, *columns: str) -> list[dict[str, str]]:
+    """Rows of a table with these columns, at a revision or in the working tree; none where there is no such file."""
+    text = file_at(revision, path)
+    if text is None:
+        return []
+    with table(text, _named(path, revision), columns) as rows:
+        return list(rows)
 
+
+def _named(path: str, revision: str | None) -> str:
+    return f"{path} at {revision}" if revision else path
+
+
+def _round_at(tag: str | None) -> int:
     text = file_at(tag, "params.yaml")
     if text is None:
         raise Misuse(f"there is no params.yaml at {tag or 'the working tree'}", "name a version, such as round-01")
-    return int(YAML(typ="safe", pure=True).load(text).get("round", 0))
+    what = _named("params.yaml", tag)
+    number = parse_yaml(text, what).get("round", 0)
+    if not isinstance(number, int):
+        raise unreadable(what, f"round is {number!r}")
+    return number
 
 
 def _earlier(tag: str | None) -> Earlier:
@@ -184,7 +199,7 @@ def _earlier(tag: str | None) -> Earlier:
                 unbroken = False
             continue
         text = file_at(name, LEDGER)
-        ledger = None if text is None else parse_ledger(text.splitlines(), f"{LEDGER} at {name}")
+        ledger = None if text is None else parse_ledger(text, f"{LEDGER} at {name}")
         ours = is_ancestor(name, revision) or (
             not whole and ledger is not None and (not unbroken or _continues(newer, ledger))
         )
@@ -200,7 +215,7 @@ def _earlier(tag: str | None) -> Earlier:
 def _continues(newer: str | None, older: Ledger) -> bool:
     """Whether a round started from this ledger: cases may have been added since, but no row was changed."""
     text = file_at(newer, BASE_LEDGER)
-    base = {} if text is None else parse_ledger(text.splitlines(), f"{BASE_LEDGER} at {newer or 'the working tree'}")
+    base = {} if text is None else parse_ledger(text, _named(BASE_LEDGER, newer))
     return all(base.get(key) == entry for key, entry in older.items())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from voxledger.release.manifest import (
     files_of_version,
     read_manifest,
 )
-from voxledger.repository import commit_of, file_at, git, round_tags, tag_exists
+from voxledger.repository import commit_of, file_at, git, round_tags, run_tool, tag_exists
 from voxledger.schema import read_schema
 from voxledger.volume import file_sha256
 
@@ -146,7 +145,7 @@ def _tag_signature(tag: str, allowed_signers: Path | None) -> tuple[str, list[st
     if allowed_signers is None:
         return "signed, not checked", []
     config = f"gpg.ssh.allowedSignersFile={allowed_signers.resolve()}"
-    done = subprocess.run(["git", "-c", config, "verify-tag", tag], capture_output=True, check=False)
+    done = run_tool("git", "-c", config, "verify-tag", tag)
     if done.returncode == 0:
         return "good", []
     return "bad", [f"tag {tag}: its signature is not by anybody in {allowed_signers}"]

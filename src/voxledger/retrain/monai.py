@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.engine.card import DATASET, PLANS, load_weights, read_json, save_weights, to_json
+from voxledger.engine.card import DATASET, PLANS, load_weights, save_weights, to_json
 from voxledger.engine.dataset import describe
 from voxledger.engine.monai import architecture_name, build_network, patch_divisor, preprocess, resample, working_shape
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.records import read_json
 from voxledger.retrain.job import Job
 from voxledger.table import replace_text
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from voxledger.engine.card import DATASET, PLANS, read_json, save_weights, to_json
+from voxledger.engine.card import DATASET, PLANS, save_weights, to_json
 from voxledger.engine.dataset import describe
 from voxledger.engine.nnunet import CONFIGURATION, architecture_name
 from voxledger.engine.process import quiet
 from voxledger.errors import VoxledgerError
+from voxledger.records import read_json
 from voxledger.retrain.job import Job
 from voxledger.table import replace_text
 

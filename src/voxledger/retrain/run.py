@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases import Case
-from voxledger.engine.card import ModelCard, check_model, list_models, read_json, require_name, to_json, write_card
+from voxledger.engine.card import ModelCard, check_model, list_models, parse_cards, require_name, to_json, write_card
 from voxledger.engine.process import seed_everything, single_thread
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.ledger import Ledger
 from voxledger.params import MachineParams, ModelParams, RetrainParams
+from voxledger.records import read_text_if_there, unreadable
 from voxledger.retrain.cohort import Member, build_cohort, cohort_sha256, to_csv, write_cohort
 from voxledger.retrain.job import Job
 from voxledger.retrain.start import Base
@@ -156,6 +159,10 @@ def _label_sha256(job: Job, member: Member) -> str:
 def _genealogy(base: Path, out: Path) -> list[ModelCard]:
     """Cards of the next models and of all before them, by round and name; a model that goes on is listed once."""
     history = base.with_name(f"{base.name}.json")
-    earlier = [ModelCard.model_validate(c) for c in read_json(history)] if history.is_file() else []
+    text = read_text_if_there(history)
+    try:
+        earlier = [ModelCard.model_validate(c) for c in parse_cards(text, str(history))] if text is not None else []
+    except ValidationError as error:
+        raise unreadable(history, f"a card in it is none: {error.errors()[0]['msg']}") from None
     unique = {card.id: card for card in (*list_models(out), *list_models(base), *earlier)}
     return sorted(unique.values(), key=lambda c: (c.round, c.name, c.id))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxledger.engine.card import DATASET, ModelCard, read_json
+from voxledger.engine.card import DATASET, ModelCard
 from voxledger.engine.dataset import channels
+from voxledger.records import read_json
 
 
 @dataclass(frozen=True)

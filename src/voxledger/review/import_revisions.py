@@ -118,10 +118,11 @@ def _received(received: Path, bundles: Path, inbox: Path) -> list[dict[str, Any]
     """The bundles that the gate let through, checked to be unchanged since, each with its decisions."""
     try:
         listed = json.loads(received.read_text("utf-8"))["bundles"]
+        ids = sorted(b["id"] for b in listed)
     except (OSError, ValueError, KeyError, TypeError):
         raise VoxledgerError(f"{received} is not what the gate wrote", "run `dvc repro -f gate`") from None
     exported = {manifest.id: (folder, manifest) for folder, manifest in expected_bundles(bundles).items()}
-    if sorted(b["id"] for b in listed) != sorted(exported):
+    if ids != sorted(exported):
         raise VoxledgerError(f"{received} is of other bundles than {bundles}", "run `dvc repro gate`")
     found = []
     for entry in listed:

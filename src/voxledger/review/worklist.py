@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxledger.errors import VoxledgerError
+from voxledger.records import read_text, table
 
 
 @dataclass(frozen=True)
@@ -20,8 +19,5 @@ class Item:
 
 def read_worklist(path: Path) -> list[Item]:
     """Read `data/round/worklist.csv`, in its order of priority."""
-    try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            return [Item(row["case_id"], row["class_name"], row["reviewer"]) for row in csv.DictReader(stream)]
-    except (OSError, KeyError) as error:
-        raise VoxledgerError(f"{path} is not a worklist: {error}", "run `dvc repro score`") from None
+    with table(read_text(path), path, ("case_id", "class_name", "reviewer")) as rows:
+        return [Item(row["case_id"], row["class_name"], row["reviewer"]) for row in rows]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
 from voxledger.errors import VoxledgerError
+from voxledger.records import read_text, restoring, table
 from voxledger.table import write_table
 
 COLUMNS = [
@@ -29,10 +29,9 @@ ErrorRow = dict[str, str]
 
 def read_errors(path: Path | str) -> list[ErrorRow]:
     """Read the errors so far; an empty file holds none."""
-    with open(path, encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream)
+    with table(read_text(path), path) as rows:
         if rows.fieldnames not in (None, COLUMNS):
-            raise VoxledgerError(f"{path} is not a table of errors: its columns are {rows.fieldnames}", "restore it")
+            raise VoxledgerError(f"{path} is not a table of errors: its columns are {rows.fieldnames}", restoring(path))
         return list(rows)
 
 

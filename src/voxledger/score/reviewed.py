@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from voxledger.cases import Case, Split, in_split
+from voxledger.records import read_text, table
 from voxledger.schema import LabelSchema
 from voxledger.volume import file_sha256
 
@@ -52,8 +52,8 @@ class Reviewed:
 def read_decided(path: Path) -> dict[str, dict[str, str]]:
     """Decisions of the round by case and class."""
     decided: dict[str, dict[str, str]] = {}
-    with open(path, encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream):
+    with table(read_text(path), path, ("case_id", "class_name", "decision")) as rows:
+        for row in rows:
             decided.setdefault(row["case_id"], {})[row["class_name"]] = row["decision"]
     return decided
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from voxledger.errors import VoxledgerError
+from voxledger.records import read_text, restoring, table
 from voxledger.table import write_table
 
 
@@ -59,32 +59,25 @@ def write_scores(path: Path | str, scores: Iterable[ClassScore]) -> None:
 
 def read_scores(path: Path | str) -> list[ClassScore]:
     """Read a score table."""
-    with open(path, encoding="utf-8", newline="") as stream:
-        rows = csv.DictReader(stream)
+    with table(read_text(path), path) as rows:
         if rows.fieldnames != COLUMNS:
-            raise VoxledgerError(f"{path} is not a score table: its columns are {rows.fieldnames}", _AGAIN)
-        try:
-            return [
-                ClassScore(
-                    row["case_id"],
-                    row["class_name"],
-                    int(row["models"]),
-                    float(row["attention_ml"]),
-                    float(row["inconsistent_ml"]),
-                    float(row["uncertain_ml"]),
-                    float(row["overlapping_ml"]),
-                    float(row["predicted_ml"]),
-                    float(row["mean_entropy"]),
-                    float(row["lowest_agreement"]),
-                    {"true": True, "false": False}[row["trusted"]],
-                )
-                for row in rows
-            ]
-        except (ValueError, KeyError, TypeError) as error:
-            raise VoxledgerError(f"{path}, line {rows.line_num}: {error}", _AGAIN) from None
-
-
-_AGAIN = "run `dvc repro score`"
+            raise VoxledgerError(f"{path} is not a score table: its columns are {rows.fieldnames}", restoring(path))
+        return [
+            ClassScore(
+                row["case_id"],
+                row["class_name"],
+                int(row["models"]),
+                float(row["attention_ml"]),
+                float(row["inconsistent_ml"]),
+                float(row["uncertain_ml"]),
+                float(row["overlapping_ml"]),
+                float(row["predicted_ml"]),
+                float(row["mean_entropy"]),
+                float(row["lowest_agreement"]),
+                {"true": True, "false": False}[row["trusted"]],
+            )
+            for row in rows
+        ]
 
 
 def _to_row(score: ClassScore) -> dict[str, Any]:

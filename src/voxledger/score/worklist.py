@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from voxledger.params import ScoreParams
+from voxledger.records import read_text, table
 from voxledger.score.acquisition import acquisition
 from voxledger.score.chance import draw, shuffled
 from voxledger.score.likely_error import Experience, likely_error
@@ -157,7 +157,7 @@ def _to_row(row: Row) -> dict[str, Any]:
 
 def read_worklist(path: Path | str) -> list[Row]:
     """Read a worklist."""
-    with open(path, encoding="utf-8", newline="") as stream:
+    with table(read_text(path), path, COLUMNS) as rows:
         return [
             Row(
                 int(row["rank"]),
@@ -169,5 +169,5 @@ def read_worklist(path: Path | str) -> list[Row]:
                 row["reviewer"],
                 float(row["expected_minutes"]),
             )
-            for row in csv.DictReader(stream)
+            for row in rows
         ]
