@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from voxledger.cases import Case, Split, read_cases, write_cases
-from voxledger.errors import CaseRefused, Misuse
+from voxledger.errors import CaseRefused, Misuse, VoxledgerError
 from voxledger.intake import add_cases
 from voxledger.ledger import Origin, read_ledger
 from voxledger.params import CasesParams
@@ -195,7 +195,7 @@ def test_two_rows_of_one_case_are_refused(folder: Path) -> None:
     """As a merge of two branches leaves them; which split would hold must not depend on their order."""
     case = Case("a", "data/images/a.nii.gz", "x", "", "here", "CC0-1.0", Split.POOL, "CT", "")
     write_cases("cases.csv", [case, replace(case, split=Split.TEST)])
-    with pytest.raises(Misuse, match=r"cases\.csv, line 3: a second row of case a"):
+    with pytest.raises(VoxledgerError, match=r"cases\.csv, line 3: a second row of case a"):
         read_cases("cases.csv")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from commands import run
 
+from voxledger.cases import read_cases
 from voxledger.engine.card import parse_cards
 from voxledger.errors import VoxledgerError
 from voxledger.evaluate.history import read_history
@@ -68,6 +69,20 @@ def test_what_git_knows_must_be_there_and_what_a_stage_makes_need_not(repository
     LEDGER.mkdir()
     with pytest.raises(VoxledgerError, match="Is a directory"):
         read_ledger(LEDGER)
+
+
+def test_a_missing_case_table_beside_a_ledger_is_an_error(repository: Path) -> None:
+    """It was taken for an empty repository."""
+    with pytest.raises(VoxledgerError, match=r"data/cases\.csv is missing, though the ledger has 1 cases") as caught:
+        read_cases()
+    assert caught.value.exit_code == 1
+    write_ledger(LEDGER, {}, [])
+    assert read_cases() == []
+    Path("data/cases.csv").write_text("case_id\n")
+    run("git", "add", "--all")
+    Path("data/cases.csv").unlink()
+    with pytest.raises(VoxledgerError, match=r"`git restore data/cases\.csv`"):
+        read_cases()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '{"a": 1}', "\ufeff{}", "[" * 100_000])

@@ -56,6 +56,11 @@ def read_cases(path: Path | str = "data/cases.csv") -> list[Case]:
     """
     text = read_text_if_there(path)
     if text is None:
+        if known := {case_id for case_id, _ in read_ledger(Path(path).parent / "base/ledger.csv")}:
+            raise VoxledgerError(
+                f"{path} is missing, though the ledger has {len(known)} cases",
+                f"`git log -1 -- {path}` names the commit that took it away; `git restore --source COMMIT^ {path}`",
+            )
         return []
     with table(text, path) as rows:
         if rows.fieldnames != COLUMNS:

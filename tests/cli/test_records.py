@@ -195,6 +195,42 @@ def test_a_stage_names_the_damaged_record_that_it_read(
             assert f"error: {name}" in said, (damage, said)
 
 
+def test_a_missing_case_table_is_an_error_and_not_an_empty_repository(closed: Path) -> None:
+    """It was taken for a new repository: exit code 0, and the advice to add cases."""
+    with contextlib.chdir(closed):
+        kept = Path("data/cases.csv").read_bytes()
+        Path("data/cases.csv").unlink()
+        try:
+            for command in ("round status", "cases list", "score tune", "filter fit", "trace case0"):
+                code, said = call(command)
+                assert code == 1, (command, said)
+                assert "data/cases.csv" in said
+                assert "`git restore data/cases.csv`" in said
+                assert "voxledger cases add" not in said
+            git("rm", "--quiet", "--cached", "data/cases.csv")
+            code, said = call("round status")
+            assert code == 1
+            assert "data/cases.csv is missing, though the ledger has 4 cases" in said
+            assert "`git restore --source COMMIT^ data/cases.csv`" in said
+        finally:
+            Path("data/cases.csv").write_bytes(kept)
+            git("add", "data/cases.csv")
+        assert call("round status")[0] == 0
+
+
+def test_a_missing_ledger_is_an_error_and_not_an_empty_one(closed: Path) -> None:
+    """Every label would have counted as made by nobody."""
+    with contextlib.chdir(closed):
+        kept = Path("data/base/ledger.csv").read_bytes()
+        Path("data/base/ledger.csv").unlink()
+        try:
+            code, said = call("filter fit")
+            assert code == 1
+            assert "`git restore data/base/ledger.csv`" in said
+        finally:
+            Path("data/base/ledger.csv").write_bytes(kept)
+
+
 def test_without_git_the_commands_say_so(closed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with contextlib.chdir(closed):
