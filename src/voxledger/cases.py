@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.ledger import Ledger, read_ledger
+from voxledger.ledger import Ledger, labelled, read_ledger
 from voxledger.records import read_text_if_there, restoring, table
 from voxledger.schema import LabelSchema
 from voxledger.table import write_table
@@ -92,7 +92,8 @@ def in_split(cases: Iterable[Case], *splits: Split) -> list[Case]:
 
 
 def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, int]]:
-    """Check that all that a round starts from is there; returns counts of cases and of labelled cases by split.
+    """Check that all that a round starts from is there; returns counts of cases by split: all, those of which people
+    stand behind every class, and those of which they stand behind some.
 
     Raises
     ------
@@ -119,14 +120,16 @@ def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, 
                 f"data/base/ledger.csv speaks of case {case_id}, class {class_name}, which is not registered",
                 "restore data/cases.csv, labels.yaml and the ledger from the same commit",
             )
-    labelled = {case_id for case_id, _ in ledger}
+    with_rows = {case_id for case_id, _ in ledger}
     for case in cases:
         label = Path(f"data/base/labels/{case.case_id}.nii.gz")
-        if case.case_id in labelled and not label.is_file() and not _is_empty(case, ledger):
+        if case.case_id in with_rows and not label.is_file() and not _is_empty(case, ledger):
             raise Misuse(f"{label} is not here", "run `dvc pull`")
+    counts = {s.value: labelled(ledger, (c.case_id for c in in_split(cases, s)), schema.names) for s in Split}
     return {
         "cases": {split.value: len(in_split(cases, split)) for split in Split},
-        "labelled": {split.value: sum(c.case_id in labelled for c in in_split(cases, split)) for split in Split},
+        "complete": {name: found.complete for name, found in counts.items()},
+        "partly": {name: found.partly for name, found in counts.items()},
     }
 
 

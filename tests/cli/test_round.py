@@ -57,6 +57,15 @@ def status() -> dict[str, object]:
 
 
 @pytest.mark.usefixtures("repository")
+def test_status_tells_complete_cases_from_those_that_are_labelled_in_part() -> None:
+    assert status()["labelled"] == {"complete": 2, "partly": 0}
+    counts = json.loads(Path("reports/cases.json").read_text())
+    assert (counts["complete"]["pool"], counts["partly"]["pool"]) == (2, 0)
+    Path("labels.yaml").write_text(LABELS + "  - {id: 2, name: lesion, inside: organ, lesion: true}\n")
+    assert status()["labelled"] == {"complete": 0, "partly": 2}
+
+
+@pytest.mark.usefixtures("repository")
 def test_a_removed_data_round_is_said_and_made_again(out: Path) -> None:
     assert status()["state"] == "waiting"
     before = {p: p.read_bytes() for p in Path("data/round/bundles").rglob("*") if p.is_file()}

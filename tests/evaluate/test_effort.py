@@ -7,7 +7,7 @@ import pytest
 from voxledger.errors import VoxledgerError
 from voxledger.evaluate.changes import changes
 from voxledger.evaluate.effort import COLUMNS, Decision, effort, read_decisions
-from voxledger.ledger import Entry, Origin
+from voxledger.ledger import Entry, Labelled, Origin, labelled
 
 
 def ledger(**cases):
@@ -26,16 +26,54 @@ A, R, P, S, X = ((o,) for o in (Origin.ACCEPTED, Origin.REVISED, Origin.PREDICTE
 def test_effort():
     after = ledger(one=[A, R], two=[A, P], three=[S, S], four=[S, A], five=[R, X], test_1=[S, A])
     decisions = [Decision("one", "a", "accept", "r", 2.0, ""), Decision("one", "b", "revise", "r", 3.5, "leak")]
-    found = effort(decisions, after, ["one", "two", "three", "four", "five", "six"], 10.0, 15.0)
+    pool = ["one", "two", "three", "four", "five", "six"]
+    found = effort(decisions, after, pool, ["a", "b"], 10.0, 0, 15.0)
     assert (found.cases_reviewed, found.minutes, found.minutes_total) == (1, 5.5, 15.5)
     assert found.cases_trusted_by_review == 3  # one, four and the test case; two and five are not whole
-    assert found.scratch_minutes_total == 45.0
-    assert found.share_labelled == 3 / 6
+    assert found.scratch_minutes_total == 6 * 15 / 2  # six masks by review, each half of a case
+    assert found.pool == Labelled(complete=3, partly=2, trusted=8, masks=12)
 
 
 def test_no_round_yet():
-    found = effort([], {}, [], 0.0, 15.0)
-    assert (found.cases_reviewed, found.minutes_total, found.share_labelled) == (0, 0, 0)
+    found = effort([], {}, [], ["a"], 0.0, 0, 15.0)
+    assert (found.cases_reviewed, found.minutes_total, found.pool.share) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("entries", "complete", "partly", "trusted"),
+    [
+        ([], 0, 0, 0),
+        ([S], 0, 1, 1),  # one class of three, from the source: the other two were never looked for
+        ([A], 0, 1, 1),
+        ([S, S, S], 1, 0, 3),
+        ([S, R, A], 1, 0, 3),
+        ([S, P, S], 0, 1, 2),
+        ([S, S, X], 0, 1, 2),
+        ([P, P, P], 0, 0, 0),
+        ([X, P], 0, 0, 0),
+    ],
+)
+def test_a_case_with_one_trusted_row_of_many_classes_is_labelled_in_part_only(entries, complete, partly, trusted):
+    """It counted as a labelled case, and the time to label it all from nothing as saved."""
+    after = ledger(one=entries)
+    assert labelled(after, ["one", "two"], ["a", "b", "c"]) == Labelled(complete, partly, trusted, 6)
+    found = effort([], after, ["one", "two"], ["a", "b", "c"], 0.0, 0, 15.0)
+    assert found.pool.share == trusted / 6
+    by_review = sum(e in (A, R) for e in entries)
+    assert found.cases_trusted_by_review == (complete if by_review else 0)
+    assert found.scratch_minutes_total == pytest.approx(5 * by_review)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "known", "timed"),
+    [([2.0, 3.5], 5.5, 2), ([2.0, None], 2.0, 1), ([None, None], 0.0, 0), ([0.0, None], 0.0, 1), ([], 0.0, 0)],
+)
+def test_blank_minutes_are_unknown_and_make_the_sum_a_lower_bound(minutes, known, timed):
+    rows = [Decision("one", name, "accept", "r", m, "") for name, m in zip("ab", minutes, strict=False)]
+    found = effort(rows, {}, ["one"], ["a", "b"], 10.0, 3, 15.0)
+    assert (found.minutes, found.minutes_total) == (known, 10.0 + known)
+    assert (found.decisions, found.timed) == (len(rows), timed)
+    assert found.untimed_total == 3 + len(rows) - timed
 
 
 def test_decisions(tmp_path):
@@ -45,7 +83,7 @@ def test_decisions(tmp_path):
     assert read_decisions(path) == []
     path.write_text(",".join(COLUMNS) + '\nc,liver,accept,r,,,,,\nc,cyst,revise,r,2.5,missed,"a, b",x,3\n', "utf-8")
     assert read_decisions(path) == [
-        Decision("c", "liver", "accept", "r", 0.0, ""),
+        Decision("c", "liver", "accept", "r", None, ""),
         Decision("c", "cyst", "revise", "r", 2.5, "missed"),
     ]
     path.write_text(",".join(COLUMNS) + "\nc,liver,accept,r,soon,,,,\n", "utf-8")

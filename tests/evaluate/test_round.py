@@ -199,6 +199,45 @@ def test_the_history_keeps_what_the_audit_found(repository, evaluated):
         read_audits("reports/history.csv")
 
 
+def test_minutes_that_readers_left_blank_are_said_and_not_taken_for_none(repository, evaluated):
+    path = Path("data/round/decisions.csv")
+    path.write_text(path.read_text("utf-8").replace("pool-2,cyst,revise,reader-1,1.0", "pool-2,cyst,revise,reader-1,"))
+    evaluated()
+    metrics = json.loads(Path("reports/metrics.json").read_text("utf-8"))
+    assert (metrics["minutes"], metrics["minutes_total"]) == (11.0, 21.0)
+    assert (metrics["decisions"], metrics["decisions_timed"], metrics["decisions_untimed_total"]) == (6, 5, 1)
+    html = Path("reports/round.html").read_text("utf-8")
+    assert "at least 11 reader minutes; 5 of 6 decisions give them" in html
+    assert "at least 0.3 h" in html  # 21 minutes
+    assert "<td>revise</td><td>3</td><td>≥ 7.0 (2 of 3)</td>" in html
+    row = table("reports/history.csv")[-1]
+    assert (row["minutes_total"], row["decisions"], row["decisions_timed"]) == ("21.00", "6", "5")
+    shutil.copy("reports/history.csv", "data/base/history.csv")
+    Path("data/round/decisions.csv").unlink()
+    evaluated()
+    assert json.loads(Path("reports/metrics.json").read_text("utf-8"))["decisions_untimed_total"] == 1
+
+
+def test_the_report_says_which_cases_are_complete_and_which_in_part(repository, evaluated):
+    path = Path("data/release/ledger.csv")
+    lines = path.read_text("utf-8").splitlines()
+    path.write_text("\n".join(line for line in lines if not line.startswith("pool-2,cyst")) + "\n", "utf-8")
+    evaluated()
+    metrics = json.loads(Path("reports/metrics.json").read_text("utf-8"))
+    assert (metrics["cases_complete"], metrics["cases_partly"], metrics["share_labelled"]) == (2, 1, round(8 / 12, 4))
+    html = Path("reports/round.html").read_text("utf-8")
+    assert "2 of 4 cases complete, 1 in part" in html
+
+
+def test_a_history_of_before_is_read(repository, evaluated):
+    """Columns that came later are empty in it."""
+    text = Path("data/base/history.csv").read_text("utf-8")
+    assert "decisions" not in text
+    evaluated()
+    first = table("reports/history.csv")[0]
+    assert (first["minutes_total"], first["decisions"], first["cases_complete"]) == ("10.00", "", "")
+
+
 def test_only_trusted_classes_are_judged(repository, evaluated):
     ledger = Path("data/base/ledger.csv")
     kept = [line for line in ledger.read_text("utf-8").splitlines() if not line.startswith("test-0,liver")]

@@ -15,6 +15,7 @@ from voxledger.cases import Case, Split
 from voxledger.errors import VoxledgerError
 from voxledger.evaluate.effort import Effort
 from voxledger.evaluate.history import read_audits, read_history, round_rows, write_history
+from voxledger.ledger import Labelled
 from voxledger.params import MachineParams, ScoreParams
 from voxledger.score import hindsight as stage
 from voxledger.score.error_table import read_errors
@@ -183,7 +184,7 @@ def audited(folder, number, wrong=0, cases=18, of=SCHEMA, pool=80):
     everything.append(Case(f"test{number}", "", "", "", "", "", Split.TEST, "CT", ""))
     history, earlier = read_history(base / "history.csv"), read_audits(base / "history.csv")
     metrics = hindsight(everything, of, number, MachineParams(workers=1), earlier=earlier, base=base, reports=reports)
-    effort = Effort(cases, 1.0, 1.0, 0, 0.0, 0.5)
+    effort = Effort(cases, cases, cases, 1.0, 1.0, 0, 0, 0.0, Labelled(0, 0, 0, 0))
     write_history(base / "history.csv", [*history, *round_rows(number, [], effort, audit_of(metrics))])
     return metrics["audit"]
 

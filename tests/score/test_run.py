@@ -177,7 +177,14 @@ def test_without_models(tmp_path, monkeypatch):
     assert len(rows) == 9
     assert rows[0].expected_minutes == pytest.approx(43 / 3)
     assert (tmp_path / OUT / "attention").is_dir()
-    assert score(tmp_path, [entry("case0", "c0")]) == []
+
+
+@pytest.mark.parametrize("trusted", range(len(SCHEMA.names) + 1))
+def test_one_trusted_class_of_many_does_not_stand_for_a_case_that_models_learn_from(tmp_path, monkeypatch, trusted):
+    """With one, nothing could be trained, which asked for a case to be reviewed; and nobody was given one."""
+    monkeypatch.chdir(tmp_path)
+    rows = score(tmp_path, [entry("case0", name) for name in SCHEMA.names[:trusted]])
+    assert bool(rows) is (trusted < len(SCHEMA.names))
 
 
 def renamed(repository):

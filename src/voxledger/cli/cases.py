@@ -91,7 +91,8 @@ def add(
         chosen = [c for c in added.cases if c.split is name]
         if chosen:
             click.echo(f"{name.value:12} {len(chosen):5} cases, {chosen[0].case_id} … {chosen[-1].case_id}")
-    click.echo(f"added {len(added.cases)} cases, {added.labelled} of them labelled. Next: voxledger round run")
+    part = f", for {classes} alone" if classes and added.labelled else ""
+    click.echo(f"added {len(added.cases)} cases, {added.labelled} of them labelled{part}. Next: voxledger round run")
 
 
 @cases.command("list")

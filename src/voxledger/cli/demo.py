@@ -138,17 +138,19 @@ def summary(history: Path) -> str:
     measured = sorted({(r["set"], r["model"]) for r in rows if r["stage"] == "next"}, key=lambda k: (k[0] != "test", k))
     header = ["round", "labelled", "reviewed", *(f"{model} ({name})" for name, model in measured)]
     lines = [[*header, "reader minutes", "from scratch"], ["---"] * (len(header) + 2)]
+    untimed = 0
     for number in sorted({int(r["round"]) for r in rows}):
         mine = [r for r in rows if int(r["round"]) == number]
         dice = {(r["set"], r["model"]): r["dice"] for r in mine if r["stage"] == "next"}
         effort = mine[0]
+        untimed += int(effort["decisions"] or 0) - int(effort["decisions_timed"] or 0)
         lines.append(
             [
                 str(number),
                 f"{float(effort['share_labelled']):.0%}",
                 effort["cases_reviewed"],
                 *(dice.get(key, "") for key in measured),
-                f"{float(effort['minutes_total']):.0f}",
+                f"{'≥ ' if untimed else ''}{float(effort['minutes_total']):.0f}",
                 f"{float(effort['scratch_minutes_total']):.0f}",
             ]
         )

@@ -23,6 +23,8 @@ class Status:
     state: str
     """`empty`, `ready`, `waiting`, `finished`, `closed`, or `lost`: data/round was removed."""
     cases: dict[str, int]
+    labelled: dict[str, int]
+    """Cases of the pool of which people stand behind every class, and those of which they stand behind some."""
     origins: dict[str, int]
     """Masks of the pool by origin."""
     waiting_for: list[str]
@@ -51,6 +53,7 @@ def status(as_json: bool) -> None:
         return
     click.echo(f"{now.dataset}, round {now.round}: {now.state}")
     click.echo("cases    " + ", ".join(f"{n} {name}" for name, n in now.cases.items()))
+    click.echo(f"labelled {now.labelled['complete']} of the pool complete, {now.labelled['partly']} in part")
     click.echo("masks    " + ", ".join(f"{n} {name}" for name, n in now.origins.items() if n))
     for line in now.waiting_for:
         click.echo(f"waiting  {line}")
@@ -141,11 +144,12 @@ def open_() -> None:
 
 def _status() -> Status:
     from voxledger.cases import Split, in_split, read_cases
-    from voxledger.ledger import Origin, read_ledger
+    from voxledger.ledger import Origin, labelled, read_ledger
     from voxledger.params import read_params
     from voxledger.release.round import evaluated_round
     from voxledger.repository import require_root, round_tag, tag_exists
     from voxledger.review.gate import look_into, untracked
+    from voxledger.schema import read_schema
 
     require_root()
     params, cases = read_params(), read_cases()
@@ -153,6 +157,7 @@ def _status() -> Status:
     current = evaluated_round() == params.round
     ledger = read_ledger(released if current and released.exists() else "data/base/ledger.csv")
     pool = {c.case_id for c in in_split(cases, Split.POOL)}
+    found = labelled(ledger, pool, read_schema("labels.yaml").names)
     origins = {o.value: sum(e.origin is o for (c, _), e in ledger.items() if c in pool) for o in Origin}
     lost = _is_lost()
     # Without the bundles that went out, what came back cannot be judged.
@@ -183,6 +188,7 @@ def _status() -> Status:
         params.round,
         state,
         counts,
+        {"complete": found.complete, "partly": found.partly},
         origins,
         waiting,
         _advice(params.round, ledger if current else {}, pool),

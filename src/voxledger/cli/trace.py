@@ -54,7 +54,8 @@ def _print_class(entry: dict[str, Any]) -> None:
     if entry["decision"]:
         d = entry["decision"]
         comment = f", “{d['comment']}”" if d.get("comment") else ""
-        click.echo(f"  review  {d['decision']}, {d['minutes']} min, error {d['error_type']}{comment}")
+        minutes = f"{d['minutes']} min" if d["minutes"] else "minutes not given"
+        click.echo(f"  review  {d['decision']}, {minutes}, error {d['error_type']}{comment}")
     elif entry["bundle"]:
         click.echo("  review  not here")
     for neighbour in entry["changed_by"]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from voxledger.evaluate.bootstrap import Interval
-from voxledger.evaluate.history import HistoryRow
+from voxledger.evaluate.history import HistoryRow, untimed_before
 
 COLORS = ("#1f5fa8", "#c2571a", "#2f7d4f", "#7a4fa3", "#8a6d1d", "#4a6a75")
 GREY = "#8b95a1"
@@ -69,12 +69,13 @@ def learning_curve(history: Sequence[HistoryRow], set_name: str) -> bytes:
 def minutes_chart(history: Sequence[HistoryRow]) -> bytes:
     """Reader minutes of all rounds so far against labelling the same cases from nothing, round by round."""
     by_round = {int(r["round"]): r for r in history}
+    at_least = " (at least)" if untimed_before(history) else ""
     rounds = sorted(by_round)
 
     def draw(axes: Any) -> None:
         for shift, column, color, label in (
             (-0.19, "scratch_minutes_total", "#c9d0d7", "from scratch (assumed)"),
-            (0.19, "minutes_total", COLORS[0], "readers in this project"),
+            (0.19, "minutes_total", COLORS[0], f"readers in this project{at_least}"),
         ):
             hours = [float(by_round[n][column]) / 60 for n in rounds]
             bars = axes.bar([n + shift for n in rounds], hours, 0.36, color=color, label=label)

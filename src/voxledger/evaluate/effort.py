@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.errors import VoxledgerError
-from voxledger.ledger import Ledger, Origin
+from voxledger.ledger import Labelled, Ledger, Origin, labelled
 from voxledger.records import read_text_if_there, restoring, table
 
 COLUMNS = [
@@ -31,7 +31,8 @@ class Decision:
     class_name: str
     decision: str
     reviewer: str
-    minutes: float
+    minutes: float | None
+    """None where the reviewer left them blank: unknown, which is not 0."""
     error_type: str
 
 
@@ -41,16 +42,22 @@ class Effort:
 
     cases_reviewed: int
     """Cases that reviewers decided on in this round."""
+    decisions: int
+    """Classes of cases that they decided on in this round."""
+    timed: int
+    """Decisions of this round that give minutes."""
     minutes: float
-    """Reader minutes of this round."""
+    """Reader minutes of this round, of the decisions that give them: a lower bound where some do not."""
     minutes_total: float
-    """Reader minutes of this and all earlier rounds."""
+    """Reader minutes of this and all earlier rounds; a lower bound where `untimed_total` is above 0."""
+    untimed_total: int
+    """Decisions without minutes in this and all earlier rounds whose history tells."""
     cases_trusted_by_review: int
-    """Cases all of whose classes are trusted, at least one of them by review, in any round."""
+    """Cases of which every class is trusted, at least one of them by review, in any round."""
     scratch_minutes_total: float
-    """Minutes to label those cases from nothing."""
-    share_labelled: float
-    """Share of the pool's cases all of whose classes are trusted."""
+    """Minutes to draw from nothing the masks that readers made trusted in any round: of a case, their share of it."""
+    pool: Labelled
+    """What people stand behind in the pool."""
 
 
 def read_decisions(path: Path | str) -> list[Decision]:
@@ -69,7 +76,7 @@ def read_decisions(path: Path | str) -> list[Decision]:
                 row["class_name"],
                 row["decision"],
                 row["reviewer"],
-                float(row["minutes"] or 0),
+                float(row["minutes"]) if row["minutes"] else None,
                 row["error_type"],
             )
             for row in rows
@@ -80,7 +87,9 @@ def effort(
     decisions: Sequence[Decision],
     ledger: Ledger,
     pool: Sequence[str],
+    classes: Sequence[str],
     minutes_before: float,
+    untimed_before: int,
     scratch_minutes: float,
 ) -> Effort:
     """Add up what a round cost.
@@ -88,25 +97,30 @@ def effort(
     Parameters
     ----------
     ledger
-        The ledger after the round. A case is labelled when it has rows and a person stands behind each of them.
+        The ledger after the round.
     pool
         Ids of the pool's cases.
-    minutes_before
-        Reader minutes of all earlier rounds.
+    classes
+        Classes of the schema: a case is complete when a person stands behind each of them.
+    minutes_before, untimed_before
+        Reader minutes of all earlier rounds, and their decisions without minutes.
     scratch_minutes
         Minutes to label one case from nothing.
     """
-    origins: dict[str, list[Origin]] = {}
-    for entry in ledger.values():
-        origins.setdefault(entry.case_id, []).append(entry.origin)
-    labelled = {case for case, found in origins.items() if all(o.trusted for o in found)}
-    reviewed = sum(1 for case in labelled if {Origin.ACCEPTED, Origin.REVISED} & set(origins[case]))
-    minutes = sum(d.minutes for d in decisions)
+    by_review = [
+        case_id
+        for (case_id, name), entry in ledger.items()
+        if name in classes and entry.origin in (Origin.ACCEPTED, Origin.REVISED)
+    ]
+    timed = [d.minutes for d in decisions if d.minutes is not None]
     return Effort(
         cases_reviewed=len({d.case_id for d in decisions}),
-        minutes=minutes,
-        minutes_total=minutes_before + minutes,
-        cases_trusted_by_review=reviewed,
-        scratch_minutes_total=scratch_minutes * reviewed,
-        share_labelled=len(labelled & set(pool)) / len(pool) if pool else 0.0,
+        decisions=len(decisions),
+        timed=len(timed),
+        minutes=sum(timed),
+        minutes_total=minutes_before + sum(timed),
+        untimed_total=untimed_before + len(decisions) - len(timed),
+        cases_trusted_by_review=labelled(ledger, set(by_review), classes).complete,
+        scratch_minutes_total=scratch_minutes * len(by_review) / len(classes) if classes else 0.0,
+        pool=labelled(ledger, pool, classes),
     )

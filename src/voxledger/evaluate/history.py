@@ -30,9 +30,14 @@ COLUMNS = [
     "audited",
     "audited_with_errors",
     "audited_population",
+    "decisions",
+    "decisions_timed",
+    "cases_complete",
+    "cases_partly",
 ]
-WITHOUT_AUDITS = COLUMNS[:-3]
-"""Columns of a history from before audits were in it."""
+WITHOUT_COUNTS = COLUMNS[:-4]
+WITHOUT_AUDITS = COLUMNS[:-7]
+"""Columns of histories from before decisions and cases were counted in them, and from before audits were."""
 
 HistoryRow = dict[str, str]
 
@@ -43,7 +48,7 @@ def read_history(path: Path | str) -> list[HistoryRow]:
     if not text:
         return []
     with table(text, path) as rows:
-        if rows.fieldnames not in (COLUMNS, WITHOUT_AUDITS):
+        if rows.fieldnames not in (COLUMNS, WITHOUT_COUNTS, WITHOUT_AUDITS):
             raise VoxledgerError(
                 f"{path} is not a history of rounds: its columns are {rows.fieldnames}", restoring(path)
             )
@@ -73,12 +78,18 @@ def minutes_before(history: Sequence[HistoryRow]) -> float:
     return max((float(row["minutes_total"]) for row in history), default=0.0)
 
 
+def untimed_before(history: Sequence[HistoryRow]) -> int:
+    """Decisions without minutes in all rounds of a history that tell them."""
+    rounds = {row["round"]: row for row in history if row["decisions"]}
+    return sum(int(row["decisions"]) - int(row["decisions_timed"]) for row in rounds.values())
+
+
 def round_rows(
     number: int, summaries: Sequence[ModelSummary], effort: Effort, audit: Audit | None = None
 ) -> list[HistoryRow]:
     """The rows of one round; where nothing could be evaluated, one row that keeps effort and audit alone."""
     cost = {
-        "share_labelled": fixed(effort.share_labelled, 4),
+        "share_labelled": fixed(effort.pool.share, 4),
         "cases_reviewed": str(effort.cases_reviewed),
         "minutes": fixed(effort.minutes, 2),
         "minutes_total": fixed(effort.minutes_total, 2),
@@ -87,6 +98,10 @@ def round_rows(
         "audited": str(audit.cases) if audit else "",
         "audited_with_errors": str(audit.with_errors) if audit else "",
         "audited_population": audit.population if audit else "",
+        "decisions": str(effort.decisions),
+        "decisions_timed": str(effort.timed),
+        "cases_complete": str(effort.pool.complete),
+        "cases_partly": str(effort.pool.partly),
     }
     rows = [
         {

@@ -40,6 +40,8 @@ class Report:
     effort: Effort
     changes: Sequence[ClassChange]
     decisions: Sequence[Decision]
+    pool: int
+    """Cases of the pool."""
     pictures: Sequence[Picture]
     unjudged: Sequence[str]
     """Cases of the test and external sets without a trusted reference label or without any prediction."""
@@ -141,8 +143,18 @@ def _charted(summary: ModelSummary) -> dict[str, Interval]:
     return {name: i for name, i in finite.items() if name in worst}
 
 
-def _tally(items: Sequence[tuple[str, float]]) -> list[tuple[str, int, float]]:
-    """Name, count and minutes, the most frequent first."""
+def _tally(items: Sequence[tuple[str, float | None]]) -> list[tuple[str, int, str]]:
+    """Name, count and minutes, the most frequent first; where some give no minutes, what the others add up to."""
     counts = Counter(name for name, _ in items)
-    minutes = {name: sum(m for other, m in items if other == name) for name in counts}
-    return [(name, counts[name], minutes[name]) for name in sorted(counts, key=lambda n: (-counts[n], n))]
+    return [
+        (name, counts[name], _minutes([m for other, m in items if other == name]))
+        for name in sorted(counts, key=lambda n: (-counts[n], n))
+    ]
+
+
+def _minutes(given: Sequence[float | None]) -> str:
+    known = [m for m in given if m is not None]
+    if not known:
+        return "–"
+    total = number(sum(known), 1)
+    return total if len(known) == len(given) else f"≥ {total} ({len(known)} of {len(given)})"

@@ -17,7 +17,14 @@ from voxledger.evaluate.bootstrap import Interval
 from voxledger.evaluate.case_metrics import ALGORITHM_VERSION, Generation, compute
 from voxledger.evaluate.changes import changes
 from voxledger.evaluate.effort import Effort, effort, read_decisions
-from voxledger.evaluate.history import HistoryRow, minutes_before, read_history, round_rows, write_history
+from voxledger.evaluate.history import (
+    HistoryRow,
+    minutes_before,
+    read_history,
+    round_rows,
+    untimed_before,
+    write_history,
+)
 from voxledger.evaluate.metrics import DECIMALS
 from voxledger.evaluate.report import Report, render
 from voxledger.evaluate.summary import TEST, ModelSummary, Row, gains, summarise
@@ -90,7 +97,9 @@ def evaluate_round(
     past = read_history(base / "history.csv")
     decided = read_decisions(decisions)
     pool = [c.case_id for c in in_split(cases, Split.POOL)]
-    cost = effort(decided, after, pool, minutes_before(past), params.score.scratch_minutes)
+    cost = effort(
+        decided, after, pool, schema.names, minutes_before(past), untimed_before(past), params.score.scratch_minutes
+    )
     history = [*past, *round_rows(params.round, summaries, cost, audit)]
     report = Report(
         dataset=params.dataset,
@@ -103,6 +112,7 @@ def evaluate_round(
         effort=cost,
         changes=changes(before, after, schema.names),
         decisions=decided,
+        pool=len(pool),
         pictures=_pictures(rows, {c.case_id: c for c in judged}, found, schema, base),
         unjudged=sorted([*unjudged, *(case for case, paths in found.items() if not paths)]),
         sections=[read_text(path) for path in sorted(sections, key=lambda p: p.name)],
@@ -118,9 +128,14 @@ def metrics(number: int, summaries: Sequence[ModelSummary], cost: Effort) -> dic
     """What `dvc metrics` shows: the round's number and cost, then set → stage → model → mean and classes."""
     tree: dict[str, Any] = {
         "round": number,
-        "share_labelled": round(cost.share_labelled, 4),
+        "share_labelled": round(cost.pool.share, 4),
+        "cases_complete": cost.pool.complete,
+        "cases_partly": cost.pool.partly,
         "cases_reviewed": cost.cases_reviewed,
         "cases_trusted_by_review": cost.cases_trusted_by_review,
+        "decisions": cost.decisions,
+        "decisions_timed": cost.timed,
+        "decisions_untimed_total": cost.untimed_total,
         "minutes": round(cost.minutes, 2),
         "minutes_total": round(cost.minutes_total, 2),
         "scratch_minutes_total": round(cost.scratch_minutes_total, 2),

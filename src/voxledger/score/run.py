@@ -57,7 +57,8 @@ def score_round(
         What reviewers changed in earlier rounds.
     predictions
         Folder with one folder a model, `<model>/<case>.b2nd`. Where there is none, people label from
-        scratch: `budget` cases by chance, unless some case has a trusted class that models can be trained on.
+        scratch: `budget` cases by chance, unless some case teaches models what is background, that is, people stand
+        behind every class of it that lies in no other.
     """
     pool = in_split(cases, Split.POOL)
     found = attend(pool, predictions, out, schema, params)
@@ -67,11 +68,12 @@ def score_round(
     open_cases = [c for c in by_case if c.classes]
     seed = f"{params.score.seed}/{params.round}"
     count, known = len(schema.names), experience(errors)
+    outermost = {c.name for c in schema.classes if c.inside is None}
     if found:
         if params.score.acquisition == "diversity":
             open_cases = _with_features(open_cases, pool, params)
         chosen = choose([c for c in open_cases if c.case_id in found], count, params.score, seed, known)
-    elif any(s.trusted for s in scores):
+    elif any(outermost <= {s.class_name for s in of_case if s.trusted} for of_case in _grouped(scores)):
         chosen = {}
     else:
         chosen = choose(open_cases, count, params.score, seed, known, Reason.RANDOM)
@@ -240,13 +242,15 @@ def _agreement(info: dict[str, Any]) -> dict[tuple[str, str], float]:
     return agreement(info["models"], {int(claim): count for claim, count in info["votes"].items()})
 
 
-def _by_case(scores: Sequence[ClassScore]) -> list[CaseScore]:
-    untrusted: dict[str, list[ClassScore]] = {}
+def _grouped(scores: Sequence[ClassScore]) -> list[list[ClassScore]]:
+    by_case: dict[str, list[ClassScore]] = {}
     for score in scores:
-        group = untrusted.setdefault(score.case_id, [])
-        if not score.trusted:
-            group.append(score)
-    return [CaseScore(case_id, tuple(group)) for case_id, group in untrusted.items()]
+        by_case.setdefault(score.case_id, []).append(score)
+    return list(by_case.values())
+
+
+def _by_case(scores: Sequence[ClassScore]) -> list[CaseScore]:
+    return [CaseScore(g[0].case_id, tuple(s for s in g if not s.trusted)) for g in _grouped(scores)]
 
 
 def _with_features(open_cases: Sequence[CaseScore], pool: Sequence[Case], params: Params) -> list[CaseScore]:
