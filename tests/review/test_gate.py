@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 from voxledger.cases import Split
-from voxledger.errors import BundleRefused, Waiting
+from voxledger.errors import BundleRefused, CasesFailed, Waiting
+from voxledger.review.receive import receive
 from voxledger.review.status import status
 from voxledger.volume import read, write
 
@@ -523,3 +525,103 @@ def test_a_label_drawn_anew_is_not_taken_for_that_of_another_case(repo: Any) -> 
     revised = two_cases(repo, np.roll(near, 9, axis=2))
     repo.give_back("alice", {"case_2": np.roll(near, 4, axis=2)}, case_2=revised)
     repo.gate()
+
+
+def two_revisions(repo: Any, alice: dict[str, str], bob: dict[str, str], edit: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Alice is asked about the liver and what is in `alice`, bob about kidney and lesion; `edit` changes both maps."""
+    work = [("case_1", n, "alice") for n in {"liver", *alice}] + [("case_1", n, "bob") for n in {"kidney_left", *bob}]
+    repo.export(*work)
+    shown = repo.shown("alice", "case_1")
+    of_alice, of_bob = shown.copy(), shown.copy()
+    edit(of_alice, of_bob)
+    repo.give_back("alice", {"case_1": of_alice}, case_1={"liver": "accept"} | alice)
+    repo.give_back("bob", {"case_1": of_bob}, case_1={"kidney_left": "accept"} | bob)
+    return of_alice, of_bob
+
+
+def both_in_the_gap(a: np.ndarray, b: np.ndarray) -> None:
+    a[0, 12, 15:18] = 1
+    b[0, 12, 16:19] = 5
+
+
+def both_corners(a: np.ndarray, b: np.ndarray) -> None:
+    a[9, 15, 19] = 1
+    b[9, 15, 19] = 5
+
+
+def bob_into_the_liver(a: np.ndarray, b: np.ndarray) -> None:
+    assert (a[2:4, 4, 4] == 1).all()
+    b[2:4, 4, 4] = 5
+
+
+def bobs_lesion_in_alices_liver(a: np.ndarray, b: np.ndarray) -> None:
+    a[0, 12, 15:18] = 1
+    b[0, 12, 15] = 3
+
+
+def bobs_lesion_in_alices_pancreas(a: np.ndarray, b: np.ndarray) -> None:
+    a[9, 12, 4:8] = 2
+    b[9, 12, 4:9] = 3
+
+
+def apart(a: np.ndarray, b: np.ndarray) -> None:
+    a[0, 12, 15:17] = 1
+    b[0, 12, 17:19] = 5
+
+
+@pytest.mark.parametrize(
+    ("alice", "bob", "edit", "said"),
+    [
+        ({"liver": "revise"}, {"kidney_left": "revise"}, both_in_the_gap, "2 voxels are liver for alice (revise) and "
+         "kidney_left for bob (revise)"),
+        ({"liver": "revise"}, {"kidney_left": "revise"}, both_corners, "1 voxel is liver for alice (revise) and "
+         "kidney_left for bob (revise)"),
+        ({}, {"kidney_left": "revise"}, bob_into_the_liver, "2 voxels are liver for alice (accept) and kidney_left for "
+         "bob (revise)"),
+        ({"liver": "revise"}, {"lesion": "revise"}, bobs_lesion_in_alices_liver, "1 voxel is liver for alice (revise) "
+         "and lesion for bob (revise)"),
+        ({"pancreas": "revise"}, {"lesion": "revise"}, bobs_lesion_in_alices_pancreas, ""),
+        ({"liver": "revise"}, {"kidney_left": "revise"}, apart, ""),
+        ({"liver": "reject"}, {"kidney_left": "revise"}, bob_into_the_liver, ""),
+    ],
+)  # fmt: skip
+def test_two_reviewers_who_claim_the_same_voxels_are_named_and_the_round_waits(
+    repo: Any, alice: dict[str, str], bob: dict[str, str], edit: Any, said: str
+) -> None:
+    """The lower class id won, and nothing said so."""
+    two_revisions(repo, alice, bob, edit)
+    if not said:
+        repo.gate()
+        repo.take_in()
+        return
+    text = refused(repo)
+    assert f"bundle-r01-alice and bundle-r01-bob, case case_1: {said}" in text
+    assert "1 problems" in text
+    assert "voxledger review receive FILE.zip --replace" in text
+    (listed,) = status(Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions"))["problems"]
+    assert (listed["case_id"], said in listed["problem"]) == ("case_1", True)
+    with pytest.raises(CasesFailed, match="case_1: .*" + re.escape(said)):
+        let_through(repo)
+
+
+def let_through(repo: Any) -> None:
+    """Import what lies in the inbox although the gate has refused it."""
+    from unittest import mock
+
+    with mock.patch("voxledger.review.gate.claimed_twice", return_value=[]):
+        repo.gate()
+    repo.take_in()
+
+
+def test_a_new_return_settles_who_has_the_voxels(repo: Any) -> None:
+    _, of_bob = two_revisions(repo, {"liver": "revise"}, {"kidney_left": "revise"}, both_in_the_gap)
+    refused(repo)
+    of_bob[0, 12, 16:18] = 0
+    target = Path("again/bundle-r01-bob")
+    repo.give_back("bob", {"case_1": of_bob}, target=target, case_1={"kidney_left": "revise"})
+    receive(target, Path("data/round/bundles"), Path("data/inbox"), replace=True)
+    repo.gate()
+    ledger = repo.take_in()
+    merged = repo.released("case_1")
+    assert merged[0, 12, 15:19].tolist() == [1, 1, 1, 5]
+    assert (ledger["case_1", "liver"].reviewer, ledger["case_1", "kidney_left"].reviewer) == ("alice", "bob")

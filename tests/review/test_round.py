@@ -192,19 +192,21 @@ def test_a_mask_that_a_neighbour_trims_says_by_whom(sent: Any) -> None:
     assert sent.take_in()["case_1", "pancreas"].changed_by == ()
 
 
-def test_a_mask_that_a_colleague_trims_in_the_same_round_says_so(sent: Any) -> None:
-    """What alice accepted is not what is released: bob's kidney took two voxels of her liver."""
-    revised = sent.shown("bob", "case_2")
-    revised[tuple(np.argwhere(_mask(revised, "liver"))[:2].T)] = 5
-    sent.give_back("alice")
-    sent.give_back("bob", {"case_2": revised}, case_2={"kidney_left": "revise"})
-    sent.gate()
-    ledger = sent.take_in()
-    liver = ledger["case_2", "liver"]
-    assert (liver.origin, liver.reviewer) == (Origin.ACCEPTED, "alice")
-    assert liver.changed_by == (Neighbour("kidney_left", "bob", ledger["case_2", "kidney_left"].bundle),)
-    assert {(r["class_name"], r["voxels"], r["taken_by"]) for r in sent.table("data/round/merge.csv")} == {
-        ("liver", "2", "kidney_left")
+def test_a_mask_that_a_colleague_changes_in_the_same_round_says_so(repo: Any) -> None:
+    """What alice accepted is not what is released: bob's lesion reaches two voxels beyond her pancreas."""
+    repo.export(("case_2", "pancreas", "alice"), ("case_2", "lesion", "bob"))
+    revised = repo.shown("bob", "case_2")
+    assert not revised[9, 15, 0:2].any()
+    revised[9, 15, 0:2] = 3
+    repo.give_back("alice")
+    repo.give_back("bob", {"case_2": revised}, case_2={"lesion": "revise"})
+    repo.gate()
+    ledger = repo.take_in()
+    pancreas = ledger["case_2", "pancreas"]
+    assert (pancreas.origin, pancreas.reviewer) == (Origin.ACCEPTED, "alice")
+    assert pancreas.changed_by == (Neighbour("lesion", "bob", ledger["case_2", "lesion"].bundle),)
+    assert {(r["class_name"], r["voxels"], r["taken_by"]) for r in repo.table("data/round/merge.csv")} == {
+        ("pancreas", "2", "lesion")
     }
 
 

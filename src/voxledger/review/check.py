@@ -26,11 +26,11 @@ from voxledger.review.bundle import (
     says_what_was_sent,
     size_bound,
 )
-from voxledger.review.contradictions import contradictions, unchanged
+from voxledger.review.contradictions import Opinion, contradictions, disputes, unchanged
 from voxledger.review.decisions import FILE as DECISIONS
 from voxledger.review.decisions import Row, read_decisions
 from voxledger.review.label_file import EXPORT_SEGMENTATION, SEGMENTATION, is_segmentation, read_returned_label
-from voxledger.volume import file_sha256, read, read_grid
+from voxledger.volume import Grid, file_sha256, read, read_grid
 
 SAME_CASE = 0.9
 """Dice of the foreground from which a label is taken for that of the case it is compared with."""
@@ -254,3 +254,43 @@ def decided_twice(checked: Mapping[str, Checked]) -> list[Finding]:
                 remedy = "agree on one decision and leave the other line out"
                 found.append(Finding(bundle.folder.name, problem, remedy, *key, DECISIONS))
     return found
+
+
+def claimed_twice(checked: Mapping[str, Checked], exported: Mapping[str, Path]) -> list[Finding]:
+    """Voxels that two bundles give to different classes; nobody but the reviewers can say who is right.
+
+    Parameters
+    ----------
+    checked, exported
+        What came back and the folder that was sent, both by bundle id. A label that cannot be read is passed over: it
+        is a finding already.
+    """
+    found = []
+    ordered = sorted(checked.values(), key=lambda c: c.manifest.name)
+    for case in sorted({c for bundle in ordered for c in bundle.manifest.cases}):
+        bundles = [b for b in ordered if any(c == case and row.decision for (c, _), row in b.rows.items())]
+        if len(bundles) < 2:
+            continue
+        shown = read(exported[bundles[0].manifest.id] / LABELS / f"{case}.nii.gz")
+        opinions = {b.folder.name: o for b in bundles if (o := _opinion(b, case, shown.grid)) is not None}
+        names = {o.reviewer: name for name, o in opinions.items()}
+        for dispute in disputes(bundles[0].manifest.label_schema, shown.array, list(opinions.values())):
+            who = " and ".join(names[reviewer] for reviewer in dispute.reviewers)
+            remedy = (
+                f"{' and '.join(dispute.reviewers)} have to agree; whoever gives way corrects the label and sends "
+                "a new return: `voxledger review receive FILE.zip --replace`"
+            )
+            found.append(Finding(who, str(dispute), remedy, case))
+    return found
+
+
+def _opinion(bundle: Checked, case: str, grid: Grid) -> Opinion | None:
+    paths = [p for p in bundle.files if p.startswith(f"{LABELS}/") and label_case(p, [case]) is not None]
+    decisions = {n: row.decision for (c, n), row in bundle.rows.items() if c == case and row.decision is not None}
+    if len(paths) != 1:
+        return None
+    try:
+        labels = read_returned_label(bundle.folder / paths[0], grid, bundle.manifest.most_label_bytes(case))
+    except VoxledgerError:
+        return None
+    return Opinion(bundle.manifest.reviewer, labels, decisions)

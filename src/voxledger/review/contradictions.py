@@ -1,4 +1,4 @@
-"""Whether a returned label map says the same as its decisions, class by class and voxel by voxel.
+"""Whether a returned label map says the same as its decisions, and two of them not the contrary, voxel by voxel.
 
 What people changed counts only where they say so. A class may change without a decision of its own only where
 a revised class took or gave up its voxels.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import permutations, product
+from itertools import combinations, permutations, product
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +81,54 @@ def contradictions(
 def unchanged(rows: Mapping[str, Row]) -> list[Contradiction]:
     """What does not fit where the label map is as it was sent: every revise."""
     return [_unchanged(name) for name, row in rows.items() if row.decision is Decision.REVISE]
+
+
+@dataclass(frozen=True, eq=False)
+class Opinion:
+    """What one reviewer says of a case: the returned label map (z, y, x) and the decisions by class."""
+
+    reviewer: str
+    labels: LabelMap
+    decisions: Mapping[str, Decision]
+
+
+@dataclass(frozen=True)
+class Dispute:
+    """Voxels that are one class for one reviewer and another class for another one."""
+
+    reviewers: tuple[str, str]
+    classes: tuple[str, str]
+    decisions: tuple[Decision, Decision]
+    voxels: int
+
+    def __str__(self) -> str:
+        (a, b), (x, y), (p, q) = self.reviewers, self.classes, self.decisions
+        count = "1 voxel is" if self.voxels == 1 else f"{self.voxels} voxels are"
+        return f"{count} {x} for {a} ({p}) and {y} for {b} ({q})"
+
+
+def disputes(schema: LabelSchema, proposal: LabelMap, opinions: Sequence[Opinion]) -> list[Dispute]:
+    """Voxels of a case that two reviewers give to classes of which neither lies inside the other.
+
+    Whoever revises a class says where it is, and whoever accepts one says that the proposal is right about it.
+    """
+    found = []
+    for a, b in combinations(opinions, 2):
+        changed = (a.labels != proposal) | (b.labels != proposal)
+        masks = [_claimed(schema, o, proposal[changed], o.labels[changed]) for o in (a, b)]
+        for x, y in product(*masks):
+            if x != y and x not in schema.chain(y) and y not in schema.chain(x):
+                voxels = int(np.count_nonzero(masks[0][x] & masks[1][y]))
+                if voxels:
+                    found.append(Dispute((a.reviewer, b.reviewer), (x, y), (a.decisions[x], b.decisions[y]), voxels))
+    return found
+
+
+def _claimed(
+    schema: LabelSchema, opinion: Opinion, proposal: LabelMap, returned: LabelMap
+) -> dict[str, npt.NDArray[np.bool_]]:
+    maps = {Decision.REVISE: returned, Decision.ACCEPT: proposal}
+    return {n: schema.mask(maps[d], n) for n, d in opinion.decisions.items() if d in maps}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from voxledger.review.bundle import (
     read_manifest,
     returned_files,
 )
-from voxledger.review.check import Checked, Finding, check_bundle, decided_twice
+from voxledger.review.check import Checked, Finding, check_bundle, claimed_twice, decided_twice
 from voxledger.table import replace_text
 
 RECEIVING = f"{PREFIX}.receiving-"
@@ -103,6 +103,7 @@ def look_into(bundles: Path, inbox: Path, revisions: Path) -> Inbox:
             continue
         found.returned[bundle_id] = check_bundle(manifest, exported, returns[0])
     found.problems.extend(decided_twice(found.returned))
+    found.problems.extend(claimed_twice(found.returned, {m.id: folder for folder, m in found.expected.items()}))
     return found
 
 

@@ -25,6 +25,7 @@ from voxledger.review.bundle import (
     returned_files,
     says_what_was_sent,
 )
+from voxledger.review.contradictions import Opinion, disputes
 from voxledger.review.decisions import FILE as DECISIONS
 from voxledger.review.decisions import Decision, ErrorType, Row, read_decisions
 from voxledger.review.label_file import read_returned_label
@@ -34,7 +35,7 @@ from voxledger.schema import LabelSchema
 from voxledger.table import write_table
 from voxledger.volume import Grid, file_sha256, mask_sha256, read_label, write
 
-ALGORITHM_VERSION = 3
+ALGORITHM_VERSION = 4
 
 DECISION_COLUMNS = [
     "case_id",
@@ -315,6 +316,12 @@ def _with_decisions(
         seen, given = repaint(schema, seen, proposal, labels, revised)
         moved |= given
         returned.append((labels, rows, bundle))
+    opinions = [
+        Opinion(b["reviewer"], labels, {n: row.decision for n, row in rows.items() if row.decision is not None})
+        for labels, rows, b in returned
+    ]
+    for dispute in disputes(schema, proposal, opinions):
+        raise BundleRefused(f"case {payload['case_id']}: {dispute}", "run `dvc repro -f gate`")
     claims = {name: Claim(name, c.origin, c.version, seen) for name, c in sources.claims.items()}
     decided: _Decided = {}
     for labels, rows, bundle in returned:
