@@ -122,6 +122,25 @@ def test_a_class_decided_on_twice_is_said_by_the_second_return(exported: Path, o
     assert "bundle-r01-ben, case c1, class liver, decisions.csv: bundle-r01-ann decides on it too" in out
 
 
+@pytest.mark.parametrize("order", [("ann", "ben"), ("ben", "ann")])
+def test_voxels_that_two_reviewers_claim_are_said_by_the_second_return(exported: Path, order: tuple[str, str]) -> None:
+    worklist = Path("data/round/worklist.csv")
+    worklist.write_text(HEADER + "1,c1,liver,3.5,3.5,attention,ann,15\n2,c1,fat,0.1,0.1,audit,ben,15\n")
+    two = LabelSchema(name="two", classes=(*SCHEMA.classes, LabelClass(id=2, name="fat")))
+    shutil.rmtree("data/round/bundles")
+    export_round(read_worklist(worklist), read_cases(), two, {}, "atlas", 1)
+    folders = {name: returned(name, {("c1", c): "revise"}) for name, c in (("ann", "liver"), ("ben", "fat"))}
+    for value, folder in enumerate(folders.values(), start=1):
+        labels = np.zeros(GRID.shape, np.uint8)
+        labels[1:3, 1:4, value : value + 2] = value
+        write(folder / "labels/c1.nii.gz", labels, GRID)
+    call("receive", str(folders[order[0]]))
+    out = call("receive", str(folders[order[1]]), code=3).output
+    said = "bundle-r01-ben, case c1: 6 voxels are liver for ann (revise) and fat for ben (revise), see bundle-r01-ann"
+    assert said in out
+    assert said in call("status", code=1).output
+
+
 @pytest.mark.parametrize("name", ["ann.zip", "data/inbox/ann.zip"])
 def test_a_return_received_by_a_killed_command_comes_under_dvc_with_the_next(exported: Path, name: str) -> None:
     """Killed between unpacking and `dvc add`, the command said "nothing to do" for ever, or no longer found the zip."""

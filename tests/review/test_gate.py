@@ -595,7 +595,7 @@ def test_two_reviewers_who_claim_the_same_voxels_are_named_and_the_round_waits(
         repo.take_in()
         return
     text = refused(repo)
-    assert f"bundle-r01-alice and bundle-r01-bob, case case_1: {said}" in text
+    assert f"bundle-r01-bob, case case_1: {said}, see bundle-r01-alice" in text
     assert "1 problems" in text
     assert "voxledger review receive FILE.zip --replace" in text
     (listed,) = status(Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions"))["problems"]

@@ -275,12 +275,12 @@ def claimed_twice(checked: Mapping[str, Checked], exported: Mapping[str, Path]) 
         opinions = {b.folder.name: o for b in bundles if (o := _opinion(b, case, shown.grid)) is not None}
         names = {o.reviewer: name for name, o in opinions.items()}
         for dispute in disputes(bundles[0].manifest.label_schema, shown.array, list(opinions.values())):
-            who = " and ".join(names[reviewer] for reviewer in dispute.reviewers)
+            first, second = (names[reviewer] for reviewer in dispute.reviewers)
             remedy = (
                 f"{' and '.join(dispute.reviewers)} have to agree; whoever gives way corrects the label and sends "
                 "a new return: `voxledger review receive FILE.zip --replace`"
             )
-            found.append(Finding(who, str(dispute), remedy, case))
+            found.append(Finding(second, f"{dispute}, see {first}", remedy, case))
     return found
 
 
