@@ -6,19 +6,24 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage
+@stage(2)
 def main(params: Params) -> None:
     from voxledger.calibrate.run import calibrate_round
-    from voxledger.cases import read_cases
+    from voxledger.cases import Split, in_split, read_cases
+    from voxledger.infer.predict import require_predictions
     from voxledger.ledger import read_ledger
     from voxledger.schema import read_schema
+    from voxledger.sent import require_not_out
 
+    require_not_out(params, "calibrate")
+    cases, schema = read_cases(), read_schema("labels.yaml")
+    judged = in_split(cases, Split.CALIBRATION) if params.calibrate.classes else []
     notes = calibrate_round(
-        read_cases(),
-        Path("data/round/predictions"),
+        cases,
+        require_predictions(judged, schema, params.infer, params.machine),
         Path("data/base/labels"),
         read_ledger("data/base/ledger.csv"),
-        read_schema("labels.yaml"),
+        schema,
         params.calibrate,
         params.machine,
         Path("data/round/calibration.json"),

@@ -7,7 +7,7 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage
+@stage(2)
 def main(params: Params) -> None:
     from voxledger.casemap import MEMO
     from voxledger.cases import check_inputs, read_cases

@@ -4,7 +4,7 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage
+@stage(2)
 def main(params: Params) -> None:
     import tempfile
     from pathlib import Path
@@ -14,23 +14,24 @@ def main(params: Params) -> None:
     from voxledger.evaluate.case_metrics import Generation
     from voxledger.evaluate.history import read_audits
     from voxledger.evaluate.round import evaluate_round
-    from voxledger.infer.predict import predict_cases
+    from voxledger.infer.predict import predict_cases, require_predictions
     from voxledger.schema import read_schema
     from voxledger.score.hindsight import audit_of, hindsight
+    from voxledger.score.worklist import on_worklist
 
     schema, cases = read_schema("labels.yaml"), read_cases()
     external = in_split(cases, Split.EXTERNAL)
+    judged = [*in_split(cases, Split.TEST), *on_worklist(cases)]
+    predicted = require_predictions(judged, schema, params.infer, params.machine)
     found = hindsight(cases, schema, params.round, params.machine, earlier=read_audits("data/base/history.csv"))
-    MEMO.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=MEMO) as folder:
         base, after = Path(folder, "base"), Path(folder, "next")
-        # infer has already predicted the test split with the base models
         for models, out, chosen in (
             (Path("models/base"), base, external),
             (Path("models/next"), after, in_split(cases, Split.TEST, Split.EXTERNAL)),
         ):
-            predict_cases(chosen, models, out, schema, params.infer, params.machine, None)
-        predictions = {Generation.BASE: [Path("data/round/predictions"), base], Generation.NEXT: [after]}
+            predict_cases(chosen, models, out, schema, params.infer, params.machine)
+        predictions = {Generation.BASE: [predicted, base], Generation.NEXT: [after]}
         sections = list(Path("reports/sections").glob("*.html"))
         evaluate_round(cases, schema, params, predictions, audit=audit_of(found), sections=sections)
 

@@ -6,21 +6,24 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage
+@stage(2)
 def main(params: Params) -> None:
     from voxledger.cases import read_cases
     from voxledger.evaluate.detection_section import write_detection
     from voxledger.filter.decisions import read_decisions, tally
     from voxledger.filter.run import filter_round, read_calibrated
+    from voxledger.infer.predict import require_predictions
     from voxledger.ledger import read_ledger
     from voxledger.schema import read_schema
+    from voxledger.sent import require_not_out
 
-    out = Path("data/round")
+    require_not_out(params, "filter")
+    cases, schema, out = read_cases(), read_schema("labels.yaml"), Path("data/round")
     steps = filter_round(
-        read_cases(),
-        out / "predictions",
+        cases,
+        require_predictions(cases, schema, params.infer, params.machine),
         out,
-        read_schema("labels.yaml"),
+        schema,
         params.filter,
         read_calibrated(out / "calibration.json"),
         params.machine,

@@ -1,13 +1,16 @@
 """import: returned bundles and new predictions become labels and ledger of the next version."""
 
+from pathlib import Path
+
 from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage
+@stage(2)
 def main(params: Params) -> None:
     from voxledger.cases import read_cases
     from voxledger.ledger import read_ledger
+    from voxledger.predicted import ensembles, read_predicted
     from voxledger.review.import_revisions import import_round
     from voxledger.schema import read_schema
 
@@ -15,6 +18,7 @@ def main(params: Params) -> None:
         read_cases(),
         read_schema("labels.yaml"),
         read_ledger("data/base/ledger.csv"),
+        ensembles(read_predicted(Path("data/round/infer.jsonl"))),
         params.round,
         params.machine,
     )

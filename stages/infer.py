@@ -6,21 +6,22 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage
+@stage(2)
 def main(params: Params) -> None:
     from voxledger.cases import Split, in_split, read_cases
-    from voxledger.infer.predict import predict_cases
+    from voxledger.infer.predict import predict_round
+    from voxledger.predicted import write_predicted
     from voxledger.schema import read_schema
 
-    predict_cases(
+    rows = predict_round(
         in_split(read_cases(), Split.POOL, Split.CALIBRATION, Split.TEST),
         models_dir=Path("models/base"),
         out=Path("data/round/predictions"),
         schema=read_schema("labels.yaml"),
         params=params.infer,
         machine=params.machine,
-        manifest=Path("data/round/infer.jsonl"),
     )
+    write_predicted(Path("data/round/infer.jsonl"), rows)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage
+@stage(2)
 def main(params: Params) -> None:
     from voxledger.cases import read_cases
     from voxledger.ledger import read_ledger

@@ -6,21 +6,25 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage
+@stage(2)
 def main(params: Params) -> None:
-    from voxledger.cases import read_cases
+    from voxledger.cases import Split, in_split, read_cases
+    from voxledger.infer.predict import require_predictions
     from voxledger.ledger import read_ledger
     from voxledger.schema import read_schema
     from voxledger.score.error_table import read_errors
     from voxledger.score.run import score_round
+    from voxledger.sent import require_not_out
 
+    require_not_out(params, "score")
+    cases, schema = read_cases(), read_schema("labels.yaml")
     score_round(
-        read_cases(),
+        cases,
         read_ledger("data/base/ledger.csv"),
         read_errors("data/base/errors.csv"),
-        Path("data/round/predictions"),
+        require_predictions(in_split(cases, Split.POOL), schema, params.infer, params.machine),
         Path("data/round"),
-        read_schema("labels.yaml"),
+        schema,
         params,
     )
 

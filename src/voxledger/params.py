@@ -27,6 +27,8 @@ class MachineParams(_Strict):
     workers: int = Field(default=0, ge=0)
     recheck: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of remembered cases that a stage computes again to compare."""
+    portable: bool = False
+    """Compute with instructions that every x86-64 CPU has, so that another kind of CPU gives the same bits; slower."""
 
     @property
     def worker_count(self) -> int:

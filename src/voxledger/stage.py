@@ -6,19 +6,49 @@ import functools
 import sys
 from collections.abc import Callable
 
-from voxledger.errors import VoxledgerError
+from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
+from voxledger.portable import pin_instruction_set
+
+PIPELINE = 2
+"""Version of what stage scripts and library agree on; scripts of another version are refused."""
 
 
-def stage(main: Callable[[Params], None]) -> Callable[[], None]:
-    """Make a stage's `main(params)` a script that runs in the root of a curation repository."""
+Main = Callable[[Params], None]
 
-    @functools.wraps(main)
-    def script() -> None:
-        try:
-            main(read_params())
-        except VoxledgerError as error:
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            sys.exit(error.exit_code)
 
-    return script
+def stage(pipeline: int) -> Callable[[Main], Callable[[], None]]:
+    """Make a stage's `main(params)` a script that runs in the root of a curation repository.
+
+    Parameters
+    ----------
+    pipeline
+        Version of the pipeline that the script belongs to, see `PIPELINE`.
+    """
+    number = pipeline if isinstance(pipeline, int) else 1  # scripts of pipeline 1 are decorated without it
+
+    def made(main: Main) -> Callable[[], None]:
+        @functools.wraps(main)
+        def script() -> None:
+            try:
+                _require_pipeline(number)
+                params = read_params()
+                if params.machine.portable:
+                    pin_instruction_set()
+                main(params)
+            except VoxledgerError as error:
+                print(f"error: {error}", file=sys.stderr, flush=True)
+                sys.exit(error.exit_code)
+
+        return script
+
+    return made if isinstance(pipeline, int) else made(pipeline)
+
+
+def _require_pipeline(pipeline: int) -> None:
+    if pipeline != PIPELINE:
+        raise Misuse(
+            f"the stages of this repository are those of pipeline {pipeline}; the voxledger that is installed runs "
+            f"pipeline {PIPELINE}",
+            "run `voxledger upgrade`" if pipeline < PIPELINE else "install a newer voxledger",
+        )

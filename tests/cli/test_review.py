@@ -52,7 +52,7 @@ def exported(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     rows = "1,c1,liver,3.5,3.5,attention,ann,15\n2,c2,liver,0.1,0.1,audit,ben,15\n"
     worklist.write_text(HEADER + rows)
     write_cases("data/cases.csv", cases)
-    export_round(read_worklist(worklist), cases, SCHEMA, {}, "atlas", 1)
+    export_round(read_worklist(worklist), cases, SCHEMA, {}, {}, "atlas", 1)
     return tmp_path / "atlas"
 
 
@@ -115,7 +115,7 @@ def test_a_class_decided_on_twice_is_said_by_the_second_return(exported: Path, o
     worklist.write_text(HEADER + "1,c1,liver,3.5,3.5,attention,ann,15\n2,c1,fat,0.1,0.1,audit,ben,15\n")
     two = LabelSchema(name="two", classes=(*SCHEMA.classes, LabelClass(id=2, name="fat")))
     shutil.rmtree("data/round/bundles")
-    export_round(read_worklist(worklist), read_cases(), two, {}, "atlas", 1)
+    export_round(read_worklist(worklist), read_cases(), two, {}, {}, "atlas", 1)
     decisions = {"ann": {("c1", "liver"): "accept"}, "ben": {("c1", "fat"): "accept", ("c1", "liver"): "accept"}}
     call("receive", str(returned(order[0], decisions[order[0]])))
     out = call("receive", str(returned(order[1], decisions[order[1]])), code=3).output

@@ -12,6 +12,7 @@ import pytest
 from commands import output, parameters, run
 
 from voxledger.cli.round import _advice
+from voxledger.sent import BRING_BACK
 from voxledger.volume import Grid, write
 
 GRID = Grid.plain((12, 14, 16), (3.0, 1.5, 1.5))
@@ -66,18 +67,18 @@ def test_status_tells_complete_cases_from_those_that_are_labelled_in_part() -> N
 
 
 @pytest.mark.usefixtures("repository")
-def test_a_removed_data_round_is_said_and_made_again(out: Path) -> None:
+def test_a_removed_data_round_is_said_and_brought_back(out: Path) -> None:
     assert status()["state"] == "waiting"
     before = {p: p.read_bytes() for p in Path("data/round/bundles").rglob("*") if p.is_file()}
     run("voxledger", "review", "emulate", "--reference", str(out / "reference"))
     shutil.rmtree("data/round")
     now = status()
     assert (now["state"], now["waiting_for"]) == ("lost", [])
-    assert "voxledger round run: data/round was removed" in str(now["next_step"])
-    assert "`voxledger round run` makes bundles that were removed again" in run(
-        "voxledger", "review", "status", accept=(1,)
-    )
-    run("dvc", "repro", "export")
+    following = str(now["next_step"])
+    assert "data/round was removed: this brings back what people were shown" in following
+    assert f"`{BRING_BACK}`" in run("voxledger", "review", "status", accept=(1,))
+    assert "what people were shown stays as it is" in run("dvc", "repro", "export", accept=(255,))
+    run("sh", "-c", following.split(" (")[0])
     assert {p: p.read_bytes() for p in Path("data/round/bundles").rglob("*") if p.is_file()} == before
     run("voxledger", "review", "status")
 

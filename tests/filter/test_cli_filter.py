@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,11 @@ from click.testing import CliRunner
 
 from voxledger.cases import Case, Split, write_cases
 from voxledger.cli.main import cli
+from voxledger.infer.predict import predict_round
+from voxledger.infer.register import add_precomputed
 from voxledger.ledger import Entry, Origin, write_ledger
+from voxledger.params import InferParams, MachineParams
+from voxledger.predicted import write_predicted
 from voxledger.schema import LabelSchema
 from voxledger.soft import write_soft
 from voxledger.volume import Grid, file_sha256, write
@@ -43,10 +48,18 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: LabelSch
     write("data/images/case-1.nii.gz", np.where(labels == 7, 200, 40).astype(np.int16), grid)
     write("data/base/labels/case-1.nii.gz", labels, grid)
     digest = file_sha256("data/images/case-1.nii.gz")
-    model = Path("data/round/predictions/a/case-1.b2nd")
-    write_soft(model, [("pancreas", (labels > 0) * 0.9), ("pdac", p)], ["pancreas", "pdac"], grid, "a", digest)
+    write_soft(
+        "made/case-1.b2nd", [("pancreas", (labels > 0) * 0.9), ("pdac", p)], ["pancreas", "pdac"], grid, "a", digest
+    )
     case = Case("case-1", "data/images/case-1.nii.gz", digest, digest, "s", "CC0-1.0", Split.POOL, "CT", "")
     write_cases("data/cases.csv", [case])
+    models = Path("models/base")
+    models.mkdir(parents=True)
+    add_precomputed("a", Path("made"), "a", "CC0-1.0", [case], schema, models, 0)
+    rows = predict_round(
+        [case], models, Path("data/round/predictions"), schema, InferParams(), MachineParams(workers=1)
+    )
+    write_predicted(Path("data/round/infer.jsonl"), rows)
     entry = Entry("case-1", "pdac", 0, Origin.SOURCE, (), "", "", "", "", 0.008)
     write_ledger("data/base/ledger.csv", {("case-1", "pdac"): entry}, schema.names)
     return tmp_path
@@ -74,8 +87,14 @@ def test_explain_misuse(repository: Path, arguments: list[str], code: int, messa
     assert message in run.output
 
 
+def test_explain_makes_predictions_that_are_not_here_again(repository: Path) -> None:
+    shutil.rmtree("data/round/predictions")
+    run = CliRunner().invoke(cli, ["filter", "explain", "case-1"])
+    assert run.exit_code == 0, run.output
+
+
 def test_explain_without_predictions(repository: Path) -> None:
-    Path("data/round/predictions/a/case-1.b2nd").unlink()
+    write_predicted(Path("data/round/infer.jsonl"), [])
     run = CliRunner().invoke(cli, ["filter", "explain", "case-1"])
     assert run.exit_code == 1
     assert "case-1 has no predictions" in run.output

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from voxledger.release import times
 from voxledger.release.environment import environment
 from voxledger.release.manifest import MANIFEST, read_manifest, write_manifest
-from voxledger.release.round import commit_inputs
+from voxledger.release.round import send_out
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,7 +108,7 @@ def test_the_manifest_names_the_source_of_voxledger(repository: Path, tmp_path: 
 def test_the_manifest_says_when_bundles_went_out_returns_came_and_the_round_was_closed(repository: Path) -> None:
     assert manifest()["times"] == {"first_export": None, "receipts": {}}
     times.note_export(1)
-    commit_inputs()
+    send_out({})
     first = Path("data/times/export-r01.json").read_text()
     times.note_export(1)
     assert Path("data/times/export-r01.json").read_text() == first

@@ -15,6 +15,7 @@ from voxledger.attention_file import write_attention
 from voxledger.cases import Case, Split
 from voxledger.ledger import Entry, Ledger, Origin, read_ledger, write_ledger
 from voxledger.params import MachineParams
+from voxledger.predicted import Predicted, ensembles
 from voxledger.review.bundle import Manifest, read_manifest
 from voxledger.review.decisions import Row, read_decisions, to_csv
 from voxledger.review.emulate import emulate_bundle
@@ -59,6 +60,7 @@ class Repo:
     version: int = 1
     cases: list[Case] = field(default_factory=list)
     schema: LabelSchema = SCHEMA
+    predicted: list[Predicted] = field(default_factory=list)
 
     def add_case(
         self, case_id: str, split: Split, source: dict[str, np.ndarray] | None, pseudo: np.ndarray | None
@@ -87,6 +89,7 @@ class Repo:
                 target = f"data/round/predictions/model-{number}/{case_id}.b2nd"
                 soft = ((n, SCHEMA.mask(pseudo, n).astype(np.float32)) for n in SCHEMA.names)
                 write_soft(target, soft, SCHEMA.names, GRID, model, self.cases[-1].sha256)
+                self.predicted.append(Predicted(case_id, f"model-{number}", model, tuple(SCHEMA.names), "0" * 64))
             masks = []
             for name in SCHEMA.names:
                 bits = SCHEMA.mask(pseudo, name).astype(np.uint8)
@@ -98,7 +101,13 @@ class Repo:
 
     def export(self, *items: tuple[str, str, str]) -> list[Path]:
         return export_round(
-            [Item(*i) for i in items], self.cases, SCHEMA, read_ledger("data/base/ledger.csv"), "atlas", self.version
+            [Item(*i) for i in items],
+            self.cases,
+            SCHEMA,
+            read_ledger("data/base/ledger.csv"),
+            ensembles(self.predicted),
+            "atlas",
+            self.version,
         )
 
     def names(self) -> list[str]:
@@ -114,7 +123,12 @@ class Repo:
 
     def take_in(self) -> Ledger:
         return import_round(
-            self.cases, SCHEMA, read_ledger("data/base/ledger.csv"), self.version, MachineParams(workers=1)
+            self.cases,
+            SCHEMA,
+            read_ledger("data/base/ledger.csv"),
+            ensembles(self.predicted),
+            self.version,
+            MachineParams(workers=1),
         )
 
     def manifest(self, reviewer: str) -> Manifest:
@@ -194,4 +208,4 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Repo:
 def repo(template: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repo:
     shutil.copytree(template.root / "data", tmp_path / "data")
     monkeypatch.chdir(tmp_path)
-    return Repo(tmp_path, cases=list(template.cases))
+    return Repo(tmp_path, cases=list(template.cases), predicted=list(template.predicted))

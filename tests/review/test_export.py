@@ -93,6 +93,7 @@ def test_a_case_without_models_and_labels_is_sent_empty(repo: Any) -> None:
 
     for folder in ("pseudo", "predictions", "attention"):
         shutil.rmtree(f"data/round/{folder}")
+    repo.predicted.clear()
     repo.export(("case_2", "lesion", "ann"))
     assert not repo.shown("ann", "case_2").any()
     assert repo.manifest("ann").model_ids == ()

@@ -13,13 +13,13 @@ from voxledger.cases import Case, Split
 from voxledger.errors import BundleRefused
 from voxledger.ledger import Origin
 from voxledger.params import MachineParams
+from voxledger.predicted import Ensemble
 from voxledger.review.emulate import dice, emulate_bundle
 from voxledger.review.export import export_round
 from voxledger.review.gate import pass_gate
 from voxledger.review.import_revisions import import_round
 from voxledger.review.worklist import Item
 from voxledger.schema import LabelClass, LabelSchema
-from voxledger.soft import write_soft
 from voxledger.volume import file_sha256, mask_sha256, read, read_grid, read_label, write
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "hippocampus"
@@ -49,17 +49,19 @@ def cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Case]:
         # The first model is right, the others are worse and worse.
         proposed = np.roll(labels, number, axis=2)
         write(f"data/round/pseudo/{path.name}", proposed, grid)
-        soft = ((n, SCHEMA.mask(proposed, n).astype(np.float32)) for n in SCHEMA.names)
-        write_soft(f"data/round/predictions/m/{case_id}.b2nd", soft, SCHEMA.names, grid, "declared-id", digest)
     return found
+
+
+def predicted(cases: list[Case]) -> dict[str, Ensemble]:
+    return {c.case_id: Ensemble(dict.fromkeys(SCHEMA.names, ("declared-id",))) for c in cases}
 
 
 def test_there_and_back(cases: list[Case]) -> None:
     work = [Item(c.case_id, n, "ann") for c in cases for n in SCHEMA.names]
-    (bundle,) = export_round(work, cases, SCHEMA, {}, "hippocampus", 1)
+    (bundle,) = export_round(work, cases, SCHEMA, {}, predicted(cases), "hippocampus", 1)
     emulate_bundle(bundle, DATA / "labels", BUNDLES, INBOX, 0.9)
     pass_gate(BUNDLES, INBOX, Path("data/base/revisions"), Path("data/round/received.json"))
-    ledger = import_round(cases, SCHEMA, {}, 1, MachineParams(workers=1))
+    ledger = import_round(cases, SCHEMA, {}, predicted(cases), 1, MachineParams(workers=1))
     origins = set()
     for case in cases:
         grid = read_grid(case.image)
@@ -82,7 +84,7 @@ def test_there_and_back(cases: list[Case]) -> None:
 def test_a_real_label_flipped_under_the_same_header_is_refused(cases: list[Case], axis: int) -> None:
     case = cases[2]
     work = [Item(case.case_id, n, "ann") for n in SCHEMA.names]
-    (bundle,) = export_round(work, cases, SCHEMA, {}, "hippocampus", 1)
+    (bundle,) = export_round(work, cases, SCHEMA, {}, predicted(cases), "hippocampus", 1)
     folder = emulate_bundle(bundle, DATA / "labels", BUNDLES, INBOX, 1.0).folder
     label = read(folder / f"labels/{case.case_id}.nii.gz")
     write(

@@ -18,6 +18,7 @@ from voxledger.errors import BundleRefused, Misuse
 from voxledger.review.bundle import make_manifest, read_manifest
 from voxledger.review.pack import find_bundle, pack
 from voxledger.review.receive import Received, receive, remove_unpacked
+from voxledger.sent import BRING_BACK
 from voxledger.volume import read, write
 
 BUNDLES, INBOX = Path("data/round/bundles"), Path("data/inbox")
@@ -297,7 +298,7 @@ def test_a_foreign_or_altered_bundle_is_refused(sent: Any) -> None:
     shutil.rmtree(BUNDLES)
     with pytest.raises(BundleRefused, match="no bundles of this round are in") as caught:
         take(folder)
-    assert "`voxledger round run` makes bundles that were removed again" in caught.value.remedy
+    assert f"`{BRING_BACK}`" in caught.value.remedy
     nothing_arrived()
 
 

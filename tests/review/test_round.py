@@ -376,6 +376,7 @@ def test_round_zero_without_models(repo: Any) -> None:
 
     for folder in ("pseudo", "predictions", "attention"):
         shutil.rmtree(f"data/round/{folder}")
+    repo.predicted.clear()
     repo.export()
     repo.gate()
     ledger = repo.take_in()

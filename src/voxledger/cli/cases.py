@@ -65,7 +65,7 @@ def add(
         raise VoxledgerError(
             f"bundles of round {params.round} are out; new cases would change the worklist, and what comes back would "
             "no longer fit",
-            "add the cases once the next round is open; if nobody has begun to review, delete data/round/bundles first",
+            "add the cases once the next round is open; if nobody has begun to review, `voxledger round recall` first",
         )
 
     def track() -> None:

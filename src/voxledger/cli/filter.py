@@ -42,17 +42,20 @@ def explain(case_id: str, class_name: str | None, picture: Path | None, as_json:
     from voxledger.filter.decisions import to_row
     from voxledger.filter.registry import read_rules
     from voxledger.filter.run import open_case, read_calibrated, thresholds_of
+    from voxledger.infer.predict import require_predictions
     from voxledger.params import read_params
     from voxledger.repository import require_root
     from voxledger.schema import read_schema
 
     require_root()
-    params, schema = read_params().filter, read_schema("labels.yaml")
+    parameters, schema = read_params(), read_schema("labels.yaml")
+    params = parameters.filter
     case = next((c for c in read_cases() if c.case_id == case_id), None)
     if case is None:
         raise Misuse(f"there is no case {case_id}", "see data/cases.csv")
     if class_name is not None:
         schema[class_name]
+    require_predictions([case], schema, parameters.infer, parameters.machine)
     files = sorted(str(f) for f in PREDICTIONS.glob(f"*/{case_id}.b2nd"))
     if not files:
         raise VoxledgerError(f"{case_id} has no predictions", "run `dvc repro infer`")

@@ -41,10 +41,14 @@ def zip_(reviewer: str, output: Path | None) -> None:
       voxledger review zip alice -o /tmp/for-alice.zip
     """
     from voxledger.errors import Misuse
+    from voxledger.release.round import send_out
     from voxledger.repository import require_root
+    from voxledger.review.bundle import expected_bundles
     from voxledger.review.pack import find_bundle, pack
+    from voxledger.review.untouched import require_untouched
 
     require_root()
+    require_untouched(BUNDLES, every_byte=True)
     folder = find_bundle(BUNDLES, reviewer)
     target = output or Path(f"{folder.name}.zip")
     if target.exists():
@@ -52,6 +56,7 @@ def zip_(reviewer: str, output: Path | None) -> None:
     if not target.parent.is_dir():
         raise Misuse(f"{target.parent} is not a folder", "make it first, or give another place with -o")
     pack(folder, target)
+    send_out({f.name: m.id for f, m in expected_bundles(BUNDLES).items()})
     click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 

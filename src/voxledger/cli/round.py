@@ -75,27 +75,34 @@ def run(no_memo: bool) -> None:
     """
     from voxledger.errors import VoxledgerError
     from voxledger.params import read_params
-    from voxledger.release.round import commit_inputs, require_bundles_fit, require_open, track_inbox
+    from voxledger.release.round import require_bundles_fit, require_open, send_out, track_inbox
     from voxledger.release.times import note_export, note_run
     from voxledger.repository import dvc, require_root
+    from voxledger.review.bundle import expected_bundles
     from voxledger.review.gate import require_complete
+    from voxledger.review.untouched import require_untouched
+    from voxledger.sent import is_out
 
     require_root()
-    require_open(read_params())
+    params = read_params()
+    require_open(params)
+    require_untouched(BUNDLES)
     require_bundles_fit()
     if no_memo:
         os.environ["VOXLEDGER_NO_MEMO"] = "1"
-    if dvc("repro", *(["--force"] if no_memo else []), "export") != 0:
+    # What people were shown is not computed again.
+    again = ["--force"] if no_memo and not is_out(params) else []
+    if dvc("repro", *again, "export") != 0:
         raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
-    if any(BUNDLES.glob("bundle-*")):
-        note_export(read_params().round)
-        commit_inputs()
+    if bundles := expected_bundles(BUNDLES):
+        note_export(params.round)
+        send_out({folder.name: manifest.id for folder, manifest in bundles.items()})
     require_complete(BUNDLES, INBOX, REVISIONS)
     track_inbox()
     if dvc("repro", *(["--force", "--downstream", "gate"] if no_memo else [])) != 0:
         raise VoxledgerError("a stage after the review failed", "read its message above; nothing that came in is lost")
-    note_run(read_params().round)
-    click.echo(f"round {read_params().round} is finished: reports/round.html. Next: voxledger round close")
+    note_run(params.round)
+    click.echo(f"round {params.round} is finished: reports/round.html. Next: voxledger round close")
 
 
 @round_.command()
@@ -126,6 +133,22 @@ def close(no_push: bool) -> None:
     click.echo(f"closed as {release}. Next: git push --follow-tags, then voxledger round open")
 
 
+@round_.command("recall")
+def recall_() -> None:
+    """Take the bundles of this round back, as long as nothing has come in, so that they can be made anew.
+
+    \b
+    Example:
+      voxledger round recall
+    """
+    from voxledger.release.round import recall
+    from voxledger.repository import require_root
+
+    require_root()
+    recall()
+    click.echo("nobody's review of these bundles will fit any more: tell the reviewers. Next: voxledger round run")
+
+
 @round_.command("open")
 def open_() -> None:
     """Make the closed round's outputs the inputs of the next.
@@ -150,6 +173,7 @@ def _status() -> Status:
     from voxledger.repository import require_root, round_tag, tag_exists
     from voxledger.review.gate import look_into, untracked
     from voxledger.schema import read_schema
+    from voxledger.sent import BRING_BACK, is_out
 
     require_root()
     params, cases = read_params(), read_cases()
@@ -171,8 +195,9 @@ def _status() -> Status:
     elif lost:
         state = "lost"
         following = (
-            "voxledger round run: data/round was removed, and is made again, with the same bundles if parameters, "
-            "labels.yaml, cases and models are unchanged; data/inbox is kept"
+            f"{BRING_BACK} (data/round was removed: this brings back what people were shown)"
+            if is_out(params)
+            else "voxledger round run (data/round was removed, and is made again)"
         )
     elif waiting:
         state, following = "waiting", "voxledger review receive FILE.zip, then voxledger round run"

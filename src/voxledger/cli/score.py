@@ -67,15 +67,18 @@ def tune(everything: bool, as_json: bool) -> None:
       voxledger score tune
     """
     from voxledger.cases import read_cases
+    from voxledger.infer.predict import require_predictions
     from voxledger.params import read_params
     from voxledger.repository import require_root
     from voxledger.schema import read_schema
     from voxledger.score.tune import best
     from voxledger.score.tune import tune as try_thresholds
+    from voxledger.score.worklist import on_worklist
 
     require_root()
-    params = read_params()
-    trials = try_thresholds(read_cases(), read_schema("labels.yaml"), params.score, params.machine)
+    params, cases, schema = read_params(), read_cases(), read_schema("labels.yaml")
+    require_predictions(on_worklist(cases), schema, params.infer, params.machine)
+    trials = try_thresholds(cases, schema, params.score, params.machine)
     shown = trials if everything else best(trials)
     if as_json:
         click.echo(json.dumps([asdict(t) for t in shown], indent=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,7 @@ def filter_round(
             "thresholds": thresholds,
         }
         tasks.append(Task(case.case_id, key_of("filter", ALGORITHM_VERSION, **depends_on), payload))
+    shutil.rmtree(out / "pseudo", ignore_errors=True)
     found = casemap(
         "filter",
         _filter_case,

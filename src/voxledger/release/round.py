@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from voxledger.errors import Misuse, VoxledgerError
@@ -23,6 +24,7 @@ from voxledger.repository import (
     round_tag,
     tag_exists,
 )
+from voxledger.sent import BRING_BACK, SENT, SHOWN, is_out, read_sent, write_sent
 from voxledger.table import replace_text
 
 PROMOTED = {
@@ -41,12 +43,22 @@ PROMOTED_FILES = {
 
 
 def require_bundles_fit() -> None:
-    """Raise if bundles are out and what they were made from has changed since.
+    """Raise if bundles are out, and they or what they were made from are not here as they were.
 
-    Running on would make them anew, and what reviewers send back would no longer fit.
+    Raises
+    ------
+    VoxledgerError
+        Names what is missing or was changed.
     """
-    if not any(Path("data/round/bundles").glob("bundle-*")):
+    params = read_params()
+    if not is_out(params):
         return
+    absent = [path for path in SHOWN if not Path(path).exists()]
+    if absent:
+        raise VoxledgerError(
+            f"bundles of round {params.round} are out, and {', '.join(absent)} is not here",
+            f"bring back what people were shown: `{BRING_BACK}`, or in a clone `dvc pull`",
+        )
     found = json.loads(dvc_output("status", "--json", "--with-deps", "export"))
     changed = sorted(
         {
@@ -54,7 +66,8 @@ def require_bundles_fit() -> None:
             for entries in found.values()
             for entry in entries
             if isinstance(entry, dict)
-            for path, state in entry.get("changed deps", {}).items()
+            for kind in ("changed deps", "changed outs")
+            for path, state in entry.get(kind, {}).items()
             if state != "deleted"
         }
     )
@@ -62,9 +75,31 @@ def require_bundles_fit() -> None:
         raise VoxledgerError(
             f"bundles of this round are out, and since then these changed: {', '.join(changed)}; running on would make "
             "the bundles anew, and what comes back would no longer fit",
-            "undo the change (`git checkout` or `dvc checkout` these paths) until the round is closed; if nobody has "
-            "begun to review, delete data/round/bundles and run again",
+            "undo the change (`git restore` or `dvc checkout` these paths) until the round is closed; if nobody has "
+            "begun to review, `voxledger round recall` takes the bundles back",
         )
+
+
+def recall() -> None:
+    """Take the bundles of this round back: they may be made anew, and what comes of them no longer counts.
+
+    Raises
+    ------
+    VoxledgerError
+        No bundle is out, or returns of this round are in the inbox.
+    """
+    params = read_params()
+    if not is_out(params):
+        raise Misuse("no bundle of this round is out", "`voxledger round run` makes bundles and sends them out")
+    returns = sorted(p.as_posix() for p in Path("data/inbox").glob("bundle-*") if p.is_dir())
+    if returns:
+        raise VoxledgerError(
+            f"people have reviewed already: {', '.join(returns)}",
+            "go on with `voxledger round run`; if their work shall not count, first move it out of the inbox",
+        )
+    SENT.unlink()
+    git("add", "--all", "--", SENT.as_posix())
+    git("commit", "--quiet", "--message", f"Bundles of round {params.round} are taken back", "--", SENT.as_posix())
 
 
 def track_inbox() -> None:
@@ -123,15 +158,43 @@ def close(push: bool = True) -> str:
     return tags[1]
 
 
-def commit_inputs() -> None:
-    """Commit what the bundles were made from, so that git can bring it back while people review."""
-    paths = [p for p in ("params.yaml", "labels.yaml", "dvc.yaml", "dvc.lock", "data/cases.csv") if Path(p).is_file()]
+def send_out(bundles: Mapping[str, str]) -> None:
+    """Record that bundles go out, and commit all that git holds of the round so far.
+
+    Every machine then has what later stages compare with, and nothing has to be computed again there.
+
+    Parameters
+    ----------
+    bundles
+        Id of every bundle, by the name of its folder.
+    """
+    params = read_params()
+    sent = read_sent()
+    if sent is None or (sent.round, sent.bundles) != (params.round, dict(bundles)):
+        write_sent(params.round, bundles)
+    paths = ["params.yaml", "labels.yaml", "dvc.yaml", "dvc.lock", "stages", "models/base.json", SENT.as_posix()]
     paths += [p.as_posix() for f in ("data", "data/base", "models") for p in sorted(Path(f).glob("*.dvc"))]
-    paths += ["data/base/ledger.csv", "data/base/errors.csv", "models/base.json", "stages"]
     paths += [p.as_posix() for p in sorted(Path("data/times").glob("export-*.json"))]
+    paths += [p.as_posix() for f in ("data", "data/base") for p in sorted(Path(f).glob("*.csv"))]
+    paths += _git_outputs_until("export")
+    paths = [p for p in paths if Path(p).exists()]
     git("add", "--", *paths)
     if git("diff", "--cached", "--name-only", "--", *paths).strip():
-        git("commit", "--quiet", "--message", f"Bundles of round {read_params().round} go out", "--", *paths)
+        git("commit", "--quiet", "--message", f"Bundles of round {params.round} go out", "--", *paths)
+
+
+def _git_outputs_until(last: str) -> list[str]:
+    """Outputs that git holds, not DVC, of the stages up to `last`."""
+    found = []
+    for name, stage in read_yaml("dvc.yaml", "stages")["stages"].items():
+        for kind in ("outs", "metrics", "plots"):
+            for out in stage.get(kind, []):
+                path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
+                if options.get("cache") is False:
+                    found.append(path)
+        if name == last:
+            break
+    return found
 
 
 def _require_tags_of_this_commit(tags: tuple[str, ...]) -> None:

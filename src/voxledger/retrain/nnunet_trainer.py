@@ -30,7 +30,10 @@ class BudgetTrainer(nnUNetTrainer):  # type: ignore[misc]
     learning_rate: float
 
     def configure_optimizers(self) -> tuple[Any, Any]:
-        optimizer = torch.optim.AdamW(self.network.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        # Fused: PyTorch's own square root. Otherwise MKL's, which differs between makes of CPU.
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
         return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_rate)
 
     def _share_of_rate(self, step: int) -> float:

@@ -242,7 +242,7 @@ def expected_bundles(bundles: Path) -> dict[Path, Manifest]:
             found[folder] = read_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
         except (OSError, BundleRefused):
             raise BundleRefused(
-                f"{folder} is not what export wrote", "run `dvc repro -f export`, or `dvc checkout data/round/bundles`"
+                f"{folder} is not what export wrote", "run `dvc checkout data/round/bundles`, or in a clone `dvc pull`"
             ) from None
     return found
 

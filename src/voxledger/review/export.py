@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from voxledger.cases import Case, Split
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.ledger import Ledger
+from voxledger.predicted import Ensemble
 from voxledger.progress import progress
 from voxledger.review.bundle import (
     ATTENTION,
@@ -29,8 +30,9 @@ from voxledger.review.bundle import (
 from voxledger.review.colors import SLICER_TABLE, SNAP_DESCRIPTIONS, slicer_table, snap_descriptions
 from voxledger.review.decisions import FILE as DECISIONS
 from voxledger.review.decisions import Row, to_csv
-from voxledger.review.proposal import ensemble_of, entries_of, read_sources
+from voxledger.review.proposal import entries_of, read_sources, require_proposed
 from voxledger.review.readme import bundle_readme
+from voxledger.review.untouched import require_untouched
 from voxledger.review.worklist import Item
 from voxledger.schema import LabelSchema
 from voxledger.volume import Grid, file_sha256, smallest_unsigned, write
@@ -41,11 +43,11 @@ def export_round(
     cases: Sequence[Case],
     schema: LabelSchema,
     ledger: Ledger,
+    predicted: Mapping[str, Ensemble],
     dataset: str,
     round_number: int,
     *,
     base: Path = Path("data/base"),
-    predictions: Path = Path("data/round/predictions"),
     pseudo: Path = Path("data/round/pseudo"),
     attention: Path = Path("data/round/attention"),
     out: Path = Path("data/round/bundles"),
@@ -55,8 +57,15 @@ def export_round(
     A bundle does not say why a case was chosen, nor in which order: a blind audit stays blind. An empty worklist
     makes an empty folder.
 
+    Parameters
+    ----------
+    predicted
+        Who predicted each case.
+
     Raises
     ------
+    BundleRefused
+        Somebody changed a bundle that lies there: nothing is touched.
     Misuse
         A name cannot be a file name, or one class of one case is given to two reviewers.
     VoxledgerError
@@ -78,6 +87,7 @@ def export_round(
                 f"case {item.case_id}, class {item.class_name} is given to two reviewers",
                 "give every class of a case to one reviewer",
             )
+    require_untouched(out, every_byte=True)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     ledger_file = base / "ledger.csv"
@@ -93,7 +103,8 @@ def export_round(
         models: set[str] = set()
         for case_id in sorted({a.case_id for a in asked}):
             case = known[case_id]
-            ensemble = ensemble_of(predictions, case_id)
+            ensemble = predicted.get(case_id, Ensemble({}))
+            require_proposed(case_id, predicted.get(case_id), pseudo / f"{case_id}.nii.gz")
             grid = _export_case(folder, case, schema, ledger, ensemble.classes, round_number, base, pseudo)
             wanted = [a.class_name for a in asked if a.case_id == case_id]
             _export_attention(folder, case_id, schema, wanted, grid, attention)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from voxledger.errors import BundleRefused, Waiting
@@ -19,6 +20,8 @@ from voxledger.review.bundle import (
     returned_files,
 )
 from voxledger.review.check import Checked, Finding, check_bundle, claimed_twice, decided_twice
+from voxledger.review.untouched import in_words, remedy, touched
+from voxledger.sent import BRING_BACK
 from voxledger.table import replace_text
 
 RECEIVING = f"{PREFIX}.receiving-"
@@ -88,6 +91,8 @@ def look_into(bundles: Path, inbox: Path, revisions: Path) -> Inbox:
             _file(found, item)
         elif SUPERSEDED not in item.name:
             _folder(found, item, by_id, folders, revisions)
+    for name, files in groupby(touched(bundles), lambda path: path.relative_to(bundles).parts[0]):
+        found.problems.append(Finding(name, f"was {in_words(list(files))}", remedy(bundles, name)))
     for bundle_id, returns in folders.items():
         exported, manifest = by_id[bundle_id]
         if len({content_sha256(bundle_id, returned_files(f)) for f in returns}) > 1:
@@ -158,13 +163,13 @@ def _folder(
 
 
 _FOREIGN_REMEDY = (
-    "if parameters, labels.yaml or cases were changed since the bundles went out, undo that and run `dvc repro`: the "
-    "same bundles come back; otherwise move it out of the inbox and keep it, it is somebody's work"
+    "if data/round/bundles is not what went out, `dvc checkout data/round/bundles` brings it back (in a clone `dvc "
+    "pull`); otherwise move it out of the inbox and keep it, it is somebody's work"
 )
 
 
 WITHOUT_BUNDLES = (
-    "`voxledger round run` makes bundles that were removed again, as they were (in a fresh clone, `dvc pull` first); "
+    f"bring back bundles that were removed with `{BRING_BACK}` (in a clone `dvc pull`); "
     "if the bundle is of another round or repository, keep it there: it is somebody's work"
 )
 

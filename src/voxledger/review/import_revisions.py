@@ -16,6 +16,7 @@ from voxledger.cases import Case, Split
 from voxledger.errors import BundleRefused, VoxledgerError
 from voxledger.ledger import Entry, Ledger, Neighbour, Origin, write_ledger
 from voxledger.params import MachineParams
+from voxledger.predicted import Ensemble
 from voxledger.review.bundle import (
     LABELS,
     MANIFEST,
@@ -30,7 +31,7 @@ from voxledger.review.decisions import FILE as DECISIONS
 from voxledger.review.decisions import Decision, ErrorType, Row, read_decisions
 from voxledger.review.label_file import read_returned_label
 from voxledger.review.merge import Claim, LabelMap, Mask, merge, repaint, require_trust
-from voxledger.review.proposal import Sources, ensemble_of, entries_of, read_sources
+from voxledger.review.proposal import Sources, entries_of, read_sources, require_proposed
 from voxledger.schema import LabelSchema
 from voxledger.table import write_table
 from voxledger.volume import Grid, file_sha256, mask_sha256, read_label, write
@@ -61,11 +62,11 @@ def import_round(
     cases: Sequence[Case],
     schema: LabelSchema,
     ledger: Ledger,
+    predicted: Mapping[str, Ensemble],
     version: int,
     machine: MachineParams,
     *,
     base: Path = Path("data/base"),
-    predictions: Path = Path("data/round/predictions"),
     pseudo: Path = Path("data/round/pseudo"),
     bundles: Path = Path("data/round/bundles"),
     inbox: Path = Path("data/inbox"),
@@ -80,6 +81,11 @@ def import_round(
     precedence) and `out/import.jsonl`. Cases outside the pool are passed on as they are, byte for byte, and so is every
     label that comes out as it was.
 
+    Parameters
+    ----------
+    predicted
+        Who predicted each case.
+
     Raises
     ------
     BundleRefused
@@ -90,7 +96,7 @@ def import_round(
     returned = _received(received, bundles, inbox)
     tasks = []
     for case in cases:
-        payload = _payload(case, schema, ledger, version, base, predictions, pseudo, returned)
+        payload = _payload(case, schema, ledger, version, base, predicted, pseudo, returned)
         if payload["entries"] or payload["predicted"] or payload["returns"]:
             tasks.append(Task(case.case_id, _key(case, payload), payload))
     shutil.rmtree(release / "labels", ignore_errors=True)
@@ -159,14 +165,15 @@ def _payload(
     ledger: Ledger,
     version: int,
     base: Path,
-    predictions: Path,
+    predicted: Mapping[str, Ensemble],
     pseudo: Path,
     returned: list[dict[str, Any]],
 ) -> dict[str, Any]:
     label = base / "labels" / f"{case.case_id}.nii.gz"
     proposed = pseudo / f"{case.case_id}.nii.gz"
     reviewable = case.split is Split.POOL
-    ensemble = ensemble_of(predictions, case.case_id) if reviewable and proposed.is_file() else None
+    ensemble = predicted.get(case.case_id) if reviewable else None
+    require_proposed(case.case_id, ensemble, proposed)
     returns = []
     for bundle in returned:
         if case.case_id not in bundle["cases"]:

@@ -11,35 +11,18 @@ import numpy as np
 from voxledger.cases import Case
 from voxledger.errors import VoxledgerError
 from voxledger.ledger import Entry, Ledger, Origin
+from voxledger.predicted import Ensemble
 from voxledger.review.merge import Claim, LabelMap, merge
 from voxledger.schema import LabelSchema
 from voxledger.volume import Grid, mask_sha256, read_grid, read_label
 
 
-@dataclass(frozen=True)
-class Ensemble:
-    """The models that predicted a case: ids by class that they know."""
-
-    by_class: Mapping[str, tuple[str, ...]]
-
-    @property
-    def classes(self) -> frozenset[str]:
-        """Classes that any of them knows."""
-        return frozenset(self.by_class)
-
-    @property
-    def model_ids(self) -> tuple[str, ...]:
-        """All of them, sorted."""
-        return tuple(sorted({m for ids in self.by_class.values() for m in ids}))
-
-
-def ensemble_of(predictions: Path, case_id: str) -> Ensemble:
-    """Read from the headers of the soft predictions `<model>/<case>.b2nd` who predicted a case."""
-    from voxledger.soft import open_soft
-
-    found = [open_soft(path) for path in sorted(predictions.glob(f"*/{case_id}.b2nd"))]
-    classes = {c for p in found for c in p.classes}
-    return Ensemble({c: tuple(sorted({p.model_id for p in found if c in p.classes})) for c in classes})
+def require_proposed(case_id: str, ensemble: Ensemble | None, pseudo: Path) -> None:
+    """Raise if a case was predicted, but its pseudo-label is not here."""
+    if ensemble is not None and not pseudo.is_file():
+        raise VoxledgerError(
+            f"case {case_id} was predicted, but {pseudo} is not here", "run `dvc checkout`, or in a clone `dvc pull`"
+        )
 
 
 def proposal_claims(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -169,6 +170,7 @@ def attend(
             "thresholds": thresholds,
         }
         tasks.append(Task(case.case_id, key_of("score", ALGORITHM_VERSION, **depends_on), payload))
+    shutil.rmtree(out / "attention", ignore_errors=True)
     infos = casemap(
         "score",
         _attend_case,

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from voxledger.cases import Case
 from voxledger.params import ScoreParams
 from voxledger.records import read_text, table
 from voxledger.score.acquisition import acquisition
@@ -171,3 +172,9 @@ def read_worklist(path: Path | str) -> list[Row]:
             )
             for row in rows
         ]
+
+
+def on_worklist(cases: Sequence[Case], path: Path | str = "data/round/worklist.csv") -> list[Case]:
+    """The cases that the worklist names."""
+    named = {row.case_id for row in read_worklist(path)}
+    return [case for case in cases if case.case_id in named]
