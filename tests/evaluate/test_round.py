@@ -18,7 +18,8 @@ from voxledger.engine.card import ENSEMBLE
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.evaluate import round as stage
 from voxledger.evaluate.case_metrics import Generation
-from voxledger.evaluate.history import read_audits
+from voxledger.evaluate.history import COLUMNS, read_audits, unbroken
+from voxledger.soft import open_soft, write_soft
 from voxledger.volume import read_label, write
 
 OUTPUTS = ["cases.csv", "history.csv", "metrics.json", "plots/class_dice.csv", "plots/learning_curve.csv", "round.html"]
@@ -216,6 +217,57 @@ def test_minutes_that_readers_left_blank_are_said_and_not_taken_for_none(reposit
     Path("data/round/decisions.csv").unlink()
     evaluated()
     assert json.loads(Path("reports/metrics.json").read_text("utf-8"))["decisions_untimed_total"] == 1
+
+
+def without_class(folder, name):
+    """The same predictions of models that were never taught the class."""
+    for path in folder.glob("*/test-*.b2nd"):
+        soft = open_soft(path)
+        kept = [n for n in soft.classes if n != name]
+        masks = [(n, soft.read(n)) for n in kept]
+        write_soft(path, masks, kept, soft.grid, soft.model_id, soft.image_sha256)
+
+
+@pytest.mark.parametrize(("folder", "word"), [("data/round/predictions", "new"), ("next", "lost")])
+def test_a_class_that_only_one_generation_knows_is_listed_and_not_in_the_gain(repository, evaluated, folder, word):
+    without_class(Path(folder), "cyst")
+    evaluated()
+    test = json.loads(Path("reports/metrics.json").read_text("utf-8"))["test"]
+    gain = test["gain"]["unet"]
+    paired = [
+        test["next"]["unet"]["classes"][c]["dice"] - test["base"]["unet"]["classes"][c]["dice"]
+        for c in ("liver", "pancreas")
+    ]
+    assert gain["dice"] == pytest.approx(sum(paired) / 2, abs=2e-4)
+    assert gain["pairs"] == 8
+    known = "next" if word == "new" else "base"
+    assert gain[word] == {"cyst": test[known]["unet"]["classes"]["cyst"]}
+    html = Path("reports/round.html").read_text("utf-8")
+    assert f"{word}: cyst {test[known]['unet']['classes']['cyst']['dice']:.3f}" in html
+    assert "on 8 pairs of class and case" in html
+    ours = [r for r in table("reports/history.csv") if (r["round"], r["set"], r["model"]) == ("1", "test", "unet")]
+    assert {r["stage"]: (r["classes"], r["gain"], r["gain_pairs"]) for r in ours} == {
+        "base": ("liver;pancreas" + (";cyst" if word == "lost" else ""), "", ""),
+        "next": ("liver;pancreas" + (";cyst" if word == "new" else ""), f"{gain['dice']:.4f}", "8"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("earlier", "now", "joined"),
+    [
+        (("liver", "4"), ("liver", "4"), True),
+        (("liver", "4"), ("liver;cyst", "4"), False),
+        (("liver", "4"), ("liver", "5"), False),
+        (("", "4"), ("liver", "4"), True),  # a history that does not tell its classes
+    ],
+)
+def test_the_learning_curve_is_broken_where_other_classes_or_cases_are_judged(earlier, now, joined):
+    rows = [
+        dict.fromkeys(COLUMNS, "0")
+        | {"round": str(i), "set": "test", "stage": "next", "model": "unet", "dice": "0.5", "classes": classes, "n": n}
+        for i, (classes, n) in enumerate((earlier, now))
+    ]
+    assert [len(part) for part in unbroken(rows)] == ([2] if joined else [1, 1])
 
 
 def test_the_report_says_which_cases_are_complete_and_which_in_part(repository, evaluated):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from voxledger.evaluate.bootstrap import Interval
-from voxledger.evaluate.history import HistoryRow, untimed_before
+from voxledger.evaluate.history import HistoryRow, unbroken, untimed_before
 
 COLORS = ("#1f5fa8", "#c2571a", "#2f7d4f", "#7a4fa3", "#8a6d1d", "#4a6a75")
 GREY = "#8b95a1"
@@ -31,7 +31,10 @@ _STYLE = {
 
 
 def learning_curve(history: Sequence[HistoryRow], set_name: str) -> bytes:
-    """Mean Dice of the models that each round trained, with their intervals, over the share labelled."""
+    """Mean Dice of the models that each round trained, with their intervals, over the share labelled.
+
+    The line is broken where a mean is over other classes or cases than the one before.
+    """
     rows = [r for r in history if r["set"] == set_name and r["stage"] == "next" and r["dice"] not in ("", "nan")]
     ticks = {int(r["round"]): float(r["share_labelled"]) for r in rows}
     models = sorted({r["model"] for r in rows})
@@ -42,14 +45,18 @@ def learning_curve(history: Sequence[HistoryRow], set_name: str) -> bytes:
             x = [int(r["round"]) + 0.06 * (i - (len(models) - 1) / 2) for r in points]
             mean, low, high = ([float(r[c]) for r in points] for c in ("dice", "low", "high"))
             error = [[m - v for m, v in zip(mean, low, strict=True)], [v - m for m, v in zip(mean, high, strict=True)]]
+            color, start = COLORS[i % len(COLORS)], 0
+            for part in unbroken(points):
+                axes.plot(x[start : start + len(part)], mean[start : start + len(part)], color=color, lw=1.6)
+                start += len(part)
             axes.errorbar(
                 x,
                 mean,
                 error,
-                color=COLORS[i % len(COLORS)],
+                color=color,
+                ls="none",
                 marker="o",
                 ms=4,
-                lw=1.6,
                 elinewidth=0.9,
                 capsize=2,
                 label=model,
@@ -90,7 +97,10 @@ def minutes_chart(history: Sequence[HistoryRow]) -> bytes:
 
 
 def class_chart(base: Mapping[str, Interval], after: Mapping[str, Interval]) -> bytes:
-    """Dice by class: the base as a hollow dot, the next model as a full one with its interval."""
+    """Dice by class: the base as a hollow dot, the next model as a full one with its interval.
+
+    Where a class is in both, both must be over the same cases.
+    """
     names = list(after)[::-1]
 
     def draw(axes: Any) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from voxledger.audit import Audit
 from voxledger.errors import VoxledgerError
+from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.effort import Effort
-from voxledger.evaluate.summary import ModelSummary
+from voxledger.evaluate.summary import Gain, ModelSummary
 from voxledger.records import read_text_if_there, restoring, table
 from voxledger.table import fixed, write_table
 
@@ -34,10 +35,13 @@ COLUMNS = [
     "decisions_timed",
     "cases_complete",
     "cases_partly",
+    "classes",
+    "gain",
+    "gain_pairs",
 ]
-WITHOUT_COUNTS = COLUMNS[:-4]
-WITHOUT_AUDITS = COLUMNS[:-7]
-"""Columns of histories from before decisions and cases were counted in them, and from before audits were."""
+WITHOUT_COUNTS = COLUMNS[:-7]
+WITHOUT_AUDITS = COLUMNS[:-10]
+"""Columns of histories from before decisions, cases and pairs were counted in them, and from before audits were."""
 
 HistoryRow = dict[str, str]
 
@@ -85,7 +89,11 @@ def untimed_before(history: Sequence[HistoryRow]) -> int:
 
 
 def round_rows(
-    number: int, summaries: Sequence[ModelSummary], effort: Effort, audit: Audit | None = None
+    number: int,
+    summaries: Sequence[ModelSummary],
+    effort: Effort,
+    audit: Audit | None = None,
+    gains: Sequence[Gain] = (),
 ) -> list[HistoryRow]:
     """The rows of one round; where nothing could be evaluated, one row that keeps effort and audit alone."""
     cost = {
@@ -103,6 +111,7 @@ def round_rows(
         "cases_complete": str(effort.pool.complete),
         "cases_partly": str(effort.pool.partly),
     }
+    gained = {(g.set_name, Generation.NEXT, g.model): g for g in gains}
     rows = [
         {
             "round": str(number),
@@ -114,10 +123,33 @@ def round_rows(
             "high": fixed(s.mean.high, 4),
             "n": str(s.mean.n),
             **cost,
+            "classes": ";".join(name for name, i in s.classes.items() if i.n),
+            "gain": fixed(g.gain.mean, 4) if g else "",
+            "gain_pairs": str(g.pairs) if g else "",
         }
         for s in summaries
+        for g in [gained.get((s.set_name, s.generation, s.model))]
     ]
     return rows or [dict.fromkeys(COLUMNS, "") | {"round": str(number), "n": "0", **cost}]
+
+
+def unbroken(rows: Sequence[HistoryRow]) -> list[list[HistoryRow]]:
+    """Cut the rows of one set and model, oldest first, where their means are over other classes or cases.
+
+    Such means do not compare. Older histories do not tell their classes; there the number of cases decides alone.
+    """
+    parts: list[list[HistoryRow]] = []
+    for row in rows:
+        last = parts[-1][-1] if parts else None
+        if (
+            last
+            and last["n"] == row["n"]
+            and (last["classes"] == row["classes"] or "" in (last["classes"], row["classes"]))
+        ):
+            parts[-1].append(row)
+        else:
+            parts.append([row])
+    return parts
 
 
 def write_history(path: Path | str, rows: Sequence[HistoryRow]) -> None:

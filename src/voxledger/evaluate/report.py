@@ -15,7 +15,7 @@ from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.changes import ClassChange
 from voxledger.evaluate.charts import class_chart, learning_curve, minutes_chart
 from voxledger.evaluate.effort import Decision, Effort
-from voxledger.evaluate.history import HistoryRow
+from voxledger.evaluate.history import HistoryRow, unbroken
 from voxledger.evaluate.overlay import PREDICTION_COLOR, REFERENCE_COLOR
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary
 from voxledger.evaluate.worst import Picture
@@ -75,17 +75,25 @@ def render(report: Report) -> str:
         for name in sets
         if any(r["set"] == name and r["stage"] == "next" and r["dice"] not in ("", "nan") for r in report.history)
     }
-    class_charts = {
-        name: class_chart(before.classes if before else {}, _charted(after))
-        for name, (before, after) in pairs.items()
-        if _charted(after)
-    }
+    gain_of = {(g.set_name, g.model): g for g in report.gains}
+    class_charts = {}
+    for name, (_, after) in pairs.items():
+        gained = gain_of.get((name, after.model))
+        shared = gained.classes if gained else {}
+        if charted := _charted(after):
+            both = {c: shared[c].next if c in shared else i for c, i in charted.items()}
+            class_charts[name] = class_chart({c: g.base for c, g in shared.items()}, both)
     return template.render(
         report=report,
         test=TEST,
         headline=next((g for g in report.gains if g.set_name == TEST and g.model == _name(shown.get(TEST))), None),
         sets=sets,
         pairs=pairs,
+        gain_of=gain_of,
+        broken=any(
+            len(unbroken([r for r in report.history if (r["set"], r["model"], r["stage"]) == (*key, "next")])) > 1
+            for key in {(r["set"], r["model"]) for r in report.history}
+        ),
         curves=curves,
         class_charts=class_charts,
         charted=CHARTED_CLASSES,

@@ -27,7 +27,7 @@ from voxledger.evaluate.history import (
 )
 from voxledger.evaluate.metrics import DECIMALS
 from voxledger.evaluate.report import Report, render
-from voxledger.evaluate.summary import TEST, ModelSummary, Row, gains, summarise
+from voxledger.evaluate.summary import TEST, Gain, ModelSummary, Row, gains, summarise
 from voxledger.evaluate.worst import Picture, picture, worst_rows
 from voxledger.ledger import read_ledger, trusted
 from voxledger.params import Params
@@ -100,14 +100,15 @@ def evaluate_round(
     cost = effort(
         decided, after, pool, schema.names, minutes_before(past), untimed_before(past), params.score.scratch_minutes
     )
-    history = [*past, *round_rows(params.round, summaries, cost, audit)]
+    gained = gains(rows, schema.names, params.evaluate.bootstrap, params.evaluate.seed)
+    history = [*past, *round_rows(params.round, summaries, cost, audit, gained)]
     report = Report(
         dataset=params.dataset,
         round=params.round,
         tolerance_mm=params.evaluate.tolerance_mm,
         scratch_minutes=params.score.scratch_minutes,
         summaries=summaries,
-        gains=gains(rows, schema.names, params.evaluate.bootstrap, params.evaluate.seed),
+        gains=gained,
         history=history,
         effort=cost,
         changes=changes(before, after, schema.names),
@@ -120,12 +121,16 @@ def evaluate_round(
     write_history(reports / "history.csv", history)
     _write_cases(reports / "cases.csv", rows)
     _write_plots(reports / "plots", history, summaries)
-    replace_text(reports / "metrics.json", json.dumps(metrics(params.round, summaries, cost), indent=2) + "\n")
+    replace_text(reports / "metrics.json", json.dumps(metrics(params.round, summaries, gained, cost), indent=2) + "\n")
     replace_text(reports / "round.html", render(report))
 
 
-def metrics(number: int, summaries: Sequence[ModelSummary], cost: Effort) -> dict[str, Any]:
-    """What `dvc metrics` shows: the round's number and cost, then set → stage → model → mean and classes."""
+def metrics(number: int, summaries: Sequence[ModelSummary], gained: Sequence[Gain], cost: Effort) -> dict[str, Any]:
+    """What `dvc metrics` shows: the round's number and cost, then set → stage → model → mean and classes.
+
+    Beside the stages is what the round gained, over pairs of class and case that both stages know; the classes that
+    one of them alone knows are listed apart.
+    """
     tree: dict[str, Any] = {
         "round": number,
         "share_labelled": round(cost.pool.share, 4),
@@ -147,6 +152,17 @@ def metrics(number: int, summaries: Sequence[ModelSummary], cost: Effort) -> dic
         node[s.model] = {
             "mean": _leaf(s.mean) | {m: round(i.mean, 4) for m, i in s.other.items() if math.isfinite(i.mean)},
             "classes": {name: _leaf(i) for name, i in s.classes.items()},
+        }
+    for g in gained:
+        node = tree
+        for part in (*g.set_name.split("/", 1), "gain"):
+            node = node.setdefault(part, {})
+        node[g.model] = {
+            **_leaf(g.gain),
+            "pairs": g.pairs,
+            "false_alarms": dict(zip(("base", "next"), g.false_alarms, strict=True)),
+            "new": {name: _leaf(i) for name, i in g.new.items()},
+            "lost": {name: _leaf(i) for name, i in g.lost.items()},
         }
     return tree
 
@@ -286,7 +302,7 @@ def _write_cases(path: Path, rows: Sequence[Row]) -> None:
 
 
 def _write_plots(folder: Path, history: Sequence[HistoryRow], summaries: Sequence[ModelSummary]) -> None:
-    columns = ["round", "share_labelled", "minutes_total", "set", "model", "dice"]
+    columns = ["round", "share_labelled", "minutes_total", "set", "model", "dice", "n", "classes"]
     write_table(
         folder / "learning_curve.csv",
         columns,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from voxledger.evaluate.bootstrap import Floats, Interval, gain_interval, mean_interval, resamples
 from voxledger.evaluate.case_metrics import Generation
@@ -43,10 +44,20 @@ class ModelSummary:
 
 
 @dataclass(frozen=True)
+class ClassGain:
+    """Dice of one class before and after, over the cases in which both generations have a value."""
+
+    base: Interval
+    next: Interval
+    gain: Interval
+
+
+@dataclass(frozen=True)
 class Gain:
     """What a model gained in mean Dice from the base to the next generation, with a paired interval.
 
-    All three are over the cases of one set that both generations predicted.
+    `base`, `next` and `gain` are over the same pairs: classes of cases of one set in which both generations have a
+    value.
     """
 
     set_name: str
@@ -54,6 +65,16 @@ class Gain:
     base: Interval
     next: Interval
     gain: Interval
+    pairs: int
+    classes: dict[str, ClassGain]
+    """Classes with at least one pair."""
+    new: dict[str, Interval]
+    """Dice of the classes that the next generation knows and the base did not."""
+    lost: dict[str, Interval]
+    """Dice of the classes that the base knew and the next generation does not."""
+    false_alarms: tuple[int, int]
+    """Empty references of classes that both know in which anything is predicted, before and after. Where one of the
+    two predicts nothing, as is right, there is no Dice and so no pair."""
 
 
 def summarise(rows: Sequence[Row], class_order: Sequence[str], samples: int, seed: int) -> list[ModelSummary]:
@@ -85,19 +106,52 @@ def gains(rows: Sequence[Row], class_order: Sequence[str], samples: int, seed: i
         if generation is not Generation.NEXT or before is None:
             continue
         after = dice[set_name, generation, model]
-        shared = np.logical_and(np.isfinite(before).any(axis=1), np.isfinite(after).any(axis=1))
-        before, after = (np.where(shared.reshape(-1, 1), values, np.nan) for values in (before, after))
+        shared = np.isfinite(before) & np.isfinite(after)
         draws = resamples(len(after), samples, seed)
+        mine = [r for r in rows if (r.set_name, r.model) == (set_name, model)]
+        known = {g: {r.class_name for r in mine if r.generation is g} for g in Generation}
         found.append(
             Gain(
                 set_name,
                 model,
-                mean_interval(before, draws),
-                mean_interval(after, draws),
-                gain_interval(before, after, draws),
+                *_compared(before, after, shared, draws),
+                int(shared.sum()),
+                {
+                    c: ClassGain(*_compared(before[:, [i]], after[:, [i]], shared[:, [i]], draws))
+                    for i, c in enumerate(class_order)
+                    if shared[:, i].any()
+                },
+                _by_class(after, known[Generation.NEXT] - known[Generation.BASE], class_order, draws),
+                _by_class(before, known[Generation.BASE] - known[Generation.NEXT], class_order, draws),
+                _false_alarms(mine),
             )
         )
     return found
+
+
+def _compared(
+    before: Floats, after: Floats, shared: npt.NDArray[np.bool_], draws: npt.NDArray[np.int64]
+) -> tuple[Interval, Interval, Interval]:
+    before, after = (np.where(shared, values, np.nan) for values in (before, after))
+    return mean_interval(before, draws), mean_interval(after, draws), gain_interval(before, after, draws)
+
+
+def _by_class(
+    values: Floats, names: set[str], class_order: Sequence[str], draws: npt.NDArray[np.int64]
+) -> dict[str, Interval]:
+    """Mean of each of some classes that has a value in any case."""
+    means = {c: mean_interval(values[:, [i]], draws) for i, c in enumerate(class_order) if c in names}
+    return {c: mean for c, mean in means.items() if mean.n}
+
+
+def _false_alarms(rows: Sequence[Row]) -> tuple[int, int]:
+    empty: dict[Generation, dict[tuple[str, str], bool]] = {g: {} for g in Generation}
+    for r in rows:
+        if r.reference_ml == 0:
+            empty[r.generation][r.case_id, r.class_name] = bool(np.isfinite(r.values["dice"]))
+    both = empty[Generation.BASE].keys() & empty[Generation.NEXT].keys()
+    before, after = (sum(empty[g][key] for key in both) for g in (Generation.BASE, Generation.NEXT))
+    return before, after
 
 
 def _matrices(
