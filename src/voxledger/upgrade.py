@@ -1,0 +1,79 @@
+"""Bringing the pipeline of a curation repository to that of the voxledger that is installed."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.params import read_params
+from voxledger.records import read_yaml
+from voxledger.repository import TEMPLATE_NAME, git, round_tag, tag_exists, template_root
+from voxledger.table import replace_text
+
+CARRIED = ("data/base/history.csv", "data/base/errors.csv")
+"""Tables that go on from round to round; repositories of before lack one."""
+
+
+def upgrade() -> list[str]:
+    """Replace `stages/` and `dvc.yaml` by those of this voxledger, and commit that; returns the files that changed.
+
+    Stages and artifacts that are only in this repository's `dvc.yaml` stay, and so do scripts of other names.
+
+    Raises
+    ------
+    VoxledgerError
+        Bundles are out: the round has to be finished by the voxledger that began it.
+    Misuse
+        Files that would be replaced have changes that git does not hold yet.
+    """
+    params = read_params()
+    if any(Path("data/round/bundles").glob(f"bundle-r{params.round:02d}-*")) and not tag_exists(
+        round_tag(params.round)
+    ):
+        raise VoxledgerError(
+            f"bundles of round {params.round} are out, and the pipeline that made them has to take them in",
+            "finish this round with the voxledger that began it (`voxledger round close`), then upgrade; if nobody has "
+            "begun to review, delete data/round/bundles first",
+        )
+    source = template_root()
+    scripts = sorted((source / "stages").glob("*.py"))
+    files = ["dvc.yaml", ".gitignore", *(f"stages/{p.name}" for p in scripts), *CARRIED]
+    if changed := git("status", "--porcelain", "--", *files).strip():
+        raise Misuse(f"there are changes that git does not hold yet: {changed}", "commit or undo them first")
+    for script in scripts:
+        shutil.copyfile(script, Path("stages", script.name))
+    replace_text("dvc.yaml", _pipeline((source / "dvc.yaml").read_text("utf-8"), params.dataset))
+    ignored = Path(".gitignore").read_text("utf-8").splitlines() if Path(".gitignore").is_file() else []
+    wanted = (source / ".gitignore").read_text("utf-8").splitlines()
+    replace_text(".gitignore", "\n".join([*ignored, *(line for line in wanted if line not in ignored)]) + "\n")
+    for table in CARRIED:
+        if not Path(table).exists():
+            replace_text(table, "")
+    git("add", "--", *files)
+    names = git("diff", "--cached", "--name-only", "--", *files).split()
+    if names:
+        git("commit", "--quiet", "--message", "Pipeline of the voxledger that is installed", "--", *names)
+    return names
+
+
+def _pipeline(template: str, dataset: str) -> str:
+    """The template's dvc.yaml, with the stages and artifacts that only this repository has."""
+    from ruamel.yaml import YAML
+
+    own, text = read_yaml("dvc.yaml", "stages"), template.replace(TEMPLATE_NAME, dataset)
+    yaml = YAML()
+    yaml.width = 4096
+    merged = yaml.load(text)
+    extra = False
+    for key, values in own.items():
+        for name, value in (values or {}).items() if isinstance(values, dict) else ():
+            if name not in merged.setdefault(key, {}):
+                merged[key][name] = value
+                extra = True
+    if not extra:
+        return text
+    stream = io.StringIO()
+    yaml.dump(merged, stream)
+    return stream.getvalue()
