@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
-from voxledger.engine.card import WEIGHTS, check_model, write_card
+from voxledger.engine.card import DATASET, WEIGHTS, check_model, write_card
 from voxledger.errors import VoxledgerError
 from voxledger.infer import predict as stage
 from voxledger.infer.predict import predict_cases
 from voxledger.infer.register import add_precomputed
+from voxledger.ledger import Origin
 from voxledger.params import InferParams, MachineParams, RetrainParams
+from voxledger.records import read_json
 from voxledger.retrain.run import retrain_round
 from voxledger.soft import ensemble_mean, open_soft, write_soft
 from voxledger.volume import Grid, file_sha256, read, read_label, write
@@ -233,6 +235,27 @@ def test_a_label_map_model_has_no_say_in_a_class_that_it_does_not_know(small, de
         write_soft("trained.b2nd", [("lesion", lesion)], ["lesion"], maps.grid, "trained", case.sha256)
         mean = ensemble_mean([open_soft("trained.b2nd"), maps], "lesion")
         assert mean.max() == pytest.approx(0.9, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["nn", "unet"])
+def test_a_trained_model_has_no_say_in_a_class_that_no_case_showed_it(small, tiny, name):
+    """Its channel is there, but it has seen no voxel of the class: its 0 would halve what another model finds."""
+    for case_id in ("c0", "c1", "c2"):
+        small = small.with_origin(case_id, "spleen", Origin.PREDICTED)
+
+    def train(base, out, strategy):
+        params = RetrainParams(models={name: tiny[name].model_copy(update={"iterations": 1})}, strategy=strategy)
+        places = (base, out, 0, params, MachineParams(workers=1), Path("cohort.csv"), Path("models/next.json"))
+        retrain_round(small.cases, small.schema, small.ledger, small.labels, *places)
+        return read_json(out / name / DATASET)["untaught"]
+
+    assert train(Path("models/none"), MODELS, "full") == ["spleen"]
+    predict(small)
+    assert open_soft(OUT / name / "c0.b2nd").classes == ("organ", "lesion")
+    for case_id in ("c0", "c1", "c2"):
+        small = small.with_origin(case_id, "lesion", Origin.PREDICTED)
+    # The organ around a lesion that nobody decided on is ignored; what the base was taught, its successor still knows.
+    assert train(MODELS, Path("models/next"), "finetune") == ["spleen"]
 
 
 def test_the_memo_does_not_serve_what_other_declared_classes_gave(small):

@@ -13,6 +13,8 @@ from voxledger.schema import LabelSchema
 
 BACKGROUND = "background"
 IGNORE = "ignore"
+UNTAUGHT = "untaught"
+"""Classes that have a channel, but of which no case of the cohort showed a voxel; left out where there are none."""
 
 
 def describe(schema: LabelSchema, modalities: Iterable[str], cases: int, ignore: bool) -> dict[str, Any]:
@@ -31,6 +33,26 @@ def describe(schema: LabelSchema, modalities: Iterable[str], cases: int, ignore:
         "file_ending": ".nii.gz",
         "overwrite_image_reader_writer": "SimpleITKIO",
     }
+
+
+def with_untaught(dataset: dict[str, Any], learned: Iterable[int], before: dict[str, Any] | None) -> dict[str, Any]:
+    """`dataset.json` that says which classes were not taught.
+
+    Parameters
+    ----------
+    learned
+        Labels that occur in what the network learns.
+    before
+        `dataset.json` of the model that training goes on from: what that one was taught, the next still knows.
+    """
+    seen = set(learned)
+    names = [n for n, i in channels(dataset).items() if i not in seen and (before is None or n in untaught(before))]
+    return {**dataset, UNTAUGHT: names} if names else dataset
+
+
+def untaught(dataset: dict[str, Any]) -> frozenset[str]:
+    """Classes that a network has a channel for and knows nothing of."""
+    return frozenset(dataset.get(UNTAUGHT, ()))
 
 
 def channels(dataset: dict[str, Any]) -> dict[str, int]:

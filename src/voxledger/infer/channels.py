@@ -20,14 +20,16 @@ class Channels:
 
     of: dict[str, int]
     probability: Callable[[int], Array]
+    untaught: frozenset[str] = frozenset()
+    """Classes with a channel that the network never saw a voxel of."""
 
     def classes(self, schema: LabelSchema) -> list[str]:
-        """Classes of the schema that have a channel, in the order of the schema.
+        """Classes of the schema that the network was taught, in the order of the schema.
 
         What lies in a class says where some of it is, not where all of it is: a network of lesions alone has no say
         in their organ.
         """
-        return [name for name in schema.names if name in self.of]
+        return [name for name in schema.names if name in self.of and name not in self.untaught]
 
     def by_class(self, schema: LabelSchema) -> Iterator[tuple[str, Array]]:
         """Probability of every class, the classes inside it included, one class in memory at a time."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from voxledger.engine.card import DATASET, PLANS, load_weights
-from voxledger.engine.dataset import channels
+from voxledger.engine.dataset import channels, untaught
 from voxledger.engine.monai import build_network, preprocess, resample
 from voxledger.infer.channels import Array, Channels, softmax
 from voxledger.params import InferParams
@@ -20,7 +20,7 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
     import torch
     from monai.inferers import sliding_window_inference
 
-    network, plans, of = _network(folder, model_id, device)
+    network, plans, dataset = _network(folder, model_id, device)
     values = torch.from_numpy(preprocess(image.array, image.grid.spacing, plans))[None, None]
     with torch.inference_mode():
         logits = sliding_window_inference(
@@ -37,13 +37,13 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
     def on_image(channel: int) -> Array:
         return resample(logits[channel].numpy(), image.array.shape)
 
-    return Channels(of, softmax(len(logits), on_image))
+    return Channels(channels(dataset), softmax(len(logits), on_image), untaught(dataset))
 
 
 @lru_cache(maxsize=2)
-def _network(folder: Path, model_id: str, device: str) -> tuple[Any, dict[str, Any], dict[str, int]]:
+def _network(folder: Path, model_id: str, device: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """The loaded model; kept for the next case of this process. `model_id` tells retrained models apart."""
-    plans, of = read_json(folder / PLANS), channels(read_json(folder / DATASET))
-    network = build_network(plans, len(of) + 1)
+    plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
+    network = build_network(plans, len(channels(dataset)) + 1)
     load_weights(folder, network)
-    return network.to(device).eval(), plans, of
+    return network.to(device).eval(), plans, dataset

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from voxledger.engine.card import DATASET, PLANS, load_weights
-from voxledger.engine.dataset import channels
+from voxledger.engine.dataset import channels, untaught
 from voxledger.engine.nnunet import CONFIGURATION, build_network
 from voxledger.engine.process import quiet
 from voxledger.infer.channels import Array, Channels, softmax
@@ -47,7 +47,7 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
         whole[box] = inside(channel)
         return whole.transpose(plans.transpose_backward)
 
-    return Channels(channels(predictor.dataset_json), probability)
+    return Channels(channels(predictor.dataset_json), probability, untaught(predictor.dataset_json))
 
 
 @lru_cache(maxsize=2)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.engine.card import DATASET, PLANS, load_weights, save_weights, to_json
-from voxledger.engine.dataset import describe
+from voxledger.engine.dataset import describe, with_untaught
 from voxledger.engine.monai import architecture_name, build_network, patch_divisor, preprocess, resample, working_shape
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.records import read_json
@@ -32,10 +32,11 @@ def train(job: Job, folder: Path) -> str:
     ct = dataset["channel_names"]["0"] == "CT"
     plans = _plan(job, ct) if job.start.parent is None else read_json(job.start.parent.folder / PLANS)
     replace_text(folder / PLANS, to_json(plans))
-    replace_text(folder / DATASET, to_json(dataset))
     work = folder / "work"
     work.mkdir()
-    network = _fit(job, plans, _Patches(job, plans, work))
+    patches = _Patches(job, plans, work)
+    replace_text(folder / DATASET, to_json(with_untaught(dataset, patches.learned, job.start.dataset)))
+    network = _fit(job, plans, patches)
     shutil.rmtree(work)
     save_weights(folder, network)
     return architecture_name(plans)
@@ -79,8 +80,11 @@ class _Patches:
         self._rng = np.random.default_rng(job.seed)
         self._patch = plans["patch"]
         self._ignore = job.ignore
+        self.learned: set[int] = set()
+        """Labels that occur in any case."""
         self._cases: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16], list[npt.NDArray[Any]]]] = []
         for member, image, labels in job.load_all():
+            self.learned.update(np.unique(labels).tolist())
             values = preprocess(image.array, image.grid.spacing, plans)
             shape = working_shape(image.array.shape, image.grid.spacing, plans)
             classes = resample(labels, shape, nearest=True).astype(np.int16)

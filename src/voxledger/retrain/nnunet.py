@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from voxledger.engine.card import DATASET, PLANS, save_weights, to_json
-from voxledger.engine.dataset import describe
+from voxledger.engine.dataset import describe, with_untaught
 from voxledger.engine.nnunet import CONFIGURATION, architecture_name
 from voxledger.engine.process import quiet
 from voxledger.errors import VoxledgerError
@@ -32,9 +32,9 @@ def train(job: Job, folder: Path) -> str:
     with _nnunet_folders(work), quiet():
         dataset = describe(job.schema, (m.case.modality for m in job.members), len(job.members), _ignores(job))
         plans = _plan(job, dataset, work) if job.start.parent is None else read_json(job.start.parent.folder / PLANS)
-        _preprocess(job, plans, dataset, work)
+        learned = _preprocess(job, plans, dataset, work)
         replace_text(folder / PLANS, to_json(plans))
-        replace_text(folder / DATASET, to_json(dataset))
+        replace_text(folder / DATASET, to_json(with_untaught(dataset, learned, job.start.dataset)))
         network = _fit(job, plans, dataset)
     shutil.rmtree(work)
     save_weights(folder, network)
@@ -154,8 +154,11 @@ def _fixed(job: Job, plans: dict[str, Any], planned: dict[str, Any]) -> dict[str
     }
 
 
-def _preprocess(job: Job, plans: dict[str, Any], dataset: dict[str, Any], work: Path) -> None:
-    """Crop, normalise and resample every case with nnU-Net's preprocessor, into nnU-Net's own files."""
+def _preprocess(job: Job, plans: dict[str, Any], dataset: dict[str, Any], work: Path) -> set[int]:
+    """Crop, normalise and resample every case with nnU-Net's preprocessor, into nnU-Net's own files.
+
+    Returns the labels that occur in any case.
+    """
     from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params, nnUNetDatasetBlosc2
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -164,7 +167,9 @@ def _preprocess(job: Job, plans: dict[str, Any], dataset: dict[str, Any], work: 
     preprocessor = configuration.preprocessor_class(verbose=False)
     out = work / "preprocessed" / _DATASET_NAME / configuration.data_identifier
     out.mkdir(parents=True)
+    learned: set[int] = set()
     for member, image, labels in job.load_all():
+        learned.update(np.unique(labels).tolist())
         data, seg, properties = preprocessor.run_case_npy(
             image.array[None], labels[None], {"spacing": list(image.grid.spacing)}, manager, configuration, dataset
         )
@@ -174,6 +179,7 @@ def _preprocess(job: Job, plans: dict[str, Any], dataset: dict[str, Any], work: 
         nnUNetDatasetBlosc2.save_case(
             data, seg, properties, str(out / member.case.case_id), chunks, blocks, chunks_seg, blocks_seg
         )
+    return learned
 
 
 def _fit(job: Job, plans: dict[str, Any], dataset: dict[str, Any]) -> Any:

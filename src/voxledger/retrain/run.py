@@ -25,7 +25,7 @@ from voxledger.schema import LabelSchema
 from voxledger.table import replace_text
 from voxledger.volume import file_sha256
 
-ALGORITHM_VERSION = 2
+ALGORITHM_VERSION = 3
 
 
 def retrain_round(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from voxledger.engine.card import DATASET, ModelCard
 from voxledger.engine.dataset import channels
@@ -34,3 +35,8 @@ class Start:
     """Model whose plans and weights are taken over; None starts from nothing."""
     note: str = ""
     """Why another strategy is followed than was asked for."""
+
+    @property
+    def dataset(self) -> dict[str, Any] | None:
+        """`dataset.json` of the parent; None where training starts from nothing."""
+        return read_json(self.parent.folder / DATASET) if self.parent else None
