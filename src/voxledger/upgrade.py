@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.params import read_params
+from voxledger.params import Params, read_params
 from voxledger.records import read_yaml
 from voxledger.repository import TEMPLATE_NAME, git, round_tag, tag_exists, template_root
 from voxledger.table import replace_text
@@ -39,12 +39,13 @@ def upgrade() -> list[str]:
         )
     source = template_root()
     scripts = sorted((source / "stages").glob("*.py"))
-    files = ["dvc.yaml", ".gitignore", *(f"stages/{p.name}" for p in scripts), *CARRIED]
+    files = ["dvc.yaml", "params.yaml", ".gitignore", *(f"stages/{p.name}" for p in scripts), *CARRIED]
     if changed := git("status", "--porcelain", "--", *files).strip():
         raise Misuse(f"there are changes that git does not hold yet: {changed}", "commit or undo them first")
     for script in scripts:
         shutil.copyfile(script, Path("stages", script.name))
     replace_text("dvc.yaml", _pipeline((source / "dvc.yaml").read_text("utf-8"), params.dataset))
+    replace_text("params.yaml", _parameters(Path("params.yaml").read_text("utf-8"), params))
     ignored = Path(".gitignore").read_text("utf-8").splitlines() if Path(".gitignore").is_file() else []
     wanted = (source / ".gitignore").read_text("utf-8").splitlines()
     replace_text(".gitignore", "\n".join([*ignored, *(line for line in wanted if line not in ignored)]) + "\n")
@@ -76,4 +77,31 @@ def _pipeline(template: str, dataset: str) -> str:
         return text
     stream = io.StringIO()
     yaml.dump(merged, stream)
+    return stream.getvalue()
+
+
+def _parameters(text: str, params: Params) -> str:
+    """The text of params.yaml with every parameter that a stage of dvc.yaml names, as it counts now."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    document, values, missing = yaml.load(text), params.model_dump(mode="json"), False
+    for stage in read_yaml("dvc.yaml", "stages")["stages"].values():
+        for named in stage.get("params", []):
+            section, _, name = str(named).partition(".")
+            if name and name not in (document.get(section) or {}):
+                document.setdefault(section, {})[name] = values[section][name]
+                missing = True
+            elif section not in document:
+                document[section] = values[section]
+                missing = True
+    if "scratch_minutes" in (document.get("evaluate") or {}):
+        del document["evaluate"]["scratch_minutes"]
+        missing = True
+    if not missing:
+        return text
+    stream = io.StringIO()
+    yaml.dump(document, stream)
     return stream.getvalue()

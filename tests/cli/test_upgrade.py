@@ -10,6 +10,8 @@ import pytest
 from commands import output, run
 from ruamel.yaml import YAML
 
+from voxledger.params import read_params
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,6 +26,12 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = "\n  mine:\n    cmd: echo mine\n    deps: [labels.yaml]\n\nartifacts:"
     Path("dvc.yaml").write_text(pipeline.replace("\nartifacts:", own))
     Path("data/base/errors.csv").unlink()
+    params = "".join(
+        line for line in Path("params.yaml").read_text().splitlines(keepends=True) if "scratch_minutes" not in line
+    )
+    Path("params.yaml").write_text(
+        params.replace("  bootstrap: 1000\n  seed: 0\n\nmachine", "  scratch_minutes: 17\n\nmachine")
+    )
     run("git", "add", "--all")
     run("git", "commit", "--quiet", "--message", "as it was")
 
@@ -41,6 +49,10 @@ def test_stages_of_an_older_pipeline_are_refused_and_upgraded() -> None:
     assert stages.pop("mine") == {"cmd": "echo mine", "deps": ["labels.yaml"]}
     assert stages == template
     assert Path("data/base/errors.csv").is_file()
+    assert read_params().score.scratch_minutes == 17
+    for stage in stages.values():
+        for name in stage.get("params", []):
+            assert name.split(".")[-1] + ":" in Path("params.yaml").read_text()
     assert output("git", "status", "--porcelain") == ""
     assert "no case is registered" in run("python", "stages/cases.py", accept=(2,))
     assert "nothing to change" in run("voxledger", "upgrade")
