@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
@@ -45,10 +47,25 @@ def stage(pipeline: int) -> Callable[[Main], Callable[[], None]]:
     return made if isinstance(pipeline, int) else made(pipeline)
 
 
+def require_pipeline(stages: Path = Path("stages")) -> None:
+    """Raise unless the stage scripts of a repository are of this pipeline, without running any."""
+    for script in sorted(stages.glob("*.py")):
+        found = re.search(r"^@stage(?:\((\d+)\))?$", script.read_text("utf-8"), re.MULTILINE)
+        if found:
+            _require_pipeline(int(found[1] or 1))
+
+
 def _require_pipeline(pipeline: int) -> None:
-    if pipeline != PIPELINE:
+    if pipeline < PIPELINE:
         raise Misuse(
             f"the stages of this repository are those of pipeline {pipeline}; the voxledger that is installed runs "
             f"pipeline {PIPELINE}",
-            "run `voxledger upgrade`" if pipeline < PIPELINE else "install a newer voxledger",
+            "run `voxledger upgrade`; a round whose bundles are out is finished first by the voxledger that began it "
+            "(0.1 for pipeline 1)",
+        )
+    if pipeline > PIPELINE:
+        raise Misuse(
+            f"the stages of this repository are those of pipeline {pipeline}; the voxledger that is installed runs "
+            f"pipeline {PIPELINE}",
+            "install a newer voxledger",
         )

@@ -34,8 +34,8 @@ def upgrade() -> list[str]:
     ):
         raise VoxledgerError(
             f"bundles of round {params.round} are out, and the pipeline that made them has to take them in",
-            "finish this round with the voxledger that began it (`voxledger round close`), then upgrade; if nobody has "
-            "begun to review, delete data/round/bundles first",
+            "close this round with the voxledger that began it, then upgrade; if nobody has begun to review, delete "
+            "data/round/bundles first",
         )
     source = template_root()
     scripts = sorted((source / "stages").glob("*.py"))
@@ -81,7 +81,7 @@ def _pipeline(template: str, dataset: str) -> str:
 
 
 def _parameters(text: str, params: Params) -> str:
-    """The text of params.yaml with every parameter that a stage of dvc.yaml names, as it counts now."""
+    """The text of params.yaml with every section that a stage of dvc.yaml names."""
     from ruamel.yaml import YAML
 
     yaml = YAML()
@@ -89,17 +89,10 @@ def _parameters(text: str, params: Params) -> str:
     yaml.width = 4096
     document, values, missing = yaml.load(text), params.model_dump(mode="json"), False
     for stage in read_yaml("dvc.yaml", "stages")["stages"].values():
-        for named in stage.get("params", []):
-            section, _, name = str(named).partition(".")
-            if name and name not in (document.get(section) or {}):
-                document.setdefault(section, {})[name] = values[section][name]
-                missing = True
-            elif section not in document:
+        for section in stage.get("params", []):
+            if section not in document:
                 document[section] = values[section]
                 missing = True
-    if "scratch_minutes" in (document.get("evaluate") or {}):
-        del document["evaluate"]["scratch_minutes"]
-        missing = True
     if not missing:
         return text
     stream = io.StringIO()

@@ -82,8 +82,10 @@ def run(no_memo: bool) -> None:
     from voxledger.review.gate import require_complete
     from voxledger.review.untouched import require_untouched
     from voxledger.sent import is_out
+    from voxledger.stage import require_pipeline
 
     require_root()
+    require_pipeline()
     params = read_params()
     require_open(params)
     require_untouched(BUNDLES)
