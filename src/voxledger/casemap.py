@@ -9,7 +9,6 @@ result does not depend on order, number of workers or history.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import multiprocessing
@@ -17,8 +16,6 @@ import os
 import random
 import shutil
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -28,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from voxledger.errors import CasesFailed, VoxledgerError
+from voxledger.process import end_with, lock
 from voxledger.progress import progress
 from voxledger.table import replace_text
 from voxledger.volume import file_sha256
@@ -150,7 +148,7 @@ def _run(
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _die_with_parent, (os.getpid(),))
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with, (os.getpid(),))
 
 
 def _compute(stage: str, compute: Compute, task: Task) -> dict[str, Any]:
@@ -203,22 +201,10 @@ def _failed(stage: str, tasks: Sequence[Task], failures: dict[int, BaseException
 
 @contextmanager
 def _alone(stage: str) -> Iterator[None]:
-    """Wait for a stage process that a killed run left behind, and end with our own parent."""
-    _die_with_parent(os.getppid())
+    """Wait for a stage process that a killed run left behind."""
     (MEMO / stage).mkdir(parents=True, exist_ok=True)
-    with open(MEMO / stage / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with open(MEMO / stage / ".lock", "w") as held:
+        lock(held.fileno(), stage)
         for leftover in (MEMO / stage).glob(".partial-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         yield
-
-
-def _die_with_parent(parent: int) -> None:
-    """End this process soon after its parent is gone, as after `kill -9` of `dvc repro`."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

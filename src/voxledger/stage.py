@@ -11,6 +11,7 @@ from pathlib import Path
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.portable import pin_instruction_set
+from voxledger.process import end_with_dvc
 
 PIPELINE = 2
 """Version of what stage scripts and library agree on; scripts of another version are refused."""
@@ -32,6 +33,7 @@ def stage(pipeline: int) -> Callable[[Main], Callable[[], None]]:
     def made(main: Main) -> Callable[[], None]:
         @functools.wraps(main)
         def script() -> None:
+            end_with_dvc()
             try:
                 _require_pipeline(number)
                 params = read_params()
