@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.process import described, holders_of, is_dvc
 from voxledger.records import decode, read_text, read_text_if_there
 from voxledger.table import replace_text
 
@@ -59,21 +62,30 @@ def git(*args: str, check: bool = True) -> str:
 def dvc(*args: str, quiet: bool = False) -> int:
     """Run DVC in the current folder with this Python first on the path; returns its exit code.
 
-    What it prints goes to the terminal, or, if `quiet`, is shown only when it fails.
+    What it prints goes to the terminal, or, if `quiet`, is shown only when it fails. A run of the pipeline ends with
+    this process.
+
+    Raises
+    ------
+    VoxledgerError
+        Another DVC process is at work here; it is named.
     """
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    command = [sys.executable, "-m", "dvc", *args]
+    command = [sys.executable, "-m", "voxledger.process" if args[0] == "repro" else "dvc", *args]
+    if args[0] == "repro":
+        _require_nobody_runs()
     if not quiet:
         return subprocess.run(command, env=environment, check=False).returncode
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
+        _require_free(done.stderr)
         print(done.stdout + done.stderr, file=sys.stderr)
     return done.returncode
 
 
 def dvc_add(*paths: str) -> None:
     """Put folders under DVC."""
-    if dvc("add", "--quiet", *paths, quiet=True) != 0:
+    if dvc("add", *paths, quiet=True) != 0:
         raise VoxledgerError(f"`dvc add {' '.join(paths)}` failed", "see its message above")
 
 
@@ -81,8 +93,56 @@ def dvc_output(*args: str) -> str:
     """What a DVC command prints."""
     done = subprocess.run([sys.executable, "-m", "dvc", *args], capture_output=True, text=True, check=False)
     if done.returncode != 0:
+        _require_free(done.stderr)
         raise VoxledgerError(f"dvc {args[0]} failed: {done.stderr.strip()}", "correct this and run again")
     return done.stdout
+
+
+def _require_nobody_runs() -> None:
+    """Raise if another run of the pipeline is at work here; what takes a moment, as adding a return, is waited for."""
+    for _ in range(30):
+        blocking = _blocking()
+        if not blocking:
+            return
+        time.sleep(0.1)
+    raise _busy(blocking)
+
+
+def _require_free(said: str) -> None:
+    """Raise, naming who holds the lock, if it is for a lock that DVC failed."""
+    if "Unable to acquire lock" in said or "is busy" in said:
+        lock = Path(".dvc/tmp/lock")
+        raise _busy([*(holders_of(lock.stat()) if lock.exists() else []), *_blocking()])
+
+
+def _blocking() -> list[int]:
+    """Processes that hold outputs or dependencies of a stage, as DVC notes them."""
+    import psutil
+
+    path = Path(".dvc/tmp/rwlock")
+    try:
+        held = json.loads(path.read_text("utf-8"))
+        infos = [*held.get("write", {}).values(), *(i for found in held.get("read", {}).values() for i in found)]
+        return sorted({int(i["pid"]) for i in infos if psutil.pid_exists(int(i["pid"]))})
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise VoxledgerError(f"{path} is damaged", f"remove {path} if no DVC process runs here") from None
+
+
+def _busy(pids: list[int]) -> VoxledgerError:
+    if others := [pid for pid in pids if not is_dvc(pid)]:
+        return VoxledgerError(
+            f".dvc/tmp/rwlock names {described(others[0])}, which does not look like DVC: what held the lock may have "
+            "been killed, and its number be another program's now",
+            "if so, remove .dvc/tmp/rwlock, and run this again",
+        )
+    held = ", ".join(described(pid) for pid in pids) or "another DVC process"
+    kill = " ".join(str(pid) for pid in pids)
+    return VoxledgerError(
+        f"another DVC process is at work here: {held}",
+        f"wait for it, or `kill {kill}`; then run this again" if pids else "wait for it, then run this again",
+    )
 
 
 def tag_exists(tag: str) -> bool:
@@ -173,7 +233,7 @@ def init(folder: Path, name: str) -> None:
     os.chdir(folder)
     try:
         git("init", "--quiet", "--initial-branch", "main")
-        if dvc("init", "--quiet", quiet=True) != 0:
+        if dvc("init", quiet=True) != 0:
             raise VoxledgerError("`dvc init` failed", "see its message above")
         dvc("config", "core.analytics", "false", quiet=True)
         dvc("config", "core.autostage", "true", quiet=True)

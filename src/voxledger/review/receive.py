@@ -6,7 +6,6 @@ the inbox is overwritten: what a person made is kept, also where a newer return 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import stat
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from voxledger.errors import BundleRefused, Misuse
+from voxledger.process import lock
 from voxledger.review.bundle import (
     MANIFEST,
     MOST_MANIFEST_BYTES,
@@ -299,7 +299,7 @@ def _alone(inbox: Path) -> Iterator[None]:
     """One `receive` at a time; what a killed one left behind is removed."""
     handle = os.open(inbox, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        lock(handle, str(inbox))
         for leftover in inbox.glob(f"{RECEIVING}*"):
             shutil.rmtree(leftover, ignore_errors=True)
         yield
