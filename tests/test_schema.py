@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from voxledger.errors import Misuse, UnknownLabel
-from voxledger.schema import LabelSchema, read_schema
+from voxledger.schema import LabelSchema, pair, read_schema
 
 SCHEMA = LabelSchema.model_validate(
     {
@@ -83,3 +84,133 @@ def test_the_projects_own_schema_is_valid() -> None:
     schema = read_schema(Path(__file__).parents[1] / "labels.yaml")
     assert {"pancreas", "pdac"} <= set(schema.names)
     assert schema["pdac"].inside == "pancreas"
+
+
+def on_record(**changes: Any) -> LabelSchema:
+    """`tumour` was called `mass` and then `growth`; `cyst` in it, and then `duct` beside it, were retired."""
+    day = "2025-05-01"
+    values = {
+        "name": "pancreas",
+        "classes": [
+            {"id": 1, "name": "pancreas"},
+            {
+                "id": 2,
+                "name": "tumour",
+                "inside": "pancreas",
+                "formerly": [{"name": "growth", "round": 3, "date": day}, {"name": "mass", "round": 1, "date": day}],
+            },
+        ],
+        "retired": [
+            {"id": 4, "name": "cyst", "inside": "tumour", "round": 2, "date": day, "reason": "too few"},
+            {"id": 5, "name": "duct", "round": 2, "date": day, "reason": "not seen"},
+            {
+                "id": 300,
+                "name": "core",
+                "inside": "cyst",
+                "round": 1,
+                "date": day,
+                "reason": "unclear",
+                "formerly": [{"name": "kernel", "round": 1, "date": day}],
+            },
+        ],
+    }
+    return LabelSchema.model_validate({**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("name", "renamed", "holder"),
+    [
+        ("pancreas", "pancreas", "pancreas"),
+        ("tumour", "tumour", "tumour"),
+        ("growth", "tumour", "tumour"),
+        ("mass", "tumour", "tumour"),
+        ("cyst", None, "tumour"),
+        ("core", None, "tumour"),
+        ("kernel", None, "tumour"),
+        ("duct", None, None),
+        ("unheard-of", None, None),
+    ],
+)
+def test_the_record_says_what_a_name_is_today(name: str, renamed: str | None, holder: str | None) -> None:
+    schema = on_record()
+    assert (schema.renamed(name), schema.holder(name)) == (renamed, holder)
+
+
+def test_every_name_of_a_class_is_known() -> None:
+    assert on_record().names_of("mass") == ["tumour", "growth", "mass"]
+    assert on_record().names_of("kernel") == ["core", "kernel"]
+    assert on_record().names_of("unheard-of") == ["unheard-of"]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 5)])
+def test_voxels_of_retired_classes_go_to_what_holds_them(shape: tuple[int, int, int]) -> None:
+    schema = on_record()
+    labels = np.resize(np.array([300, 5, 4, 2, 0], np.uint16), shape)
+    assert schema.repaint_retired(labels).ravel().tolist() == [2, 0, 2, 2, 0][: labels.size]
+    assert labels.flat[0] == 300
+    empty = np.zeros(shape, np.uint8)
+    assert schema.repaint_retired(empty) is empty
+
+
+def test_a_schema_without_changes_is_dumped_as_before() -> None:
+    """Its dump is part of memo keys and of the ids of bundles that are out."""
+    plain = LabelSchema.model_validate({"name": "one", "classes": [{"id": 1, "name": "organ"}]})
+    assert plain.model_dump(mode="json") == {
+        "name": "one",
+        "classes": [
+            {
+                "id": 1,
+                "name": "organ",
+                "code": None,
+                "color": None,
+                "inside": None,
+                "lesion": False,
+                "may_overlap": [],
+            }
+        ],
+    }
+    schema = on_record()
+    assert LabelSchema.model_validate(schema.model_dump(mode="json")) == schema
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ([{"id": 1, "name": "pancreas"}, {"id": 2, "name": "tumour"}, {"id": 3, "name": "duct"}], "duct"),
+        ([{"id": 1, "name": "pancreas"}, {"id": 2, "name": "tumour"}, {"id": 5, "name": "vessel"}], "vessel .* id 5"),
+        (
+            [
+                {"id": 1, "name": "pancreas", "formerly": [{"name": "tumour", "round": 1, "date": "2025-05-01"}]},
+                {"id": 2, "name": "tumour"},
+            ],
+            "tumour",
+        ),
+        ([{"id": 1, "name": "pancreas"}], "tumour, which is not on record"),
+    ],
+)
+def test_names_and_ids_on_record_are_given_to_nothing_else(classes: list[dict[str, Any]], message: str) -> None:
+    """A label map of an older model with the id of a retired class would be read as the new class."""
+    with pytest.raises(ValueError, match=message):
+        on_record(classes=classes)
+
+
+def test_versions_are_paired_by_class_whatever_it_was_called() -> None:
+    def version(*classes: dict[str, Any]) -> LabelSchema:
+        return LabelSchema.model_validate({"name": "x", "classes": classes})
+
+    first = version({"id": 1, "name": "pancreas"}, {"id": 2, "name": "mass"}, {"id": 4, "name": "cyst"})
+    assert pair(first, on_record()) == {"pancreas": "pancreas", "mass": "tumour"}
+    assert pair(on_record(), first) == {"pancreas": "pancreas", "tumour": "mass"}
+    back = version({"id": 2, "name": "mass", "formerly": [{"name": "growth", "round": 4, "date": "2025-05-01"}]})
+    growth = version({"id": 2, "name": "growth", "formerly": [{"name": "mass", "round": 1, "date": "2025-05-01"}]})
+    assert pair(growth, back) == {"growth": "mass"}
+    assert pair(back, growth) == {"mass": "growth"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("mass", "it is called tumour since round 3"), ("cyst", "it was retired in round 2 \\(too few\\)")],
+)
+def test_a_name_of_before_is_refused_with_what_became_of_it(name: str, told: str) -> None:
+    with pytest.raises(Misuse, match=told):
+        on_record()[name]

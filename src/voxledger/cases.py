@@ -115,10 +115,15 @@ def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, 
     ledger = read_ledger("data/base/ledger.csv")
     known = {c.case_id for c in cases}
     for case_id, class_name in ledger:
-        if case_id not in known or class_name not in schema.names:
+        if case_id not in known:
             raise Misuse(
-                f"data/base/ledger.csv speaks of case {case_id}, class {class_name}, which is not registered",
-                "restore data/cases.csv, labels.yaml and the ledger from the same commit",
+                f"data/base/ledger.csv speaks of case {case_id}, which is not registered",
+                "restore data/cases.csv and the ledger from the same commit",
+            )
+        if class_name not in schema.names:
+            raise Misuse(
+                f"data/base/ledger.csv speaks of class {class_name}, which labels.yaml lacks",
+                schema.way_out(class_name),
             )
     with_rows = {case_id for case_id, _ in ledger}
     for case in cases:

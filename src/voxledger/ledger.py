@@ -110,7 +110,20 @@ def parse_ledger(text: str, what: str) -> Ledger:
 
 
 def write_ledger(path: Path | str, ledger: Ledger, class_order: list[str]) -> None:
-    """Write a ledger sorted by case, then by the order of the schema; replaces the file, never edits it."""
+    """Write a ledger sorted by case, then by the order of the schema; replaces the file, never edits it.
+
+    Raises
+    ------
+    VoxledgerError
+        It has a class that the schema lacks.
+    """
+    unknown = sorted({e.class_name for e in ledger.values()} - set(class_order))
+    if unknown:
+        raise VoxledgerError(
+            f"{path} has {', '.join(unknown)}, which labels.yaml lacks",
+            f"a class is renamed with `voxledger schema rename {unknown[0]} NEW` and taken out with `voxledger schema "
+            f"retire {unknown[0]} --reason …`: bring back labels.yaml (`git checkout labels.yaml`) and do that",
+        )
     ordered = sorted(ledger.values(), key=lambda e: (e.case_id, class_order.index(e.class_name)))
     write_table(path, COLUMNS, map(_to_row, ordered))
 

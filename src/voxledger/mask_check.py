@@ -59,7 +59,8 @@ def require_masks(
         shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more cases" if len(wrong) > 5 else "")
         raise VoxledgerError(
             f"labels in {labels} are not the masks that the ledger names ({shown})",
-            "if labels.yaml was edited, give every class the id it had; otherwise `dvc checkout` the labels",
+            "if labels.yaml was edited, give every class the id and name it had, and rename or take out classes with "
+            "`voxledger schema`; otherwise `dvc checkout` the labels",
         )
 
 

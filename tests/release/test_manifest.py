@@ -33,6 +33,7 @@ def repository(folder: Path) -> Path:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).write_text(f"{file}\n")
     Path("params.yaml").write_text("dataset: two\nround: 1\n")
+    Path("dvc.yaml").write_text("stages: {}\n")
     Path("data/release").mkdir()
     run("git", "add", "--all")
     run("git", "commit", "-q", "-m", "Open round 1")

@@ -30,6 +30,8 @@ def row(name: str, version: int, origin: Origin, mask: str, previous: str = "", 
 def write_round(number: int, rows: list[Entry], base: Ledger, cards: list[ModelCard], members: int) -> None:
     """The files in git of a finished round that `trace` reads."""
     Path("params.yaml").write_text(f"round: {number}\n")
+    classes = "".join(f"  - {{id: {i}, name: {name}}}\n" for i, name in enumerate(CLASSES, start=1))
+    Path("labels.yaml").write_text(f"name: abdomen\nclasses:\n{classes}")
     for file in ("dvc.yaml", ".dvc"):
         Path(file).touch()
     write_table("data/cases.csv", ["case_id", "sha256", "source", "licence"], [{"case_id": "c1", "source": "made"}])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import datetime
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from voxledger.engine.card import DATASET, ModelCard, to_json
-from voxledger.engine.dataset import describe
+from voxledger.engine.dataset import UNTAUGHT, describe, untaught
 from voxledger.errors import Misuse
 from voxledger.params import RetrainParams
+from voxledger.records import read_json
 from voxledger.retrain.start import Base
 from voxledger.retrain.strategies import strategy
+from voxledger.schema import FormerName, LabelSchema
 
 PARAMS = RetrainParams(finetune_iterations=0.5)
 
@@ -31,7 +35,7 @@ def base(tmp_path: Path, schema, tiny) -> Base:
         licence="",
         round=0,
     )
-    return Base(tmp_path, card)
+    return Base(tmp_path, card, schema)
 
 
 def test_full_starts_from_nothing(base, tiny, schema):
@@ -60,3 +64,15 @@ def test_finetune_trains_in_full_and_says_why_where_the_base_model_does_not_fit(
 def test_an_unknown_strategy_is_named():
     with pytest.raises(Misuse, match=r"retrain\.strategy wishful"):
         strategy("wishful")
+
+
+def test_finetune_goes_on_from_a_model_that_knows_a_class_under_a_former_name(base, tiny, schema):
+    renamed = schema["lesion"].model_copy(
+        update={"name": "pdac", "formerly": (FormerName(name="lesion", round=1, date=datetime.date(2025, 5, 1)),)}
+    )
+    today = LabelSchema(name="small", classes=tuple(renamed if c.name == "lesion" else c for c in schema.classes))
+    dataset = read_json(base.folder / DATASET)
+    (base.folder / DATASET).write_text(to_json({**dataset, UNTAUGHT: ["lesion"]}), "utf-8")
+    start = strategy("finetune")(tiny["nn"], PARAMS, replace(base, schema=today), today.names)
+    assert (start.strategy, start.note) == ("finetune", "")
+    assert untaught(start.dataset) == {"pdac"}

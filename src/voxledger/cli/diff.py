@@ -21,6 +21,7 @@ def diff(old: str, new: str, as_json: bool) -> None:
       voxledger diff round-01 round-02
     """
     from voxledger.release.diff import diff as compare
+    from voxledger.release.diff import renamings
     from voxledger.repository import require_root
 
     require_root()
@@ -42,6 +43,8 @@ def diff(old: str, new: str, as_json: bool) -> None:
             f"{c.case_id:24} {c.class_name:18} {c.kind:8} {c.voxels_added:8d} {c.voxels_removed:8d} {ml:>16} {dice:>6}"
             f"  {origin}, {c.by}"
         )
+    for line in renamings(old, new):
+        click.echo(line)
     kinds = Counter(c.kind for c in changes)
     told = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items())) or "nothing changed"
     click.echo(f"{old} → {new}: {told}")

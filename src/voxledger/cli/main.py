@@ -14,6 +14,7 @@ COMMANDS = {
     "init": ("voxledger.cli.init:init", "Make a new curation repository."),
     "cases": ("voxledger.cli.cases:cases", "Register images and labels; make example cases."),
     "models": ("voxledger.cli.models:models", "Register and list models."),
+    "schema": ("voxledger.cli.schema:schema", "Rename and retire classes between rounds, on record."),
     "round": ("voxledger.cli.round:round_", "Run, close and open rounds; see where one stands."),
     "review": ("voxledger.cli.review:review", "Send bundles to reviewers and take them back."),
     "filter": ("voxledger.cli.filter:filter_", "Explain and fit the rules that remove false findings."),

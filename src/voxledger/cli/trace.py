@@ -63,7 +63,10 @@ def _print_class(entry: dict[str, Any]) -> None:
         click.echo(f"  changed by its neighbour {neighbour['class_name']} ({by})")
     for state in entry["history"]:
         who = state["reviewer"] or ", ".join(m[:12] for m in state["model_ids"]) or "source"
-        click.echo(f"  before  {state['first_in']}: {state['origin']} ({who}), mask {state['mask_sha256'][:12]}")
+        called = f" as {state['class']}" if state["class"] != entry["class"] else ""
+        click.echo(
+            f"  before  {state['first_in']}: {state['origin']} ({who}){called}, mask {state['mask_sha256'][:12]}"
+        )
 
 
 def _print_model(model: dict[str, Any]) -> None:

@@ -24,12 +24,13 @@ class Channels:
     """Classes with a channel that the network never saw a voxel of."""
 
     def classes(self, schema: LabelSchema) -> list[str]:
-        """Classes of the schema that the network was taught, in the order of the schema.
+        """Classes of the schema that the network was taught, also under a former name, in the order of the schema.
 
         What lies in a class says where some of it is, not where all of it is: a network of lesions alone has no say
         in their organ.
         """
-        return [name for name in schema.names if name in self.of and name not in self.untaught]
+        known = {schema.renamed(name) for name in self.of if name not in self.untaught}
+        return [name for name in schema.names if name in known]
 
     def by_class(self, schema: LabelSchema) -> Iterator[tuple[str, Array]]:
         """Probability of every class, the classes inside it included, one class in memory at a time."""
@@ -41,7 +42,10 @@ class Channels:
             yield name, np.clip(total, 0, 1)
 
     def _inside(self, schema: LabelSchema, name: str) -> list[int]:
-        return [self.of[c.name] for c in schema.classes if c.name in self.of and name in schema.chain(c.name)]
+        """Channels that count as a class, by the names of today: a retired class counts as what it lay in."""
+        holders = {n: holder for n in self.of if (holder := schema.holder(n)) is not None}
+        order = sorted(holders, key=lambda n: (schema[holders[n]].id, self.of[n]))
+        return [self.of[n] for n in order if name in schema.chain(holders[n])]
 
 
 def softmax(channels: int, logits: Callable[[int], npt.NDArray[Any]]) -> Callable[[int], Array]:

@@ -7,7 +7,7 @@ label map without a class says that there is none only where the model looked fo
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,8 @@ def take_in(path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema
         labels = _label_map(path, grid, schema)
         write(out, labels, grid)
         return _occurring(labels, schema)
-    soft = _soft(path, case, model_id, grid, schema)
+    soft = _soft(path, case, model_id, grid)
+    _require_classes(soft, schema.names, schema, path)
     write_soft(
         out,
         ((name, soft.probabilities(name)) for name in soft.classes),
@@ -85,7 +86,8 @@ def known_classes(folder: Path, card: ModelCard, schema: LabelSchema, machine: M
                 f"model {card.name}: no class occurs in the label maps of {folder / PREDICTIONS}",
                 f"remove {folder} and add the model again with --classes and what it looked for",
             )
-    return [name for name in schema.names if name in declared]
+    today = {schema.renamed(name) for name in declared}
+    return [name for name in schema.names if name in today]
 
 
 def _classes_of(payload: tuple[str, LabelSchema], folder: Path) -> dict[str, Any]:
@@ -104,7 +106,7 @@ def _label_map(path: Path, grid: Grid, schema: LabelSchema) -> npt.NDArray[Any]:
     return labels
 
 
-def _soft(path: Path, case: Case, model_id: str, grid: Grid, schema: LabelSchema) -> SoftPrediction:
+def _soft(path: Path, case: Case, model_id: str, grid: Grid) -> SoftPrediction:
     soft = open_soft(path)
     require_same_grid(soft.grid, grid, str(path))
     if soft.image_sha256 != case.sha256:
@@ -113,22 +115,37 @@ def _soft(path: Path, case: Case, model_id: str, grid: Grid, schema: LabelSchema
         )
     if soft.model_id != model_id:
         raise VoxledgerError(f"{path} was predicted by {soft.model_id}, not by {model_id}", "give the right model id")
-    unknown = sorted(set(soft.classes) - set(schema.names))
-    if unknown:
-        raise UnknownLabel(
-            f"{path} has classes that labels.yaml does not have: {', '.join(unknown)}", "add the classes to labels.yaml"
-        )
     return soft
+
+
+def _require_classes(soft: SoftPrediction, known: Iterable[str], schema: LabelSchema, path: Path) -> None:
+    unknown = sorted(set(soft.classes) - set(known))
+    if unknown:
+        told = "; ".join(f"{n}: {schema.told_of(n)}" for n in unknown if schema.told_of(n))
+        raise UnknownLabel(
+            f"{path} has classes that labels.yaml does not have: {', '.join(unknown)}",
+            told or "add the classes to labels.yaml",
+        )
 
 
 def predict(
     path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema: LabelSchema, known: Sequence[str]
 ) -> None:
-    """Write the soft prediction of one case; of a label map, 0 and 1 for the classes that it knows."""
+    """Write the soft prediction of one case; of a label map, 0 and 1 for the classes that it knows.
+
+    What a class was called when the model was added does not matter, and voxels of a retired class count as what
+    holds them today.
+    """
     if path.name.endswith(SOFT):
-        _soft(path, case, model_id, grid, schema)
-        shutil.copyfile(path, out)
+        soft = _soft(path, case, model_id, grid)
+        today = {renamed: n for n in soft.classes if (renamed := schema.renamed(n)) is not None}
+        _require_classes(soft, (n for n in soft.classes if schema.is_on_record(n)), schema, path)
+        if list(today) == list(soft.classes):
+            shutil.copyfile(path, out)
+            return
+        write_soft(out, ((n, soft.read(old)) for n, old in today.items()), list(today), grid, model_id, case.sha256)
         return
-    labels = _label_map(path, grid, schema)
+    labels = schema.repaint_retired(read_whole_label(path, grid))
+    schema.check(labels, str(path))
     masks = ((name, schema.mask(labels, name).astype(np.float32)) for name in known)
     write_soft(out, masks, list(known), grid, model_id, case.sha256)

@@ -69,7 +69,9 @@ def predict_cases(
         known = tuple(precomputed.known_classes(folder, card, schema, machine)) if made_elsewhere else ()
         for case in sorted(cases, key=lambda c: c.case_id):
             prediction = precomputed.prediction_file(folder, case.case_id) if made_elsewhere else None
-            if not made_elsewhere or prediction is not None:
+            # A model whose label maps knew retired classes alone has nothing more to say.
+            silent = prediction is not None and prediction.name.endswith(precomputed.LABEL_MAP) and not known
+            if not made_elsewhere or (prediction is not None and not silent):
                 work = _Work(case, folder, card, schema, params, machine.device, prediction, known)
                 tasks.append(Task(f"{case.case_id} ({card.name})", _key(work), work))
     out.mkdir(parents=True, exist_ok=True)
@@ -174,6 +176,7 @@ def _key(work: _Work) -> str:
         else None,
         infer=work.params.model_dump(mode="json"),
         classes=[[c.name, c.id, c.inside] for c in work.schema.classes],
+        **work.schema.record(),
     )
 
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.ledger import Entry, parse_ledger
 from voxledger.progress import progress
-from voxledger.release.trace import LEDGER
+from voxledger.release.trace import LEDGER, schema_at
 from voxledger.repository import commit_of, file_at
-from voxledger.schema import LabelSchema, read_schema
+from voxledger.schema import LabelSchema, pair
 from voxledger.volume import Grid, read, read_label, require_same_grid
 
 
@@ -27,6 +27,7 @@ class Change:
 
     case_id: str
     class_name: str
+    """As the newer version calls it; of a class that it no longer has, as the older one does."""
     kind: str
     """`added` (new in the ledger), `removed` (no longer in it), `changed` (another mask), `decided` (same mask)."""
     voxels_added: int
@@ -38,33 +39,47 @@ class Change:
     origin_before: str
     origin_after: str
     by: str
-    """Reviewer of the newer mask, or the models that predicted it."""
+    """Reviewer of the newer mask, or the models that predicted it; why a class was retired."""
 
 
 def diff(old: str, new: str) -> list[Change]:
     """Compare two versions, sorted by case and class; unchanged masks are found by hash and never read.
+
+    Each version is read with its own labels.yaml; classes are paired through the renamings on record.
 
     Raises
     ------
     Misuse
         One of the tags is not a version.
     """
-    before, after = (_ledger(tag) for tag in (old, new))
+    schemas = schema_at(old), schema_at(new)
+    names = pair(*schemas)
+    before = {(c, names.get(n, n)): e for (c, n), e in _ledger(old).items()}
+    after = _ledger(new)
     changed = [key for key in sorted(before.keys() | after.keys()) if _differs(before.get(key), after.get(key))]
     by_case: dict[str, list[str]] = {}
     for case_id, class_name in changed:
         by_case.setdefault(case_id, []).append(class_name)
-    schema = read_schema("labels.yaml")
+    order = [*schemas[1].names, *(n for n in schemas[0].names if n not in names)]
     changes = []
     with _labels_at(old) as old_labels, _labels_at(new) as new_labels:
         bar = progress("diff", len(by_case))
-        for case_id, names in by_case.items():
+        for case_id, classes in by_case.items():
             a, b = old_labels(case_id), new_labels(case_id)
-            for name in sorted(names, key=schema.names.index):
-                changes.append(_change(before.get((case_id, name)), after.get((case_id, name)), a, b, schema))
+            for name in sorted(classes, key=order.index):
+                changes.append(_change(name, before.get((case_id, name)), after.get((case_id, name)), a, b, schemas))
             bar.step(case_id)
         bar.close()
     return changes
+
+
+def renamings(old: str, new: str) -> list[str]:
+    """What happened to classes between two versions, a line each."""
+    schemas = schema_at(old), schema_at(new)
+    names = pair(*schemas)
+    lines = [f"{a} is called {b}" for a, b in names.items() if a != b]
+    gone = [n for n in schemas[0].names if n not in names]
+    return lines + [f"{n}: {schemas[1].told_of(n) or 'is no class any more'}" for n in gone]
 
 
 def _ledger(tag: str) -> dict[tuple[str, str], Entry]:
@@ -82,20 +97,20 @@ def _differs(a: Entry | None, b: Entry | None) -> bool:
 
 
 def _change(
+    name: str,
     old: Entry | None,
     new: Entry | None,
     a: tuple[npt.NDArray[Any], Grid] | None,
     b: tuple[npt.NDArray[Any], Grid] | None,
-    schema: LabelSchema,
+    schemas: tuple[LabelSchema, LabelSchema],
 ) -> Change:
     entry = new or old
     assert entry is not None
-    name = entry.class_name
     grid = (b or a or (None, None))[1]
     if a and b:
         require_same_grid(a[1], b[1], f"the older label of case {entry.case_id}")
-    mask_a = schema.mask(a[0], name) if a and old else None
-    mask_b = schema.mask(b[0], name) if b and new else None
+    mask_a = schemas[0].mask(a[0], old.class_name) if a and old else None
+    mask_b = schemas[1].mask(b[0], new.class_name) if b and new else None
     shape = grid.shape if grid else (0, 0, 0)
     mask_a = np.zeros(shape, bool) if mask_a is None else mask_a
     mask_b = np.zeros(shape, bool) if mask_b is None else mask_b
@@ -117,7 +132,7 @@ def _change(
         dice=2 * common / (size_a + size_b) if size_a + size_b else None,
         origin_before=old.origin.value if old else "",
         origin_after=new.origin.value if new else "",
-        by=(new.reviewer or ", ".join(m[:12] for m in new.model_ids)) if new else "",
+        by=(new.reviewer or ", ".join(m[:12] for m in new.model_ids)) if new else schemas[1].told_of(name),
     )
 
 

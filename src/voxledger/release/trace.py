@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from voxledger.engine.card import parse_cards
@@ -13,6 +13,7 @@ from voxledger.errors import Misuse
 from voxledger.ledger import Entry, Ledger, parse_ledger
 from voxledger.records import parse_yaml, table, unreadable
 from voxledger.repository import commit_of, cut_history, file_at, git, is_ancestor, is_shallow, round_tag, tag_exists
+from voxledger.schema import LabelSchema, parse_schema
 
 LEDGER = "data/release/ledger.csv"
 BASE_LEDGER = "data/base/ledger.csv"
@@ -23,6 +24,8 @@ COHORT = "data/round/cohort.csv"
 class Earlier:
     """What this clone knows of the versions that came before one."""
 
+    schema: LabelSchema
+    """Of that one: it knows what its classes were called before."""
     versions: list[tuple[str, Ledger]] = field(default_factory=list)
     """Newest first."""
     absent: list[str] = field(default_factory=list)
@@ -33,6 +36,11 @@ class Earlier:
     @property
     def known(self) -> list[str]:
         return [tag for tag, _ in self.versions]
+
+    def row(self, ledger: Ledger, entry: Entry) -> Entry | None:
+        """What an older ledger says of the same mask, whatever its class was called there."""
+        names = self.schema.names_of(entry.class_name)
+        return next((ledger[entry.case_id, n] for n in names if (entry.case_id, n) in ledger), None)
 
 
 def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -> dict[str, Any]:
@@ -53,18 +61,21 @@ def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -
     """
     if tag is not None:
         commit_of(tag)
-    ledger = ledger_at(tag)
-    entries = [e for (c, k), e in ledger.items() if c == case_id and class_name in (None, k)]
+    ledger, schema = ledger_at(tag), schema_at(tag)
+    # What a class was called before or is called today does not matter.
+    asked = {*schema.names_of(class_name), *schema_at(None).names_of(class_name)} if class_name else None
+    entries = [e for (c, k), e in ledger.items() if c == case_id and (asked is None or k in asked)]
     if not entries:
         known = {c for c, _ in ledger}
         what = f"class {class_name} of case {case_id}" if case_id in known else f"case {case_id}"
+        told = schema.told_of(class_name or "") or "name a class of labels.yaml"
         raise Misuse(
             f"{what} is not in the ledger of {tag or 'the working tree'}",
-            "see `voxledger cases list`" if case_id not in known else "name a class of labels.yaml",
+            "see `voxledger cases list`" if case_id not in known else told,
         )
     cards = _cards(tag)
     wanted = sorted({m for e in entries for m in e.model_ids})
-    earlier = _earlier(tag)
+    earlier = _earlier(tag, schema)
     models = [_model(m, cards, tag) for m in _with_ancestors(wanted, cards)]
     classes = [
         {
@@ -86,12 +97,24 @@ def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -
 
 
 def ledger_at(tag: str | None) -> Ledger:
-    """The ledger of a version; of the working tree, the released one or else the base."""
-    for path in (LEDGER, BASE_LEDGER):
+    """The ledger of a version; of the working tree, the released one if it is of this round, or else the base."""
+    paths = [LEDGER, BASE_LEDGER]
+    if tag is None and file_at(None, LEDGER) == file_at(round_tag(_round_at(None) - 1), LEDGER):
+        # What the round before released; cases may have been added and classes renamed since.
+        paths.reverse()
+    for path in paths:
         text = file_at(tag, path)
         if text is not None:
             return parse_ledger(text, _named(path, tag))
     raise Misuse(f"there is no ledger at {tag or 'the working tree'}", "name a version, such as round-01")
+
+
+def schema_at(tag: str | None) -> LabelSchema:
+    """The classes of a version, or of the working tree."""
+    text = file_at(tag, "labels.yaml")
+    if text is None:
+        raise Misuse(f"there is no labels.yaml at {tag or 'the working tree'}", "name a version, such as round-01")
+    return parse_schema(text, _named("labels.yaml", tag))
 
 
 def _case(case_id: str, tag: str | None) -> dict[str, str]:
@@ -147,10 +170,11 @@ def _decision(entry: Entry, tag: str | None, earlier: Earlier) -> dict[str, str]
     """The row that a reviewer wrote, from the round in which it was imported."""
     if not entry.bundle:
         return None
+    names = earlier.schema.names_of(entry.class_name)
     # A neighbour that trimmed the mask later gave its row a newer version than its decision has.
     for revision in (tag, round_tag(entry.version), *earlier.known):
         for row in _rows(revision, "data/round/decisions.csv", "case_id", "class_name", "bundle"):
-            if (row["case_id"], row["class_name"], row["bundle"]) == (entry.case_id, entry.class_name, entry.bundle):
+            if (row["case_id"], row["bundle"]) == (entry.case_id, entry.bundle) and row["class_name"] in names:
                 return row
     return None
 
@@ -179,7 +203,7 @@ def _round_at(tag: str | None) -> int:
     return number
 
 
-def _earlier(tag: str | None) -> Earlier:
+def _earlier(tag: str | None, schema: LabelSchema) -> Earlier:
     """The versions of the rounds before, as far as this clone can know them.
 
     Behind the cut of a shallow clone git cannot say what came from what. There the ledger that a round started from
@@ -188,7 +212,7 @@ def _earlier(tag: str | None) -> Earlier:
     revision = tag or "HEAD"
     whole = not cut_history(revision)
     closings = set(git("log", "--format=%s", revision, check=False).splitlines())
-    earlier, newer = Earlier(), tag
+    earlier, newer = Earlier(schema), tag
     unbroken = True
     for number in reversed(range(_round_at(tag))):
         name = round_tag(number)
@@ -213,31 +237,40 @@ def _earlier(tag: str | None) -> Earlier:
 
 
 def _continues(newer: str | None, older: Ledger) -> bool:
-    """Whether a round started from this ledger: cases may have been added since, but no row was changed."""
+    """Whether a round started from this ledger; since then, cases may have been added and classes renamed."""
     text = file_at(newer, BASE_LEDGER)
     base = {} if text is None else parse_ledger(text, _named(BASE_LEDGER, newer))
-    return all(base.get(key) == entry for key, entry in older.items())
+    schema = schema_at(newer)
+    for (case_id, name), entry in older.items():
+        today = schema.renamed(name) or name
+        found = base.get((case_id, today))
+        if found is None and schema.told_of(name):
+            continue
+        if found is None or replace(found, class_name=name, changed_by=()) != replace(entry, changed_by=()):
+            return False
+    return True
 
 
 def _history(entry: Entry, earlier: Earlier) -> list[dict[str, Any]]:
     """Older states of a mask, newest first, each named by the first version that held it."""
     states: list[dict[str, Any]] = []
-    current = (entry.mask_sha256, entry.origin)
+    current = (entry.mask_sha256, entry.origin, entry.class_name)
     for tag, ledger in earlier.versions:
-        old = ledger.get((entry.case_id, entry.class_name))
+        old = earlier.row(ledger, entry)
         if old is None:
             break
         state = {
             "first_in": tag,
+            "class": old.class_name,
             "origin": old.origin.value,
             "mask_sha256": old.mask_sha256,
             "reviewer": old.reviewer,
             "model_ids": list(old.model_ids),
             "ml": old.ml,
         }
-        if (old.mask_sha256, old.origin) != current:
+        if (old.mask_sha256, old.origin, old.class_name) != current:
             states.append(state)
-            current = (old.mask_sha256, old.origin)
+            current = (old.mask_sha256, old.origin, old.class_name)
         elif states:
             states[-1]["first_in"] = tag
     return states
@@ -250,7 +283,7 @@ def _lacks(entry: Entry, earlier: Earlier, tags: Iterable[str]) -> list[str]:
         row = entry
         for name, ledger in earlier.versions:
             if _number(name) > _number(tag):
-                row = ledger.get((entry.case_id, entry.class_name), row)
+                row = earlier.row(ledger, entry) or row
         if row.version > _number(tag) and row.previous_mask_sha256:
             lacking.append(tag)
     return lacking

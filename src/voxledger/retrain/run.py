@@ -67,7 +67,7 @@ def retrain_round(
     for name in params.models:
         require_name(name)
     chosen = strategy(params.strategy)
-    before = {card.name: Base(base / card.name, check_model(base / card.name)) for card in list_models(base)}
+    before = {card.name: Base(base / card.name, check_model(base / card.name), schema) for card in list_models(base)}
     clash = sorted(n for n in params.models if n in before and before[n].card.backend == "precomputed")
     if clash:
         raise Misuse(f"retrain.models.{clash[0]} has the name of a precomputed model in {base}", "choose another name")

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from voxledger.engine.card import DATASET, ModelCard
-from voxledger.engine.dataset import channels
+from voxledger.engine.dataset import UNTAUGHT, channels, untaught
 from voxledger.records import read_json
+from voxledger.schema import LabelSchema
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,12 @@ class Base:
 
     folder: Path
     card: ModelCard
+    schema: LabelSchema
 
     @property
     def classes(self) -> list[str]:
-        """Classes it knows, in the order of its output channels."""
-        return list(channels(read_json(self.folder / DATASET)))
+        """Classes it knows, in the order of its output channels, as they are called today."""
+        return [self.schema.renamed(name) or name for name in channels(read_json(self.folder / DATASET))]
 
 
 @dataclass(frozen=True)
@@ -38,5 +40,8 @@ class Start:
 
     @property
     def dataset(self) -> dict[str, Any] | None:
-        """`dataset.json` of the parent; None where training starts from nothing."""
-        return read_json(self.parent.folder / DATASET) if self.parent else None
+        """`dataset.json` of the parent with today's names of what it was not taught; None where there is no parent."""
+        if self.parent is None:
+            return None
+        dataset = read_json(self.parent.folder / DATASET)
+        return {**dataset, UNTAUGHT: sorted(self.parent.schema.renamed(name) or name for name in untaught(dataset))}

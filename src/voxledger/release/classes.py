@@ -1,0 +1,247 @@
+"""Renaming and retiring classes between rounds, on record.
+
+`labels.yaml` is changed first and says what is to be done; everything after it may be killed and repeated. Older
+versions stay as they are: their tags hold labels, ledger and the `labels.yaml` of their time.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from voxledger.cases import read_cases
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.ledger import Entry, Ledger, read_ledger, write_ledger
+from voxledger.params import read_params
+from voxledger.progress import progress
+from voxledger.records import read_text, read_yaml, table
+from voxledger.release.round import require_open
+from voxledger.repository import dvc_add, git, require_root
+from voxledger.schema import NAME_PATTERN, LabelSchema, parse_schema, read_schema
+from voxledger.sent import is_out
+from voxledger.table import replace_text, write_table
+from voxledger.volume import mask_sha256, read_grid, read_label, smallest_unsigned, write
+
+SCHEMA = Path("labels.yaml")
+LEDGER = Path("data/base/ledger.csv")
+ERRORS = Path("data/base/errors.csv")
+LABELS = Path("data/base/labels")
+BUNDLES = Path("data/round/bundles")
+
+
+def rename(old: str, new: str) -> list[str]:
+    """Give a class another name in labels.yaml, the base ledger and the table of errors.
+
+    Masks, their hashes and their provenance stay as they are. Returns where params.yaml names the class by its old
+    name; that is for a person to change.
+
+    Raises
+    ------
+    Misuse
+        There is no such class, or the new name is or was that of another one.
+    VoxledgerError
+        The round is closed, or its bundles are out.
+    """
+    number = _require_between_rounds()
+    schema = read_schema(SCHEMA)
+    if new not in schema.by_name or old not in schema.names_of(new):
+        _require_new_name(schema, schema[old].name, new)
+        _edit_schema(lambda document: _rename_in(document, old, new, number))
+        schema = read_schema(SCHEMA)
+    _rename_in_tables(schema)
+    git("add", "--", *(str(p) for p in (SCHEMA, LEDGER, ERRORS) if p.is_file()))
+    return references(old)
+
+
+def retire(name: str, reason: str) -> tuple[int, list[str]]:
+    """Take a class out of the working set: its voxels go to the class it lies in, or to the background.
+
+    Rows of the base ledger go; the table of errors keeps what people found. Returns the number of masks that were
+    taken out, and where params.yaml names the class.
+
+    Raises
+    ------
+    Misuse
+        There is no such class, it is the last one, or other classes lie inside it.
+    VoxledgerError
+        The round is closed, its bundles are out, or a label is not here or not what the ledger says.
+    """
+    number = _require_between_rounds()
+    schema, images = read_schema(SCHEMA), {c.case_id: c.image for c in read_cases()}
+    if name not in schema.retired_by_name:
+        retired = schema[name]
+        inner = [c.name for c in schema.classes if c.inside == name]
+        if inner:
+            raise Misuse(f"{', '.join(inner)} lies inside {name}", f"retire {inner[0]} first, or keep {name}")
+        if len(schema.classes) == 1:
+            raise Misuse(f"{name} is the last class", "a dataset needs one")
+        if not reason.strip():
+            raise Misuse("a reason is needed", "say with --reason why the class is no longer used")
+        _require_data(read_ledger(LEDGER), images)
+        record = {
+            "id": retired.id,
+            "name": name,
+            **({"inside": retired.inside} if retired.inside else {}),
+            "round": number,
+            "date": date.today(),
+            "reason": reason.strip(),
+        }
+        _edit_schema(lambda document: _retire_in(document, name, record))
+        schema = read_schema(SCHEMA)
+    ledger = read_ledger(LEDGER)
+    gone = {key for key in ledger if key[1] == name}
+    _repaint(schema, ledger, images)
+    dvc_add(str(LABELS))
+    write_ledger(LEDGER, {k: e for k, e in ledger.items() if k not in gone}, schema.names)
+    git("add", "--", str(SCHEMA), str(LEDGER))
+    return len(gone), references(name)
+
+
+def references(name: str) -> list[str]:
+    """Where params.yaml names a class, such as `filter.rules[1].classes[0]`."""
+    found: list[str] = []
+
+    def walk(value: Any, where: str) -> None:
+        if isinstance(value, Mapping):
+            for key, inner in value.items():
+                here = f"{where}.{key}" if where else str(key)
+                if key == name:
+                    found.append(here)
+                walk(inner, here)
+        elif isinstance(value, list):
+            for index, inner in enumerate(value):
+                walk(inner, f"{where}[{index}]")
+        elif value == name:
+            found.append(where)
+
+    walk(read_yaml("params.yaml"), "")
+    return found
+
+
+def _require_between_rounds() -> int:
+    require_root()
+    params = read_params()
+    require_open(params)
+    if any(BUNDLES.glob("bundle-*")) or is_out(params):
+        raise VoxledgerError(
+            f"bundles of round {params.round} are out; what comes back would speak of other classes",
+            "change classes once the next round is open, before `voxledger round run`; if nobody has begun to review, "
+            f"take them back with `voxledger round recall`, and delete {BUNDLES}",
+        )
+    return params.round
+
+
+def _require_new_name(schema: LabelSchema, old: str, new: str) -> None:
+    if not re.fullmatch(NAME_PATTERN, new):
+        raise Misuse(f"{new!r} cannot name a class", "use letters, digits and . _ -")
+    if schema.is_on_record(new) and new not in schema.names_of(old)[1:]:
+        raise Misuse(
+            f"{new} is or was the name of another class, and older versions would be misread", "choose another name"
+        )
+
+
+def _edit_schema(edit: Any) -> None:
+    """Change labels.yaml, keeping its comments; it is checked before it is written."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    document = yaml.load(read_text(SCHEMA))
+    edit(document)
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    parse_schema(stream.getvalue(), f"the new {SCHEMA}")
+    replace_text(SCHEMA, stream.getvalue())
+
+
+def _rename_in(document: Any, old: str, new: str, number: int) -> None:
+    for c in document["classes"]:
+        if c["name"] == old:
+            c["name"] = new
+            earlier = [f for f in c.get("formerly") or [] if f["name"] != new]
+            c["formerly"] = [{"name": old, "round": number, "date": date.today()}, *earlier]
+        if c.get("inside") == old:
+            c["inside"] = new
+        if old in (c.get("may_overlap") or []):
+            c["may_overlap"] = [new if n == old else n for n in c["may_overlap"]]
+    for r in document.get("retired") or []:
+        if r.get("inside") == old:
+            r["inside"] = new
+
+
+def _retire_in(document: Any, name: str, record: dict[str, Any]) -> None:
+    gone = next(c for c in document["classes"] if c["name"] == name)
+    document["classes"].remove(gone)
+    for c in document["classes"]:
+        if name in (c.get("may_overlap") or []):
+            c["may_overlap"] = [n for n in c["may_overlap"] if n != name]
+    former = {"formerly": gone["formerly"]} if gone.get("formerly") else {}
+    document["retired"] = [*(document.get("retired") or []), {**record, **former}]
+
+
+def _rename_in_tables(schema: LabelSchema) -> None:
+    """Bring the base ledger and the table of errors under today's names."""
+
+    def today(name: str) -> str:
+        return schema.renamed(name) or name
+
+    def renamed(entry: Entry) -> Entry:
+        neighbours = tuple(replace(n, class_name=today(n.class_name)) for n in entry.changed_by)
+        return replace(entry, class_name=today(entry.class_name), changed_by=neighbours)
+
+    entries = [renamed(e) for e in read_ledger(LEDGER).values()]
+    write_ledger(LEDGER, {(e.case_id, e.class_name): e for e in entries}, schema.names)
+    if ERRORS.is_file() and ERRORS.stat().st_size:
+        with table(read_text(ERRORS), ERRORS, ["class_name"]) as rows:
+            columns = rows.fieldnames or []
+            found = [{**row, "class_name": today(row["class_name"])} for row in rows]
+        write_table(ERRORS, columns, found)
+
+
+def _require_data(ledger: Ledger, images: Mapping[str, str]) -> None:
+    needed = [path for c in sorted({c for c, _ in ledger}) for path in (str(LABELS / f"{c}.nii.gz"), images[c])]
+    absent = [path for path in needed if not Path(path).is_file()]
+    if absent:
+        raise VoxledgerError(
+            f"{len(absent)} labels and images are not here, the first is {absent[0]}", "run `dvc pull`"
+        )
+
+
+def _repaint(schema: LabelSchema, ledger: Ledger, images: Mapping[str, str]) -> None:
+    """Give the voxels of retired classes in the base labels to what holds them; no other mask may change.
+
+    The label of a case of which nothing else is known goes.
+    """
+    kept: dict[str, list[Entry]] = {case_id: [] for case_id, _ in ledger}
+    for (case_id, name), entry in ledger.items():
+        if name in schema.by_name:
+            kept[case_id].append(entry)
+    for leftover in LABELS.glob(".*.nii.gz"):
+        # Half-written by a killed run of the same command.
+        leftover.unlink()
+    bar = progress("repaint", len(kept))
+    for case_id, entries in kept.items():
+        path = LABELS / f"{case_id}.nii.gz"
+        if not entries:
+            path.unlink(missing_ok=True)
+            continue
+        grid = read_grid(images[case_id])
+        labels = read_label(path, grid)
+        painted = schema.repaint_retired(labels)
+        if painted is not labels:
+            for entry in entries:
+                if mask_sha256(schema.mask(painted, entry.class_name), grid) != entry.mask_sha256:
+                    raise VoxledgerError(
+                        f"{path} is not what {LEDGER} says of class {entry.class_name}",
+                        "restore it with `dvc checkout data/base/labels`, then repeat the command",
+                    )
+            write(path, smallest_unsigned(painted), grid)
+        bar.step(case_id)
+    bar.close()
