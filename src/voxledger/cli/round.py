@@ -76,7 +76,7 @@ def run(no_memo: bool) -> None:
     from voxledger.errors import VoxledgerError
     from voxledger.params import read_params
     from voxledger.release.round import require_bundles_fit, require_open, send_out, track_inbox
-    from voxledger.release.times import note_export, note_run
+    from voxledger.release.times import note_run
     from voxledger.repository import dvc, require_root
     from voxledger.review.bundle import expected_bundles
     from voxledger.review.gate import require_complete
@@ -97,7 +97,6 @@ def run(no_memo: bool) -> None:
     if dvc("repro", *again, "export") != 0:
         raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
     if bundles := expected_bundles(BUNDLES):
-        note_export(params.round)
         send_out({folder.name: manifest.id for folder, manifest in bundles.items()})
     require_complete(BUNDLES, INBOX, REVISIONS)
     track_inbox()

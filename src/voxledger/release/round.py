@@ -12,7 +12,7 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.records import parse_yaml, read_json_if_there, read_text, read_yaml
 from voxledger.release.manifest import MANIFEST, SIGNATURE, sign_manifest, write_manifest
-from voxledger.release.times import TIMES
+from voxledger.release.times import TIMES, note_export
 from voxledger.repository import (
     commit_of,
     dvc,
@@ -172,6 +172,7 @@ def send_out(bundles: Mapping[str, str]) -> None:
     sent = read_sent()
     if sent is None or (sent.round, sent.bundles) != (params.round, dict(bundles)):
         write_sent(params.round, bundles)
+    note_export(params.round)
     paths = ["params.yaml", "labels.yaml", "dvc.yaml", "dvc.lock", "stages", "models/base.json", SENT.as_posix()]
     paths += [p.as_posix() for f in ("data", "data/base", "models") for p in sorted(Path(f).glob("*.dvc"))]
     paths += [p.as_posix() for p in sorted(Path("data/times").glob("export-*.json"))]
