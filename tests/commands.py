@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -27,3 +29,12 @@ def parameters(**values: Any) -> None:
     """Edit params.yaml for a schema of its own: no model to train, no rules unless they are given."""
     set_parameters({"retrain": {"models": {}}, "filter": {"rules": []}})
     set_parameters(values)
+
+
+def fill(disk: Path, room: int = 0) -> None:
+    """Leave that much room on a disk."""
+    (disk / "filler").unlink(missing_ok=True)
+    status = os.statvfs(disk)
+    free = status.f_bavail * status.f_frsize
+    with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as stream:
+        stream.write(b"\1" * (free - room))

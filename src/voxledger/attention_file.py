@@ -6,6 +6,7 @@ one class at a time. Grid, class names and the bounding box of every class trave
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.disk import replacing
 from voxledger.errors import UnreadableImage
 from voxledger.volume import Box, Grid
 
@@ -75,26 +77,26 @@ def write_attention(
     partial.unlink(missing_ok=True)
     shape = (max(len(classes), 1), *grid.shape)
     chunks = tuple(min(c, n) for c, n in zip(_CHUNK, shape, strict=True))
-    array = blosc2.zeros(
-        shape,
-        dtype=np.uint8,
-        chunks=chunks,
-        blocks=tuple(min(b, c) for b, c in zip(_BLOCK, chunks, strict=True)),
-        urlpath=str(partial),
-        mode="w",
-        cparams=blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=1, filters=[blosc2.Filter.NOFILTER], nthreads=1),
-        dparams=blosc2.DParams(nthreads=1),  # stored in the file; by default it is what the process happens to use
-    )
-    boxes: list[list[list[int]] | None] = []
-    for index, (name, box, bits) in enumerate(masks):
-        if name != classes[index]:
-            raise ValueError(f"class {name}, expected {classes[index]}")
-        boxes.append(None if box is None else [[s.start, s.stop] for s in box])
-        if box is not None:
-            _assign(array, index, box, bits, chunks[1:], grid.shape)
-    array.schunk.vlmeta["voxledger"] = {"classes": classes, "boxes": boxes, "grid": grid.to_json()}
-    del array
-    os.replace(partial, path)
+    with replacing(path, partial, math.prod(shape) + (1 << 16)):
+        array = blosc2.zeros(
+            shape,
+            dtype=np.uint8,
+            chunks=chunks,
+            blocks=tuple(min(b, c) for b, c in zip(_BLOCK, chunks, strict=True)),
+            urlpath=str(partial),
+            mode="w",
+            cparams=blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=1, filters=[blosc2.Filter.NOFILTER], nthreads=1),
+            dparams=blosc2.DParams(nthreads=1),  # stored in the file; by default it is what the process happens to use
+        )
+        boxes: list[list[list[int]] | None] = []
+        for index, (name, box, bits) in enumerate(masks):
+            if name != classes[index]:
+                raise ValueError(f"class {name}, expected {classes[index]}")
+            boxes.append(None if box is None else [[s.start, s.stop] for s in box])
+            if box is not None:
+                _assign(array, index, box, bits, chunks[1:], grid.shape)
+        array.schunk.vlmeta["voxledger"] = {"classes": classes, "boxes": boxes, "grid": grid.to_json()}
+        del array
 
 
 def open_attention(path: Path | str) -> AttentionFile:

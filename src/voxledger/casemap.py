@@ -24,7 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voxledger.errors import CasesFailed, VoxledgerError
+from voxledger.disk import disk_failure, naming
+from voxledger.errors import CasesFailed, DiskFailed, VoxledgerError
 from voxledger.process import end_with, lock
 from voxledger.progress import progress
 from voxledger.table import replace_text
@@ -80,6 +81,8 @@ def casemap(
     ------
     CasesFailed
         Names every case that failed and why; the others are kept in the memo.
+    DiskFailed
+        The same, where the machine is to blame and not the cases.
     VoxledgerError
         A rechecked case came out differently.
     """
@@ -185,16 +188,26 @@ def _remembered(stage: str, key: str) -> dict[str, Any] | None:
 def _place(memo: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
-    shutil.copyfile(memo, target)
+    with naming(target):
+        try:
+            shutil.copyfile(memo, target)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
 
 
-def _failed(stage: str, tasks: Sequence[Task], failures: dict[int, BaseException], finished: int) -> CasesFailed:
-    lines = []
+def _failed(stage: str, tasks: Sequence[Task], failures: dict[int, BaseException], finished: int) -> VoxledgerError:
+    lines, of_the_machine = [], None
     for index, error in sorted(failures.items()):
+        if (failure := disk_failure(error)) is not None:
+            error = of_the_machine = failure
         problem = error.problem if isinstance(error, VoxledgerError) else f"{type(error).__name__}: {error}"
         lines.append(f"  {tasks[index].case_id}: {problem}")
+    said = f"{stage}: {len(failures)} of {len(tasks)} cases failed\n" + "\n".join(lines)
+    if of_the_machine is not None:
+        return DiskFailed(said, f"{of_the_machine.remedy}; the {finished} finished cases are kept")
     return CasesFailed(
-        f"{stage}: {len(failures)} of {len(tasks)} cases failed\n" + "\n".join(lines),
+        said,
         f"mend or remove these cases and run `dvc repro` again; the {finished} finished ones are kept",
     )
 

@@ -66,3 +66,7 @@ class CasesFailed(VoxledgerError):
 
 class VerificationFailed(VoxledgerError):
     """A version is not what its manifest says."""
+
+
+class DiskFailed(VoxledgerError):
+    """The machine, not the data, is why something could not be read or written."""

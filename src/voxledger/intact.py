@@ -20,6 +20,7 @@ from typing import IO, Any, cast
 
 import numpy.typing as npt
 
+from voxledger.disk import disk_failure
 from voxledger.errors import UnreadableImage, VoxledgerError
 from voxledger.volume import Grid, Volume, read, read_label
 
@@ -60,6 +61,8 @@ def intact(path: Path | str, most_bytes: int) -> Iterator[Path]:
     ------
     UnreadableImage
         The file is truncated, damaged, larger than the bound, or keeps its data elsewhere.
+    OSError
+        The machine is to blame, as for a full disk.
     """
     with _unpacked(Path(path), most_bytes, whole=True) as plain:
         yield plain
@@ -115,6 +118,8 @@ def _unpacked(path: Path, most_bytes: int, whole: bool) -> Iterator[Path]:
             with open(path, "rb") as stream, open(plain, "wb") as sink:
                 _UNPACK[kind](stream, sink, most_bytes)
         except (OSError, EOFError, zlib.error, ValueError, KeyError, struct.error, ArithmeticError) as error:
+            if isinstance(error, OSError) and disk_failure(error) is not None:
+                raise OSError(error.errno, error.strerror, error.filename or folder) from None
             if whole or not isinstance(error, _TooLarge):
                 raise UnreadableImage(
                     f"{path} is damaged or incomplete: {error or type(error).__name__}",

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from voxledger.disk import disk_failure
 from voxledger.errors import VoxledgerError
 
 _MADE = ("data/round/", "data/release/", "reports/", "models/next")
@@ -48,6 +49,8 @@ def read_text(path: Path | str) -> str:
     try:
         return decode(Path(path).read_bytes(), str(path))
     except OSError as error:
+        if disk_failure(error) is not None:
+            raise
         raise unreadable(path, error.strerror or str(error)) from None
 
 

@@ -11,7 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from voxledger.errors import Misuse, VoxledgerError
+from voxledger.disk import failure_said
+from voxledger.errors import DiskFailed, Misuse, VoxledgerError
 from voxledger.process import described, holders_of, is_dvc
 from voxledger.records import decode, read_text, read_text_if_there
 from voxledger.table import replace_text
@@ -40,7 +41,8 @@ def require_root() -> Path:
 def run_tool(*command: str, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run git or ssh-keygen in the current folder with `text` as its input; whether it succeeded is for the caller."""
     try:
-        return subprocess.run(command, input=text, capture_output=True, check=False)
+        environment = {**os.environ, "LC_ALL": "C"}  # what it says is looked at, see `failure_said`
+        return subprocess.run(command, input=text, capture_output=True, check=False, env=environment)
     except FileNotFoundError:
         raise VoxledgerError(
             f"{command[0]} is not installed, or not in a folder of PATH",
@@ -53,10 +55,15 @@ def git(*args: str, check: bool = True) -> str:
     done = run_tool("git", *args)
     said, wrong = (s.decode("utf-8", "surrogateescape") for s in (done.stdout, done.stderr))
     if check and done.returncode != 0:
-        raise VoxledgerError(
-            f"git {' '.join(args[:2])} failed: {(wrong or said).strip()}", "correct this and run again"
-        )
+        raise _git_failure(f"git {' '.join(args[:2])} failed: {(wrong or said).strip()}")
     return said if done.returncode == 0 else ""
+
+
+def _git_failure(problem: str) -> VoxledgerError:
+    left = "`rm .git/index.lock` if no git command runs here, " if Path(".git/index.lock").exists() else ""
+    if (failure := failure_said(problem)) is not None:
+        return DiskFailed(f"{failure.problem}: {problem}", f"{left}{failure.remedy}")
+    return VoxledgerError(problem, f"{left}then run this again" if left else "correct this and run again")
 
 
 def dvc(*args: str, quiet: bool = False) -> int:
@@ -78,7 +85,7 @@ def dvc(*args: str, quiet: bool = False) -> int:
         return subprocess.run(command, env=environment, check=False).returncode
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        _require_free(done.stderr)
+        _raise_known(done.stderr)
         print(done.stdout + done.stderr, file=sys.stderr)
     return done.returncode
 
@@ -93,7 +100,7 @@ def dvc_output(*args: str) -> str:
     """What a DVC command prints."""
     done = subprocess.run([sys.executable, "-m", "dvc", *args], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        _require_free(done.stderr)
+        _raise_known(done.stderr)
         raise VoxledgerError(f"dvc {args[0]} failed: {done.stderr.strip()}", "correct this and run again")
     return done.stdout
 
@@ -108,8 +115,10 @@ def _require_nobody_runs() -> None:
     raise _busy(blocking)
 
 
-def _require_free(said: str) -> None:
-    """Raise, naming who holds the lock, if it is for a lock that DVC failed."""
+def _raise_known(said: str) -> None:
+    """Raise with the reason and its remedy if DVC failed for the machine, or for a lock: who holds it is named."""
+    if failure_said(said) is not None:
+        raise _git_failure(f"DVC failed: {said.strip()}")
     if "Unable to acquire lock" in said or "is busy" in said:
         lock = Path(".dvc/tmp/lock")
         raise _busy([*(holders_of(lock.stat()) if lock.exists() else []), *_blocking()])
@@ -209,15 +218,26 @@ def init(folder: Path, name: str) -> None:
     name
         Of the dataset; its versions are tagged NAME@vX.Y.Z.
     """
-    from voxledger.cases import write_cases
-    from voxledger.ledger import write_ledger
-
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise Misuse(f"{name!r} cannot name a dataset", "use --name with lower-case letters, digits and hyphens")
     if folder.exists() and any(folder.iterdir()):
         raise Misuse(f"{folder} is not empty", "give the name of a new folder")
     if not git("var", "GIT_COMMITTER_IDENT", check=False):
         raise Misuse("git does not know who you are", 'run `git config --global user.name "…"` and `… user.email …`')
+    new = not folder.exists()
+    try:
+        _make(folder, name)
+    except BaseException:
+        # It was new or empty: nothing in it is anybody's.
+        for made in [folder] if new else folder.iterdir():
+            shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink(missing_ok=True)
+        raise
+
+
+def _make(folder: Path, name: str) -> None:
+    from voxledger.cases import write_cases
+    from voxledger.ledger import write_ledger
+
     folder.mkdir(parents=True, exist_ok=True)
     source = template_root()
     for item in TEMPLATE:

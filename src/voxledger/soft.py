@@ -10,6 +10,7 @@ an organ, the organ's probability is the sum of both.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.disk import replacing
 from voxledger.errors import UnreadableImage
 from voxledger.volume import Box, Grid, bounding_box
 
@@ -92,38 +94,38 @@ def write_soft(
     partial.unlink(missing_ok=True)
     shape = (len(classes), *grid.shape)
     chunks = tuple(min(c, n) for c, n in zip(_CHUNK, shape, strict=True))
-    array = blosc2.zeros(
-        shape,
-        dtype=np.float16,
-        chunks=chunks,
-        blocks=tuple(min(b, c) for b, c in zip(_BLOCK, chunks, strict=True)),
-        urlpath=str(partial),
-        mode="w",
-        cparams=blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=1, filters=[blosc2.Filter.SHUFFLE], nthreads=1),
-        dparams=blosc2.DParams(nthreads=1),  # stored in the file; by default it is what the process happens to use
-    )
-    boxes: dict[str, list[list[int]] | None] = {}
-    for index, (name, values) in enumerate(probabilities):
-        if name != classes[index] or values.shape != grid.shape:
-            raise ValueError(f"class {name} of shape {values.shape}, expected {classes[index]} of {grid.shape}")
-        half = np.where(values >= FLOOR, values, 0).astype(np.float16)
-        box = bounding_box(half)
-        boxes[name] = None if box is None else [[s.start, s.stop] for s in box]
-        if box is not None:
-            aligned = tuple(
-                slice(s.start // c * c, min(-(-s.stop // c) * c, n))
-                for s, c, n in zip(box, chunks[1:], grid.shape, strict=True)
-            )
-            array[(index, *aligned)] = np.ascontiguousarray(half[aligned])
-    array.schunk.vlmeta["voxledger"] = {
-        "classes": classes,
-        "boxes": [boxes[name] for name in classes],
-        "grid": grid.to_json(),
-        "model_id": model_id,
-        "image_sha256": image_sha256,
-    }
-    del array
-    os.replace(partial, path)
+    with replacing(path, partial, 2 * math.prod(shape) + (1 << 16)):
+        array = blosc2.zeros(
+            shape,
+            dtype=np.float16,
+            chunks=chunks,
+            blocks=tuple(min(b, c) for b, c in zip(_BLOCK, chunks, strict=True)),
+            urlpath=str(partial),
+            mode="w",
+            cparams=blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=1, filters=[blosc2.Filter.SHUFFLE], nthreads=1),
+            dparams=blosc2.DParams(nthreads=1),  # stored in the file; by default it is what the process happens to use
+        )
+        boxes: dict[str, list[list[int]] | None] = {}
+        for index, (name, values) in enumerate(probabilities):
+            if name != classes[index] or values.shape != grid.shape:
+                raise ValueError(f"class {name} of shape {values.shape}, expected {classes[index]} of {grid.shape}")
+            half = np.where(values >= FLOOR, values, 0).astype(np.float16)
+            box = bounding_box(half)
+            boxes[name] = None if box is None else [[s.start, s.stop] for s in box]
+            if box is not None:
+                aligned = tuple(
+                    slice(s.start // c * c, min(-(-s.stop // c) * c, n))
+                    for s, c, n in zip(box, chunks[1:], grid.shape, strict=True)
+                )
+                array[(index, *aligned)] = np.ascontiguousarray(half[aligned])
+        array.schunk.vlmeta["voxledger"] = {
+            "classes": classes,
+            "boxes": [boxes[name] for name in classes],
+            "grid": grid.to_json(),
+            "model_id": model_id,
+            "image_sha256": image_sha256,
+        }
+        del array
 
 
 def open_soft(path: Path | str) -> SoftPrediction:

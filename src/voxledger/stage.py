@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from voxledger.disk import disk_failure
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.portable import pin_instruction_set
@@ -41,8 +42,15 @@ def stage(pipeline: int) -> Callable[[Main], Callable[[], None]]:
                     pin_instruction_set()
                 main(params)
             except VoxledgerError as error:
-                print(f"error: {error}", file=sys.stderr, flush=True)
-                sys.exit(error.exit_code)
+                failure = error
+            except Exception as error:
+                if (of_the_machine := disk_failure(error)) is None:
+                    raise
+                failure = of_the_machine
+            else:
+                return
+            print(f"error: {failure}", file=sys.stderr, flush=True)
+            sys.exit(failure.exit_code)
 
         return script
 

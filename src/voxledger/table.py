@@ -6,9 +6,11 @@ import csv
 import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
+
+from voxledger.disk import naming
 
 
 def write_table(path: Path | str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -41,12 +43,14 @@ def _replacing(path: Path) -> Iterator[TextIO]:
         if not _is_written(leftover.suffix.removeprefix(".")):
             leftover.unlink(missing_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(partial, "w", encoding="utf-8", newline="") as stream:
-            yield stream
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with naming(path):
+        try:
+            with open(partial, "w", encoding="utf-8", newline="") as stream:
+                yield stream
+            os.replace(partial, path)
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
 
 
 def _is_written(process: str) -> bool:

@@ -6,9 +6,11 @@ LPS millimetres (x, y, z) and `Grid.direction` the 3×3 direction cosines row by
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.disk import replacing
 from voxledger.errors import GridMismatch, UnreadableImage
 
 SPACING_TOLERANCE_MM = 1e-3
@@ -28,6 +31,7 @@ DIRECTION_TOLERANCE = 1e-4
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 """Image files that voxledger reads."""
 
+_NIFTI_HEADER = 352
 _LARGEST_ID = np.iinfo(np.uint32).max
 """Larger numbers are not those of classes, and some have no integer type."""
 _EXPORT = "export it again: one file a volume, one value a voxel"
@@ -210,8 +214,21 @@ def write(path: Path | str, array: npt.NDArray[Any], grid: Grid) -> None:
     if suffix is None:
         raise ValueError(f"{path}: not one of {', '.join(SUFFIXES)}")
     partial = path.with_name(f".{path.name.removesuffix(suffix)}.{os.getpid()}{suffix}")
-    sitk.WriteImage(image, str(partial), useCompression=path.name.endswith(".nii.gz"))
-    os.replace(partial, path)
+    with replacing(path, partial, array.nbytes + _NIFTI_HEADER):
+        sitk.WriteImage(image, str(partial), useCompression=path.name.endswith(".nii.gz"))
+        if suffix in (".nii.gz", ".nii") and not _is_whole(partial, array.nbytes + _NIFTI_HEADER):
+            raise RuntimeError(f"{path} was not written whole")
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    """Whether a file unpacks to that many bytes: on a full disk ITK cuts NIfTI off without a word."""
+    if not path.name.endswith(".gz"):
+        return path.stat().st_size >= size
+    try:
+        with gzip.open(path, "rb") as stream:
+            return sum(len(block) for block in iter(lambda: stream.read(1 << 20), b"")) >= size
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return False
 
 
 def bounding_box(mask: npt.NDArray[Any], margin: int = 0) -> Box | None:

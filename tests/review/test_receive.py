@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import json
+import shutil
 import stat
 import struct
 import zipfile
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import fill
 
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.review.bundle import make_manifest, read_manifest
@@ -345,3 +348,32 @@ def test_a_late_part_of_a_return(sent: Any) -> None:
     take(returned(sent, "whole"), replace=True)
     sent.give_back("bob")
     sent.gate()
+
+
+def test_a_full_disk_is_not_blamed_on_the_return(sent: Any, small_disk: Path) -> None:
+    """It was to be asked for once more."""
+    folder = returned(sent)
+    (folder / "labels/case_1.nii").write_bytes(b"x" * 40_000)
+    shutil.make_archive("back", "zip", folder)
+    inbox = small_disk / "inbox"
+    inbox.mkdir()
+    (inbox / "README.md").write_text("here")
+    for source in (folder, Path("back.zip")):
+        fill(small_disk, 6 * 4096)
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            receive(source, BUNDLES, inbox)
+        assert str(caught.value.filename).startswith(f"{inbox}/")
+        assert [p.name for p in inbox.iterdir()] == ["README.md"]
+    (small_disk / "filler").unlink()
+    assert receive(Path("back.zip"), BUNDLES, inbox).new
+
+
+def test_a_zip_without_the_right_to_read_it_is_not_called_damaged(sent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("back.zip").write_bytes(b"x")
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "back.zip")
+
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)  # root may read everything
+    with pytest.raises(PermissionError):
+        take(Path("back.zip"))

@@ -8,6 +8,7 @@ import sys
 import click
 
 from voxledger import __version__
+from voxledger.disk import disk_failure
 from voxledger.errors import VoxledgerError
 
 COMMANDS = {
@@ -48,8 +49,13 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except VoxledgerError as error:
-            click.echo(f"error: {error}", err=True)
-            sys.exit(error.exit_code)
+            failure = error
+        except Exception as error:
+            if (of_the_machine := disk_failure(error)) is None:
+                raise
+            failure = of_the_machine
+        click.echo(f"error: {failure}", err=True)
+        sys.exit(failure.exit_code)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.disk import disk_failure
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.ledger import Entry, parse_ledger
 from voxledger.progress import progress
@@ -152,6 +153,8 @@ def _labels_at(tag: str) -> Iterator[Any]:
             try:
                 filesystem.get_file(path, local)
             except OSError as error:
+                if disk_failure(error) is not None:
+                    raise
                 raise VoxledgerError(
                     f"{path} of {tag} is neither in the cache nor on the remote: {error}",
                     "run `dvc fetch --all-tags`, or ask whoever has the remote",

@@ -6,6 +6,7 @@ import os
 import zipfile
 from pathlib import Path
 
+from voxledger.disk import naming
 from voxledger.errors import Misuse
 from voxledger.review.bundle import expected_bundles, list_files
 
@@ -28,7 +29,7 @@ def pack(folder: Path, target: Path) -> None:
     """Zip a bundle folder under its own name; the same folder always makes the same bytes."""
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with zipfile.ZipFile(partial, "w") as archive:
+        with naming(target), zipfile.ZipFile(partial, "w") as archive:
             for path in list_files(folder):
                 info = zipfile.ZipInfo(f"{folder.name}/{path}", _EPOCH)
                 info.external_attr = 0o644 << 16

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from voxledger.disk import disk_failure
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.process import lock
 from voxledger.review.bundle import (
@@ -149,7 +150,12 @@ def _archive(source: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(source)
     except _DAMAGED as error:
-        raise zipfile.BadZipFile(str(error)) from None
+        raise _zip_failure(error) from None
+
+
+def _zip_failure(error: Exception) -> Exception:
+    """What is said of an archive that cannot be opened: of the machine the truth, of all else that it is damaged."""
+    return error if disk_failure(error) is not None else zipfile.BadZipFile(str(error))
 
 
 def _in_folder(source: Path) -> _Files:
@@ -196,7 +202,7 @@ def _entry_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[
         try:
             return archive.open(info)
         except _DAMAGED as error:
-            raise zipfile.BadZipFile(str(error)) from None
+            raise _zip_failure(error) from None
 
     return opened
 
@@ -283,6 +289,8 @@ def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path) ->
                         raise _unsafe(source, path, f"holds more than the {bound} bytes that are possible")
                     sink.write(block)
         except OSError as error:
+            if disk_failure(error) is not None:
+                raise OSError(error.errno, error.strerror, error.filename or str(target)) from None
             raise BundleRefused(f"{source}: {path} cannot be read: {error}", "ask for it once more") from None
         strangers -= max(total - own, 0)
 
