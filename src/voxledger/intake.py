@@ -20,6 +20,7 @@ from voxledger.errors import CaseRefused, CasesFailed, Misuse, UnreadableImage
 from voxledger.intact import read_whole, read_whole_label
 from voxledger.ledger import Entry, Origin, read_ledger, write_ledger
 from voxledger.params import CasesParams
+from voxledger.records import parse_json, read_text
 from voxledger.schema import LabelSchema
 from voxledger.table import replace_text
 from voxledger.volume import (
@@ -187,7 +188,7 @@ def _interrupted(registered: list[Case], schema: LabelSchema) -> list[Case]:
     """The cases that an interrupted call registered; what it wrote of others is taken back."""
     if not _JOURNAL.is_file():
         return []
-    began = [Case(**{**row, "split": Split(row["split"])}) for row in json.loads(_JOURNAL.read_text("utf-8"))]
+    began = [Case(**{**row, "split": Split(row["split"])}) for row in parse_json(read_text(_JOURNAL), _JOURNAL)]
     known = {c.case_id for c in registered}
     for case in began:
         if case.case_id not in known:

@@ -13,6 +13,7 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.portable import pin_instruction_set
 from voxledger.process import end_with_dvc
+from voxledger.records import read_text
 
 PIPELINE = 2
 """Version of what stage scripts and library agree on; scripts of another version are refused."""
@@ -60,7 +61,7 @@ def stage(pipeline: int) -> Callable[[Main], Callable[[], None]]:
 def require_pipeline(stages: Path = Path("stages")) -> None:
     """Raise unless the stage scripts of a repository are of this pipeline, without running any."""
     for script in sorted(stages.glob("*.py")):
-        found = re.search(r"^@stage(?:\((\d+)\))?$", script.read_text("utf-8"), re.MULTILINE)
+        found = re.search(r"^@stage(?:\((\d+)\))?$", read_text(script), re.MULTILINE)
         if found:
             _require_pipeline(int(found[1] or 1))
 

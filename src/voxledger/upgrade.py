@@ -8,7 +8,7 @@ from pathlib import Path
 
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
-from voxledger.records import read_yaml
+from voxledger.records import read_text, read_text_if_there, read_yaml
 from voxledger.repository import TEMPLATE_NAME, git, round_tag, tag_exists, template_root
 from voxledger.table import replace_text
 
@@ -45,8 +45,8 @@ def upgrade() -> list[str]:
     for script in scripts:
         shutil.copyfile(script, Path("stages", script.name))
     replace_text("dvc.yaml", _pipeline((source / "dvc.yaml").read_text("utf-8"), params.dataset))
-    replace_text("params.yaml", _parameters(Path("params.yaml").read_text("utf-8"), params))
-    ignored = Path(".gitignore").read_text("utf-8").splitlines() if Path(".gitignore").is_file() else []
+    replace_text("params.yaml", _parameters(read_text("params.yaml"), params))
+    ignored = (read_text_if_there(".gitignore") or "").splitlines()
     wanted = (source / ".gitignore").read_text("utf-8").splitlines()
     replace_text(".gitignore", "\n".join([*ignored, *(line for line in wanted if line not in ignored)]) + "\n")
     for table in CARRIED:

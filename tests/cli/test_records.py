@@ -96,7 +96,6 @@ COMMANDS = {
     "models list": 0,
     "filter explain case4": 0,
     "filter fit": 0,
-    "review zip ann -o ../ann.zip": 0,
     "diff round-00 round-00": 0,
     "verify round-00": 0,
 }
@@ -109,7 +108,7 @@ def damages(content: bytes) -> dict[str, bytes | None]:
         "empty": b"",
         "garbage": bytes(range(256)) * 4,
         "Latin-1": content.replace(b",", b",\xe9", 1) if b"," in content else b"\xe9" + content,
-        "truncated": content[: len(content) * 2 // 3],
+        "truncated": content[: len(content) * 2 // 3].rstrip(b"\n")[:-1],
         "cut in the first line": content[: min(10, len(content) // 2)],
         "zeros": b"\0" * len(content),
         "another kind of JSON": b"3\n",
@@ -119,7 +118,6 @@ def damages(content: bytes) -> dict[str, bytes | None]:
 
 def call(command: str) -> tuple[int, str]:
     result = CliRunner().invoke(cli, command.split())
-    Path("../ann.zip").unlink(missing_ok=True)
     if not isinstance(result.exception, (SystemExit, type(None))):
         return -1, "".join(traceback.format_exception(result.exception)[-2:])
     return result.exit_code, result.output
@@ -170,7 +168,7 @@ def test_a_damaged_record_is_named_and_never_a_traceback(closed: Path, command: 
                     noticed.add(name)
                     if found[0] not in (0, 1, 2, 3, 4) or not any(n in found[1] for n in names(name)):
                         wrong.append(f"{name}, {damage}: exit code {found[0]}, {found[1]}")
-    assert noticed or "--at" in command
+    assert noticed or "round-00" in command  # read from git
     assert not wrong, "\n".join(wrong)
 
 

@@ -358,5 +358,5 @@ def test_tune_depends_on_labels_predictions_decisions_schema_and_the_attention(r
 
 def test_tune_never_looks_at_test_cases(round_folder):
     cases = [Case(c, "", c, "", "site", "", Split.TEST, "CT", "") for c in "abc"]
-    with pytest.raises(VoxledgerError, match="no predicted case was reviewed"):
+    with pytest.raises(VoxledgerError, match="has a decision in data"):
         tune(cases, SCHEMA, ScoreParams(), MachineParams(workers=1))

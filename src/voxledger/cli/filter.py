@@ -58,7 +58,7 @@ def explain(case_id: str, class_name: str | None, picture: Path | None, as_json:
     require_predictions([case], schema, parameters.infer, parameters.machine)
     files = sorted(str(f) for f in PREDICTIONS.glob(f"*/{case_id}.b2nd"))
     if not files:
-        raise VoxledgerError(f"{case_id} has no predictions", "run `dvc repro infer`")
+        raise VoxledgerError(f"{case_id} has no predictions in data/round/infer.jsonl", "run `dvc repro infer`")
     thresholds = thresholds_of(schema, params, read_calibrated(CALIBRATION))
     proposal = open_case(case_id, case.image, case.sha256, case.modality, files, schema, thresholds)
     told = explanation.stories(proposal, read_rules(params.rules, schema), case_id)

@@ -73,7 +73,10 @@ def tune(
         if c.predictions
     ]
     if not tasks:
-        raise VoxledgerError("no predicted case was reviewed in this round", "run this after `dvc repro import`")
+        raise VoxledgerError(
+            "no case of data/round/infer.jsonl has a decision in data/round/decisions.csv, so nothing can be tried",
+            "run this after `dvc repro import`",
+        )
     infos = casemap("tune", _try_case, tasks, round_folder, workers=machine.worker_count, recheck=machine.recheck)
     total: dict[tuple[str, str, float], Counts] = {}
     for info in infos:
