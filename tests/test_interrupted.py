@@ -104,4 +104,4 @@ def test_one_more_case_is_the_only_one_predicted(repository: Path, opened: Path)
     run("dvc", "repro", "infer")
     assert len(remembered("infer") - before) == len(MODELS)
     lines = [json.loads(line) for line in Path("data/round/infer.jsonl").read_text().splitlines()]
-    assert {line["case"].split(" ")[0] for line in lines if line["key"] not in before} == {"case10"}
+    assert {line["case_id"] for line in lines if line["key"] not in before} == {"case10"}

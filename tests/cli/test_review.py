@@ -128,7 +128,7 @@ def test_voxels_that_two_reviewers_claim_are_said_by_the_second_return(exported:
     worklist.write_text(HEADER + "1,c1,liver,3.5,3.5,attention,ann,15\n2,c1,fat,0.1,0.1,audit,ben,15\n")
     two = LabelSchema(name="two", classes=(*SCHEMA.classes, LabelClass(id=2, name="fat")))
     shutil.rmtree("data/round/bundles")
-    export_round(read_worklist(worklist), read_cases(), two, {}, "atlas", 1)
+    export_round(read_worklist(worklist), read_cases(), two, {}, {}, "atlas", 1)
     folders = {name: returned(name, {("c1", c): "revise"}) for name, c in (("ann", "liver"), ("ben", "fat"))}
     for value, folder in enumerate(folders.values(), start=1):
         labels = np.zeros(GRID.shape, np.uint8)
