@@ -228,9 +228,9 @@ def without_class(folder, name):
         write_soft(path, masks, kept, soft.grid, soft.model_id, soft.image_sha256)
 
 
-@pytest.mark.parametrize(("folder", "word"), [("data/round/predictions", "new"), ("next", "lost")])
-def test_a_class_that_only_one_generation_knows_is_listed_and_not_in_the_gain(repository, evaluated, folder, word):
-    without_class(Path(folder), "cyst")
+@pytest.mark.parametrize(("predicted", "word"), [("data/round/predictions", "new"), ("next", "lost")])
+def test_a_class_that_only_one_generation_knows_is_listed_and_not_in_the_gain(repository, evaluated, predicted, word):
+    without_class(Path(predicted), "cyst")
     evaluated()
     test = json.loads(Path("reports/metrics.json").read_text("utf-8"))["test"]
     gain = test["gain"]["unet"]
