@@ -43,9 +43,11 @@ def kill_before(number: int, *arguments: str, event: str = CHANGE) -> None:
     assert code == -signal.SIGKILL, f"voxledger {' '.join(arguments)} ended with {code} after {seen} of {number}"
 
 
-def count_events(*arguments: str, event: str = CHANGE) -> int:
-    """Run a voxledger command to its end; returns how many events it has."""
-    return _watched(0, event, arguments)[1]
+def count_events(*arguments: str, event: str = CHANGE, code: int = 0) -> int:
+    """Run a voxledger command to its end, which must have this exit code; returns how many events it has."""
+    ended, seen = _watched(0, event, arguments)
+    assert ended == code, f"voxledger {' '.join(arguments)} ended with {ended}"
+    return seen
 
 
 def _watched(last: int, event: str, arguments: tuple[str, ...]) -> tuple[int, int]:

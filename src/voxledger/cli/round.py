@@ -21,7 +21,8 @@ class Status:
     dataset: str
     round: int
     state: str
-    """`empty`, `ready`, `waiting`, `finished`, `closed`, or `lost`: data/round was removed."""
+    """`empty`, `ready`, `waiting`, `finished`, `closed`, `opening` (`round open` was interrupted), or `lost` (data/
+    round was removed)."""
     cases: dict[str, int]
     labelled: dict[str, int]
     """Cases of the pool of which people stand behind every class, and those of which they stand behind some."""
@@ -170,7 +171,7 @@ def _status() -> Status:
     from voxledger.cases import Split, in_split, read_cases
     from voxledger.ledger import Origin, labelled, read_ledger
     from voxledger.params import read_params
-    from voxledger.release.round import evaluated_round
+    from voxledger.release.round import evaluated_round, opening
     from voxledger.repository import require_root, round_tag, tag_exists
     from voxledger.review.gate import look_into, untracked
     from voxledger.schema import read_schema
@@ -184,12 +185,15 @@ def _status() -> Status:
     pool = {c.case_id for c in in_split(cases, Split.POOL)}
     found = labelled(ledger, pool, read_schema("labels.yaml").names)
     origins = {o.value: sum(e.origin is o for (c, _), e in ledger.items() if c in pool) for o in Origin}
-    lost = _is_lost()
+    lost, begun = _is_lost(), opening()
     # Without the bundles that went out, what came back cannot be judged.
-    inbox = None if lost else look_into(BUNDLES, INBOX, REVISIONS)
+    inbox = None if lost or begun is not None else look_into(BUNDLES, INBOX, REVISIONS)
     waiting = [str(finding) for finding in (*inbox.all_problems, *inbox.all_missing)] if inbox else []
     if not cases:
         state, following = "empty", "voxledger cases add FOLDER --labels FOLDER"
+    elif begun is not None:
+        state = "opening"
+        following = f"voxledger round open (it was interrupted, and goes on to open round {begun})"
     elif tag_exists(round_tag(params.round)):
         brought_back = "git restore data/round && dvc checkout (data/round was removed), then " if lost else ""
         state, following = "closed", f"{brought_back}voxledger round open"

@@ -121,6 +121,8 @@ def close(push: bool = True) -> str:
     """
     require_root()
     params = read_params()
+    if opening() is not None:
+        require_open(params)
     release = f"v{params.round}.0.0"
     tags = (round_tag(params.round), f"{params.dataset}@{release}")
     if not all(tag_exists(t) for t in tags):
@@ -228,17 +230,25 @@ def _require_no_strangers() -> None:
 def open_next() -> int:
     """Make the closed round's outputs the inputs of the next; returns its number.
 
+    Killed at any point, it is finished by calling it again: it writes down first what it is about to do, every step
+    may be repeated, and the commit, after which the round is open, comes last.
+
     Raises
     ------
     VoxledgerError
         The round is not closed, or what lies here is not what the tag recorded.
     """
     require_root()
-    params = read_params()
-    tag = round_tag(params.round)
+    begun, number = opening(), read_params().round
+    if begun is None and _is_just_opened(number):
+        return number
+    closed = number if begun is None else begun - 1
+    tag, number = round_tag(closed), closed + 1
     if not tag_exists(tag):
-        raise VoxledgerError(f"round {params.round} is not closed", "run `voxledger round close` first")
-    if commit_of("HEAD") != commit_of(tag) or git("status", "--porcelain"):
+        raise VoxledgerError(f"round {closed} is not closed", "run `voxledger round close` first")
+    if begun is not None:
+        _require_nothing_else_changed(number)
+    elif commit_of("HEAD") != commit_of(tag) or git("status", "--porcelain"):
         raise VoxledgerError(
             f"the working tree is not what {tag} recorded", f"`git stash` your changes, or `git checkout {tag}`, first"
         )
@@ -249,10 +259,10 @@ def open_next() -> int:
     altered = [source for source in PROMOTED if source in _changed_outputs()]
     if altered:
         raise VoxledgerError(
-            f"{', '.join(altered)} is not what {tag} recorded in dvc.lock, so round {params.round + 1} cannot start "
-            "from it",
+            f"{', '.join(altered)} is not what {tag} recorded in dvc.lock, so round {number} cannot start from it",
             "run `dvc checkout --force`, then again",
         )
+    replace_text(_opening_file(), json.dumps({"round": number, "commit": commit_of(tag)}))
     for source, target in PROMOTED.items():
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
@@ -260,25 +270,73 @@ def open_next() -> int:
     for source, target in PROMOTED.items():
         if _dvc_file_hash(f"{target}.dvc") != recorded[source]:
             raise VoxledgerError(
-                f"{source} is not what {tag} recorded in dvc.lock, so round {params.round + 1} cannot start from it",
+                f"{source} is not what {tag} recorded in dvc.lock, so round {number} cannot start from it",
                 "run `git checkout . && dvc checkout --force`, then again",
             )
     for source, target in PROMOTED_FILES.items():
-        shutil.copyfile(source, target)
+        replace_text(target, read_text(source))
     for bundle in sorted(Path("data/inbox").glob("bundle-*")):
         shutil.rmtree(bundle) if bundle.is_dir() else bundle.unlink()
     shutil.rmtree("data/round/bundles", ignore_errors=True)
     shutil.rmtree(TIMES, ignore_errors=True)
     for leftover in (MANIFEST, SIGNATURE):
         leftover.unlink(missing_ok=True)
-    replace_text("params.yaml", _with_round(read_text("params.yaml"), params.round + 1))
+    replace_text("params.yaml", _with_round(read_text("params.yaml"), number))
     git("add", "--all")
-    git("commit", "--quiet", "--message", f"Open round {params.round + 1}")
-    return params.round + 1
+    git("commit", "--quiet", "--message", _opened(number))
+    _opening_file().unlink()
+    return number
+
+
+def opening() -> int | None:
+    """The round that an interrupted `open_next` was making, or None."""
+    record = read_json_if_there(_opening_file(), "round", "commit")
+    # After its commit nothing is left to do, and elsewhere in the history the record means nothing.
+    return int(record["round"]) if record and record["commit"] == commit_of("HEAD") else None
+
+
+def _opening_file() -> Path:
+    return Path(git("rev-parse", "--git-path", "voxledger-opening").strip())
+
+
+def _opened(number: int) -> str:
+    return f"Open round {number}"
+
+
+def _is_just_opened(number: int) -> bool:
+    """Whether HEAD is the commit that opened this round."""
+    tag = round_tag(number - 1)
+    parents = git("log", "-1", "--format=%P", check=False).split()
+    subject = git("log", "-1", "--format=%s", check=False).strip()
+    return subject == _opened(number) and tag_exists(tag) and parents == [commit_of(tag)]
+
+
+def _require_nothing_else_changed(number: int) -> None:
+    """Raise if files differ from HEAD that `open_next` does not write: somebody worked on after it was interrupted."""
+    ours = {*PROMOTED_FILES.values(), *(f"{target}.dvc" for target in PROMOTED.values())}
+    ours |= {MANIFEST.as_posix(), SIGNATURE.as_posix()}
+    before = file_at("HEAD", "params.yaml") or ""
+    if read_text("params.yaml") in (before, _with_round(before, number)):
+        ours.add("params.yaml")
+    entries = git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all").split("\0")
+    cleared = (f"{TIMES}/", "data/inbox/bundle-")
+    # What a killed process left of a text lies beside it under a hidden name, and goes when the text is written again.
+    parts = tuple(Path(path).with_name(f".{Path(path).name}.").as_posix() for path in ours)
+    strangers = [p for e in entries if (p := e[3:]) and p not in ours and not p.startswith((*cleared, *parts))]
+    if strangers:
+        raise VoxledgerError(
+            f"`voxledger round open` was interrupted, and these changes are not its own: {', '.join(strangers)}",
+            "undo them, or `git stash push --include-untracked -- FILE` them, then `voxledger round open` again",
+        )
 
 
 def require_open(params: Params) -> None:
     """Raise unless the round of params.yaml is still open."""
+    if (number := opening()) is not None:
+        raise VoxledgerError(
+            f"`voxledger round open` was interrupted, so round {number} is half open",
+            "run `voxledger round open` again",
+        )
     if tag_exists(round_tag(params.round)):
         raise VoxledgerError(f"round {params.round} is closed", "run `voxledger round open` to start the next one")
 

@@ -31,6 +31,7 @@ def note_export(number: int) -> None:
     """Note that the bundles of a round are out; the first time counts."""
     path = _export(number)
     if path.is_file():
+        git("add", "--", str(path))
         return
     # Of a round whose bundles went out before times were noted, git knows when.
     message = f"Bundles of round {number} go out"
@@ -46,6 +47,8 @@ def note_receipt(bundle: str, sha256: str) -> None:
     receipts = _read(path)["receipts"] if path.is_file() else []
     if all(r["sha256"] != sha256 for r in receipts):
         _write(path, {"receipts": [*receipts, {"at": now(), "sha256": sha256}]})
+    else:
+        git("add", "--", str(path))
 
 
 def note_run(number: int) -> None:
@@ -58,6 +61,8 @@ def note_run(number: int) -> None:
     path, lock = _run(number), file_sha256(LOCK)
     if not path.is_file() or _read(path)["dvc_lock"] != lock:
         _write(path, {"at": now(), "dvc_lock": lock, "environment": environment()})
+    else:
+        git("add", "--", str(path))
 
 
 def times_of(number: int) -> dict[str, Any]:
