@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,11 @@ from memo_keys import keys_of
 from voxledger.engine.card import DATASET, WEIGHTS, check_model, write_card
 from voxledger.errors import VoxledgerError
 from voxledger.infer import predict as stage
-from voxledger.infer.predict import predict_cases
+from voxledger.infer.predict import predict_cases, predict_round, require_predictions
 from voxledger.infer.register import add_precomputed
 from voxledger.ledger import Origin
 from voxledger.params import InferParams, MachineParams, RetrainParams
+from voxledger.predicted import write_predicted
 from voxledger.records import read_json
 from voxledger.retrain.run import retrain_round
 from voxledger.soft import ensemble_mean, open_soft, write_soft
@@ -278,3 +280,67 @@ def test_older_label_maps_without_any_class_ask_to_be_registered_again(small):
     )
     with pytest.raises(VoxledgerError, match=r"(?s)ts: no class occurs .* --classes"):
         predict(small)
+
+
+TABLE = Path("infer.jsonl")
+
+
+def need(small, cases, step=0.5):
+    return require_predictions(
+        cases, small.schema, InferParams(step=step), MachineParams(workers=1), models_dir=MODELS, out=OUT, table=TABLE
+    )
+
+
+@pytest.fixture
+def predicted(small):
+    """The small cases, predicted by a label-map model, and the table of that."""
+    Path("maps").mkdir()
+    for case in small.cases:
+        shutil.copyfile(f"labels/{case.case_id}.nii.gz", f"maps/{case.case_id}.nii.gz")
+    MODELS.mkdir(parents=True)
+    add_precomputed("maps", Path("maps"), "maps-1", "CC0-1.0", small.cases, small.schema, MODELS, 0)
+    rows = predict_round(small.cases, MODELS, OUT, small.schema, InferParams(), MachineParams(workers=1))
+    write_predicted(TABLE, rows)
+    return small
+
+
+def test_predictions_that_are_not_here_are_made_again_and_no_others(predicted):
+    first = hashes(OUT)
+    shutil.rmtree(OUT)
+    shutil.rmtree(".memo")
+    need(predicted, predicted.cases[:1])
+    assert [p.name for p in OUT.glob("*/*.b2nd")] == ["c0.b2nd"]
+    need(predicted, predicted.cases)
+    assert hashes(OUT) == first
+
+
+@pytest.mark.parametrize("damage", ["altered", "of another run", "not noted"])
+def test_predictions_that_are_not_what_the_table_names_are_made_again(predicted, damage):
+    first = hashes(OUT)
+    if damage == "altered":
+        file = OUT / "maps/c1.b2nd"
+        file.write_bytes(file.read_bytes()[:-1] + b"\x55")
+    elif damage == "of another run":
+        made = json.loads((OUT / "made.json").read_text())
+        made["maps/c1.b2nd"][0] = "0" * 64
+        (OUT / "made.json").write_text(json.dumps(made))
+    else:
+        (OUT / "made.json").unlink()
+    need(predicted, predicted.cases)
+    assert hashes(OUT) == first
+
+
+def test_a_table_of_other_models_or_parameters_is_refused_by_file(predicted):
+    shutil.rmtree(OUT)
+    with pytest.raises(VoxledgerError, match=r"infer\.jsonl lists other predictions .*maps/c0\.b2nd"):
+        need(predicted, predicted.cases, step=0.25)
+    TABLE.write_text("{}\n")
+    with pytest.raises(VoxledgerError, match=r"infer\.jsonl is not the table of predictions"):
+        need(predicted, predicted.cases)
+
+
+def test_what_another_model_left_is_removed(predicted):
+    (OUT / "gone").mkdir()
+    shutil.copyfile(OUT / "maps/c0.b2nd", OUT / "gone/c0.b2nd")
+    need(predicted, [])
+    assert not list((OUT / "gone").iterdir())
