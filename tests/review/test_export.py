@@ -10,6 +10,7 @@ import pytest
 
 from voxledger.cases import Split
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.review.untouched import touched
 from voxledger.volume import file_sha256, read, read_label
 
 
@@ -97,3 +98,18 @@ def test_a_case_without_models_and_labels_is_sent_empty(repo: Any) -> None:
     repo.export(("case_2", "lesion", "ann"))
     assert not repo.shown("ann", "case_2").any()
     assert repo.manifest("ann").model_ids == ()
+
+
+def test_an_export_that_stops_halfway_leaves_no_half_bundle(repo: Any) -> None:
+    """What it had written by then was taken for a bundle that somebody changed, and kept the next export out."""
+    work = [("case_1", "liver", "alice"), ("case_2", "liver", "alice"), ("case_3", "liver", "bob")]
+    image = Path("data/images/case_3.nii.gz")
+    whole = image.read_bytes()
+    image.write_bytes(whole[:-1])
+    with pytest.raises(VoxledgerError, match="not the registered image"):
+        repo.export(*work)
+    assert not list(Path("data/round/bundles").glob("*"))
+    image.write_bytes(whole)
+    assert repo.export(*work) == [repo.bundle("alice"), repo.bundle("bob")]
+    assert touched(Path("data/round/bundles"), every_byte=True) == []
+    assert not list(Path("data/round").glob(".*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -88,14 +89,16 @@ def export_round(
                 "give every class of a case to one reviewer",
             )
     require_untouched(out, every_byte=True)
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    # They appear all at once: half a bundle that a killed export left would be taken for one that somebody changed.
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     ledger_file = base / "ledger.csv"
     base_version = file_sha256(ledger_file) if ledger_file.is_file() else ""
     bar = progress("export", len({(i.reviewer, i.case_id) for i in worklist}))
     folders = []
     for reviewer in sorted({item.reviewer for item in worklist}):
-        folder = out / bundle_name(round_number, reviewer)
+        folder = partial / bundle_name(round_number, reviewer)
         pairs = {(i.case_id, i.class_name) for i in worklist if i.reviewer == reviewer}
         order = {name: n for n, name in enumerate(schema.names)}
         asked = tuple(Asked(case_id=c, class_name=k) for c, k in sorted(pairs, key=lambda p: (p[0], order[p[1]])))
@@ -135,8 +138,10 @@ def export_round(
             },
         )
         (folder / MANIFEST).write_bytes(manifest.to_bytes())
-        folders.append(folder)
+        folders.append(out / folder.name)
     bar.close()
+    shutil.rmtree(out, ignore_errors=True)
+    os.replace(partial, out)
     return folders
 
 
