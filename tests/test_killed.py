@@ -135,11 +135,11 @@ ENDED = ("is closed", "is registered already")
 
 
 def finish(step: Step) -> None:
-    """Type the command again, once more after what it says to do about a lock that git left, and compare."""
+    """Type the command again, once more after what it says to do about a lock that git or DVC left, and compare."""
     for _ in range(3):
         done = subprocess.run(["voxledger", *step.command], capture_output=True, text=True, check=False)
         said = done.stdout + done.stderr
-        if not (lock := re.search(r"`rm (\S+\.lock)`", said)):
+        if not (lock := re.search(r"`rm (\S+lock)`", said)):
             break
         Path(lock[1]).unlink()
     assert done.returncode == step.code or any(text in said for text in ENDED), said

@@ -60,7 +60,12 @@ def git(*args: str, check: bool = True) -> str:
 
 
 def _git_failure(problem: str) -> VoxledgerError:
-    left = "`rm .git/index.lock` if no git command runs here, " if Path(".git/index.lock").exists() else ""
+    """The error that git had, alone or called by DVC, with its remedy: a killed git leaves a lock that stays."""
+    found = re.search(r"'([^']+\.lock)'", problem) if "File exists" in problem else None
+    lock = Path(found[1] if found else ".git/index.lock")
+    if lock.is_relative_to(Path.cwd()):
+        lock = lock.relative_to(Path.cwd())
+    left = f"`rm {lock}` if no git command runs here, " if lock.exists() else ""
     if (failure := failure_said(problem)) is not None:
         return DiskFailed(f"{failure.problem}: {problem}", f"{left}{failure.remedy}")
     return VoxledgerError(problem, f"{left}then run this again" if left else "correct this and run again")
@@ -82,7 +87,10 @@ def dvc(*args: str, quiet: bool = False) -> int:
     if args[0] == "repro":
         _require_nobody_runs()
     if not quiet:
-        return subprocess.run(command, env=environment, check=False).returncode
+        code = subprocess.run(command, env=environment, check=False).returncode
+        if code != 0 and Path(".git/index.lock").exists():
+            raise _git_failure(f"dvc {args[0]} ended with an error, see above")
+        return code
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         _raise_known(done.stderr)
@@ -119,6 +127,10 @@ def _raise_known(said: str) -> None:
     """Raise with the reason and its remedy if DVC failed for the machine, or for a lock: who holds it is named."""
     if failure_said(said) is not None:
         raise _git_failure(f"DVC failed: {said.strip()}")
+    if "File exists" in said and ".lock'" in said:
+        raise _git_failure(f"DVC failed: {said.strip()}")
+    if "RWLock-file" in said:
+        _blocking()
     if "Unable to acquire lock" in said or "is busy" in said:
         lock = Path(".dvc/tmp/lock")
         raise _busy([*(holders_of(lock.stat()) if lock.exists() else []), *_blocking()])
@@ -136,7 +148,10 @@ def _blocking() -> list[int]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise VoxledgerError(f"{path} is damaged", f"remove {path} if no DVC process runs here") from None
+        raise VoxledgerError(
+            f"{path}, where DVC notes what it is working on, is damaged, as by a DVC that was killed while it wrote it",
+            f"`rm {path}` if no DVC process runs here, then run this again",
+        ) from None
 
 
 def _busy(pids: list[int]) -> VoxledgerError:

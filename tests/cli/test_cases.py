@@ -12,8 +12,9 @@ from commands import output, run
 from killed import kill_before
 
 from voxledger.cases import read_cases
+from voxledger.errors import VoxledgerError
 from voxledger.ledger import read_ledger
-from voxledger.repository import init
+from voxledger.repository import git, init
 from voxledger.volume import Grid, write
 
 GRID = Grid.plain((4, 5, 6), (3.0, 1.0, 1.0))
@@ -107,3 +108,33 @@ def test_a_registered_case_is_refused_after_another_add_was_killed(repository: P
     assert "case c1 is registered already" in run("voxledger", *ADD, accept=(1,))
     assert "added 1 cases" in run("voxledger", "cases", "add", "../more")
     assert run("git", "diff", "--name-only", "data") == ""
+
+
+@pytest.mark.parametrize(
+    ("lock", "named"),
+    [
+        (".git/index.lock", "`rm .git/index.lock` if no git command runs here, then run this again"),
+        (".dvc/tmp/rwlock", "`rm .dvc/tmp/rwlock` if no DVC process runs here, then run this again"),
+    ],
+)
+@pytest.mark.usefixtures("repository")
+def test_a_lock_that_a_killed_git_or_dvc_left_is_named_with_the_way_out(lock: str, named: str) -> None:
+    """`dvc add` failed for it with "unexpected error", or with a damaged file and no remedy."""
+    Path(lock).parent.mkdir(exist_ok=True)
+    Path(lock).write_text("")
+    assert named in run("voxledger", *ADD, accept=(1,))
+    run("sh", "-c", named.split("`")[1])
+    assert "added 3 cases" in run("voxledger", *ADD)
+
+
+@pytest.mark.parametrize("lock", ["HEAD", "index", "refs/heads/main", "refs/tags/mine"])
+@pytest.mark.usefixtures("repository")
+def test_every_lock_of_a_killed_git_is_named(lock: str) -> None:
+    """Of all but the index the remedy was "correct this and run again"."""
+    Path(f".git/{lock}.lock").touch()
+    command = ("tag", "mine") if "tags" in lock else ("commit", "--quiet", "--all", "--message", "mine")
+    with pytest.raises(VoxledgerError) as caught:
+        git(*command)
+    assert caught.value.remedy == f"`rm .git/{lock}.lock` if no git command runs here, then run this again"
+    Path(f".git/{lock}.lock").unlink()
+    git(*command)
