@@ -83,6 +83,22 @@ def test_a_removed_data_round_is_said_and_brought_back(out: Path) -> None:
     run("voxledger", "review", "status")
 
 
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("bytes_left", [0, 3000])
+@pytest.mark.parametrize("path", ["dvc.lock", "data/images.dvc"])
+def test_a_file_that_a_killed_dvc_left_half_written_is_named_with_the_way_out(path: str, bytes_left: int) -> None:
+    """DVC takes an empty data/images.dvc for no images, and half a dvc.lock for stages that never ran."""
+    whole = Path(path).read_bytes()
+    Path(path).write_bytes(whole[: min(bytes_left, len(whole) - 1)])
+    for command in ("run", "close"):
+        said = run("voxledger", "round", command, accept=(1,))
+        assert f"{path} breaks off" in said
+        assert f"`git restore {path}`, then run this again" in said
+    run("git", "restore", path)
+    run("voxledger", "review", "status", accept=(3,))
+    assert Path(path).read_bytes() == whole
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("repository")
 def test_a_return_copied_into_the_inbox_is_named_at_close(out: Path) -> None:

@@ -76,7 +76,13 @@ def run(no_memo: bool) -> None:
     """
     from voxledger.errors import VoxledgerError
     from voxledger.params import read_params
-    from voxledger.release.round import require_bundles_fit, require_open, send_out, track_inbox
+    from voxledger.release.round import (
+        require_bundles_fit,
+        require_open,
+        require_whole_dvc_files,
+        send_out,
+        track_inbox,
+    )
     from voxledger.release.times import note_run
     from voxledger.repository import dvc, require_root
     from voxledger.review.bundle import expected_bundles
@@ -89,6 +95,7 @@ def run(no_memo: bool) -> None:
     require_pipeline()
     params = read_params()
     require_open(params)
+    require_whole_dvc_files()
     require_untouched(BUNDLES)
     require_bundles_fit()
     if no_memo:

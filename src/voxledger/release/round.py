@@ -102,6 +102,22 @@ def recall() -> None:
     git("commit", "--quiet", "--message", f"Bundles of round {params.round} are taken back", "--", SENT.as_posix())
 
 
+def require_whole_dvc_files() -> None:
+    """Raise if a file of DVC's breaks off, which DVC itself takes for fewer data or none.
+
+    Those of the inbox are left out: `track_inbox` writes them anew.
+    """
+    for path in [
+        Path("dvc.lock"),
+        *(p for f in ("data", "data/base", "models") for p in sorted(Path(f).glob("*.dvc"))),
+    ]:
+        if path.is_file() and not path.read_bytes().endswith(b"\n"):
+            raise VoxledgerError(
+                f"{path} breaks off, as by a DVC that was killed while it wrote it",
+                f"`git restore {path}`, then run this again",
+            )
+
+
 def track_inbox() -> None:
     """Put every returned bundle under DVC, so that it is in the version as it came."""
     folders = [p.as_posix() for p in sorted(Path("data/inbox").glob("bundle-[!.]*")) if p.is_dir()]
@@ -125,6 +141,7 @@ def close(push: bool = True) -> str:
         require_open(params)
     release = f"v{params.round}.0.0"
     tags = (round_tag(params.round), f"{params.dataset}@{release}")
+    require_whole_dvc_files()
     if not all(tag_exists(t) for t in tags):
         _require_tags_of_this_commit(tags)
     else:
