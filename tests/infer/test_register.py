@@ -45,6 +45,18 @@ def test_nothing_is_overwritten(add, name, model_id):
         add(name, model_id)
 
 
+def test_the_same_model_again_changes_nothing(small, add):
+    """`models add` that was killed before `dvc add` refused to be repeated."""
+    card = add()
+    before = {p: p.read_bytes() for p in MODELS.rglob("*") if p.is_file()}
+    assert add() == card
+    write(FOLDER / "c1.nii.gz", read_label("labels/c1.nii.gz"), read("images/c1.nii.gz").grid)
+    with pytest.raises(Misuse, match="ts with id ts-1 is registered already, otherwise"):
+        add()
+    assert {p: p.read_bytes() for p in MODELS.rglob("*") if p.is_file()} == before
+    assert [p.name for p in MODELS.parent.glob(".*.partial")] == []
+
+
 def soft(path: Path, image: str, sha256: str, model_id: str, classes: list[str], grid: Grid | None = None) -> None:
     grid = grid or read(image).grid
     write_soft(path, ((c, np.zeros(grid.shape, np.float32)) for c in classes), classes, grid, model_id, sha256)

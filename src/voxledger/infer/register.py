@@ -36,6 +36,7 @@ def add_precomputed(
 ) -> ModelCard:
     """Write predictions into `<models>/<name>/predictions/`, and the card; nothing is kept if a file is refused.
 
+    The same model again changes nothing, so that a command which was killed may be repeated.
     Label maps and soft predictions are read whole and written anew, so that no header text enters the repository.
 
     Parameters
@@ -60,8 +61,11 @@ def add_precomputed(
     require_name(name)
     if not re.match(ID_PATTERN, model_id):
         raise Misuse(f"{model_id!r} is not a model id", "use letters, digits and . _ : / @ + -")
+    same = None
     for other in list_models(models):
-        if other.name == name or other.id == model_id:
+        if (other.name, other.id) == (name, model_id):
+            same = other
+        elif other.name == name or other.id == model_id:
             raise Misuse(f"model {other.name} with id {other.id} is registered already", "choose another name and id")
     files = sorted(p for p in predictions.glob("*") if p.name.endswith((LABEL_MAP, SOFT)))
     if not files:
@@ -71,7 +75,8 @@ def add_precomputed(
     by_id = {c.case_id: c for c in cases}
     problems, covered = [], set()
     found: set[str] = set()
-    partial = models / f".{name}"
+    # Beside the models: what a killed command leaves of one is no part of them.
+    partial = models.parent / f".{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     (partial / PREDICTIONS).mkdir(parents=True)
     for path in files:
@@ -116,6 +121,13 @@ def add_precomputed(
         licence=licence,
         round=round_number,
     )
+    if same is not None:
+        shutil.rmtree(partial)
+        if same != card:
+            raise Misuse(
+                f"model {name} with id {model_id} is registered already, otherwise", "choose another name and id"
+            )
+        return same
     write_card(partial, card)
     partial.rename(models / name)
     return card
