@@ -100,7 +100,7 @@ def add_cases(
     label_files = _images_by_case(labels) if labels else {}
     weak_files = _weak_by_case(weak) if weak else {}
     registered = read_cases()
-    unfinished = _interrupted(registered, schema)
+    unfinished = take_back_interrupted(registered, schema)
     problems = [
         f"{path}: there is no image for case {case_id} in {folder}"
         for case_id, path in sorted({**label_files, **weak_files}.items())
@@ -184,8 +184,8 @@ def add_cases(
     return Added(cases, sum(bool(info["masks"]) for info in infos))
 
 
-def _interrupted(registered: list[Case], schema: LabelSchema) -> list[Case]:
-    """The cases that an interrupted call registered; what it wrote of others is taken back."""
+def take_back_interrupted(registered: list[Case], schema: LabelSchema) -> list[Case]:
+    """Take back what an interrupted `add_cases` wrote of cases that it had not registered yet; returns those it had."""
     if not _JOURNAL.is_file():
         return []
     began = [Case(**{**row, "split": Split(row["split"])}) for row in parse_json(read_text(_JOURNAL), _JOURNAL)]

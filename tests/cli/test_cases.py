@@ -89,6 +89,18 @@ def test_what_a_killed_add_wrote_is_taken_back_if_another_folder_is_added_instea
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("repository")
+def test_what_a_killed_add_wrote_is_taken_back_by_a_run_of_the_round() -> None:
+    """DVC took images of no case under its care, and they were published."""
+    kill_before(1, *ADD, event="os.rename .*cases.csv")
+    assert Path("data/images/c2.nii.gz").is_file()
+    assert "no case is registered" in run("voxledger", "round", "run", accept=(1,))
+    assert not Path("data/images/c2.nii.gz").exists()
+    assert read_ledger("data/base/ledger.csv") == {}
+    assert "added 3 cases" in run("voxledger", *ADD)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("repository")
 def test_a_killed_add_is_not_finished_with_other_options() -> None:
     kill_before(1, *ADD, event="subprocess.Popen .*'dvc', 'add'")
     before = read_cases()

@@ -74,7 +74,9 @@ def run(no_memo: bool) -> None:
     Example:
       voxledger round run
     """
+    from voxledger.cases import read_cases
     from voxledger.errors import VoxledgerError
+    from voxledger.intake import take_back_interrupted
     from voxledger.params import read_params
     from voxledger.release.round import (
         require_bundles_fit,
@@ -88,6 +90,7 @@ def run(no_memo: bool) -> None:
     from voxledger.review.bundle import expected_bundles
     from voxledger.review.gate import require_complete
     from voxledger.review.untouched import require_untouched
+    from voxledger.schema import read_schema
     from voxledger.sent import is_out
     from voxledger.stage import require_pipeline
 
@@ -96,6 +99,7 @@ def run(no_memo: bool) -> None:
     params = read_params()
     require_open(params)
     require_whole_dvc_files()
+    take_back_interrupted(read_cases(), read_schema("labels.yaml"))
     require_untouched(BUNDLES)
     require_bundles_fit()
     if no_memo:
