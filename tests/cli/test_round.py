@@ -154,3 +154,42 @@ def test_status_says_what_the_audits_found_together(
 def write_json(path: str, content: object) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(json.dumps(content), "utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("repository")
+def test_two_curators_close_the_same_round_and_the_second_goes_over_to_the_first(out: Path, tmp_path: Path) -> None:
+    """The push of the second was rejected by git, and `round open` there went on: two datasets of one name."""
+    run("git", "init", "-q", "--bare", "--initial-branch", "main", str(tmp_path / "hub.git"))
+    run("git", "remote", "add", "origin", str(tmp_path / "hub.git"))
+    run("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    run("git", "commit", "-q", "--all", "-m", "remote")
+    run("git", "push", "-q", "--set-upstream", "origin", "main")
+    run("dvc", "push")
+    run("git", "clone", "-q", str(tmp_path / "hub.git"), str(tmp_path / "second"))
+    with contextlib.chdir(tmp_path / "second"):
+        run("dvc", "pull", accept=(0, 1))  # 1: what the round has not made yet is not there
+        run("voxledger", "review", "emulate", "--reference", str(out / "reference"))
+        run("voxledger", "round", "run")
+    run("voxledger", "review", "emulate", "--reference", str(out / "reference"))
+    for command in ("run", "close"):
+        run("voxledger", "round", command)
+    run("git", "push", "-q", "--follow-tags")
+    first = output("git", "rev-parse", "round-00").strip()
+    with contextlib.chdir(tmp_path / "second"):
+        said = run("voxledger", "round", "close", accept=(1,))
+        assert "round-00 was set at origin by another (test, 2" in said
+        run("git", "remote", "set-url", "origin", "../out-of-reach.git")
+        said = run("voxledger", "round", "close")
+        assert "origin cannot be asked whether it has round-00" in said
+        run("git", "remote", "set-url", "origin", "../hub.git")
+        run("git", "push", "-q", "--follow-tags", accept=(1,))
+        said = run("voxledger", "round", "open", accept=(1,))
+        assert "round-00 was set at origin by another (test, 2" in said
+        assert status()["state"] == "closed"
+        run("sh", "-ec", said.split("`git stash`: `")[1].split("`;")[0])
+        assert output("git", "rev-parse", "round-00").strip() == first
+        run("voxledger", "verify", "round-00")
+        run("voxledger", "round", "open")
+        parent, closed = output("git", "rev-parse", "HEAD^", "round-00^{commit}").split()
+        assert parent == closed

@@ -11,6 +11,7 @@ from pathlib import Path
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.records import parse_yaml, read_json_if_there, read_text, read_yaml
+from voxledger.release.elsewhere import require_closed_here_alone
 from voxledger.release.manifest import MANIFEST, SIGNATURE, sign_manifest, write_manifest
 from voxledger.release.times import TIMES, note_export
 from voxledger.repository import (
@@ -140,12 +141,13 @@ def close(push: bool = True) -> str:
     if opening() is not None:
         require_open(params)
     release = f"v{params.round}.0.0"
-    tags = (round_tag(params.round), f"{params.dataset}@{release}")
+    tags = _tags(params.dataset, params.round)
     require_whole_dvc_files()
     if not all(tag_exists(t) for t in tags):
         _require_tags_of_this_commit(tags)
     else:
         require_open(params)
+    require_closed_here_alone(tags, commit_of("HEAD"))
     if evaluated_round() != params.round:
         raise VoxledgerError(f"round {params.round} has not been evaluated", "run `voxledger round run` first")
     if params.dataset not in (read_yaml("dvc.yaml").get("artifacts") or {}):
@@ -217,6 +219,10 @@ def _git_outputs_until(last: str) -> list[str]:
     return found
 
 
+def _tags(dataset: str, number: int) -> tuple[str, str]:
+    return round_tag(number), f"{dataset}@v{number}.0.0"
+
+
 def _require_tags_of_this_commit(tags: tuple[str, ...]) -> None:
     """Raise if one of the tags names another commit than HEAD: a close that failed halfway left it at HEAD."""
     for tag in tags:
@@ -256,7 +262,8 @@ def open_next() -> int:
         The round is not closed, or what lies here is not what the tag recorded.
     """
     require_root()
-    begun, number = opening(), read_params().round
+    params, begun = read_params(), opening()
+    number = params.round
     if begun is None and _is_just_opened(number):
         return number
     closed = number if begun is None else begun - 1
@@ -269,6 +276,7 @@ def open_next() -> int:
         raise VoxledgerError(
             f"the working tree is not what {tag} recorded", f"`git stash` your changes, or `git checkout {tag}`, first"
         )
+    require_closed_here_alone(_tags(params.dataset, closed), commit_of(tag))
     recorded = _lock_hashes(file_at(tag, "dvc.lock") or "")
     absent = [source for source in (*PROMOTED, *PROMOTED_FILES) if not Path(source).exists()]
     if absent:
