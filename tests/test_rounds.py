@@ -173,7 +173,7 @@ def test_verify_names_missing_and_extra_files(clone: Path) -> None:
     (clone / "data/release/labels/case5.nii.gz").unlink()
     shutil.copyfile(clone / "data/release/labels/case4.nii.gz", clone / "data/release/labels/case99.nii.gz")
     said = run("voxledger", "verify", "round-01", accept=(1,), cwd=clone)
-    assert "problem: data/release/labels/case5.nii.gz: missing" in said
+    assert "missing: data/release/labels/case5.nii.gz" in said
     assert "problem: data/release/labels/case99.nii.gz: not part" in said
 
 

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from voxledger.release import times
 from voxledger.release.environment import environment
-from voxledger.release.manifest import MANIFEST, read_manifest, write_manifest
+from voxledger.release.manifest import MANIFEST, write_manifest
 from voxledger.release.round import send_out
 
 ROOT = Path(__file__).parents[2]
@@ -29,11 +29,13 @@ ROOT = Path(__file__).parents[2]
 def repository(folder: Path) -> Path:
     """A git repository with the files that a round begins with."""
     run("git", "init", "-q", "-b", "main")
-    for file in ("data/base/ledger.csv", "data/base/errors.csv", "models/base.json", "stages/one.py", "dvc.lock"):
+    run("dvc", "init", "-q")
+    for file in ("data/base/ledger.csv", "data/base/errors.csv", "models/base.json", "stages/one.py"):
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).write_text(f"{file}\n")
     Path("params.yaml").write_text("dataset: two\nround: 1\n")
-    Path("dvc.yaml").write_text("stages: {}\n")
+    Path("dvc.yaml").write_text("stages:\n  export: {cmd: python stages/one.py}\n")
+    Path("dvc.lock").write_text("schema: '2.0'\n")
     Path("data/release").mkdir()
     run("git", "add", "--all")
     run("git", "commit", "-q", "-m", "Open round 1")
@@ -42,7 +44,8 @@ def repository(folder: Path) -> Path:
 
 def manifest() -> dict[str, Any]:
     write_manifest("two", 1, "v1.0.0")
-    return read_manifest(MANIFEST.read_text())
+    made: dict[str, Any] = json.loads(MANIFEST.read_text())
+    return made
 
 
 def seconds_ago(text: str) -> float:
@@ -149,7 +152,7 @@ def test_the_machine_that_ran_the_round_is_named_and_only_if_it_ran_this_state(r
     noted = Path("data/times/run-r01.json").read_bytes()
     times.note_run(1)
     assert Path("data/times/run-r01.json").read_bytes() == noted
-    Path("dvc.lock").write_text("of another run\n")
+    Path("dvc.lock").write_text("schema: '2.0'  # of another run\n")
     assert manifest()["ran"] is None
 
 

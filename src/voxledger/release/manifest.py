@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from voxledger.errors import VoxledgerError
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.release.committed import tracked
 from voxledger.release.environment import environment
 from voxledger.release.times import now, run_of, times_of
-from voxledger.repository import run_tool
+from voxledger.repository import dvc_output, round_tag, run_tool
 from voxledger.table import replace_text
 from voxledger.volume import file_sha256
 
@@ -19,54 +19,73 @@ MANIFEST = Path("data/release/manifest.json")
 SIGNATURE = Path("data/release/manifest.json.sig")
 NAMESPACE = "voxledger-release"
 """Keeps a key that signs reviews, or anything else, from signing a release."""
+TAG_NAMESPACE = "git"
+"""What git signs tags for."""
 
-FOLDERS = (
-    "data/base",
-    "data/inbox",
-    "data/release/labels",
-    "data/release/revisions",
-    "data/times",
-    "data/weak",
-    "models/base",
-    "models/next",
-    "stages",
-)
-FILES = (
-    "data/release/ledger.csv",
-    "data/cases.csv",
-    "data/round/cohort.csv",
-    "data/round/decisions.csv",
-    "data/round/received.json",
-    "models/next.json",
-    "labels.yaml",
-    "params.yaml",
-    "dvc.yaml",
-    "dvc.lock",
-    "reports/metrics.json",
-)
+FORMAT = 2
+"""1, or no number: lists only some files; 2: every file."""
 
 
-def files_of_version(folders: Sequence[str] = FOLDERS) -> list[str]:
-    """Every file of the version in the working tree, sorted."""
-    found = [name for name in FILES if Path(name).is_file()]
-    for folder in folders:
-        found += [p.as_posix() for p in Path(folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
-    return sorted(set(found))
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest says of its version."""
+
+    format: int
+    dataset: str
+    round: int
+    version: str
+    files: dict[str, str]
+    """SHA-256 by path."""
+    folders: tuple[str, ...]
+    """Format 1 only: nothing but the files listed lies in these."""
+
+    @property
+    def tags(self) -> tuple[str, str]:
+        """Both tags of the version."""
+        return round_tag(self.round), f"{self.dataset}@{self.version}"
+
+
+def files_of_version() -> list[str]:
+    """Every file that git or DVC brings into a clone of the version, but the manifest and its signature; sorted.
+
+    Raises
+    ------
+    VoxledgerError
+        One of them is a link, or its name would need quoting in lists of files.
+    """
+    in_dvc = {entry["path"] for entry in json.loads(dvc_output("list", ".", "--recursive", "--dvc-only", "--json"))}
+    in_git = set(tracked()) - {MANIFEST.as_posix(), SIGNATURE.as_posix()}
+    # DVC links files into its cache where it is told to; git's links could lead anywhere.
+    links = sorted(name for name in in_git if not Path(name).is_file() or Path(name).is_symlink())
+    if links:
+        raise VoxledgerError(
+            f"{', '.join(links[:10])}: a version holds plain files, no links and no submodules",
+            "put the file itself in its place, or take it out of git",
+        )
+    odd = sorted(name for name in in_git | in_dvc if not name.isprintable() or "\\" in name or '"' in name)
+    if odd:
+        raise VoxledgerError(
+            f"{', '.join(map(repr, odd[:10]))}: a name with quotes, backslashes or unprintable characters would be "
+            "misread in lists of files",
+            "rename it",
+        )
+    return sorted(in_git | in_dvc)
 
 
 def write_manifest(dataset: str, round_number: int, release: str) -> None:
-    """Write the manifest of the working tree: its files, with what it was made, and when."""
+    """Write the manifest of the working tree, as DVC recorded it: its files, with what it was made, and when."""
     manifest = {
+        "format": FORMAT,
         "dataset": dataset,
         "round": round_number,
         "version": release,
         "closed": {"at": now(), "environment": environment()},
         "ran": run_of(round_number),
         "times": times_of(round_number),
-        "folders": FOLDERS,
         "files": {name: file_sha256(name) for name in files_of_version()},
     }
-    replace_text(MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+    # Names stay readable: docs/auditors.md makes a list for sha256sum of these lines.
+    replace_text(MANIFEST, json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     SIGNATURE.unlink(missing_ok=True)
 
 
@@ -80,44 +99,52 @@ def sign_manifest(key: str) -> None:
         )
 
 
-def check_signature(manifest: bytes, signature: bytes, allowed_signers: Path | None) -> str:
-    """Who signed a manifest; without `allowed_signers` only that the signature fits is known.
+def signer(content: bytes, signature: bytes, namespace: str, allowed_signers: Path | None) -> str | None:
+    """Who signed; None if the signature does not fit, or is by nobody in `allowed_signers`.
+
+    Without `allowed_signers` only that the signature fits is known, and the answer says so.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "signature"
+        file.write_bytes(signature)
+        if allowed_signers is None:
+            fits = _ssh_keygen(["-Y", "check-novalidate", "-n", namespace, "-s", str(file)], content)
+            return None if fits is None else "somebody (give --allowed-signers FILE to check who)"
+        find = ["-Y", "find-principals", "-s", str(file), "-f", str(allowed_signers)]
+        for who in (_ssh_keygen(find, b"") or "").splitlines():
+            verify = ["-Y", "verify", "-f", str(allowed_signers), "-I", who, "-n", namespace, "-s", str(file)]
+            if _ssh_keygen(verify, content) is not None:
+                return who
+    return None
+
+
+def read_manifest(content: bytes) -> Manifest:
+    """Parse a manifest of any format so far.
 
     Raises
     ------
     VoxledgerError
-        The signature does not fit the manifest, or nobody in `allowed_signers` made it.
+        It is damaged, or of a format that this version of voxledger does not know.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "manifest.sig"
-        file.write_bytes(signature)
-        check = ["ssh-keygen", "-Y", "check-novalidate", "-n", NAMESPACE, "-s", str(file)]
-        if allowed_signers is None:
-            if _ssh_keygen(check, manifest) is None:
-                raise VoxledgerError(f"{SIGNATURE} does not fit {MANIFEST}", "one of them was altered: do not use it")
-            return "somebody (give --allowed-signers FILE to check who)"
-        find = ["ssh-keygen", "-Y", "find-principals", "-s", str(file), "-f", str(allowed_signers)]
-        principals = (_ssh_keygen(find, b"") or "").split()
-        for who in principals:
-            verify = ["ssh-keygen", "-Y", "verify", "-f", str(allowed_signers), "-I", who, "-n", NAMESPACE]
-            if _ssh_keygen([*verify, "-s", str(file)], manifest) is not None:
-                return who
-    raise VoxledgerError(
-        f"{MANIFEST} is not signed by anybody in {allowed_signers}", "the manifest or the signature was altered"
-    )
-
-
-def read_manifest(text: str) -> dict[str, Any]:
-    """Parse a manifest."""
     try:
-        manifest: dict[str, Any] = json.loads(text)
-        if not isinstance(manifest["files"], dict) or not isinstance(manifest["folders"], list):
-            raise ValueError("no files or folders")
-    except (ValueError, KeyError, TypeError) as error:
-        raise VoxledgerError(f"{MANIFEST} is damaged: {error}", "restore it from git") from None
+        values = json.loads(content)
+        manifest = Manifest(
+            int(values.get("format", 1)),
+            str(values["dataset"]),
+            int(values["round"]),
+            str(values["version"]),
+            {str(name): str(digest) for name, digest in values["files"].items()},
+            tuple(values.get("folders", ())),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VoxledgerError(f"{MANIFEST} is damaged: {error!r}", "restore it from git") from None
+    if manifest.format > FORMAT:
+        raise Misuse(
+            f"{MANIFEST} has format {manifest.format}, and this voxledger reads at most {FORMAT}", "update voxledger"
+        )
     return manifest
 
 
-def _ssh_keygen(command: list[str], text: bytes) -> str | None:
-    done = run_tool(*command, text=text)
-    return done.stdout.decode() if done.returncode == 0 else None
+def _ssh_keygen(arguments: list[str], text: bytes) -> str | None:
+    done = run_tool("ssh-keygen", *arguments, text=text)
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None

@@ -11,6 +11,7 @@ from pathlib import Path
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.records import parse_yaml, read_json_if_there, read_text, read_yaml
+from voxledger.release.committed import not_as_committed
 from voxledger.release.elsewhere import require_closed_here_alone
 from voxledger.release.manifest import MANIFEST, SIGNATURE, sign_manifest, write_manifest
 from voxledger.release.times import TIMES, note_export
@@ -171,6 +172,7 @@ def close(push: bool = True) -> str:
             sign_manifest(str(Path(key).expanduser()))
         git("add", "--all")
         git("commit", "--quiet", "--message", message)
+    _require_committed()
     if push and dvc_output("remote", "list").strip() and dvc("push") != 0:
         raise VoxledgerError("the data could not be pushed", "mend the remote, or use --no-push and push later")
     for tag in tags:
@@ -247,6 +249,18 @@ def _require_no_strangers() -> None:
         raise VoxledgerError(
             f"these files are not part of a version: {shown}",
             "move them away, list them in .gitignore, or `git add` those that shall be published",
+        )
+
+
+def _require_committed() -> None:
+    """Raise if git did not take files as they are: a clone would hold others than the manifest names."""
+    if hidden := not_as_committed("HEAD"):
+        shown = ", ".join(hidden[:10]) + (f" and {len(hidden) - 10} more" if len(hidden) > 10 else "")
+        raise VoxledgerError(
+            f"git did not commit these files as they are here, since it was told not to look, or a filter "
+            f"changes them: {shown}",
+            "run `git update-index --no-assume-unchanged FILE` and `git update-index --no-skip-worktree FILE`, or take "
+            "the filter out of .gitattributes and git's configuration (core.autocrlf); then `voxledger round close`",
         )
 
 

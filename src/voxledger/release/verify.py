@@ -2,150 +2,234 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from voxledger.cases import Case, read_cases
+from voxledger.cases import read_cases
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.ledger import read_ledger
 from voxledger.mask_check import differing_masks
 from voxledger.progress import progress
+from voxledger.release.committed import committed, content_at, tag_object
+from voxledger.release.files_check import Findings, bring, check_files
 from voxledger.release.manifest import (
     MANIFEST,
+    NAMESPACE,
     SIGNATURE,
-    check_signature,
-    files_of_version,
+    TAG_NAMESPACE,
+    Manifest,
     read_manifest,
+    signer,
 )
-from voxledger.repository import commit_of, file_at, git, round_tags, run_tool, tag_exists
-from voxledger.schema import read_schema
+from voxledger.release.trace import LEDGER
+from voxledger.repository import commit_of, round_tags, tag_exists
+from voxledger.schema import LabelSchema, read_schema
 from voxledger.volume import file_sha256
 
 
-@dataclass(frozen=True)
+@dataclass
 class Verdict:
-    """What `verify` found: `problems` is empty for a version that is intact."""
+    """What `verify` found."""
 
     tag: str
-    files: int
-    masks: int
-    signer: str
-    tag_signature: str
-    problems: list[str]
+    version: str = "unknown"
+    files: int = 0
+    masks: int = 0
+    signer: str = "nobody"
+    tag_signature: str = "not signed"
+    problems: list[str] = field(default_factory=list)
+    """What was altered, each beginning with the file or tag."""
+    missing: list[str] = field(default_factory=list)
+    """Files that are not here."""
+    command: str = ""
+    """Brings what is missing."""
+    notes: list[str] = field(default_factory=list)
+    """What was not looked at, and why."""
 
 
 def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
     """Check the working tree of a clone that stands at `tag`.
 
-    Compares the manifest with the one in the tag, its signature, every file of the version with the manifest, every
-    image with the case table, and every mask with the ledger.
+    Compares the names in tags, manifest and parameters; the signatures; every file with the manifest and with git's
+    objects, whatever git's index says; every image with the case table; and every mask with the ledger.
 
     Raises
     ------
     Misuse
-        There is no such tag.
-    VoxledgerError
-        The clone stands elsewhere, or its data are not here.
+        The current folder is no clone, there is no such tag, or the clone stands elsewhere.
     """
+    if not Path(".git").exists():
+        raise Misuse(f"{Path.cwd()} is not the root of a clone: no .git", "change to the folder that `git clone` made")
     if not tag_exists(tag):
         raise Misuse(
             f"{tag} is not a tag here", f"use one of {', '.join(round_tags()) or 'those that round close sets'}"
         )
-    if commit_of("HEAD") != commit_of(tag):
-        raise VoxledgerError(
+    verdict = Verdict(tag)
+    commit = commit_of("HEAD")
+    released = _released(commit)
+    if commit_of(f"refs/tags/{tag}") != commit and (released is None or tag not in released.tags):
+        raise Misuse(
             f"the working tree is not at {tag}, so its files cannot be checked",
             f"make a fresh clone: `git clone --depth 1 --branch {tag} REPOSITORY check && cd check && dvc pull`, "
             f"then `voxledger verify {tag}` there",
         )
-    committed = file_at(tag, MANIFEST.as_posix())
-    if committed is None:
-        raise VoxledgerError(f"{tag} has no {MANIFEST}", "it was not made by `voxledger round close`")
-    problems: list[str] = []
-    if not MANIFEST.is_file() or MANIFEST.read_bytes() != committed.encode():
-        problems.append(f"{MANIFEST}: not the manifest that {tag} was released with")
-    signer = "nobody"
-    signature = file_at(tag, SIGNATURE.as_posix())
-    if signature is not None:
-        if not SIGNATURE.is_file() or SIGNATURE.read_bytes() != signature.encode():
-            problems.append(f"{SIGNATURE}: not the signature that {tag} was released with")
-        try:
-            signer = check_signature(committed.encode(), signature.encode(), allowed_signers)
-        except VoxledgerError as error:
-            problems.append(error.problem)
-    elif allowed_signers is not None:
-        problems.append(f"{SIGNATURE}: missing, the release is not signed")
-    manifest = read_manifest(committed)
-    listed: dict[str, str] = manifest["files"]
-    problems += _check_files(listed, manifest["folders"])
-    cases = read_cases() if not any(p.startswith("data/cases.csv") for p in problems) else []
-    named = {p.split(":")[0] for p in problems}
-    problems += [
-        f"{name}: not the file that {tag} holds"
-        for name in git("-c", "core.quotePath=false", "diff", "--name-only", tag).splitlines()
-        if name not in named
-    ]
-    problems += _check_images(cases)
-    masks, mask_problems = _check_masks(cases, {p.split(":")[0] for p in problems})
-    problems += mask_problems
-    tag_signature, tag_problems = _tag_signature(tag, allowed_signers)
-    return Verdict(tag, len(listed), masks, signer, tag_signature, problems + tag_problems)
+    tree = committed(commit)
+    if released is not None and released.format == 1:
+        verdict.notes.append("its manifest has format 1, which does not list bundles, attention and proposals")
+    if released is None:
+        verdict.problems.append(f"{MANIFEST}: {tag} holds none that can be read, so it was not made by `round close`")
+    else:
+        verdict.version = f"{released.dataset} {released.version}"
+        verdict.problems += _check_names(tag, released, content_at(commit, "params.yaml"))
+    _check_signatures(verdict, commit, released, allowed_signers)
+    found = check_files(tree, released)
+    masks = _check_masks(found)
+    return replace(
+        verdict,
+        files=found.checked,
+        masks=masks,
+        problems=verdict.problems + found.problems,
+        missing=found.missing,
+        command=bring(found.missing, tree, tag),
+    )
 
 
-def _check_files(listed: dict[str, str], folders: list[str]) -> list[str]:
+def _released(commit: str) -> Manifest | None:
+    content = content_at(commit, MANIFEST.as_posix())
+    try:
+        return None if content is None else read_manifest(content)
+    except Misuse:
+        raise
+    except VoxledgerError:
+        return None
+
+
+def _check_names(tag: str, manifest: Manifest, params: bytes | None) -> list[str]:
+    """A signed manifest and a signed tag of one round prove nothing in the place of another's."""
     problems = []
-    bar = progress("verify files", len(listed))
-    for name, digest in sorted(listed.items()):
-        if not Path(name).is_file():
-            problems.append(f"{name}: missing (run `dvc pull`; if it stays away, it was removed)")
-        elif file_sha256(name) != digest:
-            problems.append(f"{name}: altered, its SHA-256 is not the one in the manifest")
-        bar.step(name)
-    bar.close()
-    extra = sorted(set(files_of_version(folders)) - set(listed))
-    return problems + [f"{name}: not part of the version" for name in extra]
-
-
-def _check_images(cases: list[Case]) -> list[str]:
-    problems = []
-    for case in cases:
-        if not Path(case.image).is_file():
-            problems.append(f"{case.image}: missing (run `dvc pull`)")
-        elif file_sha256(case.image) != case.sha256:
-            problems.append(f"{case.image}: altered, its SHA-256 is not the one in data/cases.csv")
+    if tag not in manifest.tags:
+        problems.append(f"tag {tag}: leads to the manifest of {' and '.join(manifest.tags)}")
+    if manifest.version != f"v{manifest.round}.0.0":
+        problems.append(f"{MANIFEST}: round {manifest.round} cannot be version {manifest.version}")
+    said = _yaml_at(params)
+    if (said.get("dataset"), said.get("round")) != (manifest.dataset, manifest.round):
+        problems.append(
+            f"params.yaml: speaks of round {said.get('round')} of {said.get('dataset')}, the manifest of round "
+            f"{manifest.round} of {manifest.dataset}"
+        )
     return problems
 
 
-def _check_masks(cases: list[Case], altered: set[str]) -> tuple[int, list[str]]:
-    """Every mask against its hash in the ledger; files already known to be altered are passed over."""
-    if altered & {"data/release/ledger.csv", "labels.yaml", "data/cases.csv"}:
-        return 0, []
-    schema, ledger = read_schema("labels.yaml"), read_ledger("data/release/ledger.csv")
-    images = {c.case_id: c.image for c in cases}
-    problems, checked = [], 0
+def _yaml_at(content: bytes | None) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        values = YAML(typ="safe", pure=True).load(content or b"")
+    except YAMLError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _check_signatures(verdict: Verdict, commit: str, manifest: Manifest | None, allowed_signers: Path | None) -> None:
+    signature, content = content_at(commit, SIGNATURE.as_posix()), content_at(commit, MANIFEST.as_posix())
+    if signature is not None and content is not None:
+        who = signer(content, signature, NAMESPACE, allowed_signers)
+        if who is not None:
+            verdict.signer = who
+        elif allowed_signers is None:
+            verdict.problems.append(f"{SIGNATURE}: does not fit {MANIFEST}")
+        else:
+            verdict.problems.append(f"{MANIFEST}: is not signed by anybody in {allowed_signers}")
+    elif allowed_signers is not None:
+        verdict.problems.append(f"{SIGNATURE}: missing, the release is not signed")
+    others = [name for name in (manifest.tags if manifest else ()) if name != verdict.tag and tag_exists(name)]
+    verdict.tag_signature, problems = _check_tag(verdict.tag, commit, manifest, allowed_signers)
+    verdict.problems += problems
+    for name in others:
+        verdict.problems += _check_tag(name, commit, manifest, allowed_signers)[1]
+
+
+def _check_tag(tag: str, commit: str, manifest: Manifest | None, allowed_signers: Path | None) -> tuple[str, list[str]]:
+    """State of a tag's signature, and what is wrong with the tag."""
+    if commit_of(f"refs/tags/{tag}") != commit:
+        return "bad", [
+            f"tag {tag}: was moved: it names commit {commit_of(f'refs/tags/{tag}')[:12]}, and the version lies at "
+            f"{commit[:12]}"
+        ]
+    content = tag_object(tag)
+    if content is None:
+        return "not signed", [
+            f"tag {tag}: only names a commit, and `round close` makes a tag object (if this clone lost it: "
+            "`git fetch --tags --force`)"
+        ]
+    begin = content.find(b"-----BEGIN SSH SIGNATURE-----")
+    payload = content if begin < 0 else content[:begin]
+    head, _, message = payload.decode("utf-8", "replace").partition("\n\n")
+    said = dict(line.partition(" ")[::2] for line in head.splitlines())
+    problems = []
+    if said.get("tag") != tag:
+        problems.append(f"tag {tag}: is the tag object of {said.get('tag')}, put in another place")
+    if (said.get("type"), said.get("object")) != ("commit", commit):
+        problems.append(f"tag {tag}: names {said.get('type')} {said.get('object', '')[:12]}, not the version's commit")
+    if manifest and message.split("\n")[0] != f"{manifest.dataset} {manifest.version}":
+        problems.append(f"tag {tag}: its message is “{message.strip()}”, not “{manifest.dataset} {manifest.version}”")
+    if begin < 0:
+        if allowed_signers is not None:
+            problems.append(f"tag {tag}: not signed with an ssh key, so anybody may have set it")
+        return "not signed", problems
+    if signer(payload, content[begin:], TAG_NAMESPACE, allowed_signers) is None:
+        by = "anybody" if allowed_signers is None else f"anybody in {allowed_signers}"
+        return "bad", [*problems, f"tag {tag}: its signature is not by {by}"]
+    return ("signed, not checked" if allowed_signers is None else "good"), problems
+
+
+def _check_masks(found: Findings) -> int:
+    """Every image against the case table and every mask against the ledger, but for what is known to be altered.
+
+    Adds what it finds; returns how many masks were compared.
+    """
+    if found.unusable & {LEDGER, "labels.yaml", "data/cases.csv"}:
+        return 0
+    try:
+        cases, schema = {c.case_id: c for c in read_cases()}, read_schema("labels.yaml")
+        ledger = read_ledger(LEDGER)
+    except VoxledgerError as error:
+        found.problems.append(error.problem)
+        return 0
+    for image, digest in sorted((c.image, c.sha256) for c in cases.values()):
+        if image in found.unusable:
+            continue
+        if not Path(image).is_file():  # as it may be with manifests of format 1, which do not list images
+            found.missing.append(image)
+        elif file_sha256(image) != digest:
+            found.problems.append(f"{image}: altered, its SHA-256 is not the one in data/cases.csv")
+        else:
+            continue
+        found.unusable.add(image)
     by_case: dict[str, dict[str, str]] = {}
     for (case_id, class_name), entry in ledger.items():
         by_case.setdefault(case_id, {})[class_name] = entry.mask_sha256
+    checked = 0
     bar = progress("verify masks", len(by_case))
     for case_id, hashes in sorted(by_case.items()):
-        path = f"data/release/labels/{case_id}.nii.gz"
-        if path not in altered and images.get(case_id) not in altered:
+        label = f"data/release/labels/{case_id}.nii.gz"
+        unknown = sorted(hashes.keys() - set(schema.names))
+        if case_id not in cases or unknown:
+            what = f"class {', '.join(unknown)} of case {case_id}" if unknown else f"case {case_id}"
+            found.problems.append(f"{LEDGER}: {what} is not in {'labels.yaml' if unknown else 'data/cases.csv'}")
+        elif not found.unusable & {label, cases[case_id].image}:
             checked += len(hashes)
-            problems += [
-                f"{path}: class {name} is not the mask that the ledger names"
-                for name in differing_masks(schema, images[case_id], path, hashes)
-            ]
+            found.problems += _differing(schema, cases[case_id].image, label, hashes)
         bar.step(case_id)
     bar.close()
-    return checked, problems
+    return checked
 
 
-def _tag_signature(tag: str, allowed_signers: Path | None) -> tuple[str, list[str]]:
-    if "-----BEGIN SSH SIGNATURE-----" not in git("cat-file", "-p", f"refs/tags/{tag}", check=False):
-        return "not signed", []
-    if allowed_signers is None:
-        return "signed, not checked", []
-    config = f"gpg.ssh.allowedSignersFile={allowed_signers.resolve()}"
-    done = run_tool("git", "-c", config, "verify-tag", tag)
-    if done.returncode == 0:
-        return "good", []
-    return "bad", [f"tag {tag}: its signature is not by anybody in {allowed_signers}"]
+def _differing(schema: LabelSchema, image: str, label: str, hashes: dict[str, str]) -> list[str]:
+    try:
+        names = differing_masks(schema, image, label, hashes)
+    except VoxledgerError as error:
+        return [error.problem]
+    return [f"{label}: class {name} is not the mask that the ledger names" for name in names]

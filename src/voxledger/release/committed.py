@@ -1,0 +1,90 @@
+"""Files as a commit holds them, read from git's objects and never from its index, whose flags can hide a change."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxledger.repository import run_tool
+
+_FILE_MODES = ("100644", "100755")
+
+
+@dataclass(frozen=True)
+class Blob:
+    """One entry of a commit's tree: git's mode and object id."""
+
+    mode: str
+    id: str
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a plain file, neither a link nor a submodule."""
+        return self.mode in _FILE_MODES
+
+
+def committed(commit: str) -> dict[str, Blob]:
+    """Every path that a commit holds."""
+    found = {}
+    for line in split_names(_git("ls-tree", "-r", "-z", "--full-tree", commit) or b""):
+        head, _, name = line.partition("\t")
+        mode, _, blob = head.split()
+        found[name] = Blob(mode, blob)
+    return found
+
+
+def content_at(commit: str, path: str) -> bytes | None:
+    """Content of a file in a commit; None where it holds none."""
+    return _git("cat-file", "blob", f"{commit}:{path}")
+
+
+def tag_object(tag: str) -> bytes | None:
+    """The annotated tag that a tag's name leads to; None for a name that leads straight to a commit."""
+    return _git("cat-file", "tag", f"refs/tags/{tag}")
+
+
+def is_content(content: bytes | Path, blob: Blob) -> bool:
+    """Whether bytes, or those of a file, are a blob's."""
+    digest = hashlib.sha256() if len(blob.id) == 64 else hashlib.sha1(usedforsecurity=False)
+    size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    digest.update(f"blob {size}\0".encode())
+    with io.BytesIO(content) if isinstance(content, bytes) else open(content, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest() == blob.id
+
+
+def not_as_committed(commit: str) -> list[str]:
+    """Paths of a commit that are not plain files here with the very bytes that it holds."""
+    return [
+        name
+        for name, blob in sorted(committed(commit).items())
+        if not (blob.is_file and Path(name).is_file() and not Path(name).is_symlink() and is_content(Path(name), blob))
+    ]
+
+
+def tracked() -> list[str]:
+    """Paths that `git add --all` and a commit would keep."""
+    listed = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard") or b""
+    return sorted({name for name in split_names(listed) if os.path.lexists(name)})
+
+
+def ignored() -> list[str]:
+    """Paths that the .gitignore files here exclude, whole folders with a slash at the end; no other list of git's."""
+    return split_names(
+        _git("ls-files", "-z", "--others", "--ignored", "--directory", "--exclude-per-directory=.gitignore") or b""
+    )
+
+
+def split_names(listed: bytes) -> list[str]:
+    """Names out of git's `-z` lists, whatever their encoding."""
+    return [os.fsdecode(name) for name in listed.split(b"\0") if name]
+
+
+def _git(*args: str) -> bytes | None:
+    # Replacements (refs/replace) would show other objects than the ones that were signed.
+    done = run_tool("git", "--no-replace-objects", *args)
+    return done.stdout if done.returncode == 0 else None

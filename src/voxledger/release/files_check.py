@@ -1,0 +1,129 @@
+"""Files that lie here against those of a version: altered, replaced, missing, or not part of it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from voxledger.progress import progress
+from voxledger.release.committed import Blob, ignored, is_content
+from voxledger.release.manifest import MANIFEST, SIGNATURE, Manifest
+from voxledger.repository import dvc_output
+from voxledger.volume import file_sha256
+
+WORKING = (".git", ".dvc/cache", ".dvc/tmp", ".dvc/config.local", "data/round/predictions")
+"""What git, DVC and the stages keep beside a version: nothing of it is part of one."""
+
+
+@dataclass
+class Findings:
+    """What is not as released."""
+
+    problems: list[str] = field(default_factory=list)
+    """Each begins with the file."""
+    missing: list[str] = field(default_factory=list)
+    """Files that are not here, sorted."""
+    unusable: set[str] = field(default_factory=set)
+    """Files of the version that are altered or missing."""
+    checked: int = 0
+
+
+def check_files(tree: Mapping[str, Blob], manifest: Manifest | None) -> Findings:
+    """Compare what lies here with the manifest, and what git holds with the commit's own objects."""
+    digests = manifest.files if manifest else {}
+    names = sorted(digests.keys() | tree.keys())
+    here = dict(_present(names))
+    found = Findings(checked=len(names))
+    # Where `cache.type` is symlink, DVC puts links into its cache in the place of files.
+    linked_by_dvc = any(stat.S_ISLNK(here.get(name, 0)) and name not in tree for name in names)
+    cache = Path(dvc_output("cache", "dir").strip()).resolve() if linked_by_dvc else None
+    links = set()
+    bar = progress("verify files", len(names))
+    for name in names:
+        if name in here:
+            problem = _difference(name, here[name], digests.get(name), tree.get(name), cache)
+            if problem:
+                found.problems.append(f"{name}: {problem}")
+        elif linked := next((p.as_posix() for p in PurePosixPath(name).parents if p.as_posix() in here), None):
+            problem = f"{linked} is in the way"
+            links.add(linked)
+        elif Path(name).is_dir():
+            problem = "" if name in tree and not tree[name].is_file else "is a folder, not the file"
+            if problem:
+                found.problems.append(f"{name}: {problem}")
+        else:
+            problem = None
+        if problem is None:
+            found.missing.append(name)
+        if problem != "":
+            found.unusable.add(name)
+        bar.step(name)
+    bar.close()
+    found.problems += [f"{name}: {_what(name, here[name])}, not the folder of the version" for name in sorted(links)]
+    own = {MANIFEST.as_posix(), SIGNATURE.as_posix()}
+    if manifest and manifest.format > 1:
+        found.problems += [f"{name}: not in the manifest" for name in sorted(tree.keys() - digests.keys() - own)]
+    extra = sorted(here.keys() - set(names) - links)
+    if manifest and manifest.format == 1:
+        extra = [n for n in extra if any(PurePosixPath(n).is_relative_to(f) for f in manifest.folders)]
+    found.problems += [f"{name}: not part of the version" for name in extra]
+    return found
+
+
+def bring(missing: Collection[str], tree: Collection[str], tag: str) -> str:
+    """The one command that brings files that are not here; empty where nothing is missing."""
+    in_git = [name for name in missing if name in tree]
+    commands = []
+    if in_git:
+        paths = " ".join(map(shlex.quote, in_git))
+        commands.append(f"git restore --ignore-skip-worktree-bits --source={tag} -- {paths}")
+    if len(in_git) < len(missing):
+        commands.append("dvc pull")
+    return " && ".join(commands)
+
+
+def _present(names: Collection[str]) -> Iterator[tuple[str, int]]:
+    """Every file, link or other thing here but folders, with its mode; links are not followed."""
+    top = {name.split("/")[0] for name in names}
+    # Whole top-level folders that the version itself excludes, such as .memo; never what Python would run.
+    skipped = {name.rstrip("/") for name in ignored()} - top
+    skipped = {n for n in skipped if "/" not in n and n != "__pycache__" and not n.endswith(".pyc")} | {*WORKING}
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        for entry in sorted(os.scandir(folder or "."), key=lambda e: e.name):
+            name = f"{folder}{entry.name}"
+            if name in skipped:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(f"{name}/")
+            else:
+                yield name, entry.stat(follow_symlinks=False).st_mode
+
+
+def _difference(name: str, mode: int, digest: str | None, blob: Blob | None, cache: Path | None) -> str | None:
+    """What is wrong with a file; empty if nothing is, None for a link into DVC's cache, which lacks the file."""
+    path = Path(name)
+    if blob is not None and not blob.is_file:
+        link = stat.S_ISLNK(mode) and is_content(os.readlink(os.fsencode(name)), blob)  # noqa: PTH115
+        return "" if link else "not what the tag holds"
+    if stat.S_ISLNK(mode) and blob is None and cache is not None and path.resolve().is_relative_to(cache):
+        if not path.exists():
+            return None
+    elif not stat.S_ISREG(mode):
+        return f"{_what(name, mode)}, not the file of the version"
+    if digest is not None and file_sha256(path) != digest:
+        return "altered, its SHA-256 is not the one in the manifest"
+    if blob is not None and not is_content(path, blob):
+        return "altered, it is not the file that the tag holds"
+    return ""
+
+
+def _what(name: str, mode: int) -> str:
+    if stat.S_ISLNK(mode):
+        return f"a link to {Path(name).readlink()}"
+    return "a file" if stat.S_ISREG(mode) else "a pipe, socket or device"

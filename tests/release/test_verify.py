@@ -1,0 +1,530 @@
+"""`voxledger verify`: every alteration of a version is found and named, nothing else is called altered."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from commands import output, run
+
+from voxledger.cli.main import cli
+
+from .conftest import Released, make_key
+
+LABEL = "data/release/labels/case1.nii.gz"
+MANIFEST = "data/release/manifest.json"
+SIGNATURE = f"{MANIFEST}.sig"
+
+
+@pytest.fixture
+def clone(released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the shallow clone of round-01, as the current folder."""
+    return copy_of(released.clone, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def repository(released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the repository that closed both rounds, as the current folder."""
+    return copy_of(released.repository, tmp_path, monkeypatch)
+
+
+def copy_of(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    run("cp", "-a", str(folder), str(tmp_path / "copy"))
+    monkeypatch.chdir(tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def verify(released: Released, tag: str = "round-01") -> Result:
+    return CliRunner().invoke(cli, ["verify", tag, "--allowed-signers", str(released.signers)])
+
+
+def require_altered(result: Result, name: str) -> None:
+    assert result.exit_code == 1, result.output
+    problems = [line for line in result.output.splitlines() if line.startswith("problem: ")]
+    assert any(line.startswith(f"problem: {name}") for line in problems), result.output
+    assert result.output.rstrip().endswith("DO NOT USE")
+
+
+# One byte of a file, whatever it is for ----------------------------------------------------------------------------
+
+FILES = [
+    "data/release/labels/case1.nii.gz",
+    "data/release/ledger.csv",
+    "data/release/revisions/abc/decisions.csv",
+    "data/release/manifest.json",
+    "data/release/manifest.json.sig",
+    "data/base/labels/case0.nii.gz",
+    "data/base/ledger.csv",
+    "data/base/history.csv",
+    "data/base/errors.csv",
+    "data/base/revisions/abc/decisions.csv",
+    "data/base/labels.dvc",
+    "data/images/case2.nii.gz",
+    "data/images.dvc",
+    "data/weak/case2.json",
+    "data/cases.csv",
+    "data/round/bundles/bundle-r01-ann/bundle.json",
+    "data/round/bundles/bundle-r01-ann/images/case0.nii.gz",
+    "data/round/attention/case0.b2nd",
+    "data/round/pseudo/case0.nii.gz",
+    "data/round/worklist.csv",
+    "data/round/score.csv",
+    "data/round/filter.csv",
+    "data/round/cohort.csv",
+    "data/round/decisions.csv",
+    "data/round/received.json",
+    "data/round/outlook.json",
+    "data/inbox/bundle-r01-ann/decisions.csv",
+    "data/inbox/bundle-r01-ann.dvc",
+    "data/inbox/README.md",
+    "models/base/m/weights.safetensors",
+    "models/base.json",
+    "models/base.dvc",
+    "models/next/m/model.json",
+    "models/next/m/weights.safetensors",
+    "models/next.json",
+    "reports/history.csv",
+    "reports/metrics.json",
+    "reports/round.html",
+    "reports/cases.csv",
+    "reports/sections/filter.html",
+    "params.yaml",
+    "labels.yaml",
+    "dvc.yaml",
+    "dvc.lock",
+    "stages/gate.py",
+    ".gitignore",
+    ".dvcignore",
+    ".dvc/config",
+    ".dvc/.gitignore",
+]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_byte_is_named(clone: Path, released: Released, name: str) -> None:
+    """Also in bundles as they were sent, attention and pseudo-labels, which no manifest listed."""
+    flip(clone / name)
+    require_altered(verify(released), name)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+# Other ways to alter the files of a clone --------------------------------------------------------------------------
+
+
+def link_to_the_same(root: Path) -> None:
+    shutil.copyfile(LABEL, root.parent / "same.nii.gz")
+    relink(LABEL, root.parent / "same.nii.gz")
+
+
+def link_to_another_label(root: Path) -> None:
+    relink(LABEL, Path("case0.nii.gz"))
+
+
+def link_into_the_cache_with_other_content(root: Path) -> None:
+    relink(LABEL, cached(root, "data/images/case1.nii.gz"))
+
+
+def folder_behind_a_link(root: Path) -> None:
+    shutil.move("data/release/labels", root.parent / "labels")
+    Path("data/release/labels").symlink_to(root.parent / "labels")
+
+
+def stage_behind_a_link(root: Path) -> None:
+    shutil.copyfile("stages/gate.py", root.parent / "gate.py")
+    relink("stages/gate.py", root.parent / "gate.py")
+
+
+def relink(name: str, target: Path) -> None:
+    Path(name).unlink()
+    Path(name).symlink_to(target)
+
+
+def cached(root: Path, name: str) -> Path:
+    digest = output("md5sum", name).split()[0]
+    path = root / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    assert path.is_file()
+    return path
+
+
+def folder_in_its_place(root: Path) -> None:
+    Path(LABEL).unlink()
+    Path(LABEL).mkdir()
+
+
+def pipe_in_its_place(root: Path) -> None:
+    Path(LABEL).unlink()
+    os.mkfifo(LABEL)
+
+
+def emptied(root: Path) -> None:
+    Path("reports/history.csv").write_bytes(b"")
+
+
+def swapped(root: Path) -> None:
+    other = Path("data/release/labels/case0.nii.gz")
+    content = other.read_bytes(), Path(LABEL).read_bytes()
+    other.write_bytes(content[1])
+    Path(LABEL).write_bytes(content[0])
+
+
+def hidden(flag: str, name: str) -> Callable[[Path], None]:
+    def alter(root: Path) -> None:
+        run("git", "update-index", flag, name)
+        flip(Path(name))
+        assert run("git", "status", "--porcelain") == ""
+
+    return alter
+
+
+def behind_the_stat_cache(root: Path) -> None:
+    """Same size, same times: git does not even look."""
+    run("git", "config", "core.checkStat", "minimal")
+    run("git", "config", "core.trustctime", "false")
+    before = Path("reports/history.csv").stat()
+    flip(Path("reports/history.csv"))
+    os.utime("reports/history.csv", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def in_the_index_too(root: Path) -> None:
+    flip(Path("models/base.json"))
+    run("git", "add", "models/base.json")
+
+
+def behind_a_replaced_object(root: Path) -> None:
+    flip(Path("models/base.json"))
+    blob = output("git", "hash-object", "-w", "models/base.json").strip()
+    run("git", "replace", output("git", "rev-parse", "HEAD:models/base.json").strip(), blob)
+
+
+def behind_a_filter(root: Path) -> None:
+    Path(".git/info/attributes").write_text("/reports/history.csv filter=same\n")
+    run("git", "config", "filter.same.clean", "git cat-file blob HEAD:reports/history.csv")
+    flip(Path("reports/history.csv"))
+    assert run("git", "status", "--porcelain") == ""
+
+
+def added(name: str, *commands: str) -> Callable[[Path], None]:
+    def alter(root: Path) -> None:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"x")
+        for command in commands:
+            run("sh", "-c", command)
+
+    return alter
+
+
+OTHERWISE: list[tuple[Callable[[Path], None], str]] = [
+    (link_to_the_same, f"{LABEL}: a link to"),
+    (link_to_another_label, f"{LABEL}: a link to"),
+    (link_into_the_cache_with_other_content, f"{LABEL}: altered"),
+    (folder_behind_a_link, "data/release/labels: a link to"),
+    (stage_behind_a_link, "stages/gate.py: a link to"),
+    (folder_in_its_place, f"{LABEL}: is a folder"),
+    (pipe_in_its_place, f"{LABEL}: a pipe"),
+    (emptied, "reports/history.csv"),
+    (swapped, LABEL),
+    (hidden("--assume-unchanged", "stages/gate.py"), "stages/gate.py"),
+    (hidden("--skip-worktree", "stages/gate.py"), "stages/gate.py"),
+    (hidden("--assume-unchanged", "models/base.json"), "models/base.json"),
+    (hidden("--skip-worktree", "reports/round.html"), "reports/round.html"),
+    (behind_the_stat_cache, "reports/history.csv"),
+    (in_the_index_too, "models/base.json"),
+    (behind_a_replaced_object, "models/base.json"),
+    (behind_a_filter, "reports/history.csv"),
+    (added("stages/__pycache__/gate.cpython-311.pyc"), "stages/__pycache__/gate.cpython-311.pyc: not part"),
+    (added("stages/json.py"), "stages/json.py: not part"),
+    (added("stages/json.pyc", "echo '*.pyc' > .git/info/exclude"), "stages/json.pyc: not part"),
+    (added("data/release/labels/__pycache__/x.pyc"), "data/release/labels/__pycache__/x.pyc: not part"),
+    (added("__pycache__/sitecustomize.cpython-311.pyc"), "__pycache__/sitecustomize.cpython-311.pyc: not part"),
+    (added("data/release/labels/case99.nii.gz"), "data/release/labels/case99.nii.gz: not part"),
+    (added("data/release/labels/case99.nii.gz", "git add --force data"), "data/release/labels/case99.nii.gz: not part"),
+    (added("data/round/bundles/bundle-r01-ann/more.txt"), "data/round/bundles/bundle-r01-ann/more.txt: not part"),
+    (added("data/round/more.csv"), "data/round/more.csv: not part"),
+    (added("data/images/.hidden"), "data/images/.hidden: not part"),
+    (added("data/release/.git/labels"), "data/release/.git/labels: not part"),
+    (added("notes.txt", "echo notes.txt > .git/info/exclude"), "notes.txt: not part"),
+]
+
+
+@pytest.mark.parametrize(("alter", "named"), OTHERWISE, ids=[f"{n}-{name}" for n, (_, name) in enumerate(OTHERWISE)])
+def test_other_alterations_of_files_are_named(
+    clone: Path, released: Released, alter: Callable[[Path], None], named: str
+) -> None:
+    """Links, what git is told not to see, and what Python would run unseen."""
+    alter(clone)
+    require_altered(verify(released), named)
+
+
+# History rewritten under a tag of somebody else's ------------------------------------------------------------------
+
+REWRITTEN = ("models/base.json", "reports/history.csv", "data/round/worklist.csv", "reports/round.html")
+
+
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_a_file_rewritten_under_an_unsigned_tag_is_named(clone: Path, released: Released, name: str) -> None:
+    flip(clone / name)
+    commit_and_tag()
+    result = verify(released)
+    require_altered(result, name)
+    require_altered(result, "tag round-01: not signed")
+    require_altered(result, "tag two@v1.0.0: not signed")
+
+
+@pytest.mark.parametrize("signed", ["nobody", "a stranger"])
+def test_a_rewritten_version_with_a_manifest_that_fits_is_not_by_anybody_trusted(
+    clone: Path, released: Released, tmp_path: Path, signed: str
+) -> None:
+    flip(clone / "reports/history.csv")
+    values = json.loads((clone / MANIFEST).read_text())
+    values["files"]["reports/history.csv"] = output("sha256sum", "reports/history.csv").split()[0]
+    make_key(tmp_path, "other", "curator")
+    rewrite_manifest(values, key=None if signed == "nobody" else tmp_path / "other")
+    commit_and_tag(key=None if signed == "nobody" else tmp_path / "other")
+    result = verify(released)
+    require_altered(result, MANIFEST if signed == "a stranger" else SIGNATURE)
+    require_altered(result, "tag round-01: ")
+
+
+def rewrite_manifest(values: dict[str, object], key: Path | None, namespace: str = "voxledger-release") -> None:
+    Path(MANIFEST).write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
+    Path(SIGNATURE).unlink()
+    if key:
+        run("ssh-keygen", "-q", "-Y", "sign", "-f", str(key), "-n", namespace, MANIFEST)
+
+
+def commit_and_tag(key: Path | None = None, tags: tuple[str, ...] = ("round-01", "two@v1.0.0")) -> None:
+    run("git", "add", "--all")
+    run("git", "commit", "--quiet", "--allow-empty", "--message", "Close round 1: two v1.0.0")
+    tag_head(key, tags)
+
+
+def tag_head(key: Path | None, tags: tuple[str, ...]) -> None:
+    how = ["-c", "gpg.format=ssh", "-c", f"user.signingkey={key}"]
+    for tag in tags:
+        run("git", *how, "tag", "--force", "--sign" if key else "--annotate", tag, "--message", "two v1.0.0")
+
+
+# Tags and manifests that belong elsewhere --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tag", "placed"), [("round-00", "round-01"), ("round-00", "round-02"), ("two@v0.0.0", "two@v1.0.0")]
+)
+def test_a_signed_tag_of_another_round_is_no_replay(
+    repository: Path, released: Released, tag: str, placed: str
+) -> None:
+    """All that is signed of round 0, shown as round 1 or 2: signatures are good, names are not."""
+    run("git", "checkout", "--quiet", "--force", tag)
+    run("git", "update-ref", f"refs/tags/{placed}", output("git", "rev-parse", f"refs/tags/{tag}").strip())
+    result = verify(released, placed)
+    require_altered(result, f"tag {placed}: leads to the manifest of round-00 and two@v0.0.0")
+    require_altered(result, f"tag {placed}: is the tag object of {tag}")
+
+
+def test_a_signed_tag_object_placed_over_its_sibling_is_named(clone: Path, released: Released) -> None:
+    run("git", "update-ref", "refs/tags/round-01", output("git", "rev-parse", "refs/tags/two@v1.0.0").strip())
+    require_altered(verify(released), "tag round-01: is the tag object of two@v1.0.0")
+
+
+@pytest.mark.parametrize("moved", ["round-01", "two@v1.0.0"])
+@pytest.mark.parametrize("asked", ["round-01", "two@v1.0.0"])
+def test_a_tag_moved_to_another_commit_is_named(repository: Path, released: Released, moved: str, asked: str) -> None:
+    run("git", "update-ref", f"refs/tags/{moved}", output("git", "rev-parse", "refs/tags/round-00").strip())
+    require_altered(verify(released, asked), f"tag {moved}: was moved")
+
+
+def test_a_tag_moved_to_a_commit_that_is_no_version_is_named(clone: Path, released: Released) -> None:
+    Path(MANIFEST).unlink()
+    commit_and_tag(key=released.root / "key")
+    require_altered(verify(released), f"{MANIFEST}: round-01 holds none")
+
+
+def test_a_commit_on_top_is_not_the_version(clone: Path, released: Released) -> None:
+    flip(clone / "reports/history.csv")
+    run("git", "commit", "--quiet", "--all", "--message", "more")
+    result = verify(released)
+    require_altered(result, "tag round-01: was moved")
+    require_altered(result, "reports/history.csv")
+
+
+@pytest.mark.parametrize("tag", ["round-01", "two@v1.0.0"])
+@pytest.mark.parametrize("how", ["only a name", "unsigned", "foreign", "signed for something else", "other message"])
+def test_a_tag_by_anybody_else_is_named(clone: Path, released: Released, tmp_path: Path, tag: str, how: str) -> None:
+    """Each of both tags, though the other, the commit and the manifest are as they were."""
+    if how == "only a name":
+        run("git", "tag", "--force", tag, "HEAD")
+    elif how == "unsigned":
+        tag_head(None, (tag,))
+    elif how == "foreign":
+        make_key(tmp_path, "other", "curator")
+        tag_head(tmp_path / "other", (tag,))
+    elif how == "other message":
+        text = output("git", "cat-file", "tag", tag).split("-----BEGIN")[0].replace("two v1.0.0", "two v9.0.0")
+        place_tag(tag, text + signature_of(text, released.root / "key", "git"))
+    else:
+        text = output("git", "cat-file", "tag", tag).split("-----BEGIN")[0]
+        place_tag(tag, text + signature_of(text, released.root / "key", "voxledger-release"))
+    require_altered(verify(released), f"tag {tag}: ")
+
+
+def signature_of(text: str, key: Path, namespace: str) -> str:
+    command = ["ssh-keygen", "-q", "-Y", "sign", "-f", str(key), "-n", namespace]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+
+
+def place_tag(tag: str, text: str) -> None:
+    done = subprocess.run(
+        ["git", "hash-object", "-t", "tag", "-w", "--stdin"], input=text, capture_output=True, text=True, check=True
+    )
+    run("git", "update-ref", f"refs/tags/{tag}", done.stdout.strip())
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"round": 2, "version": "v2.0.0"}, "params.yaml: speaks of round 1"),
+        ({"dataset": "other"}, "params.yaml: speaks of round 1 of two"),
+        ({"version": "v7.0.0"}, f"{MANIFEST}: round 1 cannot be version v7.0.0"),
+        ({"files": {}}, "reports/history.csv: not in the manifest"),
+    ],
+)
+def test_a_signed_manifest_of_something_else_is_named(
+    clone: Path, released: Released, change: dict[str, object], named: str
+) -> None:
+    values = json.loads((clone / MANIFEST).read_text())
+    rewrite_manifest({**values, **change}, key=released.root / "key")
+    commit_and_tag(key=released.root / "key")
+    require_altered(verify(released), named)
+
+
+@pytest.mark.parametrize("how", ["unsigned", "for something else", "of round 0"])
+def test_a_manifest_without_its_signature_is_named(repository: Path, released: Released, how: str) -> None:
+    if how == "of round 0":
+        Path(SIGNATURE).write_text(output("git", "show", f"round-00:{SIGNATURE}"))
+    else:
+        values = json.loads(Path(MANIFEST).read_text())
+        rewrite_manifest(values, None if how == "unsigned" else released.root / "key", namespace="git")
+    commit_and_tag(key=released.root / "key")
+    require_altered(verify(released), SIGNATURE if how == "unsigned" else f"{MANIFEST}: is not signed by anybody")
+
+
+# What is not altered -----------------------------------------------------------------------------------------------
+
+
+def as_it_is(root: Path) -> None:
+    pass
+
+
+def touched(root: Path) -> None:
+    run("sh", "-c", "find . -path ./.git -prune -o -type f -exec touch -d 2001-01-01 {} +")
+
+
+def another_umask(root: Path) -> None:
+    run("chmod", "-R", "go-rwx,a-w", "data", "stages", "reports")
+
+
+def linked_by_dvc(kind: str) -> Callable[[Path], None]:
+    def relink(root: Path) -> None:
+        run("dvc", "config", "--local", "cache.type", kind)
+        run("dvc", "checkout", "--quiet", "--relink")
+        assert Path(LABEL).is_symlink() == (kind == "symlink")
+
+    return relink
+
+
+def without_cache(root: Path) -> None:
+    shutil.rmtree(".dvc/cache")
+
+
+def with_what_a_round_leaves(root: Path) -> None:
+    names = (".memo/infer/k/memo.json", "data/round/predictions/m/case0.b2nd", ".venv/lib/__pycache__/x.pyc")
+    for name in (*names, "bundle-r01-ann.zip", ".dvc/config.local", "demo/params.yaml"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("")
+
+
+def flagged(root: Path) -> None:
+    run("git", "update-index", "--assume-unchanged", "dvc.yaml")
+    run("git", "update-index", "--skip-worktree", "params.yaml")
+
+
+def without_index(root: Path) -> None:
+    Path(".git/index").unlink()
+
+
+def other_tag_not_fetched(root: Path) -> None:
+    run("git", "tag", "--delete", "two@v1.0.0")
+
+
+UNALTERED = [
+    as_it_is,
+    touched,
+    another_umask,
+    linked_by_dvc("symlink"),
+    linked_by_dvc("hardlink"),
+    without_cache,
+    with_what_a_round_leaves,
+    flagged,
+    without_index,
+    other_tag_not_fetched,
+]
+
+
+@pytest.mark.parametrize("change", UNALTERED, ids=lambda f: f.__qualname__.split(".")[0])
+def test_nothing_unaltered_is_called_altered(clone: Path, released: Released, change: Callable[[Path], None]) -> None:
+    change(clone)
+    result = verify(released)
+    assert result.exit_code == 0, result.output
+    assert result.output.rstrip().endswith("intact")
+    assert "manifest signed by curator; tag good" in result.output
+
+
+def test_the_repository_that_closed_the_round_is_intact(repository: Path, released: Released) -> None:
+    for tag in ("round-01", "two@v1.0.0"):
+        assert verify(released, tag).exit_code == 0
+
+
+def test_a_manifest_of_the_first_format_is_read(clone: Path, released: Released) -> None:
+    """It listed some folders only; what it lists is checked, and what it does not is said."""
+    folders = ["data/base", "data/inbox", "data/release/labels", "data/release/revisions", "data/weak", "stages"]
+    values = json.loads((clone / MANIFEST).read_text())
+    del values["format"]
+    values["folders"] = folders
+    values["files"] = {n: d for n, d in values["files"].items() if n.startswith(tuple(f"{f}/" for f in folders))}
+    rewrite_manifest(values, key=released.root / "key")
+    commit_and_tag(key=released.root / "key")
+    result = verify(released)
+    assert result.exit_code == 0, result.output
+    assert "note: its manifest has format 1, which does not list bundles, attention and proposals" in result.output
+    added("stages/__pycache__/gate.cpython-311.pyc")(clone)
+    require_altered(verify(released), "stages/__pycache__/gate.cpython-311.pyc: not part")
+    for name in (LABEL, "reports/history.csv", "data/images/case0.nii.gz"):
+        flip(clone / name)
+        require_altered(verify(released), name)
+    (clone / "data/images/case1.nii.gz").unlink()
+    assert "missing: data/images/case1.nii.gz" in verify(released).output
+
+
+def test_without_keys_it_is_said_that_nobody_was_checked(clone: Path) -> None:
+    result = CliRunner().invoke(cli, ["verify", "round-01"])
+    assert result.exit_code == 0
+    assert "signed by somebody (give --allowed-signers FILE to check who); tag signed, not checked" in result.output
+
+
+def test_elsewhere_than_in_a_version_is_misuse(clone: Path, released: Released, tmp_path: Path) -> None:
+    assert verify(released, "round-77").exit_code == 2
+    os.chdir(tmp_path)
+    result = verify(released)
+    assert result.exit_code == 2
