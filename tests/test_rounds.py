@@ -171,6 +171,7 @@ def test_verify_names_an_altered_file(clone: Path, name: str) -> None:
 
 def test_verify_names_missing_and_extra_files(clone: Path) -> None:
     (clone / "data/release/labels/case5.nii.gz").unlink()
+    assert "INCOMPLETE" in run("voxledger", "verify", "round-01", accept=(4,), cwd=clone)
     shutil.copyfile(clone / "data/release/labels/case4.nii.gz", clone / "data/release/labels/case99.nii.gz")
     said = run("voxledger", "verify", "round-01", accept=(1,), cwd=clone)
     assert "missing: data/release/labels/case5.nii.gz" in said

@@ -1,6 +1,7 @@
 """What can go wrong for a user; every error carries what to do next.
 
-Exit codes of the command line and of the stages: 0 done, 1 failed, 2 misuse, 3 waiting for people.
+Exit codes of the command line and of the stages: 0 done, 1 failed, 2 misuse, 3 waiting for people. `verify` also has 4,
+for a version that is not all here.
 """
 
 from __future__ import annotations
@@ -62,10 +63,6 @@ class BundleRefused(VoxledgerError):
 
 class CasesFailed(VoxledgerError):
     """Some cases of a stage failed; the finished ones are kept and not computed again."""
-
-
-class VerificationFailed(VoxledgerError):
-    """A version is not what its manifest says."""
 
 
 class DiskFailed(VoxledgerError):

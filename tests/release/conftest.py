@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from voxledger.cases import Case, Split, read_cases, write_cases
 from voxledger.ledger import Entry, Ledger, Origin, write_ledger
-from voxledger.release.round import track_inbox
+from voxledger.release.round import send_out, track_inbox
 from voxledger.schema import LabelSchema, read_schema
 from voxledger.volume import Grid, file_sha256, mask_sha256, write
 
@@ -61,6 +61,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Released:
             _finish_round(number)
             track_inbox()
             run("dvc", "commit", "--force", "--quiet")
+            send_out({f"bundle-r{number:02d}-ann": f"{number}" * 64})
             run("voxledger", "round", "close")
     run("git", "clone", "-q", "--depth", "1", "--branch", "round-01", f"file://{root / 'repo'}", str(root / "clone"))
     run("dvc", "pull", "--quiet", cwd=root / "clone")
@@ -91,7 +92,7 @@ def _finish_round(number: int) -> None:
     folders = {
         "data/round/pseudo": ["case0.nii.gz", "case2.nii.gz"],
         "data/round/attention": ["case0.b2nd"],
-        "data/round/predictions": ["m/case0.b2nd"],
+        "data/round/predictions": ["made.json", "m/case0.b2nd"],
         f"data/round/bundles/bundle-r{number:02d}-ann": ["bundle.json", "decisions.csv", "images/case0.nii.gz"],
         f"data/inbox/bundle-r{number:02d}-ann": ["bundle.json", "decisions.csv"],
         "data/release/revisions/abc": ["decisions.csv"],

@@ -37,7 +37,7 @@ def test_the_manifest_lists_every_file_of_a_clone(released: Released) -> None:
     assert (released.repository / "data/round/predictions/m/case0.b2nd").is_file()
 
 
-@pytest.mark.parametrize("flag", ["assume-unchanged", "skip-worktree"])
+@pytest.mark.parametrize("flag", ["assume-unchanged", pytest.param("skip-worktree", marks=pytest.mark.slow)])
 def test_a_file_hidden_from_git_is_not_closed_over(repository: Path, flag: str) -> None:
     """The manifest would name a file that git did not commit, and every clone would look altered."""
     name = ".gitignore"

@@ -80,6 +80,8 @@ FILES = [
     "data/round/decisions.csv",
     "data/round/received.json",
     "data/round/outlook.json",
+    "data/sent.json",
+    "data/times/export-r01.json",
     "data/inbox/bundle-r01-ann/decisions.csv",
     "data/inbox/bundle-r01-ann.dvc",
     "data/inbox/README.md",
@@ -320,16 +322,18 @@ def tag_head(key: Path | None, tags: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tag", "placed"), [("round-00", "round-01"), ("round-00", "round-02"), ("two@v0.0.0", "two@v1.0.0")]
+    ("tag", "placed"),
+    [("round-00", "round-01"), ("round-01", "round-00"), ("round-01", "round-02"), ("two@v0.0.0", "two@v1.0.0")],
 )
 def test_a_signed_tag_of_another_round_is_no_replay(
     repository: Path, released: Released, tag: str, placed: str
 ) -> None:
-    """All that is signed of round 0, shown as round 1 or 2: signatures are good, names are not."""
+    """All that is signed of one round, shown as the one before or after: signatures are good, names are not."""
     run("git", "checkout", "--quiet", "--force", tag)
     run("git", "update-ref", f"refs/tags/{placed}", output("git", "rev-parse", f"refs/tags/{tag}").strip())
     result = verify(released, placed)
-    require_altered(result, f"tag {placed}: leads to the manifest of round-00 and two@v0.0.0")
+    number = 0 if tag in ("round-00", "two@v0.0.0") else 1
+    require_altered(result, f"tag {placed}: leads to the manifest of round-0{number} and two@v{number}.0.0")
     require_altered(result, f"tag {placed}: is the tag object of {tag}")
 
 
@@ -449,8 +453,14 @@ def without_cache(root: Path) -> None:
 
 
 def with_what_a_round_leaves(root: Path) -> None:
-    names = (".memo/infer/k/memo.json", "data/round/predictions/m/case0.b2nd", ".venv/lib/__pycache__/x.pyc")
-    for name in (*names, "bundle-r01-ann.zip", ".dvc/config.local", "demo/params.yaml"):
+    names = (".memo/infer/k/memo.json", ".venv/lib/__pycache__/x.pyc", "data/round/predictions/m/case0.b2nd")
+    for name in (
+        *names,
+        "data/round/predictions/made.json",
+        "bundle-r01-ann.zip",
+        ".dvc/config.local",
+        "demo/params.yaml",
+    ):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("")
 
@@ -473,7 +483,7 @@ UNALTERED = [
     touched,
     another_umask,
     linked_by_dvc("symlink"),
-    linked_by_dvc("hardlink"),
+    pytest.param(linked_by_dvc("hardlink"), marks=pytest.mark.slow),
     without_cache,
     with_what_a_round_leaves,
     flagged,
@@ -528,3 +538,106 @@ def test_elsewhere_than_in_a_version_is_misuse(clone: Path, released: Released, 
     os.chdir(tmp_path)
     result = verify(released)
     assert result.exit_code == 2
+
+
+# What is not here --------------------------------------------------------------------------------------------------
+
+
+def without(*names: str) -> Callable[[Path], None]:
+    def lose(root: Path) -> None:
+        for name in names:
+            shutil.rmtree(name) if Path(name).is_dir() else Path(name).unlink()
+
+    return lose
+
+
+def without_what_dvc_brings(root: Path) -> None:
+    for file in root.glob("**/*.dvc"):
+        if file.is_file():
+            shutil.rmtree(file.with_suffix(""))
+    without("data/round/pseudo", "data/round/attention", "data/round/bundles")(root)
+    without("data/release/labels", "data/release/revisions", "models/next", ".dvc/cache")(root)
+
+
+def links_into_an_empty_cache(root: Path) -> None:
+    linked_by_dvc("symlink")(root)
+    shutil.rmtree(".dvc/cache")
+
+
+def sparse(root: Path) -> None:
+    run("git", "update-index", "--refresh")
+    run("git", "sparse-checkout", "set", "data", "models", ".dvc")
+
+
+def removed_from_git(root: Path) -> None:
+    run("git", "rm", "--quiet", "reports/history.csv")
+
+
+IN_GIT = "git restore --ignore-skip-worktree-bits --source=HEAD -- "
+LOST: list[tuple[Callable[[Path], None], str, str]] = [
+    (without("dvc.yaml"), "dvc.yaml", f"{IN_GIT}dvc.yaml"),
+    (without("params.yaml", "labels.yaml"), "labels.yaml", f"{IN_GIT}labels.yaml params.yaml"),
+    (without("data/cases.csv"), "data/cases.csv", f"{IN_GIT}data/cases.csv"),
+    (without(MANIFEST, SIGNATURE), MANIFEST, f"{IN_GIT}{MANIFEST} {SIGNATURE}"),
+    (without("stages"), "stages: ", f"{IN_GIT}stages"),
+    (sparse, "stages: ", f"{IN_GIT}reports stages"),
+    (removed_from_git, "reports/history.csv", f"{IN_GIT}reports/history.csv"),
+    (without_what_dvc_brings, LABEL, "dvc pull"),
+    (without(".dvc", "dvc.yaml", LABEL), "dvc.yaml", f"{IN_GIT}.dvc dvc.yaml && dvc pull"),
+]
+MORE_LOST: list[tuple[Callable[[Path], None], str, str]] = [
+    (without(LABEL), LABEL, "dvc pull"),
+    (links_into_an_empty_cache, LABEL, "dvc pull"),
+    (without("data/images.dvc", "data/images", LABEL), LABEL, f"{IN_GIT}data/images.dvc && dvc pull"),
+]
+
+
+@pytest.mark.parametrize(
+    ("lose", "named", "command"), [*LOST, *(pytest.param(*lost, marks=pytest.mark.slow) for lost in MORE_LOST)]
+)
+def test_what_is_not_here_is_not_called_altered(
+    clone: Path, released: Released, lose: Callable[[Path], None], named: str, command: str
+) -> None:
+    """It had the answer and the exit code of an alteration; a missing dvc.yaml was *not the root*."""
+    lose(clone)
+    result = verify(released)
+    assert result.exit_code == 4, result.output
+    assert f"missing: {named}" in result.output
+    assert "problem: " not in result.output
+    assert result.output.rstrip().endswith("INCOMPLETE")
+    told = result.output.split("to bring them: ")[1].splitlines()[0]
+    assert told == command
+    run("sh", "-c", told)
+    result = verify(released)
+    assert result.exit_code == 0, result.output
+
+
+def test_what_is_altered_and_incomplete_is_altered(clone: Path, released: Released) -> None:
+    """Both are named, and what brings the one does not touch the other."""
+    flip(clone / "stages/gate.py")
+    without("stages/score.py", LABEL)(clone)
+    result = verify(released)
+    require_altered(result, "stages/gate.py: altered")
+    assert f"missing: {LABEL}" in result.output
+    assert "altered; to see whether only here: git clone --depth 1 --branch round-01 " in result.output
+    before = Path("stages/gate.py").read_bytes()
+    run("sh", "-c", result.output.split("to bring them: ")[1].splitlines()[0])
+    assert Path("stages/gate.py").read_bytes() == before
+    result = verify(released)
+    require_altered(result, "stages/gate.py: altered")
+    assert "missing: " not in result.output
+
+
+@pytest.mark.parametrize(("change", "code"), [(as_it_is, 0), (added("stages/more.py"), 1), (without("dvc.yaml"), 4)])
+def test_the_three_answers_have_three_exit_codes_for_programs_too(
+    clone: Path, change: Callable[[Path], None], code: int
+) -> None:
+    change(clone)
+    result = CliRunner().invoke(cli, ["verify", "round-01", "--json"])
+    assert result.exit_code == code
+    answer = json.loads(result.stdout)
+    assert answer["verdict"] == {0: "intact", 1: "altered", 4: "incomplete"}[code]
+    assert answer["intact"] == (code == 0)
+    page = (Path(__file__).parents[2] / "docs/auditors.md").read_text()
+    assert f"| {code} | `" in page
+    assert str(code) in CliRunner().invoke(cli, ["verify", "--help"]).output.split("Exit codes:")[1]

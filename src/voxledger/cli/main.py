@@ -70,5 +70,5 @@ def cli() -> None:
               voxledger round close     freeze and tag the version
               voxledger round open      start the next round
 
-    Exit codes: 0 done, 1 failed, 2 misuse, 3 waiting for people.
+    Exit codes: 0 done, 1 failed, 2 misuse, 3 waiting for people; `verify` alone: 4 incomplete.
     """

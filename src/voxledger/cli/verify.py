@@ -14,6 +14,9 @@ import click
 LISTED = 5
 """Missing files of one folder that are named one by one."""
 
+INTACT, ALTERED, INCOMPLETE = 0, 1, 4
+"""Exit codes; 2 is misuse and 3 waiting for people, as everywhere."""
+
 
 @click.command()
 @click.argument("tag")
@@ -30,13 +33,16 @@ def verify(tag: str, allowed_signers: Path | None, as_json: bool) -> None:
     Example:
       git clone --depth 1 --branch round-02 REPOSITORY check
       cd check && dvc pull && voxledger verify round-02 --allowed-signers ~/trusted_signers
+
+    Exit codes: 0 intact, 1 altered, 2 misuse, 4 incomplete: nothing is altered, but files are not here.
     """
     from voxledger.release.verify import verify as check
 
     verdict = check(tag, allowed_signers)
-    intact = not verdict.problems and not verdict.missing
+    code = ALTERED if verdict.problems else INCOMPLETE if verdict.missing else INTACT
     if as_json:
-        click.echo(json.dumps({"intact": intact, **asdict(verdict)}, indent=1))
+        said = {INTACT: "intact", ALTERED: "altered", INCOMPLETE: "incomplete"}[code]
+        click.echo(json.dumps({"verdict": said, "intact": code == INTACT, **asdict(verdict)}, indent=1))
     else:
         for problem in verdict.problems:
             click.echo(f"problem: {problem}")
@@ -47,9 +53,14 @@ def verify(tag: str, allowed_signers: Path | None, as_json: bool) -> None:
         click.echo(f"{tag} ({verdict.version}): {verdict.files} files and {verdict.masks} masks checked")
         click.echo(f"manifest signed by {verdict.signer}; tag {verdict.tag_signature}")
         if verdict.missing:
-            click.echo(f"{len(verdict.missing)} files are not here; to bring them: {verdict.command}")
-        click.echo("intact" if intact else "DO NOT USE")
-    sys.exit(0 if intact else 1)
+            click.echo(f"files that are not here: {len(verdict.missing)}; to bring them: {verdict.command}")
+        if verdict.problems:
+            click.echo(
+                "altered; to see whether only here: "
+                f"git clone --depth 1 --branch {tag} REPOSITORY check && cd check && dvc pull && voxledger verify {tag}"
+            )
+        click.echo({INTACT: "intact", ALTERED: "DO NOT USE", INCOMPLETE: "INCOMPLETE"}[code])
+    sys.exit(code)
 
 
 def _by_folder(names: Sequence[str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from voxledger.errors import VoxledgerError
 from voxledger.progress import progress
 from voxledger.release.committed import Blob, ignored, is_content
 from voxledger.release.manifest import MANIFEST, SIGNATURE, Manifest
@@ -40,7 +41,7 @@ def check_files(tree: Mapping[str, Blob], manifest: Manifest | None) -> Findings
     found = Findings(checked=len(names))
     # Where `cache.type` is symlink, DVC puts links into its cache in the place of files.
     linked_by_dvc = any(stat.S_ISLNK(here.get(name, 0)) and name not in tree for name in names)
-    cache = Path(dvc_output("cache", "dir").strip()).resolve() if linked_by_dvc else None
+    cache = _cache() if linked_by_dvc else None
     links = set()
     bar = progress("verify files", len(names))
     for name in names:
@@ -74,16 +75,29 @@ def check_files(tree: Mapping[str, Blob], manifest: Manifest | None) -> Findings
     return found
 
 
-def bring(missing: Collection[str], tree: Collection[str], tag: str) -> str:
+def bring(missing: Collection[str], tree: Collection[str]) -> str:
     """The one command that brings files that are not here; empty where nothing is missing."""
     in_git = [name for name in missing if name in tree]
     commands = []
     if in_git:
-        paths = " ".join(map(shlex.quote, in_git))
-        commands.append(f"git restore --ignore-skip-worktree-bits --source={tag} -- {paths}")
+        paths = " ".join(map(shlex.quote, sorted({_absent(name) for name in in_git})))
+        commands.append(f"git restore --ignore-skip-worktree-bits --source=HEAD -- {paths}")
     if len(in_git) < len(missing):
         commands.append("dvc pull")
     return " && ".join(commands)
+
+
+def _absent(name: str) -> str:
+    """A file that is not here, or the whole folder if that is not here either: no file that is here lies in it."""
+    folders = [p.as_posix() for p in reversed(PurePosixPath(name).parents)][1:]
+    return next((folder for folder in folders if not os.path.lexists(folder)), name)
+
+
+def _cache() -> Path:
+    try:
+        return Path(dvc_output("cache", "dir").strip()).resolve()
+    except VoxledgerError:  # without .dvc, which is then missing, too
+        return Path(".dvc/cache").resolve()
 
 
 def _present(names: Collection[str]) -> Iterator[tuple[str, int]]:
@@ -91,7 +105,8 @@ def _present(names: Collection[str]) -> Iterator[tuple[str, int]]:
     top = {name.split("/")[0] for name in names}
     # Whole top-level folders that the version itself excludes, such as .memo; never what Python would run.
     skipped = {name.rstrip("/") for name in ignored()} - top
-    skipped = {n for n in skipped if "/" not in n and n != "__pycache__" and not n.endswith(".pyc")} | {*WORKING}
+    skipped = {n for n in skipped if "/" not in n and n != "__pycache__" and not n.endswith(".pyc")}
+    skipped |= {folder for folder in WORKING if not any(name.startswith(f"{folder}/") for name in names)}
     folders = [""]
     while folders:
         folder = folders.pop()

@@ -91,7 +91,7 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
         masks=masks,
         problems=verdict.problems + found.problems,
         missing=found.missing,
-        command=bring(found.missing, tree, tag),
+        command=bring(found.missing, tree),
     )
 
 
