@@ -413,6 +413,22 @@ def test_a_signed_manifest_of_something_else_is_named(
     require_altered(verify(released), named)
 
 
+@pytest.mark.parametrize("folder", ["stages", "data/release"])
+def test_a_commit_that_git_cannot_read_is_not_taken_for_an_empty_one(
+    clone: Path, released: Released, folder: str
+) -> None:
+    """Where a folder of the commit was lost, nothing that git tracks was compared with it."""
+    lost = output("git", "rev-parse", f"HEAD:{folder}").strip()
+    packs = [p.rename(clone.parent / p.name) for p in list((clone / ".git/objects/pack").iterdir())]
+    for pack in (p for p in packs if p.suffix == ".pack"):
+        run("sh", "-c", f"git unpack-objects -q < {pack}")
+    (clone / ".git/objects" / lost[:2] / lost[2:]).unlink()
+    result = verify(released)
+    assert result.exit_code == 1
+    assert "git cannot read all of commit" in result.output
+    assert "intact" not in result.output
+
+
 @pytest.mark.parametrize("how", ["unsigned", "for something else", "of round 0"])
 def test_a_manifest_without_its_signature_is_named(repository: Path, released: Released, how: str) -> None:
     if how == "of round 0":

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from voxledger.errors import VoxledgerError
 from voxledger.repository import run_tool
 
 _FILE_MODES = ("100644", "100755")
@@ -27,9 +28,21 @@ class Blob:
 
 
 def committed(commit: str) -> dict[str, Blob]:
-    """Every path that a commit holds."""
+    """Every path that a commit holds.
+
+    Raises
+    ------
+    VoxledgerError
+        Git cannot read all of it.
+    """
+    listed = _git("ls-tree", "-r", "-z", "--full-tree", commit)
+    if listed is None:
+        raise VoxledgerError(
+            f"git cannot read all of commit {commit[:12]}: objects in .git are damaged or missing",
+            "`git fsck` names them; make a fresh clone",
+        )
     found = {}
-    for line in split_names(_git("ls-tree", "-r", "-z", "--full-tree", commit) or b""):
+    for line in split_names(listed):
         head, _, name = line.partition("\t")
         mode, _, blob = head.split()
         found[name] = Blob(mode, blob)
