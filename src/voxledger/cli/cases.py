@@ -61,7 +61,7 @@ def add(
     require_root()
     params = read_params()
     require_open(params)
-    if any(Path("data/round/bundles").glob("bundle-*")):
+    if any(Path("data/round/bundles").glob(f"bundle-r{params.round:02d}-*")):
         raise VoxledgerError(
             f"bundles of round {params.round} are out; new cases would change the worklist, and what comes back would "
             "no longer fit",

@@ -74,13 +74,22 @@ def receive(source: Path, replace: bool) -> None:
       voxledger review receive bundle-r01-alice.zip
       voxledger review receive ~/Downloads/bundle-r01-bob
     """
+    from voxledger.errors import VoxledgerError
+    from voxledger.params import read_params
     from voxledger.release.round import track_inbox
-    from voxledger.repository import require_root
+    from voxledger.repository import require_root, round_tag, tag_exists
     from voxledger.review.gate import untracked
     from voxledger.review.receive import receive as take_in
     from voxledger.review.receive import remove_unpacked
 
     require_root()
+    params = read_params()
+    if tag_exists(round_tag(params.round)):
+        raise VoxledgerError(
+            f"round {params.round} is closed, and {source} is in no version of it: it was not taken in",
+            f"keep {source}, it is somebody's work: its labels can be put into a bundle of a later round that asks for "
+            "the same cases. `voxledger round open` opens the next one",
+        )
     received = take_in(source, BUNDLES, INBOX, replace=replace)
     if received.new:
         click.echo(f"received as {received.folder}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -156,9 +157,12 @@ def recall_() -> None:
     """
     from voxledger.release.round import recall
     from voxledger.repository import require_root
+    from voxledger.review.untouched import require_untouched
 
     require_root()
+    require_untouched(BUNDLES, every_byte=True)
     recall()
+    shutil.rmtree(BUNDLES, ignore_errors=True)
     click.echo("nobody's review of these bundles will fit any more: tell the reviewers. Next: voxledger round run")
 
 

@@ -127,11 +127,11 @@ def _require_between_rounds() -> int:
     require_root()
     params = read_params()
     require_open(params)
-    if any(BUNDLES.glob("bundle-*")) or is_out(params):
+    if any(BUNDLES.glob(f"bundle-r{params.round:02d}-*")) or is_out(params):
         raise VoxledgerError(
             f"bundles of round {params.round} are out; what comes back would speak of other classes",
             "change classes once the next round is open, before `voxledger round run`; if nobody has begun to review, "
-            f"take them back with `voxledger round recall`, and delete {BUNDLES}",
+            "`voxledger round recall` takes them back",
         )
     return params.round
 

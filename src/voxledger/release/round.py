@@ -291,6 +291,8 @@ def open_next() -> int:
             f"the working tree is not what {tag} recorded", f"`git stash` your changes, or `git checkout {tag}`, first"
         )
     require_closed_here_alone(_tags(params.dataset, closed), commit_of(tag))
+    if begun is None:
+        _require_nothing_came_late(tag)
     recorded = _lock_hashes(file_at(tag, "dvc.lock") or "")
     absent = [source for source in (*PROMOTED, *PROMOTED_FILES) if not Path(source).exists()]
     if absent:
@@ -325,6 +327,21 @@ def open_next() -> int:
     git("commit", "--quiet", "--message", _opened(number))
     _opening_file().unlink()
     return number
+
+
+def _require_nothing_came_late(tag: str) -> None:
+    """Raise if returns lie in the inbox that are not in the closed version: opening the next round clears it."""
+    folders = [p for p in sorted(Path("data/inbox").glob("bundle-*")) if p.is_dir()]
+    kept = [f"{p.as_posix()}.dvc" for p in folders if file_at(tag, f"{p.as_posix()}.dvc") is not None]
+    late = [p.as_posix() for p in folders if f"{p.as_posix()}.dvc" not in kept]
+    if kept:
+        late += [name.removesuffix(".dvc") for name in json.loads(dvc_output("status", "--json", *kept))]
+    if late:
+        raise VoxledgerError(
+            f"{', '.join(late)} came or was changed after {tag} was closed, and is in no version",
+            "move it out of data/inbox and keep it, it is somebody's work: its labels can be put into a bundle of a "
+            "later round that asks for the same cases. Then `voxledger round open` again",
+        )
 
 
 def opening() -> int | None:

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxledger.errors import BundleRefused, Misuse
+from voxledger.params import read_params
 from voxledger.review.decisions import FILE as DECISIONS
 from voxledger.review.decisions import MOST_BYTES as MOST_DECISION_BYTES
 from voxledger.schema import LabelSchema
@@ -230,12 +231,16 @@ def list_files(folder: Path) -> list[str]:
 def expected_bundles(bundles: Path) -> dict[Path, Manifest]:
     """The exported bundles of this round, by folder, sorted by name.
 
+    Bundles of an earlier round, which `dvc pull` may bring back after the next one was opened, are passed over: which
+    round it is says params.yaml.
+
     Raises
     ------
     BundleRefused
         A manifest of an exported bundle is damaged.
     """
     folders = sorted(p for p in bundles.glob(f"{PREFIX}*") if p.is_dir()) if bundles.is_dir() else []
+    now = read_params().round if Path("params.yaml").is_file() else None
     found = {}
     for folder in folders:
         try:
@@ -244,6 +249,8 @@ def expected_bundles(bundles: Path) -> dict[Path, Manifest]:
             raise BundleRefused(
                 f"{folder} is not what export wrote", "run `dvc checkout data/round/bundles`, or in a clone `dvc pull`"
             ) from None
+        if now is not None and found[folder].round != now:
+            del found[folder]
     return found
 
 

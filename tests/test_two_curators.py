@@ -1,0 +1,134 @@
+"""Two curators, one remote: bundles of a closed round, and returns that come late."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import output, parameters, run
+
+from voxledger.volume import Grid, file_sha256, write
+
+GRID = Grid.plain((8, 12, 10), (3.0, 1.5, 1.5))
+
+
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hub, a store, and two clones, anna and bela, of a repository whose round 0 waits for ann."""
+    root = tmp_path_factory.mktemp("two")
+    for n in range(6):
+        labels = np.zeros(GRID.shape, np.uint8)
+        labels[1:6, 2 : 8 + n % 3, 2:8] = 1
+        noise = np.random.default_rng(n).normal(0, 10, GRID.shape)
+        write(root / f"images/case{n}.nii.gz", (labels * 100 + noise).astype(np.int16), GRID)
+        write(root / f"reference/case{n}.nii.gz", labels, GRID)
+        write(root / f"m/case{n}.nii.gz", np.roll(labels, n % 2, axis=2), GRID)
+        if n < 3:
+            write(root / f"labels/case{n}.nii.gz", labels, GRID)
+    run("voxledger", "init", str(root / "first"), "--name", "one")
+    with contextlib.chdir(root / "first"):
+        Path("labels.yaml").write_text("name: one\nclasses:\n  - {id: 1, name: organ}\n")
+        parameters(
+            score={"budget": 1, "audit": 0}, export={"reviewers": ["ann"]}, cases={"calibration": 0, "test": 0.3}
+        )
+        run("dvc", "remote", "add", "--default", "store", str(root / "store"))
+        run("git", "commit", "--quiet", "--all", "--message", "A store")
+        run("voxledger", "cases", "add", str(root / "images"), "--labels", str(root / "labels"))
+        declared = ("--id", "m-1", "--licence", "CC0-1.0")
+        run("voxledger", "models", "add", "m", "--predictions", str(root / "m"), *declared)
+        run("voxledger", "round", "run", accept=(3,))
+        run("dvc", "push")
+        run("voxledger", "review", "emulate", "--reference", str(root / "reference"), "--inbox", str(root / "returns"))
+        run("git", "clone", "--quiet", "--bare", ".", str(root / "hub.git"))
+    for name in ("anna", "bela"):
+        run("git", "clone", "--quiet", str(root / "hub.git"), str(root / name))
+        with contextlib.chdir(root / name):
+            run("dvc", "pull", "--allow-missing")
+    return root
+
+
+@pytest.fixture
+def world(waiting: Path, tmp_path: Path) -> Path:
+    """A copy of it all, with remotes that point into the copy."""
+    shutil.copytree(waiting, tmp_path / "w", symlinks=True)
+    for name in ("anna", "bela"):
+        run("git", "remote", "set-url", "origin", str(tmp_path / "w/hub.git"), cwd=tmp_path / "w" / name)
+        run("dvc", "remote", "modify", "--local", "store", "url", str(tmp_path / "w/store"), cwd=tmp_path / "w" / name)
+    return tmp_path / "w"
+
+
+def finish(world: Path, name: str) -> None:
+    with contextlib.chdir(world / name):
+        run("voxledger", "review", "receive", str(world / "returns/bundle-r00-ann"))
+        run("voxledger", "round", "run")
+
+
+@pytest.mark.slow
+def test_bundles_of_a_closed_round_are_not_offered_as_those_of_the_next(world: Path) -> None:
+    finish(world, "anna")
+    with contextlib.chdir(world / "anna"):
+        run("voxledger", "round", "close")
+        run("voxledger", "round", "open")
+        run("git", "push", "--quiet", "origin", "main", "round-00", "one@v0.0.0")
+        run("dvc", "push")
+    with contextlib.chdir(world / "bela"):
+        run("git", "pull", "--quiet", "--tags", "origin", "main")
+        run("dvc", "pull")
+        assert Path("data/round/bundles/bundle-r00-ann").is_dir()
+        assert json.loads(output("voxledger", "round", "status", "--json"))["state"] == "ready"
+        assert "no bundles in this round" in run("voxledger", "review", "status")
+        assert "there is no bundle for ann" in run("voxledger", "review", "zip", "ann", accept=(2,))
+        late = str(world / "returns/bundle-r00-ann")
+        assert "is of round 0" in run("voxledger", "review", "receive", late, accept=(1,))
+        assert not list(Path("data/inbox").glob("bundle-*"))
+        shutil.copytree(world / "images", "more")
+        for n in range(6):
+            Path(f"more/case{n}.nii.gz").unlink()
+        write("more/late.nii.gz", np.arange(960, dtype=np.int16).reshape(GRID.shape), GRID)
+        run("voxledger", "cases", "add", "more")
+        run("voxledger", "round", "run", accept=(3,))
+        assert [p.name for p in Path("data/round/bundles").iterdir()] == ["bundle-r01-ann"]
+        assert "is of round 0, not of round 1" in run("voxledger", "review", "receive", late, accept=(1,))
+
+
+@pytest.mark.slow
+def test_a_return_after_the_close_is_refused_and_never_lost(world: Path) -> None:
+    finish(world, "anna")
+    with contextlib.chdir(world / "anna"):
+        run("voxledger", "round", "close")
+        late = world / "late/bundle-r00-ann"
+        shutil.copytree(world / "returns/bundle-r00-ann", late)
+        with open(late / "decisions.csv", "a") as stream:
+            stream.write("\n")
+        said = run("voxledger", "review", "receive", str(late), accept=(1,))
+        assert "round 0 is closed" in said
+        assert str(late) in said
+        assert json.loads(output("voxledger", "verify", "round-00", "--json"))["intact"]
+        # copied by hand, beside the one that came in time and over it
+        shutil.copytree(late, "data/inbox/bundle-r00-late")
+        assert "data/inbox/bundle-r00-late came or was changed" in run("voxledger", "round", "open", accept=(1,))
+        assert Path("data/inbox/bundle-r00-late/decisions.csv").is_file()
+        shutil.move("data/inbox/bundle-r00-late", world / "kept")
+        table = Path("data/inbox/bundle-r00-ann/decisions.csv")
+        table.chmod(0o644)
+        shutil.copyfile(late / "decisions.csv", table)
+        before = file_sha256(table)
+        assert "data/inbox/bundle-r00-ann came or was changed" in run("voxledger", "round", "open", accept=(1,))
+        assert file_sha256(table) == before
+        shutil.move("data/inbox/bundle-r00-ann", world / "kept too")
+        run("dvc", "checkout", "data/inbox/bundle-r00-ann.dvc")
+        assert "round 1 is open" in run("voxledger", "round", "open")
+
+
+@pytest.mark.slow
+def test_cases_may_be_added_after_bundles_were_taken_back(world: Path) -> None:
+    with contextlib.chdir(world / "anna"):
+        write(world / "more/late.nii.gz", np.arange(960, dtype=np.int16).reshape(GRID.shape), GRID)
+        assert "voxledger round recall" in run("voxledger", "cases", "add", str(world / "more"), accept=(1,))
+        run("voxledger", "round", "recall")
+        run("voxledger", "cases", "add", str(world / "more"))
+        run("voxledger", "round", "run", accept=(3,))
