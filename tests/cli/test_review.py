@@ -47,6 +47,8 @@ def exported(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         write(image, np.arange(120, dtype=np.int16).reshape(GRID.shape), GRID)
         cases.append(Case(name, str(image), file_sha256(image), "", "", "", Split.POOL, "CT", ""))
         write(f"reference/{name}.nii.gz", labels, GRID)
+    parameters = Path("params.yaml")
+    parameters.write_text(parameters.read_text().replace("round: 0 ", "round: 1 "))
     Path("data/round").mkdir()
     worklist = Path("data/round/worklist.csv")
     rows = "1,c1,liver,3.5,3.5,attention,ann,15\n2,c2,liver,0.1,0.1,audit,ben,15\n"
