@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import output, parameters, run
+from killed import kill_before
 
 from voxledger.volume import Grid, file_sha256, write
 
@@ -121,6 +122,47 @@ def test_a_return_after_the_close_is_refused_and_never_lost(world: Path) -> None
         assert file_sha256(table) == before
         shutil.move("data/inbox/bundle-r00-ann", world / "kept too")
         run("dvc", "checkout", "data/inbox/bundle-r00-ann.dvc")
+        assert "round 1 is open" in run("voxledger", "round", "open")
+
+
+@pytest.mark.slow
+def test_work_in_the_bundles_of_a_closed_round_is_named_and_never_removed(world: Path) -> None:
+    finish(world, "anna")
+    with contextlib.chdir(world / "anna"):
+        run("voxledger", "round", "close")
+        added = Path("data/round/bundles/bundle-r00-ann/labels/second-look.nii.gz")
+        shutil.copyfile(next(added.parent.glob("case*.nii.gz")), added)
+        said = run("voxledger", "round", "open", accept=(1,))
+        assert added.as_posix() in said
+        assert added.is_file()
+        shutil.move(added, world / "kept.nii.gz")
+        table = Path("data/round/bundles/bundle-r00-ann/decisions.csv")
+        table.chmod(0o644)
+        table.write_bytes(table.read_bytes().replace(b"\r\n", b"\n").replace(b",\n", b",looked\n"))
+        before = file_sha256(table)
+        assert table.as_posix() in run("voxledger", "round", "open", accept=(1,))
+        assert file_sha256(table) == before
+        run("dvc", "checkout", "--force", "data/round/bundles")
+        assert "round 1 is open" in run("voxledger", "round", "open")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bundle-r00-late", "bundle-r00-ann", "bundle-r00-ann.zip"])
+def test_a_return_that_comes_while_the_next_round_is_half_open_is_never_lost(world: Path, name: str) -> None:
+    finish(world, "anna")
+    with contextlib.chdir(world / "anna"):
+        run("voxledger", "round", "close")
+        # after the inbox was cleared
+        kill_before(1, "round", "open", event=r"os\.rename .*params\.yaml")
+        assert json.loads(output("voxledger", "round", "status", "--json"))["state"] == "opening"
+        late = Path("data/inbox") / name
+        if late.suffix == ".zip":
+            late.write_bytes(b"as it came")
+        else:
+            shutil.copytree(world / "returns/bundle-r00-ann", late)
+        assert f"{late} came or was changed" in run("voxledger", "round", "open", accept=(1,))
+        assert late.exists()
+        shutil.move(late, world / "kept")
         assert "round 1 is open" in run("voxledger", "round", "open")
 
 

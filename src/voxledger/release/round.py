@@ -29,6 +29,7 @@ from voxledger.repository import (
 from voxledger.sent import BRING_BACK, SENT, SHOWN, is_out, read_sent, write_sent
 from voxledger.table import replace_text
 
+BUNDLES = Path("data/round/bundles")
 PROMOTED = {
     "data/release/labels": "data/base/labels",
     "data/release/revisions": "data/base/revisions",
@@ -291,8 +292,7 @@ def open_next() -> int:
             f"the working tree is not what {tag} recorded", f"`git stash` your changes, or `git checkout {tag}`, first"
         )
     require_closed_here_alone(_tags(params.dataset, closed), commit_of(tag))
-    if begun is None:
-        _require_nothing_came_late(tag)
+    _require_nothing_came_late(tag)
     recorded = _lock_hashes(file_at(tag, "dvc.lock") or "")
     absent = [source for source in (*PROMOTED, *PROMOTED_FILES) if not Path(source).exists()]
     if absent:
@@ -317,8 +317,8 @@ def open_next() -> int:
     for source, target in PROMOTED_FILES.items():
         replace_text(target, read_text(source))
     for bundle in sorted(Path("data/inbox").glob("bundle-*")):
-        shutil.rmtree(bundle) if bundle.is_dir() else bundle.unlink()
-    shutil.rmtree("data/round/bundles", ignore_errors=True)
+        _remove_at_once(bundle) if bundle.is_dir() else bundle.unlink()
+    _remove_at_once(BUNDLES)
     shutil.rmtree(TIMES, ignore_errors=True)
     for leftover in (MANIFEST, SIGNATURE):
         leftover.unlink(missing_ok=True)
@@ -330,10 +330,14 @@ def open_next() -> int:
 
 
 def _require_nothing_came_late(tag: str) -> None:
-    """Raise if returns lie in the inbox that are not in the closed version: opening the next round clears it."""
-    folders = [p for p in sorted(Path("data/inbox").glob("bundle-*")) if p.is_dir()]
-    kept = [f"{p.as_posix()}.dvc" for p in folders if file_at(tag, f"{p.as_posix()}.dvc") is not None]
-    late = [p.as_posix() for p in folders if f"{p.as_posix()}.dvc" not in kept]
+    """Raise if somebody's work lies in the inbox or the bundles that is not in the closed version: both are cleared."""
+    late, kept = [], []
+    for path in sorted(Path("data/inbox").glob("bundle-*")):
+        dvc_file = path.with_name(f"{path.name}.dvc")
+        if path.is_dir() and dvc_file.is_file() and read_text(dvc_file) == file_at(tag, dvc_file.as_posix()):
+            kept.append(dvc_file.as_posix())
+        elif path.is_dir() or path.suffix != ".dvc":
+            late.append(path.as_posix())
     if kept:
         late += [name.removesuffix(".dvc") for name in json.loads(dvc_output("status", "--json", *kept))]
     if late:
@@ -342,6 +346,30 @@ def _require_nothing_came_late(tag: str) -> None:
             "move it out of data/inbox and keep it, it is somebody's work: its labels can be put into a bundle of a "
             "later round that asks for the same cases. Then `voxledger round open` again",
         )
+    if BUNDLES.exists() and (changed := _changed_in(BUNDLES)):
+        shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+        raise VoxledgerError(
+            f"changed or added since {tag} was closed, and in no version: {shown}",
+            f"keep a copy elsewhere if it is somebody's work, then `dvc checkout --force {BUNDLES}` and "
+            "`voxledger round open` again",
+        )
+
+
+def _changed_in(folder: Path) -> list[str]:
+    """Files in a folder under DVC that were changed or added, by content, sorted."""
+    found = json.loads(dvc_output("data", "status", "--granular", "--json"))
+    names = {n for k in ("modified", "added", "unknown") for n in found.get("uncommitted", {}).get(k, [])}
+    return sorted(n for n in names if n.startswith(f"{folder.as_posix()}/") and not n.endswith("/"))
+
+
+def _remove_at_once(folder: Path) -> None:
+    """Remove a folder so that a kill leaves the whole of it or nothing: what is there is what somebody put there."""
+    away = Path(".dvc/tmp/voxledger-cleared")
+    shutil.rmtree(away, ignore_errors=True)
+    if folder.exists():
+        away.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder, away)
+        shutil.rmtree(away)
 
 
 def opening() -> int | None:
