@@ -48,8 +48,8 @@ class Sample:
 
 def load(folder: Path) -> list[Sample]:
     """All cases, normalised each by itself, padded to a multiple of what the networks divide by."""
-    from voxledger.intact import read_whole, read_whole_label
-    from voxledger.volume import Grid
+    from voxledger.imaging.intact import read_whole, read_whole_label
+    from voxledger.imaging.volume import Grid
 
     samples = []
     for path in sorted((folder / "images").glob("*.nii.gz")):
@@ -108,11 +108,11 @@ def dice(p: list[dict[str, np.ndarray]], sample: Sample) -> list[float]:
 
 def scored(sample: Sample, p: list[dict[str, np.ndarray]], schema, folder: Path):
     """Attention of a case, through the files of the contract."""
-    from voxledger.attention_file import Criterion
+    from voxledger.imaging.attention_file import Criterion
+    from voxledger.imaging.soft import open_soft, write_soft
     from voxledger.params import ScoreParams
     from voxledger.score.attention import Attention
     from voxledger.score.table import CaseScore, ClassScore
-    from voxledger.soft import open_soft, write_soft
 
     opened = []
     for i, model in enumerate(p):
@@ -133,7 +133,7 @@ def play(samples: list[Sample], seed: int, strategies: list[str]) -> dict[str, l
     """By strategy and round: cases labelled beyond the start, cases revised of those, mean test Dice."""
     import torch
 
-    from voxledger.engine.monai import build_network
+    from voxledger.models.monai.network import build_network
     from voxledger.params import ScoreParams
     from voxledger.schema import LabelClass, LabelSchema
     from voxledger.score.worklist import Reason, choose

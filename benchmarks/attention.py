@@ -65,8 +65,8 @@ def make_case(
     With `stray`, every model sees every class in a dozen small wrong places all over the volume, as badly
     trained models do, so that the box of every class is nearly the whole volume.
     """
-    from voxledger.soft import write_soft
-    from voxledger.volume import Grid
+    from voxledger.imaging.soft import write_soft
+    from voxledger.imaging.volume import Grid
 
     def probabilities(model: int):
         for number, (name, centre, radii) in enumerate(organs):
@@ -119,11 +119,11 @@ def schema_of(names):
 
 def measure_ours(folder: Path, out: Path | None) -> dict:
     """Attention from the files to bit masks; then, apart, writing the contract's files."""
-    from voxledger import volume
-    from voxledger.attention_file import write_attention
+    from voxledger.imaging import volume
+    from voxledger.imaging.attention_file import write_attention
+    from voxledger.imaging.soft import open_soft
     from voxledger.params import ScoreParams
     from voxledger.score.attention import Attention
-    from voxledger.soft import open_soft
 
     def once():
         predictions = [open_soft(p) for p in sorted(folder.glob("*.b2nd"))]
@@ -153,9 +153,9 @@ def measure_ours(folder: Path, out: Path | None) -> dict:
 
 def load_kernels() -> None:
     """Run everything once on a tiny case, so that compiled code is loaded; compiles it where that was never done."""
+    from voxledger.imaging.soft import open_soft
     from voxledger.params import ScoreParams
     from voxledger.score.attention import Attention
-    from voxledger.soft import open_soft
 
     with tempfile.TemporaryDirectory() as folder:
         make_case(Path(folder), (16, 16, 16), 2, ORGANS[:2], 0)
@@ -168,8 +168,8 @@ def measure_plain(folder: Path) -> dict:
     sys.path.insert(0, str(ROOT / "tests/score"))
     import plain_attention
 
+    from voxledger.imaging.soft import open_soft
     from voxledger.params import ScoreParams
-    from voxledger.soft import open_soft
 
     started = time.perf_counter()
     predictions = [open_soft(p) for p in sorted(folder.glob("*.b2nd"))]
@@ -183,7 +183,7 @@ def measure_plain(folder: Path) -> dict:
 
 def measure_reading(folder: Path) -> dict:
     """Decompress what the boxes of the classes hold, once, and nothing else."""
-    from voxledger.soft import ensemble_box, open_soft
+    from voxledger.imaging.soft import ensemble_box, open_soft
 
     predictions = [open_soft(p) for p in sorted(folder.glob("*.b2nd"))]
     started = time.perf_counter()

@@ -71,8 +71,8 @@ def ellipsoid(centre: Any, radii: Any) -> tuple[tuple[slice, slice, slice], Any]
 
 def make(folder: Path) -> None:
     """Write the schema, the image and one soft prediction."""
-    from voxledger.soft import write_soft
-    from voxledger.volume import Grid
+    from voxledger.imaging.soft import write_soft
+    from voxledger.imaging.volume import Grid
 
     rng = np.random.default_rng(7)
     image = rng.integers(-100, 150, (100, *SHAPE[1:]), dtype=np.int16)
@@ -110,8 +110,8 @@ def measure(folder: Path) -> dict[str, Any]:
     from voxledger.filter.apply import apply_rules
     from voxledger.filter.proposal import Component, Outcome, Proposal, Region, label_components
     from voxledger.filter.registry import read_rules
+    from voxledger.imaging.soft import open_soft
     from voxledger.schema import LabelSchema
-    from voxledger.soft import open_soft
 
     names = [*ORGANS, *LESIONS]
     inner = {"pancreatic_duct", *LESIONS}

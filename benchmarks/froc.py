@@ -24,7 +24,7 @@ import numpy as np
 from scipy import ndimage
 
 from voxledger.calibrate.froc import case_curve
-from voxledger.detection import label_lesions
+from voxledger.imaging.detection import label_lesions
 
 SHAPE = (128, 256, 256)
 THRESHOLDS = 100

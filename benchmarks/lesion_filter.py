@@ -23,9 +23,9 @@ import click
 import numpy as np
 
 from voxledger.cli.demo import set_parameters, voxledger
-from voxledger.detection import Step, read_steps
 from voxledger.evaluate.detection import RATES, detection_rates, harm, missed_by_size
 from voxledger.evaluate.detection_section import waterfall
+from voxledger.imaging.detection import Step, read_steps
 from voxledger.params import read_params
 
 CLASSES = {"pancreas": 7, "pancreatic_duct": 8, "pdac": 11, "cyst": 12, "pnet": 13}
@@ -125,7 +125,7 @@ def build(work: Path, repository: Path, iterations: int) -> None:
 
 def keep_pancreas(folder: Path) -> None:
     """Write the reference labels without the other organs to `<folder>/pancreas`."""
-    from voxledger.volume import read, write
+    from voxledger.imaging.volume import read, write
 
     for path in sorted((folder / "reference").iterdir()):
         label = read(path)

@@ -28,7 +28,7 @@ def work() -> dict[str, float]:
     import torch
     from monai.networks.nets import UNet
 
-    from voxledger.engine.process import seed_everything, single_thread
+    from voxledger.models.process import seed_everything, single_thread
 
     with single_thread("cpu"):
         seed_everything(0)

@@ -6,14 +6,14 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage(2)
+@stage(3)
 def main(params: Params) -> None:
     from voxledger.calibrate.run import calibrate_round
-    from voxledger.cases import Split, in_split, read_cases
     from voxledger.infer.predict import require_predictions
-    from voxledger.ledger import read_ledger
+    from voxledger.records.cases import Split, in_split, read_cases
+    from voxledger.records.ledger import read_ledger
+    from voxledger.records.sent import require_not_out
     from voxledger.schema import read_schema
-    from voxledger.sent import require_not_out
 
     require_not_out(params, "calibrate")
     cases, schema = read_cases(), read_schema("labels.yaml")

@@ -7,14 +7,14 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage(2)
+@stage(3)
 def main(params: Params) -> None:
     from voxledger.casemap import MEMO
-    from voxledger.cases import check_inputs, read_cases
-    from voxledger.ledger import read_ledger
-    from voxledger.mask_check import require_masks
+    from voxledger.records.cases import check_inputs, read_cases
+    from voxledger.records.ledger import read_ledger
+    from voxledger.records.mask_check import require_masks
     from voxledger.schema import read_schema
-    from voxledger.table import replace_text
+    from voxledger.textfile import replace_text
 
     cases, schema = read_cases(), read_schema("labels.yaml")
     counts = check_inputs(cases, schema)

@@ -4,17 +4,17 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage(2)
+@stage(3)
 def main(params: Params) -> None:
     import tempfile
     from pathlib import Path
 
     from voxledger.casemap import MEMO
-    from voxledger.cases import Split, in_split, read_cases
     from voxledger.evaluate.case_metrics import Generation
     from voxledger.evaluate.history import read_audits
     from voxledger.evaluate.round import evaluate_round
     from voxledger.infer.predict import predict_cases, require_predictions
+    from voxledger.records.cases import Split, in_split, read_cases
     from voxledger.schema import read_schema
     from voxledger.score.hindsight import audit_of, hindsight
     from voxledger.score.worklist import on_worklist

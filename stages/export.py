@@ -6,16 +6,16 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage(2)
+@stage(3)
 def main(params: Params) -> None:
-    from voxledger.cases import read_cases
-    from voxledger.ledger import read_ledger
-    from voxledger.predicted import ensembles, read_predicted
-    from voxledger.review.export import export_round
-    from voxledger.review.untouched import require_untouched
-    from voxledger.review.worklist import read_worklist
+    from voxledger.bundles.untouched import require_untouched
+    from voxledger.export.run import export_round
+    from voxledger.records.cases import read_cases
+    from voxledger.records.ledger import read_ledger
+    from voxledger.records.predicted import ensembles, read_predicted
+    from voxledger.records.sent import require_not_out
+    from voxledger.records.worklist import read_worklist
     from voxledger.schema import read_schema
-    from voxledger.sent import require_not_out
 
     require_untouched(Path("data/round/bundles"))
     require_not_out(params, "export")

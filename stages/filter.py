@@ -6,16 +6,16 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage(2)
+@stage(3)
 def main(params: Params) -> None:
-    from voxledger.cases import read_cases
     from voxledger.evaluate.detection_section import write_detection
     from voxledger.filter.decisions import read_decisions, tally
     from voxledger.filter.run import filter_round, read_calibrated
     from voxledger.infer.predict import require_predictions
-    from voxledger.ledger import read_ledger
+    from voxledger.records.cases import read_cases
+    from voxledger.records.ledger import read_ledger
+    from voxledger.records.sent import require_not_out
     from voxledger.schema import read_schema
-    from voxledger.sent import require_not_out
 
     require_not_out(params, "filter")
     cases, schema, out = read_cases(), read_schema("labels.yaml"), Path("data/round")

@@ -6,9 +6,9 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage(2)
+@stage(3)
 def main(params: Params) -> None:
-    from voxledger.review.gate import pass_gate
+    from voxledger.gate.run import pass_gate
 
     pass_gate(
         Path("data/round/bundles"),

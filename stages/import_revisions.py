@@ -6,12 +6,12 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage(2)
+@stage(3)
 def main(params: Params) -> None:
-    from voxledger.cases import read_cases
-    from voxledger.ledger import read_ledger
-    from voxledger.predicted import ensembles, read_predicted
-    from voxledger.review.import_revisions import import_round
+    from voxledger.import_.run import import_round
+    from voxledger.records.cases import read_cases
+    from voxledger.records.ledger import read_ledger
+    from voxledger.records.predicted import ensembles, read_predicted
     from voxledger.schema import read_schema
 
     import_round(

@@ -6,11 +6,11 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage(2)
+@stage(3)
 def main(params: Params) -> None:
-    from voxledger.cases import Split, in_split, read_cases
     from voxledger.infer.predict import predict_round
-    from voxledger.predicted import write_predicted
+    from voxledger.records.cases import Split, in_split, read_cases
+    from voxledger.records.predicted import write_predicted
     from voxledger.schema import read_schema
 
     rows = predict_round(

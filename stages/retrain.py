@@ -6,10 +6,10 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage(2)
+@stage(3)
 def main(params: Params) -> None:
-    from voxledger.cases import read_cases
-    from voxledger.ledger import read_ledger
+    from voxledger.records.cases import read_cases
+    from voxledger.records.ledger import read_ledger
     from voxledger.retrain.run import retrain_round
     from voxledger.schema import read_schema
 

@@ -6,15 +6,15 @@ from voxledger.params import Params
 from voxledger.stage import stage
 
 
-@stage(2)
+@stage(3)
 def main(params: Params) -> None:
-    from voxledger.cases import Split, in_split, read_cases
     from voxledger.infer.predict import require_predictions
-    from voxledger.ledger import read_ledger
+    from voxledger.records.cases import Split, in_split, read_cases
+    from voxledger.records.ledger import read_ledger
+    from voxledger.records.sent import require_not_out
     from voxledger.schema import read_schema
     from voxledger.score.error_table import read_errors
     from voxledger.score.run import score_round
-    from voxledger.sent import require_not_out
 
     require_not_out(params, "score")
     cases, schema = read_cases(), read_schema("labels.yaml")

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voxledger.cases import Case, Split
-from voxledger.ledger import Entry, Ledger, Origin
+from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, write
 from voxledger.params import ModelParams
+from voxledger.records.cases import Case, Split
+from voxledger.records.ledger import Entry, Ledger, Origin
 from voxledger.schema import LabelClass, LabelSchema
-from voxledger.volume import Grid, file_sha256, mask_sha256, write
 
 SCHEMA = LabelSchema(
     name="small",

@@ -21,18 +21,17 @@ import pytest
 from click.testing import CliRunner
 from commands import fill, run
 
-from voxledger.attention_file import open_attention, write_attention
 from voxledger.casemap import MEMO, Task, casemap, key_of
 from voxledger.cli.main import cli
 from voxledger.disk import disk_failure
 from voxledger.errors import DiskFailed, UnreadableImage, VoxledgerError
-from voxledger.intact import intact
-from voxledger.records import read_text
+from voxledger.imaging.attention_file import open_attention, write_attention
+from voxledger.imaging.intact import intact
+from voxledger.imaging.soft import open_soft, write_soft
+from voxledger.imaging.volume import SUFFIXES, Grid, read, write
 from voxledger.repository import dvc_add, git
 from voxledger.review.pack import pack
-from voxledger.soft import open_soft, write_soft
-from voxledger.table import replace_text
-from voxledger.volume import SUFFIXES, Grid, read, write
+from voxledger.textfile import read_text, replace_text
 
 PAGE = 4096
 NOISE = np.random.default_rng(0).integers(0, 1 << 15, (60, 60, 60)).astype(np.int16)
@@ -236,7 +235,7 @@ def test_a_file_larger_than_is_allowed_is_named(tmp_path: Path) -> None:
     script.write_text(
         "import resource, sys, numpy as np\n"
         "from voxledger.disk import disk_failure\n"
-        "from voxledger.volume import Grid, write\n"
+        "from voxledger.imaging.volume import Grid, write\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({40 * PAGE}, {40 * PAGE}))\n"
         "noise = np.random.default_rng(0).integers(0, 1 << 15, (60, 60, 60)).astype(np.int16)\n"
         "try:\n"

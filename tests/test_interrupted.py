@@ -16,7 +16,7 @@ import pytest
 from commands import parameters, run
 
 from voxledger.casemap import MEMO
-from voxledger.volume import Grid, write
+from voxledger.imaging.volume import Grid, write
 
 GRID = Grid.plain((16, 24, 20), (2.0, 1.5, 1.5))
 LABELS = "name: one\nclasses:\n  - {id: 1, name: organ}\n"

@@ -21,7 +21,7 @@ import pytest
 from commands import output, parameters, run
 from killed import count_events, kill_after, kill_before
 
-from voxledger.volume import Grid, write
+from voxledger.imaging.volume import Grid, write
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ import pytest
 from commands import parameters, run
 from ruamel.yaml import YAML
 
-from voxledger.volume import Grid, file_sha256, write
+from voxledger.imaging.volume import Grid, file_sha256, write
 
 ROOT = Path(__file__).parents[1]
 PIPELINE: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]

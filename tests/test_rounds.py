@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from voxledger.cli.demo import set_parameters
 from voxledger.evaluate.history import read_audits
-from voxledger.volume import Grid, write
+from voxledger.imaging.volume import Grid, write
 
 GRID = Grid((16, 24, 20), (3.0, 1.5, 1.5), (5.0, -40.0, 12.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
 LABELS = """\

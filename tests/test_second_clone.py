@@ -12,7 +12,7 @@ import pytest
 from commands import output, parameters, run
 
 from voxledger.cli.demo import set_parameters
-from voxledger.volume import Grid, file_sha256, write
+from voxledger.imaging.volume import Grid, file_sha256, write
 
 GRID = Grid.plain((16, 24, 20), (2.0, 1.5, 1.5))
 LABELS = "name: two\nclasses:\n  - {id: 1, name: organ}\n  - {id: 2, name: lesion, inside: organ, lesion: true}\n"

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from voxledger.table import replace_text, write_table
+from voxledger.textfile import replace_text, write_table
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_an_old_table_stays_when_a_new_one_fails(tmp_path, rows, error):
 def test_the_part_of_a_killed_process_is_removed_by_the_next(tmp_path):
     """It lay beside params.yaml, and `git add --all` made it part of the version."""
     program = (
-        "import os, signal, sys; from voxledger.table import write_table\n"
+        "import os, signal, sys; from voxledger.textfile import write_table\n"
         "write_table(sys.argv[1], ['a'], (os.kill(os.getpid(), signal.SIGKILL) for _ in [1]))"
     )
     path = tmp_path / "table.csv"

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from commands import output, parameters, run
 
-from voxledger.ledger import Origin, read_ledger
+from voxledger.imaging.volume import mask_sha256, read, read_label, write
+from voxledger.records.ledger import Origin, read_ledger
 from voxledger.schema import read_schema
-from voxledger.volume import mask_sha256, read, read_label, write
 
 
 def write_schema(label_map: Path, target: Path) -> None:

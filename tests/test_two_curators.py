@@ -12,7 +12,7 @@ import pytest
 from commands import output, parameters, run
 from killed import kill_before
 
-from voxledger.volume import Grid, file_sha256, write
+from voxledger.imaging.volume import Grid, file_sha256, write
 
 GRID = Grid.plain((8, 12, 10), (3.0, 1.5, 1.5))
 

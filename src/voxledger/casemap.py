@@ -26,10 +26,10 @@ from typing import Any
 
 from voxledger.disk import disk_failure, naming
 from voxledger.errors import CasesFailed, DiskFailed, VoxledgerError
+from voxledger.imaging.volume import file_sha256
 from voxledger.process import end_with, lock
 from voxledger.progress import progress
-from voxledger.table import replace_text
-from voxledger.volume import file_sha256
+from voxledger.textfile import replace_text
 
 MEMO = Path(".memo")
 _RECORD = "memo.json"

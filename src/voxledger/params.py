@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxledger.errors import Misuse
-from voxledger.records import read_text
+from voxledger.textfile import read_text
 
 
 class _Strict(BaseModel):

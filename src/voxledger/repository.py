@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -14,8 +13,7 @@ from pathlib import Path
 from voxledger.disk import failure_said
 from voxledger.errors import DiskFailed, Misuse, VoxledgerError
 from voxledger.process import described, holders_of, is_dvc
-from voxledger.records import decode, read_text, read_text_if_there
-from voxledger.table import replace_text
+from voxledger.textfile import decode, read_text, read_text_if_there
 
 TEMPLATE = ("dvc.yaml", "params.yaml", "labels.yaml", "stages", ".gitignore", ".dvcignore", "data/inbox/README.md")
 """What `voxledger init` copies from the project."""
@@ -223,65 +221,3 @@ def template_root() -> Path:
     """Where the files of a new repository come from: the project's checkout, or the installed package."""
     checkout = Path(__file__).parents[2]
     return checkout if (checkout / "pyproject.toml").is_file() else Path(__file__).parent / "template"
-
-
-def init(folder: Path, name: str) -> None:
-    """Make a curation repository in a new or empty folder, from the same files that the project's root uses.
-
-    Parameters
-    ----------
-    name
-        Of the dataset; its versions are tagged NAME@vX.Y.Z.
-    """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
-        raise Misuse(f"{name!r} cannot name a dataset", "use --name with lower-case letters, digits and hyphens")
-    if folder.exists() and any(folder.iterdir()):
-        raise Misuse(f"{folder} is not empty", "give the name of a new folder")
-    if not git("var", "GIT_COMMITTER_IDENT", check=False):
-        raise Misuse("git does not know who you are", 'run `git config --global user.name "…"` and `… user.email …`')
-    new = not folder.exists()
-    try:
-        _make(folder, name)
-    except BaseException:
-        # It was new or empty: nothing in it is anybody's.
-        for made in [folder] if new else folder.iterdir():
-            shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink(missing_ok=True)
-        raise
-
-
-def _make(folder: Path, name: str) -> None:
-    from voxledger.cases import write_cases
-    from voxledger.ledger import write_ledger
-
-    folder.mkdir(parents=True, exist_ok=True)
-    source = template_root()
-    for item in TEMPLATE:
-        (folder / item).parent.mkdir(parents=True, exist_ok=True)
-        if (source / item).is_dir():
-            shutil.copytree(source / item, folder / item, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-        else:
-            shutil.copyfile(source / item, folder / item)
-    for file in ("dvc.yaml", "params.yaml"):
-        text = (folder / file).read_text("utf-8")
-        replace_text(folder / file, text.replace(TEMPLATE_NAME, name))
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        git("init", "--quiet", "--initial-branch", "main")
-        if dvc("init", quiet=True) != 0:
-            raise VoxledgerError("`dvc init` failed", "see its message above")
-        dvc("config", "core.analytics", "false", quiet=True)
-        dvc("config", "core.autostage", "true", quiet=True)
-        write_cases("data/cases.csv", [])
-        write_ledger("data/base/ledger.csv", {}, [])
-        for inputs in INPUTS:
-            Path(inputs).mkdir(parents=True)
-        for carried in ("history.csv", "errors.csv"):
-            replace_text(Path("data/base", carried), "")
-        replace_text("models/base.json", "[]\n")
-        Path("reports").mkdir()
-        dvc_add(*INPUTS)
-        git("add", "--all")
-        git("commit", "--quiet", "--message", "New curation repository")
-    finally:
-        os.chdir(before)

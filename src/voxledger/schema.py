@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from voxledger.errors import Misuse, UnknownLabel
-from voxledger.records import read_text
+from voxledger.textfile import read_text
 
 TAKEN = {
     "background": "what is no class",

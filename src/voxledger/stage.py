@@ -13,9 +13,9 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.portable import pin_instruction_set
 from voxledger.process import end_with_dvc
-from voxledger.records import read_text
+from voxledger.textfile import read_text
 
-PIPELINE = 2
+PIPELINE = 3
 """Version of what stage scripts and library agree on; scripts of another version are refused."""
 
 
@@ -72,7 +72,7 @@ def _require_pipeline(pipeline: int) -> None:
             f"the stages of this repository are those of pipeline {pipeline}; the voxledger that is installed runs "
             f"pipeline {PIPELINE}",
             "run `voxledger upgrade`; a round whose bundles are out is finished first by the voxledger that began it "
-            "(0.1 for pipeline 1)",
+            "(0.1 for pipeline 1, 0.2 for pipeline 2)",
         )
     if pipeline > PIPELINE:
         raise Misuse(

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
-from voxledger.records import read_text, read_text_if_there, read_yaml
 from voxledger.repository import TEMPLATE_NAME, git, round_tag, tag_exists, template_root
-from voxledger.table import replace_text
+from voxledger.textfile import read_text, read_text_if_there, read_yaml, replace_text
 
 CARRIED = ("data/base/history.csv", "data/base/errors.csv")
 """Tables that go on from round to round; repositories of before lack one."""

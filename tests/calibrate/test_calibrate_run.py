@@ -13,13 +13,13 @@ from memo_keys import keys_of
 
 from voxledger.calibrate import run as stage
 from voxledger.calibrate.run import PLOT_COLUMNS, calibrate_round
-from voxledger.cases import Case, Split
 from voxledger.errors import Misuse
-from voxledger.ledger import Entry, Ledger, Origin
+from voxledger.imaging.soft import write_soft
+from voxledger.imaging.volume import Grid, write
 from voxledger.params import CalibrateParams, MachineParams
+from voxledger.records.cases import Case, Split
+from voxledger.records.ledger import Entry, Ledger, Origin
 from voxledger.schema import LabelSchema
-from voxledger.soft import write_soft
-from voxledger.volume import Grid, write
 
 SCHEMA = LabelSchema.model_validate(
     {

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxledger.calibrate.froc import case_curve
-from voxledger.components import connected_components
+from voxledger.imaging.components import connected_components
 
 
 def labelled(p: Any, lesions: Any, threshold: Any, overlap: float, connectivity: int) -> tuple[int, int, int]:

@@ -11,11 +11,11 @@ import pytest
 from commands import output, run
 from killed import kill_before
 
-from voxledger.cases import read_cases
 from voxledger.errors import VoxledgerError
-from voxledger.ledger import read_ledger
+from voxledger.imaging.volume import Grid, write
+from voxledger.records.cases import read_cases
+from voxledger.records.ledger import read_ledger
 from voxledger.repository import git, init
-from voxledger.volume import Grid, write
 
 GRID = Grid.plain((4, 5, 6), (3.0, 1.0, 1.0))
 ADD = ("cases", "add", "../images", "--labels", "../labels", "--source", "here")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from commands import output, parameters, run
 
-from voxledger.ledger import read_ledger
-from voxledger.volume import Grid, read_label, write
+from voxledger.imaging.volume import Grid, read_label, write
+from voxledger.records.ledger import read_ledger
 
 GRID = Grid.plain((12, 14, 16), (3.0, 1.5, 1.5))
 LABELS = "name: two\nclasses:\n  - {id: 1, name: organ}\n  - {id: 2, name: lesion, inside: organ, lesion: true}\n"

@@ -15,16 +15,16 @@ from click.testing import CliRunner
 from commands import parameters
 from ruamel.yaml import YAML
 
+from voxledger.cases.intake import add_cases
 from voxledger.cli.main import cli
-from voxledger.infer.register import add_precomputed
-from voxledger.intake import add_cases
+from voxledger.imaging.volume import Grid, write
+from voxledger.models.precomputed.adopt import add_precomputed
 from voxledger.params import read_params
+from voxledger.records.bundle import expected_bundles
 from voxledger.release.manifest import write_manifest
 from voxledger.repository import dvc_add, git, init, round_tag
-from voxledger.review.bundle import expected_bundles
 from voxledger.review.emulate import emulate_bundle
 from voxledger.schema import read_schema
-from voxledger.volume import Grid, write
 
 pytestmark = pytest.mark.slow
 

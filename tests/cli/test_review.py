@@ -12,14 +12,14 @@ from click.testing import CliRunner, Result
 from commands import output
 from killed import kill_before
 
-from voxledger.cases import Case, Split, read_cases, write_cases
 from voxledger.cli.main import cli
+from voxledger.export.run import export_round
+from voxledger.imaging.volume import Grid, file_sha256, write
+from voxledger.init import init
+from voxledger.records.cases import Case, Split, read_cases, write_cases
+from voxledger.records.worklist import read_worklist
 from voxledger.release.round import track_inbox
-from voxledger.repository import init
-from voxledger.review.export import export_round
-from voxledger.review.worklist import read_worklist
 from voxledger.schema import LabelClass, LabelSchema
-from voxledger.volume import Grid, file_sha256, write
 
 SCHEMA = LabelSchema(name="one", classes=(LabelClass(id=1, name="liver"),))
 GRID = Grid.plain((4, 5, 6), (3.0, 1.0, 1.0))

@@ -12,8 +12,8 @@ import pytest
 from commands import output, parameters, run
 
 from voxledger.cli.round import _advice
-from voxledger.sent import BRING_BACK
-from voxledger.volume import Grid, write
+from voxledger.imaging.volume import Grid, write
+from voxledger.records.sent import BRING_BACK
 
 GRID = Grid.plain((12, 14, 16), (3.0, 1.5, 1.5))
 LABELS = "name: one\nclasses:\n  - {id: 1, name: organ}\n"

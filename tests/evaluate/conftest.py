@@ -12,15 +12,15 @@ import numpy.typing as npt
 import pytest
 
 from voxledger.audit import Audit
-from voxledger.cases import Case, Split
 from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.effort import COLUMNS
 from voxledger.evaluate.round import evaluate_round
-from voxledger.ledger import Entry, Ledger, Origin, write_ledger
+from voxledger.imaging.soft import write_soft
+from voxledger.imaging.volume import Grid, file_sha256, write
 from voxledger.params import EvaluateParams, MachineParams, Params, ScoreParams
+from voxledger.records.cases import Case, Split
+from voxledger.records.ledger import Entry, Ledger, Origin, write_ledger
 from voxledger.schema import LabelClass, LabelSchema
-from voxledger.soft import write_soft
-from voxledger.volume import Grid, file_sha256, write
 
 SHAPE = (14, 40, 44)
 SPACING = (3.0, 1.0, 0.8)

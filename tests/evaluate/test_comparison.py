@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from voxledger.evaluate.comparison import compare
-from voxledger.evaluate.surface_dice import surface_dice
+from voxledger.evaluate.metrics.surface_dice import surface_dice
 
 
 def box(shape, *corners):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from voxledger.detection import ANY, Step
 from voxledger.evaluate.detection import detection_rates, diameter_mm, harm, missed_by_size
 from voxledger.evaluate.detection_section import write_detection
 from voxledger.filter.decisions import Decision, tally
 from voxledger.filter.proposal import Outcome
+from voxledger.imaging.detection import ANY, Step
 
 
 def step(case: str, number: int, components: int, true: int, hit: str, voxels: int = 100, ml: float = 1.0) -> Step:

@@ -7,7 +7,7 @@ import pytest
 from voxledger.errors import VoxledgerError
 from voxledger.evaluate.changes import changes
 from voxledger.evaluate.effort import COLUMNS, Decision, effort, read_decisions
-from voxledger.ledger import Entry, Labelled, Origin, labelled
+from voxledger.records.ledger import Entry, Labelled, Origin, labelled
 
 
 def ledger(**cases):

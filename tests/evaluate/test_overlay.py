@@ -9,7 +9,7 @@ import pytest
 
 from voxledger.evaluate.overlay import overlay_png, worst_slice
 from voxledger.evaluate.view import view_of
-from voxledger.volume import Grid
+from voxledger.imaging.volume import Grid
 
 
 def masks(shape=(6, 30, 50)):

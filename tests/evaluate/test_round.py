@@ -14,13 +14,13 @@ import pytest
 from memo_keys import keys_of
 
 from voxledger.audit import Audit
-from voxledger.engine.card import ENSEMBLE
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.evaluate import round as stage
 from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.history import COLUMNS, read_audits, unbroken
-from voxledger.soft import open_soft, write_soft
-from voxledger.volume import read_label, write
+from voxledger.imaging.soft import open_soft, write_soft
+from voxledger.imaging.volume import read_label, write
+from voxledger.records.card import ENSEMBLE
 
 OUTPUTS = ["cases.csv", "history.csv", "metrics.json", "plots/class_dice.csv", "plots/learning_curve.csv", "round.html"]
 
@@ -329,7 +329,7 @@ def test_a_prediction_of_another_image_is_refused(repository, evaluated):
 def test_a_label_off_its_grid_is_refused(repository, evaluated):
     from dataclasses import replace
 
-    from voxledger.volume import read_grid
+    from voxledger.imaging.volume import read_grid
 
     path = Path("data/base/labels/far-1.nii.gz")
     write(path, read_label(path), replace(read_grid(path), spacing=(3.0, 1.0, 0.9)))

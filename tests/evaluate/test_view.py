@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from voxledger.evaluate.view import CT_WINDOW, grey_range, view_of
-from voxledger.volume import Grid
+from voxledger.imaging.volume import Grid
 
 
 def grid_of(axes, signs, spacing=(1.0, 1.0, 1.0), shape=(5, 6, 7)):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from voxledger.engine.card import ENSEMBLE
 from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.summary import Row
 from voxledger.evaluate.worst import EXTERNAL_PICTURES, TEST_PICTURES, worst_rows
+from voxledger.records.card import ENSEMBLE
 
 
 def row(set_name, case_id, class_name, dice, model=ENSEMBLE, generation=Generation.NEXT):

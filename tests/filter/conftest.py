@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from voxledger.filter.proposal import Proposal
+from voxledger.imaging.soft import open_soft, write_soft
+from voxledger.imaging.volume import Grid
 from voxledger.schema import LabelSchema
-from voxledger.soft import open_soft, write_soft
-from voxledger.volume import Grid
 
 SCHEMA = LabelSchema.model_validate(
     {

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from voxledger.cases import Case, Split, write_cases
 from voxledger.cli.main import cli
+from voxledger.imaging.soft import write_soft
+from voxledger.imaging.volume import Grid, file_sha256, write
 from voxledger.infer.predict import predict_round
-from voxledger.infer.register import add_precomputed
-from voxledger.ledger import Entry, Origin, write_ledger
+from voxledger.models.precomputed.adopt import add_precomputed
 from voxledger.params import InferParams, MachineParams
-from voxledger.predicted import write_predicted
+from voxledger.records.cases import Case, Split, write_cases
+from voxledger.records.ledger import Entry, Origin, write_ledger
+from voxledger.records.predicted import write_predicted
 from voxledger.schema import LabelSchema
-from voxledger.soft import write_soft
-from voxledger.volume import Grid, file_sha256, write
 
 SHAPE = (8, 12, 14)
 

@@ -12,9 +12,9 @@ from voxledger.errors import Misuse
 from voxledger.filter.fit import fit, measure, write_fits
 from voxledger.filter.proposal import Reference
 from voxledger.filter.registry import read_rules
+from voxledger.imaging.volume import Grid
 from voxledger.params import read_params
 from voxledger.schema import LabelSchema
-from voxledger.volume import Grid
 
 SHAPE = (12, 14, 16)
 PARAMS = """\

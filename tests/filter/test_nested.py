@@ -15,9 +15,9 @@ from voxledger.filter.decisions import Decision
 from voxledger.filter.explain import stories
 from voxledger.filter.proposal import Component, Outcome, Proposal
 from voxledger.filter.registry import read_rules
+from voxledger.imaging.soft import SoftPrediction
+from voxledger.imaging.volume import Grid, bounding_box
 from voxledger.schema import LabelSchema
-from voxledger.soft import SoftPrediction
-from voxledger.volume import Grid, bounding_box
 
 A = slice(2, 6)
 LARGEST = {"rule": "largest_component", "classes": ["pancreas"]}

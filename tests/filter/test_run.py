@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
-from voxledger.cases import Case, Split
-from voxledger.detection import ANY, Step, read_steps
 from voxledger.errors import CasesFailed
 from voxledger.filter import run as stage
 from voxledger.filter.decisions import COLUMNS, read_decisions
 from voxledger.filter.run import filter_round, read_calibrated, thresholds_of
-from voxledger.ledger import Entry, Ledger, Origin
+from voxledger.imaging.detection import ANY, Step, read_steps
+from voxledger.imaging.soft import write_soft
+from voxledger.imaging.volume import Grid, file_sha256, read_label, write
 from voxledger.params import FilterParams, MachineParams
+from voxledger.records.cases import Case, Split
+from voxledger.records.ledger import Entry, Ledger, Origin
 from voxledger.schema import LabelSchema
-from voxledger.soft import write_soft
-from voxledger.volume import Grid, file_sha256, read_label, write
 
 SHAPE = (8, 10, 12)
 RULES = [

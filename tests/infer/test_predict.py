@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
-from voxledger.engine.card import DATASET, WEIGHTS, check_model, write_card
 from voxledger.errors import VoxledgerError
+from voxledger.imaging.soft import ensemble_mean, open_soft, write_soft
+from voxledger.imaging.volume import Grid, file_sha256, read, read_label, write
 from voxledger.infer import predict as stage
 from voxledger.infer.predict import predict_cases, predict_round, require_predictions
-from voxledger.infer.register import add_precomputed
-from voxledger.ledger import Origin
+from voxledger.models.precomputed.adopt import add_precomputed
 from voxledger.params import InferParams, MachineParams, RetrainParams
-from voxledger.predicted import write_predicted
-from voxledger.records import read_json
+from voxledger.records.card import DATASET, WEIGHTS, check_model, write_card
+from voxledger.records.ledger import Origin
+from voxledger.records.predicted import write_predicted
 from voxledger.retrain.run import retrain_round
-from voxledger.soft import ensemble_mean, open_soft, write_soft
-from voxledger.volume import Grid, file_sha256, read, read_label, write
+from voxledger.textfile import read_json
 
 MODELS, OUT = Path("models/base"), Path("predictions")
 
@@ -180,7 +180,7 @@ def test_working_spacing_and_axis_order_lead_back_to_the_image(small, tiny):
 
 
 def _hashed_again(small):
-    from voxledger.volume import mask_sha256
+    from voxledger.imaging.volume import mask_sha256
 
     ledger = {}
     for (case_id, name), entry in small.ledger.items():

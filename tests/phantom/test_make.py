@@ -9,11 +9,11 @@ import pytest
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from voxledger.errors import Misuse
+from voxledger.imaging.volume import file_sha256, read, read_label
 from voxledger.phantom.make import MIX, Phantom, make_phantom, write_phantoms
 from voxledger.phantom.materials import CLASSES, LESIONS
 from voxledger.phantom.scanner import SITES, Size
 from voxledger.schema import read_schema
-from voxledger.volume import file_sha256, read, read_label
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = read_schema(ROOT / "labels.yaml")

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from voxledger.imaging.volume import Grid
 from voxledger.phantom.weak import recist, slice_mask
-from voxledger.volume import Grid
 
 GRID = Grid((6, 20, 30), (5.0, 2.0, 1.0), (-10.0, 20.0, -30.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
 

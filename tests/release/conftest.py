@@ -13,11 +13,11 @@ import pytest
 from commands import run
 from ruamel.yaml import YAML
 
-from voxledger.cases import Case, Split, read_cases, write_cases
-from voxledger.ledger import Entry, Ledger, Origin, write_ledger
+from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, write
+from voxledger.records.cases import Case, Split, read_cases, write_cases
+from voxledger.records.ledger import Entry, Ledger, Origin, write_ledger
 from voxledger.release.round import send_out, track_inbox
 from voxledger.schema import LabelSchema, read_schema
-from voxledger.volume import Grid, file_sha256, mask_sha256, write
 
 GRID = Grid.plain((6, 8, 10), (3.0, 1.5, 1.5))
 LABELS = "name: one\nclasses:\n  - {id: 1, name: organ}\n  - {id: 2, name: lesion, inside: organ, lesion: true}\n"

@@ -17,14 +17,14 @@ from killed import count_events, kill_before
 from ruamel.yaml import YAML
 
 from voxledger.cli.demo import set_parameters
-from voxledger.infer.channels import Channels
-from voxledger.ledger import Neighbour, read_ledger, write_ledger
+from voxledger.imaging.soft import open_soft
+from voxledger.imaging.volume import Grid, file_sha256, read_label, write
+from voxledger.models.channels import Channels
+from voxledger.records.ledger import Neighbour, read_ledger, write_ledger
+from voxledger.records.sent import write_sent
 from voxledger.release.classes import rename
 from voxledger.schema import LabelSchema, read_schema
 from voxledger.score.error_table import COLUMNS, read_errors, write_errors
-from voxledger.sent import write_sent
-from voxledger.soft import open_soft
-from voxledger.volume import Grid, file_sha256, read_label, write
 
 GRID = Grid.plain((6, 10, 12), (3.0, 1.5, 1.5))
 LABELS = """\

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from commands import output, run
 
-from voxledger.engine.card import ModelCard, to_json
-from voxledger.ledger import Entry, Ledger, Neighbour, Origin, write_ledger
-from voxledger.review.import_revisions import DECISION_COLUMNS
-from voxledger.table import write_table
+from voxledger.import_.run import DECISION_COLUMNS
+from voxledger.records.card import ModelCard, to_json
+from voxledger.records.ledger import Entry, Ledger, Neighbour, Origin, write_ledger
+from voxledger.textfile import write_table
 
 COHORT_COLUMNS = ["case_id", "image_sha256", "class_name", "origin", "mask_sha256"]
 CLASSES = ["liver", "spleen", "stomach", "aorta"]

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
-from voxledger.engine.card import ModelCard, check_model, list_models, write_card
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
-from voxledger.ledger import Origin
+from voxledger.imaging.volume import file_sha256, read, read_label, write
 from voxledger.params import MachineParams, RetrainParams
+from voxledger.records.card import ModelCard, check_model, list_models, write_card
+from voxledger.records.ledger import Origin
 from voxledger.retrain import run as stage
 from voxledger.retrain.run import retrain_round
-from voxledger.volume import file_sha256, read, read_label, write
 
 BASE, NEXT, CARDS, COHORT = Path("models/base"), Path("models/next"), Path("models/next.json"), Path("round/cohort.csv")
 

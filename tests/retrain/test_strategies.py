@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from voxledger.engine.card import DATASET, ModelCard, to_json
-from voxledger.engine.dataset import UNTAUGHT, describe, untaught
 from voxledger.errors import Misuse
+from voxledger.models.dataset import UNTAUGHT, describe, untaught
+from voxledger.models.start import Base
 from voxledger.params import RetrainParams
-from voxledger.records import read_json
-from voxledger.retrain.start import Base
+from voxledger.records.card import DATASET, ModelCard, to_json
 from voxledger.retrain.strategies import strategy
 from voxledger.schema import FormerName, LabelSchema
+from voxledger.textfile import read_json
 
 PARAMS = RetrainParams(finetune_iterations=0.5)
 

@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voxledger.attention_file import write_attention
-from voxledger.cases import Case, Split
-from voxledger.ledger import Entry, Ledger, Origin, read_ledger, write_ledger
+from voxledger.export.run import export_round
+from voxledger.gate.run import pass_gate
+from voxledger.imaging.attention_file import write_attention
+from voxledger.imaging.soft import write_soft
+from voxledger.imaging.volume import Grid, bounding_box, file_sha256, mask_sha256, read_grid, read_label, write
+from voxledger.import_.run import import_round
 from voxledger.params import MachineParams
-from voxledger.predicted import Predicted, ensembles
-from voxledger.review.bundle import Manifest, read_manifest
-from voxledger.review.decisions import Row, read_decisions, to_csv
+from voxledger.records.bundle import Manifest, read_manifest
+from voxledger.records.cases import Case, Split
+from voxledger.records.decisions import Row, read_decisions, to_csv
+from voxledger.records.ledger import Entry, Ledger, Origin, read_ledger, write_ledger
+from voxledger.records.predicted import Predicted, ensembles
+from voxledger.records.worklist import Item
 from voxledger.review.emulate import emulate_bundle
-from voxledger.review.export import export_round
-from voxledger.review.gate import pass_gate
-from voxledger.review.import_revisions import import_round
-from voxledger.review.worklist import Item
 from voxledger.schema import LabelClass, LabelSchema
-from voxledger.soft import write_soft
-from voxledger.volume import Grid, bounding_box, file_sha256, mask_sha256, read_grid, read_label, write
 
 SCHEMA = LabelSchema(
     name="abdomen",
@@ -161,7 +161,7 @@ class Repo:
 
     @staticmethod
     def row(case_id: str, name: str, decision: str, error: str = "none") -> Row:
-        from voxledger.review.decisions import Decision, ErrorType
+        from voxledger.records.decisions import Decision, ErrorType
 
         return Row(case_id, name, Decision(decision) if decision else None, 2.5, ErrorType(error))
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from voxledger.review.contradictions import contradictions
-from voxledger.review.decisions import Decision, ErrorType, Row
+from voxledger.bundles.contradictions import contradictions
+from voxledger.records.decisions import Decision, ErrorType, Row
 from voxledger.schema import LabelClass, LabelSchema
 
 SCHEMA = LabelSchema(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxledger.review.decisions import Decision, ErrorType, Row, read_decisions, to_csv
+from voxledger.records.decisions import Decision, ErrorType, Row, read_decisions, to_csv
 
 ROWS = [
     Row("c1", "liver", Decision.ACCEPT, 1.5),

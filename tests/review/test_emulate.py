@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxledger.bundles.contradictions import contradictions
 from voxledger.errors import Misuse, UnreadableImage
-from voxledger.ledger import Origin
-from voxledger.review.contradictions import contradictions
-from voxledger.review.decisions import Decision, ErrorType, read_decisions
+from voxledger.imaging.volume import Grid, write
+from voxledger.records.decisions import Decision, ErrorType, read_decisions
+from voxledger.records.ledger import Origin
 from voxledger.review.emulate import (
     LESION_MINUTES,
     LESION_SCRATCH_MINUTES,
@@ -23,7 +24,6 @@ from voxledger.review.emulate import (
     read_case,
 )
 from voxledger.schema import LabelClass, LabelSchema
-from voxledger.volume import Grid, write
 
 SCHEMA = LabelSchema(
     name="abdomen",

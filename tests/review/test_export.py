@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxledger.cases import Split
+from voxledger.bundles.untouched import touched
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.review.untouched import touched
-from voxledger.volume import file_sha256, read, read_label
+from voxledger.imaging.volume import file_sha256, read, read_label
+from voxledger.records.cases import Split
 
 
 def test_what_is_in_a_bundle(repo: Any) -> None:

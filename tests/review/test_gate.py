@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxledger.cases import Split
 from voxledger.errors import BundleRefused, CasesFailed, Waiting
+from voxledger.imaging.volume import read, write
+from voxledger.records.cases import Split
 from voxledger.review.receive import receive
 from voxledger.review.status import status
-from voxledger.volume import read, write
 
 sitk = pytest.importorskip("SimpleITK")
 
@@ -415,7 +415,7 @@ def test_an_altered_manifest_is_refused(sent: Any) -> None:
 
 @pytest.mark.parametrize("path", ["../../evil", "/etc/passwd", "a\\b", "C:/x", "a//b", "./a", "a/..", "con. "])
 def test_a_manifest_cannot_name_paths_outside(sent: Any, path: str) -> None:
-    from voxledger.review.bundle import is_safe
+    from voxledger.records.bundle import is_safe
 
     assert not is_safe(path)
 
@@ -608,7 +608,7 @@ def let_through(repo: Any) -> None:
     """Import what lies in the inbox although the gate has refused it."""
     from unittest import mock
 
-    with mock.patch("voxledger.review.gate.claimed_twice", return_value=[]):
+    with mock.patch("voxledger.bundles.inbox.claimed_twice", return_value=[]):
         repo.gate()
     repo.take_in()
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxledger.bundles.merge import Claim, by_precedence, merge, repaint, require_trust
 from voxledger.errors import VoxledgerError
-from voxledger.ledger import Origin
-from voxledger.review.merge import Claim, by_precedence, merge, repaint, require_trust
+from voxledger.records.ledger import Origin
 from voxledger.schema import LabelClass, LabelSchema
 
 SCHEMA = LabelSchema(

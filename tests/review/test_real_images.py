@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voxledger.cases import Case, Split
 from voxledger.errors import BundleRefused
-from voxledger.ledger import Origin
+from voxledger.export.run import export_round
+from voxledger.gate.run import pass_gate
+from voxledger.imaging.volume import file_sha256, mask_sha256, read, read_grid, read_label, write
+from voxledger.import_.run import import_round
 from voxledger.params import MachineParams
-from voxledger.predicted import Ensemble
+from voxledger.records.cases import Case, Split
+from voxledger.records.ledger import Origin
+from voxledger.records.predicted import Ensemble
+from voxledger.records.worklist import Item
 from voxledger.review.emulate import dice, emulate_bundle
-from voxledger.review.export import export_round
-from voxledger.review.gate import pass_gate
-from voxledger.review.import_revisions import import_round
-from voxledger.review.worklist import Item
 from voxledger.schema import LabelClass, LabelSchema
-from voxledger.volume import file_sha256, mask_sha256, read, read_grid, read_label, write
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "hippocampus"
 SCHEMA = LabelSchema(

@@ -18,11 +18,11 @@ import pytest
 from commands import fill
 
 from voxledger.errors import BundleRefused, Misuse
-from voxledger.review.bundle import make_manifest, read_manifest
+from voxledger.imaging.volume import read, write
+from voxledger.records.bundle import make_manifest, read_manifest
+from voxledger.records.sent import BRING_BACK
 from voxledger.review.pack import find_bundle, pack
 from voxledger.review.receive import Received, receive, remove_unpacked
-from voxledger.sent import BRING_BACK
-from voxledger.volume import read, write
 
 BUNDLES, INBOX = Path("data/round/bundles"), Path("data/inbox")
 WORK = [("case_1", "pancreas", "alice"), ("case_2", "liver", "alice"), ("case_3", "liver", "bob")]

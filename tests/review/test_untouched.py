@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from voxledger.bundles.inbox import look_into
+from voxledger.bundles.untouched import require_untouched, touched
 from voxledger.errors import BundleRefused
-from voxledger.review.gate import look_into
-from voxledger.review.untouched import require_untouched, touched
-from voxledger.volume import file_sha256
+from voxledger.imaging.volume import file_sha256
 
 BUNDLES = Path("data/round/bundles")
 ANN = BUNDLES / "bundle-r01-ann"

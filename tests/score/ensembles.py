@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from voxledger.imaging.soft import FLOOR, open_soft, write_soft
+from voxledger.imaging.volume import Grid
 from voxledger.schema import LabelClass, LabelSchema
-from voxledger.soft import FLOOR, open_soft, write_soft
-from voxledger.volume import Grid
 
 
 def schema_of(count, **extra):

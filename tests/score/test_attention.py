@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from voxledger.attention_file import Criterion
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.imaging.attention_file import Criterion
+from voxledger.imaging.volume import Grid, bounding_box
 from voxledger.params import ScoreParams
 from voxledger.score.attention import Attention
-from voxledger.volume import Grid, bounding_box
 
 
 def whole(attention, name):

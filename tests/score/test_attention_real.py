@@ -10,12 +10,12 @@ import pytest
 from scipy import ndimage
 from test_attention import assert_equal_to_plain
 
-from voxledger.attention_file import Criterion
+from voxledger.imaging.attention_file import Criterion
+from voxledger.imaging.volume import read, read_label
 from voxledger.params import ScoreParams
 from voxledger.phantom.make import make_phantom
 from voxledger.phantom.scanner import SITES, Size
 from voxledger.schema import LabelClass, LabelSchema, read_schema
-from voxledger.volume import read, read_label
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 MODELS = [(0.7, (0, 0, 0)), (1.5, (1, 0, -2)), (1.0, (0, 3, 1))]

@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
-from voxledger.attention_file import write_attention
-from voxledger.cases import Case, Split
 from voxledger.errors import VoxledgerError
 from voxledger.evaluate.effort import Effort
 from voxledger.evaluate.history import read_audits, read_history, round_rows, write_history
-from voxledger.ledger import Labelled
+from voxledger.imaging.attention_file import write_attention
+from voxledger.imaging.soft import write_soft
+from voxledger.imaging.volume import Grid, bounding_box, read, write
 from voxledger.params import MachineParams, ScoreParams
+from voxledger.records.cases import Case, Split
+from voxledger.records.ledger import Labelled
 from voxledger.score import hindsight as stage
 from voxledger.score.error_table import read_errors
 from voxledger.score.hindsight import Counts, audit_of, criterion_of, hindsight, judge
 from voxledger.score.taxonomy import regions
 from voxledger.score.tune import INCONSISTENCY, UNCERTAINTY, best, smallest_region, tune
 from voxledger.score.worklist import Reason, Row, write_worklist
-from voxledger.soft import write_soft
-from voxledger.volume import Grid, bounding_box, read, write
 
 SCHEMA = ensembles.schema_of(2)
 GRID = Grid.plain((20, 20, 20), (5.0, 1.0, 1.0))

@@ -6,8 +6,8 @@ import ensembles
 import numpy as np
 import pytest
 
+from voxledger.imaging.volume import Grid
 from voxledger.score.pictures import attention_curve, busiest_slice, side_by_side, thermal_table
-from voxledger.volume import Grid
 
 SCHEMA = ensembles.schema_of(2)
 

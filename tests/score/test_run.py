@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
-from voxledger.attention_file import open_attention
-from voxledger.cases import Case, Split
 from voxledger.errors import CasesFailed
-from voxledger.ledger import Entry, Origin
+from voxledger.imaging.attention_file import open_attention
+from voxledger.imaging.soft import write_soft
+from voxledger.imaging.volume import Grid, read, write
 from voxledger.params import Params
+from voxledger.records.cases import Case, Split
+from voxledger.records.ledger import Entry, Origin
 from voxledger.score import run as stage
 from voxledger.score.run import score_round
 from voxledger.score.table import read_scores
 from voxledger.score.worklist import COLUMNS, Reason, read_worklist
-from voxledger.soft import write_soft
-from voxledger.volume import Grid, read, write
 
 SCHEMA = ensembles.schema_of(3, c1={"inside": "c0", "lesion": True})
 GRID = Grid.plain((24, 26, 28), (2.0, 1.0, 1.0))

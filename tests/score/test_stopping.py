@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxledger.audit import Audit
-from voxledger.ledger import Entry, Origin
+from voxledger.records.ledger import Entry, Origin
 from voxledger.score.stopping import (
     ACCEPTABLE_MISSED,
     ENOUGH_AUDITED,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.calibrate.froc import CaseCurve
-from voxledger.detection import Rate, bootstrap, ratio
+from voxledger.imaging.detection import Rate, bootstrap, ratio
 
 CONFIDENCE = 0.95
 """One-sided confidence with which a sensitivity is called supported."""

@@ -21,13 +21,13 @@ from voxledger.calibrate.operating_point import (
     provable,
 )
 from voxledger.casemap import Task, casemap, key_of
-from voxledger.cases import Case, Split, in_split
 from voxledger.errors import Misuse
-from voxledger.ledger import Ledger, trusted
+from voxledger.imaging.volume import file_sha256
 from voxledger.params import CalibrateParams, MachineParams
+from voxledger.records.cases import Case, Split, in_split
+from voxledger.records.ledger import Ledger, trusted
 from voxledger.schema import LabelSchema
-from voxledger.table import replace_text, write_table
-from voxledger.volume import file_sha256
+from voxledger.textfile import replace_text, write_table
 
 ALGORITHM_VERSION = 2
 PLOTTED = 100
@@ -132,9 +132,9 @@ def calibrate_round(
 
 
 def _case_curves(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from voxledger.detection import label_lesions
-    from voxledger.soft import ensemble_box, ensemble_mean, open_soft
-    from voxledger.volume import read_label
+    from voxledger.imaging.detection import label_lesions
+    from voxledger.imaging.soft import ensemble_box, ensemble_mean, open_soft
+    from voxledger.imaging.volume import read_label
 
     predictions = [open_soft(path) for path in payload["predictions"]]
     labels = read_label(payload["label"], predictions[0].grid)

@@ -50,10 +50,10 @@ def add(
     Example:
       voxledger cases add scans --labels masks --source our-hospital --licence CC-BY-4.0
     """
-    from voxledger.cases import Split
+    from voxledger.cases.intake import add_cases
     from voxledger.errors import VoxledgerError
-    from voxledger.intake import add_cases
     from voxledger.params import read_params
+    from voxledger.records.cases import Split
     from voxledger.release.round import require_open
     from voxledger.repository import dvc_add, git, require_root
     from voxledger.schema import read_schema
@@ -104,7 +104,7 @@ def list_(as_json: bool) -> None:
     Example:
       voxledger cases list
     """
-    from voxledger.cases import read_cases
+    from voxledger.records.cases import read_cases
     from voxledger.repository import require_root
 
     require_root()

@@ -116,7 +116,7 @@ def set_parameters(values: Mapping[str, Any]) -> None:
     """Set parameters in params.yaml, keeping its comments."""
     from ruamel.yaml import YAML
 
-    from voxledger.table import replace_text
+    from voxledger.textfile import replace_text
 
     yaml = YAML()
     path = Path("params.yaml")

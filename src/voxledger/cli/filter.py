@@ -36,7 +36,6 @@ def explain(case_id: str, class_name: str | None, picture: Path | None, as_json:
     Example:
       voxledger filter explain case-0007 --class pdac --picture case-0007.png
     """
-    from voxledger.cases import read_cases
     from voxledger.errors import Misuse, VoxledgerError
     from voxledger.filter import explain as explanation
     from voxledger.filter.decisions import to_row
@@ -44,6 +43,7 @@ def explain(case_id: str, class_name: str | None, picture: Path | None, as_json:
     from voxledger.filter.run import open_case, read_calibrated, thresholds_of
     from voxledger.infer.predict import require_predictions
     from voxledger.params import read_params
+    from voxledger.records.cases import read_cases
     from voxledger.repository import require_root
     from voxledger.schema import read_schema
 
@@ -105,11 +105,11 @@ def fit(keep: float, write: bool, as_json: bool) -> None:
 
 
 def _references(schema: LabelSchema) -> Iterator[tuple[str, list[str], Reference]]:
-    from voxledger.cases import Split, in_split, read_cases
     from voxledger.filter.proposal import Reference
     from voxledger.filter.run import is_ct
-    from voxledger.ledger import read_ledger, trusted
-    from voxledger.volume import read, read_label
+    from voxledger.imaging.volume import read, read_label
+    from voxledger.records.cases import Split, in_split, read_cases
+    from voxledger.records.ledger import read_ledger, trusted
 
     ledger = read_ledger("data/base/ledger.csv")
     for case in in_split(read_cases(), Split.POOL, Split.CALIBRATION):

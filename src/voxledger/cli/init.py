@@ -17,7 +17,7 @@ def init(folder: Path, name: str | None) -> None:
     Example:
       voxledger init liver-atlas && cd liver-atlas
     """
-    from voxledger.repository import init as make
+    from voxledger.init import init as make
 
     make(folder, name or folder.resolve().name)
     click.echo(f"{folder} is ready. Next:")

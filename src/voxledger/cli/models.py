@@ -32,9 +32,9 @@ def add(name: str, predictions: Path, model_id: str, licence: str, classes: str 
     Example:
       voxledger models add totalseg --predictions ts-out --id totalsegmentator-2.4.0 --licence Apache-2.0
     """
-    from voxledger.cases import read_cases
-    from voxledger.infer.register import add_precomputed
+    from voxledger.models.precomputed.adopt import add_precomputed
     from voxledger.params import read_params
+    from voxledger.records.cases import read_cases
     from voxledger.release.round import require_open
     from voxledger.repository import dvc_add, require_root
     from voxledger.schema import read_schema
@@ -67,7 +67,7 @@ def list_(as_json: bool) -> None:
     Example:
       voxledger models list
     """
-    from voxledger.engine.card import list_models
+    from voxledger.records.card import list_models
     from voxledger.repository import require_root
 
     require_root()

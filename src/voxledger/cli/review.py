@@ -40,12 +40,12 @@ def zip_(reviewer: str, output: Path | None) -> None:
     Example:
       voxledger review zip alice -o /tmp/for-alice.zip
     """
+    from voxledger.bundles.untouched import require_untouched
     from voxledger.errors import Misuse
+    from voxledger.records.bundle import expected_bundles
     from voxledger.release.round import send_out
     from voxledger.repository import require_root
-    from voxledger.review.bundle import expected_bundles
     from voxledger.review.pack import find_bundle, pack
-    from voxledger.review.untouched import require_untouched
 
     require_root()
     require_untouched(BUNDLES, every_byte=True)
@@ -74,11 +74,11 @@ def receive(source: Path, replace: bool) -> None:
       voxledger review receive bundle-r01-alice.zip
       voxledger review receive ~/Downloads/bundle-r01-bob
     """
+    from voxledger.bundles.inbox import untracked
     from voxledger.errors import VoxledgerError
     from voxledger.params import read_params
     from voxledger.release.round import track_inbox
     from voxledger.repository import require_root, round_tag, tag_exists
-    from voxledger.review.gate import untracked
     from voxledger.review.receive import receive as take_in
     from voxledger.review.receive import remove_unpacked
 
@@ -164,9 +164,9 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     Example:
       voxledger review emulate --reference ../reference/labels --reviewer reader-1
     """
+    from voxledger.records.bundle import expected_bundles
     from voxledger.release.round import track_inbox
     from voxledger.repository import require_root
-    from voxledger.review.bundle import expected_bundles
     from voxledger.review.emulate import emulate_bundle
     from voxledger.review.pack import find_bundle
 
@@ -184,8 +184,8 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
 
 
 def _note_receipt(received: Received) -> None:
+    from voxledger.records.bundle import content_sha256, returned_files
     from voxledger.release.times import note_receipt
-    from voxledger.review.bundle import content_sha256, returned_files
 
     digest = content_sha256(received.manifest.id, returned_files(received.folder))
     note_receipt(received.folder.name, digest)

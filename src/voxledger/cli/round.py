@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from voxledger.ledger import Ledger
+from voxledger.records.ledger import Ledger
 
 BUNDLES, INBOX, REVISIONS = Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions")
 
@@ -75,10 +75,14 @@ def run(no_memo: bool) -> None:
     Example:
       voxledger round run
     """
-    from voxledger.cases import read_cases
+    from voxledger.bundles.inbox import require_complete
+    from voxledger.bundles.untouched import require_untouched
+    from voxledger.cases.intake import take_back_interrupted
     from voxledger.errors import VoxledgerError
-    from voxledger.intake import take_back_interrupted
     from voxledger.params import read_params
+    from voxledger.records.bundle import expected_bundles
+    from voxledger.records.cases import read_cases
+    from voxledger.records.sent import is_out
     from voxledger.release.round import (
         require_bundles_fit,
         require_open,
@@ -88,11 +92,7 @@ def run(no_memo: bool) -> None:
     )
     from voxledger.release.times import note_run
     from voxledger.repository import dvc, require_root
-    from voxledger.review.bundle import expected_bundles
-    from voxledger.review.gate import require_complete
-    from voxledger.review.untouched import require_untouched
     from voxledger.schema import read_schema
-    from voxledger.sent import is_out
     from voxledger.stage import require_pipeline
 
     require_root()
@@ -128,10 +128,10 @@ def close(no_push: bool) -> None:
     Example:
       voxledger round close
     """
+    from voxledger.bundles.inbox import untracked
     from voxledger.errors import VoxledgerError
     from voxledger.release.round import close as freeze
     from voxledger.repository import require_root
-    from voxledger.review.gate import untracked
     from voxledger.review.receive import remove_leftovers
 
     require_root()
@@ -155,9 +155,9 @@ def recall_() -> None:
     Example:
       voxledger round recall
     """
+    from voxledger.bundles.untouched import require_untouched
     from voxledger.release.round import recall
     from voxledger.repository import require_root
-    from voxledger.review.untouched import require_untouched
 
     require_root()
     require_untouched(BUNDLES, every_byte=True)
@@ -183,14 +183,14 @@ def open_() -> None:
 
 
 def _status() -> Status:
-    from voxledger.cases import Split, in_split, read_cases
-    from voxledger.ledger import Origin, labelled, read_ledger
+    from voxledger.bundles.inbox import look_into, untracked
     from voxledger.params import read_params
+    from voxledger.records.cases import Split, in_split, read_cases
+    from voxledger.records.ledger import Origin, labelled, read_ledger
+    from voxledger.records.sent import BRING_BACK, is_out
     from voxledger.release.round import evaluated_round, opening
     from voxledger.repository import require_root, round_tag, tag_exists
-    from voxledger.review.gate import look_into, untracked
     from voxledger.schema import read_schema
-    from voxledger.sent import BRING_BACK, is_out
 
     require_root()
     params, cases = read_params(), read_cases()
@@ -243,15 +243,15 @@ def _status() -> Status:
 
 def _is_lost() -> bool:
     """Whether data/round is not here, though dvc.lock says that it was made."""
-    from voxledger.records import read_text_if_there
+    from voxledger.textfile import read_text_if_there
 
     return "path: data/round/" in (read_text_if_there("dvc.lock") or "") and not any(Path("data/round").glob("*"))
 
 
 def _advice(number: int, ledger: Ledger, pool: set[str]) -> str:
     """Whether to go on: from the worklist, and, once people have looked, from what they found."""
-    from voxledger.records import read_json, read_json_if_there
     from voxledger.score.stopping import last_reviewed
+    from voxledger.textfile import read_json, read_json_if_there
 
     view = read_json_if_there("data/round/outlook.json", "stop", "why")
     if view is None or read_json("reports/cases.json", "round")["round"] != number:

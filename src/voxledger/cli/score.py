@@ -27,9 +27,9 @@ def show(top: int, as_json: bool) -> None:
       voxledger score show --top 5
     """
     from voxledger.errors import VoxledgerError
-    from voxledger.records import read_json_if_there
     from voxledger.repository import require_root
     from voxledger.score.worklist import read_worklist
+    from voxledger.textfile import read_json_if_there
 
     require_root()
     outlook = read_json_if_there(ROUND / "outlook.json", "open_cases", "attention_ml", "above_knee", "stop", "why")
@@ -66,9 +66,9 @@ def tune(everything: bool, as_json: bool) -> None:
     Example:
       voxledger score tune
     """
-    from voxledger.cases import read_cases
     from voxledger.infer.predict import require_predictions
     from voxledger.params import read_params
+    from voxledger.records.cases import read_cases
     from voxledger.repository import require_root
     from voxledger.schema import read_schema
     from voxledger.score.tune import best

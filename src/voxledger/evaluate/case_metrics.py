@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy.typing as npt
 
-from voxledger.engine.card import ENSEMBLE
 from voxledger.errors import CaseRefused
 from voxledger.evaluate.comparison import compare
 from voxledger.evaluate.metrics import measure
+from voxledger.imaging.soft import SoftPrediction, ensemble_box, ensemble_mean, open_soft
+from voxledger.imaging.volume import Box, bounding_box, read_label, require_same_grid
+from voxledger.records.card import ENSEMBLE
 from voxledger.schema import LabelSchema
-from voxledger.soft import SoftPrediction, ensemble_box, ensemble_mean, open_soft
-from voxledger.volume import Box, bounding_box, read_label, require_same_grid
 
 ALGORITHM_VERSION = 1
 """Raise it whenever the numbers change for the same input."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from voxledger.ledger import Ledger, Origin
+from voxledger.records.ledger import Ledger, Origin
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from voxledger.evaluate.bootstrap import Interval
 from voxledger.evaluate.history import HistoryRow, unbroken, untimed_before
+from voxledger.statistics import Interval
 
 COLORS = ("#1f5fa8", "#c2571a", "#2f7d4f", "#7a4fa3", "#8a6d1d", "#4a6a75")
 GREY = "#8b95a1"

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.detection import ANY, Rate, Statistic, Step, bootstrap, ratio
+from voxledger.imaging.detection import ANY, Rate, Statistic, Step, bootstrap, ratio
 
 SIZES_MM = (10.0, 20.0, 40.0)
 """Bounds of lesion sizes, as the diameter of a sphere of the same volume; 20 mm parts T1 from T2 in the pancreas."""

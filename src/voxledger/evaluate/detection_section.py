@@ -11,10 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
-from voxledger.detection import ANY, Rate, Step
 from voxledger.evaluate.charts import COLORS, GREY, svg
 from voxledger.evaluate.detection import RATES, Harm, Missed, Rates, detection_rates, harm, missed_by_size
-from voxledger.table import replace_text
+from voxledger.imaging.detection import ANY, Rate, Step
+from voxledger.textfile import replace_text
 
 TITLES = {
     "sensitivity": "Sensitivity",

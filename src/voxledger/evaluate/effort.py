@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.errors import VoxledgerError
-from voxledger.ledger import Labelled, Ledger, Origin, labelled
-from voxledger.records import read_text_if_there, restoring, table
+from voxledger.records.ledger import Labelled, Ledger, Origin, labelled
+from voxledger.textfile import read_text_if_there, restoring, table
 
 COLUMNS = [
     "case_id",

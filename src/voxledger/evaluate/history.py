@@ -10,8 +10,7 @@ from voxledger.errors import VoxledgerError
 from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.effort import Effort
 from voxledger.evaluate.summary import Gain, ModelSummary
-from voxledger.records import read_text_if_there, restoring, table
-from voxledger.table import fixed, write_table
+from voxledger.textfile import fixed, read_text_if_there, restoring, table, write_table
 
 COLUMNS = [
     "round",

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from voxledger.engine.card import ENSEMBLE
-from voxledger.evaluate.bootstrap import Interval
 from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.changes import ClassChange
 from voxledger.evaluate.charts import class_chart, learning_curve, minutes_chart
@@ -19,7 +17,9 @@ from voxledger.evaluate.history import HistoryRow, unbroken
 from voxledger.evaluate.overlay import PREDICTION_COLOR, REFERENCE_COLOR
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary
 from voxledger.evaluate.worst import Picture
-from voxledger.ledger import Origin
+from voxledger.records.card import ENSEMBLE
+from voxledger.records.ledger import Origin
+from voxledger.statistics import Interval
 
 CHARTED_CLASSES = 30
 """Above this number of classes the chart shows the worst; the table has all."""

@@ -10,10 +10,7 @@ from typing import Any
 
 from voxledger.audit import Audit
 from voxledger.casemap import Task, casemap, key_of
-from voxledger.cases import Case, Split, in_split
-from voxledger.engine.card import ENSEMBLE
 from voxledger.errors import Misuse
-from voxledger.evaluate.bootstrap import Interval
 from voxledger.evaluate.case_metrics import ALGORITHM_VERSION, Generation, compute
 from voxledger.evaluate.changes import changes
 from voxledger.evaluate.effort import Effort, effort, read_decisions
@@ -29,13 +26,15 @@ from voxledger.evaluate.metrics import DECIMALS
 from voxledger.evaluate.report import Report, render
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary, Row, gains, summarise
 from voxledger.evaluate.worst import Picture, picture, worst_rows
-from voxledger.ledger import read_ledger, trusted
+from voxledger.imaging.soft import open_soft
+from voxledger.imaging.volume import file_sha256, read, read_label, require_same_grid
 from voxledger.params import Params
-from voxledger.records import read_text
+from voxledger.records.card import ENSEMBLE
+from voxledger.records.cases import Case, Split, in_split
+from voxledger.records.ledger import read_ledger, trusted
 from voxledger.schema import LabelSchema
-from voxledger.soft import open_soft
-from voxledger.table import fixed, replace_text, write_table
-from voxledger.volume import file_sha256, read, read_label, require_same_grid
+from voxledger.statistics import Interval
+from voxledger.textfile import fixed, read_text, replace_text, write_table
 
 Predictions = dict[Generation, dict[str, Path]]
 """Soft predictions of one case by generation and model."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.evaluate.bootstrap import Floats, Interval, gain_interval, mean_interval, resamples
 from voxledger.evaluate.case_metrics import Generation
+from voxledger.statistics import Floats, Interval, gain_interval, mean_interval, resamples
 
 TEST = "test"
 """Name of the fixed test split among the sets; an external source is `external/<source>`."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.volume import Grid
+from voxledger.imaging.volume import Grid
 
 CT_WINDOW = (-160.0, 240.0)
 """Abdominal soft-tissue window in HU: level 40, width 400."""

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.engine.card import ENSEMBLE
 from voxledger.evaluate.case_metrics import THRESHOLD, Generation
 from voxledger.evaluate.overlay import overlay_png, worst_slice
 from voxledger.evaluate.summary import TEST, Row
 from voxledger.evaluate.view import grey_range, view_of
+from voxledger.imaging.soft import SoftPrediction, ensemble_mean
+from voxledger.imaging.volume import Volume
+from voxledger.records.card import ENSEMBLE
 from voxledger.schema import LabelSchema
-from voxledger.soft import SoftPrediction, ensemble_mean
-from voxledger.volume import Volume
 
 TEST_PICTURES = 6
 EXTERNAL_PICTURES = 3

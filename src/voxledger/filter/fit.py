@@ -21,7 +21,7 @@ from voxledger.filter.registry import read_rules
 from voxledger.filter.rules.mean_hu import MeanHu
 from voxledger.filter.rules.volume_ratio import VolumeRatio
 from voxledger.schema import LabelSchema
-from voxledger.table import replace_text
+from voxledger.textfile import replace_text
 
 FIELDS = {"volume_ratio": "percent", "mean_hu": "ranges"}
 """Rules that can be fitted, and the parameter that holds their bounds by class."""

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.detection import ANY, Step, detect
 from voxledger.filter.proposal import Mask, Proposal, union
+from voxledger.imaging.detection import ANY, Step, detect
+from voxledger.imaging.volume import Box, bounding_box
 from voxledger.schema import LabelSchema
-from voxledger.volume import Box, bounding_box
 
 
 def detect_lesions(

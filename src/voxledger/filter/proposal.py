@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.components import connected_components
+from voxledger.imaging.components import connected_components
+from voxledger.imaging.soft import SoftPrediction, ensemble_box, ensemble_mean
+from voxledger.imaging.volume import Box, Grid, bounding_box
 from voxledger.schema import LabelSchema
-from voxledger.soft import SoftPrediction, ensemble_box, ensemble_mean
-from voxledger.volume import Box, Grid, bounding_box
 
 CONNECTIVITY = 26
 """Voxels that share a corner belong to one component."""

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from voxledger.casemap import Task, casemap, key_of
-from voxledger.cases import Case, Split, in_split, require_image
-from voxledger.detection import Step, step_from_row, step_to_row, write_steps
 from voxledger.errors import VoxledgerError
 from voxledger.filter.decisions import from_row, to_row, write_decisions
-from voxledger.ledger import Ledger, trusted
+from voxledger.imaging.detection import Step, step_from_row, step_to_row, write_steps
+from voxledger.imaging.volume import file_sha256
 from voxledger.params import FilterParams, MachineParams
-from voxledger.records import read_json, restoring
+from voxledger.records.cases import Case, Split, in_split, require_image
+from voxledger.records.ledger import Ledger, trusted
 from voxledger.schema import LabelSchema
-from voxledger.volume import file_sha256
+from voxledger.textfile import read_json, restoring
 
 if TYPE_CHECKING:
     from voxledger.filter.proposal import Proposal
@@ -133,9 +133,9 @@ def open_case(
     thresholds: Mapping[str, float],
 ) -> Proposal:
     """Read the image and the predictions of a case, and propose masks."""
-    from voxledger import volume
     from voxledger.filter.proposal import Proposal
-    from voxledger.soft import open_soft
+    from voxledger.imaging import volume
+    from voxledger.imaging.soft import open_soft
 
     require_image(image, image_sha256)
     opened = [open_soft(path) for path in predictions]
@@ -155,10 +155,10 @@ def is_ct(modality: str) -> bool:
 
 
 def _filter_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from voxledger import volume
     from voxledger.filter.apply import apply_rules
     from voxledger.filter.harm import detect_lesions
     from voxledger.filter.registry import read_rules
+    from voxledger.imaging import volume
 
     case_id = payload["case_id"]
     schema = LabelSchema.model_validate(payload["schema"])

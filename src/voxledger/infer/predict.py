@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from voxledger.casemap import Task, casemap, key_of
-from voxledger.cases import Case
-from voxledger.engine.card import ModelCard, check_model, list_models
-from voxledger.engine.process import single_thread
 from voxledger.errors import VoxledgerError
-from voxledger.infer import monai, nnunet, precomputed
+from voxledger.imaging.soft import open_soft, write_soft
+from voxledger.imaging.volume import file_sha256, read, read_grid
+from voxledger.models.monai import predict as monai
+from voxledger.models.nnunet import predict as nnunet
+from voxledger.models.precomputed import predict as precomputed
+from voxledger.models.process import single_thread
 from voxledger.params import InferParams, MachineParams
-from voxledger.predicted import Predicted, read_predicted
+from voxledger.records.card import ModelCard, check_model, list_models
+from voxledger.records.cases import Case
+from voxledger.records.predicted import Predicted, read_predicted
 from voxledger.schema import LabelSchema
-from voxledger.soft import open_soft, write_soft
-from voxledger.table import replace_text
-from voxledger.volume import file_sha256, read, read_grid
+from voxledger.textfile import replace_text
 
 ALGORITHM_VERSION = 3
 
@@ -116,7 +118,7 @@ def require_predictions(
     Parameters
     ----------
     table
-        What the infer stage predicted, see `voxledger.predicted`.
+        What the infer stage predicted, see `voxledger.records.predicted`.
 
     Raises
     ------

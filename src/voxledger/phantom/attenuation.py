@@ -12,11 +12,11 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.imaging.volume import bounding_box
 from voxledger.phantom.fields import Axes, random_field
 from voxledger.phantom.materials import Material
 from voxledger.phantom.pancreas import Lesion
 from voxledger.phantom.shapes import crop
-from voxledger.volume import bounding_box
 
 M = Material
 Image = npt.NDArray[np.float32]

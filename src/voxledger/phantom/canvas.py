@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.imaging.volume import Box
 from voxledger.phantom.fields import Axes, Floats, random_field
 from voxledger.phantom.materials import Material
 from voxledger.phantom.shapes import Shape, box_of, crop
-from voxledger.volume import Box
 
 
 class Canvas:

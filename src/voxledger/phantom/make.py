@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.errors import Misuse
+from voxledger.imaging.volume import Grid, write
 from voxledger.phantom.anatomy import draw_patient
 from voxledger.phantom.attenuation import Phase, paint
 from voxledger.phantom.materials import CLASSES, LESIONS, labels_of
 from voxledger.phantom.scanner import SITES, Site, Size, grid_of, scan
 from voxledger.phantom.weak import recist, slice_mask
 from voxledger.progress import progress
-from voxledger.table import replace_text
-from voxledger.volume import Grid, write
+from voxledger.textfile import replace_text
 
 MIX = {"pdac": 0.4, "cyst": 0.35, "pnet": 0.25}
 """Share of each kind among the cases that have a lesion."""

@@ -12,9 +12,9 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.imaging.volume import Grid
 from voxledger.phantom.attenuation import Image
 from voxledger.phantom.fields import Axes
-from voxledger.volume import Grid
 
 
 class Size(StrEnum):

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from voxledger.imaging.volume import Box
 from voxledger.phantom.fields import Axes, Floats
-from voxledger.volume import Box
 
 
 class Shape(Protocol):

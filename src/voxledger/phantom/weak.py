@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.volume import Grid
+from voxledger.imaging.volume import Grid
 
 
 def largest_slice(mask: npt.NDArray[np.bool_]) -> int:

@@ -14,18 +14,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from voxledger.cases import read_cases
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.ledger import Entry, Ledger, read_ledger, write_ledger
+from voxledger.imaging.volume import mask_sha256, read_grid, read_label, smallest_unsigned, write
 from voxledger.params import read_params
 from voxledger.progress import progress
-from voxledger.records import read_text, read_yaml, table
+from voxledger.records.cases import read_cases
+from voxledger.records.ledger import Entry, Ledger, read_ledger, write_ledger
+from voxledger.records.sent import is_out
 from voxledger.release.round import require_open
 from voxledger.repository import dvc_add, git, require_root
 from voxledger.schema import NAME_PATTERN, LabelSchema, parse_schema, read_schema
-from voxledger.sent import is_out
-from voxledger.table import replace_text, write_table
-from voxledger.volume import mask_sha256, read_grid, read_label, smallest_unsigned, write
+from voxledger.textfile import read_text, read_yaml, replace_text, table, write_table
 
 SCHEMA = Path("labels.yaml")
 LEDGER = Path("data/base/ledger.csv")

@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from voxledger.disk import disk_failure
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.ledger import Entry, parse_ledger
+from voxledger.imaging.volume import Grid, read, read_label, require_same_grid
 from voxledger.progress import progress
+from voxledger.records.ledger import Entry, parse_ledger
 from voxledger.release.trace import LEDGER, schema_at
 from voxledger.repository import commit_of, file_at
 from voxledger.schema import LabelSchema, pair
-from voxledger.volume import Grid, read, read_label, require_same_grid
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import voxledger
-from voxledger.volume import file_sha256
+from voxledger.imaging.volume import file_sha256
 
 THREADS = (
     "OMP_NUM_THREADS",

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from voxledger.errors import VoxledgerError
+from voxledger.imaging.volume import file_sha256
 from voxledger.progress import progress
 from voxledger.release.committed import Blob, ignored, is_content
 from voxledger.release.manifest import MANIFEST, SIGNATURE, Manifest
 from voxledger.repository import dvc_output
-from voxledger.volume import file_sha256
 
 WORKING = (".git", ".dvc/cache", ".dvc/tmp", ".dvc/config.local", "data/round/predictions")
 """What git, DVC and the stages keep beside a version: nothing of it is part of one."""

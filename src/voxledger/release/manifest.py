@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.imaging.volume import file_sha256
 from voxledger.release.committed import tracked
 from voxledger.release.environment import environment
 from voxledger.release.times import now, run_of, times_of
 from voxledger.repository import dvc_output, round_tag, run_tool
-from voxledger.table import replace_text
-from voxledger.volume import file_sha256
+from voxledger.textfile import replace_text
 
 MANIFEST = Path("data/release/manifest.json")
 SIGNATURE = Path("data/release/manifest.json.sig")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
-from voxledger.records import parse_yaml, read_json_if_there, read_text, read_yaml
+from voxledger.records.sent import BRING_BACK, SENT, SHOWN, is_out, read_sent, write_sent
 from voxledger.release.committed import not_as_committed
 from voxledger.release.elsewhere import require_closed_here_alone
 from voxledger.release.manifest import MANIFEST, SIGNATURE, sign_manifest, write_manifest
@@ -26,8 +26,7 @@ from voxledger.repository import (
     round_tag,
     tag_exists,
 )
-from voxledger.sent import BRING_BACK, SENT, SHOWN, is_out, read_sent, write_sent
-from voxledger.table import replace_text
+from voxledger.textfile import parse_yaml, read_json_if_there, read_text, read_yaml, replace_text
 
 BUNDLES = Path("data/round/bundles")
 PROMOTED = {

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from voxledger.errors import VoxledgerError
-from voxledger.records import read_json_if_there
+from voxledger.imaging.volume import file_sha256
 from voxledger.release.environment import environment
 from voxledger.repository import git
-from voxledger.table import replace_text
-from voxledger.volume import file_sha256
+from voxledger.textfile import read_json_if_there, replace_text
 
 TIMES = Path("data/times")
 LOCK = Path("dvc.lock")

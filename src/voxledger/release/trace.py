@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from voxledger.engine.card import parse_cards
 from voxledger.errors import Misuse
-from voxledger.ledger import Entry, Ledger, parse_ledger
-from voxledger.records import parse_yaml, table, unreadable
+from voxledger.records.card import parse_cards
+from voxledger.records.ledger import Entry, Ledger, parse_ledger
 from voxledger.repository import commit_of, cut_history, file_at, git, is_ancestor, is_shallow, round_tag, tag_exists
 from voxledger.schema import LabelSchema, parse_schema
+from voxledger.textfile import parse_yaml, table, unreadable
 
 LEDGER = "data/release/ledger.csv"
 BASE_LEDGER = "data/base/ledger.csv"

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from voxledger.cases import read_cases
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.ledger import read_ledger
-from voxledger.mask_check import differing_masks
+from voxledger.imaging.volume import file_sha256
 from voxledger.progress import progress
+from voxledger.records.cases import read_cases
+from voxledger.records.ledger import read_ledger
+from voxledger.records.mask_check import differing_masks
 from voxledger.release.committed import committed, content_at, tag_object
 from voxledger.release.files_check import Findings, bring, check_files
 from voxledger.release.manifest import (
@@ -25,7 +26,6 @@ from voxledger.release.manifest import (
 from voxledger.release.trace import LEDGER
 from voxledger.repository import commit_of, round_tags, tag_exists
 from voxledger.schema import LabelSchema, read_schema
-from voxledger.volume import file_sha256
 
 
 @dataclass

@@ -10,20 +10,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from voxledger.casemap import Task, casemap, key_of
-from voxledger.cases import Case
-from voxledger.engine.card import ModelCard, check_model, list_models, parse_cards, require_name, to_json, write_card
-from voxledger.engine.process import seed_everything, single_thread
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.ledger import Ledger
+from voxledger.imaging.volume import file_sha256
+from voxledger.models.cohort import Member, build_cohort, cohort_sha256, to_csv, write_cohort
+from voxledger.models.job import Job
+from voxledger.models.process import seed_everything, single_thread
+from voxledger.models.start import Base
 from voxledger.params import MachineParams, ModelParams, RetrainParams
-from voxledger.records import read_text_if_there, unreadable
-from voxledger.retrain.cohort import Member, build_cohort, cohort_sha256, to_csv, write_cohort
-from voxledger.retrain.job import Job
-from voxledger.retrain.start import Base
+from voxledger.records.card import ModelCard, check_model, list_models, parse_cards, require_name, to_json, write_card
+from voxledger.records.cases import Case
+from voxledger.records.ledger import Ledger
 from voxledger.retrain.strategies import strategy
 from voxledger.schema import LabelSchema
-from voxledger.table import replace_text
-from voxledger.volume import file_sha256
+from voxledger.textfile import read_text_if_there, replace_text, unreadable
 
 ALGORITHM_VERSION = 3
 
@@ -125,10 +124,10 @@ def train_one(payload: tuple[Job, dict[str, Any]], folder: Path) -> dict[str, An
 
 def _backend(model: ModelParams) -> Any:
     if model.backend == "nnunet":
-        from voxledger.retrain import nnunet
+        from voxledger.models.nnunet import train as nnunet
 
         return nnunet
-    from voxledger.retrain import monai
+    from voxledger.models.monai import train as monai
 
     return monai
 

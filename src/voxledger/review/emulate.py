@@ -15,17 +15,17 @@ from pathlib import Path
 
 import numpy as np
 
+from voxledger.bundles.contradictions import MIXED_UP, exchanged
+from voxledger.bundles.merge import LabelMap, Mask
 from voxledger.errors import Misuse
-from voxledger.intact import read_whole_label
-from voxledger.review.bundle import ATTENTION, LABELS, MANIFEST, Manifest, read_manifest
-from voxledger.review.contradictions import MIXED_UP, exchanged
-from voxledger.review.decisions import FILE as DECISIONS
-from voxledger.review.decisions import Decision, ErrorType, Row, to_csv
-from voxledger.review.merge import LabelMap, Mask
+from voxledger.imaging.intact import read_whole_label
+from voxledger.imaging.volume import SUFFIXES, read, read_label, write
+from voxledger.records.bundle import ATTENTION, LABELS, MANIFEST, Manifest, read_manifest
+from voxledger.records.decisions import FILE as DECISIONS
+from voxledger.records.decisions import Decision, ErrorType, Row, to_csv
 from voxledger.review.receive import Received, receive
 from voxledger.schema import LabelSchema
-from voxledger.table import replace_text
-from voxledger.volume import SUFFIXES, read, read_label, write
+from voxledger.textfile import replace_text
 
 SERIES_MINUTES = 3 + 43 / 60
 """To check a case, and to correct its organs: 3'43" a series with a model's proposal, which SAIM reports for kidneys in

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from voxledger.disk import naming
 from voxledger.errors import Misuse
-from voxledger.review.bundle import expected_bundles, list_files
+from voxledger.records.bundle import expected_bundles, list_files
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _STORED = (".gz", ".nrrd", ".mha")

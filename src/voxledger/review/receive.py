@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from voxledger.bundles.inbox import RECEIVING, SUPERSEDED, WITHOUT_BUNDLES, foreign
 from voxledger.disk import disk_failure
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.process import lock
-from voxledger.review.bundle import (
+from voxledger.records.bundle import (
     MANIFEST,
     MOST_MANIFEST_BYTES,
     Manifest,
@@ -37,7 +38,6 @@ from voxledger.review.bundle import (
     says_what_was_sent,
     size_bound,
 )
-from voxledger.review.gate import RECEIVING, SUPERSEDED, WITHOUT_BUNDLES, foreign
 
 MOST_FILES = 100_000
 """More entries in one archive are an attack or a mistake."""

@@ -7,8 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from voxledger.review.check import Finding
-from voxledger.review.gate import look_into
+from voxledger.bundles.check import Finding
+from voxledger.bundles.inbox import look_into
 
 
 class State(StrEnum):

@@ -22,14 +22,14 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.attention_file import Criterion
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.imaging.attention_file import Criterion
+from voxledger.imaging.boxes import intersection, shape_of, shifted, within
+from voxledger.imaging.soft import SoftPrediction, ensemble_box
+from voxledger.imaging.volume import Box, Grid, bounding_box, differences
 from voxledger.params import ScoreParams
 from voxledger.schema import LabelSchema
-from voxledger.score.boxes import intersection, shape_of, shifted, within
 from voxledger.score.entropy import categorical, slabs, table
-from voxledger.soft import SoftPrediction, ensemble_box
-from voxledger.volume import Box, Grid, bounding_box, differences
 
 ALGORITHM_VERSION = 1
 CLAIM = 0.5

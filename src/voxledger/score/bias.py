@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
-from voxledger.engine.card import ENSEMBLE
+from voxledger.records.card import ENSEMBLE
 
 
 def agreement(models: Sequence[str], votes: Mapping[int, int]) -> dict[tuple[str, str], float]:

@@ -16,10 +16,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.imaging.boxes import intersection, shape_of, within
+from voxledger.imaging.soft import SoftPrediction
+from voxledger.imaging.volume import Box
 from voxledger.schema import LabelSchema
-from voxledger.score.boxes import intersection, shape_of, within
-from voxledger.soft import SoftPrediction
-from voxledger.volume import Box
 
 Kind = Literal["one_sided", "binary", "categorical"]
 

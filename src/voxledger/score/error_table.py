@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from voxledger.errors import VoxledgerError
-from voxledger.records import read_text, restoring, table
-from voxledger.table import write_table
+from voxledger.textfile import read_text, restoring, table, write_table
 
 COLUMNS = [
     "round",

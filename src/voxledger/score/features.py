@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.casemap import Task, casemap, key_of
-from voxledger.cases import Case
+from voxledger.imaging.volume import Grid, file_sha256
 from voxledger.params import MachineParams
-from voxledger.volume import Grid, file_sha256
+from voxledger.records.cases import Case
 
 ALGORITHM_VERSION = 1
 PERCENTILES = (5, 25, 50, 75, 95, 99)
@@ -42,7 +42,7 @@ def features_of(cases: Sequence[Case], machine: MachineParams) -> dict[str, tupl
 
 
 def _features_of_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from voxledger import volume
+    from voxledger.imaging import volume
 
     found = volume.read(payload["image"])
     return {"features": [round(v, 6) for v in features(found.array, found.grid)]}

@@ -20,12 +20,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.attention_file import Criterion
 from voxledger.audit import Audit
 from voxledger.casemap import Task, casemap, key_of
-from voxledger.cases import Case, Split, in_split
-from voxledger.components import connected_components
+from voxledger.imaging.attention_file import Criterion
+from voxledger.imaging.components import connected_components
+from voxledger.imaging.soft import SoftPrediction
+from voxledger.imaging.volume import Box, file_sha256, read_label
 from voxledger.params import MachineParams
+from voxledger.records.cases import Case, Split, in_split
 from voxledger.schema import LabelSchema
 from voxledger.score.error_table import ErrorRow, read_errors, write_errors
 from voxledger.score.reviewed import read_decided, reviewed
@@ -33,9 +35,7 @@ from voxledger.score.section import hindsight_section
 from voxledger.score.stopping import ACCEPTABLE_MISSED, clopper_pearson, pooled
 from voxledger.score.taxonomy import Region, regions
 from voxledger.score.worklist import Reason, read_worklist
-from voxledger.soft import SoftPrediction
-from voxledger.table import replace_text
-from voxledger.volume import Box, file_sha256, read_label
+from voxledger.textfile import replace_text
 
 ALGORITHM_VERSION = 2
 LARGE = 125
@@ -176,8 +176,8 @@ def hindsight(
 
 
 def _judge_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from voxledger.attention_file import open_attention
-    from voxledger.soft import open_soft
+    from voxledger.imaging.attention_file import open_attention
+    from voxledger.imaging.soft import open_soft
 
     schema = LabelSchema.model_validate(payload["schema"])
     attention = open_attention(payload["attention"])

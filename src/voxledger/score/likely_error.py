@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from voxledger.attention_file import Criterion
+from voxledger.imaging.attention_file import Criterion
 from voxledger.score.error_table import ErrorRow
 from voxledger.score.table import CaseScore
 

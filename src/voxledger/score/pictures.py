@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.imaging.volume import Grid
 from voxledger.schema import LabelSchema
-from voxledger.volume import Grid
 
 _INCHES = 2.2
 _DPI = 110

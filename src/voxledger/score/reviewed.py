@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voxledger.cases import Case, Split, in_split
-from voxledger.records import read_text, table
+from voxledger.imaging.volume import file_sha256
+from voxledger.records.cases import Case, Split, in_split
 from voxledger.schema import LabelSchema
-from voxledger.volume import file_sha256
+from voxledger.textfile import read_text, table
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from voxledger.casemap import Task, casemap, key_of
-from voxledger.cases import Case, Split, in_split
-from voxledger.engine.card import ENSEMBLE
 from voxledger.errors import VoxledgerError
-from voxledger.ledger import Ledger, trusted
+from voxledger.imaging.volume import file_sha256
 from voxledger.params import Params, ScoreParams
+from voxledger.records.card import ENSEMBLE
+from voxledger.records.cases import Case, Split, in_split
+from voxledger.records.ledger import Ledger, trusted
 from voxledger.schema import LabelSchema
 from voxledger.score.attention import ALGORITHM_VERSION
 from voxledger.score.bias import agreement
@@ -25,8 +26,7 @@ from voxledger.score.section import score_section
 from voxledger.score.stopping import last_reviewed, outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
 from voxledger.score.worklist import Reason, Row, choose, worklist, write_worklist
-from voxledger.table import replace_text, write_table
-from voxledger.volume import file_sha256
+from voxledger.textfile import replace_text, write_table
 
 PICTURES = 4
 """Cases shown in the report."""
@@ -115,7 +115,7 @@ def _pictures(
     pool: Sequence[Case], rows: Sequence[Row], found: dict[str, Any], out: Path, schema: LabelSchema
 ) -> list[tuple[str, str, bytes]]:
     """The first cases of the worklist, at the slice with most heat, with the pseudo-label."""
-    from voxledger import volume
+    from voxledger.imaging import volume
 
     by_id = {c.case_id: c for c in pool}
     pictures = []
@@ -184,10 +184,10 @@ def attend(
 
 
 def _attend_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from voxledger import volume
-    from voxledger.attention_file import Criterion, write_attention
+    from voxledger.imaging import volume
+    from voxledger.imaging.attention_file import Criterion, write_attention
+    from voxledger.imaging.soft import open_soft
     from voxledger.score.attention import Attention, ClassAttention
-    from voxledger.soft import open_soft
 
     schema = LabelSchema.model_validate(payload["schema"])
     names = list(payload["predictions"])

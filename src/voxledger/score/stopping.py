@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxledger.audit import Audit
-from voxledger.ledger import Ledger, Origin
+from voxledger.records.ledger import Ledger, Origin
 from voxledger.score.table import CaseScore
 
 LEVEL = 0.95

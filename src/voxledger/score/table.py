@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from voxledger.errors import VoxledgerError
-from voxledger.records import read_text, restoring, table
-from voxledger.table import write_table
+from voxledger.textfile import read_text, restoring, table, write_table
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.components import connected_components
+from voxledger.imaging.boxes import shifted
+from voxledger.imaging.components import connected_components
+from voxledger.imaging.volume import Box, bounding_box
 from voxledger.schema import LabelSchema
-from voxledger.score.boxes import shifted
-from voxledger.volume import Box, bounding_box
 
 Mask = npt.NDArray[np.bool_]
 

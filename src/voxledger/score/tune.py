@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voxledger.attention_file import Criterion
 from voxledger.casemap import Task, casemap, key_of
-from voxledger.cases import Case
 from voxledger.errors import VoxledgerError
+from voxledger.imaging.attention_file import Criterion
 from voxledger.params import MachineParams, ScoreParams
+from voxledger.records.cases import Case
 from voxledger.schema import LabelSchema
 from voxledger.score.attention import ALGORITHM_VERSION as ATTENTION
 from voxledger.score.hindsight import Counts, judge
@@ -117,10 +117,10 @@ def _trial(name: str, parameter: str, threshold: float, counts: Counts) -> Trial
 def _try_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     import numpy as np
 
+    from voxledger.imaging.soft import open_soft
+    from voxledger.imaging.volume import read_label
     from voxledger.score.attention import Attention
     from voxledger.score.taxonomy import regions
-    from voxledger.soft import open_soft
-    from voxledger.volume import read_label
 
     schema = LabelSchema.model_validate(payload["schema"])
     predictions = [open_soft(path) for path in payload["predictions"].values()]

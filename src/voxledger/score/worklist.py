@@ -9,14 +9,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from voxledger.cases import Case
 from voxledger.params import ScoreParams
-from voxledger.records import read_text, table
+from voxledger.records.cases import Case
 from voxledger.score.acquisition import acquisition
 from voxledger.score.chance import draw, shuffled
 from voxledger.score.likely_error import Experience, likely_error
 from voxledger.score.table import CaseScore, ClassScore
-from voxledger.table import write_table
+from voxledger.textfile import read_text, table, write_table
 
 
 class Reason(StrEnum):

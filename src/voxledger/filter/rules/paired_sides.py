@@ -13,8 +13,8 @@ from pydantic import Field
 
 from voxledger.filter.proposal import Mask, Outcome, Proposal, Verdict
 from voxledger.filter.rule import Rule
+from voxledger.imaging.volume import Box
 from voxledger.schema import LabelSchema
-from voxledger.volume import Box
 
 
 class PairedSides(Rule):

@@ -1,0 +1,214 @@
+"""What lies in the inbox, against the bundles that went out: what is wrong, and what is still missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+from voxledger.bundles.check import Checked, Finding, check_bundle, claimed_twice, decided_twice
+from voxledger.bundles.untouched import in_words, remedy, touched
+from voxledger.errors import BundleRefused, Waiting
+from voxledger.records.bundle import (
+    MANIFEST,
+    PREFIX,
+    Manifest,
+    content_sha256,
+    expected_bundles,
+    is_junk,
+    read_manifest,
+    returned_files,
+)
+from voxledger.records.sent import BRING_BACK
+
+RECEIVING = f"{PREFIX}.receiving-"
+"""Folders that are being unpacked just now."""
+SUPERSEDED = ".superseded-"
+"""Part of the name of returns that a newer one replaced; kept, not counted."""
+
+_OURS = ("README.md", ".gitignore", ".gitkeep", ".keep")
+
+
+@dataclass
+class Inbox:
+    """What lies in the inbox, bundle by bundle."""
+
+    expected: dict[Path, Manifest]
+    returned: dict[str, Checked] = field(default_factory=dict)
+    """By bundle id."""
+    problems: list[Finding] = field(default_factory=list)
+    """Of the inbox as a whole; those of a bundle are in `returned`."""
+    unpacked: list[Finding] = field(default_factory=list)
+    """Archives that somebody still has to receive."""
+
+    @property
+    def all_problems(self) -> list[Finding]:
+        return [*self.problems, *(p for c in self.returned.values() for p in c.problems)]
+
+    @property
+    def all_missing(self) -> list[Finding]:
+        found = list(self.unpacked)
+        for manifest in self.expected.values():
+            checked = self.returned.get(manifest.id)
+            if checked is not None:
+                found.extend(checked.missing)
+            elif manifest.id not in {_claimed(p) for p in self.problems}:
+                problem = f"has not come back: {len(manifest.asked)} decisions on {len(manifest.cases)} cases"
+                remedy = f"remind {manifest.reviewer}; then `voxledger review receive {manifest.name}.zip`"
+                found.append(Finding(manifest.name, problem, remedy))
+        return found
+
+
+@dataclass(frozen=True)
+class _Twice(Finding):
+    """Two different returns of one bundle."""
+
+    bundle_id: str = ""
+
+
+def _claimed(finding: Finding) -> str:
+    return finding.bundle_id if isinstance(finding, _Twice) else ""
+
+
+def look_into(bundles: Path, inbox: Path, revisions: Path) -> Inbox:
+    """Check everything in the inbox against the bundles that were exported.
+
+    Parameters
+    ----------
+    revisions
+        `data/base/revisions`: what earlier rounds imported is passed over.
+    """
+    found = Inbox(expected_bundles(bundles))
+    by_id = {m.id: (folder, m) for folder, m in found.expected.items()}
+    folders: dict[str, list[Path]] = {}
+    for item in sorted(inbox.iterdir()) if inbox.is_dir() else []:
+        if item.name in _OURS or item.suffix == ".dvc" or is_junk(item.name) or item.name.startswith(RECEIVING):
+            continue
+        if item.is_symlink() or not item.is_dir():
+            _file(found, item)
+        elif SUPERSEDED not in item.name:
+            _folder(found, item, by_id, folders, revisions)
+    for name, files in groupby(touched(bundles), lambda path: path.relative_to(bundles).parts[0]):
+        found.problems.append(Finding(name, f"was {in_words(list(files))}", remedy(bundles, name)))
+    for bundle_id, returns in folders.items():
+        exported, manifest = by_id[bundle_id]
+        if len({content_sha256(bundle_id, returned_files(f)) for f in returns}) > 1:
+            names = ", ".join(f.name for f in returns)
+            found.problems.append(
+                _Twice(
+                    manifest.name,
+                    f"has come back twice with different content: {names}",
+                    f"ask {manifest.reviewer} which one counts, and move the other out of {inbox}",
+                    bundle_id=bundle_id,
+                )
+            )
+            continue
+        found.returned[bundle_id] = check_bundle(manifest, exported, returns[0])
+    found.problems.extend(decided_twice(found.returned))
+    found.problems.extend(claimed_twice(found.returned, {m.id: folder for folder, m in found.expected.items()}))
+    return found
+
+
+def untracked(inbox: Path) -> list[Path]:
+    """Returned bundles that are not under DVC: somebody copied them here, past `voxledger review receive`."""
+    folders = sorted(p for p in inbox.glob(f"{PREFIX}*") if p.is_dir() and not p.name.startswith(RECEIVING))
+    return [p for p in folders if not p.with_name(f"{p.name}.dvc").is_file()]
+
+
+def _file(found: Inbox, item: Path) -> None:
+    if item.suffix.lower() == ".zip" and not item.is_symlink():
+        found.unpacked.append(
+            Finding(item.name, "has not been unpacked", f"`voxledger review receive {item.as_posix()}`")
+        )
+    else:
+        found.problems.append(
+            Finding(item.name, "is not a returned bundle", f"move it out of {item.parent}, or into its bundle's folder")
+        )
+
+
+def _folder(
+    found: Inbox,
+    item: Path,
+    by_id: dict[str, tuple[Path, Manifest]],
+    folders: dict[str, list[Path]],
+    revisions: Path,
+) -> None:
+    manifest_file = item / MANIFEST
+    if not manifest_file.is_file() or not item.name.startswith(PREFIX):
+        inner = next((p.parent for p in sorted(item.glob(f"**/{MANIFEST}")) if p.is_file()), None)
+        if inner is None:
+            remedy = f"if it is a bundle, put {MANIFEST} back into it; otherwise move it out of {item.parent}"
+        else:
+            remedy = f"move it out of {item.parent}, and run `voxledger review receive` on it"
+        name = "" if item.name.startswith(PREFIX) else f"; names of bundles start with {PREFIX}"
+        found.problems.append(Finding(item.name, f"is not a returned bundle{name}", remedy))
+        return
+    try:
+        manifest = read_manifest(manifest_file.read_bytes(), manifest_file.as_posix())
+    except BundleRefused as error:
+        found.problems.append(Finding(item.name, error.problem, error.remedy, file=MANIFEST))
+        return
+    if manifest.id in by_id:
+        folders.setdefault(manifest.id, []).append(item)
+        return
+    if (revisions / content_sha256(manifest.id, returned_files(item))).is_dir():
+        return
+    expected = list(found.expected.values())
+    found.problems.append(
+        Finding(item.name, foreign(manifest, expected), _FOREIGN_REMEDY if expected else WITHOUT_BUNDLES)
+    )
+
+
+_FOREIGN_REMEDY = (
+    "if data/round/bundles is not what went out, `dvc checkout data/round/bundles` brings it back (in a clone `dvc "
+    "pull`); otherwise move it out of the inbox and keep it, it is somebody's work"
+)
+
+
+WITHOUT_BUNDLES = (
+    f"bring back bundles that were removed with `{BRING_BACK}` (in a clone `dvc pull`); "
+    "if the bundle is of another round or repository, keep it there: it is somebody's work"
+)
+
+
+def foreign(manifest: Manifest, expected: Sequence[Manifest]) -> str:
+    """Why a bundle is none of those that were exported."""
+    if not expected:
+        where = "but no bundles of this round are in data/round/bundles"
+        return f"is of round {manifest.round} of {manifest.dataset}, {where}"
+    ours = next((m for m in expected if m.reviewer == manifest.reviewer), expected[0])
+    if manifest.dataset != ours.dataset:
+        return f"is of the dataset {manifest.dataset}, not of {ours.dataset}"
+    if manifest.round != ours.round:
+        return f"is of round {manifest.round}, not of round {ours.round}"
+    if manifest.reviewer != ours.reviewer:
+        return f"is of {manifest.reviewer}, who was sent no bundle in this round"
+    return "was exported from another repository, or before an export that replaced it: its id is unknown"
+
+
+def require_complete(bundles: Path, inbox: Path, revisions: Path) -> Inbox:
+    """What lies in the inbox, if every expected bundle is back and in order.
+
+    Raises
+    ------
+    BundleRefused
+        Lists every problem of every bundle, and what is missing besides.
+    Waiting
+        Nothing is wrong, but not everything is there: lists what, by reviewer.
+    """
+    found = look_into(bundles, inbox, revisions)
+    missing = [f"  {m}" for m in found.all_missing]
+    if problems := found.all_problems:
+        listed = [f"  {p}" for p in problems]
+        still = ["and these are still missing:", *missing] if missing else []
+        raise BundleRefused(
+            "\n".join([f"{len(problems)} problems in {inbox}:", *listed, *still]),
+            "settle these with the reviewers; `voxledger review status` shows where it stands; then `dvc repro`",
+        )
+    if missing:
+        raise Waiting(
+            "\n".join(["the round waits for people:", *missing]),
+            "`voxledger review receive FILE.zip` takes a bundle in; then `voxledger round run`, or `dvc repro`",
+        )
+    return found

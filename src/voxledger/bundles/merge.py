@@ -1,0 +1,170 @@
+"""Merging claims of classes into one label map, and proving that nothing trusted was lost.
+
+Every class of a case makes one claim: where its mask comes from, and how far that is trusted. Claims are laid
+down in order of precedence: revised > accepted > source > predicted > rejected; between equals the newer
+decision, then the inner class over the outer one, then the lower id. A claim never changes the mask of a class
+that came before it: it takes no voxel from one, and adds none outside an organ that has spoken. So where two
+claims contradict each other, the one of higher precedence is right, inside its mask as well as outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.errors import VoxledgerError
+from voxledger.imaging.volume import Box, smallest_unsigned
+from voxledger.records.ledger import Origin
+from voxledger.schema import LabelSchema
+
+LabelMap = npt.NDArray[np.unsignedinteger[Any]]
+"""Innermost class ids (z, y, x)."""
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What one class claims: its mask (inner classes included) in a label map; None claims nothing."""
+
+    name: str
+    origin: Origin
+    version: int
+    """Round of the decision; the newer wins between equals."""
+    labels: LabelMap | None
+
+
+def by_precedence(schema: LabelSchema, claims: Sequence[Claim]) -> list[Claim]:
+    """Claims in the order in which they are right."""
+    return sorted(claims, key=lambda c: (-c.origin.rank, -c.version, -len(schema.chain(c.name)), schema[c.name].id))
+
+
+def merge(schema: LabelSchema, claims: Sequence[Claim], shape: tuple[int, int, int]) -> LabelMap:
+    """Merge the claims of all classes into a label map (z, y, x) of innermost ids.
+
+    Works in the bounding box of every class. The result does not depend on the order of `claims`.
+    """
+    merged = np.zeros(shape, np.min_scalar_type(max((c.id for c in schema.classes), default=0)))
+    boxes: dict[int, dict[int, Box]] = {}
+    settled: list[str] = []
+    for claim in by_precedence(schema, claims):
+        if claim.labels is not None:
+            box = _box(schema, claim, boxes)
+            if box is not None:
+                region = merged[box]
+                _lay_down(schema, claim.name, schema.mask(claim.labels[box], claim.name), region, settled)
+        settled.append(claim.name)
+    return smallest_unsigned(merged)
+
+
+def _lay_down(schema: LabelSchema, name: str, mask: Mask, region: LabelMap, settled: Sequence[str]) -> None:
+    outer = schema.chain(name)[1:]
+    free = region == 0
+    for ancestor in outer:
+        free |= region == schema[ancestor].id
+    for ancestor in outer:
+        if ancestor in settled:
+            free &= schema.mask(region, ancestor)
+    region[mask & free] = schema[name].id
+
+
+def _box(schema: LabelSchema, claim: Claim, boxes: dict[int, dict[int, Box]]) -> Box | None:
+    """The box of a class in its label map; the map is run through once for all of its classes."""
+    assert claim.labels is not None
+    if id(claim.labels) not in boxes:
+        from scipy.ndimage import find_objects
+
+        found = find_objects(claim.labels.astype(np.int32, copy=False))
+        boxes[id(claim.labels)] = {i: (b[0], b[1], b[2]) for i, b in enumerate(found, start=1) if b is not None}
+    known = boxes[id(claim.labels)]
+    parts = [known[i] for i in schema.ids_of(claim.name) if i in known]
+    if not parts:
+        return None
+    z, y, x = (slice(min(p[a].start for p in parts), max(p[a].stop for p in parts)) for a in range(3))
+    return z, y, x
+
+
+def repaint(
+    schema: LabelSchema, seen: LabelMap, proposal: LabelMap, returned: LabelMap, revised: Sequence[str]
+) -> tuple[LabelMap, dict[str, Mask]]:
+    """What classes that were not revised look like after a revision, and the voxels that each revised one gave them.
+
+    Where a revised class gave a voxel up and the reviewer painted another class there, that class gets it.
+    Where nothing was painted, the proposal stands: what is erased from a lesion falls back to its organ.
+
+    Parameters
+    ----------
+    seen
+        The proposal after the revisions of other reviewers of the same case; at first the proposal itself.
+    """
+    painted = (proposal != returned) & (returned != 0)
+    moved = {n: painted & schema.mask(proposal, n) & ~schema.mask(returned, n) for n in revised}
+    anywhere = np.logical_or.reduce([*moved.values(), np.zeros(proposal.shape, bool)])
+    return np.where(anywhere, returned, seen), moved
+
+
+def require_trust(
+    schema: LabelSchema,
+    claims: Sequence[Claim],
+    trusted: Mapping[str, LabelMap],
+    merged: LabelMap,
+    moved: Mapping[str, Mask],
+    case_id: str,
+) -> dict[str, tuple[int, str]]:
+    """Prove that every trusted mask is in the merged label map, but for what a class of higher precedence took.
+
+    Independent of `merge`: looks at the result alone.
+
+    Parameters
+    ----------
+    trusted
+        Label map that holds the trusted mask, by name of the class.
+    moved
+        Voxels that a reviewer moved to other classes, by name of the class that they were taken from.
+
+    Returns
+    -------
+    dict
+        Voxels that differ, and the classes that took them, of every trusted class that is not as it was.
+
+    Raises
+    ------
+    VoxledgerError
+        A trusted mask differs where no class of higher precedence decided.
+    """
+    order = by_precedence(schema, claims)
+    rank = {claim.name: i for i, claim in enumerate(order)}
+    taken: dict[str, tuple[int, str]] = {}
+    for name, labels in trusted.items():
+        differs = schema.mask(labels, name) != schema.mask(merged, name)
+        count = int(differs.sum())
+        if not count:
+            continue
+        explained = np.zeros(count, bool)
+        by = []
+        for claim in order[: rank[name]]:
+            before = (
+                schema.mask(claim.labels[differs], claim.name) if claim.labels is not None else np.zeros(count, bool)
+            )
+            now = schema.mask(merged[differs], claim.name)
+            took = before & now
+            if claim.name in schema.chain(name):
+                took |= ~before & ~now
+            if took.any():
+                by.append(claim.name)
+            explained |= took
+        for giver, voxels in moved.items():
+            if giver != name and voxels[differs].any():
+                by += [giver] if giver not in by else []
+                explained |= voxels[differs]
+        if not explained.all():
+            raise VoxledgerError(
+                f"case {case_id}: {int((~explained).sum())} voxels of the trusted class {name} would be lost or added "
+                "though no class of higher precedence decided on them",
+                "nothing was written; please report this with the case",
+            )
+        taken[name] = (count, ";".join(by))
+    return taken

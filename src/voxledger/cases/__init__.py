@@ -1,0 +1,1 @@
+"""The stage `cases`, and how cases come in."""

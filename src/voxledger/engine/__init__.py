@@ -1,1 +1,0 @@
-"""What training and prediction share: the model folder, the networks, and what an image becomes before them."""

@@ -1,0 +1,1 @@
+"""export: one bundle a reviewer."""

@@ -1,0 +1,93 @@
+"""The page that goes with a bundle and tells a radiologist what to do."""
+
+from __future__ import annotations
+
+from voxledger.export.colors import SLICER_TABLE, SNAP_DESCRIPTIONS
+from voxledger.records.bundle import Asked
+from voxledger.schema import LabelSchema
+
+_TEXT = """\
+# Labels to check: {dataset}, round {number}, for {reviewer}
+
+You have {cases} to look at, {rows} in all. For every line of `decisions.csv` say whether that label is right.
+
+| in this folder | |
+| --- | --- |
+| `images/` | the images |
+| `labels/` | the proposed labels: correct these |
+| `attention/` | where an error is likely (`_heat`), and for which class (`_attention`): a hint, no more |
+{weak}| `{slicer}`, `{snap}` | names and colours for 3D Slicer and ITK-SNAP |
+| `decisions.csv` | your answers |
+
+## Decide
+
+| decision | when | the label |
+| --- | --- | --- |
+| `accept` | you would use this label as it is | leave it |
+| `revise` | it was wrong, and you have corrected it | correct it and save it |
+| `reject` | it is wrong and cannot be mended in reasonable time | leave it, or erase the class |
+
+Then fill in: `minutes` (roughly, for this line), `error_type` (below), `comment` (free text, may stay empty).
+
+| error_type | what was wrong |
+| --- | --- |
+| `none` | nothing |
+| `false_positive` | labelled where there is none |
+| `false_negative` | missed, all or part of it |
+| `boundary` | right place, wrong outline |
+| `wrong_class` | right outline, wrong name |
+| `merged` | two structures labelled as one |
+| `split` | one structure labelled in pieces |
+| `left_right` | sides mixed up |
+
+An empty label is an answer too: `accept` if the structure really is not there, `revise` once you have drawn it.
+Correct only classes that are in your lines. If you find that another class is wrong, correct it and add a line
+with its case, class and `revise`. Keep the numbers of the classes:
+
+{classes}
+
+## 3D Slicer
+
+1. Drag `images/<case>.nii.gz` into the window, as *Volume*.
+2. Load `{slicer}` (*Add data*, as *Color table*), then `labels/<case>.nii.gz` as *Segmentation*, with that table.
+3. Correct it in *Segment Editor*, with the image as *Source volume*. Do not crop, flip, or resample.
+4. *Segmentations*, *Export/import*: export to *Labelmap*, with *Reference volume* = the image and the colour table
+   above, so that the numbers stay. Then *Save* that labelmap over `labels/<case>.nii.gz`. Do not save a `.seg.nrrd`.
+
+## ITK-SNAP
+
+1. *File, Open main image*: `images/<case>.nii.gz`.
+2. *Segmentation, Open segmentation*: `labels/<case>.nii.gz`. *Segmentation, Import label descriptions*:
+   `{snap}`.
+3. Correct it, then *Segmentation, Save segmentation image* over the same file, as NIfTI.
+
+## Send it back
+
+Zip this folder, whole, and send it back the way it came. Images may be left out; `bundle.json`, `decisions.csv` and
+all of `labels/` must be in it. Do not change `bundle.json` or the images, and keep one label file a case.
+A table edited in Excel is fine, saved as CSV. You may send a part now and the rest later, as a new zip of everything.
+"""
+
+
+def bundle_readme(
+    dataset: str, number: int, reviewer: str, schema: LabelSchema, asked: tuple[Asked, ...], weak: bool
+) -> str:
+    """Text of `README.md` of a bundle."""
+    cases, rows = len({a.case_id for a in asked}), len(asked)
+    wanted = {a.class_name for a in asked}
+    outer = {c.name: f", lies inside {c.inside} and counts as {c.inside} too" for c in schema.classes if c.inside}
+    classes = [f"* {c.id} = {c.name}{outer.get(c.name, '')}" for c in schema.classes if c.name in wanted]
+    others = len(schema.classes) - len(classes)
+    if others:
+        classes.append(f"* and {others} more, which you are not asked about")
+    return _TEXT.format(
+        dataset=dataset,
+        number=number,
+        reviewer=reviewer,
+        cases=f"{cases} case{'s' * (cases != 1)}",
+        rows=f"{rows} label{'s' * (rows != 1)}",
+        slicer=SLICER_TABLE,
+        snap=SNAP_DESCRIPTIONS,
+        weak="| `weak/` | what was already marked by somebody: a slice, a diameter |\n" if weak else "",
+        classes="\n".join(classes),
+    )

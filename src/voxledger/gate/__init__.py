@@ -1,0 +1,1 @@
+"""gate: waits until every bundle is back and in order."""

@@ -1,0 +1,138 @@
+"""Attention files: per class, which voxels are likely wrong and why, as a bit mask.
+
+A file is a blosc2 array (`.b2nd`) of uint8 with axes (class, z, y, x), compressed in blocks, written and read
+one class at a time. Grid, class names and the bounding box of every class travel inside.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntFlag
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.disk import replacing
+from voxledger.errors import UnreadableImage
+from voxledger.imaging.volume import Box, Grid
+
+
+class Criterion(IntFlag):
+    """Why a voxel is likely wrong; a voxel may carry several."""
+
+    INCONSISTENT = 1
+    """The models disagree."""
+    UNCERTAIN = 2
+    """The models are unsure."""
+    OVERLAPPING = 4
+    """Another class claims the voxel, and the schema does not allow that."""
+
+
+_BLOCK = (1, 32, 32, 64)
+_CHUNK = (1, 64, 128, 128)
+
+
+@dataclass(frozen=True)
+class AttentionFile:
+    """An open attention file. `read` decompresses only the blocks that a box touches."""
+
+    classes: tuple[str, ...]
+    boxes: dict[str, Box | None]
+    grid: Grid
+    _array: Any
+
+    def read(self, name: str, box: Box | None = None) -> npt.NDArray[np.uint8]:
+        """Bit mask of one class (z, y, x), whole or inside a box; zeros for a class that was not predicted."""
+        region = box or tuple(slice(0, n) for n in self.grid.shape)
+        shape = tuple(s.stop - s.start for s in region)
+        if self.boxes.get(name) is None:
+            return np.zeros(shape, np.uint8)
+        return np.asarray(self._array[(self.classes.index(name), *region)], np.uint8).reshape(shape)
+
+
+def write_attention(
+    path: Path | str,
+    masks: Iterable[tuple[str, Box | None, npt.NDArray[np.uint8]]],
+    classes: list[str],
+    grid: Grid,
+) -> None:
+    """Write an attention file class by class; the bytes depend on the content alone.
+
+    Parameters
+    ----------
+    masks
+        Class name, bounding box of its attention (None where there is none) and bit mask inside that box
+        (z, y, x), consumed one at a time, in the order of `classes`.
+    """
+    import blosc2
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.b2nd")
+    partial.unlink(missing_ok=True)
+    shape = (max(len(classes), 1), *grid.shape)
+    chunks = tuple(min(c, n) for c, n in zip(_CHUNK, shape, strict=True))
+    with replacing(path, partial, math.prod(shape) + (1 << 16)):
+        array = blosc2.zeros(
+            shape,
+            dtype=np.uint8,
+            chunks=chunks,
+            blocks=tuple(min(b, c) for b, c in zip(_BLOCK, chunks, strict=True)),
+            urlpath=str(partial),
+            mode="w",
+            cparams=blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=1, filters=[blosc2.Filter.NOFILTER], nthreads=1),
+            dparams=blosc2.DParams(nthreads=1),  # stored in the file; by default it is what the process happens to use
+        )
+        boxes: list[list[list[int]] | None] = []
+        for index, (name, box, bits) in enumerate(masks):
+            if name != classes[index]:
+                raise ValueError(f"class {name}, expected {classes[index]}")
+            boxes.append(None if box is None else [[s.start, s.stop] for s in box])
+            if box is not None:
+                _assign(array, index, box, bits, chunks[1:], grid.shape)
+        array.schunk.vlmeta["voxledger"] = {"classes": classes, "boxes": boxes, "grid": grid.to_json()}
+        del array
+
+
+def open_attention(path: Path | str) -> AttentionFile:
+    """Open an attention file; nothing is decompressed yet."""
+    import blosc2
+
+    try:
+        array = blosc2.open(str(path), mode="r", dparams=blosc2.DParams(nthreads=1))
+        meta = array.schunk.vlmeta["voxledger"]
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise UnreadableImage(
+            f"{path} is not a readable attention file: {error}", "delete it and run `dvc repro score`"
+        ) from None
+    boxes: dict[str, Box | None] = {}
+    for name, box in zip(meta["classes"], meta["boxes"], strict=True):
+        boxes[name] = None if box is None else (slice(*box[0]), slice(*box[1]), slice(*box[2]))
+    return AttentionFile(tuple(meta["classes"]), boxes, Grid.from_json(meta["grid"]), array)
+
+
+def _assign(
+    array: Any,
+    index: int,
+    box: Box,
+    bits: npt.NDArray[np.uint8],
+    chunks: tuple[int, ...],
+    shape: tuple[int, int, int],
+) -> None:
+    """Write slab by slab, each whole in chunks, so that no chunk is compressed twice."""
+    aligned = [(s.start // c * c, min(-(-s.stop // c) * c, n)) for s, c, n in zip(box, chunks, shape, strict=True)]
+    for low in range(aligned[0][0], aligned[0][1], chunks[0]):
+        high = min(low + chunks[0], aligned[0][1])
+        slab = np.zeros((high - low, *(stop - start for start, stop in aligned[1:])), np.uint8)
+        start, stop = max(low, box[0].start), min(high, box[0].stop)
+        slab[
+            start - low : stop - low,
+            box[1].start - aligned[1][0] : box[1].stop - aligned[1][0],
+            box[2].start - aligned[2][0] : box[2].stop - aligned[2][0],
+        ] = bits[start - box[0].start : stop - box[0].start]
+        array[(index, slice(low, high), slice(*aligned[1]), slice(*aligned[2]))] = slab

@@ -1,0 +1,211 @@
+"""Counting lesions found and false alarms in one case, and rates over cases with bootstrap intervals.
+
+Two tests decide, both by `overlap` (a share in [0, 1]; 0 asks for a single voxel):
+
+* a true lesion is *hit* when at least that share of its voxels is predicted;
+* a predicted component is *true* when at least that share of its voxels lies in lesions, else *false*.
+
+A patient is positive when anything is predicted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.imaging.components import connected_components
+from voxledger.textfile import read_text_if_there, table, write_table
+
+CONNECTIVITY = 26
+"""Voxels that share a corner belong to one lesion."""
+LEVEL = 0.95
+"""Coverage of the intervals."""
+ROUNDING = 1e-9
+"""Voxels; a share that is met exactly must not fail for the rounding of a product."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What was found in one case: predicted components, and true lesions with their sizes."""
+
+    components: int
+    true_components: int
+    lesion_ml: tuple[float, ...]
+    """Volume of every true lesion."""
+    hit: tuple[bool, ...]
+    """Whether each was found, in the same order."""
+
+    @property
+    def false_components(self) -> int:
+        return self.components - self.true_components
+
+    @property
+    def lesions(self) -> int:
+        return len(self.hit)
+
+    @property
+    def hits(self) -> int:
+        return sum(self.hit)
+
+
+def label_lesions(mask: npt.NDArray[Any], connectivity: int = CONNECTIVITY) -> tuple[npt.NDArray[Any], list[int]]:
+    """Number the components of a mask (z, y, x) from 1; returns the numbers and the voxels of each."""
+    labels, count = connected_components(mask, connectivity)
+    return labels, np.bincount(labels.ravel(), minlength=count + 1)[1:].tolist()
+
+
+def detect(
+    predicted: npt.NDArray[np.bool_],
+    truth: npt.NDArray[np.bool_],
+    voxel_ml: float,
+    overlap: float = 0.0,
+    connectivity: int = CONNECTIVITY,
+) -> Detection:
+    """Match a predicted mask (z, y, x) with the true one, on the same grid.
+
+    Empty masks are allowed: without true lesions every component is false, without a prediction nothing is hit.
+    """
+    if predicted.shape != truth.shape:
+        raise ValueError(f"prediction of shape {predicted.shape} and truth of shape {truth.shape}")
+    lesions, lesion_voxels = label_lesions(truth, connectivity)
+    components, component_voxels = label_lesions(predicted, connectivity)
+    covered = np.bincount(lesions[predicted], minlength=len(lesion_voxels) + 1)[1:]
+    inside = np.bincount(components[truth], minlength=len(component_voxels) + 1)[1:]
+    hit = (covered > 0) & (covered >= overlap * np.array(lesion_voxels, float) - ROUNDING)
+    true = (inside > 0) & (inside >= overlap * np.array(component_voxels, float) - ROUNDING)
+    return Detection(
+        len(component_voxels),
+        int(true.sum()),
+        tuple(v * voxel_ml for v in lesion_voxels),
+        tuple(hit.tolist()),
+    )
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A rate over cases with its percentile interval; NaN where its denominator is 0."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, float | None]:
+        """Rounded for metrics files; None where undefined."""
+        return {
+            name: None if math.isnan(value) else round(value, 6)
+            for name, value in (("value", self.value), ("low", self.low), ("high", self.high))
+        }
+
+
+Statistic = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+"""From sums over cases (…, columns) to a value (…)."""
+
+
+def bootstrap(counts: npt.NDArray[Any], statistics: Sequence[Statistic], samples: int, seed: int) -> list[Rate]:
+    """Statistics of the sums over cases, with percentile intervals from resampled cases (Efron & Tibshirani 1993).
+
+    Parameters
+    ----------
+    counts
+        One row a case (cases, columns). Lesions of one patient are not independent, so patients are drawn.
+    """
+    counts = np.asarray(counts, np.float64)
+    n = len(counts)
+    total = counts.sum(axis=0)
+    if n == 0:
+        return [Rate(math.nan, math.nan, math.nan)] * len(statistics)
+    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples)
+    sums = draws @ counts
+    rates = []
+    for statistic in statistics:
+        resampled = statistic(sums)
+        resampled = resampled[np.isfinite(resampled)]
+        low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if resampled.size else (math.nan,) * 2
+        rates.append(Rate(float(statistic(total)), float(low), float(high)))
+    return rates
+
+
+def ratio(numerator: int, denominator: int) -> Statistic:
+    """Column `numerator` over column `denominator`; NaN where that is 0."""
+
+    def of(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share: npt.NDArray[np.float64] = np.where(
+                sums[..., denominator] > 0, sums[..., numerator] / sums[..., denominator], np.nan
+            )
+        return share
+
+    return of
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is found of one class in one labelled case after a step of the filter; step 0 is the bare threshold."""
+
+    case_id: str
+    split: str
+    class_name: str
+    """A lesion class, or `ANY` for all of them together."""
+    step: int
+    rule: str
+    components: int
+    true_components: int
+    true_voxels: int
+    """Predicted voxels that are truly of the class."""
+    lesion_ml: tuple[float, ...]
+    hit: tuple[bool, ...]
+
+    @property
+    def detection(self) -> Detection:
+        return Detection(self.components, self.true_components, self.lesion_ml, self.hit)
+
+
+ANY = "any"
+"""All lesion classes together: is there a lesion at all, and where."""
+
+STEP_COLUMNS = [f.name for f in fields(Step)]
+
+
+def write_steps(path: Path | str, steps: Sequence[Step]) -> None:
+    """Write steps as CSV, in the order given."""
+    write_table(path, STEP_COLUMNS, map(step_to_row, steps))
+
+
+def read_steps(path: Path | str) -> list[Step]:
+    """Read steps from CSV; a file that is not there holds none."""
+    text = read_text_if_there(path)
+    if text is None:
+        return []
+    with table(text, path, STEP_COLUMNS) as rows:
+        return [step_from_row(row) for row in rows]
+
+
+def step_to_row(step: Step) -> dict[str, str]:
+    """A step as text."""
+    values = {name: str(getattr(step, name)) for name in STEP_COLUMNS}
+    return values | {
+        "lesion_ml": ";".join(f"{ml:.4f}" for ml in step.lesion_ml),
+        "hit": ";".join(str(int(h)) for h in step.hit),
+    }
+
+
+def step_from_row(row: dict[str, str]) -> Step:
+    """A step from its text."""
+    return Step(
+        row["case_id"],
+        row["split"],
+        row["class_name"],
+        int(row["step"]),
+        row["rule"],
+        int(row["components"]),
+        int(row["true_components"]),
+        int(row["true_voxels"]),
+        tuple(float(ml) for ml in row["lesion_ml"].split(";") if ml),
+        tuple(h == "1" for h in row["hit"].split(";") if h),
+    )

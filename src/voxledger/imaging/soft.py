@@ -1,0 +1,171 @@
+"""Soft predictions: the per-class probabilities of one model for one case, one class readable at a time.
+
+A file is a blosc2 array (`.b2nd`) of float16 with axes (class, z, y, x), compressed in blocks. Model, image
+hash, grid, class names and the bounding box of every class travel inside. Probabilities below `FLOOR` are
+stored as 0, so that background costs no bytes and the boxes are tight.
+
+The probability of a class is that of belonging to it, the classes inside it included: where a lesion lies in
+an organ, the organ's probability is the sum of both.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.disk import replacing
+from voxledger.errors import UnreadableImage
+from voxledger.imaging.volume import Box, Grid, bounding_box
+
+FLOOR = 2.0**-12
+"""Probabilities below this are stored as 0; the lowest threshold the papers use, 0.003, is 12 times larger."""
+
+_PREDICT_AGAIN = "write it again with `voxledger.imaging.soft.write_soft`, and copy it once more"
+
+_BLOCK = (1, 32, 32, 64)
+_CHUNK = (1, 64, 128, 128)
+
+
+@dataclass(frozen=True)
+class SoftPrediction:
+    """An open soft prediction. `read` decompresses only the blocks that a box touches."""
+
+    classes: tuple[str, ...]
+    boxes: dict[str, Box | None]
+    grid: Grid
+    model_id: str
+    image_sha256: str
+    _array: Any
+
+    def read(self, name: str, box: Box | None = None) -> npt.NDArray[np.float16]:
+        """Probabilities of one class (z, y, x), whole or inside a box; zeros for a class the model does not know."""
+        region = box or tuple(slice(0, n) for n in self.grid.shape)
+        shape = tuple(s.stop - s.start for s in region)
+        if self.boxes.get(name) is None:
+            return np.zeros(shape, np.float16)
+        return np.asarray(self._array[(self.classes.index(name), *region)], np.float16).reshape(shape)
+
+    def probabilities(self, name: str) -> npt.NDArray[np.float16]:
+        """Everything that the file holds of a class (z, y, x), whatever its box says; for files from outside.
+
+        Raises
+        ------
+        UnreadableImage
+            The data is damaged, or not all of it lies in [0, 1].
+        """
+        try:
+            found = np.asarray(self._array[self.classes.index(name)])
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise UnreadableImage(f"{self._array.urlpath} is damaged: {error}", _PREDICT_AGAIN) from None
+        if found.shape != self.grid.shape or not ((found >= 0) & (found <= 1)).all():
+            raise UnreadableImage(
+                f"{self._array.urlpath} holds values of {name} that are no probabilities on its grid", _PREDICT_AGAIN
+            )
+        return found
+
+
+def write_soft(
+    path: Path | str,
+    probabilities: Iterable[tuple[str, npt.NDArray[Any]]],
+    classes: list[str],
+    grid: Grid,
+    model_id: str,
+    image_sha256: str,
+) -> None:
+    """Write a soft prediction class by class; the bytes depend on the content alone.
+
+    Parameters
+    ----------
+    probabilities
+        Pairs of class name and probabilities (z, y, x) in [0, 1], consumed one at a time, in the order of `classes`.
+    """
+    import blosc2
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.b2nd")
+    partial.unlink(missing_ok=True)
+    shape = (len(classes), *grid.shape)
+    chunks = tuple(min(c, n) for c, n in zip(_CHUNK, shape, strict=True))
+    with replacing(path, partial, 2 * math.prod(shape) + (1 << 16)):
+        array = blosc2.zeros(
+            shape,
+            dtype=np.float16,
+            chunks=chunks,
+            blocks=tuple(min(b, c) for b, c in zip(_BLOCK, chunks, strict=True)),
+            urlpath=str(partial),
+            mode="w",
+            cparams=blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=1, filters=[blosc2.Filter.SHUFFLE], nthreads=1),
+            dparams=blosc2.DParams(nthreads=1),  # stored in the file; by default it is what the process happens to use
+        )
+        boxes: dict[str, list[list[int]] | None] = {}
+        for index, (name, values) in enumerate(probabilities):
+            if name != classes[index] or values.shape != grid.shape:
+                raise ValueError(f"class {name} of shape {values.shape}, expected {classes[index]} of {grid.shape}")
+            half = np.where(values >= FLOOR, values, 0).astype(np.float16)
+            box = bounding_box(half)
+            boxes[name] = None if box is None else [[s.start, s.stop] for s in box]
+            if box is not None:
+                aligned = tuple(
+                    slice(s.start // c * c, min(-(-s.stop // c) * c, n))
+                    for s, c, n in zip(box, chunks[1:], grid.shape, strict=True)
+                )
+                array[(index, *aligned)] = np.ascontiguousarray(half[aligned])
+        array.schunk.vlmeta["voxledger"] = {
+            "classes": classes,
+            "boxes": [boxes[name] for name in classes],
+            "grid": grid.to_json(),
+            "model_id": model_id,
+            "image_sha256": image_sha256,
+        }
+        del array
+
+
+def open_soft(path: Path | str) -> SoftPrediction:
+    """Open a soft prediction; nothing is decompressed yet."""
+    import blosc2
+
+    try:
+        array = blosc2.open(str(path), mode="r", dparams=blosc2.DParams(nthreads=1))
+        meta = array.schunk.vlmeta["voxledger"]
+    except (OSError, KeyError, RuntimeError, ValueError, FileNotFoundError) as error:
+        raise UnreadableImage(
+            f"{path} is not a readable soft prediction: {error}", "delete it and run `dvc repro infer`"
+        ) from None
+    classes = tuple(meta["classes"])
+    boxes: dict[str, Box | None] = {}
+    for name, box in zip(classes, meta["boxes"], strict=True):
+        boxes[name] = None if box is None else (slice(*box[0]), slice(*box[1]), slice(*box[2]))
+    return SoftPrediction(classes, boxes, Grid.from_json(meta["grid"]), meta["model_id"], meta["image_sha256"], array)
+
+
+def ensemble_box(predictions: Sequence[SoftPrediction], name: str) -> Box | None:
+    """The smallest box that holds every non-zero probability of a class in any model; None where there is none."""
+    boxes = [box for p in predictions if (box := p.boxes.get(name)) is not None]
+    if not boxes:
+        return None
+    z, y, x = (slice(min(b[a].start for b in boxes), max(b[a].stop for b in boxes)) for a in range(3))
+    return z, y, x
+
+
+def ensemble_mean(predictions: Sequence[SoftPrediction], name: str, box: Box | None = None) -> npt.NDArray[np.float32]:
+    """Mean probability of a class (z, y, x), whole or inside a box, over the models that know the class.
+
+    A model that was never taught a class has no say in it; where no model knows it, the mean is 0.
+    """
+    knowing = [p for p in predictions if name in p.classes]
+    if not knowing:
+        return (predictions[0].read(name, box)).astype(np.float32)
+    total = knowing[0].read(name, box).astype(np.float32)
+    for prediction in knowing[1:]:
+        total += prediction.read(name, box)
+    if len(knowing) > 1:
+        total /= np.float32(len(knowing))
+    return total

@@ -1,0 +1,1 @@
+"""import: revisions into labels and ledger, class by class."""

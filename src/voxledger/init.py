@@ -1,0 +1,73 @@
+"""A new curation repository, from the same files that the root of the project uses."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.records.cases import write_cases
+from voxledger.records.ledger import write_ledger
+from voxledger.repository import INPUTS, TEMPLATE, TEMPLATE_NAME, dvc, dvc_add, git, template_root
+from voxledger.textfile import replace_text
+
+
+def init(folder: Path, name: str) -> None:
+    """Make a curation repository in a new or empty folder, from the same files that the project's root uses.
+
+    Parameters
+    ----------
+    name
+        Of the dataset; its versions are tagged NAME@vX.Y.Z.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+        raise Misuse(f"{name!r} cannot name a dataset", "use --name with lower-case letters, digits and hyphens")
+    if folder.exists() and any(folder.iterdir()):
+        raise Misuse(f"{folder} is not empty", "give the name of a new folder")
+    if not git("var", "GIT_COMMITTER_IDENT", check=False):
+        raise Misuse("git does not know who you are", 'run `git config --global user.name "…"` and `… user.email …`')
+    new = not folder.exists()
+    try:
+        _make(folder, name)
+    except BaseException:
+        # It was new or empty: nothing in it is anybody's.
+        for made in [folder] if new else folder.iterdir():
+            shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink(missing_ok=True)
+        raise
+
+
+def _make(folder: Path, name: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    source = template_root()
+    for item in TEMPLATE:
+        (folder / item).parent.mkdir(parents=True, exist_ok=True)
+        if (source / item).is_dir():
+            shutil.copytree(source / item, folder / item, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        else:
+            shutil.copyfile(source / item, folder / item)
+    for file in ("dvc.yaml", "params.yaml"):
+        text = (folder / file).read_text("utf-8")
+        replace_text(folder / file, text.replace(TEMPLATE_NAME, name))
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        git("init", "--quiet", "--initial-branch", "main")
+        if dvc("init", quiet=True) != 0:
+            raise VoxledgerError("`dvc init` failed", "see its message above")
+        dvc("config", "core.analytics", "false", quiet=True)
+        dvc("config", "core.autostage", "true", quiet=True)
+        write_cases("data/cases.csv", [])
+        write_ledger("data/base/ledger.csv", {}, [])
+        for inputs in INPUTS:
+            Path(inputs).mkdir(parents=True)
+        for carried in ("history.csv", "errors.csv"):
+            replace_text(Path("data/base", carried), "")
+        replace_text("models/base.json", "[]\n")
+        Path("reports").mkdir()
+        dvc_add(*INPUTS)
+        git("add", "--all")
+        git("commit", "--quiet", "--message", "New curation repository")
+    finally:
+        os.chdir(before)

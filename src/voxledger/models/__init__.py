@@ -1,0 +1,1 @@
+"""Networks and predictions made elsewhere: one folder a backend, with the same file names inside."""

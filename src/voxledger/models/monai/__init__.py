@@ -1,0 +1,1 @@
+"""Networks of MONAI: U-Net, SegResNet, Swin UNETR."""

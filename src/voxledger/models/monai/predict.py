@@ -1,0 +1,49 @@
+"""MONAI: Gaussian-weighted sliding window; logits go back to the image one class at a time."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from voxledger.imaging.volume import Volume
+from voxledger.models.channels import Array, Channels, softmax
+from voxledger.models.dataset import channels, untaught
+from voxledger.models.monai.network import build_network, preprocess, resample
+from voxledger.params import InferParams
+from voxledger.records.card import DATASET, PLANS, load_weights
+from voxledger.textfile import read_json
+
+
+def predict(folder: Path, model_id: str, image: Volume, params: InferParams, device: str) -> Channels:
+    """Probabilities of one model for one image."""
+    import torch
+    from monai.inferers import sliding_window_inference
+
+    network, plans, dataset = _network(folder, model_id, device)
+    values = torch.from_numpy(preprocess(image.array, image.grid.spacing, plans))[None, None]
+    with torch.inference_mode():
+        logits = sliding_window_inference(
+            values,
+            plans["patch"],
+            1,
+            network,
+            overlap=1 - params.step,
+            mode="gaussian",
+            sw_device=device,
+            device="cpu",
+        )[0]
+
+    def on_image(channel: int) -> Array:
+        return resample(logits[channel].numpy(), image.array.shape)
+
+    return Channels(channels(dataset), softmax(len(logits), on_image), untaught(dataset))
+
+
+@lru_cache(maxsize=2)
+def _network(folder: Path, model_id: str, device: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """The loaded model; kept for the next case of this process. `model_id` tells retrained models apart."""
+    plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
+    network = build_network(plans, len(channels(dataset)) + 1)
+    load_weights(folder, network)
+    return network.to(device).eval(), plans, dataset

@@ -1,0 +1,193 @@
+"""MONAI networks: U-Net, SegResNet or Swin UNETR, trained on patches around foreground."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.models.dataset import describe, with_untaught
+from voxledger.models.job import Job
+from voxledger.models.monai.network import (
+    architecture_name,
+    build_network,
+    patch_divisor,
+    preprocess,
+    resample,
+    working_shape,
+)
+from voxledger.records.card import DATASET, PLANS, load_weights, save_weights, to_json
+from voxledger.textfile import read_json, replace_text
+
+_CENTRES = 10_000
+"""Voxels of a class and case that patches are centred on, drawn once."""
+_INTENSITIES = 100_000
+"""Foreground voxels of a case that the intensity bounds of CT are taken from."""
+_WARM_UP = 0.05
+"""Share of the iterations over which the learning rate rises."""
+
+
+def train(job: Job, folder: Path) -> str:
+    """Train, write weights, plans and `dataset.json` into the folder, and return the architecture."""
+    ignores = any(len(m.trusted) < len(job.schema.classes) for m in job.members)
+    dataset = describe(job.schema, (m.case.modality for m in job.members), len(job.members), ignores)
+    ct = dataset["channel_names"]["0"] == "CT"
+    plans = _plan(job, ct) if job.start.parent is None else read_json(job.start.parent.folder / PLANS)
+    replace_text(folder / PLANS, to_json(plans))
+    work = folder / "work"
+    work.mkdir()
+    patches = _Patches(job, plans, work)
+    replace_text(folder / DATASET, to_json(with_untaught(dataset, patches.learned, job.start.dataset)))
+    network = _fit(job, plans, patches)
+    shutil.rmtree(work)
+    save_weights(folder, network)
+    return architecture_name(plans)
+
+
+def _plan(job: Job, ct: bool) -> dict[str, Any]:
+    """Working spacing, patch and intensity bounds: of the parameters where they fix them, else of the cohort."""
+    if job.model.network == "plans":
+        raise Misuse(f"model {job.name}: `plans` is nnU-Net's network", "choose unet, segresnet or swinunetr")
+    spacings, shapes, drawn = [], [], []
+    rng = np.random.default_rng(job.seed)
+    for _, image, labels in job.load_all():
+        spacings.append(image.grid.spacing)
+        shapes.append(np.multiply(image.array.shape, image.grid.spacing))
+        values = image.array[(labels > 0) & (labels != job.ignore)].astype(np.float64)
+        drawn.append(values if values.size <= _INTENSITIES else rng.choice(values, _INTENSITIES, replace=False))
+    foreground = np.concatenate(drawn)
+    if foreground.size == 0:
+        raise VoxledgerError("the cohort holds no voxel of any class", "review cases in which the classes are seen")
+    spacing = job.model.spacing or tuple(float(s) for s in np.median(spacings, axis=0))
+    divisor = patch_divisor(job.model.network, len(job.model.features))
+    wanted = job.model.patch or np.minimum(np.median(shapes, axis=0) / spacing, 96)
+    patch = [max(1, -(-int(np.ceil(n)) // divisor)) * divisor for n in wanted]
+    if patch == [divisor] * 3:
+        patch[2] *= 2  # instance normalisation needs more than one voxel at the bottom of the network
+    low, high = np.percentile(foreground, (0.5, 99.5))
+    bounds = {"low": low, "high": high, "mean": foreground.mean(), "std": foreground.std()}
+    return {
+        "network": job.model.network,
+        "features": list(job.model.features),
+        "spacing": list(spacing),
+        "patch": patch,
+        "intensity": {k: float(v) for k, v in bounds.items()} if ct else None,
+    }
+
+
+class _Patches:
+    """Draws batches of patches; the preprocessed cases lie on disk and are read where a patch lies."""
+
+    def __init__(self, job: Job, plans: dict[str, Any], work: Path) -> None:
+        self._rng = np.random.default_rng(job.seed)
+        self._patch = plans["patch"]
+        self._ignore = job.ignore
+        self.learned: set[int] = set()
+        """Labels that occur in any case."""
+        self._cases: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16], list[npt.NDArray[Any]]]] = []
+        for member, image, labels in job.load_all():
+            self.learned.update(np.unique(labels).tolist())
+            values = preprocess(image.array, image.grid.spacing, plans)
+            shape = working_shape(image.array.shape, image.grid.spacing, plans)
+            classes = resample(labels, shape, nearest=True).astype(np.int16)
+            pads = [
+                (max(0, p - n) // 2, max(0, p - n) - max(0, p - n) // 2)
+                for p, n in zip(self._patch, shape, strict=True)
+            ]
+            values = np.pad(values, pads)
+            classes = np.pad(classes, pads)
+            paths = [work / f"{member.case.case_id}.{kind}.npy" for kind in ("image", "labels")]
+            np.save(paths[0], values)
+            np.save(paths[1], classes)
+            self._cases.append(
+                (np.load(paths[0], mmap_mode="r"), np.load(paths[1], mmap_mode="r"), self._centres(classes))
+            )
+
+    def _centres(self, classes: npt.NDArray[np.int16]) -> list[npt.NDArray[Any]]:
+        """Voxels of every class in the case; of all that is known where there is none."""
+        present = [c for c in np.unique(classes).tolist() if 0 < c != self._ignore]
+        found = [np.argwhere(classes == c) for c in present] or [np.argwhere(classes != self._ignore)]
+        return [v if len(v) <= _CENTRES else self._rng.choice(v, _CENTRES, replace=False) for v in found]
+
+    def batch(self, size: int) -> tuple[Any, Any]:
+        """Images (batch, 1, z, y, x) and labels (batch, z, y, x)."""
+        import torch
+
+        drawn = [self._draw() for _ in range(size)]
+        return torch.from_numpy(np.stack([d[0] for d in drawn])[:, None]), torch.from_numpy(
+            np.stack([d[1] for d in drawn])
+        )
+
+    def _draw(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        values, classes, centres = self._cases[self._rng.integers(len(self._cases))]
+        voxels = centres[self._rng.integers(len(centres))]
+        centre = voxels[self._rng.integers(len(voxels))]
+        box = tuple(
+            slice(start := int(np.clip(c - p // 2, 0, n - p)), start + p)
+            for c, p, n in zip(centre, self._patch, values.shape, strict=True)
+        )
+        # Light augmentation of brightness and contrast; organs have sides, so nothing is mirrored.
+        scale, shift = self._rng.uniform(0.9, 1.1), self._rng.uniform(-0.1, 0.1)
+        return np.asarray(values[box] * scale + shift, np.float32), np.asarray(classes[box], np.int64)
+
+
+def _fit(job: Job, plans: dict[str, Any], patches: _Patches) -> Any:
+    import torch
+
+    iterations = job.start.iterations
+    network = build_network(plans, len(job.schema.classes) + 1)
+    if job.start.parent is not None:
+        load_weights(job.start.parent.folder, network)
+    network.to(job.device).train()
+    # Fused: PyTorch's own square root. Otherwise MKL's, which differs between makes of CPU.
+    optimizer = torch.optim.AdamW(network.parameters(), job.model.learning_rate, weight_decay=1e-4, fused=True)
+    warm_up = max(1, round(_WARM_UP * iterations))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (step + 1) / warm_up) * max(0.0, 1 - step / iterations) ** 0.9
+    )
+    loss = HybridLoss(len(job.schema.classes) + 1, job.ignore)
+    with job.report() as report:
+        for _ in range(iterations):
+            images, labels = patches.batch(job.model.batch)
+            optimizer.zero_grad(set_to_none=True)
+            value = loss(network(images.to(job.device)), labels.to(job.device))
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 12)
+            optimizer.step()
+            schedule.step()
+            report(value.item())
+    return network
+
+
+class HybridLoss:
+    """Dice loss plus cross-entropy over the voxels that are known.
+
+    Parameters
+    ----------
+    outputs
+        Channels of the network, background first.
+    ignore
+        Label of voxels that have no say in either term.
+    """
+
+    def __init__(self, outputs: int, ignore: int) -> None:
+        from monai.losses import DiceLoss
+
+        self._outputs, self._ignore = outputs, ignore
+        self._dice = DiceLoss(include_background=False, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
+
+    def __call__(self, logits: Any, labels: Any) -> Any:
+        """Loss of logits (batch, channel, z, y, x) against labels (batch, z, y, x)."""
+        import torch
+        from torch.nn.functional import cross_entropy, one_hot
+
+        known = labels != self._ignore
+        if not known.any():
+            return logits.sum() * 0.0
+        wanted = one_hot(torch.where(known, labels, 0), self._outputs).movedim(-1, 1)
+        dice = self._dice(logits.softmax(1) * known[:, None], wanted * known[:, None])
+        return dice + cross_entropy(logits, labels, ignore_index=self._ignore)

@@ -1,0 +1,1 @@
+"""nnU-Net (Isensee et al., Nature Methods 2021)."""

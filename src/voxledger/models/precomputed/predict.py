@@ -1,0 +1,151 @@
+"""Precomputed: label maps or soft predictions that were made elsewhere, as they lie in the model's `predictions/`.
+
+Such a model covers the cases it has a file for, and no others; and of these the classes that its card names. A
+label map without a class says that there is none only where the model looked for it: where it did not, it has no say.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.casemap import MEMO, Task, casemap, key_of
+from voxledger.errors import UnknownLabel, VoxledgerError
+from voxledger.imaging.intact import read_whole_label
+from voxledger.imaging.soft import SoftPrediction, open_soft, write_soft
+from voxledger.imaging.volume import Grid, file_sha256, read_label, require_same_grid, write
+from voxledger.params import MachineParams
+from voxledger.records.card import PREDICTIONS, ModelCard
+from voxledger.records.cases import Case
+from voxledger.schema import LabelSchema
+
+ALGORITHM_VERSION = 2
+
+LABEL_MAP, SOFT = ".nii.gz", ".b2nd"
+
+
+def prediction_file(folder: Path, case_id: str) -> Path | None:
+    """The file of a case in a model's folder: a soft prediction, a label map, or None."""
+    candidates = [folder / PREDICTIONS / f"{case_id}{suffix}" for suffix in (SOFT, LABEL_MAP)]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def take_in(path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema: LabelSchema) -> set[str]:
+    """Check a prediction from outside and write it anew: nothing else that its file holds enters the repository.
+
+    Returns the classes that the file speaks of: those in the head of a soft prediction; those whose ids occur in a
+    label map. A class does not occur by what lies inside it: a lesion says where some of the organ is, not where all
+    of it is.
+
+    Raises
+    ------
+    VoxledgerError
+        It is damaged, or does not fit the registered case: its grid, and ids or classes, image and model.
+    """
+    if path.name.endswith(LABEL_MAP):
+        labels = _label_map(path, grid, schema)
+        write(out, labels, grid)
+        return _occurring(labels, schema)
+    soft = _soft(path, case, model_id, grid)
+    _require_classes(soft, schema.names, schema, path)
+    write_soft(
+        out,
+        ((name, soft.probabilities(name)) for name in soft.classes),
+        list(soft.classes),
+        grid,
+        model_id,
+        case.sha256,
+    )
+    return set(soft.classes)
+
+
+def known_classes(folder: Path, card: ModelCard, schema: LabelSchema, machine: MachineParams) -> list[str]:
+    """Classes that the label maps of a model know, in the order of the schema.
+
+    Raises
+    ------
+    VoxledgerError
+        The card names none, as those of older versions do not, and none occurs in the label maps.
+    """
+    declared = card.params.get("classes")
+    if declared is None:
+        files = sorted((folder / PREDICTIONS).glob(f"*{LABEL_MAP}"))
+        classes = [[c.name, c.id] for c in schema.classes]
+        tasks = [
+            Task(f.name, key_of("classes", 1, file=file_sha256(f), classes=classes), (str(f), schema)) for f in files
+        ]
+        infos = casemap("classes", _classes_of, tasks, MEMO, workers=machine.worker_count)
+        declared = {name for info in infos for name in info["classes"]}
+        if files and not declared:
+            raise VoxledgerError(
+                f"model {card.name}: no class occurs in the label maps of {folder / PREDICTIONS}",
+                f"remove {folder} and add the model again with --classes and what it looked for",
+            )
+    today = {schema.renamed(name) for name in declared}
+    return [name for name in schema.names if name in today]
+
+
+def _classes_of(payload: tuple[str, LabelSchema], folder: Path) -> dict[str, Any]:
+    path, schema = payload
+    return {"classes": sorted(_occurring(read_label(path), schema))}
+
+
+def _occurring(labels: npt.NDArray[Any], schema: LabelSchema) -> set[str]:
+    ids = set(np.unique(labels).tolist())
+    return {c.name for c in schema.classes if c.id in ids}
+
+
+def _label_map(path: Path, grid: Grid, schema: LabelSchema) -> npt.NDArray[Any]:
+    labels = read_whole_label(path, grid)
+    schema.check(labels, str(path))
+    return labels
+
+
+def _soft(path: Path, case: Case, model_id: str, grid: Grid) -> SoftPrediction:
+    soft = open_soft(path)
+    require_same_grid(soft.grid, grid, str(path))
+    if soft.image_sha256 != case.sha256:
+        raise VoxledgerError(
+            f"{path} was predicted on another image than case {case.case_id} has", "predict the case again"
+        )
+    if soft.model_id != model_id:
+        raise VoxledgerError(f"{path} was predicted by {soft.model_id}, not by {model_id}", "give the right model id")
+    return soft
+
+
+def _require_classes(soft: SoftPrediction, known: Iterable[str], schema: LabelSchema, path: Path) -> None:
+    unknown = sorted(set(soft.classes) - set(known))
+    if unknown:
+        told = "; ".join(f"{n}: {schema.told_of(n)}" for n in unknown if schema.told_of(n))
+        raise UnknownLabel(
+            f"{path} has classes that labels.yaml does not have: {', '.join(unknown)}",
+            told or "add the classes to labels.yaml",
+        )
+
+
+def predict(
+    path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema: LabelSchema, known: Sequence[str]
+) -> None:
+    """Write the soft prediction of one case; of a label map, 0 and 1 for the classes that it knows.
+
+    What a class was called when the model was added does not matter, and voxels of a retired class count as what
+    holds them today.
+    """
+    if path.name.endswith(SOFT):
+        soft = _soft(path, case, model_id, grid)
+        today = {renamed: n for n in soft.classes if (renamed := schema.renamed(n)) is not None}
+        _require_classes(soft, (n for n in soft.classes if schema.is_on_record(n)), schema, path)
+        if list(today) == list(soft.classes):
+            shutil.copyfile(path, out)
+            return
+        write_soft(out, ((n, soft.read(old)) for n, old in today.items()), list(today), grid, model_id, case.sha256)
+        return
+    labels = schema.repaint_retired(read_whole_label(path, grid))
+    schema.check(labels, str(path))
+    masks = ((name, schema.mask(labels, name).astype(np.float32)) for name in known)
+    write_soft(out, masks, list(known), grid, model_id, case.sha256)

@@ -1,0 +1,47 @@
+"""Where a training starts: what strategies get and give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from voxledger.models.dataset import UNTAUGHT, channels, untaught
+from voxledger.records.card import DATASET, ModelCard
+from voxledger.schema import LabelSchema
+from voxledger.textfile import read_json
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base model of the name that is to be trained, its files checked."""
+
+    folder: Path
+    card: ModelCard
+    schema: LabelSchema
+
+    @property
+    def classes(self) -> list[str]:
+        """Classes it knows, in the order of its output channels, as they are called today."""
+        return [self.schema.renamed(name) or name for name in channels(read_json(self.folder / DATASET))]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where training starts, and how many iterations it takes."""
+
+    strategy: str
+    """The strategy that is really followed; it goes into the model's card."""
+    iterations: int
+    parent: Base | None = None
+    """Model whose plans and weights are taken over; None starts from nothing."""
+    note: str = ""
+    """Why another strategy is followed than was asked for."""
+
+    @property
+    def dataset(self) -> dict[str, Any] | None:
+        """`dataset.json` of the parent with today's names of what it was not taught; None where there is no parent."""
+        if self.parent is None:
+            return None
+        dataset = read_json(self.parent.folder / DATASET)
+        return {**dataset, UNTAUGHT: sorted(self.parent.schema.renamed(name) or name for name in untaught(dataset))}

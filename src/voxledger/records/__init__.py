@@ -1,0 +1,1 @@
+"""What lasts for years: each record in a module of its own, with its reader and writer."""

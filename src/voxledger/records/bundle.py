@@ -1,0 +1,269 @@
+"""A bundle: the folder that one reviewer gets and gives back, and its manifest `bundle.json`."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from voxledger.errors import BundleRefused, Misuse
+from voxledger.imaging.volume import file_sha256
+from voxledger.params import read_params
+from voxledger.records.decisions import FILE as DECISIONS
+from voxledger.records.decisions import MOST_BYTES as MOST_DECISION_BYTES
+from voxledger.schema import LabelSchema
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+PREFIX = "bundle-"
+LABELS, IMAGES, ATTENTION, WEAK = "labels", "images", "attention", "weak"
+LABEL_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+"""Files in which a label may come back."""
+IMAGE_LIKE = (*LABEL_SUFFIXES, ".seg.nrrd", ".mhd", ".hdr", ".img", ".mgz", ".dcm", ".nhdr")
+"""Files that may be a label saved under another name or in another place."""
+MOST_MANIFEST_BYTES = 64 << 20
+
+_REVIEWER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+_CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_JUNK = re.compile(
+    r"(^|.*/)(\.DS_Store|Thumbs\.db|desktop\.ini|__MACOSX(/.*)?|\._[^/]*|~\$[^/]*|\.~lock\.[^/]*)", re.IGNORECASE
+)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Asked(_Strict):
+    """One class of one case that the reviewer is asked about."""
+
+    case_id: str
+    class_name: str
+
+
+class File(_Strict):
+    """One exported file."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+class Manifest(_Strict):
+    """What `bundle.json` says."""
+
+    format: int
+    id: str
+    """SHA-256 of all the rest of the manifest."""
+    dataset: str
+    round: int
+    reviewer: str
+    base_version: str
+    """SHA-256 of `data/base/ledger.csv`: which version of the dataset the proposals stand on."""
+    model_ids: tuple[str, ...]
+    label_schema: LabelSchema
+    asked: tuple[Asked, ...]
+    voxels: dict[str, int]
+    """Voxels of each case's image: bounds the size of a returned label."""
+    files: dict[str, File]
+    """Exported files but the manifest itself, by their path in the bundle."""
+
+    @property
+    def cases(self) -> list[str]:
+        return sorted(self.voxels)
+
+    @property
+    def name(self) -> str:
+        return bundle_name(self.round, self.reviewer)
+
+    def to_bytes(self) -> bytes:
+        return _json({**self.model_dump(mode="json"), "id": self.id})
+
+    def most_label_bytes(self, case_id: str) -> int:
+        """The largest label of a case that is not absurd: 8 bytes a voxel, and a header."""
+        return self.voxels[case_id] * 8 + (1 << 20)
+
+
+def make_manifest(**values: Any) -> Manifest:
+    """A manifest with its id filled in."""
+    draft = Manifest(format=FORMAT, id="", **values)
+    return draft.model_copy(update={"id": _id_of(draft)})
+
+
+def read_manifest(content: bytes, what: str) -> Manifest:
+    """Parse a `bundle.json`; `what` names it in errors.
+
+    Raises
+    ------
+    BundleRefused
+        It is not a manifest, was altered, or names a path outside the bundle.
+    """
+    try:
+        manifest = Manifest.model_validate_json(content.removeprefix(codecs.BOM_UTF8))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise BundleRefused(
+            f"{what} is not the manifest of a bundle: {where + ': ' if where else ''}{first['msg']}",
+            f"put the original {MANIFEST} from the bundle that was sent back in its place",
+        ) from None
+    if manifest.format != FORMAT:
+        raise BundleRefused(
+            f"{what} has format {manifest.format}, this voxledger reads format {FORMAT}",
+            "use the version of voxledger that exported the bundle",
+        )
+    unsafe = [path for path in manifest.files if not is_safe(path)]
+    if _id_of(manifest) != manifest.id or unsafe or not _REVIEWER.fullmatch(manifest.reviewer):
+        raise BundleRefused(
+            f"{what} was altered{': it names ' + unsafe[0] if unsafe else ''}",
+            f"put the original {MANIFEST} from the bundle that was sent back in its place",
+        )
+    return manifest
+
+
+def says_what_was_sent(content: bytes, sent: Manifest) -> bool:
+    """Whether a returned `bundle.json` says what the one that was sent does; its layout does not matter."""
+    try:
+        # The id covers all that a manifest says, and was found right.
+        return read_manifest(content, MANIFEST).id == sent.id
+    except BundleRefused:
+        return False
+
+
+def bundle_name(round_number: int, reviewer: str) -> str:
+    """Name of the folder of a bundle."""
+    return f"{PREFIX}r{round_number:02d}-{reviewer}"
+
+
+def require_reviewers(reviewers: Iterable[str]) -> None:
+    """Raise unless every name makes a safe file name everywhere, and no two differ by capitals alone."""
+    seen: dict[str, str] = {}
+    for name in reviewers:
+        if not _REVIEWER.fullmatch(name):
+            raise Misuse(
+                f"reviewer {name!r} cannot be part of a file name",
+                "use up to 40 letters, digits, - and _ in params.yaml, export.reviewers",
+            )
+        if seen.setdefault(name.lower(), name) != name:
+            raise Misuse(f"reviewers {seen[name.lower()]} and {name} differ by capitals alone", "rename one of them")
+
+
+def require_case_name(case_id: str) -> None:
+    """Raise unless a case id makes a safe file name."""
+    if not _CASE.fullmatch(case_id):
+        raise Misuse(f"case {case_id!r} cannot be a file name", "rename the case in data/cases.csv")
+
+
+def is_safe(path: str) -> bool:
+    """Whether a path from a manifest or an archive stays inside its folder, on every system."""
+    parts = PurePosixPath(path).parts
+    return (
+        bool(parts)
+        and not path.startswith("/")
+        and not any(c in path for c in '\\:*?"<>|\0')
+        and not any(p in ("..", ".") or p.endswith((" ", ".")) or ord(min(p)) < 32 for p in parts)
+        and PurePosixPath(path).as_posix() == path
+    )
+
+
+def is_junk(path: str) -> bool:
+    """Whether a file was left by an operating system or an office program, not by a person."""
+    return _JUNK.fullmatch(path) is not None
+
+
+def is_image_like(path: str) -> bool:
+    """Whether a file may be a label that a reviewer saved."""
+    return path.lower().endswith(IMAGE_LIKE)
+
+
+def is_returned(path: str) -> bool:
+    """Whether a file of a bundle is the reviewer's: decisions and labels."""
+    return path == DECISIONS or path.startswith(f"{LABELS}/")
+
+
+def label_case(path: str, cases: Iterable[str]) -> str | None:
+    """The case whose label a file `labels/<case><suffix>` is, or None."""
+    name = path.removeprefix(f"{LABELS}/")
+    return next((c for c in cases for suffix in LABEL_SUFFIXES if name == f"{c}{suffix}"), None)
+
+
+def size_bound(manifest: Manifest, path: str) -> int:
+    """The most bytes that a returned file of this path may have."""
+    if path == MANIFEST:
+        return MOST_MANIFEST_BYTES
+    if path == DECISIONS:
+        return MOST_DECISION_BYTES
+    case = label_case(path, manifest.cases)
+    if case is not None:
+        return manifest.most_label_bytes(case)
+    if path in manifest.files:
+        return manifest.files[path].bytes
+    return max((manifest.most_label_bytes(c) for c in manifest.cases), default=0)
+
+
+def content_sha256(bundle_id: str, files: Mapping[str, str]) -> str:
+    """Identity of a returned bundle: hash of its id and of the SHA-256 of its decisions and labels."""
+    returned = {path: digest for path, digest in files.items() if is_returned(path)}
+    return hashlib.sha256(_json({"bundle": bundle_id, "files": returned})).hexdigest()
+
+
+def returned_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of decisions and labels in a returned folder, by path; what a system left there is not counted."""
+    found = {}
+    for path in list_files(folder):
+        if is_returned(path):
+            found[path] = file_sha256(folder / path)
+    return found
+
+
+def list_files(folder: Path) -> list[str]:
+    """Paths of all files in a bundle folder but system leftovers, sorted."""
+    paths = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
+    return sorted(p for p in paths if not is_junk(p))
+
+
+def expected_bundles(bundles: Path) -> dict[Path, Manifest]:
+    """The exported bundles of this round, by folder, sorted by name.
+
+    Bundles of an earlier round, which `dvc pull` may bring back after the next one was opened, are passed over: which
+    round it is says params.yaml.
+
+    Raises
+    ------
+    BundleRefused
+        A manifest of an exported bundle is damaged.
+    """
+    folders = sorted(p for p in bundles.glob(f"{PREFIX}*") if p.is_dir()) if bundles.is_dir() else []
+    now = read_params().round if Path("params.yaml").is_file() else None
+    found = {}
+    for folder in folders:
+        try:
+            found[folder] = read_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+        except (OSError, BundleRefused):
+            raise BundleRefused(
+                f"{folder} is not what export wrote", "run `dvc checkout data/round/bundles`, or in a clone `dvc pull`"
+            ) from None
+        if now is not None and found[folder].round != now:
+            del found[folder]
+    return found
+
+
+def voxel_count(shape: tuple[int, int, int]) -> int:
+    """Voxels of a grid of shape (z, y, x)."""
+    return math.prod(shape)
+
+
+def _id_of(manifest: Manifest) -> str:
+    values = manifest.model_dump(mode="json")
+    del values["id"]
+    return hashlib.sha256(_json(values)).hexdigest()
+
+
+def _json(values: Any) -> bytes:
+    return (json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8")

@@ -1,0 +1,174 @@
+"""The model folder and its card, `model.json`.
+
+A trained model is a folder of `weights.safetensors`, `plans.json`, `dataset.json` and `model.json`. Its id is the
+SHA-256 of `weights.safetensors`, whose header holds the hashes of the two JSON files, so that the id covers all
+that a prediction depends on. A precomputed model has `predictions/` instead, and an id that its owner declares.
+Nothing here is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.imaging.volume import file_sha256
+from voxledger.textfile import parse_json, replace_text, restoring, unreadable
+
+CARD = "model.json"
+WEIGHTS = "weights.safetensors"
+PLANS = "plans.json"
+DATASET = "dataset.json"
+PREDICTIONS = "predictions"
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
+"""Names of models: they become folder names."""
+ENSEMBLE = "ensemble"
+"""Name of the mean of all models, which no model may have."""
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
+"""Ids of models: they stand in the ledger, separated by semicolons."""
+
+_HEADER = "voxledger"
+
+
+class ModelCard(BaseModel):
+    """Which model this is, and where it came from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=ID_PATTERN)
+    """SHA-256 of the weights, or the declared id of a precomputed model."""
+    name: str = Field(pattern=NAME_PATTERN)
+    backend: Literal["nnunet", "monai", "precomputed"]
+    architecture: str
+    strategy: str
+    cohort: str
+    """SHA-256 of the cohort table that it was trained on; empty for a precomputed model."""
+    parent: str
+    """Id of the model that training started from, or empty."""
+    params: dict[str, Any]
+    licence: str
+    round: int = Field(ge=0)
+
+
+def require_name(name: str) -> None:
+    """Raise unless a model may have this name."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise Misuse(f"{name!r} is not a model name", "use small letters, digits, - and _")
+    if name == ENSEMBLE:
+        raise Misuse(f"{name!r} is not a model name: it is the mean of all models", "choose another name")
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read `model.json`; the name in it must be the folder's."""
+    path = folder / CARD
+    try:
+        card = ModelCard.model_validate_json(path.read_bytes())
+    except OSError:
+        raise VoxledgerError(
+            f"{path}: no model card here", "remove the folder, or restore it with `dvc pull`"
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise VoxledgerError(f"{path} is not a model card: {where}: {first['msg']}", restoring(path)) from None
+    if card.name != folder.name:
+        raise VoxledgerError(f"{path} is the card of {card.name}, not of {folder.name}", "restore the folder")
+    return card
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write `model.json`."""
+    replace_text(folder / CARD, to_json(card.model_dump()))
+
+
+def to_json(values: Any) -> str:
+    """JSON as it is written into files: sorted keys, two spaces, one line feed at the end."""
+    return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def list_models(models: Path) -> list[ModelCard]:
+    """Cards of all models in a folder such as `models/base`, sorted by name; none where the folder is missing."""
+    if not models.is_dir():
+        return []
+    folders = sorted(p for p in models.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return [read_card(folder) for folder in folders]
+
+
+def check_model(folder: Path) -> ModelCard:
+    """Read the card and hash the files against the id; a model that was altered is refused by its file's name."""
+    card = read_card(folder)
+    if card.backend == "precomputed":
+        if predictions_sha256(folder / PREDICTIONS) != card.params.get("predictions"):
+            raise VoxledgerError(
+                f"{folder / PREDICTIONS} is not what was registered: its files were altered, added or removed",
+                "restore it with `dvc checkout`, or register the predictions under a new name",
+            )
+        return card
+    remedy = "restore the model with `dvc checkout` or `dvc pull`"
+    if not (folder / WEIGHTS).is_file():
+        raise VoxledgerError(f"{folder / WEIGHTS}: no such file", remedy)
+    if file_sha256(folder / WEIGHTS) != card.id:
+        raise VoxledgerError(f"{folder / WEIGHTS} does not fit the id in {CARD}: it was altered", remedy)
+    for name, digest in _companions(folder / WEIGHTS).items():
+        if not (folder / name).is_file() or file_sha256(folder / name) != digest:
+            raise VoxledgerError(f"{folder / name} does not fit the weights beside it: it was altered", remedy)
+    return card
+
+
+def save_weights(folder: Path, network: Any) -> str:
+    """Write the weights of a network beside its `plans.json` and `dataset.json`; returns the model id."""
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(network).items()}
+    companions = {name: file_sha256(folder / name) for name in (DATASET, PLANS)}
+    # One entry alone: the order of several would differ from run to run.
+    save_file(tensors, folder / WEIGHTS, metadata={_HEADER: json.dumps(companions, sort_keys=True)})
+    return file_sha256(folder / WEIGHTS)
+
+
+def load_weights(folder: Path, network: Any) -> None:
+    """Put the weights of a model that `check_model` has accepted into a network."""
+    from safetensors.torch import load_file
+
+    saved, own = load_file(folder / WEIGHTS), _tensors(network)
+    if {n: t.shape for n, t in saved.items()} != {n: t.shape for n, t in own.items()}:
+        raise VoxledgerError(f"{folder / WEIGHTS} does not fit the network in {PLANS}", "train the model again")
+    network.load_state_dict(saved, strict=False)
+
+
+def _tensors(network: Any) -> dict[str, Any]:
+    """Parameters and buffers, each once: nnU-Net's networks list their layers under several names."""
+    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
+
+
+def parse_cards(text: str, what: str) -> list[dict[str, Any]]:
+    """Cards of `base.json` or `next.json`, of whatever version; `what` names the file in errors."""
+    cards = parse_json(text, what)
+    if not isinstance(cards, list) or not all(isinstance(c, dict) and isinstance(c.get("id"), str) for c in cards):
+        raise unreadable(what, "it is not a list of model cards")
+    return cards
+
+
+def predictions_sha256(folder: Path) -> str:
+    """Hash over names and contents of all files of a folder of predictions."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []:
+        digest.update(f"{path.name} {file_sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _companions(weights: Path) -> dict[str, str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="pt") as stream:
+            companions: dict[str, str] = json.loads((stream.metadata() or {})[_HEADER])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise VoxledgerError(f"{weights} was not written by voxledger: {error}", "train the model again") from None
+    return companions

@@ -1,0 +1,174 @@
+"""The ledger: for every case and class, where the current mask came from.
+
+One CSV row a case and class, sorted by case and by the schema's order of classes, so that a git diff of it
+is readable and the bytes repeat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from voxledger.errors import VoxledgerError
+from voxledger.textfile import read_text_if_there, restoring, table, write_table
+
+
+class Origin(StrEnum):
+    """Where a mask came from, in ascending order of trust, but for `rejected`, which is none."""
+
+    REJECTED = "rejected"
+    PREDICTED = "predicted"
+    SOURCE = "source"
+    ACCEPTED = "accepted"
+    REVISED = "revised"
+
+    @property
+    def trusted(self) -> bool:
+        """Whether a person stands behind the mask, so that models may be trained on it."""
+        return self in (Origin.SOURCE, Origin.ACCEPTED, Origin.REVISED)
+
+    @property
+    def rank(self) -> int:
+        """Order of precedence where two classes claim a voxel: the higher wins."""
+        return list(Origin).index(self)
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A class whose decision changed the mask of another: it took voxels from it, or gave it some."""
+
+    class_name: str
+    reviewer: str
+    """Who decided on the neighbour; empty for a source label."""
+    bundle: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the ledger."""
+
+    case_id: str
+    class_name: str
+    version: int
+    """Round in which this mask was written or last decided on."""
+    origin: Origin
+    model_ids: tuple[str, ...]
+    """Models whose ensemble proposed the mask; empty for a source label."""
+    reviewer: str
+    bundle: str
+    """SHA-256 of the returned bundle that decided; empty where nobody did."""
+    mask_sha256: str
+    previous_mask_sha256: str
+    """Mask of the version before; empty where there was none."""
+    ml: float
+    changed_by: tuple[Neighbour, ...] = ()
+    """Neighbours that changed the mask after `bundle` decided on it, or in the same round; the oldest first."""
+
+
+Ledger = dict[tuple[str, str], Entry]
+"""Entries by (case, class)."""
+
+COLUMNS = [f.name for f in fields(Entry)]
+_OLDER_COLUMNS = COLUMNS[:-1]
+"""Of ledgers written before `changed_by`."""
+
+
+def read_ledger(path: Path | str) -> Ledger:
+    """Read a ledger; a file that is not there is an empty ledger."""
+    text = read_text_if_there(path)
+    return {} if text is None else parse_ledger(text, str(path))
+
+
+def parse_ledger(text: str, what: str) -> Ledger:
+    """Parse the text of a ledger; `what` names it in errors."""
+    ledger: Ledger = {}
+    with table(text, what) as rows:
+        if rows.fieldnames not in (COLUMNS, _OLDER_COLUMNS):
+            raise VoxledgerError(f"{what} is not a ledger: its columns are {rows.fieldnames}", restoring(what))
+        for row in rows:
+            entry = Entry(
+                row["case_id"],
+                row["class_name"],
+                int(row["version"]),
+                Origin(row["origin"]),
+                tuple(row["model_ids"].split(";")) if row["model_ids"] else (),
+                row["reviewer"],
+                row["bundle"],
+                row["mask_sha256"],
+                row["previous_mask_sha256"],
+                float(row["ml"]),
+                tuple(map(_neighbour, filter(None, row.get("changed_by", "").split(";")))),
+            )
+            if (entry.case_id, entry.class_name) in ledger:
+                raise ValueError(f"a second row of case {entry.case_id}, class {entry.class_name}")
+            ledger[entry.case_id, entry.class_name] = entry
+    return ledger
+
+
+def write_ledger(path: Path | str, ledger: Ledger, class_order: list[str]) -> None:
+    """Write a ledger sorted by case, then by the order of the schema; replaces the file, never edits it.
+
+    Raises
+    ------
+    VoxledgerError
+        It has a class that the schema lacks.
+    """
+    unknown = sorted({e.class_name for e in ledger.values()} - set(class_order))
+    if unknown:
+        raise VoxledgerError(
+            f"{path} has {', '.join(unknown)}, which labels.yaml lacks",
+            f"a class is renamed with `voxledger schema rename {unknown[0]} NEW` and taken out with `voxledger schema "
+            f"retire {unknown[0]} --reason …`: bring back labels.yaml (`git checkout labels.yaml`) and do that",
+        )
+    ordered = sorted(ledger.values(), key=lambda e: (e.case_id, class_order.index(e.class_name)))
+    write_table(path, COLUMNS, map(_to_row, ordered))
+
+
+def trusted(ledger: Ledger, case_id: str, class_name: str) -> bool:
+    """Whether a person stands behind this class of this case."""
+    entry = ledger.get((case_id, class_name))
+    return entry is not None and entry.origin.trusted
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What people stand behind in some cases. A case in which one class is decided is not a labelled case."""
+
+    complete: int
+    """Cases of which people stand behind every class of the schema."""
+    partly: int
+    """Cases of which they stand behind some, but not all."""
+    trusted: int
+    """Masks, one a case and class, that they stand behind."""
+    masks: int
+    """All masks that the cases would have."""
+
+    @property
+    def share(self) -> float:
+        """Share of the masks that people stand behind; 0 where there is none."""
+        return self.trusted / self.masks if self.masks else 0.0
+
+
+def labelled(ledger: Ledger, case_ids: Iterable[str], classes: Sequence[str]) -> Labelled:
+    """Count what people stand behind, by case and class."""
+    found = [sum(trusted(ledger, case_id, name) for name in classes) for case_id in case_ids]
+    complete = sum(n == len(classes) for n in found)
+    return Labelled(complete, sum(n > 0 for n in found) - complete, sum(found), len(found) * len(classes))
+
+
+def _to_row(entry: Entry) -> dict[str, Any]:
+    return {
+        **asdict(entry),
+        "model_ids": ";".join(entry.model_ids),
+        "origin": entry.origin.value,
+        "ml": f"{entry.ml:.4f}",
+        "changed_by": ";".join(f"{n.class_name}/{n.reviewer}/{n.bundle}" for n in entry.changed_by),
+    }
+
+
+def _neighbour(text: str) -> Neighbour:
+    class_name, reviewer, bundle = text.split("/")
+    return Neighbour(class_name, reviewer, bundle)

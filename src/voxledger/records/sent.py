@@ -1,0 +1,70 @@
+"""Whether people are looking at this round: `data/sent.json`, in git, from the moment its bundles go out.
+
+What people were shown is frozen until the round is closed: proposals, attention and bundles are pulled, never computed
+again, so that what comes back is merged into what they saw, on every machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from voxledger.errors import VoxledgerError
+from voxledger.params import Params
+from voxledger.repository import round_tag, tag_exists
+from voxledger.textfile import replace_text
+
+SENT = Path("data/sent.json")
+SHOWN = ("data/round/pseudo", "data/round/attention", "data/round/bundles")
+"""What people were shown, or what that was made from; under DVC."""
+BRING_BACK = "git restore data/round reports && dvc checkout --with-deps export"
+"""Brings back what people were shown, in the repository that made it."""
+
+
+class Sent(BaseModel):
+    """The bundles of a round that went out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    round: int
+    bundles: dict[str, str]
+    """Id of every bundle, by the name of its folder."""
+
+
+def read_sent(path: Path = SENT) -> Sent | None:
+    """The record; None before any bundle has gone out."""
+    if not path.is_file():
+        return None
+    try:
+        return Sent.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        raise VoxledgerError(f"{path} is damaged", f"run `git restore {path}`") from None
+
+
+def write_sent(round_number: int, bundles: Mapping[str, str], path: Path = SENT) -> None:
+    """Record that these bundles of a round go out."""
+    sent = Sent(round=round_number, bundles=dict(bundles))
+    replace_text(path, json.dumps(sent.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
+
+
+def is_out(params: Params) -> bool:
+    """Whether bundles of this round are out, and the round is not closed."""
+    sent = read_sent()
+    return sent is not None and sent.round == params.round and not tag_exists(round_tag(params.round))
+
+
+def require_not_out(params: Params, stage: str) -> None:
+    """Raise where a stage would make anew what people are looking at."""
+    if is_out(params):
+        raise VoxledgerError(
+            f"{stage}: bundles of round {params.round} are out; what people were shown stays as it is until the round "
+            "is closed, and is not computed again",
+            "see `git status` and `dvc status`: undo what changed with `git restore data/round reports params.yaml "
+            "labels.yaml`, `dvc checkout` (in a clone `dvc pull`); if nobody has begun to review, "
+            "`voxledger round recall` takes the bundles back",
+        )

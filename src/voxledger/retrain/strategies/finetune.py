@@ -1,0 +1,33 @@
+"""`finetune`: go on from the base model of the same name, with its plans, on the whole cohort.
+
+Where there is no such model, or it has another network or other classes, the model is trained in full instead.
+"""
+
+from __future__ import annotations
+
+from voxledger.models.start import Base, Start
+from voxledger.params import ModelParams, RetrainParams
+from voxledger.retrain.strategies import full
+
+BUDGET = {"batch", "iterations", "learning_rate"}
+"""Parameters that may change between a model and its fine-tuning; the others decide what the network is."""
+
+
+def start(model: ModelParams, params: RetrainParams, base: Base | None, classes: list[str]) -> Start:
+    """The base model's plans and weights, and a share of the iterations."""
+    obstacle = _obstacle(model, base, classes)
+    if base is None or obstacle:
+        scratch = full.start(model, params, base, classes)
+        return Start(scratch.strategy, scratch.iterations, note=f"trained in full: {obstacle}")
+    return Start("finetune", max(1, round(model.iterations * params.finetune_iterations)), base)
+
+
+def _obstacle(model: ModelParams, base: Base | None, classes: list[str]) -> str:
+    if base is None:
+        return "models/base has no model of this name"
+    wanted = model.model_dump(mode="json", exclude=BUDGET)
+    if base.card.backend != model.backend or {k: base.card.params.get(k) for k in wanted} != wanted:
+        return "the base model was made with other parameters"
+    if base.classes != classes:
+        return "the base model has other classes"
+    return ""

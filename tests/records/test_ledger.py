@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from voxledger.errors import VoxledgerError
+from voxledger.records.ledger import Entry, Neighbour, Origin, read_ledger, trusted, write_ledger
+
+ENTRY = Entry("b", "liver", 2, Origin.REVISED, ("m1", "m2"), "alice", "bundle", "new", "old", 12.34567)
+
+
+def test_rows_survive_sorted_by_case_and_schema(tmp_path: Path) -> None:
+    changed = (Neighbour("aorta", "bob", "bundle"), Neighbour("cyst", "", ""))
+    entries = [
+        ENTRY,
+        replace(ENTRY, class_name="aorta", changed_by=changed),
+        replace(ENTRY, case_id="a", model_ids=(), reviewer=""),
+    ]
+    path = tmp_path / "ledger.csv"
+    write_ledger(path, {(e.case_id, e.class_name): e for e in entries}, ["liver", "aorta"])
+    lines = path.read_text().splitlines()
+    assert [line.split(",")[:2] for line in lines[1:]] == [["a", "liver"], ["b", "liver"], ["b", "aorta"]]
+    assert read_ledger(path)["b", "liver"] == replace(ENTRY, ml=12.3457)
+    assert read_ledger(path)["b", "aorta"].changed_by == changed
+    before = path.read_bytes()
+    write_ledger(path, dict(reversed(read_ledger(path).items())), ["liver", "aorta"])
+    assert path.read_bytes() == before
+
+
+def test_a_ledger_of_before_the_neighbours_were_noted_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    write_ledger(path, {("b", "liver"): ENTRY}, ["liver"])
+    path.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in path.read_text().splitlines()))
+    assert path.read_text().splitlines()[0].endswith(",ml")
+    assert read_ledger(path)["b", "liver"] == replace(ENTRY, ml=12.3457)
+
+
+def test_no_file_is_an_empty_ledger(tmp_path: Path) -> None:
+    assert read_ledger(tmp_path / "none.csv") == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "case_id,origin\na,source\n",
+        "{header}\na,liver,x,source,,,,,,0\n",
+        "{header}\na,liver,0,magic,,,,,,0\n",
+        "{header}\na,liver,0,source,,,,,,0,aorta\n",
+    ],
+)
+def test_damage_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "ledger.csv"
+    write_ledger(path, {}, [])
+    path.write_text(text.format(header=path.read_text().strip()))
+    with pytest.raises(VoxledgerError, match=r"ledger\.csv"):
+        read_ledger(path)
+
+
+def test_two_rows_of_one_mask_are_refused(tmp_path: Path) -> None:
+    """As a merge of two branches leaves them; the last one must not win without a word."""
+    path = tmp_path / "ledger.csv"
+    write_ledger(path, {}, [])
+    rows = "a,liver,0,source,,,,,,1.0,\na,liver,1,revised,,ann,b,,,2.0,\n"
+    path.write_text(path.read_text().strip() + "\n" + rows)
+    with pytest.raises(VoxledgerError, match=r"ledger\.csv, line 3: a second row of case a, class liver"):
+        read_ledger(path)
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"),
+    [("source", True), ("accepted", True), ("revised", True), ("predicted", False), ("rejected", False)],
+)
+def test_trust(origin: str, expected: bool) -> None:
+    ledger = {("b", "liver"): replace(ENTRY, origin=Origin(origin))}
+    assert trusted(ledger, "b", "liver") is expected
+    assert trusted(ledger, "b", "aorta") is False
+
+
+def test_people_rank_above_models() -> None:
+    ranked = sorted(Origin, key=lambda o: o.rank)
+    assert [o.value for o in ranked] == ["rejected", "predicted", "source", "accepted", "revised"]
