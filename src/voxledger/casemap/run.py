@@ -1,0 +1,125 @@
+"""Compute many jobs: those that are remembered are not computed again, and one bad case does not hide the others.
+
+DVC re-runs a whole stage when one case changes. Stages stay pure; their outputs are refilled from the memo. So an
+unchanged case is not computed again, a killed run resumes, and the result does not depend on order, number of workers
+or history.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from voxledger.casemap.executors import local
+from voxledger.casemap.job import Facts, Job
+from voxledger.casemap.memo import MEMO, Record, alone, compute, copy_outputs, remembered
+from voxledger.disk import disk_failure
+from voxledger.errors import CasesFailed, DiskFailed, VoxledgerError
+from voxledger.progress import progress
+from voxledger.textfile import replace_text
+
+
+def casemap(
+    jobs: Sequence[Job[Facts]],
+    out: Path,
+    *,
+    workers: int = 1,
+    recheck: float = 0.0,
+    manifest: Path | None = None,
+) -> list[Facts]:
+    """Compute jobs of one stage and put their files under `out`; returns the facts of each, in the order of jobs.
+
+    Parameters
+    ----------
+    jobs
+        All of the same `stage`. Names of files must not collide between them.
+    workers
+        Processes. The result does not depend on it.
+    recheck
+        Share of remembered jobs to compute again and compare. What is remembered stays as it is.
+    manifest
+        Where to write one JSON line a job: case, key, outputs with their SHA-256.
+
+    Raises
+    ------
+    CasesFailed
+        Names every case that failed and why, also those that were rechecked and came out differently; the others are
+        remembered.
+    DiskFailed
+        The same, where the machine is to blame and not the cases.
+    """
+    MEMO.mkdir(exist_ok=True)
+    records = _records(jobs, workers, recheck) if jobs else []
+    out.mkdir(parents=True, exist_ok=True)
+    for job, record in zip(jobs, records, strict=True):
+        copy_outputs(job, record, out)
+    if manifest is not None:
+        lines = [
+            json.dumps({"case": job.title, "key": job.key, "outputs": record.outputs}, sort_keys=True) + "\n"
+            for job, record in zip(jobs, records, strict=True)
+        ]
+        replace_text(manifest, "".join(lines))
+    return [job.from_json(record.facts) for job, record in zip(jobs, records, strict=True)]
+
+
+def _records(jobs: Sequence[Job[Any]], workers: int, recheck: float) -> list[Record]:
+    (stage,) = {job.stage for job in jobs}
+    with alone(stage):
+        use = not os.environ.get("VOXLEDGER_NO_MEMO")
+        found = {i: record for i, job in enumerate(jobs) if use and (record := remembered(job)) is not None}
+        again = [i for i in found if random.Random(jobs[i].key).random() < recheck]
+        order = [*(i for i in range(len(jobs)) if i not in found), *again]
+        failures: dict[int, BaseException] = {}
+        bar = progress(stage, len(jobs), done=len(found))
+        for position, outcome in local.execute(_work, [(jobs[i], i not in found) for i in order], workers):
+            index = order[position]
+            if isinstance(outcome, BaseException):
+                failures[index] = outcome
+            elif index not in found:
+                found[index] = outcome
+            elif outcome != found[index]:
+                failures[index] = _differs(jobs[index], found[index], outcome)
+            if index not in again:
+                bar.step(jobs[index].title)
+        bar.close()
+    if failures:
+        raise _failed(stage, jobs, failures)
+    return [found[i] for i in range(len(jobs))]
+
+
+def _work(order: tuple[Job[Any], bool]) -> Record:
+    job, keep = order
+    return compute(job, keep)
+
+
+def _differs(job: Job[Any], before: Record, now: Record) -> VoxledgerError:
+    names = sorted({*before.outputs, *now.outputs})
+    what = [name for name in names if before.outputs.get(name) != now.outputs.get(name)]
+    if before.facts != now.facts:
+        what.append("the facts that it returned")
+    return VoxledgerError(
+        f"{job.title} came out differently when computed again: {', '.join(what)} (what is remembered under "
+        f"{MEMO / job.stage / job.key} was kept)",
+        "delete that folder to take the new result; report it if it happens again",
+    )
+
+
+def _failed(stage: str, jobs: Sequence[Job[Any]], failures: dict[int, BaseException]) -> VoxledgerError:
+    lines, of_the_machine = [], None
+    for index, error in sorted(failures.items()):
+        if (failure := disk_failure(error)) is not None:
+            error = of_the_machine = failure
+        problem = error.problem if isinstance(error, VoxledgerError) else f"{type(error).__name__}: {error}"
+        lines.append(f"  {jobs[index].title}: {problem}")
+    said = f"{stage}: {len(failures)} of {len(jobs)} cases failed\n" + "\n".join(lines)
+    finished = len(jobs) - len(failures)
+    if of_the_machine is not None:
+        return DiskFailed(said, f"{of_the_machine.remedy}; the {finished} finished cases are kept")
+    return CasesFailed(
+        said,
+        f"mend or remove these cases and run `dvc repro` again; the {finished} finished ones are kept",
+    )
