@@ -15,8 +15,9 @@ from voxledger.filter.decisions import Decision
 from voxledger.filter.explain import stories
 from voxledger.filter.proposal import Component, Outcome, Proposal
 from voxledger.filter.registry import read_rules
+from voxledger.imaging.boxes import bounding_box
 from voxledger.imaging.soft import SoftPrediction
-from voxledger.imaging.volume import Grid, bounding_box
+from voxledger.imaging.volume import Grid
 from voxledger.schema import LabelSchema
 
 A = slice(2, 6)

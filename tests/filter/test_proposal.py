@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 
-from voxledger.filter.proposal import Component, Outcome, Proposal, Verdict, intersection, outer, union, within
+from voxledger.filter.proposal import Component, Outcome, Proposal, Verdict
 
 A = slice(2, 6)
 ALL = (A, A, A)
@@ -124,12 +123,3 @@ def test_outcomes(propose: Callable[..., Proposal]) -> None:
     proposal = propose({"liver": [(slice(2, 9), slice(2, 9), slice(2, 9), 0.9), (4, 4, 4, 0.1)]})
     proposal.carry_out("liver", verdict(proposal.holes("liver")[0], Outcome.FILLED))
     assert proposal.voxels("liver") == 343
-
-
-def test_boxes() -> None:
-    a: Any = (slice(0, 4), slice(2, 6), slice(0, 9))
-    b: Any = (slice(2, 8), slice(0, 3), slice(4, 5))
-    assert intersection(a, b) == (slice(2, 4), slice(2, 3), slice(4, 5))
-    assert intersection(a, (slice(4, 5), slice(2, 6), slice(0, 9))) is None
-    assert union(a, b) == (slice(0, 8), slice(0, 6), slice(0, 9))
-    assert outer(within(b, a), a) == b

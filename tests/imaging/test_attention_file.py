@@ -7,7 +7,8 @@ import pytest
 
 from voxledger.errors import UnreadableImage
 from voxledger.imaging.attention_file import open_attention, write_attention
-from voxledger.imaging.volume import Grid, bounding_box
+from voxledger.imaging.boxes import bounding_box
+from voxledger.imaging.volume import Grid
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (70, 20, 30), (64, 130, 129), (5, 300, 7)])

@@ -14,7 +14,6 @@ from voxledger.errors import GridMismatch, UnreadableImage
 from voxledger.imaging.volume import (
     SPACING_TOLERANCE_MM,
     Grid,
-    bounding_box,
     differences,
     file_sha256,
     mask_sha256,
@@ -104,14 +103,6 @@ def test_float_labels_are_read_and_fractions_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("largest", "dtype"), [(0, np.uint8), (255, np.uint8), (256, np.uint16), (65536, np.uint32)])
 def test_smallest_unsigned(largest: int, dtype: type) -> None:
     assert smallest_unsigned(np.array([[[0, largest]]], np.int64)).dtype == dtype
-
-
-def test_bounding_box() -> None:
-    mask = np.zeros((4, 5, 6), bool)
-    assert bounding_box(mask) is None
-    mask[2, 0, 5] = True
-    assert bounding_box(mask) == (slice(2, 3), slice(0, 1), slice(5, 6))
-    assert bounding_box(mask, margin=2) == (slice(0, 4), slice(0, 3), slice(3, 6))
 
 
 def test_mask_hash_sees_content_not_form() -> None:

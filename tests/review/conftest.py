@@ -14,8 +14,9 @@ import pytest
 from voxledger.export.run import export_round
 from voxledger.gate.run import pass_gate
 from voxledger.imaging.attention_file import write_attention
+from voxledger.imaging.boxes import bounding_box
 from voxledger.imaging.soft import write_soft
-from voxledger.imaging.volume import Grid, bounding_box, file_sha256, mask_sha256, read_grid, read_label, write
+from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, read_grid, read_label, write
 from voxledger.import_.run import import_round
 from voxledger.params import MachineParams
 from voxledger.records.bundle import Manifest, read_manifest

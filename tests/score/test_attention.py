@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.attention_file import Criterion
-from voxledger.imaging.volume import Grid, bounding_box
+from voxledger.imaging.boxes import bounding_box
+from voxledger.imaging.volume import Grid
 from voxledger.params import ScoreParams
 from voxledger.score.attention import Attention
 

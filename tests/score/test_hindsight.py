@@ -14,8 +14,9 @@ from voxledger.errors import VoxledgerError
 from voxledger.evaluate.effort import Effort
 from voxledger.evaluate.history import read_audits, read_history, round_rows, write_history
 from voxledger.imaging.attention_file import write_attention
+from voxledger.imaging.boxes import bounding_box
 from voxledger.imaging.soft import write_soft
-from voxledger.imaging.volume import Grid, bounding_box, read, write
+from voxledger.imaging.volume import Grid, read, write
 from voxledger.params import MachineParams, ScoreParams
 from voxledger.records.cases import Case, Split
 from voxledger.records.ledger import Labelled

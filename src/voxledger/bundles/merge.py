@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.errors import VoxledgerError
-from voxledger.imaging.volume import Box, smallest_unsigned
+from voxledger.imaging.boxes import Box, label_boxes, union
+from voxledger.imaging.volume import smallest_unsigned
 from voxledger.records.ledger import Origin
 from voxledger.schema import LabelSchema
 
@@ -75,16 +76,8 @@ def _box(schema: LabelSchema, claim: Claim, boxes: dict[int, dict[int, Box]]) ->
     """The box of a class in its label map; the map is run through once for all of its classes."""
     assert claim.labels is not None
     if id(claim.labels) not in boxes:
-        from scipy.ndimage import find_objects
-
-        found = find_objects(claim.labels.astype(np.int32, copy=False))
-        boxes[id(claim.labels)] = {i: (b[0], b[1], b[2]) for i, b in enumerate(found, start=1) if b is not None}
-    known = boxes[id(claim.labels)]
-    parts = [known[i] for i in schema.ids_of(claim.name) if i in known]
-    if not parts:
-        return None
-    z, y, x = (slice(min(p[a].start for p in parts), max(p[a].stop for p in parts)) for a in range(3))
-    return z, y, x
+        boxes[id(claim.labels)] = label_boxes(claim.labels)
+    return union(boxes[id(claim.labels)].get(i) for i in schema.ids_of(claim.name))
 
 
 def repaint(

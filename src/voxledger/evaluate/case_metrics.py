@@ -12,8 +12,9 @@ import numpy.typing as npt
 from voxledger.errors import CaseRefused
 from voxledger.evaluate.comparison import compare
 from voxledger.evaluate.metrics import measure
+from voxledger.imaging.boxes import bounding_box, union
 from voxledger.imaging.soft import SoftPrediction, ensemble_box, ensemble_mean, open_soft
-from voxledger.imaging.volume import Box, bounding_box, read_label, require_same_grid
+from voxledger.imaging.volume import read_label, require_same_grid
 from voxledger.records.card import ENSEMBLE
 from voxledger.schema import LabelSchema
 
@@ -63,7 +64,8 @@ def case_metrics(
             groups = {m: [soft] for m, soft in known.items()}
             if generation in ensembles and known:
                 groups[ENSEMBLE] = list(known.values())
-            box = _joint(bounding_box(reference), ensemble_box(list(known.values()), name))
+            # One voxel stands for nothing where neither has any.
+            box = union([bounding_box(reference), ensemble_box(list(known.values()), name)]) or (slice(0, 1),) * 3
             for model, members in groups.items():
                 prediction = ensemble_mean(members, name, box) > THRESHOLD
                 masks = compare(reference[box], prediction, members[0].grid.spacing)
@@ -98,10 +100,3 @@ def compute(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     schema.check(labels, payload["label"])
     ensembles = [Generation(g) for g in payload["ensembles"]]
     return {"rows": case_metrics(labels, models, schema, payload["classes"], payload["tolerance_mm"], ensembles)}
-
-
-def _joint(a: Box | None, b: Box | None) -> Box:
-    """The box that holds both; one voxel, to stand for nothing, where there is neither."""
-    found = [box for box in (a, b) if box is not None] or [(slice(0, 1),) * 3]
-    z, y, x = (slice(min(f[i].start for f in found), max(f[i].stop for f in found)) for i in range(3))
-    return z, y, x

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.imaging.volume import bounding_box
+from voxledger.imaging.boxes import bounding_box
 
 Floats = npt.NDArray[np.float64]
 

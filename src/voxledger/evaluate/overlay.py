@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.evaluate.view import View
-from voxledger.imaging.volume import bounding_box
+from voxledger.imaging.boxes import bounding_box
 
 REFERENCE_COLOR = "#35d07f"
 PREDICTION_COLOR = "#ff5fa2"

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.filter.proposal import Component, Mask, Proposal
-from voxledger.imaging.volume import Box
+from voxledger.imaging.boxes import Box
 
 
 def distances(proposal: Proposal, components: Sequence[Component], classes: Sequence[str]) -> list[float]:

@@ -12,7 +12,7 @@ from voxledger.filter.apply import decide
 from voxledger.filter.decisions import Decision
 from voxledger.filter.proposal import Component, Mask, Outcome, Proposal, Region
 from voxledger.filter.rule import Rule
-from voxledger.imaging.volume import Box
+from voxledger.imaging.boxes import Box
 
 PANELS = 12
 """Components in a picture, the largest ones."""

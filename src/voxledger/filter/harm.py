@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.filter.proposal import Mask, Proposal, union
+from voxledger.filter.proposal import Mask, Proposal
+from voxledger.imaging.boxes import Box, bounding_box, shape_of, union
 from voxledger.imaging.detection import ANY, Step, detect
-from voxledger.imaging.volume import Box, bounding_box
 from voxledger.schema import LabelSchema
 
 
@@ -35,11 +35,8 @@ def detect_lesions(
     groups = {name: [name] for name in known}
     if set(known) == {c.name for c in schema.classes if c.lesion}:
         groups[ANY] = list(known)
-    box = bounding_box(np.isin(truth, _ids(schema, known)))
-    for name in known:
-        region = proposal.region(name)
-        if region is not None:
-            box = region.box if box is None else union(box, region.box)
+    regions = [region for name in known if (region := proposal.region(name)) is not None]
+    box = union([bounding_box(np.isin(truth, _ids(schema, known))), *(region.box for region in regions)])
     steps = []
     for group, members in groups.items():
         predicted, true = _masks(proposal, truth, members, box)
@@ -65,7 +62,7 @@ def detect_lesions(
 def _masks(proposal: Proposal, truth: npt.NDArray[Any], names: Sequence[str], box: Box | None) -> tuple[Mask, Mask]:
     if box is None:
         return np.zeros((1, 1, 1), np.bool_), np.zeros((1, 1, 1), np.bool_)
-    predicted = np.zeros(tuple(s.stop - s.start for s in box), np.bool_)
+    predicted = np.zeros(shape_of(box), np.bool_)
     for name in names:
         predicted |= proposal.mask(name, box)
     return predicted, np.isin(truth[box], _ids(proposal.schema, names))

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.imaging.boxes import Box, absolute, bounding_box, intersection, union, view
 from voxledger.imaging.components import connected_components
 from voxledger.imaging.soft import SoftPrediction, ensemble_box, ensemble_mean
-from voxledger.imaging.volume import Box, Grid, bounding_box
+from voxledger.imaging.volume import Grid
 from voxledger.schema import LabelSchema
 
 CONNECTIVITY = 26
@@ -82,7 +83,7 @@ class Region:
         window = np.zeros(tuple(s.stop - s.start for s in box), np.bool_)
         shared = intersection(self.box, box)
         if shared is not None:
-            window[within(shared, box)] = self.mask[within(shared, self.box)]
+            view(window, box, shared)[:] = view(self.mask, self.box, shared)
         return window
 
 
@@ -136,7 +137,7 @@ class Proposal:
         if tight is None:
             self._regions.pop(name, None)
         else:
-            self._regions[name] = Region(outer(tight, box), np.ascontiguousarray(mask[tight]))
+            self._regions[name] = Region(absolute(tight, box), np.ascontiguousarray(mask[tight]))
 
     @property
     def names(self) -> list[str]:
@@ -256,7 +257,7 @@ class Proposal:
         shared = intersection(region.box, component.box) if region else None
         if region is None or shared is None:
             return
-        window, cut = region.mask[within(shared, region.box)], component.mask[within(shared, component.box)]
+        window, cut = view(region.mask, region.box, shared), view(component.mask, component.box, shared)
         if not (window & cut).any():
             return
         window &= ~cut
@@ -266,9 +267,9 @@ class Proposal:
 
     def _join(self, name: str, component: Component) -> None:
         region = self._regions.get(name)
-        box = union(region.box, component.box) if region else component.box
+        box = union([region.box if region else None, component.box]) or component.box
         mask = self.mask(name, box)
-        mask[within(component.box, box)] |= component.mask
+        view(mask, box, component.box)[:] |= component.mask
         self._regions[name] = Region(box, mask)
         self._components.pop(name, None)
 
@@ -294,10 +295,10 @@ class Proposal:
             if box is None:
                 continue
             part, claimed = window[box], contested[box]
-            mine = self.probability(name, outer(box, region.box))
+            mine = self.probability(name, absolute(box, region.box))
             for rival in np.unique(part[claimed]).tolist():
                 holder = next(c.name for c in self.schema.classes if c.id == rival)
-                theirs = self.probability(holder, outer(box, region.box))
+                theirs = self.probability(holder, absolute(box, region.box))
                 part[claimed & (part == rival) & (mine > theirs)] = self.schema[name].id
         return labels
 
@@ -355,30 +356,6 @@ def label_components(
         box = (slice(*bounds[k, 0].tolist()), slice(*bounds[k, 1].tolist()), slice(*bounds[k, 2].tolist()))
         mask = labels[box] == k
         found.append(
-            Component(len(found) + 1, outer(box, region.box), mask, int(voxels[k]), float(peak[k]), float(mean[k]))
+            Component(len(found) + 1, absolute(box, region.box), mask, int(voxels[k]), float(peak[k]), float(mean[k]))
         )
     return found
-
-
-def intersection(a: Box, b: Box) -> Box | None:
-    """The box that two boxes share; None where they are apart."""
-    z, y, x = (slice(max(p.start, q.start), min(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
-    return (z, y, x) if all(s.start < s.stop for s in (z, y, x)) else None
-
-
-def union(a: Box, b: Box) -> Box:
-    """The smallest box around two boxes."""
-    z, y, x = (slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
-    return z, y, x
-
-
-def within(box: Box, around: Box) -> Box:
-    """A box of the image in the coordinates of a box around it."""
-    z, y, x = (slice(p.start - q.start, p.stop - q.start) for p, q in zip(box, around, strict=True))
-    return z, y, x
-
-
-def outer(box: Box, around: Box) -> Box:
-    """A box in the coordinates of a box around it, in those of the image."""
-    z, y, x = (slice(p.start + q.start, p.stop + q.start) for p, q in zip(box, around, strict=True))
-    return z, y, x

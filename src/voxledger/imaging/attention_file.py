@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from voxledger.disk import replacing
 from voxledger.errors import UnreadableImage
-from voxledger.imaging.volume import Box, Grid
+from voxledger.imaging.boxes import Box, aligned, shape_of, view
+from voxledger.imaging.volume import Grid
 
 
 class Criterion(IntFlag):
@@ -125,14 +126,10 @@ def _assign(
     shape: tuple[int, int, int],
 ) -> None:
     """Write slab by slab, each whole in chunks, so that no chunk is compressed twice."""
-    aligned = [(s.start // c * c, min(-(-s.stop // c) * c, n)) for s, c, n in zip(box, chunks, shape, strict=True)]
-    for low in range(aligned[0][0], aligned[0][1], chunks[0]):
-        high = min(low + chunks[0], aligned[0][1])
-        slab = np.zeros((high - low, *(stop - start for start, stop in aligned[1:])), np.uint8)
-        start, stop = max(low, box[0].start), min(high, box[0].stop)
-        slab[
-            start - low : stop - low,
-            box[1].start - aligned[1][0] : box[1].stop - aligned[1][0],
-            box[2].start - aligned[2][0] : box[2].stop - aligned[2][0],
-        ] = bits[start - box[0].start : stop - box[0].start]
-        array[(index, slice(low, high), slice(*aligned[1]), slice(*aligned[2]))] = slab
+    z, y, x = aligned(box, chunks, shape)
+    for low in range(z.start, z.stop, chunks[0]):
+        whole = slice(low, min(low + chunks[0], z.stop)), y, x
+        filled = slice(max(low, box[0].start), min(whole[0].stop, box[0].stop)), box[1], box[2]
+        slab = np.zeros(shape_of(whole), np.uint8)
+        view(slab, whole, filled)[:] = view(bits, box, filled)
+        array[(index, *whole)] = slab

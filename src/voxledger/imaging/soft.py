@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from voxledger.disk import replacing
 from voxledger.errors import UnreadableImage
-from voxledger.imaging.volume import Box, Grid, bounding_box
+from voxledger.imaging.boxes import Box, aligned, bounding_box, union
+from voxledger.imaging.volume import Grid
 
 FLOOR = 2.0**-12
 """Probabilities below this are stored as 0; the lowest threshold the papers use, 0.003, is 12 times larger."""
@@ -113,11 +114,8 @@ def write_soft(
             box = bounding_box(half)
             boxes[name] = None if box is None else [[s.start, s.stop] for s in box]
             if box is not None:
-                aligned = tuple(
-                    slice(s.start // c * c, min(-(-s.stop // c) * c, n))
-                    for s, c, n in zip(box, chunks[1:], grid.shape, strict=True)
-                )
-                array[(index, *aligned)] = np.ascontiguousarray(half[aligned])
+                whole = aligned(box, chunks[1:], grid.shape)
+                array[(index, *whole)] = np.ascontiguousarray(half[whole])
         array.schunk.vlmeta["voxledger"] = {
             "classes": classes,
             "boxes": [boxes[name] for name in classes],
@@ -148,11 +146,7 @@ def open_soft(path: Path | str) -> SoftPrediction:
 
 def ensemble_box(predictions: Sequence[SoftPrediction], name: str) -> Box | None:
     """The smallest box that holds every non-zero probability of a class in any model; None where there is none."""
-    boxes = [box for p in predictions if (box := p.boxes.get(name)) is not None]
-    if not boxes:
-        return None
-    z, y, x = (slice(min(b[a].start for b in boxes), max(b[a].stop for b in boxes)) for a in range(3))
-    return z, y, x
+    return union(p.boxes.get(name) for p in predictions)
 
 
 def ensemble_mean(predictions: Sequence[SoftPrediction], name: str, box: Box | None = None) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""An image or label with its geometry: reading, writing, comparing grids, bounding boxes, content hashes.
+"""An image or label with its geometry: reading, writing, comparing grids, content hashes.
 
 Arrays are ordered (z, y, x). `Grid.spacing` is in mm and in the same order; `Grid.origin` is a point in
 LPS millimetres (x, y, z) and `Grid.direction` the 3×3 direction cosines row by row, both as in ITK.
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from voxledger.disk import replacing
 from voxledger.errors import GridMismatch, UnreadableImage
+from voxledger.imaging.boxes import bounding_box
 
 SPACING_TOLERANCE_MM = 1e-3
 """Two spacings are equal below this difference: NIfTI stores float32, NRRD and MHA decimal text."""
@@ -36,9 +37,6 @@ _LARGEST_ID = np.iinfo(np.uint32).max
 """Larger numbers are not those of classes, and some have no integer type."""
 _EXPORT = "export it again: one file a volume, one value a voxel"
 _WHOLE = "give whole numbers, one a class"
-
-Box = tuple[slice, slice, slice]
-"""A bounding box as three slices in (z, y, x)."""
 
 
 @dataclass(frozen=True)
@@ -229,18 +227,6 @@ def _is_whole(path: Path, size: int) -> bool:
             return sum(len(block) for block in iter(lambda: stream.read(1 << 20), b"")) >= size
     except (EOFError, zlib.error, gzip.BadGzipFile):
         return False
-
-
-def bounding_box(mask: npt.NDArray[Any], margin: int = 0) -> Box | None:
-    """The smallest box that holds every non-zero voxel, grown by `margin` voxels; None for an empty mask."""
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(a for a in range(mask.ndim) if a != axis)
-        hits = np.flatnonzero(mask.any(axis=others))
-        if hits.size == 0:
-            return None
-        box.append(slice(max(int(hits[0]) - margin, 0), min(int(hits[-1]) + 1 + margin, mask.shape[axis])))
-    return box[0], box[1], box[2]
 
 
 def mask_sha256(mask: npt.NDArray[Any], grid: Grid) -> str:

@@ -12,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.imaging.volume import bounding_box
+from voxledger.imaging.boxes import bounding_box
 from voxledger.phantom.fields import Axes, random_field
 from voxledger.phantom.materials import Material
 from voxledger.phantom.pancreas import Lesion

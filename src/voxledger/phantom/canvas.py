@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.imaging.volume import Box
+from voxledger.imaging.boxes import Box, grown, union, view
 from voxledger.phantom.fields import Axes, Floats, random_field
 from voxledger.phantom.materials import Material
 from voxledger.phantom.shapes import Shape, box_of, crop
@@ -27,9 +27,9 @@ class Canvas:
 
         Returns the box, its coordinates, and the level (z, y, x).
         """
-        boxes = [box_of(s, self.axes, 3 * bump_mm + 2) for s in shapes]
-        z, y, x = (slice(min(b[k].start for b in boxes), max(b[k].stop for b in boxes)) for k in range(3))
-        axes = crop(self.axes, (z, y, x))
+        box = union(box_of(s, self.axes, 3 * bump_mm + 2) for s in shapes)
+        assert box is not None, "levels needs a shape"
+        axes = crop(self.axes, box)
         level = shapes[0].level(axes)
         for shape in shapes[1:]:
             other = shape.level(axes)
@@ -37,7 +37,7 @@ class Canvas:
             level = np.minimum(level, other) - 3.0 * h**2
         if bump_mm > 0:
             level = level + bump_mm * random_field(self.rng, axes, lattice_mm)
-        return (z, y, x), axes, level
+        return box, axes, level
 
     def free(self, box: Box, over: Sequence[Material] = (Material.FAT,)) -> npt.NDArray[np.bool_]:
         """Voxels of a box that may be drawn on."""
@@ -64,7 +64,6 @@ class Canvas:
         """Voxels of a box that are, or touch (26 neighbours), a material."""
         from scipy.ndimage import binary_dilation
 
-        grown = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
-        near = binary_dilation(self.material[grown] == material, np.ones((3, 3, 3), bool))
-        back = tuple(slice(s.start - g.start, s.stop - g.start) for s, g in zip(box, grown, strict=True))
-        return np.asarray(near[back])
+        wide = grown(box, 1, self.material.shape)
+        near = binary_dilation(self.material[wide] == material, np.ones((3, 3, 3), bool))
+        return np.asarray(view(near, wide, box))

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from voxledger.imaging.volume import Box
+from voxledger.imaging.boxes import Box
 from voxledger.phantom.fields import Axes, Floats
 
 

@@ -24,9 +24,9 @@ import numpy.typing as npt
 
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.attention_file import Criterion
-from voxledger.imaging.boxes import intersection, shape_of, shifted, within
+from voxledger.imaging.boxes import Box, absolute, bounding_box, intersection, relative, shape_of, union, view
 from voxledger.imaging.soft import SoftPrediction, ensemble_box
-from voxledger.imaging.volume import Box, Grid, bounding_box, differences
+from voxledger.imaging.volume import Grid, differences
 from voxledger.params import ScoreParams
 from voxledger.schema import LabelSchema
 from voxledger.score.entropy import categorical, slabs, table
@@ -70,7 +70,7 @@ class _Packed:
 
     def read(self, box: Box) -> npt.NDArray[np.uint8]:
         """Zeros and ones of a box that lies inside."""
-        z, y, x = (slice(s.start - o.start, s.stop - o.start) for o, s in zip(self.box, box, strict=True))
+        z, y, x = relative(box, self.box)
         first = x.start // 8
         bits = np.unpackbits(self.rows[z, y, first : -(-x.stop // 8)], axis=-1)
         return bits[..., x.start - 8 * first : x.stop - 8 * first]
@@ -152,11 +152,11 @@ class Attention:
 
         opened, votes = self._opened[name], self._opened[name].votes
         parts = [*opened.flags, *self._overlaps[name]]
-        box = _hull([packed.box for _, packed in parts]) if parts else None
+        box = union(packed.box for _, packed in parts)
         bits = np.zeros(shape_of(box) if box else (0, 0, 0), np.uint8)
         if box is not None:
             for criterion, packed in parts:
-                kernels.unpack(within(bits, box, packed.box), packed.rows, criterion.value)
+                kernels.unpack(view(bits, box, packed.box), packed.rows, criterion.value)
         counts = kernels.tally(bits)
         return ClassAttention(
             name,
@@ -210,7 +210,7 @@ class Attention:
                     "predict the case again with probabilities from 0 to 1",
                 )
             if shared is not None:
-                kernels.share(p, within(shared.entropy, shared.box, part), above, raw[here], entropy[here])
+                kernels.share(p, view(shared.entropy, shared.box, part), above, raw[here], entropy[here])
             total += summed
             kernels.pack(claimed[here], other[here], 1)
         if params.opening:
@@ -218,7 +218,7 @@ class Attention:
         flags = []
         tight = bounding_box(raw)
         if tight is not None:
-            where = shifted(box, tight)
+            where = absolute(tight, box)
             kernels.heat_up(self.heat[where], raw[tight], deviation[tight], entropy[tight])
             for criterion in (Criterion.INCONSISTENT, Criterion.UNCERTAIN):
                 flags.append((criterion, _packed(where, raw[tight], criterion)))
@@ -238,7 +238,7 @@ class Attention:
             both = own.read(box) & mask.read(box)
             tight = bounding_box(both)
             if tight is not None:
-                where = shifted(box, tight)
+                where = absolute(tight, box)
                 self.heat[where][both[tight] != 0] = 255
                 found.append((Criterion.OVERLAPPING, _packed(where, both[tight], 1)))
         return found
@@ -268,7 +268,7 @@ def _tightened(mask: _Packed) -> _Packed | None:
     width = mask.box[2].stop - mask.box[2].start
     z, y, x = tight
     voxels = (z, y, slice(8 * x.start, min(8 * x.stop, width)))
-    return _Packed(shifted(mask.box, voxels), mask.rows[tight].copy())
+    return _Packed(absolute(voxels, mask.box), mask.rows[tight].copy())
 
 
 def _limits(name: str, models: int, params: ScoreParams) -> npt.NDArray[np.int64]:
@@ -299,10 +299,9 @@ def _uncertain_anywhere(
 ) -> _Shared | None:
     from voxledger.score.kernels import ENTROPY_BITS
 
-    boxes = [b for n in schema.names if (b := ensemble_box(predictions, n)) is not None]
-    if not boxes:
+    box = union(ensemble_box(predictions, n) for n in schema.names)
+    if box is None:
         return None
-    box = _hull(boxes)
     found = np.zeros(shape_of(box), np.uint8)
     scale = len(predictions) << ENTROPY_BITS
     above = math.floor(Fraction(params.uncertainty) * scale)
@@ -311,8 +310,3 @@ def _uncertain_anywhere(
         level = np.clip(np.rint(total * (255.0 / scale)), 1, 255).astype(np.uint8)
         found[z.start - box[0].start : z.stop - box[0].start] = np.where(total > above, level, 0)
     return _Shared(box, found)
-
-
-def _hull(boxes: Sequence[Box]) -> Box:
-    z, y, x = (slice(min(b[a].start for b in boxes), max(b[a].stop for b in boxes)) for a in range(3))
-    return z, y, x

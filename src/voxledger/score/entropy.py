@@ -16,9 +16,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.imaging.boxes import intersection, shape_of, within
+from voxledger.imaging.boxes import Box, intersection, shape_of, view
 from voxledger.imaging.soft import SoftPrediction
-from voxledger.imaging.volume import Box
 from voxledger.schema import LabelSchema
 
 Kind = Literal["one_sided", "binary", "categorical"]
@@ -79,6 +78,6 @@ def categorical(predictions: Sequence[SoftPrediction], schema: LabelSchema, box:
             for child in (n for n in known if outer[n] == name):
                 part = intersection(region, prediction.boxes[child])
                 if part is not None:
-                    kernels.add(within(innermost, region, part), prediction.read(child, part).view(np.uint16), -1)
-            kernels.add_terms(within(total, box, region), innermost)
+                    kernels.add(view(innermost, region, part), prediction.read(child, part).view(np.uint16), -1)
+            kernels.add_terms(view(total, box, region), innermost)
     return total

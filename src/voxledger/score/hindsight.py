@@ -23,9 +23,10 @@ import numpy.typing as npt
 from voxledger.audit import Audit
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.imaging.attention_file import Criterion
+from voxledger.imaging.boxes import Box
 from voxledger.imaging.components import connected_components
 from voxledger.imaging.soft import SoftPrediction
-from voxledger.imaging.volume import Box, file_sha256, read_label
+from voxledger.imaging.volume import file_sha256, read_label
 from voxledger.params import MachineParams
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.schema import LabelSchema

@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.imaging.boxes import shifted
+from voxledger.imaging.boxes import Box, absolute, bounding_box, grown, view
 from voxledger.imaging.components import connected_components
-from voxledger.imaging.volume import Box, bounding_box
 from voxledger.schema import LabelSchema
 
 Mask = npt.NDArray[np.bool_]
@@ -84,14 +83,12 @@ def regions(schema: LabelSchema, name: str, before: npt.NDArray[Any], after: npt
     boxes = cc3d.statistics(changed)["bounding_boxes"]
     for label in range(1, count + 1):
         tight: Box = tuple(slice(int(s.start), int(s.stop)) for s in boxes[label])  # type: ignore[assignment]
-        wide: Box = tuple(  # type: ignore[assignment]
-            slice(max(s.start - 1, 0), min(s.stop + 1, n)) for s, n in zip(tight, changed.shape, strict=True)
-        )
+        wide = grown(tight, 1, changed.shape)
         mask = changed[wide] == label
         touched = [int(v) for v in np.unique(old[wide][mask]) if v], [int(v) for v in np.unique(new[wide][mask]) if v]
         kind = _kind(schema, name, mask, before[wide], after[wide], touched, partners)
-        inner = tuple(slice(t.start - w.start, t.stop - w.start) for t, w in zip(tight, wide, strict=True))
-        yield Region(kind, shifted(field, tight), mask[inner], int(np.count_nonzero(mask & became[wide])))
+        added = int(np.count_nonzero(mask & became[wide]))
+        yield Region(kind, absolute(tight, field), view(mask, wide, tight), added)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from voxledger.filter.proposal import Mask, Outcome, Proposal, Verdict
 from voxledger.filter.rule import Rule
-from voxledger.imaging.volume import Box
+from voxledger.imaging.boxes import Box
 from voxledger.schema import LabelSchema
 
 
