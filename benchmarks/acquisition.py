@@ -136,7 +136,7 @@ def play(samples: list[Sample], seed: int, strategies: list[str]) -> dict[str, l
     from voxledger.models.monai.network import build_network
     from voxledger.params import ScoreParams
     from voxledger.schema import LabelClass, LabelSchema
-    from voxledger.score.worklist import Reason, choose
+    from voxledger.score.worklist import choose
 
     schema = LabelSchema(
         name="hippocampus", classes=tuple(LabelClass(id=i, name=n) for i, n in enumerate(CLASSES, start=1))
@@ -160,7 +160,7 @@ def play(samples: list[Sample], seed: int, strategies: list[str]) -> dict[str, l
             with tempfile.TemporaryDirectory() as folder:
                 scores = [scored(s, predictions[s.case_id], schema, Path(folder)) for s in left]
             params = ScoreParams(budget=BUDGET, opening=0)
-            chosen = choose(scores, len(CLASSES), params, f"{seed}/{turn}", {}, Reason(strategy))
+            chosen = choose(scores, len(CLASSES), params, f"{seed}/{turn}", {}, strategy)
             for sample in [s for s in left if s.case_id in chosen]:
                 revised += min(dice(predictions[sample.case_id], sample)) < ACCEPT
                 cohort.append(sample)

@@ -108,8 +108,8 @@ def make(folder: Path) -> None:
 def measure(folder: Path) -> dict[str, Any]:
     """Filter the case once, after compiling on a small one."""
     from voxledger.filter.apply import apply_rules
+    from voxledger.filter.chain import read_rules
     from voxledger.filter.proposal import Component, Outcome, Proposal, Region, label_components
-    from voxledger.filter.registry import read_rules
     from voxledger.imaging.soft import open_soft
     from voxledger.schema import LabelSchema
 

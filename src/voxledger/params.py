@@ -7,13 +7,28 @@ The environment variables VOXLEDGER_DEVICE and VOXLEDGER_WORKERS override it.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from voxledger.errors import Misuse
+from voxledger.registry import ACQUISITION, STRATEGIES, Family
 from voxledger.textfile import read_text
+
+
+def _member(family: Family) -> Callable[[str], str]:
+    """A check that a family has a member of a name."""
+
+    def check(name: str) -> str:
+        try:
+            family.require(name)
+        except Misuse as error:
+            raise ValueError(f"{error.problem} ({error.remedy})") from None
+        return name
+
+    return check
 
 
 class _Strict(BaseModel):
@@ -94,7 +109,8 @@ class ScoreParams(_Strict):
     too much for structures of a few voxels."""
     classes: dict[str, ClassCriteria] = {}
     """Thresholds by class."""
-    acquisition: Literal["attention", "entropy", "inconsistency", "importance", "diversity", "random"] = "attention"
+    acquisition: Annotated[str, AfterValidator(_member(ACQUISITION))] = "attention"
+    """Acquisition function that chooses the cases."""
     budget: int = Field(default=20, ge=0)
     """Cases a round that people review."""
     budget_minutes: float | None = Field(default=None, gt=0)
@@ -139,7 +155,7 @@ class ModelParams(_Strict):
 class RetrainParams(_Strict):
     """Which models are trained, from what, and how."""
 
-    strategy: str = "full"
+    strategy: Annotated[str, AfterValidator(_member(STRATEGIES))] = "full"
     """`full` trains from scratch, `finetune` goes on from the base model of the same name."""
     finetune_iterations: float = Field(default=0.5, gt=0)
     """Share of a model's iterations that fine-tuning spends."""

@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from voxledger.evaluate.comparison import compare
 from voxledger.evaluate.metrics.surface_dice import surface_dice
+from voxledger.params import EvaluateParams
 
 
 def box(shape, *corners):
@@ -83,7 +84,7 @@ def test_surface_dice_agrees_with_monai(reference, prediction, spacing, toleranc
     reference[2, 3, 3] = prediction[2, 2, 3] = True
     both = [torch.from_numpy(np.stack([~m, m])[None]) for m in (prediction, reference)]
     theirs = compute_surface_dice(*both, [tolerance], spacing=spacing, use_subvoxels=True)
-    ours = surface_dice(compare(reference, prediction, spacing), tolerance)
+    ours = surface_dice(compare(reference, prediction, spacing), EvaluateParams(tolerance_mm=tolerance))
     assert ours == pytest.approx(float(theirs), abs=1e-4)
 
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 
 from voxledger.evaluate.comparison import compare
-from voxledger.evaluate.metrics import DECIMALS, measure
+from voxledger.evaluate.metric import all_metrics, measure
+from voxledger.params import EvaluateParams
 
 NAN, INF = math.nan, math.inf
 
@@ -48,8 +49,8 @@ CASES = [
 
 @pytest.mark.parametrize(("reference", "prediction", "spacing", "tolerance", "expected"), CASES)
 def test_values(reference, prediction, spacing, tolerance, expected):
-    found = measure(compare(reference, prediction, spacing), tolerance)
-    assert list(found) == list(DECIMALS)
+    found = measure(compare(reference, prediction, spacing), EvaluateParams(tolerance_mm=tolerance))
+    assert list(found) == list(all_metrics())
     assert list(found.values()) == pytest.approx(expected, nan_ok=True, abs=1e-12)
 
 
@@ -59,14 +60,14 @@ def test_hd95_leaves_out_a_small_far_piece_and_not_a_large_one():
     small, large = reference.copy(), reference.copy()
     small[3, 10, 55] = True
     large[2:6, 4:36, 45:55] = True
-    assert measure(compare(reference, small, (1, 1, 1)), 1)["hd95_mm"] == 0
-    assert measure(compare(reference, large, (1, 1, 1)), 1)["hd95_mm"] > 10
+    assert measure(compare(reference, small, (1, 1, 1)), EvaluateParams())["hd95_mm"] == 0
+    assert measure(compare(reference, large, (1, 1, 1)), EvaluateParams())["hd95_mm"] > 10
 
 
 @settings(max_examples=40, deadline=None)
 @given(a=arrays(bool, (3, 4, 5)), b=arrays(bool, (3, 4, 5)))
 def test_ranges_and_symmetry(a, b):
-    here, there = measure(compare(a, b, (2, 1, 0.5)), 1), measure(compare(b, a, (2, 1, 0.5)), 1)
+    here, there = (measure(compare(*pair, (2, 1, 0.5)), EvaluateParams(tolerance_mm=1)) for pair in ((a, b), (b, a)))
     for name in ("dice", "iou", "surface_dice", "hd95_mm"):
         assert here[name] == pytest.approx(there[name], nan_ok=True)
     assert here["volume_error_ml"] == pytest.approx(-there["volume_error_ml"])

@@ -7,13 +7,14 @@ import math
 import pytest
 
 from voxledger.evaluate.case_metrics import Generation
-from voxledger.evaluate.summary import OTHER_METRICS, Row, gains, summarise
+from voxledger.evaluate.metric import averaged
+from voxledger.evaluate.summary import Row, gains, summarise
 
 BASE, NEXT = Generation.BASE, Generation.NEXT
 
 
 def row(set_name, case_id, generation, class_name, dice, model="unet", ml=1.0):
-    return Row(set_name, case_id, generation, model, class_name, ml, dict.fromkeys(OTHER_METRICS, 0.5) | {"dice": dice})
+    return Row(set_name, case_id, generation, model, class_name, ml, dict.fromkeys(averaged(), 0.5) | {"dice": dice})
 
 
 def test_order_means_and_classes():

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from voxledger.filter.chain import read_rules
 from voxledger.filter.explain import describe, picture, stories
 from voxledger.filter.proposal import Proposal
-from voxledger.filter.registry import read_rules
 from voxledger.schema import LabelSchema
 
 A = slice(2, 6)

@@ -12,9 +12,10 @@ from ruamel.yaml import YAML
 
 from voxledger.filter import rules
 from voxledger.filter.apply import apply_rules
+from voxledger.filter.chain import read_rules
 from voxledger.filter.proposal import Proposal
-from voxledger.filter.registry import known_rules, read_rules
 from voxledger.params import Params
+from voxledger.registry import RULES
 from voxledger.schema import LabelSchema
 
 PAGE = Path(__file__).parents[2] / "docs/extending.md"
@@ -32,7 +33,7 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_file_and_one_line_are_a_rule(added: None, propose: Callable[..., Proposal], schema: LabelSchema) -> None:
-    assert "sphericity" in known_rules()
+    assert "sphericity" in RULES.names()
     line = Params.model_validate(YAML(typ="safe", pure=True).load(block("yaml", "sphericity"))).filter.rules[1]
     line = {**line, "classes": ["pdac"]}
     cube = (slice(2, 6), slice(2, 6), slice(2, 6), 0.9)
@@ -51,5 +52,5 @@ def test_published_chain_of_the_page_is_the_default(schema: LabelSchema) -> None
 
 
 def test_every_rule_is_on_the_page() -> None:
-    for name in known_rules():
+    for name in RULES.names():
         assert f"| `{name}` |" in PAGE.read_text("utf-8")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from voxledger.errors import Misuse
+from voxledger.filter.chain import read_rules
 from voxledger.filter.fit import fit, measure, write_fits
 from voxledger.filter.proposal import Reference
-from voxledger.filter.registry import read_rules
 from voxledger.imaging.volume import Grid
 from voxledger.params import read_params
 from voxledger.schema import LabelSchema

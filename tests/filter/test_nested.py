@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxledger.filter.apply import apply_rules, decide
+from voxledger.filter.chain import read_rules
 from voxledger.filter.decisions import Decision
 from voxledger.filter.explain import stories
 from voxledger.filter.proposal import Component, Outcome, Proposal
-from voxledger.filter.registry import read_rules
 from voxledger.imaging.boxes import bounding_box
 from voxledger.imaging.soft import SoftPrediction
 from voxledger.imaging.volume import Grid

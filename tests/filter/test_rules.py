@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from voxledger.filter.apply import apply_rules
+from voxledger.filter.chain import read_rules
 from voxledger.filter.decisions import Decision
 from voxledger.filter.proposal import Proposal
-from voxledger.filter.registry import read_rules
 from voxledger.schema import LabelSchema
 
 A = slice(2, 6)

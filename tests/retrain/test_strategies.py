@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from voxledger.errors import Misuse
 from voxledger.models.dataset import UNTAUGHT, describe, untaught
 from voxledger.models.start import Base
 from voxledger.params import RetrainParams
 from voxledger.records.card import DATASET, ModelCard, to_json
-from voxledger.retrain.strategies import strategy
+from voxledger.registry import STRATEGIES
 from voxledger.schema import FormerName, LabelSchema
 from voxledger.textfile import read_json
 
@@ -39,13 +38,13 @@ def base(tmp_path: Path, schema, tiny) -> Base:
 
 
 def test_full_starts_from_nothing(base, tiny, schema):
-    start = strategy("full")(tiny["nn"], PARAMS, base, schema.names)
+    start = STRATEGIES.get("full")(tiny["nn"], PARAMS, base, schema.names)
     assert (start.strategy, start.iterations, start.parent, start.note) == ("full", 3, None, "")
 
 
 def test_finetune_goes_on_from_the_base_model_with_a_share_of_the_iterations(base, tiny, schema):
     longer = tiny["nn"].model_copy(update={"iterations": 100, "learning_rate": 1e-4})
-    start = strategy("finetune")(longer, PARAMS, base, schema.names)
+    start = STRATEGIES.get("finetune")(longer, PARAMS, base, schema.names)
     assert (start.strategy, start.iterations, start.parent) == ("finetune", 50, base)
 
 
@@ -56,14 +55,9 @@ def test_finetune_trains_in_full_and_says_why_where_the_base_model_does_not_fit(
         model = model.model_copy(update={"features": (8, 16)})
     if why == "other classes":
         classes = [*classes, "kidney"]
-    start = strategy("finetune")(model, PARAMS, None if why == "no base" else base, classes)
+    start = STRATEGIES.get("finetune")(model, PARAMS, None if why == "no base" else base, classes)
     assert (start.strategy, start.iterations, start.parent) == ("full", 3, None)
     assert start.note.startswith("trained in full: ")
-
-
-def test_an_unknown_strategy_is_named():
-    with pytest.raises(Misuse, match=r"retrain\.strategy wishful"):
-        strategy("wishful")
 
 
 def test_finetune_goes_on_from_a_model_that_knows_a_class_under_a_former_name(base, tiny, schema):
@@ -73,6 +67,6 @@ def test_finetune_goes_on_from_a_model_that_knows_a_class_under_a_former_name(ba
     today = LabelSchema(name="small", classes=tuple(renamed if c.name == "lesion" else c for c in schema.classes))
     dataset = read_json(base.folder / DATASET)
     (base.folder / DATASET).write_text(to_json({**dataset, UNTAUGHT: ["lesion"]}), "utf-8")
-    start = strategy("finetune")(tiny["nn"], PARAMS, replace(base, schema=today), today.names)
+    start = STRATEGIES.get("finetune")(tiny["nn"], PARAMS, replace(base, schema=today), today.names)
     assert (start.strategy, start.note) == ("finetune", "")
     assert untaught(start.dataset) == {"pdac"}

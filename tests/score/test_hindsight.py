@@ -25,7 +25,7 @@ from voxledger.score.error_table import read_errors
 from voxledger.score.hindsight import Counts, audit_of, criterion_of, hindsight, judge
 from voxledger.score.taxonomy import regions
 from voxledger.score.tune import INCONSISTENCY, UNCERTAINTY, best, smallest_region, tune
-from voxledger.score.worklist import Reason, Row, write_worklist
+from voxledger.score.worklist import AUDIT, Row, write_worklist
 
 SCHEMA = ensembles.schema_of(2)
 GRID = Grid.plain((20, 20, 20), (5.0, 1.0, 1.0))
@@ -89,9 +89,7 @@ def round_folder(tmp_path, monkeypatch):
         for model, p in (("good", corrected), ("poor", BEFORE)):
             path = tmp_path / f"data/round/predictions/{model}/{case_id}.b2nd"
             write_soft(path, [("c0", p * 0.9)], ["c0"], GRID, model, "image")
-        rows.append(
-            Row(i + 1, case_id, "c0", 0.0, 0.0, Reason.AUDIT if case_id == "c" else Reason.ATTENTION, "ann", 7.5)
-        )
+        rows.append(Row(i + 1, case_id, "c0", 0.0, 0.0, AUDIT if case_id == "c" else "attention", "ann", 7.5))
     write_worklist(tmp_path / "data/round/worklist.csv", rows)
     decisions = [("a", "c0", "revise"), ("b", "c0", "accept"), ("c", "c0", "revise"), ("a", "c1", "reject")]
     head = "case_id,class_name,decision,reviewer,minutes,error_type,comment,bundle,changed_voxels\n"
@@ -176,7 +174,7 @@ def audited(folder, number, wrong=0, cases=18, of=SCHEMA, pool=80):
     for case_id in drawn:
         nothing = ("c0", None, np.zeros((0, 0, 0), np.uint8))
         write_attention(attention / f"{case_id}.b2nd", [nothing], ["c0"], GRID)
-    rows = [Row(i, c, "c0", 0.0, 0.0, Reason.AUDIT, "ann", 7.5) for i, c in enumerate(["unpredicted", *drawn])]
+    rows = [Row(i, c, "c0", 0.0, 0.0, AUDIT, "ann", 7.5) for i, c in enumerate(["unpredicted", *drawn])]
     write_worklist(folder / "data/round/worklist.csv", rows)
     decided = "".join(f"{c},c0,{'revise' if i < wrong else 'accept'}\n" for i, c in enumerate(drawn))
     text = "case_id,class_name,decision\nunpredicted,c0,revise\n" + decided

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from voxledger.params import ScoreParams
-from voxledger.score.acquisition import acquisition
+from voxledger.registry import ACQUISITION
 from voxledger.score.table import CaseScore, ClassScore
-from voxledger.score.worklist import Reason, choose, read_worklist, worklist, write_worklist
+from voxledger.score.worklist import AUDIT, choose, read_worklist, worklist, write_worklist
 
 
 def made(case_id, *attention, models=2, features=(), **columns):
@@ -59,13 +59,13 @@ def made(case_id, *attention, models=2, features=(), **columns):
     ],
 )
 def test_acquisition(name, cases, expected):
-    assert acquisition(name)(cases, "0") == expected
-    assert acquisition(name)(cases[::-1], "0") == expected
+    assert ACQUISITION.get(name).order(cases, "0") == expected
+    assert ACQUISITION.get(name).order(cases[::-1], "0") == expected
 
 
 def test_random_depends_on_the_seed_alone():
     cases = [made(f"case{i}", i) for i in range(20)]
-    order = acquisition("random")
+    order = ACQUISITION.get("random").order
     assert order(cases, "1") == order(cases[::-1], "1") != order(cases, "2")
     fewer = [c for c in order(cases, "1") if c != "case7"]
     assert order([c for c in cases if c.case_id != "case7"], "1") == fewer
@@ -95,7 +95,7 @@ def test_budget(params, count):
 def test_audit_never_overlaps_and_takes_what_is_left():
     chosen = choose(CASES, 2, ScoreParams(budget=8, audit=5), "seed", {})
     assert sorted(r for r in chosen.values()) == ["attention"] * 8 + ["audit"] * 2
-    assert {c for c, r in chosen.items() if r is Reason.AUDIT} == {"case00", "case01"}
+    assert {c for c, r in chosen.items() if r == AUDIT} == {"case00", "case01"}
 
 
 def test_alike_cases_come_later():

@@ -38,8 +38,8 @@ def explain(case_id: str, class_name: str | None, picture: Path | None, as_json:
     """
     from voxledger.errors import Misuse, VoxledgerError
     from voxledger.filter import explain as explanation
+    from voxledger.filter.chain import read_rules
     from voxledger.filter.decisions import to_row
-    from voxledger.filter.registry import read_rules
     from voxledger.filter.run import open_case, read_calibrated, thresholds_of
     from voxledger.infer.predict import require_predictions
     from voxledger.params import read_params

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from voxledger.errors import CaseRefused
 from voxledger.evaluate.comparison import compare
-from voxledger.evaluate.metrics import measure
+from voxledger.evaluate.metric import measure
 from voxledger.imaging.boxes import bounding_box, union
 from voxledger.imaging.soft import SoftPrediction, ensemble_box, ensemble_mean, open_soft
 from voxledger.imaging.volume import read_label, require_same_grid
+from voxledger.params import EvaluateParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.schema import LabelSchema
 
@@ -37,7 +38,7 @@ def case_metrics(
     models: Mapping[Generation, Mapping[str, SoftPrediction]],
     schema: LabelSchema,
     classes: Sequence[str],
-    tolerance_mm: float,
+    params: EvaluateParams,
     ensembles: Collection[Generation] = tuple(Generation),
 ) -> list[dict[str, Any]]:
     """Compare soft predictions with a reference label map (z, y, x), one class and one model at a time.
@@ -48,13 +49,15 @@ def case_metrics(
         Soft predictions by generation and model name, all on the grid of the labels.
     classes
         Classes that the reference knows; a class that it does not know cannot be judged.
+    params
+        What metrics may ask for, such as the tolerance of surface Dice in mm.
     ensembles
         Generations whose ensemble is judged as well: the mean of those models that predicted this case.
 
     Returns
     -------
     One row a class, generation and model that knows the class: `class`, `generation`, `model`,
-    `reference_ml`, and the metrics of `measure`.
+    `reference_ml`, and `values`, the metrics by name.
     """
     rows = []
     for name in classes:
@@ -75,7 +78,7 @@ def case_metrics(
                         "generation": generation.value,
                         "model": model,
                         "reference_ml": masks.reference_voxels * masks.voxel_ml,
-                        **measure(masks, tolerance_mm),
+                        "values": measure(masks, params),
                     }
                 )
     return rows
@@ -99,4 +102,4 @@ def compute(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     schema: LabelSchema = payload["schema"]
     schema.check(labels, payload["label"])
     ensembles = [Generation(g) for g in payload["ensembles"]]
-    return {"rows": case_metrics(labels, models, schema, payload["classes"], payload["tolerance_mm"], ensembles)}
+    return {"rows": case_metrics(labels, models, schema, payload["classes"], payload["evaluate"], ensembles)}

@@ -9,6 +9,7 @@ from voxledger.audit import Audit
 from voxledger.errors import VoxledgerError
 from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.effort import Effort
+from voxledger.evaluate.metric import averaged
 from voxledger.evaluate.summary import Gain, ModelSummary
 from voxledger.textfile import fixed, read_text_if_there, restoring, table, write_table
 
@@ -38,6 +39,7 @@ COLUMNS = [
     "gain",
     "gain_pairs",
 ]
+"""Behind them is one column a metric, its mean over the classes, by the name of the metric."""
 WITHOUT_COUNTS = COLUMNS[:-7]
 WITHOUT_AUDITS = COLUMNS[:-10]
 """Columns of histories from before decisions, cases and pairs were counted in them, and from before audits were."""
@@ -51,7 +53,8 @@ def read_history(path: Path | str) -> list[HistoryRow]:
     if not text:
         return []
     with table(text, path) as rows:
-        if rows.fieldnames not in (COLUMNS, WITHOUT_COUNTS, WITHOUT_AUDITS):
+        names = list(rows.fieldnames or ())
+        if names[: len(COLUMNS)] != COLUMNS and names not in (WITHOUT_COUNTS, WITHOUT_AUDITS):
             raise VoxledgerError(
                 f"{path} is not a history of rounds: its columns are {rows.fieldnames}", restoring(path)
             )
@@ -113,6 +116,7 @@ def round_rows(
     gained = {(g.set_name, Generation.NEXT, g.model): g for g in gains}
     rows = [
         {
+            **{name: fixed(s.other[name].mean, metric.decimals) for name, metric in averaged().items()},
             "round": str(number),
             "set": s.set_name,
             "stage": s.generation.value,
@@ -152,5 +156,7 @@ def unbroken(rows: Sequence[HistoryRow]) -> list[list[HistoryRow]]:
 
 
 def write_history(path: Path | str, rows: Sequence[HistoryRow]) -> None:
-    """Write a history."""
-    write_table(path, COLUMNS, rows)
+    """Write a history: the fixed columns, then one a metric, those that are measured no more at the end."""
+    measured = [*averaged(), *(name for row in rows for name in row)]
+    columns = list(dict.fromkeys([*COLUMNS, *measured]))
+    write_table(path, columns, (dict.fromkeys(columns, "") | row for row in rows))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 
 from voxledger.evaluate.case_metrics import Generation
@@ -14,9 +15,11 @@ from voxledger.evaluate.changes import ClassChange
 from voxledger.evaluate.charts import class_chart, learning_curve, minutes_chart
 from voxledger.evaluate.effort import Decision, Effort
 from voxledger.evaluate.history import HistoryRow, unbroken
+from voxledger.evaluate.metric import averaged
 from voxledger.evaluate.overlay import PREDICTION_COLOR, REFERENCE_COLOR
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary
 from voxledger.evaluate.worst import Picture
+from voxledger.params import EvaluateParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.ledger import Origin
 from voxledger.statistics import Interval
@@ -32,7 +35,7 @@ class Report:
 
     dataset: str
     round: int
-    tolerance_mm: float
+    evaluate: EvaluateParams
     scratch_minutes: float
     summaries: Sequence[ModelSummary]
     gains: Sequence[Gain]
@@ -104,7 +107,20 @@ def render(report: Report) -> str:
         reference_color=REFERENCE_COLOR,
         prediction_color=PREDICTION_COLOR,
         title=set_title,
+        averaged=_columns(report.evaluate),
     )
+
+
+def _columns(params: EvaluateParams) -> dict[str, tuple[str, str, Callable[[float], str]]]:
+    """Heading, unit, and how a number is written, of every metric whose mean is shown, by name."""
+    return {
+        name: (
+            metric.title.format_map(params.model_dump()),
+            metric.unit,
+            partial(signed if metric.signed else number, decimals=metric.decimals - 1),
+        )
+        for name, metric in averaged().items()
+    }
 
 
 def number(value: float, decimals: int = 3) -> str:

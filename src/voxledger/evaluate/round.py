@@ -22,7 +22,7 @@ from voxledger.evaluate.history import (
     untimed_before,
     write_history,
 )
-from voxledger.evaluate.metrics import DECIMALS
+from voxledger.evaluate.metric import all_metrics
 from voxledger.evaluate.report import Report, render
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary, Row, gains, summarise
 from voxledger.evaluate.worst import Picture, picture, worst_rows
@@ -32,6 +32,7 @@ from voxledger.params import Params
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.ledger import read_ledger, trusted
+from voxledger.registry import METRICS
 from voxledger.schema import LabelSchema
 from voxledger.statistics import Interval
 from voxledger.textfile import fixed, read_text, replace_text, write_table
@@ -104,7 +105,7 @@ def evaluate_round(
     report = Report(
         dataset=params.dataset,
         round=params.round,
-        tolerance_mm=params.evaluate.tolerance_mm,
+        evaluate=params.evaluate,
         scratch_minutes=params.score.scratch_minutes,
         summaries=summaries,
         gains=gained,
@@ -226,7 +227,8 @@ def _measure(
             schema=schema.model_dump(mode="json"),
             classes=classes[case.case_id],
             ensembles=[g.value for g in ensembles],
-            tolerance_mm=params.evaluate.tolerance_mm,
+            evaluate=params.evaluate.model_dump(mode="json", exclude={"bootstrap", "seed"}),
+            metrics={name: METRICS.origin(name) for name in METRICS.names()},
         )
         payload = {
             "case_id": case.case_id,
@@ -236,7 +238,7 @@ def _measure(
             "schema": schema,
             "classes": classes[case.case_id],
             "ensembles": [g.value for g in ensembles],
-            "tolerance_mm": params.evaluate.tolerance_mm,
+            "evaluate": params.evaluate,
         }
         tasks.append(Task(case.case_id, key, payload))
     machine = params.machine
@@ -250,7 +252,7 @@ def _measure(
             values["model"],
             values["class"],
             values["reference_ml"],
-            {metric: values[metric] for metric in DECIMALS},
+            values["values"],
         )
         for task, info in zip(tasks, infos, strict=True)
         for values in info["rows"]
@@ -281,7 +283,8 @@ def _pictures(
 
 
 def _write_cases(path: Path, rows: Sequence[Row]) -> None:
-    columns = ["set", "case_id", "stage", "model", "class_name", "reference_ml", *DECIMALS]
+    measured = all_metrics()
+    columns = ["set", "case_id", "stage", "model", "class_name", "reference_ml", *measured]
     write_table(
         path,
         columns,
@@ -293,7 +296,7 @@ def _write_cases(path: Path, rows: Sequence[Row]) -> None:
                 "model": r.model,
                 "class_name": r.class_name,
                 "reference_ml": fixed(r.reference_ml, 4),
-                **{metric: fixed(r.values[metric], decimals) for metric, decimals in DECIMALS.items()},
+                **{name: fixed(r.values[name], metric.decimals) for name, metric in measured.items()},
             }
             for r in rows
         ),

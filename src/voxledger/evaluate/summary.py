@@ -9,13 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.evaluate.case_metrics import Generation
+from voxledger.evaluate.metric import averaged
 from voxledger.statistics import Floats, Interval, gain_interval, mean_interval, resamples
 
 TEST = "test"
 """Name of the fixed test split among the sets; an external source is `external/<source>`."""
-
-OTHER_METRICS = ("iou", "surface_dice", "hd95_mm", "volume_error_percent")
-"""Metrics whose mean over all classes is given beside Dice."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class Gain:
 def summarise(rows: Sequence[Row], class_order: Sequence[str], samples: int, seed: int) -> list[ModelSummary]:
     """Means with bootstrap intervals, ordered by set (test first), generation and model."""
     dice = _matrices(rows, class_order, "dice")
-    other = {m: _matrices(rows, class_order, m) for m in OTHER_METRICS}
+    other = {m: _matrices(rows, class_order, m) for m in averaged()}
     summaries = []
     for key in sorted(dice, key=lambda k: (k[0] != TEST, *k)):
         values = dice[key]

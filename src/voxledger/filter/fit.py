@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from voxledger.errors import Misuse
+from voxledger.filter.chain import read_rules
 from voxledger.filter.proposal import Reference
-from voxledger.filter.registry import read_rules
 from voxledger.filter.rules.mean_hu import MeanHu
 from voxledger.filter.rules.volume_ratio import VolumeRatio
 from voxledger.schema import LabelSchema

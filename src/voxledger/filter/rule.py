@@ -16,8 +16,8 @@ Destination = Literal["organ", "background"]
 class Rule(BaseModel):
     """A rule of the filter. Its parameters are its fields, read from one entry of `filter.rules`.
 
-    A subclass lives in a file of its own in `voxledger/filter/rules/`; `params.yaml` names the file, and the class
-    has the same name in camel case.
+    A subclass lives in a file of its own, in `voxledger/filter/rules/` or in another package (`voxledger.registry`);
+    `params.yaml` names the file, and the class has the same name in camel case.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

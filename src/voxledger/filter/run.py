@@ -71,7 +71,7 @@ def filter_round(
         Labels of the last version. Those that the ledger trusts say what each rule does to true lesions; they change
         nothing in the outcome.
     """
-    from voxledger.filter.registry import read_rules
+    from voxledger.filter.chain import origins, read_rules
 
     rules = [rule.model_dump(mode="json") for rule in read_rules(params.rules, schema)]
     thresholds = thresholds_of(schema, params, calibrated)
@@ -103,7 +103,7 @@ def filter_round(
             "modality": case.modality,
             "predictions": [file_sha256(f) for f in files],
             "schema": payload["schema"],
-            "rules": rules,
+            "rules": [rules, origins(params.rules)],
             "thresholds": thresholds,
         }
         tasks.append(Task(case.case_id, key_of("filter", ALGORITHM_VERSION, **depends_on), payload))
@@ -156,8 +156,8 @@ def is_ct(modality: str) -> bool:
 
 def _filter_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     from voxledger.filter.apply import apply_rules
+    from voxledger.filter.chain import read_rules
     from voxledger.filter.harm import detect_lesions
-    from voxledger.filter.registry import read_rules
     from voxledger.imaging import volume
 
     case_id = payload["case_id"]

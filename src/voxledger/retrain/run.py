@@ -20,7 +20,8 @@ from voxledger.params import MachineParams, ModelParams, RetrainParams
 from voxledger.records.card import ModelCard, check_model, list_models, parse_cards, require_name, to_json, write_card
 from voxledger.records.cases import Case
 from voxledger.records.ledger import Ledger
-from voxledger.retrain.strategies import strategy
+from voxledger.registry import STRATEGIES
+from voxledger.retrain.strategy import Strategy
 from voxledger.schema import LabelSchema
 from voxledger.textfile import read_text_if_there, replace_text, unreadable
 
@@ -65,7 +66,7 @@ def retrain_round(
     """
     for name in params.models:
         require_name(name)
-    chosen = strategy(params.strategy)
+    strategy: Strategy = STRATEGIES.get(params.strategy)
     before = {card.name: Base(base / card.name, check_model(base / card.name), schema) for card in list_models(base)}
     clash = sorted(n for n in params.models if n in before and before[n].card.backend == "precomputed")
     if clash:
@@ -87,7 +88,7 @@ def retrain_round(
         shutil.copytree(model.folder, out / model.folder.name, copy_function=shutil.copyfile)
     tasks = []
     for name, wanted in sorted(params.models.items()) if cohort else []:
-        start = chosen(wanted, params, before.get(name), schema.names)
+        start = strategy(wanted, params, before.get(name), schema.names)
         if start.note:
             print(f"retrain: {name} {start.note}", file=sys.stderr)
         job = Job(name, wanted, start, tuple(cohort), labels, schema, params.seed, machine.device)

@@ -35,7 +35,7 @@ from voxledger.score.reviewed import read_decided, reviewed
 from voxledger.score.section import hindsight_section
 from voxledger.score.stopping import ACCEPTABLE_MISSED, clopper_pearson, pooled
 from voxledger.score.taxonomy import Region, regions
-from voxledger.score.worklist import Reason, read_worklist
+from voxledger.score.worklist import AUDIT, read_worklist
 from voxledger.textfile import replace_text
 
 ALGORITHM_VERSION = 2
@@ -238,7 +238,7 @@ def _tally(errors: Sequence[ErrorRow], groups: Any) -> dict[str, dict[str, int]]
 def _audit(cases: Sequence[Case], schema: LabelSchema, round_number: int, round_folder: Path) -> Audit:
     """In how many of the audited cases the models' labels were wrong although nobody was going to look."""
     decided = read_decided(round_folder / "decisions.csv")
-    drawn = {r.case_id for r in read_worklist(round_folder / "worklist.csv") if r.reason is Reason.AUDIT}
+    drawn = {r.case_id for r in read_worklist(round_folder / "worklist.csv") if r.reason == AUDIT}
     # a case without attention was labelled from nothing: no label of a model was audited
     audited = [c for c in drawn & decided.keys() if (round_folder / f"attention/{c}.b2nd").is_file()]
     wrong = sum(any(d in ("revise", "reject") for d in decided[c].values()) for c in audited)

@@ -16,7 +16,9 @@ from voxledger.params import Params, ScoreParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.ledger import Ledger, trusted
+from voxledger.registry import ACQUISITION
 from voxledger.schema import LabelSchema
+from voxledger.score.acquire import Acquisition
 from voxledger.score.attention import ALGORITHM_VERSION
 from voxledger.score.bias import agreement
 from voxledger.score.error_table import ErrorRow
@@ -25,7 +27,7 @@ from voxledger.score.pictures import attention_curve, busiest_slice, side_by_sid
 from voxledger.score.section import score_section
 from voxledger.score.stopping import last_reviewed, outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
-from voxledger.score.worklist import Reason, Row, choose, worklist, write_worklist
+from voxledger.score.worklist import AUDIT, Row, choose, worklist, write_worklist
 from voxledger.textfile import replace_text, write_table
 
 PICTURES = 4
@@ -68,16 +70,17 @@ def score_round(
     by_case = _by_case(scores)
     open_cases = [c for c in by_case if c.classes]
     seed = f"{params.score.seed}/{params.round}"
+    acquisition: Acquisition = ACQUISITION.get(params.score.acquisition)
     count, known = len(schema.names), experience(errors)
     outermost = {c.name for c in schema.classes if c.inside is None}
     if found:
-        if params.score.acquisition == "diversity":
+        if acquisition.features:
             open_cases = _with_features(open_cases, pool, params)
         chosen = choose([c for c in open_cases if c.case_id in found], count, params.score, seed, known)
     elif any(outermost <= {s.class_name for s in of_case if s.trusted} for of_case in _grouped(scores)):
         chosen = {}
     else:
-        chosen = choose(open_cases, count, params.score, seed, known, Reason.RANDOM)
+        chosen = choose(open_cases, count, params.score, seed, known, "random")
     rows = worklist(open_cases, chosen, params.export.reviewers, count, params.score)
     write_scores(out / "score.csv", scores)
     write_worklist(out / "worklist.csv", rows)
@@ -93,7 +96,7 @@ def score_round(
         ({"case_id": c, "class_name": n, "model": a, "other": b, "dice": f"{dice:.6f}"} for c, n, a, b, dice in pairs),
     )
     predicted = [c for c in open_cases if c.case_id in found]
-    selected = sum(reason is not Reason.AUDIT for reason in chosen.values())
+    selected = sum(reason != AUDIT for reason in chosen.values())
     view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}))
     replace_text(out / "outlook.json", json.dumps(asdict(view), indent=2) + "\n")
     ranked = sorted(predicted, key=lambda c: (-c.attention_ml, c.case_id))

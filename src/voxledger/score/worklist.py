@@ -5,30 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from voxledger.errors import Misuse
 from voxledger.params import ScoreParams
 from voxledger.records.cases import Case
-from voxledger.score.acquisition import acquisition
+from voxledger.registry import ACQUISITION
+from voxledger.score.acquire import Acquisition
 from voxledger.score.chance import draw, shuffled
 from voxledger.score.likely_error import Experience, likely_error
 from voxledger.score.table import CaseScore, ClassScore
 from voxledger.textfile import read_text, table, write_table
 
-
-class Reason(StrEnum):
-    """Why a case is on the worklist: the acquisition function that chose it, or the audit."""
-
-    ATTENTION = "attention"
-    ENTROPY = "entropy"
-    INCONSISTENCY = "inconsistency"
-    IMPORTANCE = "importance"
-    DIVERSITY = "diversity"
-    RANDOM = "random"
-    AUDIT = "audit"
-    """Drawn blindly from the cases that were not chosen. Reviewers must not be able to tell."""
+AUDIT = "audit"
+"""Reason of cases that were drawn blindly from those that were not chosen. Reviewers must not be able to tell."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +33,8 @@ class Row:
     attention_ml: float
     priority: float
     """Attention of all untrusted classes of the case, in ml."""
-    reason: Reason
+    reason: str
+    """Why the case is on the worklist: the acquisition function that chose it, or `AUDIT`."""
     reviewer: str
     expected_minutes: float
 
@@ -61,8 +53,8 @@ def choose(
     params: ScoreParams,
     seed: str,
     known: Experience,
-    reason: Reason | None = None,
-) -> dict[str, Reason]:
+    reason: str | None = None,
+) -> dict[str, str]:
     """Choose the cases of a round by the acquisition function, and the audit sample; case ids in working order.
 
     Parameters
@@ -82,14 +74,17 @@ def choose(
     -----
     Audit cases go to places drawn by chance, so that their position does not give them away.
     """
-    reason = reason or Reason(params.acquisition)
+    reason = reason or params.acquisition
+    if reason == AUDIT:
+        raise Misuse(f"score.acquisition is {AUDIT}, the name of the blind draw", "choose another")
+    function: Acquisition = ACQUISITION.get(reason)
     by_id = {c.case_id: c for c in cases}
     allowed = params.budget
     if params.budget_share is not None:
         allowed = min(allowed, round(params.budget_share * len(cases)))
     minutes = params.budget_minutes if params.budget_minutes is not None else float("inf")
     chosen: list[str] = []
-    ordered = acquisition(reason)(cases, f"{seed}/acquisition")
+    ordered = function.order(cases, f"{seed}/acquisition")
     if params.most_alike is not None:
         ordered = spread(ordered, lambda case_id: likely_error(by_id[case_id], known), params.most_alike)
     for case_id in ordered:
@@ -103,7 +98,7 @@ def choose(
     working = list(chosen)
     for case_id in audit:
         working.insert(int(draw(case_id, f"{seed}/place") * (len(working) + 1)), case_id)
-    return {case_id: reasons.get(case_id, Reason.AUDIT) for case_id in working}
+    return {case_id: reasons.get(case_id, AUDIT) for case_id in working}
 
 
 def spread(ordered: Sequence[str], error: Callable[[str], tuple[str, str]], most_alike: int) -> list[str]:
@@ -120,7 +115,7 @@ def spread(ordered: Sequence[str], error: Callable[[str], tuple[str, str]], most
 
 def worklist(
     cases: Sequence[CaseScore],
-    chosen: dict[str, Reason],
+    chosen: dict[str, str],
     reviewers: Sequence[str],
     classes: int,
     params: ScoreParams,
@@ -152,7 +147,7 @@ def write_worklist(path: Path | str, rows: Iterable[Row]) -> None:
 
 def _to_row(row: Row) -> dict[str, Any]:
     values = {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()}
-    return {**values, "reason": row.reason.value, "expected_minutes": f"{row.expected_minutes:.2f}"}
+    return {**values, "expected_minutes": f"{row.expected_minutes:.2f}"}
 
 
 def read_worklist(path: Path | str) -> list[Row]:
@@ -165,7 +160,7 @@ def read_worklist(path: Path | str) -> list[Row]:
                 row["class_name"],
                 float(row["attention_ml"]),
                 float(row["priority"]),
-                Reason(row["reason"]),
+                row["reason"],
                 row["reviewer"],
                 float(row["expected_minutes"]),
             )

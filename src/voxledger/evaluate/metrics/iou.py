@@ -5,11 +5,36 @@ from __future__ import annotations
 import math
 
 from voxledger.evaluate.comparison import Comparison
+from voxledger.evaluate.metric import Metric
+from voxledger.params import EvaluateParams
 
 
-def iou(masks: Comparison) -> float:
-    """|A ∩ B| / |A ∪ B|, in [0, 1]. NaN where both masks are empty, 0 where one is."""
+def iou(masks: Comparison, params: EvaluateParams) -> float:
+    """|A ∩ B| / |A ∪ B|, in [0, 1] (Jaccard 1901).
+
+    NaN where both masks are empty, 0 where one is.
+
+    Parameters
+    ----------
+    masks
+        Reference and predicted mask with their spacing in mm (z, y, x).
+    params
+        Not used.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from voxledger.evaluate.comparison import compare
+    >>> reference = np.zeros((4, 4, 4), bool)
+    >>> prediction = reference.copy()
+    >>> reference[1, 1, 1:3] = prediction[1, 1, 1:2] = True
+    >>> iou(compare(reference, prediction, (1.0, 1.0, 1.0)), EvaluateParams())
+    0.5
+    """
     if masks.both_empty:
         return math.nan
     union = masks.reference_voxels + masks.prediction_voxels - masks.shared_voxels
     return masks.shared_voxels / union
+
+
+METRIC = Metric(iou, "IoU")

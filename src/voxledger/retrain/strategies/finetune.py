@@ -14,7 +14,25 @@ BUDGET = {"batch", "iterations", "learning_rate"}
 
 
 def start(model: ModelParams, params: RetrainParams, base: Base | None, classes: list[str]) -> Start:
-    """The base model's plans and weights, and a share of the iterations."""
+    """Start with the base model's plans and weights, and spend a share of the iterations.
+
+    Parameters
+    ----------
+    model
+        The model to train, as `retrain.models` describes it.
+    params
+        `finetune_iterations` is the share of the model's iterations.
+    base
+        The model of this name that the round began with.
+    classes
+        Classes to learn, in the order of the schema.
+
+    Examples
+    --------
+    >>> model = ModelParams(backend="monai", network="unet", iterations=240)
+    >>> start(model, RetrainParams(strategy="finetune"), None, ["liver"])
+    Start(strategy='full', iterations=240, parent=None, note='trained in full: models/base has no model of this name')
+    """
     obstacle = _obstacle(model, base, classes)
     if base is None or obstacle:
         scratch = full.start(model, params, base, classes)

@@ -7,5 +7,18 @@ from voxledger.params import ModelParams, RetrainParams
 
 
 def start(model: ModelParams, params: RetrainParams, base: Base | None, classes: list[str]) -> Start:
-    """New plans, random weights, all iterations."""
+    """Start with new plans, random weights, and all iterations of the model.
+
+    Parameters
+    ----------
+    model
+        The model to train; its `iterations` are what is spent.
+    params, base, classes
+        Not used.
+
+    Examples
+    --------
+    >>> start(ModelParams(backend="monai", network="unet", iterations=240), RetrainParams(), None, ["liver"])
+    Start(strategy='full', iterations=240, parent=None, note='')
+    """
     return Start("full", model.iterations)

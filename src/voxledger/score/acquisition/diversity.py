@@ -11,11 +11,31 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from voxledger.score.acquire import Acquisition
 from voxledger.score.table import CaseScore
 
 
 def order(cases: Sequence[CaseScore], seed: str) -> list[str]:
-    """Cases in the order of the greedy choice."""
+    """Order cases as the greedy choice takes them.
+
+    Parameters
+    ----------
+    cases
+        Cases with classes that nobody stands behind yet.
+    seed
+        Not used.
+
+    Examples
+    --------
+    `b` is a near copy of `a`, so `c` comes first, with less attention:
+
+    >>> from voxledger.score.acquire import example_case
+    >>> a = example_case("a", attention_ml=10.0, features=(0.0, 0.0))
+    >>> b = example_case("b", attention_ml=9.0, features=(0.0, 0.1))
+    >>> c = example_case("c", attention_ml=2.0, features=(5.0, 1.0))
+    >>> order([a, b, c], "0")
+    ['a', 'c', 'b']
+    """
     cases = sorted(cases, key=lambda c: c.case_id)
     if not cases:
         return []
@@ -33,3 +53,6 @@ def order(cases: Sequence[CaseScore], seed: str) -> list[str]:
         distance = np.minimum(distance, to_best) if chosen else to_best
         chosen.append(cases[best].case_id)
     return chosen
+
+
+ACQUISITION = Acquisition(order, features=True)

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from voxledger.errors import Misuse
-from voxledger.filter.registry import known_rules, read_rules
+from voxledger.filter.chain import read_rules
+from voxledger.registry import RULES
 from voxledger.schema import LabelSchema
 
 
 def test_every_file_is_a_rule(schema: LabelSchema) -> None:
-    assert {"largest_component", "minimum_volume", "inside_organ"} <= set(known_rules())
-    for name in known_rules():
+    assert {"largest_component", "minimum_volume", "inside_organ"} <= set(RULES.names())
+    for name in RULES.names():
         with pytest.raises(Misuse, match=rf"\({name}\): classes: Field required"):
             read_rules([{"rule": name}], schema)
 

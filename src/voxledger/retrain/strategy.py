@@ -1,0 +1,15 @@
+"""What every strategy is: a function that says where the training of a model starts and how long it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from voxledger.models.start import Base, Start
+from voxledger.params import ModelParams, RetrainParams
+
+Strategy = Callable[[ModelParams, RetrainParams, Base | None, list[str]], Start]
+"""The function `start` of a file in `retrain/strategies/`, whose name `retrain.strategy` gives.
+
+It gets the model to train, the parameters of the stage, the base model of the same name if there is one, and the
+classes to learn in the order of the schema.
+"""

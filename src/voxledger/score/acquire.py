@@ -1,0 +1,50 @@
+"""What every acquisition function is: an order of cases, the one that people should look at first in front."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from voxledger.score.table import CaseScore, ClassScore
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """One acquisition function; the file that holds it, as `ACQUISITION`, has its name."""
+
+    order: Callable[[Sequence[CaseScore], str], list[str]]
+    """Gets cases with what was measured of their classes, and a seed that differs from round to round; gives the ids
+    of all of them. The order of the cases must not matter: break ties by case id."""
+    features: bool = False
+    """Whether it needs `CaseScore.features`, for which every image is read."""
+
+
+def descending(values: Iterable[tuple[str, float]]) -> list[str]:
+    """Order cases by falling value, ties by case id.
+
+    Parameters
+    ----------
+    values
+        Case id and value of each case.
+
+    Examples
+    --------
+    >>> descending([("b", 1.0), ("a", 1.0), ("c", 2.5)])
+    ['c', 'a', 'b']
+    """
+    return [case_id for case_id, _ in sorted(values, key=lambda item: (-item[1], item[0]))]
+
+
+def example_case(case_id: str, *, features: tuple[float, ...] = (), **measured: float) -> CaseScore:
+    """A case of one class, as in the examples of acquisition functions.
+
+    Parameters
+    ----------
+    features
+        See `voxledger.score.features`.
+    measured
+        Columns of `voxledger.score.table.ClassScore`, such as `attention_ml=3.5`; all others are 0.
+    """
+    zero: dict[str, Any] = {column: 0.0 for column, kind in get_type_hints(ClassScore).items() if kind is float}
+    return CaseScore(case_id, (ClassScore(case_id, "liver", 2, trusted=False, **{**zero, **measured}),), features)
