@@ -96,6 +96,9 @@ class ClassCriteria(_Strict):
     uncertainty: float | None = Field(default=None, ge=0)
 
 
+Entropy = Literal["one_sided", "binary", "categorical"]
+
+
 class ScoreParams(_Strict):
     """Attention (criteria of AbdomenAtlas-8K) and the choice of cases."""
 
@@ -103,7 +106,7 @@ class ScoreParams(_Strict):
     """Population standard deviation over the models above which a voxel is inconsistent."""
     uncertainty: float = Field(default=0.05, ge=0)
     """Mean entropy in nats above which a voxel is uncertain."""
-    entropy: Literal["one_sided", "binary", "categorical"] = "one_sided"
+    entropy: Entropy = "one_sided"
     opening: int = Field(default=2, ge=0, le=3)
     """Erosions, then dilations, by a 3×3×3 cube; 2 in the published code, which removes what is thinner than 5 voxels:
     too much for structures of a few voxels."""

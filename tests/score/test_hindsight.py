@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
+from voxledger.algorithms import VERSIONS
 from voxledger.errors import VoxledgerError
 from voxledger.evaluate.effort import Effort
 from voxledger.evaluate.history import read_audits, read_history, round_rows, write_history
@@ -151,7 +152,7 @@ def test_hindsight_is_remembered_by_all_that_it_depends_on(round_folder, monkeyp
     decisions = round_folder / "data/round/decisions.csv"
     decisions.write_text(decisions.read_text("utf-8").replace("a,c0,revise", "a,c0,accept"), "utf-8")
     changed.append(key())
-    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    monkeypatch.setitem(VERSIONS, "hindsight", -1)
     changed.append(key())
     assert len({first, *changed}) == 1 + len(changed)
 
@@ -351,7 +352,7 @@ def test_tune_depends_on_labels_predictions_decisions_schema_and_the_attention(r
     decisions = round_folder / "data/round/decisions.csv"
     decisions.write_text(decisions.read_text("utf-8").replace("a,c0,revise", "a,c0,accept"), "utf-8")
     assert len(tuned(round_folder)[1]) == 1
-    monkeypatch.setattr("voxledger.score.tune.ATTENTION", -1)
+    monkeypatch.setitem(VERSIONS, "score", -1)
     assert len(tuned(round_folder)[1]) == 1
 
 

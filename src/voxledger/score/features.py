@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.casemap import Task, casemap, key_of
-from voxledger.imaging.volume import Grid, file_sha256
+from voxledger.casemap.job import Job, content
+from voxledger.casemap.memo import MEMO
+from voxledger.casemap.run import casemap
+from voxledger.imaging.volume import Grid
 from voxledger.params import MachineParams
 from voxledger.records.cases import Case
 
-ALGORITHM_VERSION = 1
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 
 
@@ -33,16 +34,19 @@ def features(image: npt.NDArray[Any], grid: Grid) -> tuple[float, ...]:
 
 def features_of(cases: Sequence[Case], machine: MachineParams) -> dict[str, tuple[float, ...]]:
     """Features of the images of some cases, remembered case by case."""
-    tasks = [
-        Task(c.case_id, key_of("features", ALGORITHM_VERSION, image=file_sha256(c.image)), {"image": c.image})
-        for c in cases
-    ]
-    infos = casemap("features", _features_of_case, tasks, Path(".memo"), workers=machine.worker_count)
-    return {task.case_id: tuple(info["features"]) for task, info in zip(tasks, infos, strict=True)}
+    jobs = [Features(name=c.case_id, image=Path(c.image)) for c in cases]
+    found = casemap(jobs, MEMO, workers=machine.worker_count)
+    return {job.name: features for job, features in zip(jobs, found, strict=True)}
 
 
-def _features_of_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from voxledger.imaging import volume
+class Features(Job[tuple[float, ...]]):
+    """The features of one image."""
 
-    found = volume.read(payload["image"])
-    return {"features": [round(v, 6) for v in features(found.array, found.grid)]}
+    stage, algorithms = "features", ("features",)
+    image: Path = content()
+
+    def compute(self, folder: Path) -> tuple[float, ...]:
+        from voxledger.imaging import volume
+
+        found = volume.read(self.image)
+        return tuple(round(v, 6) for v in features(found.array, found.grid))

@@ -21,24 +21,24 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.audit import Audit
-from voxledger.casemap import Task, casemap, key_of
+from voxledger.casemap.job import Job, content
+from voxledger.casemap.run import casemap
 from voxledger.imaging.attention_file import Criterion
 from voxledger.imaging.boxes import Box
 from voxledger.imaging.components import connected_components
 from voxledger.imaging.soft import SoftPrediction
-from voxledger.imaging.volume import file_sha256, read_label
+from voxledger.imaging.volume import read_label
 from voxledger.params import MachineParams
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.schema import LabelSchema
 from voxledger.score.error_table import ErrorRow, read_errors, write_errors
-from voxledger.score.reviewed import read_decided, reviewed
+from voxledger.score.reviewed import Reviewed, read_decided, reviewed
 from voxledger.score.section import hindsight_section
 from voxledger.score.stopping import ACCEPTABLE_MISSED, clopper_pearson, pooled
 from voxledger.score.taxonomy import Region, regions
 from voxledger.score.worklist import AUDIT, read_worklist
 from voxledger.textfile import replace_text
 
-ALGORITHM_VERSION = 2
 LARGE = 125
 """Voxels of a 5×5×5 cube, the smallest thing that survives the published opening of the attention maps."""
 
@@ -149,20 +149,17 @@ def hindsight(
     earlier
         Audits of the rounds before, oldest first.
     """
-    tasks = []
-    for case in reviewed(cases, round_folder, release):
-        attention = round_folder / f"attention/{case.case_id}.b2nd"
-        if not attention.is_file():
-            continue
-        payload = case.payload(schema) | {"attention": str(attention)}
-        key = key_of("hindsight", ALGORITHM_VERSION, **case.depends_on(schema), attention=file_sha256(attention))
-        tasks.append(Task(case.case_id, key, payload))
-    infos = casemap("hindsight", _judge_case, tasks, reports, workers=machine.worker_count, recheck=machine.recheck)
-    errors: list[ErrorRow] = [{"round": str(round_number), **row} for info in infos for row in info["errors"]]
+    jobs = [
+        JudgeAttention(name=case.case_id, case=case, schema=schema, attention=attention)
+        for case in reviewed(cases, round_folder, release)
+        if (attention := round_folder / f"attention/{case.case_id}.b2nd").is_file()
+    ]
+    found = casemap(jobs, reports, workers=machine.worker_count, recheck=machine.recheck)
+    errors: list[ErrorRow] = [{"round": str(round_number), **row} for judged in found for row in judged.errors]
     history = [*read_errors(base / "errors.csv"), *errors]
     metrics = {
         "round": round_number,
-        "attention": _attention_metrics(infos, schema),
+        "attention": _attention_metrics(found, schema),
         "errors": dict(sorted(Counter(e["kind"] for e in errors).items())),
         "errors_by_class": _tally(errors, lambda e: [e["class_name"]]),
         "errors_by_source": _tally(errors, lambda e: [e["source"]]),
@@ -176,17 +173,38 @@ def hindsight(
     return metrics
 
 
-def _judge_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Judged:
+    """What became of the attention of one case."""
+
+    counts: dict[str, dict[str, Counts]]
+    """By class and criterion; `any` is all criteria together."""
+    errors: list[dict[str, str]]
+    """Rows of the error table, without the round."""
+
+
+class JudgeAttention(Job[Judged]):
+    """Compare the attention of a case with what its reviewer changed."""
+
+    stage, algorithms = "hindsight", ("hindsight",)
+    case: Reviewed = content()
+    schema: LabelSchema = content()
+    attention: Path = content()
+
+    def compute(self, folder: Path) -> Judged:
+        return _judge_case(self.case, self.schema, self.attention)
+
+
+def _judge_case(case: Reviewed, schema: LabelSchema, attention_file: Path) -> Judged:
     from voxledger.imaging.attention_file import open_attention
     from voxledger.imaging.soft import open_soft
 
-    schema = LabelSchema.model_validate(payload["schema"])
-    attention = open_attention(payload["attention"])
-    before, after = (read_label(payload[which], attention.grid) for which in ("before", "after"))
-    predictions = {name: open_soft(path) for name, path in payload["predictions"].items()}
-    counts: dict[str, dict[str, list[int]]] = {}
+    attention = open_attention(attention_file)
+    before, after = (read_label(path, attention.grid) for path in (case.before, case.after))
+    predictions = {name: open_soft(path) for name, path in case.predictions.items()}
+    counts: dict[str, dict[str, Counts]] = {}
     errors = []
-    for name, decision in payload["decisions"].items():
+    for name, decision in case.decisions.items():
         # an accepted mask was right, also where a class of higher precedence took voxels from it later
         truth = after if decision == "revise" else before
         changed = schema.mask(before, name) != schema.mask(truth, name)
@@ -195,13 +213,13 @@ def _judge_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
         for criterion in (None, *Criterion):
             one = judge(bits if criterion is None else bits & np.uint8(criterion), changed, found)
             key = "any" if criterion is None else str(criterion.name).lower()
-            counts.setdefault(name, {})[key] = [int(getattr(one, n)) for n in one.__dataclass_fields__]
+            counts.setdefault(name, {})[key] = one
         for error in found:
             errors.append(
                 {
-                    "case_id": payload["case_id"],
+                    "case_id": case.case_id,
                     "class_name": name,
-                    "source": payload["source"],
+                    "source": case.source,
                     "kind": error.kind.value,
                     "criterion": criterion_of(bits[error.box][error.mask]),
                     "voxels": str(error.voxels),
@@ -211,20 +229,20 @@ def _judge_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
                     "models": ";".join(culprits(predictions, name, error, error.box)),
                 }
             )
-    return {"counts": counts, "errors": errors}
+    return Judged(counts, errors)
 
 
-def _attention_metrics(infos: Sequence[dict[str, Any]], schema: LabelSchema) -> dict[str, Any]:
+def _attention_metrics(judged: Sequence[Judged], schema: LabelSchema) -> dict[str, Any]:
     keys = ["any", *(str(c.name).lower() for c in Criterion)]
     total: dict[tuple[str, str], Counts] = {}
-    for info in infos:
-        for name, by_key in info["counts"].items():
-            for key, values in by_key.items():
+    for one in judged:
+        for name, by_key in one.counts.items():
+            for key, counts in by_key.items():
                 for group in (name, ""):
-                    total[group, key] = total.get((group, key), Counts()) + Counts(*values)
+                    total[group, key] = total.get((group, key), Counts()) + counts
     found = {key: total.get(("", key), Counts()).metrics() for key in keys}
     classes = {n: {key: total[n, key].metrics() for key in keys} for n in schema.names if (n, "any") in total}
-    return {"cases": len(infos), **found, "classes": classes}
+    return {"cases": len(judged), **found, "classes": classes}
 
 
 def _tally(errors: Sequence[ErrorRow], groups: Any) -> dict[str, dict[str, int]]:

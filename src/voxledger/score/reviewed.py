@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from voxledger.imaging.volume import file_sha256
 from voxledger.records.cases import Case, Split, in_split
-from voxledger.schema import LabelSchema
 from voxledger.textfile import read_text, table
 
 
@@ -26,27 +23,6 @@ class Reviewed:
     """The label in the release."""
     predictions: dict[str, Path]
     """Soft predictions by model name."""
-
-    def payload(self, schema: LabelSchema) -> dict[str, Any]:
-        """Everything a worker needs, as JSON."""
-        return {
-            "case_id": self.case_id,
-            "source": self.source,
-            "schema": schema.model_dump(mode="json"),
-            "decisions": self.decisions,
-            "before": str(self.before),
-            "after": str(self.after),
-            "predictions": {name: str(path) for name, path in self.predictions.items()},
-        }
-
-    def depends_on(self, schema: LabelSchema) -> dict[str, Any]:
-        """What a result about the case depends on, as JSON: content in the place of paths."""
-        return {
-            **self.payload(schema),
-            "before": file_sha256(self.before),
-            "after": file_sha256(self.after),
-            "predictions": {name: file_sha256(path) for name, path in self.predictions.items()},
-        }
 
 
 def read_decided(path: Path) -> dict[str, dict[str, str]]:

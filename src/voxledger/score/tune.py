@@ -11,19 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from voxledger.casemap import Task, casemap, key_of
+from voxledger.casemap.job import Job, content
+from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.attention_file import Criterion
-from voxledger.params import MachineParams, ScoreParams
+from voxledger.params import Entropy, MachineParams, ScoreParams
 from voxledger.records.cases import Case
 from voxledger.schema import LabelSchema
-from voxledger.score.attention import ALGORITHM_VERSION as ATTENTION
 from voxledger.score.hindsight import Counts, judge
-from voxledger.score.reviewed import reviewed
+from voxledger.score.reviewed import Reviewed, reviewed
 
-ALGORITHM_VERSION = 2
 INCONSISTENCY = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3)
 UNCERTAINTY = (0.02, 0.035, 0.05, 0.1, 0.15, 0.2)
 CRITERIA = {Criterion.INCONSISTENT: "inconsistency", Criterion.UNCERTAIN: "uncertainty"}
@@ -62,29 +60,24 @@ def tune(
     VoxledgerError
         Nobody has reviewed a predicted case in this round.
     """
-    kept = {"score": params.model_dump(mode="json", include={"entropy", "opening"})}
-    tasks = [
-        Task(
-            c.case_id,
-            key_of("tune", ALGORITHM_VERSION, attention=ATTENTION, **c.depends_on(schema), **kept),
-            c.payload(schema) | kept,
-        )
+    jobs = [
+        TryThresholds(name=c.case_id, case=c, schema=schema, entropy=params.entropy, opening=params.opening)
         for c in reviewed(cases, round_folder, release)
         if c.predictions
     ]
-    if not tasks:
+    if not jobs:
         raise VoxledgerError(
             "no case of data/round/infer.jsonl has a decision in data/round/decisions.csv, so nothing can be tried",
             "run this after `dvc repro import`",
         )
-    infos = casemap("tune", _try_case, tasks, round_folder, workers=machine.worker_count, recheck=machine.recheck)
+    found = casemap(jobs, round_folder, workers=machine.worker_count, recheck=machine.recheck)
     total: dict[tuple[str, str, float], Counts] = {}
-    for info in infos:
-        for name, parameter, threshold, values in info["trials"]:
+    for tried in found:
+        for name, parameter, threshold, counts in tried:
             own = params.classes.get(name)
             for group in ("", name) if own is None or getattr(own, parameter) is None else (name,):
                 key = (group, parameter, threshold)
-                total[key] = total.get(key, Counts()) + Counts(*values)
+                total[key] = total.get(key, Counts()) + counts
     order = {"": -1} | {name: i for i, name in enumerate(schema.names)}
     return [_trial(*key, total[key]) for key in sorted(total, key=lambda k: (order[k[0]], k[1], k[2]))]
 
@@ -114,7 +107,22 @@ def _trial(name: str, parameter: str, threshold: float, counts: Counts) -> Trial
     return Trial(name, parameter, threshold, sensitivity, precision, f1, counts.large_errors, counts.regions)
 
 
-def _try_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
+class TryThresholds(Job[list[tuple[str, str, float, Counts]]]):
+    """Judge the attention of a case at every threshold; gives class, parameter, threshold and counts."""
+
+    stage, algorithms = "tune", ("tune", "score")
+    case: Reviewed = content()
+    schema: LabelSchema = content()
+    entropy: Entropy = content()
+    opening: int = content()
+
+    def compute(self, folder: Path) -> list[tuple[str, str, float, Counts]]:
+        return _try_case(self.case, self.schema, self.entropy, self.opening)
+
+
+def _try_case(
+    case: Reviewed, schema: LabelSchema, entropy: Entropy, opening: int
+) -> list[tuple[str, str, float, Counts]]:
     import numpy as np
 
     from voxledger.imaging.soft import open_soft
@@ -122,17 +130,16 @@ def _try_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
     from voxledger.score.attention import Attention
     from voxledger.score.taxonomy import regions
 
-    schema = LabelSchema.model_validate(payload["schema"])
-    predictions = [open_soft(path) for path in payload["predictions"].values()]
+    predictions = [open_soft(path) for path in case.predictions.values()]
     grid = predictions[0].grid
-    before, after = (read_label(payload[which], grid) for which in ("before", "after"))
+    before, after = (read_label(path, grid) for path in (case.before, case.after))
     errors = {
         name: list(regions(schema, name, before, after if decision == "revise" else before))
-        for name, decision in payload["decisions"].items()
+        for name, decision in case.decisions.items()
     }
     trials = []
     for inconsistency, uncertainty in zip(INCONSISTENCY, UNCERTAINTY, strict=True):
-        params = ScoreParams(inconsistency=inconsistency, uncertainty=uncertainty, **payload["score"])
+        params = ScoreParams(inconsistency=inconsistency, uncertainty=uncertainty, entropy=entropy, opening=opening)
         attention = Attention(predictions, schema, params)
         for name, found in errors.items():
             one = attention[name]
@@ -144,6 +151,5 @@ def _try_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
                 changed[error.box] |= error.mask
             for criterion, parameter in CRITERIA.items():
                 counts = judge(bits & np.uint8(criterion), changed, found, smallest_region(params.opening))
-                values = [int(getattr(counts, n)) for n in counts.__dataclass_fields__]
-                trials.append([name, parameter, getattr(params, parameter), values])
-    return {"trials": trials}
+                trials.append((name, parameter, getattr(params, parameter), counts))
+    return trials
