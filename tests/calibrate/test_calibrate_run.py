@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
+from voxledger.algorithms import VERSIONS
 from voxledger.calibrate import run as stage
 from voxledger.calibrate.run import PLOT_COLUMNS, calibrate_round
 from voxledger.errors import Misuse
@@ -157,6 +158,6 @@ def test_curves_are_remembered_by_all_that_they_depend_on(
     changed.append(key())
     Path("predictions/b/case-0.b2nd").unlink()
     changed.append(key())
-    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    monkeypatch.setitem(VERSIONS, "calibrate", -1)
     changed.append(key())
     assert len({first, *changed}) == 1 + len(changed)

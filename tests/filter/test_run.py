@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
+from voxledger.algorithms import VERSIONS
 from voxledger.errors import CasesFailed
 from voxledger.filter import run as stage
 from voxledger.filter.decisions import COLUMNS, read_decisions
@@ -130,7 +131,7 @@ def test_a_proposal_is_remembered_by_all_that_it_depends_on(
     changed.append(keys(ledger=lesions))
     monkeypatch.setitem(RULES[2], "ml", 0.003)
     changed.append(keys())
-    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    monkeypatch.setitem(VERSIONS, "filter", -1)
     changed.append(keys())
     (OUT / "predictions/b/case-1.b2nd").unlink()
     changed.append(keys())

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
+from voxledger.algorithms import VERSIONS
 from voxledger.errors import CasesFailed
 from voxledger.imaging.attention_file import open_attention
 from voxledger.imaging.soft import write_soft
@@ -243,7 +244,7 @@ def test_attention_is_remembered_by_case_predictions_schema_and_version(reposito
     third = keys_of(stage, lambda: score(repository))
     monkeypatch.setattr(f"{__name__}.SCHEMA", ensembles.schema_of(3))
     fourth = keys_of(stage, lambda: score(repository))
-    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    monkeypatch.setitem(VERSIONS, "score", -1)
     fifth = keys_of(stage, lambda: score(repository))
     assert len({*third.values(), *fourth.values(), *fifth.values()}) == 18
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,16 +19,15 @@ from voxledger.calibrate.operating_point import (
     plotted_thresholds,
     provable,
 )
-from voxledger.casemap import Task, casemap, key_of
+from voxledger.casemap.job import Job, content
+from voxledger.casemap.run import casemap
 from voxledger.errors import Misuse
-from voxledger.imaging.volume import file_sha256
 from voxledger.params import CalibrateParams, MachineParams
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.ledger import Ledger, trusted
 from voxledger.schema import LabelSchema
 from voxledger.textfile import replace_text, write_table
 
-ALGORITHM_VERSION = 2
 PLOTTED = 100
 """Points of the curve in `froc.csv`: at most so many where a lesion is gained, and as many between."""
 RATES = ("sensitivity", "false_positives_per_scan", "patient_sensitivity", "patient_specificity")
@@ -100,71 +98,91 @@ def calibrate_round(
             raise Misuse(
                 f"calibrate.classes: {name} is not a lesion class", f"mark it `lesion: true` or leave {name} out"
             )
-    tasks = []
+    jobs = []
     for case in in_split(cases, Split.CALIBRATION):
         known = [name for name in params.classes if trusted(ledger, case.case_id, name)]
         label = labels / f"{case.case_id}.nii.gz"
         files = sorted(predictions.glob(f"*/{case.case_id}.b2nd"))
         if not known or not files or not label.is_file():
             continue
-        shared = {
-            "schema": schema.model_dump(mode="json"),
-            "classes": known,
-            "overlap": params.overlap,
-            "connectivity": params.connectivity,
-        }
-        key = key_of(
-            "calibrate",
-            ALGORITHM_VERSION,
-            label=file_sha256(label),
-            predictions=[file_sha256(f) for f in files],
-            **shared,
+        job = Curves(
+            name=case.case_id,
+            label=label,
+            predictions=tuple(files),
+            schema=schema,
+            classes=tuple(known),
+            overlap=params.overlap,
+            connectivity=params.connectivity,
         )
-        tasks.append(Task(case.case_id, key, {"label": str(label), "predictions": [str(f) for f in files], **shared}))
-    found = casemap("calibrate", _case_curves, tasks, out.parent, workers=machine.worker_count, recheck=machine.recheck)
+        jobs.append(job)
+    found = casemap(jobs, out.parent, workers=machine.worker_count, recheck=machine.recheck)
     calibrated = []
     for name in params.classes:
-        curves = [_from_json(info[name]) for info in found if name in info]
+        curves = [curve_of(counts[name]) for counts in found if name in counts]
         calibrated.append(calibrate_class(name, curves, params))
     _write_json(out, calibrated, params)
     _write_plot(plot, calibrated, params)
     return [f"{c.name}: {note}" for c in calibrated for note in c.notes]
 
 
-def _case_curves(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from voxledger.imaging.detection import label_lesions
-    from voxledger.imaging.soft import ensemble_box, ensemble_mean, open_soft
-    from voxledger.imaging.volume import read_label
+@dataclass(frozen=True)
+class Counts:
+    """A `CaseCurve` as numbers without arrays."""
 
-    predictions = [open_soft(path) for path in payload["predictions"]]
-    labels = read_label(payload["label"], predictions[0].grid)
-    schema = LabelSchema.model_validate(payload["schema"])
-    found = {}
-    for name in payload["classes"]:
-        if not any(name in p.classes for p in predictions):
-            continue
-        lesions, voxels = label_lesions(schema.mask(labels, name), payload["connectivity"])
-        box = ensemble_box(predictions, name) or (slice(0, 1), slice(0, 1), slice(0, 1))
-        curve = case_curve(
-            ensemble_mean(predictions, name, box), lesions[box], voxels, payload["overlap"], payload["connectivity"]
-        )
-        found[name] = {
-            "values": curve.values.astype(float).tolist(),
-            "components": curve.components.tolist(),
-            "true_components": curve.true_components.tolist(),
-            "hits": curve.hits.tolist(),
-            "lesions": curve.lesions,
-        }
-    return found
+    values: list[float]
+    components: list[int]
+    true_components: list[int]
+    hits: list[int]
+    lesions: int
 
 
-def _from_json(values: dict[str, Any]) -> CaseCurve:
+class Curves(Job[dict[str, Counts]]):
+    """The curves of one case, by lesion class; classes that no model of the case knows have none."""
+
+    stage, algorithms = "calibrate", ("calibrate",)
+    label: Path = content()
+    predictions: tuple[Path, ...] = content()
+    schema: LabelSchema = content()
+    classes: tuple[str, ...] = content()
+    overlap: float = content()
+    connectivity: int = content()
+
+    def compute(self, folder: Path) -> dict[str, Counts]:
+        from voxledger.imaging.detection import label_lesions
+        from voxledger.imaging.soft import ensemble_box, ensemble_mean, open_soft
+        from voxledger.imaging.volume import read_label
+
+        predictions = [open_soft(path) for path in self.predictions]
+        labels = read_label(self.label, predictions[0].grid)
+        found = {}
+        for name in self.classes:
+            if not any(name in p.classes for p in predictions):
+                continue
+            lesions, voxels = label_lesions(self.schema.mask(labels, name), self.connectivity)
+            box = ensemble_box(predictions, name) or (slice(0, 1), slice(0, 1), slice(0, 1))
+            mean = ensemble_mean(predictions, name, box)
+            found[name] = _counts(case_curve(mean, lesions[box], voxels, self.overlap, self.connectivity))
+        return found
+
+
+def _counts(curve: CaseCurve) -> Counts:
+    return Counts(
+        curve.values.astype(float).tolist(),
+        curve.components.tolist(),
+        curve.true_components.tolist(),
+        curve.hits.tolist(),
+        curve.lesions,
+    )
+
+
+def curve_of(counts: Counts) -> CaseCurve:
+    """The curve that numbers stand for."""
     return CaseCurve(
-        np.array(values["values"], np.float32),
-        np.array(values["components"], np.int64),
-        np.array(values["true_components"], np.int64),
-        np.array(values["hits"], np.int64),
-        values["lesions"],
+        np.array(counts.values, np.float32),
+        np.array(counts.components, np.int64),
+        np.array(counts.true_components, np.int64),
+        np.array(counts.hits, np.int64),
+        counts.lesions,
     )
 
 

@@ -35,7 +35,7 @@ def _decision(proposal: Proposal, rule: Rule, case_id: str, name: str, verdict: 
         component.voxels * proposal.grid.voxel_ml,
         component.peak_p,
         component.mean_hu,
-        verdict.measured,
+        float(verdict.measured),
         verdict.bound,
         verdict.outcome,
     )

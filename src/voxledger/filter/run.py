@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from voxledger.casemap import Task, casemap, key_of
+from voxledger.casemap.job import Job, content, place
+from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
-from voxledger.filter.decisions import from_row, to_row, write_decisions
-from voxledger.imaging.detection import Step, step_from_row, step_to_row, write_steps
-from voxledger.imaging.volume import file_sha256
+from voxledger.filter.decisions import Decision, write_decisions
+from voxledger.imaging.detection import Step, as_written, write_steps
 from voxledger.params import FilterParams, MachineParams
 from voxledger.records.cases import Case, Split, in_split, require_image
 from voxledger.records.ledger import Ledger, trusted
@@ -20,8 +21,6 @@ from voxledger.textfile import read_json, restoring
 
 if TYPE_CHECKING:
     from voxledger.filter.proposal import Proposal
-
-ALGORITHM_VERSION = 4
 
 
 def thresholds_of(schema: LabelSchema, params: FilterParams, calibrated: Mapping[str, float]) -> dict[str, float]:
@@ -75,7 +74,7 @@ def filter_round(
 
     rules = [rule.model_dump(mode="json") for rule in read_rules(params.rules, schema)]
     thresholds = thresholds_of(schema, params, calibrated)
-    tasks = []
+    jobs = []
     for case in in_split(cases, Split.POOL, Split.CALIBRATION, Split.TEST):
         files = sorted(predictions.glob(f"*/{case.case_id}.b2nd"))
         if not files:
@@ -83,52 +82,41 @@ def filter_round(
         label = labels / f"{case.case_id}.nii.gz"
         known = [c.name for c in schema.classes if c.lesion and trusted(ledger, case.case_id, c.name)]
         known = known if label.is_file() else []
-        payload = {
-            "case_id": case.case_id,
-            "split": case.split.value,
-            "label": str(label),
-            "known": known,
-            "image": case.image,
-            "image_sha256": case.sha256,
-            "modality": case.modality,
-            "predictions": [str(f) for f in files],
-            "schema": schema.model_dump(mode="json"),
-            "rules": rules,
-            "thresholds": thresholds,
-        }
-        depends_on = {
-            "case": [case.case_id, case.split.value],
-            "label": [known, file_sha256(label) if known else ""],
-            "image": case.sha256,
-            "modality": case.modality,
-            "predictions": [file_sha256(f) for f in files],
-            "schema": payload["schema"],
-            "rules": [rules, origins(params.rules)],
-            "thresholds": thresholds,
-        }
-        tasks.append(Task(case.case_id, key_of("filter", ALGORITHM_VERSION, **depends_on), payload))
+        job = Propose(
+            name=case.case_id,
+            split=case.split,
+            label=label if known else None,
+            known=tuple(known),
+            image=Path(case.image),
+            image_sha256=case.sha256,
+            modality=case.modality,
+            predictions=tuple(files),
+            schema=schema,
+            rules=rules,
+            packages=origins(params.rules),
+            thresholds=thresholds,
+        )
+        jobs.append(job)
     shutil.rmtree(out / "pseudo", ignore_errors=True)
     found = casemap(
-        "filter",
-        _filter_case,
-        tasks,
+        jobs,
         out / "pseudo",
         workers=machine.worker_count,
         recheck=machine.recheck,
         manifest=out / "filter.jsonl",
     )
-    write_decisions(out / "filter.csv", [from_row(row) for info in found for row in info["decisions"]])
-    steps = [step_from_row(row) for info in found for row in info["steps"]]
+    write_decisions(out / "filter.csv", [decision for filtered in found for decision in filtered.decisions])
+    steps = [step for filtered in found for step in filtered.steps]
     write_steps(out / "detection.csv", steps)
     return steps
 
 
 def open_case(
     case_id: str,
-    image: str,
+    image: Path | str,
     image_sha256: str,
     modality: str,
-    predictions: Sequence[str],
+    predictions: Sequence[Path | str],
     schema: LabelSchema,
     thresholds: Mapping[str, float],
 ) -> Proposal:
@@ -141,7 +129,7 @@ def open_case(
     opened = [open_soft(path) for path in predictions]
     voxels = volume.read(image)
     for path, prediction in zip(predictions, opened, strict=True):
-        volume.require_same_grid(prediction.grid, voxels.grid, path)
+        volume.require_same_grid(prediction.grid, voxels.grid, str(path))
         if prediction.image_sha256 != image_sha256:
             raise VoxledgerError(
                 f"{case_id}: {path} was predicted from another image than {image}", "run `dvc repro -f infer`"
@@ -154,33 +142,53 @@ def is_ct(modality: str) -> bool:
     return modality.upper() == "CT"
 
 
-def _filter_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from voxledger.filter.apply import apply_rules
-    from voxledger.filter.chain import read_rules
-    from voxledger.filter.harm import detect_lesions
-    from voxledger.imaging import volume
+@dataclass(frozen=True)
+class Filtered:
+    """What the rules decided on one case, and what is found of its true lesions after each."""
 
-    case_id = payload["case_id"]
-    schema = LabelSchema.model_validate(payload["schema"])
-    proposal = open_case(
-        case_id,
-        payload["image"],
-        payload["image_sha256"],
-        payload["modality"],
-        payload["predictions"],
-        schema,
-        payload["thresholds"],
-    )
-    known = payload["known"]
-    truth = volume.read_label(payload["label"], proposal.grid) if known else None
-    steps = [] if truth is None else detect_lesions(proposal, truth, known, case_id, payload["split"], 0, "threshold")
-    decisions = []
-    for number, rule in enumerate(read_rules(payload["rules"], schema), start=1):
-        decisions += apply_rules(proposal, [rule], case_id)
-        if truth is not None:
-            steps += detect_lesions(proposal, truth, known, case_id, payload["split"], number, rule.rule)
-    volume.write(folder / f"{case_id}.nii.gz", proposal.label_map(), proposal.grid)
-    return {
-        "decisions": [{k: str(v) for k, v in to_row(d).items()} for d in decisions],
-        "steps": [step_to_row(step) for step in steps],
-    }
+    decisions: list[Decision]
+    steps: list[Step]
+
+
+class Propose(Job[Filtered]):
+    """The pseudo-label of one case."""
+
+    stage, algorithms = "filter", ("filter",)
+    split: Split = content()
+    label: Path | None = content()
+    """Of the last version; None where it is trusted in no lesion class."""
+    known: tuple[str, ...] = content()
+    """Lesion classes that it is trusted in."""
+    image: Path = place()
+    image_sha256: str = content()
+    modality: str = content()
+    predictions: tuple[Path, ...] = content()
+    schema: LabelSchema = content()
+    rules: list[dict[str, Any]] = content()
+    packages: dict[str, str] = content()
+    """Of rules from other packages, with their versions."""
+    thresholds: dict[str, float] = content()
+
+    def compute(self, folder: Path) -> Filtered:
+        from voxledger.filter.apply import apply_rules
+        from voxledger.filter.chain import read_rules
+        from voxledger.filter.harm import detect_lesions
+        from voxledger.imaging import volume
+
+        proposal = open_case(
+            self.name, self.image, self.image_sha256, self.modality, self.predictions, self.schema, self.thresholds
+        )
+        truth = volume.read_label(self.label, proposal.grid) if self.label is not None else None
+        steps: list[Step] = []
+
+        def look(number: int, rule: str) -> None:
+            if truth is not None:
+                steps.extend(detect_lesions(proposal, truth, self.known, self.name, self.split.value, number, rule))
+
+        look(0, "threshold")
+        decisions = []
+        for number, rule in enumerate(read_rules(self.rules, self.schema), start=1):
+            decisions += apply_rules(proposal, [rule], self.name)
+            look(number, rule.rule)
+        volume.write(folder / f"{self.name}.nii.gz", proposal.label_map(), proposal.grid)
+        return Filtered(decisions, [as_written(step) for step in steps])

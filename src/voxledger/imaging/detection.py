@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +184,11 @@ def read_steps(path: Path | str) -> list[Step]:
         return []
     with table(text, path, STEP_COLUMNS) as rows:
         return [step_from_row(row) for row in rows]
+
+
+def as_written(step: Step) -> Step:
+    """A step with volumes of as many digits as its text has."""
+    return replace(step, lesion_ml=tuple(round(ml, 4) for ml in step.lesion_ml))
 
 
 def step_to_row(step: Step) -> dict[str, str]:

@@ -31,7 +31,6 @@ from voxledger.params import ScoreParams
 from voxledger.schema import LabelSchema
 from voxledger.score.entropy import categorical, slabs, table
 
-ALGORITHM_VERSION = 1
 CLAIM = 0.5
 """A model, or the mean of the models, claims a voxel for a class above this probability."""
 CANDIDATE = 0.01

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from voxledger.casemap import Task, casemap, key_of
+from voxledger.casemap.job import Job, content
+from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
-from voxledger.imaging.volume import file_sha256
 from voxledger.params import Params, ScoreParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
@@ -19,7 +19,6 @@ from voxledger.records.ledger import Ledger, trusted
 from voxledger.registry import ACQUISITION
 from voxledger.schema import LabelSchema
 from voxledger.score.acquire import Acquisition
-from voxledger.score.attention import ALGORITHM_VERSION
 from voxledger.score.bias import agreement
 from voxledger.score.error_table import ErrorRow
 from voxledger.score.likely_error import experience
@@ -29,6 +28,9 @@ from voxledger.score.stopping import last_reviewed, outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
 from voxledger.score.worklist import AUDIT, Row, choose, worklist, write_worklist
 from voxledger.textfile import replace_text, write_table
+
+if TYPE_CHECKING:
+    from voxledger.score.attention import ClassAttention
 
 PICTURES = 4
 """Cases shown in the report."""
@@ -147,82 +149,103 @@ def _mean_agreement(
 
 def attend(
     pool: Sequence[Case], predictions: Path, out: Path, schema: LabelSchema, params: Params
-) -> dict[str, dict[str, Any]]:
-    """Attention files of every predicted case; returns by case what was counted, as JSON."""
-    thresholds = params.score.model_dump(
-        mode="json", include={"inconsistency", "uncertainty", "entropy", "opening", "classes"}
-    )
-    classes = schema.model_dump(mode="json")
-    tasks = []
-    for case in pool:
-        files = {f.parent.name: f for f in sorted(predictions.glob(f"*/{case.case_id}.b2nd"))}
-        if not files:
-            continue
-        payload = {
-            "case_id": case.case_id,
-            "image_sha256": case.sha256,
-            "predictions": {name: str(f) for name, f in files.items()},
-            "schema": classes,
-            "thresholds": thresholds,
-        }
-        depends_on = {
-            "case": case.case_id,
-            "image": case.sha256,
-            "predictions": {name: file_sha256(f) for name, f in files.items()},
-            "schema": classes,
-            "thresholds": thresholds,
-        }
-        tasks.append(Task(case.case_id, key_of("score", ALGORITHM_VERSION, **depends_on), payload))
+) -> dict[str, dict[str, Counted]]:
+    """Attention files of every predicted case; returns what was counted by case and class."""
+    jobs = [
+        Attend(
+            name=case.case_id,
+            image_sha256=case.sha256,
+            predictions={f.parent.name: f for f in files},
+            schema=schema,
+            params=params.score,
+        )
+        for case in pool
+        if (files := sorted(predictions.glob(f"*/{case.case_id}.b2nd")))
+    ]
     shutil.rmtree(out / "attention", ignore_errors=True)
-    infos = casemap(
-        "score",
-        _attend_case,
-        tasks,
+    found = casemap(
+        jobs,
         out / "attention",
         workers=params.machine.worker_count,
         recheck=params.machine.recheck,
         manifest=out / "score.jsonl",
     )
-    return {task.case_id: info for task, info in zip(tasks, infos, strict=True)}
+    return {job.name: attention for job, attention in zip(jobs, found, strict=True)}
 
 
-def _attend_case(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
-    from voxledger.imaging import volume
-    from voxledger.imaging.attention_file import Criterion, write_attention
-    from voxledger.imaging.soft import open_soft
-    from voxledger.score.attention import Attention, ClassAttention
+@dataclass(frozen=True)
+class Counted:
+    """What the attention of one class of one case comes to."""
 
-    schema = LabelSchema.model_validate(payload["schema"])
-    names = list(payload["predictions"])
-    opened = [open_soft(path) for path in payload["predictions"].values()]
-    for path, prediction in zip(payload["predictions"].values(), opened, strict=True):
-        if prediction.image_sha256 != payload["image_sha256"]:
-            raise VoxledgerError(f"{path} was predicted from another image", "run `dvc repro -f infer`")
-    attention = Attention(opened, schema, ScoreParams.model_validate(payload["thresholds"]))
-    grid = attention.grid
-    info: dict[str, Any] = {}
-
-    def note(name: str) -> ClassAttention:
-        one = attention[name]
-        info[name] = {
-            "models": [names[i] for i in one.models],
-            "attention_ml": one.attention * grid.voxel_ml,
-            "inconsistent_ml": one.voxels[Criterion.INCONSISTENT] * grid.voxel_ml,
-            "uncertain_ml": one.voxels[Criterion.UNCERTAIN] * grid.voxel_ml,
-            "overlapping_ml": one.voxels[Criterion.OVERLAPPING] * grid.voxel_ml,
-            "predicted_ml": one.predicted * grid.voxel_ml,
-            "mean_entropy": one.entropy / attention.heat.size,
-            "votes": {str(claim): int(count) for claim, count in enumerate(one.votes) if claim and count},
-        }
-        return one
-
-    found = (note(name) for name in schema.names)
-    write_attention(folder / f"{payload['case_id']}.b2nd", ((a.name, a.box, a.bits) for a in found), schema.names, grid)
-    volume.write(folder / f"{payload['case_id']}_heat.nii.gz", attention.heat, grid)
-    return info
+    models: tuple[str, ...]
+    """Those that know the class."""
+    attention_ml: float
+    inconsistent_ml: float
+    uncertain_ml: float
+    overlapping_ml: float
+    predicted_ml: float
+    mean_entropy: float
+    """In nats, over all voxels of the image."""
+    votes: dict[int, int]
+    """Voxels by the set of models that claim them, see `voxledger.score.bias.agreement`."""
 
 
-def _class_score(case: Case, name: str, ledger: Ledger, found: dict[str, Any] | None) -> ClassScore:
+def _criteria(params: ScoreParams) -> dict[str, Any]:
+    """What the attention depends on; the rest of the parameters chooses cases."""
+    return params.model_dump(mode="json", include={"inconsistency", "uncertainty", "entropy", "opening", "classes"})
+
+
+class Attend(Job[dict[str, Counted]]):
+    """Attention of one case; gives by class what was counted."""
+
+    stage, algorithms = "score", ("score",)
+    image_sha256: str = content()
+    predictions: dict[str, Path] = content()
+    """By model."""
+    schema: LabelSchema = content()
+    params: ScoreParams = content(by=_criteria)
+
+    def compute(self, folder: Path) -> dict[str, Counted]:
+        from voxledger.imaging import volume
+        from voxledger.imaging.attention_file import write_attention
+        from voxledger.imaging.soft import open_soft
+        from voxledger.score.attention import Attention
+
+        opened = [open_soft(path) for path in self.predictions.values()]
+        for path, prediction in zip(self.predictions.values(), opened, strict=True):
+            if prediction.image_sha256 != self.image_sha256:
+                raise VoxledgerError(f"{path} was predicted from another image", "run `dvc repro -f infer`")
+        attention = Attention(opened, self.schema, self.params)
+        models, counted = list(self.predictions), {}
+
+        def note(name: str) -> ClassAttention:
+            one = attention[name]
+            counted[name] = _counted(one, models, attention.grid.voxel_ml, attention.heat.size)
+            return one
+
+        found = (note(name) for name in self.schema.names)
+        boxes = ((a.name, a.box, a.bits) for a in found)
+        write_attention(folder / f"{self.name}.b2nd", boxes, self.schema.names, attention.grid)
+        volume.write(folder / f"{self.name}_heat.nii.gz", attention.heat, attention.grid)
+        return counted
+
+
+def _counted(one: ClassAttention, models: Sequence[str], voxel_ml: float, voxels: int) -> Counted:
+    from voxledger.imaging.attention_file import Criterion
+
+    return Counted(
+        models=tuple(models[i] for i in one.models),
+        attention_ml=one.attention * voxel_ml,
+        inconsistent_ml=one.voxels[Criterion.INCONSISTENT] * voxel_ml,
+        uncertain_ml=one.voxels[Criterion.UNCERTAIN] * voxel_ml,
+        overlapping_ml=one.voxels[Criterion.OVERLAPPING] * voxel_ml,
+        predicted_ml=one.predicted * voxel_ml,
+        mean_entropy=one.entropy / voxels,
+        votes={claim: int(count) for claim, count in enumerate(one.votes) if claim and count},
+    )
+
+
+def _class_score(case: Case, name: str, ledger: Ledger, found: dict[str, Counted] | None) -> ClassScore:
     known = trusted(ledger, case.case_id, name)
     if found is None:
         return ClassScore(case.case_id, name, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, known)
@@ -231,20 +254,20 @@ def _class_score(case: Case, name: str, ledger: Ledger, found: dict[str, Any] | 
     return ClassScore(
         case.case_id,
         name,
-        len(info["models"]),
-        info["attention_ml"],
-        info["inconsistent_ml"],
-        info["uncertain_ml"],
-        info["overlapping_ml"],
-        info["predicted_ml"],
-        info["mean_entropy"],
+        len(info.models),
+        info.attention_ml,
+        info.inconsistent_ml,
+        info.uncertain_ml,
+        info.overlapping_ml,
+        info.predicted_ml,
+        info.mean_entropy,
         min(dice, default=1.0),
         known,
     )
 
 
-def _agreement(info: dict[str, Any]) -> dict[tuple[str, str], float]:
-    return agreement(info["models"], {int(claim): count for claim, count in info["votes"].items()})
+def _agreement(counted: Counted) -> dict[tuple[str, str], float]:
+    return agreement(list(counted.models), counted.votes)
 
 
 def _grouped(scores: Sequence[ClassScore]) -> list[list[ClassScore]]:
