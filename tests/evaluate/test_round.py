@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
+from voxledger.algorithms import VERSIONS
 from voxledger.audit import Audit
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.evaluate import round as stage
@@ -183,7 +184,7 @@ def test_metrics_are_remembered_by_all_that_they_depend_on(repository, evaluated
     changed.append(key())
     repository.cases[0] = replace(repository.cases[0], sha256="x")
     changed.append(key())
-    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    monkeypatch.setitem(VERSIONS, "evaluate", -1)
     changed.append(key())
     assert len({first, *changed}) == 1 + len(changed)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
+from voxledger.casemap.job import Job, content
 from voxledger.errors import CaseRefused
 from voxledger.evaluate.comparison import compare
 from voxledger.evaluate.metric import measure
@@ -18,9 +20,6 @@ from voxledger.imaging.volume import read_label, require_same_grid
 from voxledger.params import EvaluateParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.schema import LabelSchema
-
-ALGORITHM_VERSION = 1
-"""Raise it whenever the numbers change for the same input."""
 
 THRESHOLD = 0.5
 """A voxel belongs to a class where its probability exceeds this."""
@@ -33,6 +32,18 @@ class Generation(StrEnum):
     NEXT = "next"
 
 
+@dataclass(frozen=True)
+class Measured:
+    """How one model of one generation does on one class of a case."""
+
+    class_name: str
+    generation: Generation
+    model: str
+    reference_ml: float
+    values: dict[str, float]
+    """By metric."""
+
+
 def case_metrics(
     labels: npt.NDArray[Any],
     models: Mapping[Generation, Mapping[str, SoftPrediction]],
@@ -40,7 +51,7 @@ def case_metrics(
     classes: Sequence[str],
     params: EvaluateParams,
     ensembles: Collection[Generation] = tuple(Generation),
-) -> list[dict[str, Any]]:
+) -> list[Measured]:
     """Compare soft predictions with a reference label map (z, y, x), one class and one model at a time.
 
     Parameters
@@ -56,8 +67,7 @@ def case_metrics(
 
     Returns
     -------
-    One row a class, generation and model that knows the class: `class`, `generation`, `model`,
-    `reference_ml`, and `values`, the metrics by name.
+    One row a class, generation and model that knows the class.
     """
     rows = []
     for name in classes:
@@ -72,34 +82,45 @@ def case_metrics(
             for model, members in groups.items():
                 prediction = ensemble_mean(members, name, box) > THRESHOLD
                 masks = compare(reference[box], prediction, members[0].grid.spacing)
-                rows.append(
-                    {
-                        "class": name,
-                        "generation": generation.value,
-                        "model": model,
-                        "reference_ml": masks.reference_voxels * masks.voxel_ml,
-                        "values": measure(masks, params),
-                    }
-                )
+                values = {metric: float(value) for metric, value in measure(masks, params).items()}
+                rows.append(Measured(name, generation, model, masks.reference_voxels * masks.voxel_ml, values))
     return rows
 
 
-def compute(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The work of `casemap`: open the files of one case and measure it; writes no file of its own."""
-    models = {
-        Generation(generation): {m: open_soft(path) for m, path in sorted(paths.items())}
-        for generation, paths in payload["predictions"].items()
-    }
-    opened = [soft for by_name in models.values() for soft in by_name.values()]
-    for soft in opened:
-        if soft.image_sha256 != payload["image_sha256"]:
-            raise CaseRefused(
-                f"the prediction of {payload['case_id']} by {soft.model_id} belongs to another image",
-                "run `dvc repro infer`",
-            )
-        require_same_grid(soft.grid, opened[0].grid, f"prediction of {payload['case_id']} by {soft.model_id}")
-    labels = read_label(payload["label"], opened[0].grid)
-    schema: LabelSchema = payload["schema"]
-    schema.check(labels, payload["label"])
-    ensembles = [Generation(g) for g in payload["ensembles"]]
-    return {"rows": case_metrics(labels, models, schema, payload["classes"], payload["evaluate"], ensembles)}
+def _measuring(params: EvaluateParams) -> dict[str, Any]:
+    """What metrics depend on; the rest draws the intervals."""
+    return params.model_dump(mode="json", exclude={"bootstrap", "seed"})
+
+
+class Measure(Job[list[Measured]]):
+    """Open the files of one case and measure it; writes no file of its own."""
+
+    stage, algorithms = "evaluate", ("evaluate",)
+    image_sha256: str = content()
+    label: Path = content()
+    predictions: dict[Generation, dict[str, Path]] = content()
+    """By generation and model."""
+    schema: LabelSchema = content()
+    classes: tuple[str, ...] = content()
+    """Those that the label knows."""
+    ensembles: tuple[Generation, ...] = content()
+    params: EvaluateParams = content(by=_measuring)
+    metrics: dict[str, str] = content()
+    """Package of every metric and its version; empty for our own."""
+
+    def compute(self, folder: Path) -> list[Measured]:
+        models = {
+            generation: {m: open_soft(path) for m, path in sorted(paths.items())}
+            for generation, paths in self.predictions.items()
+        }
+        opened = [soft for by_name in models.values() for soft in by_name.values()]
+        for soft in opened:
+            if soft.image_sha256 != self.image_sha256:
+                raise CaseRefused(
+                    f"the prediction of {self.name} by {soft.model_id} belongs to another image",
+                    "run `dvc repro infer`",
+                )
+            require_same_grid(soft.grid, opened[0].grid, f"prediction of {self.name} by {soft.model_id}")
+        labels = read_label(self.label, opened[0].grid)
+        self.schema.check(labels, str(self.label))
+        return case_metrics(labels, models, self.schema, self.classes, self.params, self.ensembles)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from voxledger.audit import Audit
-from voxledger.casemap import Task, casemap, key_of
+from voxledger.casemap.run import casemap
 from voxledger.errors import Misuse
-from voxledger.evaluate.case_metrics import ALGORITHM_VERSION, Generation, compute
+from voxledger.evaluate.case_metrics import Generation, Measure
 from voxledger.evaluate.changes import changes
 from voxledger.evaluate.effort import Effort, effort, read_decisions
 from voxledger.evaluate.history import (
@@ -27,7 +27,7 @@ from voxledger.evaluate.report import Report, render
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary, Row, gains, summarise
 from voxledger.evaluate.worst import Picture, picture, worst_rows
 from voxledger.imaging.soft import open_soft
-from voxledger.imaging.volume import file_sha256, read, read_label, require_same_grid
+from voxledger.imaging.volume import read, read_label, require_same_grid
 from voxledger.params import Params
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
@@ -213,49 +213,28 @@ def _measure(
     base: Path,
     reports: Path,
 ) -> list[Row]:
-    tasks = []
-    for case in cases:
-        if not found[case.case_id]:
-            continue
-        paths = {g.value: {m: str(p) for m, p in models.items()} for g, models in found[case.case_id].items()}
-        key = key_of(
-            "evaluate",
-            ALGORITHM_VERSION,
-            image=case.sha256,
-            label=file_sha256(_label(base, case)),
-            predictions={g: {m: file_sha256(p) for m, p in models.items()} for g, models in paths.items()},
-            schema=schema.model_dump(mode="json"),
-            classes=classes[case.case_id],
-            ensembles=[g.value for g in ensembles],
-            evaluate=params.evaluate.model_dump(mode="json", exclude={"bootstrap", "seed"}),
+    jobs = [
+        Measure(
+            name=case.case_id,
+            image_sha256=case.sha256,
+            label=_label(base, case),
+            predictions=found[case.case_id],
+            schema=schema,
+            classes=tuple(classes[case.case_id]),
+            ensembles=tuple(ensembles),
+            params=params.evaluate,
             metrics={name: METRICS.origin(name) for name in METRICS.names()},
         )
-        payload = {
-            "case_id": case.case_id,
-            "image_sha256": case.sha256,
-            "label": str(_label(base, case)),
-            "predictions": paths,
-            "schema": schema,
-            "classes": classes[case.case_id],
-            "ensembles": [g.value for g in ensembles],
-            "evaluate": params.evaluate,
-        }
-        tasks.append(Task(case.case_id, key, payload))
+        for case in cases
+        if found[case.case_id]
+    ]
     machine = params.machine
-    infos = casemap("evaluate", compute, tasks, reports, workers=machine.worker_count, recheck=machine.recheck)
+    measured = casemap(jobs, reports, workers=machine.worker_count, recheck=machine.recheck)
     by_id = {case.case_id: case for case in cases}
     rows = [
-        Row(
-            _set_name(by_id[task.case_id]),
-            task.case_id,
-            Generation(values["generation"]),
-            values["model"],
-            values["class"],
-            values["reference_ml"],
-            values["values"],
-        )
-        for task, info in zip(tasks, infos, strict=True)
-        for values in info["rows"]
+        Row(_set_name(by_id[job.name]), job.name, m.generation, m.model, m.class_name, m.reference_ml, m.values)
+        for job, of_case in zip(jobs, measured, strict=True)
+        for m in of_case
     ]
     order = {name: i for i, name in enumerate(schema.names)}
     return sorted(
