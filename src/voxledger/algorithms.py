@@ -9,7 +9,7 @@ from __future__ import annotations
 VERSIONS = {
     "intake": 2,
     "cases": 1,
-    "infer": 3,
+    "infer": 4,
     "precomputed": 2,
     "calibrate": 2,
     "filter": 4,

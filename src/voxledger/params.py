@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from voxledger.errors import Misuse
-from voxledger.registry import ACQUISITION, STRATEGIES, Family
+from voxledger.registry import ACQUISITION, BACKENDS, STRATEGIES, Family
 from voxledger.textfile import read_text
 
 
@@ -142,9 +142,9 @@ class ExportParams(_Strict):
 class ModelParams(_Strict):
     """One model to train: its backend, network, and budget of optimisation."""
 
-    backend: Literal["nnunet", "monai"]
-    network: Literal["plans", "unet", "segresnet", "swinunetr"] = "plans"
-    """`plans` is nnU-Net's own; the others are MONAI's."""
+    backend: Annotated[str, AfterValidator(_member(BACKENDS))]
+    network: str = "plans"
+    """`plans` is nnU-Net's own; `unet`, `segresnet` and `swinunetr` are MONAI's."""
     patch: tuple[int, int, int] | None = None
     """Patch size in voxels (z, y, x); None lets nnU-Net's planner decide."""
     features: tuple[int, ...] = (16, 32, 64, 128)
@@ -153,6 +153,17 @@ class ModelParams(_Strict):
     learning_rate: float = Field(default=2e-3, gt=0)
     spacing: tuple[float, float, float] | None = None
     """Working spacing in mm (z, y, x); None = the median of the cohort."""
+
+    @model_validator(mode="after")
+    def _trainable(self) -> ModelParams:
+        backend = BACKENDS.get(self.backend)
+        if backend.made_elsewhere:
+            raise ValueError(f"models of the backend {self.backend} are not trained, but added with `models add`")
+        if backend.networks and self.network not in backend.networks:
+            raise ValueError(
+                f"{self.network} is no network of {self.backend}: use one of {', '.join(backend.networks)}"
+            )
+        return self
 
 
 class RetrainParams(_Strict):

@@ -155,7 +155,10 @@ METRICS = Family("metrics", "metric", "voxledger.evaluate.metrics", "METRIC")
 STRATEGIES = Family("strategies", "strategy", "voxledger.retrain.strategies", "start")
 """Where training starts: `voxledger.retrain.strategy`."""
 
-FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES)
+BACKENDS = Family("backends", "backend", "voxledger.models", "BACKEND", folders=True)
+"""What trains and predicts: `voxledger.models.backend`."""
+
+FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS)
 
 
 def plugins() -> dict[str, str]:

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
+from voxledger.algorithms import VERSIONS
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.soft import ensemble_mean, open_soft, write_soft
 from voxledger.imaging.volume import Grid, file_sha256, read, read_label, write
 from voxledger.infer import predict as stage
 from voxledger.infer.predict import predict_cases, predict_round, require_predictions
 from voxledger.models.precomputed.adopt import add_precomputed
+from voxledger.models.prediction import NetworkPrediction
 from voxledger.params import InferParams, MachineParams, RetrainParams
 from voxledger.records.card import DATASET, WEIGHTS, check_model, write_card
 from voxledger.records.ledger import Origin
@@ -75,7 +77,7 @@ def test_a_second_run_computes_nothing_wherever_the_model_lies(trained, monkeypa
     predict(trained)
     first = hashes(OUT)
     shutil.copytree(MODELS, "models/copy")
-    monkeypatch.setattr("voxledger.infer.predict._predict", lambda *_: pytest.fail("predicted again"))
+    monkeypatch.setattr(NetworkPrediction, "predict", lambda *_: pytest.fail("predicted again"))
     predict(trained, models=Path("models/copy"), out=Path("again"))
     assert hashes(Path("again")) == first
 
@@ -136,7 +138,7 @@ def test_a_prediction_is_remembered_by_all_that_it_depends_on(small, monkeypatch
     write("files/c0.nii.gz", np.where(labels < 2, labels, 0), grid)
     add()
     changed.append(key())
-    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    monkeypatch.setitem(VERSIONS, "infer", -1)
     changed.append(key())
     assert len({first, *changed}) == 1 + len(changed)
 

@@ -155,7 +155,7 @@ def test_precomputed_models_go_on_unchanged(small, tiny):
     retrain(small, {"unet": tiny["unet"]})
     assert [c.name for c in list_models(NEXT)] == ["elsewhere", "unet"]
     assert hashes(NEXT / "elsewhere") == hashes(model)
-    with pytest.raises(Misuse, match="name of a precomputed model"):
+    with pytest.raises(Misuse, match="a model of this name, made elsewhere"):
         retrain(small, {"elsewhere": tiny["unet"]})
 
 

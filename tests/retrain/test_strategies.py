@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from voxledger.models.dataset import UNTAUGHT, describe, untaught
-from voxledger.models.start import Base
+from voxledger.models.model import Model
 from voxledger.params import RetrainParams
 from voxledger.records.card import DATASET, ModelCard, to_json
 from voxledger.registry import STRATEGIES
@@ -20,7 +20,7 @@ PARAMS = RetrainParams(finetune_iterations=0.5)
 
 
 @pytest.fixture
-def base(tmp_path: Path, schema, tiny) -> Base:
+def base(tmp_path: Path, schema, tiny) -> Model:
     (tmp_path / DATASET).write_text(to_json(describe(schema, ["CT"], 3, ignore=True)), "utf-8")
     card = ModelCard(
         id="f" * 64,
@@ -34,7 +34,7 @@ def base(tmp_path: Path, schema, tiny) -> Base:
         licence="",
         round=0,
     )
-    return Base(tmp_path, card, schema)
+    return Model(tmp_path, card, schema)
 
 
 def test_full_starts_from_nothing(base, tiny, schema):

@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from voxledger.models.dataset import UNTAUGHT, channels, untaught
-from voxledger.records.card import DATASET, ModelCard
-from voxledger.schema import LabelSchema
+from voxledger.models.dataset import UNTAUGHT, untaught
+from voxledger.models.model import Model
+from voxledger.records.card import DATASET
 from voxledger.textfile import read_json
-
-
-@dataclass(frozen=True)
-class Base:
-    """The base model of the name that is to be trained, its files checked."""
-
-    folder: Path
-    card: ModelCard
-    schema: LabelSchema
-
-    @property
-    def classes(self) -> list[str]:
-        """Classes it knows, in the order of its output channels, as they are called today."""
-        return [self.schema.renamed(name) or name for name in channels(read_json(self.folder / DATASET))]
 
 
 @dataclass(frozen=True)
@@ -33,7 +18,7 @@ class Start:
     strategy: str
     """The strategy that is really followed; it goes into the model's card."""
     iterations: int
-    parent: Base | None = None
+    parent: Model | None = None
     """Model whose plans and weights are taken over; None starts from nothing."""
     note: str = ""
     """Why another strategy is followed than was asked for."""

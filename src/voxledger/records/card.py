@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,7 +44,8 @@ class ModelCard(BaseModel):
     id: str = Field(pattern=ID_PATTERN)
     """SHA-256 of the weights, or the declared id of a precomputed model."""
     name: str = Field(pattern=NAME_PATTERN)
-    backend: Literal["nnunet", "monai", "precomputed"]
+    backend: str = Field(pattern=NAME_PATTERN)
+    """A member of the family of backends, maybe one of another package."""
     architecture: str
     strategy: str
     cohort: str
@@ -103,7 +104,7 @@ def list_models(models: Path) -> list[ModelCard]:
 def check_model(folder: Path) -> ModelCard:
     """Read the card and hash the files against the id; a model that was altered is refused by its file's name."""
     card = read_card(folder)
-    if card.backend == "precomputed":
+    if PREDICTIONS in card.params:
         if predictions_sha256(folder / PREDICTIONS) != card.params.get("predictions"):
             raise VoxledgerError(
                 f"{folder / PREDICTIONS} is not what was registered: its files were altered, added or removed",

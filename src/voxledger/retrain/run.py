@@ -12,15 +12,16 @@ from pydantic import ValidationError
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256
+from voxledger.models.backend import Backend, backend_of
 from voxledger.models.cohort import Member, build_cohort, cohort_sha256, to_csv, write_cohort
 from voxledger.models.job import Job
+from voxledger.models.model import open_models
 from voxledger.models.process import seed_everything, single_thread
-from voxledger.models.start import Base
-from voxledger.params import MachineParams, ModelParams, RetrainParams
-from voxledger.records.card import ModelCard, check_model, list_models, parse_cards, require_name, to_json, write_card
+from voxledger.params import MachineParams, RetrainParams
+from voxledger.records.card import ModelCard, list_models, parse_cards, require_name, to_json, write_card
 from voxledger.records.cases import Case
 from voxledger.records.ledger import Ledger
-from voxledger.registry import STRATEGIES
+from voxledger.registry import BACKENDS, STRATEGIES
 from voxledger.retrain.strategy import Strategy
 from voxledger.schema import LabelSchema
 from voxledger.textfile import read_text_if_there, replace_text, unreadable
@@ -43,8 +44,8 @@ def retrain_round(
 ) -> None:
     """Train the next models on what people stand behind.
 
-    Precomputed models of `base` go on unchanged. Without any trusted case nothing can be trained: then all models
-    of `base` go on unchanged, so that a round of predictions alone is possible.
+    Models of `base` that are made elsewhere go on unchanged. Without any trusted case nothing can be trained: then all
+    models of `base` go on unchanged, so that a round of predictions alone is possible.
 
     Parameters
     ----------
@@ -67,10 +68,13 @@ def retrain_round(
     for name in params.models:
         require_name(name)
     strategy: Strategy = STRATEGIES.get(params.strategy)
-    before = {card.name: Base(base / card.name, check_model(base / card.name), schema) for card in list_models(base)}
-    clash = sorted(n for n in params.models if n in before and before[n].card.backend == "precomputed")
+    before = {model.card.name: model for model in open_models(base, schema)}
+    elsewhere = {name for name, model in before.items() if backend_of(model.card).made_elsewhere}
+    clash = sorted(elsewhere & params.models.keys())
     if clash:
-        raise Misuse(f"retrain.models.{clash[0]} has the name of a precomputed model in {base}", "choose another name")
+        raise Misuse(
+            f"retrain.models.{clash[0]}: {base} has a model of this name, made elsewhere", "choose another name"
+        )
     cohort = build_cohort(cases, ledger, schema)
     table = to_csv(cohort)
     write_cohort(cohort_table, table)
@@ -83,7 +87,7 @@ def retrain_round(
     out.mkdir(parents=True)
     if not cohort:
         print("retrain: no trusted case yet, so the models of models/base go on unchanged", file=sys.stderr)
-    kept = [b for b in before.values() if not cohort or b.card.backend == "precomputed"]
+    kept = [model for name, model in before.items() if not cohort or name in elsewhere]
     for model in kept:
         shutil.copytree(model.folder, out / model.folder.name, copy_function=shutil.copyfile)
     tasks = []
@@ -115,22 +119,13 @@ def train_one(payload: tuple[Job, dict[str, Any]], folder: Path) -> dict[str, An
     job, card = payload
     home = folder / job.name
     home.mkdir()
+    backend: Backend = BACKENDS.get(job.model.backend)
     with single_thread(job.device):
         seed_everything(job.seed)
-        architecture = _backend(job.model).train(job, home)
+        architecture = backend.train(job, home)
     weights = file_sha256(home / "weights.safetensors")
     write_card(home, ModelCard(id=weights, architecture=architecture, **card))
     return {"id": weights}
-
-
-def _backend(model: ModelParams) -> Any:
-    if model.backend == "nnunet":
-        from voxledger.models.nnunet import train as nnunet
-
-        return nnunet
-    from voxledger.models.monai import train as monai
-
-    return monai
 
 
 def _key(job: Job, card: dict[str, Any]) -> str:
@@ -143,6 +138,7 @@ def _key(job: Job, card: dict[str, Any]) -> str:
         modalities=sorted({m.case.modality for m in job.members}),
         classes=[[c.name, c.id, c.inside, c.lesion] for c in job.schema.classes],
         seed=job.seed,
+        origins=[BACKENDS.origin(job.model.backend), STRATEGIES.origin(job.start.strategy)],
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from voxledger.models.start import Base, Start
+from voxledger.models.model import Model
+from voxledger.models.start import Start
 from voxledger.params import ModelParams, RetrainParams
 
-Strategy = Callable[[ModelParams, RetrainParams, Base | None, list[str]], Start]
+Strategy = Callable[[ModelParams, RetrainParams, Model | None, list[str]], Start]
 """The function `start` of a file in `retrain/strategies/`, whose name `retrain.strategy` gives.
 
 It gets the model to train, the parameters of the stage, the base model of the same name if there is one, and the

@@ -1,1 +1,5 @@
 """Networks of MONAI: U-Net, SegResNet, Swin UNETR."""
+
+from voxledger.models.backend import Backend
+
+BACKEND = Backend(__name__, networks=("unet", "segresnet", "swinunetr"))

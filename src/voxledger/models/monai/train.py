@@ -9,24 +9,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.errors import Misuse, VoxledgerError
 from voxledger.models.dataset import describe, with_untaught
 from voxledger.models.job import Job
 from voxledger.models.monai.network import (
     architecture_name,
     build_network,
-    patch_divisor,
     preprocess,
     resample,
     working_shape,
 )
+from voxledger.models.monai.plan import plan
 from voxledger.records.card import DATASET, PLANS, load_weights, save_weights, to_json
 from voxledger.textfile import read_json, replace_text
 
 _CENTRES = 10_000
 """Voxels of a class and case that patches are centred on, drawn once."""
-_INTENSITIES = 100_000
-"""Foreground voxels of a case that the intensity bounds of CT are taken from."""
 _WARM_UP = 0.05
 """Share of the iterations over which the learning rate rises."""
 
@@ -36,7 +33,7 @@ def train(job: Job, folder: Path) -> str:
     ignores = any(len(m.trusted) < len(job.schema.classes) for m in job.members)
     dataset = describe(job.schema, (m.case.modality for m in job.members), len(job.members), ignores)
     ct = dataset["channel_names"]["0"] == "CT"
-    plans = _plan(job, ct) if job.start.parent is None else read_json(job.start.parent.folder / PLANS)
+    plans = plan(job, ct) if job.start.parent is None else read_json(job.start.parent.folder / PLANS)
     replace_text(folder / PLANS, to_json(plans))
     work = folder / "work"
     work.mkdir()
@@ -46,37 +43,6 @@ def train(job: Job, folder: Path) -> str:
     shutil.rmtree(work)
     save_weights(folder, network)
     return architecture_name(plans)
-
-
-def _plan(job: Job, ct: bool) -> dict[str, Any]:
-    """Working spacing, patch and intensity bounds: of the parameters where they fix them, else of the cohort."""
-    if job.model.network == "plans":
-        raise Misuse(f"model {job.name}: `plans` is nnU-Net's network", "choose unet, segresnet or swinunetr")
-    spacings, shapes, drawn = [], [], []
-    rng = np.random.default_rng(job.seed)
-    for _, image, labels in job.load_all():
-        spacings.append(image.grid.spacing)
-        shapes.append(np.multiply(image.array.shape, image.grid.spacing))
-        values = image.array[(labels > 0) & (labels != job.ignore)].astype(np.float64)
-        drawn.append(values if values.size <= _INTENSITIES else rng.choice(values, _INTENSITIES, replace=False))
-    foreground = np.concatenate(drawn)
-    if foreground.size == 0:
-        raise VoxledgerError("the cohort holds no voxel of any class", "review cases in which the classes are seen")
-    spacing = job.model.spacing or tuple(float(s) for s in np.median(spacings, axis=0))
-    divisor = patch_divisor(job.model.network, len(job.model.features))
-    wanted = job.model.patch or np.minimum(np.median(shapes, axis=0) / spacing, 96)
-    patch = [max(1, -(-int(np.ceil(n)) // divisor)) * divisor for n in wanted]
-    if patch == [divisor] * 3:
-        patch[2] *= 2  # instance normalisation needs more than one voxel at the bottom of the network
-    low, high = np.percentile(foreground, (0.5, 99.5))
-    bounds = {"low": low, "high": high, "mean": foreground.mean(), "std": foreground.std()}
-    return {
-        "network": job.model.network,
-        "features": list(job.model.features),
-        "spacing": list(spacing),
-        "patch": patch,
-        "intensity": {k: float(v) for k, v in bounds.items()} if ct else None,
-    }
 
 
 class _Patches:

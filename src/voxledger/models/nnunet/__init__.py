@@ -1,1 +1,5 @@
 """nnU-Net (Isensee et al., Nature Methods 2021)."""
+
+from voxledger.models.backend import Backend
+
+BACKEND = Backend(__name__, networks=("plans",))

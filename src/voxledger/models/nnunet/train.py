@@ -1,4 +1,4 @@
-"""nnU-Net: its fingerprint, planner, preprocessor and trainer, in one process, on the cases of a cohort."""
+"""nnU-Net: its preprocessor and trainer, in one process, on the cases of a cohort."""
 
 from __future__ import annotations
 
@@ -11,18 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from voxledger.errors import VoxledgerError
 from voxledger.models.dataset import describe, with_untaught
 from voxledger.models.job import Job
 from voxledger.models.nnunet.network import CONFIGURATION, architecture_name
+from voxledger.models.nnunet.plan import DATASET_NAME, plan
 from voxledger.models.process import quiet
 from voxledger.records.card import DATASET, PLANS, save_weights, to_json
 from voxledger.textfile import read_json, replace_text
-
-_DATASET_NAME = "Dataset001_cohort"
-_FINGERPRINT_VOXELS = 2_000_000
-"""Foreground intensities drawn for the percentiles that normalise CT; nnU-Net's 10^8 change them by a hundredth of
-a standard deviation and need gigabytes."""
 
 
 def train(job: Job, folder: Path) -> str:
@@ -30,7 +25,7 @@ def train(job: Job, folder: Path) -> str:
     work = folder / "work"
     with _nnunet_folders(work), quiet():
         dataset = describe(job.schema, (m.case.modality for m in job.members), len(job.members), _ignores(job))
-        plans = _plan(job, dataset, work) if job.start.parent is None else read_json(job.start.parent.folder / PLANS)
+        plans = plan(job, dataset, work) if job.start.parent is None else read_json(job.start.parent.folder / PLANS)
         learned = _preprocess(job, plans, dataset, work)
         replace_text(folder / PLANS, to_json(plans))
         replace_text(folder / DATASET, to_json(with_untaught(dataset, learned, job.start.dataset)))
@@ -46,7 +41,7 @@ def _nnunet_folders(work: Path) -> Iterator[None]:
     names = {f"nnUNet_{n}": str(work.resolve() / n) for n in ("raw", "preprocessed", "results")}
     saved = {name: os.environ.get(name) for name in (*names, "nnUNet_n_proc_DA")}
     for path in names.values():
-        (Path(path) / _DATASET_NAME).mkdir(parents=True)
+        (Path(path) / DATASET_NAME).mkdir(parents=True)
     os.environ.update(names)
     try:
         yield
@@ -62,97 +57,6 @@ def _ignores(job: Job) -> bool:
     return any(len(m.trusted) < len(job.schema.classes) for m in job.members)
 
 
-def _plan(job: Job, dataset: dict[str, Any], work: Path) -> dict[str, Any]:
-    """nnU-Net's plans for the cohort, with what the parameters fix put in."""
-    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
-
-    files = {
-        m.case.case_id: {"images": [str(Path(m.case.image).resolve())], "label": str(job.label_path(m).resolve())}
-        for m in job.members
-    }
-    raw, preprocessed = work / "raw" / _DATASET_NAME, work / "preprocessed" / _DATASET_NAME
-    replace_text(raw / "dataset.json", to_json({**dataset, "dataset": files}))
-    replace_text(preprocessed / "dataset_fingerprint.json", to_json(_fingerprint(job)))
-    spacing = [float(s) for s in job.model.spacing] if job.model.spacing else None
-    planner = ExperimentPlanner(_DATASET_NAME, overwrite_target_spacing=spacing)
-    planner.lowres_creation_threshold = 0.0  # only the full resolution is trained
-    planner.plan_experiment()
-    plans = read_json(preprocessed / "nnUNetPlans.json")
-    if CONFIGURATION not in plans["configurations"]:
-        raise VoxledgerError("nnU-Net plans no 3-D network for this cohort", "train on volumes of several slices")
-    plans["configurations"] = {CONFIGURATION: _fixed(job, plans, plans["configurations"][CONFIGURATION])}
-    return plans
-
-
-def _fingerprint(job: Job) -> dict[str, Any]:
-    """What nnU-Net's fingerprint extractor gathers; ignored voxels are no foreground."""
-    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
-    from nnunetv2.preprocessing.cropping.cropping import crop_to_nonzero
-
-    spacings, shapes, sizes, intensities = [], [], [], []
-    for _, image, labels in job.load_all():
-        known = np.where(labels == job.ignore, 0, labels)
-        data, seg, _ = crop_to_nonzero(image.array[None].astype(np.float32), known[None])
-        drawn, _ = DatasetFingerprintExtractor.collect_foreground_intensities(
-            seg, data, num_samples=_FINGERPRINT_VOXELS // len(job.members)
-        )
-        intensities.extend(drawn)
-        spacings.append(list(image.grid.spacing))
-        shapes.append(list(data.shape[1:]))
-        sizes.append(data[0].size / image.array.size)
-    foreground = np.concatenate(intensities)
-    if foreground.size == 0:
-        raise VoxledgerError("the cohort holds no voxel of any class", "review cases in which the classes are seen")
-    low, median, high = np.percentile(foreground, (0.5, 50.0, 99.5))
-    return {
-        "spacings": spacings,
-        "shapes_after_crop": shapes,
-        "median_relative_size_after_cropping": float(np.median(sizes)),
-        "foreground_intensity_properties_per_channel": {
-            "0": {
-                "mean": float(np.mean(foreground, dtype=np.float64)),
-                "median": float(median),
-                "std": float(np.std(foreground, dtype=np.float64)),
-                "min": float(foreground.min()),
-                "max": float(foreground.max()),
-                "percentile_99_5": float(high),
-                "percentile_00_5": float(low),
-            }
-        },
-    }
-
-
-def _fixed(job: Job, plans: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:
-    """The planned configuration with the patch, features and batch of the parameters; nnU-Net derives the topology."""
-    from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
-
-    features = job.model.features
-    wanted = [job.model.patch[axis] for axis in plans["transpose_forward"]] if job.model.patch else None
-    _, strides, kernels, patch, _ = get_pool_and_conv_props(
-        planned["spacing"], wanted or planned["patch_size"], 4, len(features) - 1
-    )
-    stages = len(strides)
-    kwargs = {
-        **planned["architecture"]["arch_kwargs"],
-        "n_stages": stages,
-        "features_per_stage": [features[min(i, len(features) - 1)] for i in range(stages)],
-        "strides": [list(s) for s in strides],
-        "kernel_sizes": [list(k) for k in kernels],
-        "n_conv_per_stage": [2] * stages,
-        # One, as in nnU-Net's residual encoder presets: 0.32 instead of 0.51 s an iteration on one core.
-        "n_conv_per_stage_decoder": [1] * (stages - 1),
-    }
-    return {
-        **planned,
-        "patch_size": [int(n) for n in patch],
-        "batch_size": job.model.batch,
-        "architecture": {**planned["architecture"], "arch_kwargs": kwargs},
-        # Linear as in the planner's choice, but in float32 by torch: a class of a large CT takes a fifth of the memory.
-        "resampling_fn_probabilities": "resample_torch_fornnunet",
-        "resampling_fn_probabilities_kwargs": {"is_seg": False, "force_separate_z": None, "num_threads": 1},
-    }
-
-
 def _preprocess(job: Job, plans: dict[str, Any], dataset: dict[str, Any], work: Path) -> set[int]:
     """Crop, normalise and resample every case with nnU-Net's preprocessor, into nnU-Net's own files.
 
@@ -164,7 +68,7 @@ def _preprocess(job: Job, plans: dict[str, Any], dataset: dict[str, Any], work: 
     manager = PlansManager(plans)
     configuration = manager.get_configuration(CONFIGURATION)
     preprocessor = configuration.preprocessor_class(verbose=False)
-    out = work / "preprocessed" / _DATASET_NAME / configuration.data_identifier
+    out = work / "preprocessed" / DATASET_NAME / configuration.data_identifier
     out.mkdir(parents=True)
     learned: set[int] = set()
     for member, image, labels in job.load_all():

@@ -59,6 +59,38 @@ def add_precomputed(
         Files are damaged, belong to no registered case, or do not fit theirs; all of them are named.
     """
     require_name(name)
+    same = _registered(name, model_id, models)
+    files = sorted(p for p in predictions.glob("*") if p.name.endswith((LABEL_MAP, SOFT)))
+    if not files:
+        raise Misuse(f"{predictions} holds no *{LABEL_MAP} or *{SOFT} file", "give the folder of the predictions")
+    for class_name in classes or ():
+        schema[class_name]
+    # Beside the models: what a killed command leaves of one is no part of them.
+    partial = models.parent / f".{name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / PREDICTIONS).mkdir(parents=True)
+    try:
+        found = _take_in_all(files, partial / PREDICTIONS, model_id, cases, schema, classes)
+        known = [n for n in schema.names if n in (found if classes is None else classes)]
+        if not known:
+            raise Misuse(
+                f"no class occurs in the files of {predictions}", "say with --classes which ones the model looked for"
+            )
+        card = _card(name, model_id, licence, round_number, known, partial / PREDICTIONS)
+        if same is None:
+            write_card(partial, card)
+            partial.rename(models / name)
+        elif same != card:
+            raise Misuse(
+                f"model {name} with id {model_id} is registered already, otherwise", "choose another name and id"
+            )
+        return card
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _registered(name: str, model_id: str, models: Path) -> ModelCard | None:
+    """The model that has this name and id; raises where another has one of them, or they are unusable."""
     if not re.match(ID_PATTERN, model_id):
         raise Misuse(f"{model_id!r} is not a model id", "use letters, digits and . _ : / @ + -")
     same = None
@@ -67,29 +99,31 @@ def add_precomputed(
             same = other
         elif other.name == name or other.id == model_id:
             raise Misuse(f"model {other.name} with id {other.id} is registered already", "choose another name and id")
-    files = sorted(p for p in predictions.glob("*") if p.name.endswith((LABEL_MAP, SOFT)))
-    if not files:
-        raise Misuse(f"{predictions} holds no *{LABEL_MAP} or *{SOFT} file", "give the folder of the predictions")
-    for class_name in classes or ():
-        schema[class_name]
+    return same
+
+
+def _take_in_all(
+    files: Sequence[Path],
+    out: Path,
+    model_id: str,
+    cases: Sequence[Case],
+    schema: LabelSchema,
+    classes: Sequence[str] | None,
+) -> set[str]:
+    """Write all predictions anew; returns the classes that they speak of, or raises with all that is wrong."""
     by_id = {c.case_id: c for c in cases}
-    problems, covered = [], set()
+    problems, covered = list[str](), set[str]()
     found: set[str] = set()
-    # Beside the models: what a killed command leaves of one is no part of them.
-    partial = models.parent / f".{name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / PREDICTIONS).mkdir(parents=True)
     for path in files:
         case_id = path.name.removesuffix(LABEL_MAP).removesuffix(SOFT)
-        if case_id not in by_id:
+        case = by_id.get(case_id)
+        if case is None:
             problems.append(f"{path}: no case {case_id} is registered")
         elif case_id in covered:
             problems.append(f"{path}: a second prediction of case {case_id}")
         else:
             try:
-                case = by_id[case_id]
-                target = partial / PREDICTIONS / path.name
-                speaks_of = take_in(path, target, case, model_id, read_grid(case.image), schema)
+                speaks_of = take_in(path, out / path.name, case, model_id, read_grid(case.image), schema)
             except VoxledgerError as error:
                 problems.append(error.problem)
             else:
@@ -99,17 +133,15 @@ def add_precomputed(
                     problems.append(f"{path} holds {', '.join(left_out)}, which --classes leaves out")
         covered.add(case_id)
     if problems:
-        shutil.rmtree(partial)
         raise VoxledgerError(
-            f"model {name} was not added:\n  " + "\n  ".join(problems), "mend or take out these files, and add it again"
+            f"model {model_id} was not added:\n  " + "\n  ".join(problems),
+            "mend or take out these files, and add it again",
         )
-    known = [n for n in schema.names if n in (found if classes is None else classes)]
-    if not known:
-        shutil.rmtree(partial)
-        raise Misuse(
-            f"no class occurs in the files of {predictions}", "say with --classes which ones the model looked for"
-        )
-    card = ModelCard(
+    return found
+
+
+def _card(name: str, model_id: str, licence: str, round_number: int, known: list[str], predictions: Path) -> ModelCard:
+    return ModelCard(
         id=model_id,
         name=name,
         backend="precomputed",
@@ -117,17 +149,11 @@ def add_precomputed(
         strategy="",
         cohort="",
         parent="",
-        params={"cases": len(files), "classes": known, "predictions": predictions_sha256(partial / PREDICTIONS)},
+        params={
+            "cases": len(list(predictions.iterdir())),
+            "classes": known,
+            "predictions": predictions_sha256(predictions),
+        },
         licence=licence,
         round=round_number,
     )
-    if same is not None:
-        shutil.rmtree(partial)
-        if same != card:
-            raise Misuse(
-                f"model {name} with id {model_id} is registered already, otherwise", "choose another name and id"
-            )
-        return same
-    write_card(partial, card)
-    partial.rename(models / name)
-    return card

@@ -14,17 +14,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.casemap import MEMO, Task, casemap, key_of
+from voxledger.casemap.job import Job, content
+from voxledger.casemap.memo import MEMO
+from voxledger.casemap.run import casemap
 from voxledger.errors import UnknownLabel, VoxledgerError
 from voxledger.imaging.intact import read_whole_label
 from voxledger.imaging.soft import SoftPrediction, open_soft, write_soft
-from voxledger.imaging.volume import Grid, file_sha256, read_label, require_same_grid, write
-from voxledger.params import MachineParams
-from voxledger.records.card import PREDICTIONS, ModelCard
+from voxledger.imaging.volume import Grid, read_grid, read_label, require_same_grid, write
+from voxledger.models.model import Model
+from voxledger.models.prediction import Prediction, title
+from voxledger.params import InferParams, MachineParams
+from voxledger.records.card import PREDICTIONS
 from voxledger.records.cases import Case
 from voxledger.schema import LabelSchema
-
-ALGORITHM_VERSION = 2
 
 LABEL_MAP, SOFT = ".nii.gz", ".b2nd"
 
@@ -64,7 +66,41 @@ def take_in(path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema
     return set(soft.classes)
 
 
-def known_classes(folder: Path, card: ModelCard, schema: LabelSchema, machine: MachineParams) -> list[str]:
+def predictions(model: Model, cases: Sequence[Case], params: InferParams, machine: MachineParams) -> list[Prediction]:
+    """A job for every case that the model has a file for.
+
+    Raises
+    ------
+    VoxledgerError
+        No class of the label maps is known.
+    """
+    known, jobs = tuple(known_classes(model, machine)), list[Prediction]()
+    for case in cases:
+        file = prediction_file(model.folder, case.case_id)
+        # A model whose label maps knew retired classes alone has nothing more to say.
+        if file is not None and (known or file.name.endswith(SOFT)):
+            place = {"name": title(case, model), "device": machine.device}
+            jobs.append(MadeElsewhere(case=case, model=model, params=params, file=file, known=known, **place))
+    return jobs
+
+
+class MadeElsewhere(Prediction):
+    """What a file in the model's folder says of a case."""
+
+    algorithms = ("infer", "precomputed")
+
+    file: Path = content()
+    known: tuple[str, ...] = content()
+    """Classes that the label maps of the model know."""
+
+    def predict(self, out: Path) -> tuple[str, ...]:
+        """Write the soft prediction of the file."""
+        grid = read_grid(self.case.image)
+        predict(self.file, out, self.case, self.model.card.id, grid, self.model.schema, self.known)
+        return open_soft(out).classes
+
+
+def known_classes(model: Model, machine: MachineParams) -> list[str]:
     """Classes that the label maps of a model know, in the order of the schema.
 
     Raises
@@ -72,27 +108,31 @@ def known_classes(folder: Path, card: ModelCard, schema: LabelSchema, machine: M
     VoxledgerError
         The card names none, as those of older versions do not, and none occurs in the label maps.
     """
-    declared = card.params.get("classes")
+    schema, declared = model.schema, model.card.params.get("classes")
     if declared is None:
-        files = sorted((folder / PREDICTIONS).glob(f"*{LABEL_MAP}"))
-        classes = [[c.name, c.id] for c in schema.classes]
-        tasks = [
-            Task(f.name, key_of("classes", 1, file=file_sha256(f), classes=classes), (str(f), schema)) for f in files
-        ]
-        infos = casemap("classes", _classes_of, tasks, MEMO, workers=machine.worker_count)
-        declared = {name for info in infos for name in info["classes"]}
+        files = sorted((model.folder / PREDICTIONS).glob(f"*{LABEL_MAP}"))
+        jobs = [_Occurring(name=f.name, file=f, schema=schema) for f in files]
+        declared = {name for found in casemap(jobs, MEMO, workers=machine.worker_count) for name in found}
         if files and not declared:
             raise VoxledgerError(
-                f"model {card.name}: no class occurs in the label maps of {folder / PREDICTIONS}",
-                f"remove {folder} and add the model again with --classes and what it looked for",
+                f"model {model.card.name}: no class occurs in the label maps of {model.folder / PREDICTIONS}",
+                f"remove {model.folder} and add the model again with --classes and what it looked for",
             )
     today = {schema.renamed(name) for name in declared}
     return [name for name in schema.names if name in today]
 
 
-def _classes_of(payload: tuple[str, LabelSchema], folder: Path) -> dict[str, Any]:
-    path, schema = payload
-    return {"classes": sorted(_occurring(read_label(path), schema))}
+class _Occurring(Job[list[str]]):
+    """Which classes occur in a label map."""
+
+    stage, algorithms = "classes", ("precomputed",)
+
+    file: Path = content()
+    schema: LabelSchema = content()
+
+    def compute(self, folder: Path) -> list[str]:
+        """Read the label map; writes nothing."""
+        return sorted(_occurring(read_label(self.file), self.schema))
 
 
 def _occurring(labels: npt.NDArray[Any], schema: LabelSchema) -> set[str]:

@@ -5,7 +5,8 @@ Where there is no such model, or it has another network or other classes, the mo
 
 from __future__ import annotations
 
-from voxledger.models.start import Base, Start
+from voxledger.models.model import Model
+from voxledger.models.start import Start
 from voxledger.params import ModelParams, RetrainParams
 from voxledger.retrain.strategies import full
 
@@ -13,7 +14,7 @@ BUDGET = {"batch", "iterations", "learning_rate"}
 """Parameters that may change between a model and its fine-tuning; the others decide what the network is."""
 
 
-def start(model: ModelParams, params: RetrainParams, base: Base | None, classes: list[str]) -> Start:
+def start(model: ModelParams, params: RetrainParams, base: Model | None, classes: list[str]) -> Start:
     """Start with the base model's plans and weights, and spend a share of the iterations.
 
     Parameters
@@ -40,7 +41,7 @@ def start(model: ModelParams, params: RetrainParams, base: Base | None, classes:
     return Start("finetune", max(1, round(model.iterations * params.finetune_iterations)), base)
 
 
-def _obstacle(model: ModelParams, base: Base | None, classes: list[str]) -> str:
+def _obstacle(model: ModelParams, base: Model | None, classes: list[str]) -> str:
     if base is None:
         return "models/base has no model of this name"
     wanted = model.model_dump(mode="json", exclude=BUDGET)

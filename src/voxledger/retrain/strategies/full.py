@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from voxledger.models.start import Base, Start
+from voxledger.models.model import Model
+from voxledger.models.start import Start
 from voxledger.params import ModelParams, RetrainParams
 
 
-def start(model: ModelParams, params: RetrainParams, base: Base | None, classes: list[str]) -> Start:
+def start(model: ModelParams, params: RetrainParams, base: Model | None, classes: list[str]) -> Start:
     """Start with new plans, random weights, and all iterations of the model.
 
     Parameters

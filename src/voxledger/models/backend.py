@@ -1,0 +1,95 @@
+"""What every backend is: a folder in `models/` with the same file names inside.
+
+    __init__.py  BACKEND, which says what there is
+    plan.py      what is decided before training: working spacing, patch, layers
+    train.py     train(job: Job, folder: Path) -> str: trains, writes weights, plans and dataset.json into the folder,
+                 and returns the architecture in words
+    network.py   the network that the plans describe
+    predict.py   predict(folder, model_id, image, params, device) -> Channels: probabilities for one image
+    adopt.py     of a backend whose predictions are made elsewhere: takes them in
+
+`train.py` and `predict.py` are what the stages call; plan and network are the backend's own affair. A backend whose
+predictions are made elsewhere has `adopt.py` instead of `train.py`, and its `predict.py` holds
+`predictions(model, cases, params, machine) -> list[Prediction]`, which gives a job for each case that it covers.
+Heavy libraries are imported inside the functions that need them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from voxledger.errors import Misuse
+from voxledger.registry import BACKENDS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from voxledger.models.job import Job
+    from voxledger.models.model import Model
+    from voxledger.models.prediction import Prediction
+    from voxledger.params import InferParams, MachineParams
+    from voxledger.records.card import ModelCard
+    from voxledger.records.cases import Case
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One backend; the folder that holds it, as `BACKEND`, has its name.
+
+    Parameters
+    ----------
+    package
+        The folder as a package, `__name__` of its `__init__.py`.
+    networks
+        What `network` of a model may say in `params.yaml`; empty where the backend does not ask for it.
+    made_elsewhere
+        Whether its predictions lie in the folder of the model. Such a model is not trained, and goes on from round to
+        round as it is.
+
+    Examples
+    --------
+    >>> BACKENDS.get("monai").networks
+    ('unet', 'segresnet', 'swinunetr')
+    >>> BACKENDS.get("precomputed").made_elsewhere
+    True
+    """
+
+    package: str
+    networks: tuple[str, ...] = ()
+    made_elsewhere: bool = False
+
+    def train(self, job: Job, folder: Path) -> str:
+        """Train into an empty folder, the same bytes every time on the same kind of CPU; returns the architecture."""
+        architecture: str = import_module(f"{self.package}.train").train(job, folder)
+        return architecture
+
+    def predictions(
+        self, model: Model, cases: Sequence[Case], params: InferParams, machine: MachineParams
+    ) -> list[Prediction]:
+        """One job for each case that the model predicts."""
+        predict = import_module(f"{self.package}.predict")
+        if self.made_elsewhere:
+            jobs: list[Prediction] = predict.predictions(model, cases, params, machine)
+            return jobs
+        from voxledger.models.prediction import network_predictions
+
+        return network_predictions(model, cases, params, machine)
+
+
+def backend_of(card: ModelCard) -> Backend:
+    """The backend of a model.
+
+    Raises
+    ------
+    Misuse
+        It is of a package that is not installed here.
+    """
+    try:
+        BACKENDS.require(card.backend)
+    except Misuse as error:
+        raise Misuse(f"model {card.name}: {error.problem}", "install the package that the backend is from") from None
+    backend: Backend = BACKENDS.get(card.backend)
+    return backend
