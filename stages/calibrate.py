@@ -1,7 +1,6 @@
 """calibrate: the threshold that keeps the wanted sensitivity of every lesion class asked for."""
 
-from pathlib import Path
-
+from voxledger import layout
 from voxledger.params import Params
 from voxledger.stage import stage
 
@@ -16,18 +15,18 @@ def main(params: Params) -> None:
     from voxledger.schema import read_schema
 
     require_not_out(params, "calibrate")
-    cases, schema = read_cases(), read_schema("labels.yaml")
+    cases, schema = read_cases(), read_schema(layout.SCHEMA)
     judged = in_split(cases, Split.CALIBRATION) if params.calibrate.classes else []
     notes = calibrate_round(
         cases,
         require_predictions(judged, schema, params.infer, params.machine),
-        Path("data/base/labels"),
-        read_ledger("data/base/ledger.csv"),
+        layout.BASE_LABELS,
+        read_ledger(layout.BASE_LEDGER),
         schema,
         params.calibrate,
         params.machine,
-        Path("data/round/calibration.json"),
-        Path("reports/plots/froc.csv"),
+        layout.CALIBRATION,
+        layout.FROC_PLOT,
     )
     for note in notes:
         print(f"calibrate: {note}")

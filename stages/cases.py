@@ -1,27 +1,26 @@
 """cases: every registered case, label and model is there and fits."""
 
 import json
-from pathlib import Path
 
+from voxledger import layout
 from voxledger.params import Params
 from voxledger.stage import stage
 
 
 @stage(3)
 def main(params: Params) -> None:
-    from voxledger.casemap import MEMO
     from voxledger.records.cases import check_inputs, read_cases
     from voxledger.records.ledger import read_ledger
     from voxledger.records.mask_check import require_masks
     from voxledger.schema import read_schema
     from voxledger.textfile import replace_text
 
-    cases, schema = read_cases(), read_schema("labels.yaml")
+    cases, schema = read_cases(), read_schema(layout.SCHEMA)
     counts = check_inputs(cases, schema)
-    ledger = read_ledger("data/base/ledger.csv")
-    require_masks(cases, schema, ledger, Path("data/base/labels"), MEMO / "masks", params.machine)
+    ledger = read_ledger(layout.BASE_LEDGER)
+    require_masks(cases, schema, ledger, layout.BASE_LABELS, layout.MEMO / "masks", params.machine)
     summary = {"dataset": params.dataset, "round": params.round, **counts}
-    replace_text("reports/cases.json", json.dumps(summary, indent=2) + "\n")
+    replace_text(layout.CASE_COUNTS, json.dumps(summary, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """evaluate: what the round gained, on the test split and each external source, and the report of it."""
 
+from voxledger import layout
 from voxledger.params import Params
 from voxledger.stage import stage
 
@@ -9,7 +10,6 @@ def main(params: Params) -> None:
     import tempfile
     from pathlib import Path
 
-    from voxledger.casemap import MEMO
     from voxledger.evaluate.case_metrics import Generation
     from voxledger.evaluate.history import read_audits
     from voxledger.evaluate.round import evaluate_round
@@ -19,20 +19,20 @@ def main(params: Params) -> None:
     from voxledger.score.hindsight import audit_of, hindsight
     from voxledger.score.worklist import on_worklist
 
-    schema, cases = read_schema("labels.yaml"), read_cases()
+    schema, cases = read_schema(layout.SCHEMA), read_cases()
     external = in_split(cases, Split.EXTERNAL)
     judged = [*in_split(cases, Split.TEST), *on_worklist(cases)]
     predicted = require_predictions(judged, schema, params.infer, params.machine)
-    found = hindsight(cases, schema, params.round, params.machine, earlier=read_audits("data/base/history.csv"))
-    with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=MEMO) as folder:
+    found = hindsight(cases, schema, params.round, params.machine, earlier=read_audits(layout.BASE_HISTORY))
+    with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=layout.MEMO) as folder:
         base, after = Path(folder, "base"), Path(folder, "next")
         for models, out, chosen in (
-            (Path("models/base"), base, external),
-            (Path("models/next"), after, in_split(cases, Split.TEST, Split.EXTERNAL)),
+            (layout.BASE_MODELS, base, external),
+            (layout.NEXT_MODELS, after, in_split(cases, Split.TEST, Split.EXTERNAL)),
         ):
             predict_cases(chosen, models, out, schema, params.infer, params.machine)
         predictions = {Generation.BASE: [predicted, base], Generation.NEXT: [after]}
-        sections = list(Path("reports/sections").glob("*.html"))
+        sections = list(layout.SECTIONS.glob("*.html"))
         evaluate_round(cases, schema, params, predictions, audit=audit_of(found), sections=sections)
 
 

@@ -1,7 +1,6 @@
 """export: one bundle for every reviewer, from the worklist."""
 
-from pathlib import Path
-
+from voxledger import layout
 from voxledger.params import Params
 from voxledger.stage import stage
 
@@ -17,14 +16,14 @@ def main(params: Params) -> None:
     from voxledger.records.worklist import read_worklist
     from voxledger.schema import read_schema
 
-    require_untouched(Path("data/round/bundles"))
+    require_untouched(layout.BUNDLES)
     require_not_out(params, "export")
     export_round(
-        read_worklist(Path("data/round/worklist.csv")),
+        read_worklist(layout.WORKLIST),
         read_cases(),
-        read_schema("labels.yaml"),
-        read_ledger("data/base/ledger.csv"),
-        ensembles(read_predicted(Path("data/round/infer.jsonl"))),
+        read_schema(layout.SCHEMA),
+        read_ledger(layout.BASE_LEDGER),
+        ensembles(read_predicted(layout.PREDICTED)),
         params.dataset,
         params.round,
     )

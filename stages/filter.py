@@ -1,7 +1,6 @@
 """filter: mean of the models above the threshold, then the rules, every decision logged."""
 
-from pathlib import Path
-
+from voxledger import layout
 from voxledger.params import Params
 from voxledger.stage import stage
 
@@ -18,7 +17,7 @@ def main(params: Params) -> None:
     from voxledger.schema import read_schema
 
     require_not_out(params, "filter")
-    cases, schema, out = read_cases(), read_schema("labels.yaml"), Path("data/round")
+    cases, schema, out = read_cases(), read_schema(layout.SCHEMA), layout.ROUND
     steps = filter_round(
         cases,
         require_predictions(cases, schema, params.infer, params.machine),
@@ -27,11 +26,11 @@ def main(params: Params) -> None:
         params.filter,
         read_calibrated(out / "calibration.json"),
         params.machine,
-        Path("data/base/labels"),
-        read_ledger("data/base/ledger.csv"),
+        layout.BASE_LABELS,
+        read_ledger(layout.BASE_LEDGER),
     )
     tallies = tally(read_decisions(out / "filter.csv"))
-    write_detection(steps, tallies, Path("reports/sections/filter.html"), Path("reports/detection.json"))
+    write_detection(steps, tallies, layout.FILTER_SECTION, layout.DETECTION)
 
 
 if __name__ == "__main__":

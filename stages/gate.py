@@ -1,7 +1,6 @@
 """gate: waits, with exit code 3, until every bundle is back and in order."""
 
-from pathlib import Path
-
+from voxledger import layout
 from voxledger.params import Params
 from voxledger.stage import stage
 
@@ -11,10 +10,10 @@ def main(params: Params) -> None:
     from voxledger.gate.run import pass_gate
 
     pass_gate(
-        Path("data/round/bundles"),
-        Path("data/inbox"),
-        Path("data/base/revisions"),
-        Path("data/round/received.json"),
+        layout.BUNDLES,
+        layout.INBOX,
+        layout.BASE_REVISIONS,
+        layout.RECEIVED,
     )
 
 

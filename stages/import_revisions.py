@@ -1,7 +1,6 @@
 """import: returned bundles and new predictions become labels and ledger of the next version."""
 
-from pathlib import Path
-
+from voxledger import layout
 from voxledger.params import Params
 from voxledger.stage import stage
 
@@ -16,9 +15,9 @@ def main(params: Params) -> None:
 
     import_round(
         read_cases(),
-        read_schema("labels.yaml"),
-        read_ledger("data/base/ledger.csv"),
-        ensembles(read_predicted(Path("data/round/infer.jsonl"))),
+        read_schema(layout.SCHEMA),
+        read_ledger(layout.BASE_LEDGER),
+        ensembles(read_predicted(layout.PREDICTED)),
         params.round,
         params.machine,
     )

@@ -1,7 +1,6 @@
 """infer: every model in models/base predicts every pool, calibration and test case."""
 
-from pathlib import Path
-
+from voxledger import layout
 from voxledger.params import Params
 from voxledger.stage import stage
 
@@ -15,13 +14,13 @@ def main(params: Params) -> None:
 
     rows = predict_round(
         in_split(read_cases(), Split.POOL, Split.CALIBRATION, Split.TEST),
-        models_dir=Path("models/base"),
-        out=Path("data/round/predictions"),
-        schema=read_schema("labels.yaml"),
+        models_dir=layout.BASE_MODELS,
+        out=layout.PREDICTIONS,
+        schema=read_schema(layout.SCHEMA),
         params=params.infer,
         machine=params.machine,
     )
-    write_predicted(Path("data/round/infer.jsonl"), rows)
+    write_predicted(layout.PREDICTED, rows)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """retrain: the next models, trained on the classes that people stand behind."""
 
-from pathlib import Path
-
+from voxledger import layout
 from voxledger.params import Params
 from voxledger.stage import stage
 
@@ -15,16 +14,16 @@ def main(params: Params) -> None:
 
     retrain_round(
         read_cases(),
-        read_schema("labels.yaml"),
-        read_ledger("data/release/ledger.csv"),
-        labels=Path("data/release/labels"),
-        base=Path("models/base"),
-        out=Path("models/next"),
+        read_schema(layout.SCHEMA),
+        read_ledger(layout.RELEASE_LEDGER),
+        labels=layout.RELEASE_LABELS,
+        base=layout.BASE_MODELS,
+        out=layout.NEXT_MODELS,
         round_number=params.round,
         params=params.retrain,
         machine=params.machine,
-        cohort_table=Path("data/round/cohort.csv"),
-        cards=Path("models/next.json"),
+        cohort_table=layout.COHORT,
+        cards=layout.NEXT_CARDS,
     )
 
 

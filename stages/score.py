@@ -1,7 +1,6 @@
 """score: where labels are likely wrong, and who looks at what."""
 
-from pathlib import Path
-
+from voxledger import layout
 from voxledger.params import Params
 from voxledger.stage import stage
 
@@ -17,13 +16,13 @@ def main(params: Params) -> None:
     from voxledger.score.run import score_round
 
     require_not_out(params, "score")
-    cases, schema = read_cases(), read_schema("labels.yaml")
+    cases, schema = read_cases(), read_schema(layout.SCHEMA)
     score_round(
         cases,
-        read_ledger("data/base/ledger.csv"),
-        read_errors("data/base/errors.csv"),
+        read_ledger(layout.BASE_LEDGER),
+        read_errors(layout.BASE_ERRORS),
         require_predictions(in_split(cases, Split.POOL), schema, params.infer, params.machine),
-        Path("data/round"),
+        layout.ROUND,
         schema,
         params,
     )

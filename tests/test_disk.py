@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner
 from commands import fill, run
 
-from voxledger.casemap import MEMO, Task, casemap, key_of
+from voxledger.casemap import Task, casemap, key_of
 from voxledger.cli.main import cli
 from voxledger.disk import disk_failure
 from voxledger.errors import DiskFailed, UnreadableImage, VoxledgerError
@@ -29,6 +29,7 @@ from voxledger.imaging.attention_file import open_attention, write_attention
 from voxledger.imaging.intact import intact
 from voxledger.imaging.soft import open_soft, write_soft
 from voxledger.imaging.volume import SUFFIXES, Grid, read, write
+from voxledger.layout import MEMO
 from voxledger.repository import dvc_add, git
 from voxledger.review.pack import pack
 from voxledger.textfile import read_text, replace_text

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from commands import parameters, run
 
-from voxledger.casemap import MEMO
 from voxledger.imaging.volume import Grid, write
+from voxledger.layout import MEMO
 
 GRID = Grid.plain((16, 24, 20), (2.0, 1.5, 1.5))
 LABELS = "name: one\nclasses:\n  - {id: 1, name: organ}\n"

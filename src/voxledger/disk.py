@@ -12,9 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.errors import DiskFailed, VoxledgerError
 
-_FREE = "free some (`df -h` shows how much there is; `.memo` may be deleted, it is made again), then run this again"
+_FREE = (
+    f"free some (`df -h` shows how much there is; `{layout.MEMO}` may be deleted, it is made again), "
+    "then run this again"
+)
 _RIGHTS = "give yourself the right to it (`ls -ld {where}` shows whose it is), then run this again"
 _REASONS = {
     errno.ENOSPC: ("no space left on the disk", _FREE),

@@ -7,10 +7,11 @@ import re
 import shutil
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.records.cases import write_cases
 from voxledger.records.ledger import write_ledger
-from voxledger.repository import INPUTS, TEMPLATE, TEMPLATE_NAME, dvc, dvc_add, git, template_root
+from voxledger.repository import TEMPLATE_NAME, dvc, dvc_add, git, template_root
 from voxledger.textfile import replace_text
 
 
@@ -41,13 +42,13 @@ def init(folder: Path, name: str) -> None:
 def _make(folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     source = template_root()
-    for item in TEMPLATE:
+    for item in layout.TEMPLATE:
         (folder / item).parent.mkdir(parents=True, exist_ok=True)
         if (source / item).is_dir():
             shutil.copytree(source / item, folder / item, ignore=shutil.ignore_patterns("__pycache__", ".*"))
         else:
             shutil.copyfile(source / item, folder / item)
-    for file in ("dvc.yaml", "params.yaml"):
+    for file in (layout.PIPELINE, layout.PARAMS):
         text = (folder / file).read_text("utf-8")
         replace_text(folder / file, text.replace(TEMPLATE_NAME, name))
     before = Path.cwd()
@@ -58,15 +59,14 @@ def _make(folder: Path, name: str) -> None:
             raise VoxledgerError("`dvc init` failed", "see its message above")
         dvc("config", "core.analytics", "false", quiet=True)
         dvc("config", "core.autostage", "true", quiet=True)
-        write_cases("data/cases.csv", [])
-        write_ledger("data/base/ledger.csv", {}, [])
-        for inputs in INPUTS:
-            Path(inputs).mkdir(parents=True)
-        for carried in ("history.csv", "errors.csv"):
-            replace_text(Path("data/base", carried), "")
-        replace_text("models/base.json", "[]\n")
-        Path("reports").mkdir()
-        dvc_add(*INPUTS)
+        write_cases(layout.CASES, [])
+        write_ledger(layout.BASE_LEDGER, {}, [])
+        for folder in (*layout.INPUTS, layout.REPORTS):
+            folder.mkdir(parents=True)
+        for table in layout.CARRIED:
+            replace_text(table, "")
+        replace_text(layout.BASE_CARDS, "[]\n")
+        dvc_add(*layout.INPUTS)
         git("add", "--all")
         git("commit", "--quiet", "--message", "New curation repository")
     finally:

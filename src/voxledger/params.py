@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.registry import ACQUISITION, BACKENDS, STRATEGIES, Family
 from voxledger.textfile import read_text
@@ -203,7 +204,7 @@ class Params(_Strict):
     machine: MachineParams = MachineParams()
 
 
-def read_params(path: Path | str = "params.yaml") -> Params:
+def read_params(path: Path | str = layout.PARAMS) -> Params:
     """Read and check `params.yaml`; errors name the parameter."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError

@@ -10,24 +10,21 @@ import sys
 import time
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.disk import failure_said
 from voxledger.errors import DiskFailed, Misuse, VoxledgerError
 from voxledger.process import described, holders_of, is_dvc
 from voxledger.textfile import decode, read_text, read_text_if_there
 
-TEMPLATE = ("dvc.yaml", "params.yaml", "labels.yaml", "stages", ".gitignore", ".dvcignore", "data/inbox/README.md")
-"""What `voxledger init` copies from the project."""
-
 TEMPLATE_NAME = "voxledger-dataset"
 """Name of the dataset in the template, replaced by `voxledger init`."""
-INPUTS = ("data/images", "data/weak", "data/base/labels", "data/base/revisions", "models/base")
-"""Folders that a round starts from, under DVC; a new repository has them empty."""
 
 
 def require_root() -> Path:
     """The current folder, which must be the root of a curation repository."""
     here = Path.cwd()
-    missing = [name for name in ("dvc.yaml", "params.yaml", ".dvc", ".git") if not (here / name).exists()]
+    needed = (layout.PIPELINE.name, layout.PARAMS.name, ".dvc", ".git")
+    missing = [name for name in needed if not (here / name).exists()]
     if missing:
         raise Misuse(
             f"{here} is not the root of a curation repository: no {', '.join(missing)}",
@@ -36,7 +33,7 @@ def require_root() -> Path:
     return here
 
 
-def run_tool(*command: str, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def run_tool(*command: Path | str, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     """Run git or ssh-keygen in the current folder with `text` as its input; whether it succeeded is for the caller."""
     try:
         environment = {**os.environ, "LC_ALL": "C"}  # what it says is looked at, see `failure_said`
@@ -48,12 +45,12 @@ def run_tool(*command: str, text: bytes = b"") -> subprocess.CompletedProcess[by
         ) from None
 
 
-def git(*args: str, check: bool = True) -> str:
+def git(*args: Path | str, check: bool = True) -> str:
     """Run git in the current folder; returns what it printed."""
     done = run_tool("git", *args)
     said, wrong = (s.decode("utf-8", "surrogateescape") for s in (done.stdout, done.stderr))
     if check and done.returncode != 0:
-        raise _git_failure(f"git {' '.join(args[:2])} failed: {(wrong or said).strip()}")
+        raise _git_failure(f"git {' '.join(map(str, args[:2]))} failed: {(wrong or said).strip()}")
     return said if done.returncode == 0 else ""
 
 
@@ -69,7 +66,7 @@ def _git_failure(problem: str) -> VoxledgerError:
     return VoxledgerError(problem, f"{left}then run this again" if left else "correct this and run again")
 
 
-def dvc(*args: str, quiet: bool = False) -> int:
+def dvc(*args: Path | str, quiet: bool = False) -> int:
     """Run DVC in the current folder with this Python first on the path; returns its exit code.
 
     What it prints goes to the terminal, or, if `quiet`, is shown only when it fails. A run of the pipeline ends with
@@ -96,13 +93,13 @@ def dvc(*args: str, quiet: bool = False) -> int:
     return done.returncode
 
 
-def dvc_add(*paths: str) -> None:
+def dvc_add(*paths: Path | str) -> None:
     """Put folders under DVC."""
     if dvc("add", *paths, quiet=True) != 0:
-        raise VoxledgerError(f"`dvc add {' '.join(paths)}` failed", "see its message above")
+        raise VoxledgerError(f"`dvc add {' '.join(map(str, paths))}` failed", "see its message above")
 
 
-def dvc_output(*args: str) -> str:
+def dvc_output(*args: Path | str) -> str:
     """What a DVC command prints."""
     done = subprocess.run([sys.executable, "-m", "dvc", *args], capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -209,7 +206,7 @@ def round_tag(number: int) -> str:
     return f"round-{number:02d}"
 
 
-def file_at(revision: str | None, path: str) -> str | None:
+def file_at(revision: str | None, path: Path | str) -> str | None:
     """Text of a git-tracked file at a revision, or of the working tree; None where there is none."""
     if revision is None:
         return read_text_if_there(path)

@@ -27,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 
+from voxledger import layout
 from voxledger.errors import Misuse, UnknownLabel
 from voxledger.textfile import read_text
 
@@ -230,7 +231,7 @@ class LabelSchema(_Record):
             return f"retiring it was interrupted: `voxledger schema retire {today} --reason …` once more"
         return (
             f"a class is renamed with `voxledger schema rename {name} NEW` and taken out with `voxledger schema retire "
-            f"{name} --reason …`: bring back labels.yaml (`git checkout labels.yaml`) and do that"
+            f"{name} --reason …`: bring back {layout.SCHEMA} (`git checkout {layout.SCHEMA}`) and do that"
         )
 
     def ids_of(self, name: str) -> list[int]:
@@ -260,8 +261,8 @@ class LabelSchema(_Record):
             shown = ", ".join(str(u) for u in unknown[:10]) + (" …" if len(unknown) > 10 else "")
             told = "; ".join(f"{r.id} was {r.name}: {self.told_of(r.name)}" for r in self.retired if r.id in unknown)
             raise UnknownLabel(
-                f"{what} holds label values that labels.yaml does not have: {shown}",
-                told or "add the classes to labels.yaml, or renumber the label map",
+                f"{what} holds label values that {layout.SCHEMA} does not have: {shown}",
+                told or f"add the classes to {layout.SCHEMA}, or renumber the label map",
             )
 
     def colors(self) -> dict[str, tuple[int, int, int]]:

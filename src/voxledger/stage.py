@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.disk import disk_failure
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
@@ -58,7 +59,7 @@ def stage(pipeline: int) -> Callable[[Main], Callable[[], None]]:
     return made if isinstance(pipeline, int) else made(pipeline)
 
 
-def require_pipeline(stages: Path = Path("stages")) -> None:
+def require_pipeline(stages: Path = layout.STAGES) -> None:
     """Raise unless the stage scripts of a repository are of this pipeline, without running any."""
     for script in sorted(stages.glob("*.py")):
         found = re.search(r"^@stage(?:\((\d+)\))?$", read_text(script), re.MULTILINE)

@@ -16,11 +16,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from voxledger import layout
 from voxledger.disk import disk_failure, naming
 from voxledger.errors import VoxledgerError
-
-_MADE = ("data/round/", "data/release/", "reports/", "models/next")
-"""Where the stages of a round write."""
 
 
 class Rows:
@@ -59,7 +57,7 @@ def read_text(path: Path | str) -> str:
 def read_text_if_there(path: Path | str) -> str | None:
     """The same; None where there is no such file. One that only a person can have removed must be there."""
     path = Path(path)
-    if path.exists() or path.is_symlink() or (is_tracked(path) and not path.as_posix().startswith(_MADE)):
+    if path.exists() or path.is_symlink() or (is_tracked(path) and not layout.is_written_by_stages(path)):
         return read_text(path)
     return None
 
@@ -146,7 +144,7 @@ def restoring(what: Path | str) -> str:
     under_dvc = next((p for p in Path(path).parents if p.name and p.with_name(f"{p.name}.dvc").is_file()), None)
     if under_dvc is not None:
         return f"run `dvc checkout {under_dvc}`"
-    made = path.startswith(_MADE)
+    made = layout.is_written_by_stages(path)
     if not is_tracked(path):
         return "run `voxledger round run`, which makes it again" if made else "restore it from a copy"
     return f"run `git restore {path}`" + (", then `voxledger round run`" if made else "")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import io
 import shutil
-from pathlib import Path
 
+from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.repository import TEMPLATE_NAME, git, round_tag, tag_exists, template_root
 from voxledger.textfile import read_text, read_text_if_there, read_yaml, replace_text
-
-CARRIED = ("data/base/history.csv", "data/base/errors.csv")
-"""Tables that go on from round to round; repositories of before lack one."""
 
 
 def upgrade() -> list[str]:
@@ -28,28 +25,27 @@ def upgrade() -> list[str]:
         Files that would be replaced have changes that git does not hold yet.
     """
     params = read_params()
-    if any(Path("data/round/bundles").glob(f"bundle-r{params.round:02d}-*")) and not tag_exists(
-        round_tag(params.round)
-    ):
+    if layout.exported(params.round) and not tag_exists(round_tag(params.round)):
         raise VoxledgerError(
             f"bundles of round {params.round} are out, and the pipeline that made them has to take them in",
             "close this round with the voxledger that began it, then upgrade; if nobody has begun to review, delete "
-            "data/round/bundles first",
+            f"{layout.BUNDLES} first",
         )
     source = template_root()
-    scripts = sorted((source / "stages").glob("*.py"))
-    files = ["dvc.yaml", "params.yaml", ".gitignore", *(f"stages/{p.name}" for p in scripts), *CARRIED]
+    scripts = sorted((source / layout.STAGES).glob("*.py"))
+    own = [layout.STAGES / script.name for script in scripts]
+    files = [layout.PIPELINE, layout.PARAMS, layout.IGNORED, *own, *layout.CARRIED]
     if changed := git("status", "--porcelain", "--", *files).strip():
         raise Misuse(f"there are changes that git does not hold yet: {changed}", "commit or undo them first")
-    for script in scripts:
-        shutil.copyfile(script, Path("stages", script.name))
-    replace_text("dvc.yaml", _pipeline((source / "dvc.yaml").read_text("utf-8"), params.dataset))
-    replace_text("params.yaml", _parameters(read_text("params.yaml"), params))
-    ignored = (read_text_if_there(".gitignore") or "").splitlines()
-    wanted = (source / ".gitignore").read_text("utf-8").splitlines()
-    replace_text(".gitignore", "\n".join([*ignored, *(line for line in wanted if line not in ignored)]) + "\n")
-    for table in CARRIED:
-        if not Path(table).exists():
+    for script, target in zip(scripts, own, strict=True):
+        shutil.copyfile(script, target)
+    replace_text(layout.PIPELINE, _pipeline((source / layout.PIPELINE).read_text("utf-8"), params.dataset))
+    replace_text(layout.PARAMS, _parameters(read_text(layout.PARAMS), params))
+    ignored = (read_text_if_there(layout.IGNORED) or "").splitlines()
+    wanted = (source / layout.IGNORED).read_text("utf-8").splitlines()
+    replace_text(layout.IGNORED, "\n".join([*ignored, *(line for line in wanted if line not in ignored)]) + "\n")
+    for table in layout.CARRIED:  # repositories of before lack one
+        if not table.exists():
             replace_text(table, "")
     git("add", "--", *files)
     names = git("diff", "--cached", "--name-only", "--", *files).split()
@@ -62,7 +58,7 @@ def _pipeline(template: str, dataset: str) -> str:
     """The template's dvc.yaml, with the stages and artifacts that only this repository has."""
     from ruamel.yaml import YAML
 
-    own, text = read_yaml("dvc.yaml", "stages"), template.replace(TEMPLATE_NAME, dataset)
+    own, text = read_yaml(layout.PIPELINE, "stages"), template.replace(TEMPLATE_NAME, dataset)
     yaml = YAML()
     yaml.width = 4096
     merged = yaml.load(text)
@@ -87,7 +83,7 @@ def _parameters(text: str, params: Params) -> str:
     yaml.preserve_quotes = True
     yaml.width = 4096
     document, values, missing = yaml.load(text), params.model_dump(mode="json"), False
-    for stage in read_yaml("dvc.yaml", "stages")["stages"].values():
+    for stage in read_yaml(layout.PIPELINE, "stages")["stages"].values():
         for section in stage.get("params", []):
             if section not in document:
                 document[section] = values[section]

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from voxledger.casemap.job import Job, content
-from voxledger.casemap.memo import MEMO, remembered
+from voxledger.casemap.memo import remembered
 from voxledger.casemap.run import casemap
 from voxledger.errors import CasesFailed, VoxledgerError
+from voxledger.layout import MEMO
 
 
 class Square(Job[dict[str, int]]):

@@ -13,9 +13,10 @@ from killed import kill_before
 
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import Grid, write
+from voxledger.init import init
 from voxledger.records.cases import read_cases
 from voxledger.records.ledger import read_ledger
-from voxledger.repository import git, init
+from voxledger.repository import git
 
 GRID = Grid.plain((4, 5, 6), (3.0, 1.0, 1.0))
 ADD = ("cases", "add", "../images", "--labels", "../labels", "--source", "here")

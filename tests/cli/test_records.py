@@ -18,11 +18,12 @@ from ruamel.yaml import YAML
 from voxledger.cases.intake import add_cases
 from voxledger.cli.main import cli
 from voxledger.imaging.volume import Grid, write
+from voxledger.init import init
 from voxledger.models.precomputed.adopt import add_precomputed
 from voxledger.params import read_params
 from voxledger.records.bundle import expected_bundles
 from voxledger.release.manifest import write_manifest
-from voxledger.repository import dvc_add, git, init, round_tag
+from voxledger.repository import dvc_add, git, round_tag
 from voxledger.review.emulate import emulate_bundle
 from voxledger.schema import read_schema
 

@@ -9,8 +9,9 @@ import pytest
 from commands import run
 
 from voxledger.errors import VoxledgerError
+from voxledger.layout import SENT
 from voxledger.params import Params
-from voxledger.records.sent import SENT, is_out, read_sent, require_not_out, write_sent
+from voxledger.records.sent import is_out, read_sent, require_not_out, write_sent
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import pytest
 from commands import output, run
 
 from voxledger.errors import VoxledgerError
+from voxledger.layout import MANIFEST, SIGNATURE
 from voxledger.release.committed import committed
-from voxledger.release.manifest import MANIFEST, SIGNATURE, files_of_version
+from voxledger.release.manifest import files_of_version
 from voxledger.release.round import close
 
 from .conftest import Released

@@ -17,9 +17,10 @@ import pytest
 from commands import run
 from ruamel.yaml import YAML
 
+from voxledger.layout import MANIFEST
 from voxledger.release import times
 from voxledger.release.environment import environment
-from voxledger.release.manifest import MANIFEST, write_manifest
+from voxledger.release.manifest import write_manifest
 from voxledger.release.round import send_out
 
 ROOT = Path(__file__).parents[2]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger import layout
 from voxledger.bundles.contradictions import Opinion, contradictions, disputes, unchanged
 from voxledger.bundles.label_file import EXPORT_SEGMENTATION, SEGMENTATION, is_segmentation, read_returned_label
 from voxledger.errors import BundleRefused, VoxledgerError
@@ -225,7 +226,7 @@ def _labels(checked: Checked, exported: Path, case: str, path: str) -> bool:
         found = unchanged(rows)
     else:
         if file_sha256(exported / sent) != manifest.files[sent].sha256:
-            raise BundleRefused(f"{exported / sent} is not what export wrote", "run `dvc checkout data/round/bundles`")
+            raise BundleRefused(f"{exported / sent} is not what export wrote", f"run `dvc checkout {layout.BUNDLES}`")
         shown = read(exported / sent)
         try:
             returned = read_returned_label(checked.folder / path, shown.grid, manifest.most_label_bytes(case))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.bundles.check import Checked, Finding, check_bundle, claimed_twice, decided_twice
 from voxledger.bundles.untouched import in_words, remedy, touched
 from voxledger.errors import BundleRefused, Waiting
@@ -161,7 +162,7 @@ def _folder(
 
 
 _FOREIGN_REMEDY = (
-    "if data/round/bundles is not what went out, `dvc checkout data/round/bundles` brings it back (in a clone `dvc "
+    f"if {layout.BUNDLES} is not what went out, `dvc checkout {layout.BUNDLES}` brings it back (in a clone `dvc "
     "pull`); otherwise move it out of the inbox and keep it, it is somebody's work"
 )
 
@@ -175,7 +176,7 @@ WITHOUT_BUNDLES = (
 def foreign(manifest: Manifest, expected: Sequence[Manifest]) -> str:
     """Why a bundle is none of those that were exported."""
     if not expected:
-        where = "but no bundles of this round are in data/round/bundles"
+        where = f"but no bundles of this round are in {layout.BUNDLES}"
         return f"is of round {manifest.round} of {manifest.dataset}, {where}"
     ours = next((m for m in expected if m.reviewer == manifest.reviewer), expected[0])
     if manifest.dataset != ours.dataset:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from voxledger import layout
 from voxledger.bundles.merge import Claim, LabelMap, merge
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import Grid, mask_sha256, read_grid, read_label
@@ -84,8 +85,8 @@ def read_sources(
     for name, entry in entries.items():
         if mask_sha256(schema.mask(base_labels, name), grid) != entry.mask_sha256:
             raise VoxledgerError(
-                f"{base or 'the missing base label'} is not what data/base/ledger.csv says of class {name}",
-                "restore both: `dvc checkout data/base/labels`, `git checkout data/base/ledger.csv`",
+                f"{base or 'the missing base label'} is not what {layout.BASE_LEDGER} says of class {name}",
+                f"restore both: `dvc checkout {layout.BASE_LABELS}`, `git checkout {layout.BASE_LEDGER}`",
             )
     return Sources(grid, base_labels, proposal_claims(schema, entries, base_labels, pseudo_labels, predicted, version))
 

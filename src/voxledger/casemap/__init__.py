@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from voxledger import layout
 from voxledger.disk import disk_failure, naming
 from voxledger.errors import CasesFailed, DiskFailed, VoxledgerError
 from voxledger.imaging.volume import file_sha256
@@ -31,7 +32,6 @@ from voxledger.process import end_with, lock
 from voxledger.progress import progress
 from voxledger.textfile import replace_text
 
-MEMO = Path(".memo")
 _RECORD = "memo.json"
 
 
@@ -103,7 +103,7 @@ def casemap(
             elif index in records and outcome["outputs"] != records[index]["outputs"]:
                 failures[index] = VoxledgerError(
                     f"{stage}: case {tasks[index].case_id} came out differently when computed again",
-                    f"delete {MEMO / stage} and run again; report it if it persists",
+                    f"delete {layout.MEMO / stage} and run again; report it if it persists",
                 )
             records.setdefault(index, outcome if isinstance(outcome, dict) else {})
             if index in missing:
@@ -116,7 +116,7 @@ def casemap(
         for index, task in enumerate(tasks):
             outputs = records[index]["outputs"]
             for name in outputs:
-                _place(MEMO / stage / task.key / name, out / name)
+                _place(layout.MEMO / stage / task.key / name, out / name)
             lines.append(json.dumps({"case": task.case_id, "key": task.key, "outputs": outputs}, sort_keys=True))
         if manifest is not None:
             replace_text(manifest, "".join(line + "\n" for line in lines))
@@ -155,7 +155,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _compute(stage: str, compute: Compute, task: Task) -> dict[str, Any]:
-    final = MEMO / stage / task.key
+    final = layout.MEMO / stage / task.key
     final.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=final.parent))
     try:
@@ -175,7 +175,7 @@ def _compute(stage: str, compute: Compute, task: Task) -> dict[str, Any]:
 
 
 def _remembered(stage: str, key: str) -> dict[str, Any] | None:
-    folder = MEMO / stage / key
+    folder = layout.MEMO / stage / key
     try:
         record: dict[str, Any] = json.loads((folder / _RECORD).read_text("utf-8"))
         if all(file_sha256(folder / name) == digest for name, digest in record["outputs"].items()):
@@ -215,9 +215,9 @@ def _failed(stage: str, tasks: Sequence[Task], failures: dict[int, BaseException
 @contextmanager
 def _alone(stage: str) -> Iterator[None]:
     """Wait for a stage process that a killed run left behind."""
-    (MEMO / stage).mkdir(parents=True, exist_ok=True)
-    with open(MEMO / stage / ".lock", "w") as held:
+    (layout.MEMO / stage).mkdir(parents=True, exist_ok=True)
+    with open(layout.MEMO / stage / ".lock", "w") as held:
         lock(held.fileno(), stage)
-        for leftover in (MEMO / stage).glob(".partial-*"):
+        for leftover in (layout.MEMO / stage).glob(".partial-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         yield

@@ -18,10 +18,10 @@ from typing import Any
 from voxledger.casemap.job import Job
 from voxledger.disk import naming
 from voxledger.imaging.volume import file_sha256
+from voxledger.layout import MEMO
 from voxledger.process import lock
 from voxledger.textfile import replace_text
 
-MEMO = Path(".memo")
 _RECORD = "memo.json"
 
 

@@ -16,9 +16,10 @@ from typing import Any
 
 from voxledger.casemap.executors import local
 from voxledger.casemap.job import Facts, Job
-from voxledger.casemap.memo import MEMO, Record, alone, compute, copy_outputs, remembered
+from voxledger.casemap.memo import Record, alone, compute, copy_outputs, remembered
 from voxledger.disk import disk_failure
 from voxledger.errors import CasesFailed, DiskFailed, VoxledgerError
+from voxledger.layout import MEMO
 from voxledger.progress import progress
 from voxledger.textfile import replace_text
 

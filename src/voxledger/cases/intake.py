@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from voxledger.casemap import MEMO, Task, casemap, key_of
+from voxledger import layout
+from voxledger.casemap import Task, casemap, key_of
 from voxledger.cases.weak import parse_recist
 from voxledger.errors import CaseRefused, CasesFailed, Misuse, UnreadableImage
 from voxledger.imaging.intact import read_whole, read_whole_label
@@ -38,7 +39,7 @@ AIR_HU = -200
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _ALGORITHM = 2
-_JOURNAL = MEMO / "cases" / "adding.json"
+_JOURNAL = layout.MEMO / "cases" / "adding.json"
 """The cases that are being written; gone once they are registered and under version control."""
 
 
@@ -130,7 +131,7 @@ def add_cases(
         }
         files = {name: file_sha256(payload[name]) for name in ("image", "label", "weak") if payload[name]}
         tasks.append(Task(case_id, key_of("cases", _ALGORITHM, files=files, **payload), payload))
-    staging = MEMO / "cases" / "staging"
+    staging = layout.MEMO / "cases" / "staging"
     try:
         infos = casemap("cases", _take_in, tasks, staging, workers=workers)
     except CasesFailed as error:
@@ -146,14 +147,14 @@ def add_cases(
     cases = [
         Case(
             case_id=task.case_id,
-            image=f"data/images/{task.case_id}.nii.gz",
+            image=layout.label_map(layout.IMAGES, task.case_id).as_posix(),
             sha256=info["sha256"],
             original_sha256=info["original_sha256"],
             source=source,
             licence=licence,
             split=splits[task.case_id],
             modality=modality or info["modality"],
-            weak_label=f"data/weak/{info['weak']}" if info["weak"] else "",
+            weak_label=f"{layout.WEAK}/{info['weak']}" if info["weak"] else "",
         )
         for task, info in zip(tasks, infos, strict=True)
     ]
@@ -169,17 +170,17 @@ def add_cases(
     )
     replace_text(_JOURNAL, json.dumps([asdict(case) for case in cases]))
     _store(staging, cases)
-    ledger = read_ledger("data/base/ledger.csv")
+    ledger = read_ledger(layout.BASE_LEDGER)
     for case, info in zip(cases, infos, strict=True):
         for name, mask in info["masks"].items():
             ledger[case.case_id, name] = Entry(
                 case.case_id, name, version, Origin.SOURCE, (), "", "", mask["sha256"], "", mask["ml"]
             )
-    write_ledger("data/base/ledger.csv", ledger, schema.names)
+    write_ledger(layout.BASE_LEDGER, ledger, schema.names)
     # The table comes last: cases that it names are whole, and what it does not name is taken back.
-    write_cases("data/cases.csv", [*(c for c in registered if c not in cases), *cases])
+    write_cases(layout.CASES, [*(c for c in registered if c not in cases), *cases])
     track()
-    shutil.rmtree(MEMO / "cases", ignore_errors=True)
+    shutil.rmtree(layout.MEMO / "cases", ignore_errors=True)
     return Added(cases, sum(bool(info["masks"]) for info in infos))
 
 
@@ -191,14 +192,14 @@ def take_back_interrupted(registered: list[Case], schema: LabelSchema) -> list[C
     known = {c.case_id for c in registered}
     for case in began:
         if case.case_id not in known:
-            for path in (case.image, f"data/base/labels/{case.case_id}.nii.gz", case.weak_label):
+            for path in (case.image, layout.label_map(layout.BASE_LABELS, case.case_id), case.weak_label):
                 if path:
                     Path(path).unlink(missing_ok=True)
     taken_back = {c.case_id for c in began} - known
-    ledger = read_ledger("data/base/ledger.csv")
+    ledger = read_ledger(layout.BASE_LEDGER)
     kept = {key: entry for key, entry in ledger.items() if key[0] not in taken_back}
     if kept != ledger:
-        write_ledger("data/base/ledger.csv", kept, schema.names)
+        write_ledger(layout.BASE_LEDGER, kept, schema.names)
     return [c for c in began if c in registered]
 
 
@@ -266,7 +267,7 @@ def _take_in_weak(payload: dict[str, Any], folder: Path, grid: Any, schema: Labe
 
 
 def _store(staging: Path, cases: list[Case]) -> None:
-    for kind, target in (("images", "data/images"), ("labels", "data/base/labels"), ("weak", "data/weak")):
+    for kind, target in (("images", layout.IMAGES), ("labels", layout.BASE_LABELS), ("weak", layout.WEAK)):
         for case in cases:
             for suffix in (".nii.gz", ".json"):
                 found = staging / kind / f"{case.case_id}{suffix}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from voxledger import layout
 from voxledger.cli.phantom import phantom
 
 
@@ -28,7 +29,7 @@ cases.add_command(phantom)
 @click.option(
     "--split",
     type=click.Choice(["pool", "calibration", "test", "external"]),
-    help="Split of all these cases; by default labelled ones are dealt out by params.yaml, others go to the pool.",
+    help=f"Split of all these cases; by default labelled ones are dealt out by {layout.PARAMS}, others go to the pool.",
 )
 @click.option("--modality", type=click.Choice(["CT", "MR"]), help="By default told from the darkest voxel.")
 @click.option("--classes", help="Classes that the label maps cover, with commas; by default all.")
@@ -61,7 +62,7 @@ def add(
     require_root()
     params = read_params()
     require_open(params)
-    if any(Path("data/round/bundles").glob(f"bundle-r{params.round:02d}-*")):
+    if layout.exported(params.round):
         raise VoxledgerError(
             f"bundles of round {params.round} are out; new cases would change the worklist, and what comes back would "
             "no longer fit",
@@ -69,12 +70,12 @@ def add(
         )
 
     def track() -> None:
-        dvc_add("data/images", "data/base/labels", "data/weak")
-        git("add", "data/cases.csv", "data/base/ledger.csv")
+        dvc_add(layout.IMAGES, layout.BASE_LABELS, layout.WEAK)
+        git("add", layout.CASES, layout.BASE_LEDGER)
 
     added = add_cases(
         folder,
-        read_schema("labels.yaml"),
+        read_schema(layout.SCHEMA),
         params.cases,
         labels=labels,
         weak=weak,

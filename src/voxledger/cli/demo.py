@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from voxledger import layout
+
 PARAMETERS: dict[str, Any] = {
     "cases": {"calibration": 0.1, "test": 0.3},
     "infer": {"step": 0.75},
@@ -83,8 +85,8 @@ def demo(folder: Path, rounds: int) -> None:
     )
     play(rounds, site_a / "reference")
     click.echo()
-    click.echo(summary(Path("reports/history.csv")))
-    click.echo(f"\n{time.monotonic() - started:.0f} s. Open {repository / 'reports' / 'round.html'}")
+    click.echo(summary(layout.HISTORY))
+    click.echo(f"\n{time.monotonic() - started:.0f} s. Open {repository / layout.ROUND_REPORT}")
 
 
 def play(rounds: int, reference: Path) -> None:
@@ -119,7 +121,7 @@ def set_parameters(values: Mapping[str, Any]) -> None:
     from voxledger.textfile import replace_text
 
     yaml = YAML()
-    path = Path("params.yaml")
+    path = layout.PARAMS
     document = yaml.load(path)
     for key, value in values.items():
         if isinstance(value, Mapping) and isinstance(document.get(key), Mapping):

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from voxledger import layout
+
 if TYPE_CHECKING:
     from voxledger.filter.proposal import Reference
     from voxledger.schema import LabelSchema
-
-PREDICTIONS = Path("data/round/predictions")
-CALIBRATION = Path("data/round/calibration.json")
-LABELS = Path("data/base/labels")
 
 
 @click.group(name="filter")
@@ -48,18 +46,18 @@ def explain(case_id: str, class_name: str | None, picture: Path | None, as_json:
     from voxledger.schema import read_schema
 
     require_root()
-    parameters, schema = read_params(), read_schema("labels.yaml")
+    parameters, schema = read_params(), read_schema(layout.SCHEMA)
     params = parameters.filter
     case = next((c for c in read_cases() if c.case_id == case_id), None)
     if case is None:
-        raise Misuse(f"there is no case {case_id}", "see data/cases.csv")
+        raise Misuse(f"there is no case {case_id}", f"see {layout.CASES}")
     if class_name is not None:
         schema[class_name]
     require_predictions([case], schema, parameters.infer, parameters.machine)
-    files = sorted(str(f) for f in PREDICTIONS.glob(f"*/{case_id}.b2nd"))
+    files = sorted(str(f) for f in layout.PREDICTIONS.glob(f"*/{case_id}.b2nd"))
     if not files:
-        raise VoxledgerError(f"{case_id} has no predictions in data/round/infer.jsonl", "run `dvc repro infer`")
-    thresholds = thresholds_of(schema, params, read_calibrated(CALIBRATION))
+        raise VoxledgerError(f"{case_id} has no predictions in {layout.PREDICTED}", "run `dvc repro infer`")
+    thresholds = thresholds_of(schema, params, read_calibrated(layout.CALIBRATION))
     proposal = open_case(case_id, case.image, case.sha256, case.modality, files, schema, thresholds)
     told = explanation.stories(proposal, read_rules(params.rules, schema), case_id)
     told = [s for s in told if class_name in (None, s.end.class_name)]
@@ -74,7 +72,7 @@ def explain(case_id: str, class_name: str | None, picture: Path | None, as_json:
 
 @filter_.command()
 @click.option("--keep", default=0.99, show_default=True, type=click.FloatRange(0.5, 1), help="Share of true lesions.")
-@click.option("--write", is_flag=True, help="Write the fitted bounds into params.yaml.")
+@click.option("--write", is_flag=True, help=f"Write the fitted bounds into {layout.PARAMS}.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def fit(keep: float, write: bool, as_json: bool) -> None:
     """Derive volume ratios and HU ranges from trusted labels of the pool and calibration cases.
@@ -90,7 +88,7 @@ def fit(keep: float, write: bool, as_json: bool) -> None:
     from voxledger.schema import read_schema
 
     require_root()
-    entries, schema = read_params().filter.rules, read_schema("labels.yaml")
+    entries, schema = read_params().filter.rules, read_schema(layout.SCHEMA)
     fits = fitting.fit(fitting.measure(_references(schema), entries, schema), entries, keep)
     if as_json:
         click.echo(json.dumps([asdict(f) for f in fits], indent=1))
@@ -100,8 +98,8 @@ def fit(keep: float, write: bool, as_json: bool) -> None:
             shown = f"{_text(f.fitted):>16}{_text(f.current):>16}{f.outside:>10}"
             click.echo(f"{f.rule:<14}{f.class_name:<16}{f.cases:>6}{f.lesions:>9}{shown}")
     if write:
-        written = fitting.write_fits(Path("params.yaml"), fits)
-        click.echo(f"{written} bounds written to params.yaml", err=True)
+        written = fitting.write_fits(layout.PARAMS, fits)
+        click.echo(f"{written} bounds written to {layout.PARAMS}", err=True)
 
 
 def _references(schema: LabelSchema) -> Iterator[tuple[str, list[str], Reference]]:
@@ -111,10 +109,10 @@ def _references(schema: LabelSchema) -> Iterator[tuple[str, list[str], Reference
     from voxledger.records.cases import Split, in_split, read_cases
     from voxledger.records.ledger import read_ledger, trusted
 
-    ledger = read_ledger("data/base/ledger.csv")
+    ledger = read_ledger(layout.BASE_LEDGER)
     for case in in_split(read_cases(), Split.POOL, Split.CALIBRATION):
         known = [c.name for c in schema.classes if trusted(ledger, case.case_id, c.name)]
-        label = LABELS / f"{case.case_id}.nii.gz"
+        label = layout.label_map(layout.BASE_LABELS, case.case_id)
         if known and label.is_file():
             image = read(case.image)
             labels = read_label(label, image.grid)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from voxledger import layout
+
 
 @click.command(short_help="Make a new curation repository.")
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -22,5 +24,5 @@ def init(folder: Path, name: str | None) -> None:
     make(folder, name or folder.resolve().name)
     click.echo(f"{folder} is ready. Next:")
     click.echo(f"  cd {folder}")
-    click.echo("  edit labels.yaml (the classes) and params.yaml (dataset, reviewers, models)")
+    click.echo(f"  edit {layout.SCHEMA} (the classes) and {layout.PARAMS} (dataset, reviewers, models)")
     click.echo("  voxledger cases add FOLDER --labels FOLDER --source NAME --licence ID")

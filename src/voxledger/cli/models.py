@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-BASE = Path("models/base")
+from voxledger import layout
 
 
 @click.group()
@@ -48,12 +48,12 @@ def add(name: str, predictions: Path, model_id: str, licence: str, classes: str 
         model_id,
         licence,
         read_cases(),
-        read_schema("labels.yaml"),
-        BASE,
+        read_schema(layout.SCHEMA),
+        layout.BASE_MODELS,
         params.round,
         classes.split(",") if classes else None,
     )
-    dvc_add(str(BASE))
+    dvc_add(str(layout.BASE_MODELS))
     click.echo(f"added {card.name}: {card.params['cases']} cases, classes {', '.join(card.params['classes'])}.")
     click.echo("Next: voxledger round run")
 
@@ -71,7 +71,7 @@ def list_(as_json: bool) -> None:
     from voxledger.repository import require_root
 
     require_root()
-    folders = {"base": BASE, "next": Path("models/next")}
+    folders = {"base": layout.BASE_MODELS, "next": layout.NEXT_MODELS}
     found = {which: list_models(folder) for which, folder in folders.items()}
     if as_json:
         click.echo(json.dumps({which: [c.model_dump() for c in cards] for which, cards in found.items()}, indent=1))

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from voxledger import layout
+
 if TYPE_CHECKING:
     from voxledger.review.receive import Received
-
-BUNDLES = Path("data/round/bundles")
-INBOX = Path("data/inbox")
-REVISIONS = Path("data/base/revisions")
 
 
 @click.group()
@@ -48,15 +46,15 @@ def zip_(reviewer: str, output: Path | None) -> None:
     from voxledger.review.pack import find_bundle, pack
 
     require_root()
-    require_untouched(BUNDLES, every_byte=True)
-    folder = find_bundle(BUNDLES, reviewer)
+    require_untouched(layout.BUNDLES, every_byte=True)
+    folder = find_bundle(layout.BUNDLES, reviewer)
     target = output or Path(f"{folder.name}.zip")
     if target.exists():
         raise Misuse(f"{target} exists already", "it may be what came back: remove it, or give another name with -o")
     if not target.parent.is_dir():
         raise Misuse(f"{target.parent} is not a folder", "make it first, or give another place with -o")
     pack(folder, target)
-    send_out({f.name: m.id for f, m in expected_bundles(BUNDLES).items()})
+    send_out({f.name: m.id for f, m in expected_bundles(layout.BUNDLES).items()})
     click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
@@ -90,10 +88,10 @@ def receive(source: Path, replace: bool) -> None:
             f"keep {source}, it is somebody's work: its labels can be put into a bundle of a later round that asks for "
             "the same cases. `voxledger round open` opens the next one",
         )
-    received = take_in(source, BUNDLES, INBOX, replace=replace)
+    received = take_in(source, layout.BUNDLES, layout.INBOX, replace=replace)
     if received.new:
         click.echo(f"received as {received.folder}")
-    elif received.folder in untracked(INBOX):
+    elif received.folder in untracked(layout.INBOX):
         click.echo(
             f"{received.folder} has been received already, with the same content, but was not under DVC: now it is"
         )
@@ -103,7 +101,7 @@ def receive(source: Path, replace: bool) -> None:
         click.echo(f"the return before it is kept as {received.replaced}")
     track_inbox()
     _note_receipt(received)
-    remove_unpacked(source, INBOX)
+    remove_unpacked(source, layout.INBOX)
     found, name = _status(), received.manifest.name
     of_two = [p for p in found["problems"] if p["bundle"] == name or name in str(p["problem"]).split()]
     _show(found, received.manifest.reviewer)
@@ -151,8 +149,8 @@ def status(as_json: bool) -> None:
 @click.option(
     "--dice", "bound", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Accepted from here."
 )
-@click.option("--bundles", type=click.Path(path_type=Path), default=BUNDLES, show_default=True)
-@click.option("--inbox", type=click.Path(path_type=Path), default=INBOX, show_default=True)
+@click.option("--bundles", type=click.Path(path_type=Path), default=layout.BUNDLES, show_default=True)
+@click.option("--inbox", type=click.Path(path_type=Path), default=layout.INBOX, show_default=True)
 def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: Path, inbox: Path) -> None:
     """Play the reviewers from reference labels: accept what is good, correct the rest, inside the attention first.
 
@@ -175,7 +173,7 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     for folder in folders:
         received = emulate_bundle(folder, reference, bundles, inbox, bound)
         click.echo(f"{received.folder}: {'handed in' if received.new else 'handed in already'}")
-        if inbox == INBOX:
+        if inbox == layout.INBOX:
             _note_receipt(received)
     if folders:
         track_inbox()
@@ -194,7 +192,7 @@ def _note_receipt(received: Received) -> None:
 def _status() -> dict[str, list[dict[str, object]]]:
     from voxledger.review.status import status as look
 
-    return look(BUNDLES, INBOX, REVISIONS)
+    return look(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS)
 
 
 def _show(found: dict[str, list[dict[str, object]]], reviewer: str | None = None) -> None:

@@ -6,13 +6,11 @@ import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import click
 
+from voxledger import layout
 from voxledger.records.ledger import Ledger
-
-BUNDLES, INBOX, REVISIONS = Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions")
 
 
 @dataclass(frozen=True)
@@ -100,8 +98,8 @@ def run(no_memo: bool) -> None:
     params = read_params()
     require_open(params)
     require_whole_dvc_files()
-    take_back_interrupted(read_cases(), read_schema("labels.yaml"))
-    require_untouched(BUNDLES)
+    take_back_interrupted(read_cases(), read_schema(layout.SCHEMA))
+    require_untouched(layout.BUNDLES)
     require_bundles_fit()
     if no_memo:
         os.environ["VOXLEDGER_NO_MEMO"] = "1"
@@ -109,14 +107,14 @@ def run(no_memo: bool) -> None:
     again = ["--force"] if no_memo and not is_out(params) else []
     if dvc("repro", *again, "export") != 0:
         raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
-    if bundles := expected_bundles(BUNDLES):
+    if bundles := expected_bundles(layout.BUNDLES):
         send_out({folder.name: manifest.id for folder, manifest in bundles.items()})
-    require_complete(BUNDLES, INBOX, REVISIONS)
+    require_complete(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS)
     track_inbox()
     if dvc("repro", *(["--force", "--downstream", "gate"] if no_memo else [])) != 0:
         raise VoxledgerError("a stage after the review failed", "read its message above; nothing that came in is lost")
     note_run(params.round)
-    click.echo(f"round {params.round} is finished: reports/round.html. Next: voxledger round close")
+    click.echo(f"round {params.round} is finished: {layout.ROUND_REPORT}. Next: voxledger round close")
 
 
 @round_.command()
@@ -135,8 +133,8 @@ def close(no_push: bool) -> None:
     from voxledger.review.receive import remove_leftovers
 
     require_root()
-    remove_leftovers(INBOX)
-    if copied := untracked(INBOX):
+    remove_leftovers(layout.INBOX)
+    if copied := untracked(layout.INBOX):
         raise VoxledgerError(
             f"{', '.join(p.as_posix() for p in copied)} is not under DVC, where `voxledger review receive` would have "
             "put it, so the round cannot be frozen with it",
@@ -160,9 +158,9 @@ def recall_() -> None:
     from voxledger.repository import require_root
 
     require_root()
-    require_untouched(BUNDLES, every_byte=True)
+    require_untouched(layout.BUNDLES, every_byte=True)
     recall()
-    shutil.rmtree(BUNDLES, ignore_errors=True)
+    shutil.rmtree(layout.BUNDLES, ignore_errors=True)
     click.echo("nobody's review of these bundles will fit any more: tell the reviewers. Next: voxledger round run")
 
 
@@ -194,15 +192,15 @@ def _status() -> Status:
 
     require_root()
     params, cases = read_params(), read_cases()
-    released = Path("data/release/ledger.csv")
+    released = layout.RELEASE_LEDGER
     current = evaluated_round() == params.round
-    ledger = read_ledger(released if current and released.exists() else "data/base/ledger.csv")
+    ledger = read_ledger(released if current and released.exists() else layout.BASE_LEDGER)
     pool = {c.case_id for c in in_split(cases, Split.POOL)}
-    found = labelled(ledger, pool, read_schema("labels.yaml").names)
+    found = labelled(ledger, pool, read_schema(layout.SCHEMA).names)
     origins = {o.value: sum(e.origin is o for (c, _), e in ledger.items() if c in pool) for o in Origin}
     lost, begun = _is_lost(), opening()
     # Without the bundles that went out, what came back cannot be judged.
-    inbox = None if lost or begun is not None else look_into(BUNDLES, INBOX, REVISIONS)
+    inbox = None if lost or begun is not None else look_into(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS)
     waiting = [str(finding) for finding in (*inbox.all_problems, *inbox.all_missing)] if inbox else []
     if not cases:
         state, following = "empty", "voxledger cases add FOLDER --labels FOLDER"
@@ -210,19 +208,19 @@ def _status() -> Status:
         state = "opening"
         following = f"voxledger round open (it was interrupted, and goes on to open round {begun})"
     elif tag_exists(round_tag(params.round)):
-        brought_back = "git restore data/round && dvc checkout (data/round was removed), then " if lost else ""
+        brought_back = f"git restore {layout.ROUND} && dvc checkout ({layout.ROUND} was removed), then " if lost else ""
         state, following = "closed", f"{brought_back}voxledger round open"
     elif lost:
         state = "lost"
         following = (
-            f"{BRING_BACK} (data/round was removed: this brings back what people were shown)"
+            f"{BRING_BACK} ({layout.ROUND} was removed: this brings back what people were shown)"
             if is_out(params)
-            else "voxledger round run (data/round was removed, and is made again)"
+            else f"voxledger round run ({layout.ROUND} was removed, and is made again)"
         )
     elif waiting:
         state, following = "waiting", "voxledger review receive FILE.zip, then voxledger round run"
-    elif current and untracked(INBOX):
-        state, following = "finished", "voxledger round run (puts what was copied into data/inbox under DVC)"
+    elif current and untracked(layout.INBOX):
+        state, following = "finished", f"voxledger round run (puts what was copied into {layout.INBOX} under DVC)"
     elif current:
         state, following = "finished", "voxledger round close (after any change: voxledger round run)"
     else:
@@ -245,7 +243,7 @@ def _is_lost() -> bool:
     """Whether data/round is not here, though dvc.lock says that it was made."""
     from voxledger.textfile import read_text_if_there
 
-    return "path: data/round/" in (read_text_if_there("dvc.lock") or "") and not any(Path("data/round").glob("*"))
+    return f"path: {layout.ROUND}/" in (read_text_if_there(layout.LOCK) or "") and not any(layout.ROUND.glob("*"))
 
 
 def _advice(number: int, ledger: Ledger, pool: set[str]) -> str:
@@ -253,15 +251,15 @@ def _advice(number: int, ledger: Ledger, pool: set[str]) -> str:
     from voxledger.score.stopping import last_reviewed
     from voxledger.textfile import read_json, read_json_if_there
 
-    view = read_json_if_there("data/round/outlook.json", "stop", "why")
-    if view is None or read_json("reports/cases.json", "round")["round"] != number:
+    view = read_json_if_there(layout.OUTLOOK, "stop", "why")
+    if view is None or read_json(layout.CASE_COUNTS, "round")["round"] != number:
         return ""
     said = f"{'stop' if view['stop'] else 'continue'}: {view['why']}"
     now = {key: entry for key, entry in ledger.items() if entry.version == number}
     revised, reviewed = last_reviewed(now, pool)
     if reviewed:
         said = f"{'continue' if revised else 'stop'}: {revised} of {reviewed} reviewed cases needed revision"
-    seen = read_json_if_there("reports/attention.json") or {}
+    seen = read_json_if_there(layout.HINDSIGHT) or {}
     audit = seen.get("audit", {})
     if seen.get("round") == number and audit.get("cases"):
         pooled = audit.get("pooled", audit)

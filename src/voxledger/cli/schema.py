@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from voxledger import layout
+
 
 @click.group()
 def schema() -> None:
@@ -32,7 +34,7 @@ def rename(old: str, new: str) -> None:
 
 @schema.command()
 @click.argument("name")
-@click.option("--reason", required=True, help="Why it is no longer used; labels.yaml keeps it.")
+@click.option("--reason", required=True, help=f"Why it is no longer used; {layout.SCHEMA} keeps it.")
 def retire(name: str, reason: str) -> None:
     """Take the class NAME out of the working set, from this round on.
 
@@ -46,11 +48,11 @@ def retire(name: str, reason: str) -> None:
     from voxledger.release.classes import retire as take_out
 
     masks, left = take_out(name, reason)
-    click.echo(f"{name} is retired: {masks} masks were taken out of data/base")
+    click.echo(f"{name} is retired: {masks} masks were taken out of {layout.BASE}")
     _show(left, name)
 
 
 def _show(references: list[str], name: str) -> None:
     for where in references:
-        click.echo(f"  params.yaml still names {name} in {where}: change it by hand")
+        click.echo(f"  {layout.PARAMS} still names {name} in {where}: change it by hand")
     click.echo("Next: voxledger round run")

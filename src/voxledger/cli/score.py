@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
-ROUND = Path("data/round")
+from voxledger import layout
 
 
 @click.group()
@@ -32,10 +31,10 @@ def show(top: int, as_json: bool) -> None:
     from voxledger.textfile import read_json_if_there
 
     require_root()
-    outlook = read_json_if_there(ROUND / "outlook.json", "open_cases", "attention_ml", "above_knee", "stop", "why")
+    outlook = read_json_if_there(layout.OUTLOOK, "open_cases", "attention_ml", "above_knee", "stop", "why")
     if outlook is None:
         raise VoxledgerError("this round has no worklist yet", "run `dvc repro score`")
-    rows = [r for r in read_worklist(ROUND / "worklist.csv") if r.rank <= top]
+    rows = [r for r in read_worklist(layout.WORKLIST) if r.rank <= top]
     if as_json:
         click.echo(json.dumps({"outlook": outlook, "worklist": [asdict(r) for r in rows]}, indent=1))
         return
@@ -76,7 +75,7 @@ def tune(everything: bool, as_json: bool) -> None:
     from voxledger.score.worklist import on_worklist
 
     require_root()
-    params, cases, schema = read_params(), read_cases(), read_schema("labels.yaml")
+    params, cases, schema = read_params(), read_cases(), read_schema(layout.SCHEMA)
     require_predictions(on_worklist(cases), schema, params.infer, params.machine)
     trials = try_thresholds(cases, schema, params.score, params.machine)
     shown = trials if everything else best(trials)
@@ -92,4 +91,4 @@ def tune(everything: bool, as_json: bool) -> None:
     chosen = {t.parameter: t.threshold for t in best(trials) if not t.class_name}
     if chosen:
         numbers = ", ".join(f"{name}: {value}" for name, value in sorted(chosen.items()))
-        click.echo(f"params.yaml: score: {{{numbers}}}")
+        click.echo(f"{layout.PARAMS}: score: {{{numbers}}}")

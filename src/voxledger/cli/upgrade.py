@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from voxledger import layout
+
 
 @click.command()
 def upgrade() -> None:
@@ -21,5 +23,8 @@ def upgrade() -> None:
     require_root()
     names = bring_up()
     click.echo(f"changed: {', '.join(names)}" if names else "nothing to change")
-    if "dvc.yaml" in names:
-        click.echo("changes of your own to stages of dvc.yaml are not in it any more: see `git show -- dvc.yaml`")
+    if str(layout.PIPELINE) in names:
+        click.echo(
+            f"changes of your own to stages of {layout.PIPELINE} are not in it any more: see "
+            f"`git show -- {layout.PIPELINE}`"
+        )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from voxledger import layout
 from voxledger.audit import Audit
 from voxledger.casemap.run import casemap
 from voxledger.errors import Misuse
@@ -48,9 +49,9 @@ def evaluate_round(
     predictions: Mapping[Generation, Sequence[Path]],
     *,
     audit: Audit | None = None,
-    base: Path = Path("data/base"),
-    release: Path = Path("data/release"),
-    decisions: Path = Path("data/round/decisions.csv"),
+    base: Path = layout.BASE,
+    release: Path = layout.RELEASE,
+    decisions: Path = layout.DECISIONS,
     sections: Sequence[Path] = (),
     reports: Path = Path("reports"),
 ) -> None:

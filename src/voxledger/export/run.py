@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from voxledger import layout
 from voxledger.bundles.shown import entries_of, read_sources, require_proposed
 from voxledger.bundles.untouched import require_untouched
 from voxledger.errors import Misuse, VoxledgerError
@@ -48,10 +49,10 @@ def export_round(
     dataset: str,
     round_number: int,
     *,
-    base: Path = Path("data/base"),
-    pseudo: Path = Path("data/round/pseudo"),
-    attention: Path = Path("data/round/attention"),
-    out: Path = Path("data/round/bundles"),
+    base: Path = layout.BASE,
+    pseudo: Path = layout.PSEUDO,
+    attention: Path = layout.ATTENTION,
+    out: Path = layout.BUNDLES,
 ) -> list[Path]:
     """Write `out/bundle-rNN-<reviewer>/` for every reviewer of the worklist; the bytes depend on the input alone.
 
@@ -158,7 +159,7 @@ def _export_case(
     """Image, proposal and weak label of one case; returns the grid of its image."""
     name = f"{case.case_id}.nii.gz"
     if file_sha256(case.image) != case.sha256:
-        raise VoxledgerError(f"{case.image} is not the registered image", "run `dvc checkout data/images`")
+        raise VoxledgerError(f"{case.image} is not the registered image", f"run `dvc checkout {layout.IMAGES}`")
     sources = read_sources(
         schema,
         Path(case.image),

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.filter.rule import Rule
 from voxledger.registry import RULES
@@ -42,7 +43,7 @@ def _read(entry: dict[str, Any], where: str, schema: LabelSchema) -> Rule:
         rule = kind.model_validate(entry)
     except ValidationError as error:
         listed = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
-        raise Misuse(f"{where} ({name}): {listed}", "correct the parameter in params.yaml") from None
+        raise Misuse(f"{where} ({name}): {listed}", f"correct the parameter in {layout.PARAMS}") from None
     for class_name in rule.classes:
         schema[class_name]
     rule.check(schema)

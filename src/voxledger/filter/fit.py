@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.filter.chain import read_rules
 from voxledger.filter.proposal import Reference
@@ -70,7 +71,7 @@ def measure(
             filled = {**entry, field: dict.fromkeys(entry.get("classes", []), anything)}
             rules[number] = read_rules([filled], schema)[0]
     if not rules:
-        raise Misuse("filter.rules in params.yaml has no volume_ratio and no mean_hu", "add one of them first")
+        raise Misuse(f"filter.rules in {layout.PARAMS} has no volume_ratio and no mean_hu", "add one of them first")
     measured: Measured = {(number, name): {} for number, rule in rules.items() for name in rule.classes}
     for case_id, known, reference in references:
         for number, rule in rules.items():

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from voxledger import layout
 from voxledger.bundles.contradictions import Opinion, disputes
 from voxledger.bundles.label_file import read_returned_label
 from voxledger.bundles.merge import Claim, LabelMap, Mask, merge, repaint, require_trust
@@ -66,13 +67,13 @@ def import_round(
     version: int,
     machine: MachineParams,
     *,
-    base: Path = Path("data/base"),
-    pseudo: Path = Path("data/round/pseudo"),
-    bundles: Path = Path("data/round/bundles"),
-    inbox: Path = Path("data/inbox"),
-    received: Path = Path("data/round/received.json"),
-    release: Path = Path("data/release"),
-    out: Path = Path("data/round"),
+    base: Path = layout.BASE,
+    pseudo: Path = layout.PSEUDO,
+    bundles: Path = layout.BUNDLES,
+    inbox: Path = layout.INBOX,
+    received: Path = layout.RECEIVED,
+    release: Path = layout.RELEASE,
+    out: Path = layout.ROUND,
 ) -> Ledger:
     """Merge every case class by class and write labels, revisions and ledger of the next version.
 
@@ -314,7 +315,7 @@ def _with_decisions(
         if not np.array_equal(shown, proposal):
             raise VoxledgerError(
                 f"{bundle['shown']} is not what is proposed now: labels or predictions changed after the export",
-                "bring data/base and data/round back to what they were at the export with `dvc checkout`",
+                f"bring {layout.BASE} and {layout.ROUND} back to what they were at the export with `dvc checkout`",
             )
         labels = read_returned_label(Path(bundle["label"]), sources.grid, bundle["most_bytes"])
         schema.check(labels, bundle["label"])
@@ -400,7 +401,7 @@ def _require_nothing_lost(before: Ledger, after: Ledger) -> None:
         if now is None or (entry.origin.trusted and not now.origin.trusted and not rejected):
             raise VoxledgerError(
                 f"case {case_id}, class {name} of the base ledger ({entry.origin}) would be lost",
-                "nothing was written to the ledger; is the case still in data/cases.csv?",
+                f"nothing was written to the ledger; is the case still in {layout.CASES}?",
             )
 
 

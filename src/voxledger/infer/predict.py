@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import file_sha256
@@ -73,9 +74,9 @@ def require_predictions(
     params: InferParams,
     machine: MachineParams,
     *,
-    models_dir: Path = Path("models/base"),
-    out: Path = Path("data/round/predictions"),
-    table: Path = Path("data/round/infer.jsonl"),
+    models_dir: Path = layout.BASE_MODELS,
+    out: Path = layout.PREDICTIONS,
+    table: Path = layout.PREDICTED,
 ) -> Path:
     """The folder of predictions, after those of `cases` that are not here, as in a clone, were made again.
 
@@ -103,8 +104,9 @@ def require_predictions(
             raise VoxledgerError(
                 f"{table} lists other predictions than models, images, parameters and voxledger make here: "
                 f"{', '.join(sorted({row.file for row in differ}))}",
-                "if they should be the same, bring back what was: `git restore data models params.yaml labels.yaml && "
-                "dvc checkout`; if not, predict again: `dvc repro --force --single-item infer`",
+                f"if they should be the same, bring back what was: `git restore {layout.DATA} {layout.MODELS} "
+                f"{layout.PARAMS} {layout.SCHEMA} && dvc checkout`; if not, predict again: `dvc repro --force "
+                "--single-item infer`",
             )
     _keep_only(out, rows)
     return out

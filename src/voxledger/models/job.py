@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import Volume, mask_sha256, read, read_label
 from voxledger.models.cohort import Member, labels_to_learn
@@ -77,7 +78,7 @@ class Job:
         if not background:
             raise VoxledgerError(
                 "in every case of the cohort some class was never looked for, so nothing tells what is background",
-                "have at least one case reviewed for all classes of labels.yaml",
+                f"have at least one case reviewed for all classes of {layout.SCHEMA}",
             )
 
     @contextmanager
@@ -90,7 +91,7 @@ class Job:
             if not math.isfinite(loss):
                 raise VoxledgerError(
                     f"training of {self.name} diverged at iteration {bar.done + 1}: the loss is {loss}",
-                    f"lower retrain.models.{self.name}.learning_rate in params.yaml",
+                    f"lower retrain.models.{self.name}.learning_rate in {layout.PARAMS}",
                 )
             mean = loss if bar.done == 0 else 0.95 * mean + 0.05 * loss
             bar.step(f"loss {mean:.3f}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from voxledger import layout
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.imaging.volume import file_sha256
 from voxledger.params import read_params
@@ -148,7 +149,7 @@ def require_reviewers(reviewers: Iterable[str]) -> None:
         if not _REVIEWER.fullmatch(name):
             raise Misuse(
                 f"reviewer {name!r} cannot be part of a file name",
-                "use up to 40 letters, digits, - and _ in params.yaml, export.reviewers",
+                f"use up to 40 letters, digits, - and _ in {layout.PARAMS}, export.reviewers",
             )
         if seen.setdefault(name.lower(), name) != name:
             raise Misuse(f"reviewers {seen[name.lower()]} and {name} differ by capitals alone", "rename one of them")
@@ -157,7 +158,7 @@ def require_reviewers(reviewers: Iterable[str]) -> None:
 def require_case_name(case_id: str) -> None:
     """Raise unless a case id makes a safe file name."""
     if not _CASE.fullmatch(case_id):
-        raise Misuse(f"case {case_id!r} cannot be a file name", "rename the case in data/cases.csv")
+        raise Misuse(f"case {case_id!r} cannot be a file name", f"rename the case in {layout.CASES}")
 
 
 def is_safe(path: str) -> bool:
@@ -240,14 +241,14 @@ def expected_bundles(bundles: Path) -> dict[Path, Manifest]:
         A manifest of an exported bundle is damaged.
     """
     folders = sorted(p for p in bundles.glob(f"{PREFIX}*") if p.is_dir()) if bundles.is_dir() else []
-    now = read_params().round if Path("params.yaml").is_file() else None
+    now = read_params().round if layout.PARAMS.is_file() else None
     found = {}
     for folder in folders:
         try:
             found[folder] = read_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
         except (OSError, BundleRefused):
             raise BundleRefused(
-                f"{folder} is not what export wrote", "run `dvc checkout data/round/bundles`, or in a clone `dvc pull`"
+                f"{folder} is not what export wrote", f"run `dvc checkout {layout.BUNDLES}`, or in a clone `dvc pull`"
             ) from None
         if now is not None and found[folder].round != now:
             del found[folder]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import empty_sha256, file_sha256, read_grid
 from voxledger.records.ledger import Ledger, labelled, read_ledger
@@ -45,7 +46,7 @@ class Case:
 COLUMNS = [f.name for f in fields(Case)]
 
 
-def read_cases(path: Path | str = "data/cases.csv") -> list[Case]:
+def read_cases(path: Path | str = layout.CASES) -> list[Case]:
     """Read the case table, sorted by case id; a file that never was there is an empty table.
 
     Raises
@@ -55,7 +56,8 @@ def read_cases(path: Path | str = "data/cases.csv") -> list[Case]:
     """
     text = read_text_if_there(path)
     if text is None:
-        if known := {case_id for case_id, _ in read_ledger(Path(path).parent / "base/ledger.csv")}:
+        ledger = read_ledger(Path(path).parent / layout.BASE_LEDGER.relative_to(layout.DATA))
+        if known := {case_id for case_id, _ in ledger}:
             raise VoxledgerError(
                 f"{path} is missing, though the ledger has {len(known)} cases",
                 f"`git log -1 -- {path}` names the commit that took it away; `git restore --source COMMIT^ {path}`",
@@ -101,7 +103,7 @@ def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, 
     """
     if not cases:
         raise Misuse(
-            "no case is registered in data/cases.csv, so there is nothing to annotate",
+            f"no case is registered in {layout.CASES}, so there is nothing to annotate",
             "`make demo` shows a whole round on example cases in demo/. To start your own dataset: "
             "`voxledger init DIR`, `cd DIR`, `voxledger cases add FOLDER --labels FOLDER`, then `dvc repro`",
         )
@@ -111,22 +113,22 @@ def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, 
             f"{len(absent)} of {len(cases)} registered images are not here, the first is {absent[0].image}",
             "run `dvc pull`",
         )
-    ledger = read_ledger("data/base/ledger.csv")
+    ledger = read_ledger(layout.BASE_LEDGER)
     known = {c.case_id for c in cases}
     for case_id, class_name in ledger:
         if case_id not in known:
             raise Misuse(
-                f"data/base/ledger.csv speaks of case {case_id}, which is not registered",
-                "restore data/cases.csv and the ledger from the same commit",
+                f"{layout.BASE_LEDGER} speaks of case {case_id}, which is not registered",
+                f"restore {layout.CASES} and the ledger from the same commit",
             )
         if class_name not in schema.names:
             raise Misuse(
-                f"data/base/ledger.csv speaks of class {class_name}, which labels.yaml lacks",
+                f"{layout.BASE_LEDGER} speaks of class {class_name}, which {layout.SCHEMA} lacks",
                 schema.way_out(class_name),
             )
     with_rows = {case_id for case_id, _ in ledger}
     for case in cases:
-        label = Path(f"data/base/labels/{case.case_id}.nii.gz")
+        label = layout.label_map(layout.BASE_LABELS, case.case_id)
         if case.case_id in with_rows and not label.is_file() and not _is_empty(case, ledger):
             raise Misuse(f"{label} is not here", "run `dvc pull`")
     counts = {s.value: labelled(ledger, (c.case_id for c in in_split(cases, s)), schema.names) for s in Split}

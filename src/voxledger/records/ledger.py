@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.textfile import read_text_if_there, restoring, table, write_table
 
@@ -119,9 +120,9 @@ def write_ledger(path: Path | str, ledger: Ledger, class_order: list[str]) -> No
     unknown = sorted({e.class_name for e in ledger.values()} - set(class_order))
     if unknown:
         raise VoxledgerError(
-            f"{path} has {', '.join(unknown)}, which labels.yaml lacks",
+            f"{path} has {', '.join(unknown)}, which {layout.SCHEMA} lacks",
             f"a class is renamed with `voxledger schema rename {unknown[0]} NEW` and taken out with `voxledger schema "
-            f"retire {unknown[0]} --reason …`: bring back labels.yaml (`git checkout labels.yaml`) and do that",
+            f"retire {unknown[0]} --reason …`: bring back {layout.SCHEMA} (`git checkout {layout.SCHEMA}`) and do that",
         )
     ordered = sorted(ledger.values(), key=lambda e: (e.case_id, class_order.index(e.class_name)))
     write_table(path, COLUMNS, map(_to_row, ordered))

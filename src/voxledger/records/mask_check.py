@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from voxledger import layout
 from voxledger.casemap.job import Job, content, place
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
@@ -77,6 +78,6 @@ def require_masks(
         shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more cases" if len(wrong) > 5 else "")
         raise VoxledgerError(
             f"labels in {labels} are not the masks that the ledger names ({shown})",
-            "if labels.yaml was edited, give every class the id and name it had, and rename or take out classes with "
-            "`voxledger schema`; otherwise `dvc checkout` the labels",
+            f"if {layout.SCHEMA} was edited, give every class the id and name it had, and rename or take out classes "
+            "with `voxledger schema`; otherwise `dvc checkout` the labels",
         )

@@ -13,15 +13,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.params import Params
 from voxledger.repository import round_tag, tag_exists
 from voxledger.textfile import replace_text
 
-SENT = Path("data/sent.json")
-SHOWN = ("data/round/pseudo", "data/round/attention", "data/round/bundles")
+SHOWN = (layout.PSEUDO, layout.ATTENTION, layout.BUNDLES)
 """What people were shown, or what that was made from; under DVC."""
-BRING_BACK = "git restore data/round reports && dvc checkout --with-deps export"
+BRING_BACK = f"git restore {layout.ROUND} {layout.REPORTS} && dvc checkout --with-deps export"
 """Brings back what people were shown, in the repository that made it."""
 
 
@@ -36,7 +36,7 @@ class Sent(BaseModel):
     """Id of every bundle, by the name of its folder."""
 
 
-def read_sent(path: Path = SENT) -> Sent | None:
+def read_sent(path: Path = layout.SENT) -> Sent | None:
     """The record; None before any bundle has gone out."""
     if not path.is_file():
         return None
@@ -46,7 +46,7 @@ def read_sent(path: Path = SENT) -> Sent | None:
         raise VoxledgerError(f"{path} is damaged", f"run `git restore {path}`") from None
 
 
-def write_sent(round_number: int, bundles: Mapping[str, str], path: Path = SENT) -> None:
+def write_sent(round_number: int, bundles: Mapping[str, str], path: Path = layout.SENT) -> None:
     """Record that these bundles of a round go out."""
     sent = Sent(round=round_number, bundles=dict(bundles))
     replace_text(path, json.dumps(sent.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
@@ -64,7 +64,7 @@ def require_not_out(params: Params, stage: str) -> None:
         raise VoxledgerError(
             f"{stage}: bundles of round {params.round} are out; what people were shown stays as it is until the round "
             "is closed, and is not computed again",
-            "see `git status` and `dvc status`: undo what changed with `git restore data/round reports params.yaml "
-            "labels.yaml`, `dvc checkout` (in a clone `dvc pull`); if nobody has begun to review, "
-            "`voxledger round recall` takes the bundles back",
+            f"see `git status` and `dvc status`: undo what changed with `git restore {layout.ROUND} "
+            f"{layout.REPORTS} {layout.PARAMS} {layout.SCHEMA}`, `dvc checkout` (in a clone `dvc pull`); "
+            "if nobody has begun to review, `voxledger round recall` takes the bundles back",
         )

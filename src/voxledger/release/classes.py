@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import mask_sha256, read_grid, read_label, smallest_unsigned, write
 from voxledger.params import read_params
@@ -25,12 +26,6 @@ from voxledger.release.round import require_open
 from voxledger.repository import dvc_add, git, require_root
 from voxledger.schema import NAME_PATTERN, LabelSchema, parse_schema, read_schema
 from voxledger.textfile import read_text, read_yaml, replace_text, table, write_table
-
-SCHEMA = Path("labels.yaml")
-LEDGER = Path("data/base/ledger.csv")
-ERRORS = Path("data/base/errors.csv")
-LABELS = Path("data/base/labels")
-BUNDLES = Path("data/round/bundles")
 
 
 def rename(old: str, new: str) -> list[str]:
@@ -47,13 +42,13 @@ def rename(old: str, new: str) -> list[str]:
         The round is closed, or its bundles are out.
     """
     number = _require_between_rounds()
-    schema = read_schema(SCHEMA)
+    schema = read_schema(layout.SCHEMA)
     if new not in schema.by_name or old not in schema.names_of(new):
         _require_new_name(schema, schema[old].name, new)
         _edit_schema(lambda document: _rename_in(document, old, new, number))
-        schema = read_schema(SCHEMA)
+        schema = read_schema(layout.SCHEMA)
     _rename_in_tables(schema)
-    git("add", "--", *(str(p) for p in (SCHEMA, LEDGER, ERRORS) if p.is_file()))
+    git("add", "--", *(p for p in (layout.SCHEMA, layout.BASE_LEDGER, layout.BASE_ERRORS) if p.is_file()))
     return references(old)
 
 
@@ -71,7 +66,7 @@ def retire(name: str, reason: str) -> tuple[int, list[str]]:
         The round is closed, its bundles are out, or a label is not here or not what the ledger says.
     """
     number = _require_between_rounds()
-    schema, images = read_schema(SCHEMA), {c.case_id: c.image for c in read_cases()}
+    schema, images = read_schema(layout.SCHEMA), {c.case_id: c.image for c in read_cases()}
     if name not in schema.retired_by_name:
         retired = schema[name]
         inner = [c.name for c in schema.classes if c.inside == name]
@@ -81,7 +76,7 @@ def retire(name: str, reason: str) -> tuple[int, list[str]]:
             raise Misuse(f"{name} is the last class", "a dataset needs one")
         if not reason.strip():
             raise Misuse("a reason is needed", "say with --reason why the class is no longer used")
-        _require_data(read_ledger(LEDGER), images)
+        _require_data(read_ledger(layout.BASE_LEDGER), images)
         record = {
             "id": retired.id,
             "name": name,
@@ -91,13 +86,13 @@ def retire(name: str, reason: str) -> tuple[int, list[str]]:
             "reason": reason.strip(),
         }
         _edit_schema(lambda document: _retire_in(document, name, record))
-        schema = read_schema(SCHEMA)
-    ledger = read_ledger(LEDGER)
+        schema = read_schema(layout.SCHEMA)
+    ledger = read_ledger(layout.BASE_LEDGER)
     gone = {key for key in ledger if key[1] == name}
     _repaint(schema, ledger, images)
-    dvc_add(str(LABELS))
-    write_ledger(LEDGER, {k: e for k, e in ledger.items() if k not in gone}, schema.names)
-    git("add", "--", str(SCHEMA), str(LEDGER))
+    dvc_add(layout.BASE_LABELS)
+    write_ledger(layout.BASE_LEDGER, {k: e for k, e in ledger.items() if k not in gone}, schema.names)
+    git("add", "--", layout.SCHEMA, layout.BASE_LEDGER)
     return len(gone), references(name)
 
 
@@ -118,7 +113,7 @@ def references(name: str) -> list[str]:
         elif value == name:
             found.append(where)
 
-    walk(read_yaml("params.yaml"), "")
+    walk(read_yaml(layout.PARAMS), "")
     return found
 
 
@@ -126,7 +121,7 @@ def _require_between_rounds() -> int:
     require_root()
     params = read_params()
     require_open(params)
-    if any(BUNDLES.glob(f"bundle-r{params.round:02d}-*")) or is_out(params):
+    if layout.exported(params.round) or is_out(params):
         raise VoxledgerError(
             f"bundles of round {params.round} are out; what comes back would speak of other classes",
             "change classes once the next round is open, before `voxledger round run`; if nobody has begun to review, "
@@ -152,12 +147,12 @@ def _edit_schema(edit: Any) -> None:
     yaml.preserve_quotes = True
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
-    document = yaml.load(read_text(SCHEMA))
+    document = yaml.load(read_text(layout.SCHEMA))
     edit(document)
     stream = io.StringIO()
     yaml.dump(document, stream)
-    parse_schema(stream.getvalue(), f"the new {SCHEMA}")
-    replace_text(SCHEMA, stream.getvalue())
+    parse_schema(stream.getvalue(), f"the new {layout.SCHEMA}")
+    replace_text(layout.SCHEMA, stream.getvalue())
 
 
 def _rename_in(document: Any, old: str, new: str, number: int) -> None:
@@ -195,18 +190,19 @@ def _rename_in_tables(schema: LabelSchema) -> None:
         neighbours = tuple(replace(n, class_name=today(n.class_name)) for n in entry.changed_by)
         return replace(entry, class_name=today(entry.class_name), changed_by=neighbours)
 
-    entries = [renamed(e) for e in read_ledger(LEDGER).values()]
-    write_ledger(LEDGER, {(e.case_id, e.class_name): e for e in entries}, schema.names)
-    if ERRORS.is_file() and ERRORS.stat().st_size:
-        with table(read_text(ERRORS), ERRORS, ["class_name"]) as rows:
+    entries = [renamed(e) for e in read_ledger(layout.BASE_LEDGER).values()]
+    write_ledger(layout.BASE_LEDGER, {(e.case_id, e.class_name): e for e in entries}, schema.names)
+    if layout.BASE_ERRORS.is_file() and layout.BASE_ERRORS.stat().st_size:
+        with table(read_text(layout.BASE_ERRORS), layout.BASE_ERRORS, ["class_name"]) as rows:
             columns = rows.fieldnames or []
             found = [{**row, "class_name": today(row["class_name"])} for row in rows]
-        write_table(ERRORS, columns, found)
+        write_table(layout.BASE_ERRORS, columns, found)
 
 
 def _require_data(ledger: Ledger, images: Mapping[str, str]) -> None:
-    needed = [path for c in sorted({c for c, _ in ledger}) for path in (str(LABELS / f"{c}.nii.gz"), images[c])]
-    absent = [path for path in needed if not Path(path).is_file()]
+    cases = sorted({case_id for case_id, _ in ledger})
+    needed = [path for c in cases for path in (layout.label_map(layout.BASE_LABELS, c), Path(images[c]))]
+    absent = [path for path in needed if not path.is_file()]
     if absent:
         raise VoxledgerError(
             f"{len(absent)} labels and images are not here, the first is {absent[0]}", "run `dvc pull`"
@@ -222,12 +218,12 @@ def _repaint(schema: LabelSchema, ledger: Ledger, images: Mapping[str, str]) -> 
     for (case_id, name), entry in ledger.items():
         if name in schema.by_name:
             kept[case_id].append(entry)
-    for leftover in LABELS.glob(".*.nii.gz"):
+    for leftover in layout.BASE_LABELS.glob(".*.nii.gz"):
         # Half-written by a killed run of the same command.
         leftover.unlink()
     bar = progress("repaint", len(kept))
     for case_id, entries in kept.items():
-        path = LABELS / f"{case_id}.nii.gz"
+        path = layout.label_map(layout.BASE_LABELS, case_id)
         if not entries:
             path.unlink(missing_ok=True)
             continue
@@ -238,8 +234,8 @@ def _repaint(schema: LabelSchema, ledger: Ledger, images: Mapping[str, str]) -> 
             for entry in entries:
                 if mask_sha256(schema.mask(painted, entry.class_name), grid) != entry.mask_sha256:
                     raise VoxledgerError(
-                        f"{path} is not what {LEDGER} says of class {entry.class_name}",
-                        "restore it with `dvc checkout data/base/labels`, then repeat the command",
+                        f"{path} is not what {layout.BASE_LEDGER} says of class {entry.class_name}",
+                        f"restore it with `dvc checkout {layout.BASE_LABELS}`, then repeat the command",
                     )
             write(path, smallest_unsigned(painted), grid)
         bar.step(case_id)

@@ -49,7 +49,7 @@ def committed(commit: str) -> dict[str, Blob]:
     return found
 
 
-def content_at(commit: str, path: str) -> bytes | None:
+def content_at(commit: str, path: Path | str) -> bytes | None:
     """Content of a file in a commit; None where it holds none."""
     return _git("cat-file", "blob", f"{commit}:{path}")
 

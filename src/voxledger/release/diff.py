@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger import layout
 from voxledger.disk import disk_failure
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import Grid, read, read_label, require_same_grid
 from voxledger.progress import progress
 from voxledger.records.ledger import Entry, parse_ledger
-from voxledger.release.trace import LEDGER, schema_at
+from voxledger.release.trace import schema_at
 from voxledger.repository import commit_of, file_at
 from voxledger.schema import LabelSchema, pair
 
@@ -85,10 +86,10 @@ def renamings(old: str, new: str) -> list[str]:
 
 def _ledger(tag: str) -> dict[tuple[str, str], Entry]:
     commit_of(tag)
-    text = file_at(tag, LEDGER)
+    text = file_at(tag, layout.RELEASE_LEDGER)
     if text is None:
-        raise Misuse(f"{tag} has no {LEDGER}", "name a closed round, such as round-01")
-    return parse_ledger(text, f"{LEDGER} at {tag}")
+        raise Misuse(f"{tag} has no {layout.RELEASE_LEDGER}", "name a closed round, such as round-01")
+    return parse_ledger(text, f"{layout.RELEASE_LEDGER} at {tag}")
 
 
 def _differs(a: Entry | None, b: Entry | None) -> bool:
@@ -146,7 +147,7 @@ def _labels_at(tag: str) -> Iterator[Any]:
     with tempfile.TemporaryDirectory() as folder:
 
         def load(case_id: str) -> tuple[npt.NDArray[Any], Grid] | None:
-            path = f"data/release/labels/{case_id}.nii.gz"
+            path = layout.label_map(layout.RELEASE_LABELS, case_id).as_posix()
             if not filesystem.exists(path):
                 return None
             local = str(Path(folder) / f"{case_id}.nii.gz")

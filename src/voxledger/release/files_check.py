@@ -9,14 +9,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.progress import progress
 from voxledger.release.committed import Blob, ignored, is_content
-from voxledger.release.manifest import MANIFEST, SIGNATURE, Manifest
+from voxledger.release.manifest import Manifest
 from voxledger.repository import dvc_output
 
-WORKING = (".git", ".dvc/cache", ".dvc/tmp", ".dvc/config.local", "data/round/predictions")
+WORKING = (".git", ".dvc/cache", ".dvc/tmp", ".dvc/config.local", layout.PREDICTIONS.as_posix())
 """What git, DVC and the stages keep beside a version: nothing of it is part of one."""
 
 
@@ -65,7 +66,7 @@ def check_files(tree: Mapping[str, Blob], manifest: Manifest | None) -> Findings
         bar.step(name)
     bar.close()
     found.problems += [f"{name}: {_what(name, here[name])}, not the folder of the version" for name in sorted(links)]
-    own = {MANIFEST.as_posix(), SIGNATURE.as_posix()}
+    own = {layout.MANIFEST.as_posix(), layout.SIGNATURE.as_posix()}
     if manifest and manifest.format > 1:
         found.problems += [f"{name}: not in the manifest" for name in sorted(tree.keys() - digests.keys() - own)]
     extra = sorted(here.keys() - set(names) - links)

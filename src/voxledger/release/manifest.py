@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.release.committed import tracked
@@ -15,8 +16,6 @@ from voxledger.release.times import now, run_of, times_of
 from voxledger.repository import dvc_output, round_tag, run_tool
 from voxledger.textfile import replace_text
 
-MANIFEST = Path("data/release/manifest.json")
-SIGNATURE = Path("data/release/manifest.json.sig")
 NAMESPACE = "voxledger-release"
 """Keeps a key that signs reviews, or anything else, from signing a release."""
 TAG_NAMESPACE = "git"
@@ -54,7 +53,7 @@ def files_of_version() -> list[str]:
         One of them is a link, or its name would need quoting in lists of files.
     """
     in_dvc = {entry["path"] for entry in json.loads(dvc_output("list", ".", "--recursive", "--dvc-only", "--json"))}
-    in_git = set(tracked()) - {MANIFEST.as_posix(), SIGNATURE.as_posix()}
+    in_git = set(tracked()) - {layout.MANIFEST.as_posix(), layout.SIGNATURE.as_posix()}
     # DVC links files into its cache where it is told to; git's links could lead anywhere.
     links = sorted(name for name in in_git if not Path(name).is_file() or Path(name).is_symlink())
     if links:
@@ -85,13 +84,13 @@ def write_manifest(dataset: str, round_number: int, release: str) -> None:
         "files": {name: file_sha256(name) for name in files_of_version()},
     }
     # Names stay readable: docs/auditors.md makes a list for sha256sum of these lines.
-    replace_text(MANIFEST, json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
-    SIGNATURE.unlink(missing_ok=True)
+    replace_text(layout.MANIFEST, json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    layout.SIGNATURE.unlink(missing_ok=True)
 
 
 def sign_manifest(key: str) -> None:
     """Sign the manifest with an ssh key file."""
-    done = run_tool("ssh-keygen", "-Y", "sign", "-f", key, "-n", NAMESPACE, str(MANIFEST))
+    done = run_tool("ssh-keygen", "-Y", "sign", "-f", key, "-n", NAMESPACE, layout.MANIFEST)
     if done.returncode != 0:
         raise VoxledgerError(
             f"the manifest could not be signed with {key}: {done.stderr.decode(errors='replace').strip()}",
@@ -137,10 +136,11 @@ def read_manifest(content: bytes) -> Manifest:
             tuple(values.get("folders", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise VoxledgerError(f"{MANIFEST} is damaged: {error!r}", "restore it from git") from None
+        raise VoxledgerError(f"{layout.MANIFEST} is damaged: {error!r}", "restore it from git") from None
     if manifest.format > FORMAT:
         raise Misuse(
-            f"{MANIFEST} has format {manifest.format}, and this voxledger reads at most {FORMAT}", "update voxledger"
+            f"{layout.MANIFEST} has format {manifest.format}, and this voxledger reads at most {FORMAT}",
+            "update voxledger",
         )
     return manifest
 

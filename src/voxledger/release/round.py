@@ -8,13 +8,14 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
-from voxledger.records.sent import BRING_BACK, SENT, SHOWN, is_out, read_sent, write_sent
+from voxledger.records.sent import BRING_BACK, SHOWN, is_out, read_sent, write_sent
 from voxledger.release.committed import not_as_committed
 from voxledger.release.elsewhere import require_closed_here_alone
-from voxledger.release.manifest import MANIFEST, SIGNATURE, sign_manifest, write_manifest
-from voxledger.release.times import TIMES, note_export
+from voxledger.release.manifest import sign_manifest, write_manifest
+from voxledger.release.times import note_export
 from voxledger.repository import (
     commit_of,
     dvc,
@@ -28,18 +29,17 @@ from voxledger.repository import (
 )
 from voxledger.textfile import parse_yaml, read_json_if_there, read_text, read_yaml, replace_text
 
-BUNDLES = Path("data/round/bundles")
 PROMOTED = {
-    "data/release/labels": "data/base/labels",
-    "data/release/revisions": "data/base/revisions",
-    "models/next": "models/base",
+    layout.RELEASE_LABELS: layout.BASE_LABELS,
+    layout.RELEASE_REVISIONS: layout.BASE_REVISIONS,
+    layout.NEXT_MODELS: layout.BASE_MODELS,
 }
 """Outputs of a closed round that become inputs of the next, under DVC."""
 PROMOTED_FILES = {
-    "data/release/ledger.csv": "data/base/ledger.csv",
-    "reports/history.csv": "data/base/history.csv",
-    "reports/errors.csv": "data/base/errors.csv",
-    "models/next.json": "models/base.json",
+    layout.RELEASE_LEDGER: layout.BASE_LEDGER,
+    layout.HISTORY: layout.BASE_HISTORY,
+    layout.ERRORS: layout.BASE_ERRORS,
+    layout.NEXT_CARDS: layout.BASE_CARDS,
 }
 """The same for files in git."""
 
@@ -55,10 +55,10 @@ def require_bundles_fit() -> None:
     params = read_params()
     if not is_out(params):
         return
-    absent = [path for path in SHOWN if not Path(path).exists()]
+    absent = [path for path in SHOWN if not path.exists()]
     if absent:
         raise VoxledgerError(
-            f"bundles of round {params.round} are out, and {', '.join(absent)} is not here",
+            f"bundles of round {params.round} are out, and {', '.join(map(str, absent))} is not here",
             f"bring back what people were shown: `{BRING_BACK}`, or in a clone `dvc pull`",
         )
     found = json.loads(dvc_output("status", "--json", "--with-deps", "export"))
@@ -93,15 +93,15 @@ def recall() -> None:
     params = read_params()
     if not is_out(params):
         raise Misuse("no bundle of this round is out", "`voxledger round run` makes bundles and sends them out")
-    returns = sorted(p.as_posix() for p in Path("data/inbox").glob("bundle-*") if p.is_dir())
+    returns = [str(p) for p in layout.returned() if p.is_dir()]
     if returns:
         raise VoxledgerError(
             f"people have reviewed already: {', '.join(returns)}",
             "go on with `voxledger round run`; if their work shall not count, first move it out of the inbox",
         )
-    SENT.unlink()
-    git("add", "--all", "--", SENT.as_posix())
-    git("commit", "--quiet", "--message", f"Bundles of round {params.round} are taken back", "--", SENT.as_posix())
+    layout.SENT.unlink()
+    git("add", "--all", "--", layout.SENT)
+    git("commit", "--quiet", "--message", f"Bundles of round {params.round} are taken back", "--", layout.SENT)
 
 
 def require_whole_dvc_files() -> None:
@@ -109,10 +109,7 @@ def require_whole_dvc_files() -> None:
 
     Those of the inbox are left out: `track_inbox` writes them anew.
     """
-    for path in [
-        Path("dvc.lock"),
-        *(p for f in ("data", "data/base", "models") for p in sorted(Path(f).glob("*.dvc"))),
-    ]:
+    for path in (layout.LOCK, *layout.dvc_files()):
         if path.is_file() and not path.read_bytes().endswith(b"\n"):
             raise VoxledgerError(
                 f"{path} breaks off, as by a DVC that was killed while it wrote it",
@@ -122,7 +119,7 @@ def require_whole_dvc_files() -> None:
 
 def track_inbox() -> None:
     """Put every returned bundle under DVC, so that it is in the version as it came."""
-    folders = [p.as_posix() for p in sorted(Path("data/inbox").glob("bundle-[!.]*")) if p.is_dir()]
+    folders = [p.as_posix() for p in sorted(layout.INBOX.glob("bundle-[!.]*")) if p.is_dir()]
     if folders:
         dvc_add(*folders)
 
@@ -151,10 +148,11 @@ def close(push: bool = True) -> str:
     require_closed_here_alone(tags, commit_of("HEAD"))
     if evaluated_round() != params.round:
         raise VoxledgerError(f"round {params.round} has not been evaluated", "run `voxledger round run` first")
-    if params.dataset not in (read_yaml("dvc.yaml").get("artifacts") or {}):
+    if params.dataset not in (read_yaml(layout.PIPELINE).get("artifacts") or {}):
         raise Misuse(
-            f"dvc.yaml has no artifact named {params.dataset}, so `dvc artifacts get` would not find the version",
-            "give the artifact in dvc.yaml and `dataset` in params.yaml the same name",
+            f"{layout.PIPELINE} has no artifact named {params.dataset}, so `dvc artifacts get` would not find the "
+            "version",
+            f"give the artifact in {layout.PIPELINE} and `dataset` in {layout.PARAMS} the same name",
         )
     track_inbox()
     changed = _pipeline_changes()
@@ -196,12 +194,12 @@ def send_out(bundles: Mapping[str, str]) -> None:
     if sent is None or (sent.round, sent.bundles) != (params.round, dict(bundles)):
         write_sent(params.round, bundles)
     note_export(params.round)
-    paths = ["params.yaml", "labels.yaml", "dvc.yaml", "dvc.lock", "stages", "models/base.json", SENT.as_posix()]
-    paths += [p.as_posix() for f in ("data", "data/base", "models") for p in sorted(Path(f).glob("*.dvc"))]
-    paths += [p.as_posix() for p in sorted(Path("data/times").glob("export-*.json"))]
-    paths += [p.as_posix() for f in ("data", "data/base") for p in sorted(Path(f).glob("*.csv"))]
-    paths += _git_outputs_until("export")
-    paths = [p for p in paths if Path(p).exists()]
+    paths = [layout.PARAMS, layout.SCHEMA, layout.PIPELINE, layout.LOCK, layout.STAGES, layout.BASE_CARDS, layout.SENT]
+    paths += layout.dvc_files()
+    paths += sorted(layout.TIMES.glob("export-*.json"))
+    paths += [p for folder in (layout.DATA, layout.BASE) for p in sorted(folder.glob("*.csv"))]
+    paths += map(Path, _git_outputs_until("export"))
+    paths = [p for p in paths if p.exists()]
     git("add", "--", *paths)
     if git("diff", "--cached", "--name-only", "--", *paths).strip():
         git("commit", "--quiet", "--message", f"Bundles of round {params.round} go out", "--", *paths)
@@ -210,7 +208,7 @@ def send_out(bundles: Mapping[str, str]) -> None:
 def _git_outputs_until(last: str) -> list[str]:
     """Outputs that git holds, not DVC, of the stages up to `last`."""
     found = []
-    for name, stage in read_yaml("dvc.yaml", "stages")["stages"].items():
+    for name, stage in read_yaml(layout.PIPELINE, "stages")["stages"].items():
         for kind in ("outs", "metrics", "plots"):
             for out in stage.get(kind, []):
                 path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
@@ -231,19 +229,19 @@ def _require_tags_of_this_commit(tags: tuple[str, ...]) -> None:
         if tag_exists(tag) and commit_of(tag) != commit_of("HEAD"):
             raise VoxledgerError(
                 f"the tag {tag} exists already and names another commit",
-                f"if it was set by mistake, `git tag -d {tag}`; otherwise raise `round` in params.yaml",
+                f"if it was set by mistake, `git tag -d {tag}`; otherwise raise `round` in {layout.PARAMS}",
             )
 
 
 def _require_no_strangers() -> None:
     """Raise if files lie here that are in no version: they may hold what must not be published."""
-    pipeline = read_yaml("dvc.yaml", "stages")["stages"].values()
-    ours = {MANIFEST.as_posix(), SIGNATURE.as_posix(), "dvc.lock"}
+    pipeline = read_yaml(layout.PIPELINE, "stages")["stages"].values()
+    ours = {p.as_posix() for p in (layout.MANIFEST, layout.SIGNATURE, layout.LOCK)}
     for stage in pipeline:
         for kind in ("outs", "metrics", "plots"):
             ours |= {next(iter(o)) if isinstance(o, dict) else str(o) for o in stage.get(kind, [])}
     untracked = git("-c", "core.quotePath=false", "ls-files", "--others", "--exclude-standard").splitlines()
-    strangers = [f for f in untracked if f not in ours and not (f.startswith("data/") and f.endswith(".dvc"))]
+    strangers = [f for f in untracked if f not in ours and not (f.startswith(f"{layout.DATA}/") and f.endswith(".dvc"))]
     if strangers:
         shown = ", ".join(strangers[:10]) + (f" and {len(strangers) - 10} more" if len(strangers) > 10 else "")
         raise VoxledgerError(
@@ -292,14 +290,14 @@ def open_next() -> int:
         )
     require_closed_here_alone(_tags(params.dataset, closed), commit_of(tag))
     _require_nothing_came_late(tag)
-    recorded = _lock_hashes(file_at(tag, "dvc.lock") or "")
-    absent = [source for source in (*PROMOTED, *PROMOTED_FILES) if not Path(source).exists()]
+    recorded = _lock_hashes(file_at(tag, layout.LOCK) or "")
+    absent = [source for source in (*PROMOTED, *PROMOTED_FILES) if not source.exists()]
     if absent:
-        raise VoxledgerError(f"{', '.join(absent)} of {tag} is not here", "run `dvc pull`")
-    altered = [source for source in PROMOTED if source in _changed_outputs()]
+        raise VoxledgerError(f"{', '.join(map(str, absent))} of {tag} is not here", "run `dvc pull`")
+    altered = [str(source) for source in PROMOTED if source.as_posix() in _changed_outputs()]
     if altered:
         raise VoxledgerError(
-            f"{', '.join(altered)} is not what {tag} recorded in dvc.lock, so round {number} cannot start from it",
+            f"{', '.join(altered)} is not what {tag} recorded in {layout.LOCK}, so round {number} cannot start from it",
             "run `dvc checkout --force`, then again",
         )
     replace_text(_opening_file(), json.dumps({"round": number, "commit": commit_of(tag)}))
@@ -308,20 +306,20 @@ def open_next() -> int:
         shutil.copytree(source, target)
     dvc_add(*PROMOTED.values())
     for source, target in PROMOTED.items():
-        if _dvc_file_hash(f"{target}.dvc") != recorded[source]:
+        if _dvc_file_hash(layout.dvc_file(target)) != recorded[source.as_posix()]:
             raise VoxledgerError(
-                f"{source} is not what {tag} recorded in dvc.lock, so round {number} cannot start from it",
+                f"{source} is not what {tag} recorded in {layout.LOCK}, so round {number} cannot start from it",
                 "run `git checkout . && dvc checkout --force`, then again",
             )
     for source, target in PROMOTED_FILES.items():
         replace_text(target, read_text(source))
-    for bundle in sorted(Path("data/inbox").glob("bundle-*")):
+    for bundle in layout.returned():
         _remove_at_once(bundle) if bundle.is_dir() else bundle.unlink()
-    _remove_at_once(BUNDLES)
-    shutil.rmtree(TIMES, ignore_errors=True)
-    for leftover in (MANIFEST, SIGNATURE):
+    _remove_at_once(layout.BUNDLES)
+    shutil.rmtree(layout.TIMES, ignore_errors=True)
+    for leftover in (layout.MANIFEST, layout.SIGNATURE):
         leftover.unlink(missing_ok=True)
-    replace_text("params.yaml", _with_round(read_text("params.yaml"), number))
+    replace_text(layout.PARAMS, _with_round(read_text(layout.PARAMS), number))
     git("add", "--all")
     git("commit", "--quiet", "--message", _opened(number))
     _opening_file().unlink()
@@ -331,8 +329,8 @@ def open_next() -> int:
 def _require_nothing_came_late(tag: str) -> None:
     """Raise if somebody's work lies in the inbox or the bundles that is not in the closed version: both are cleared."""
     late, kept = [], []
-    for path in sorted(Path("data/inbox").glob("bundle-*")):
-        dvc_file = path.with_name(f"{path.name}.dvc")
+    for path in layout.returned():
+        dvc_file = layout.dvc_file(path)
         if path.is_dir() and dvc_file.is_file() and read_text(dvc_file) == file_at(tag, dvc_file.as_posix()):
             kept.append(dvc_file.as_posix())
         elif path.is_dir() or path.suffix != ".dvc":
@@ -342,14 +340,14 @@ def _require_nothing_came_late(tag: str) -> None:
     if late:
         raise VoxledgerError(
             f"{', '.join(late)} came or was changed after {tag} was closed, and is in no version",
-            "move it out of data/inbox and keep it, it is somebody's work: its labels can be put into a bundle of a "
-            "later round that asks for the same cases. Then `voxledger round open` again",
+            f"move it out of {layout.INBOX} and keep it, it is somebody's work: its labels can be put into a bundle of "
+            "a later round that asks for the same cases. Then `voxledger round open` again",
         )
-    if BUNDLES.exists() and (changed := _changed_in(BUNDLES)):
+    if layout.BUNDLES.exists() and (changed := _changed_in(layout.BUNDLES)):
         shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
         raise VoxledgerError(
             f"changed or added since {tag} was closed, and in no version: {shown}",
-            f"keep a copy elsewhere if it is somebody's work, then `dvc checkout --force {BUNDLES}` and "
+            f"keep a copy elsewhere if it is somebody's work, then `dvc checkout --force {layout.BUNDLES}` and "
             "`voxledger round open` again",
         )
 
@@ -396,13 +394,13 @@ def _is_just_opened(number: int) -> bool:
 
 def _require_nothing_else_changed(number: int) -> None:
     """Raise if files differ from HEAD that `open_next` does not write: somebody worked on after it was interrupted."""
-    ours = {*PROMOTED_FILES.values(), *(f"{target}.dvc" for target in PROMOTED.values())}
-    ours |= {MANIFEST.as_posix(), SIGNATURE.as_posix()}
-    before = file_at("HEAD", "params.yaml") or ""
-    if read_text("params.yaml") in (before, _with_round(before, number)):
-        ours.add("params.yaml")
+    written = [*PROMOTED_FILES.values(), *map(layout.dvc_file, PROMOTED.values()), layout.MANIFEST, layout.SIGNATURE]
+    ours = {path.as_posix() for path in written}
+    before = file_at("HEAD", layout.PARAMS) or ""
+    if read_text(layout.PARAMS) in (before, _with_round(before, number)):
+        ours.add(layout.PARAMS.as_posix())
     entries = git("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all").split("\0")
-    cleared = (f"{TIMES}/", "data/inbox/bundle-")
+    cleared = (f"{layout.TIMES}/", f"{layout.INBOX}/bundle-")
     # What a killed process left of a text lies beside it under a hidden name, and goes when the text is written again.
     parts = tuple(Path(path).with_name(f".{Path(path).name}.").as_posix() for path in ours)
     strangers = [p for e in entries if (p := e[3:]) and p not in ours and not p.startswith((*cleared, *parts))]
@@ -426,7 +424,7 @@ def require_open(params: Params) -> None:
 
 def evaluated_round() -> int | None:
     """The round that the metrics in the working tree speak of."""
-    path = Path("reports/metrics.json")
+    path = layout.METRICS
     metrics = read_json_if_there(path, "round")
     return None if metrics is None else int(metrics["round"])
 
@@ -443,11 +441,11 @@ def _pipeline_changes() -> list[str]:
 
 
 def _lock_hashes(lock: str) -> dict[str, str]:
-    stages = parse_yaml(lock, "dvc.lock", "stages")["stages"].values()
+    stages = parse_yaml(lock, layout.LOCK, "stages")["stages"].values()
     return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
 
 
-def _dvc_file_hash(path: str) -> str:
+def _dvc_file_hash(path: Path) -> str:
     return str(read_yaml(path, "outs")["outs"][0]["md5"])
 
 

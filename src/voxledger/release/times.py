@@ -10,15 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.release.environment import environment
 from voxledger.repository import git
 from voxledger.textfile import read_json_if_there, replace_text
-
-TIMES = Path("data/times")
-LOCK = Path("dvc.lock")
-RECEIVED = Path("data/round/received.json")
 
 
 def now() -> str:
@@ -42,7 +39,7 @@ def note_export(number: int) -> None:
 
 def note_receipt(bundle: str, sha256: str) -> None:
     """Note that a return came in under the name of its bundle; the same return again changes nothing."""
-    path = TIMES / f"{bundle}.json"
+    path = layout.TIMES / f"{bundle}.json"
     receipts = _read(path)["receipts"] if path.is_file() else []
     if all(r["sha256"] != sha256 for r in receipts):
         _write(path, {"receipts": [*receipts, {"at": now(), "sha256": sha256}]})
@@ -55,9 +52,9 @@ def note_run(number: int) -> None:
 
     Returns that were copied into data/inbox by hand, past `voxledger review receive`, are noted too.
     """
-    for returned in (read_json_if_there(RECEIVED, "bundles") or {"bundles": []})["bundles"]:
+    for returned in (read_json_if_there(layout.RECEIVED, "bundles") or {"bundles": []})["bundles"]:
         note_receipt(returned["folder"], returned["sha256"])
-    path, lock = _run(number), file_sha256(LOCK)
+    path, lock = _run(number), file_sha256(layout.LOCK)
     if not path.is_file() or _read(path)["dvc_lock"] != lock:
         _write(path, {"at": now(), "dvc_lock": lock, "environment": environment()})
     else:
@@ -67,7 +64,7 @@ def note_run(number: int) -> None:
 def times_of(number: int) -> dict[str, Any]:
     """When the bundles of a round went out, and when each of its returns came; None where nobody noted it."""
     export = _export(number)
-    found = sorted(TIMES.glob(f"bundle-r{number:02d}-*.json"))
+    found = sorted(layout.TIMES.glob(f"bundle-r{number:02d}-*.json"))
     return {
         "first_export": _read(export)["at"] if export.is_file() else None,
         "receipts": {path.stem: _read(path)["receipts"] for path in found},
@@ -77,16 +74,16 @@ def times_of(number: int) -> dict[str, Any]:
 def run_of(number: int) -> dict[str, Any] | None:
     """What ran the round; None unless it is noted for the state that dvc.lock describes now."""
     path = _run(number)
-    noted = _read(path) if path.is_file() and LOCK.is_file() else None
-    return noted if noted and noted["dvc_lock"] == file_sha256(LOCK) else None
+    noted = _read(path) if path.is_file() and layout.LOCK.is_file() else None
+    return noted if noted and noted["dvc_lock"] == file_sha256(layout.LOCK) else None
 
 
 def _export(number: int) -> Path:
-    return TIMES / f"export-r{number:02d}.json"
+    return layout.TIMES / f"export-r{number:02d}.json"
 
 
 def _run(number: int) -> Path:
-    return TIMES / f"run-r{number:02d}.json"
+    return layout.TIMES / f"run-r{number:02d}.json"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,18 +6,16 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.records.card import parse_cards
 from voxledger.records.ledger import Entry, Ledger, parse_ledger
 from voxledger.repository import commit_of, cut_history, file_at, git, is_ancestor, is_shallow, round_tag, tag_exists
 from voxledger.schema import LabelSchema, parse_schema
 from voxledger.textfile import parse_yaml, table, unreadable
-
-LEDGER = "data/release/ledger.csv"
-BASE_LEDGER = "data/base/ledger.csv"
-COHORT = "data/round/cohort.csv"
 
 
 @dataclass
@@ -68,7 +66,7 @@ def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -
     if not entries:
         known = {c for c, _ in ledger}
         what = f"class {class_name} of case {case_id}" if case_id in known else f"case {case_id}"
-        told = schema.told_of(class_name or "") or "name a class of labels.yaml"
+        told = schema.told_of(class_name or "") or f"name a class of {layout.SCHEMA}"
         raise Misuse(
             f"{what} is not in the ledger of {tag or 'the working tree'}",
             "see `voxledger cases list`" if case_id not in known else told,
@@ -98,8 +96,9 @@ def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -
 
 def ledger_at(tag: str | None) -> Ledger:
     """The ledger of a version; of the working tree, the released one if it is of this round, or else the base."""
-    paths = [LEDGER, BASE_LEDGER]
-    if tag is None and file_at(None, LEDGER) == file_at(round_tag(_round_at(None) - 1), LEDGER):
+    paths = [layout.RELEASE_LEDGER, layout.BASE_LEDGER]
+    before = round_tag(_round_at(None) - 1) if tag is None else ""
+    if tag is None and file_at(None, layout.RELEASE_LEDGER) == file_at(before, layout.RELEASE_LEDGER):
         # What the round before released; cases may have been added and classes renamed since.
         paths.reverse()
     for path in paths:
@@ -111,20 +110,20 @@ def ledger_at(tag: str | None) -> Ledger:
 
 def schema_at(tag: str | None) -> LabelSchema:
     """The classes of a version, or of the working tree."""
-    text = file_at(tag, "labels.yaml")
+    text = file_at(tag, layout.SCHEMA)
     if text is None:
-        raise Misuse(f"there is no labels.yaml at {tag or 'the working tree'}", "name a version, such as round-01")
-    return parse_schema(text, _named("labels.yaml", tag))
+        raise Misuse(f"there is no {layout.SCHEMA} at {tag or 'the working tree'}", "name a version, such as round-01")
+    return parse_schema(text, _named(layout.SCHEMA, tag))
 
 
 def _case(case_id: str, tag: str | None) -> dict[str, str]:
-    rows = _rows(tag, "data/cases.csv", "case_id")
+    rows = _rows(tag, layout.CASES, "case_id")
     return next((row for row in rows if row["case_id"] == case_id), {"case_id": case_id})
 
 
 def _cards(tag: str | None) -> dict[str, dict[str, Any]]:
     cards = {}
-    for path in ("models/base.json", "models/next.json"):
+    for path in (layout.BASE_CARDS, layout.NEXT_CARDS):
         text = file_at(tag, path)
         for card in parse_cards(text, _named(path, tag)) if text is not None else []:
             cards[card["id"]] = card
@@ -152,12 +151,12 @@ def _model(model_id: str, cards: dict[str, dict[str, Any]], tag: str | None) -> 
 def _cohort(card: dict[str, Any], tag: str | None) -> dict[str, Any] | None:
     """The cases that a model learned from; None unless a table here has the hash that its card names."""
     for revision in (round_tag(card["round"]), tag):
-        text = file_at(revision, COHORT)
+        text = file_at(revision, layout.COHORT)
         if text is None or hashlib.sha256(text.encode()).hexdigest() != card["cohort"]:
             continue
-        cases = _rows(revision, "data/cases.csv", "case_id", "source", "licence")
+        cases = _rows(revision, layout.CASES, "case_id", "source", "licence")
         sources = {row["case_id"]: f"{row['source']} ({row['licence']})" for row in cases}
-        members = {row["case_id"] for row in _rows(revision, COHORT, "case_id")}
+        members = {row["case_id"] for row in _rows(revision, layout.COHORT, "case_id")}
         return {
             "at": revision or "working tree",
             "cases": len(members),
@@ -173,13 +172,13 @@ def _decision(entry: Entry, tag: str | None, earlier: Earlier) -> dict[str, str]
     names = earlier.schema.names_of(entry.class_name)
     # A neighbour that trimmed the mask later gave its row a newer version than its decision has.
     for revision in (tag, round_tag(entry.version), *earlier.known):
-        for row in _rows(revision, "data/round/decisions.csv", "case_id", "class_name", "bundle"):
+        for row in _rows(revision, layout.DECISIONS, "case_id", "class_name", "bundle"):
             if (row["case_id"], row["bundle"]) == (entry.case_id, entry.bundle) and row["class_name"] in names:
                 return row
     return None
 
 
-def _rows(revision: str | None, path: str, *columns: str) -> list[dict[str, str]]:
+def _rows(revision: str | None, path: Path, *columns: str) -> list[dict[str, str]]:
     """Rows of a table with these columns, at a revision or in the working tree; none where there is no such file."""
     text = file_at(revision, path)
     if text is None:
@@ -188,15 +187,15 @@ def _rows(revision: str | None, path: str, *columns: str) -> list[dict[str, str]
         return list(rows)
 
 
-def _named(path: str, revision: str | None) -> str:
-    return f"{path} at {revision}" if revision else path
+def _named(path: Path, revision: str | None) -> str:
+    return f"{path} at {revision}" if revision else str(path)
 
 
 def _round_at(tag: str | None) -> int:
-    text = file_at(tag, "params.yaml")
+    text = file_at(tag, layout.PARAMS)
     if text is None:
-        raise Misuse(f"there is no params.yaml at {tag or 'the working tree'}", "name a version, such as round-01")
-    what = _named("params.yaml", tag)
+        raise Misuse(f"there is no {layout.PARAMS} at {tag or 'the working tree'}", "name a version, such as round-01")
+    what = _named(layout.PARAMS, tag)
     number = parse_yaml(text, what).get("round", 0)
     if not isinstance(number, int):
         raise unreadable(what, f"round is {number!r}")
@@ -222,8 +221,8 @@ def _earlier(tag: str | None, schema: LabelSchema) -> Earlier:
                 earlier.absent.append(name)
                 unbroken = False
             continue
-        text = file_at(name, LEDGER)
-        ledger = None if text is None else parse_ledger(text, f"{LEDGER} at {name}")
+        text = file_at(name, layout.RELEASE_LEDGER)
+        ledger = None if text is None else parse_ledger(text, f"{layout.RELEASE_LEDGER} at {name}")
         ours = is_ancestor(name, revision) or (
             not whole and ledger is not None and (not unbroken or _continues(newer, ledger))
         )
@@ -238,8 +237,8 @@ def _earlier(tag: str | None, schema: LabelSchema) -> Earlier:
 
 def _continues(newer: str | None, older: Ledger) -> bool:
     """Whether a round started from this ledger; since then, cases may have been added and classes renamed."""
-    text = file_at(newer, BASE_LEDGER)
-    base = {} if text is None else parse_ledger(text, _named(BASE_LEDGER, newer))
+    text = file_at(newer, layout.BASE_LEDGER)
+    base = {} if text is None else parse_ledger(text, _named(layout.BASE_LEDGER, newer))
     schema = schema_at(newer)
     for (case_id, name), entry in older.items():
         today = schema.renamed(name) or name
@@ -319,7 +318,8 @@ def _lacking_cohorts(models: Sequence[dict[str, Any]]) -> list[str]:
     for model in models:
         if model.get("cohort") and model["cohort_cases"] is None:
             tag = round_tag(model["round"])
-            other = f": {COHORT} at {tag} is not the one that the card names" if file_at(tag, COHORT) else ""
+            differs = file_at(tag, layout.COHORT)
+            other = f": {layout.COHORT} at {tag} is not the one that the card names" if differs else ""
             lines.append(
                 f"cohort of model {model['id'][:12]} ({model['name']}), trained in round {model['round']}{other}"
             )

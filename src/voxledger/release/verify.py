@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.progress import progress
@@ -15,15 +16,12 @@ from voxledger.records.mask_check import differing_masks
 from voxledger.release.committed import committed, content_at, tag_object
 from voxledger.release.files_check import Findings, bring, check_files
 from voxledger.release.manifest import (
-    MANIFEST,
     NAMESPACE,
-    SIGNATURE,
     TAG_NAMESPACE,
     Manifest,
     read_manifest,
     signer,
 )
-from voxledger.release.trace import LEDGER
 from voxledger.repository import commit_of, round_tags, tag_exists
 from voxledger.schema import LabelSchema, read_schema
 
@@ -78,10 +76,12 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
     if released is not None and released.format == 1:
         verdict.notes.append("its manifest has format 1, which does not list bundles, attention and proposals")
     if released is None:
-        verdict.problems.append(f"{MANIFEST}: {tag} holds none that can be read, so it was not made by `round close`")
+        verdict.problems.append(
+            f"{layout.MANIFEST}: {tag} holds none that can be read, so it was not made by `round close`"
+        )
     else:
         verdict.version = f"{released.dataset} {released.version}"
-        verdict.problems += _check_names(tag, released, content_at(commit, "params.yaml"))
+        verdict.problems += _check_names(tag, released, content_at(commit, layout.PARAMS))
     _check_signatures(verdict, commit, released, allowed_signers)
     found = check_files(tree, released)
     masks = _check_masks(found)
@@ -96,7 +96,7 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
 
 
 def _released(commit: str) -> Manifest | None:
-    content = content_at(commit, MANIFEST.as_posix())
+    content = content_at(commit, layout.MANIFEST)
     try:
         return None if content is None else read_manifest(content)
     except Misuse:
@@ -111,11 +111,11 @@ def _check_names(tag: str, manifest: Manifest, params: bytes | None) -> list[str
     if tag not in manifest.tags:
         problems.append(f"tag {tag}: leads to the manifest of {' and '.join(manifest.tags)}")
     if manifest.version != f"v{manifest.round}.0.0":
-        problems.append(f"{MANIFEST}: round {manifest.round} cannot be version {manifest.version}")
+        problems.append(f"{layout.MANIFEST}: round {manifest.round} cannot be version {manifest.version}")
     said = _yaml_at(params)
     if (said.get("dataset"), said.get("round")) != (manifest.dataset, manifest.round):
         problems.append(
-            f"params.yaml: speaks of round {said.get('round')} of {said.get('dataset')}, the manifest of round "
+            f"{layout.PARAMS}: speaks of round {said.get('round')} of {said.get('dataset')}, the manifest of round "
             f"{manifest.round} of {manifest.dataset}"
         )
     return problems
@@ -133,17 +133,17 @@ def _yaml_at(content: bytes | None) -> dict[str, Any]:
 
 
 def _check_signatures(verdict: Verdict, commit: str, manifest: Manifest | None, allowed_signers: Path | None) -> None:
-    signature, content = content_at(commit, SIGNATURE.as_posix()), content_at(commit, MANIFEST.as_posix())
+    signature, content = content_at(commit, layout.SIGNATURE), content_at(commit, layout.MANIFEST)
     if signature is not None and content is not None:
         who = signer(content, signature, NAMESPACE, allowed_signers)
         if who is not None:
             verdict.signer = who
         elif allowed_signers is None:
-            verdict.problems.append(f"{SIGNATURE}: does not fit {MANIFEST}")
+            verdict.problems.append(f"{layout.SIGNATURE}: does not fit {layout.MANIFEST}")
         else:
-            verdict.problems.append(f"{MANIFEST}: is not signed by anybody in {allowed_signers}")
+            verdict.problems.append(f"{layout.MANIFEST}: is not signed by anybody in {allowed_signers}")
     elif allowed_signers is not None:
-        verdict.problems.append(f"{SIGNATURE}: missing, the release is not signed")
+        verdict.problems.append(f"{layout.SIGNATURE}: missing, the release is not signed")
     others = [name for name in (manifest.tags if manifest else ()) if name != verdict.tag and tag_exists(name)]
     verdict.tag_signature, problems = _check_tag(verdict.tag, commit, manifest, allowed_signers)
     verdict.problems += problems
@@ -190,11 +190,11 @@ def _check_masks(found: Findings) -> int:
 
     Adds what it finds; returns how many masks were compared.
     """
-    if found.unusable & {LEDGER, "labels.yaml", "data/cases.csv"}:
+    if found.unusable & {p.as_posix() for p in (layout.RELEASE_LEDGER, layout.SCHEMA, layout.CASES)}:
         return 0
     try:
-        cases, schema = {c.case_id: c for c in read_cases()}, read_schema("labels.yaml")
-        ledger = read_ledger(LEDGER)
+        cases, schema = {c.case_id: c for c in read_cases()}, read_schema(layout.SCHEMA)
+        ledger = read_ledger(layout.RELEASE_LEDGER)
     except VoxledgerError as error:
         found.problems.append(error.problem)
         return 0
@@ -204,7 +204,7 @@ def _check_masks(found: Findings) -> int:
         if not Path(image).is_file():  # as it may be with manifests of format 1, which do not list images
             found.missing.append(image)
         elif file_sha256(image) != digest:
-            found.problems.append(f"{image}: altered, its SHA-256 is not the one in data/cases.csv")
+            found.problems.append(f"{image}: altered, its SHA-256 is not the one in {layout.CASES}")
         else:
             continue
         found.unusable.add(image)
@@ -214,11 +214,12 @@ def _check_masks(found: Findings) -> int:
     checked = 0
     bar = progress("verify masks", len(by_case))
     for case_id, hashes in sorted(by_case.items()):
-        label = f"data/release/labels/{case_id}.nii.gz"
+        label = layout.label_map(layout.RELEASE_LABELS, case_id).as_posix()
         unknown = sorted(hashes.keys() - set(schema.names))
         if case_id not in cases or unknown:
             what = f"class {', '.join(unknown)} of case {case_id}" if unknown else f"case {case_id}"
-            found.problems.append(f"{LEDGER}: {what} is not in {'labels.yaml' if unknown else 'data/cases.csv'}")
+            listed = layout.SCHEMA if unknown else layout.CASES
+            found.problems.append(f"{layout.RELEASE_LEDGER}: {what} is not in {listed}")
         elif not found.unusable & {label, cases[case_id].image}:
             checked += len(hashes)
             found.problems += _differing(schema, cases[case_id].image, label, hashes)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from voxledger import layout
 from voxledger.casemap import Task, casemap, key_of
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256
@@ -80,13 +81,14 @@ def retrain_round(
     write_cohort(cohort_table, table)
     if not cohort and not before:
         raise VoxledgerError(
-            "no case of the pool has a label that a person stands behind, and there is no model in models/base",
+            "no case of the pool has a label that a person stands behind, and there is no model in "
+            f"{layout.BASE_MODELS}",
             "add labelled cases (`voxledger cases add FOLDER --labels FOLDER`) or a model (`voxledger models add`)",
         )
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     if not cohort:
-        print("retrain: no trusted case yet, so the models of models/base go on unchanged", file=sys.stderr)
+        print(f"retrain: no trusted case yet, so the models of {layout.BASE_MODELS} go on unchanged", file=sys.stderr)
     kept = [model for name, model in before.items() if not cohort or name in elsewhere]
     for model in kept:
         shutil.copytree(model.folder, out / model.folder.name, copy_function=shutil.copyfile)
@@ -110,7 +112,7 @@ def retrain_round(
     workers = 1 if machine.device == "cuda" else machine.worker_count
     casemap("retrain", train_one, tasks, out, workers=workers, recheck=machine.recheck)
     if not list_models(out):
-        raise Misuse("retrain.models names no model to train", "name at least one in params.yaml")
+        raise Misuse("retrain.models names no model to train", f"name at least one in {layout.PARAMS}")
     replace_text(cards, to_json([c.model_dump() for c in _genealogy(base, out)]))
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.casemap.job import Job, content
-from voxledger.casemap.memo import MEMO
 from voxledger.casemap.run import casemap
 from voxledger.imaging.volume import Grid
+from voxledger.layout import MEMO
 from voxledger.params import MachineParams
 from voxledger.records.cases import Case
 

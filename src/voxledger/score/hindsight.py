@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger import layout
 from voxledger.audit import Audit
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
@@ -134,9 +135,9 @@ def hindsight(
     machine: MachineParams,
     *,
     earlier: Sequence[Audit] = (),
-    round_folder: Path = Path("data/round"),
-    release: Path = Path("data/release"),
-    base: Path = Path("data/base"),
+    round_folder: Path = layout.ROUND,
+    release: Path = layout.RELEASE,
+    base: Path = layout.BASE,
     reports: Path = Path("reports"),
 ) -> dict[str, Any]:
     """Write `reports/attention.json` (metrics), `reports/errors.csv` (errors, after those in `base`) and the section.

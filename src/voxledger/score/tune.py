@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
@@ -50,8 +51,8 @@ def tune(
     params: ScoreParams,
     machine: MachineParams,
     *,
-    round_folder: Path = Path("data/round"),
-    release: Path = Path("data/release"),
+    round_folder: Path = layout.ROUND,
+    release: Path = layout.RELEASE,
 ) -> list[Trial]:
     """Try thresholds on the reviewed cases of the finished round; all trials, by class, parameter and threshold.
 
@@ -67,7 +68,7 @@ def tune(
     ]
     if not jobs:
         raise VoxledgerError(
-            "no case of data/round/infer.jsonl has a decision in data/round/decisions.csv, so nothing can be tried",
+            f"no case of {layout.PREDICTED} has a decision in {layout.DECISIONS}, so nothing can be tried",
             "run this after `dvc repro import`",
         )
     found = casemap(jobs, round_folder, workers=machine.worker_count, recheck=machine.recheck)

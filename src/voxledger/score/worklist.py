@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.params import ScoreParams
 from voxledger.records.cases import Case
@@ -168,7 +169,7 @@ def read_worklist(path: Path | str) -> list[Row]:
         ]
 
 
-def on_worklist(cases: Sequence[Case], path: Path | str = "data/round/worklist.csv") -> list[Case]:
+def on_worklist(cases: Sequence[Case], path: Path | str = layout.WORKLIST) -> list[Case]:
     """The cases that the worklist names."""
     named = {row.case_id for row in read_worklist(path)}
     return [case for case in cases if case.case_id in named]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
+from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.filter.proposal import Proposal, Verdict
 from voxledger.filter.rule import Destination, RemovalRule
@@ -27,7 +28,7 @@ class InsideOrgan(RemovalRule):
             if schema[name].inside is None:
                 raise Misuse(
                     f"filter.rules: inside_organ is asked of {name}, which lies in no organ",
-                    f"give {name} an `inside:` in labels.yaml, or take it out of the rule",
+                    f"give {name} an `inside:` in {layout.SCHEMA}, or take it out of the rule",
                 )
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.filter.proposal import Proposal, Verdict
 from voxledger.filter.rule import RemovalRule
@@ -42,7 +43,7 @@ class VolumeRatio(RemovalRule):
             if schema[name].inside is None:
                 raise Misuse(
                     f"filter.rules: volume_ratio is asked of {name}, which lies in no organ",
-                    f"give {name} an `inside:` in labels.yaml, or take it out of the rule",
+                    f"give {name} an `inside:` in {layout.SCHEMA}, or take it out of the rule",
                 )
             if self.bound(name) is None:
                 raise Misuse(f"filter.rules: volume_ratio has no bound for {name}", f"add `percent: {{{name}: …}}`")

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger import layout
 from voxledger.casemap.job import Job, content
-from voxledger.casemap.memo import MEMO
 from voxledger.casemap.run import casemap
 from voxledger.errors import UnknownLabel, VoxledgerError
 from voxledger.imaging.intact import read_whole_label
 from voxledger.imaging.soft import SoftPrediction, open_soft, write_soft
 from voxledger.imaging.volume import Grid, read_grid, read_label, require_same_grid, write
+from voxledger.layout import MEMO
 from voxledger.models.model import Model
 from voxledger.models.prediction import Prediction, title
 from voxledger.params import InferParams, MachineParams
@@ -163,8 +164,8 @@ def _require_classes(soft: SoftPrediction, known: Iterable[str], schema: LabelSc
     if unknown:
         told = "; ".join(f"{n}: {schema.told_of(n)}" for n in unknown if schema.told_of(n))
         raise UnknownLabel(
-            f"{path} has classes that labels.yaml does not have: {', '.join(unknown)}",
-            told or "add the classes to labels.yaml",
+            f"{path} has classes that {layout.SCHEMA} does not have: {', '.join(unknown)}",
+            told or f"add the classes to {layout.SCHEMA}",
         )
 
 

@@ -5,6 +5,7 @@ Where there is no such model, or it has another network or other classes, the mo
 
 from __future__ import annotations
 
+from voxledger import layout
 from voxledger.models.model import Model
 from voxledger.models.start import Start
 from voxledger.params import ModelParams, RetrainParams
@@ -43,7 +44,7 @@ def start(model: ModelParams, params: RetrainParams, base: Model | None, classes
 
 def _obstacle(model: ModelParams, base: Model | None, classes: list[str]) -> str:
     if base is None:
-        return "models/base has no model of this name"
+        return f"{layout.BASE_MODELS} has no model of this name"
     wanted = model.model_dump(mode="json", exclude=BUDGET)
     if base.card.backend != model.backend or {k: base.card.params.get(k) for k in wanted} != wanted:
         return "the base model was made with other parameters"

@@ -1,0 +1,204 @@
+"""Every path of a curation repository, once, relative to its root; commands and stages run there.
+
+`dvc.yaml` names the same paths: which stage reads and writes what stands there. Only what lies inside the folder of a
+bundle or of a model is named by the module of its record (`records/bundle.py`, `records/card.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# What people edit, in git.
+
+PIPELINE = Path("dvc.yaml")
+"""The stages of one round, with what each reads and writes; from the template, by `voxledger init` and `upgrade`."""
+LOCK = Path("dvc.lock")
+"""What the stages last read and wrote, by hash; DVC writes it."""
+PARAMS = Path("params.yaml")
+"""Numbers and names that a round runs with; people edit it, and `round open` raises `round` in it."""
+SCHEMA = Path("labels.yaml")
+"""The classes; people edit it, and `voxledger schema` renames and retires in it."""
+STAGES = Path("stages")
+"""One script a stage; from the template."""
+IGNORED = Path(".gitignore")
+"""From the template: what git leaves to DVC, or to nobody."""
+IGNORED_BY_DVC = Path(".dvcignore")
+"""From the template."""
+
+# The dataset.
+
+DATA = Path("data")
+CASES = DATA / "cases.csv"
+"""The case table, in git; `voxledger cases` writes it."""
+IMAGES = DATA / "images"
+"""One image a case, under DVC; `voxledger cases add` writes them."""
+WEAK = DATA / "weak"
+"""Weak labels as they were given, under DVC; `voxledger cases add` writes them."""
+INBOX = DATA / "inbox"
+"""Returned bundles as they came, each under DVC; `voxledger review receive` puts them here, or people do by hand."""
+INBOX_README = INBOX / "README.md"
+"""What belongs into the inbox; from the template, so that the folder is there."""
+SENT = DATA / "sent.json"
+"""Which bundles went out last, in git: until their round is closed it is frozen; `round run` writes it."""
+TIMES = DATA / "times"
+"""When bundles went out and came in, and what ran the round: small files in git that no stage reads."""
+
+# What a round starts from: what the round before released.
+
+BASE = DATA / "base"
+BASE_LABELS = BASE / "labels"
+"""One label map a labelled case, under DVC; `cases add`, `round open` and `schema retire` write them."""
+BASE_REVISIONS = BASE / "revisions"
+"""Labels of all rounds before as people returned them, under DVC; `round open` writes them."""
+BASE_LEDGER = BASE / "ledger.csv"
+"""Where each mask of `BASE_LABELS` came from, in git; written with them."""
+BASE_HISTORY = BASE / "history.csv"
+"""Test results of the rounds before, in git; `round open` writes it."""
+BASE_ERRORS = BASE / "errors.csv"
+"""Errors that people found in the rounds before, in git; `round open` writes it."""
+
+# What the stages of a round write.
+
+ROUND = DATA / "round"
+PREDICTIONS = ROUND / "predictions"
+"""Soft predictions, a folder a model, in neither git nor DVC: whoever reads one that is not here makes it again."""
+PREDICTED = ROUND / "infer.jsonl"
+"""Who predicted what: stands for the predictions in git; infer writes it."""
+CALIBRATION = ROUND / "calibration.json"
+"""Thresholds by class; calibrate writes it."""
+PSEUDO = ROUND / "pseudo"
+"""Proposed label maps, under DVC; filter writes them."""
+FILTER_LOG = ROUND / "filter.csv"
+"""Every decision of a rule; filter writes it."""
+DETECTION_STEPS = ROUND / "detection.csv"
+"""Lesions found and missed after every step, on labelled cases; filter writes it."""
+FILTER_CASES = ROUND / "filter.jsonl"
+"""Which case was computed from what; filter writes it."""
+ATTENTION = ROUND / "attention"
+"""Voxels that are likely wrong, with their heat map, a case, under DVC; score writes them."""
+SCORES = ROUND / "score.csv"
+"""Millilitres of attention by case and class; score writes it."""
+WORKLIST = ROUND / "worklist.csv"
+"""Which classes of which cases go to whom, in order of priority; score writes it."""
+SCORE_CASES = ROUND / "score.jsonl"
+"""Which case was computed from what; score writes it."""
+AGREEMENT = ROUND / "agreement.csv"
+"""Overlap of every two models, by case and class; score writes it."""
+OUTLOOK = ROUND / "outlook.json"
+"""Whether another round is worth it, before anybody looked; score writes it."""
+BUNDLES = ROUND / "bundles"
+"""One bundle a reviewer, under DVC; export writes them."""
+RECEIVED = ROUND / "received.json"
+"""Which returns are complete and in order; gate writes it."""
+DECISIONS = ROUND / "decisions.csv"
+"""What people decided, a row a class of a case; import writes it."""
+IMPORT_CASES = ROUND / "import.jsonl"
+"""Which case was computed from what; import writes it."""
+MERGED = ROUND / "merge.csv"
+"""Where each class of each case was taken from; import writes it."""
+COHORT = ROUND / "cohort.csv"
+"""The cases and classes that the next models learned from; retrain writes it."""
+
+# What a round releases.
+
+RELEASE = DATA / "release"
+RELEASE_LABELS = RELEASE / "labels"
+"""One label map a case, under DVC; import writes them."""
+RELEASE_REVISIONS = RELEASE / "revisions"
+"""Labels of all rounds as people returned them, under DVC; import writes them."""
+RELEASE_LEDGER = RELEASE / "ledger.csv"
+"""Where each mask of `RELEASE_LABELS` came from, in git; import writes it."""
+MANIFEST = RELEASE / "manifest.json"
+"""SHA-256 of every file of the version; `round close` writes it."""
+SIGNATURE = RELEASE / "manifest.json.sig"
+"""Signature of the manifest, where git signs with an ssh key; `round close` writes it."""
+
+# Models.
+
+MODELS = Path("models")
+BASE_MODELS = MODELS / "base"
+"""Models of this round, a folder each, under DVC; `models adopt` and `round open` write them."""
+BASE_CARDS = MODELS / "base.json"
+"""Their cards, in git."""
+NEXT_MODELS = MODELS / "next"
+"""Models of the next round, under DVC; retrain writes them."""
+NEXT_CARDS = MODELS / "next.json"
+"""Their cards, in git; retrain writes it."""
+
+# Reports, in git.
+
+REPORTS = Path("reports")
+CASE_COUNTS = REPORTS / "cases.json"
+"""Dataset, round and counts of cases; the cases stage writes it."""
+ROUND_REPORT = REPORTS / "round.html"
+"""The report that people read; evaluate writes it, as all that follows unless another stage is named."""
+METRICS = REPORTS / "metrics.json"
+TEST_CASES = REPORTS / "cases.csv"
+"""Metrics by test case and class."""
+HISTORY = REPORTS / "history.csv"
+"""Test results of this round and those before; becomes `BASE_HISTORY`."""
+ERRORS = REPORTS / "errors.csv"
+"""Errors that people found in this round and those before; becomes `BASE_ERRORS`."""
+HINDSIGHT = REPORTS / "attention.json"
+"""Whether attention pointed where people then changed something, and what the blind audit found."""
+DETECTION = REPORTS / "detection.json"
+"""Sensitivity and false positives after filtering; filter writes it."""
+SECTIONS = REPORTS / "sections"
+"""Parts of the report, written by the stage that they speak of."""
+FILTER_SECTION = SECTIONS / "filter.html"
+SCORE_SECTION = SECTIONS / "score.html"
+HINDSIGHT_SECTION = SECTIONS / "hindsight.html"
+PLOTS = REPORTS / "plots"
+"""Tables that `dvc plots show` draws."""
+FROC_PLOT = PLOTS / "froc.csv"
+"""Calibrate writes it."""
+ATTENTION_PLOT = PLOTS / "attention.csv"
+"""Score writes it."""
+LEARNING_CURVE_PLOT = PLOTS / "learning_curve.csv"
+CLASS_DICE_PLOT = PLOTS / "class_dice.csv"
+
+# What may be deleted at any time.
+
+MEMO = Path(".memo")
+"""What `casemap` remembers of each case, in neither git nor DVC."""
+
+# Groups.
+
+INPUTS = (IMAGES, WEAK, BASE_LABELS, BASE_REVISIONS, BASE_MODELS)
+"""Folders that a round starts from, under DVC; a new repository has them empty."""
+CARRIED = (BASE_HISTORY, BASE_ERRORS)
+"""Tables that go on from round to round; empty in a new repository."""
+WRITTEN_BY_STAGES = (ROUND, RELEASE, REPORTS, NEXT_MODELS, NEXT_CARDS)
+"""Where the stages of a round write."""
+TEMPLATE = (PIPELINE, PARAMS, SCHEMA, STAGES, IGNORED, IGNORED_BY_DVC, INBOX_README)
+"""What `voxledger init` copies from the project."""
+
+
+def is_written_by_stages(path: Path | str) -> bool:
+    """Whether a path lies where the stages of a round write: the next run makes it again."""
+    return any(Path(path).is_relative_to(made) for made in WRITTEN_BY_STAGES)
+
+
+def label_map(folder: Path, case_id: str) -> Path:
+    """The label map, image or mask of a case in one of the folders that hold one a case."""
+    return folder / f"{case_id}.nii.gz"
+
+
+def dvc_file(path: Path) -> Path:
+    """The small file in git by which DVC knows a folder or file that no stage writes."""
+    return path.with_name(f"{path.name}.dvc")
+
+
+def dvc_files() -> list[Path]:
+    """Those of all inputs, sorted by folder; those of the inbox are left out."""
+    return [path for folder in (DATA, BASE, MODELS) for path in sorted(folder.glob("*.dvc"))]
+
+
+def exported(number: int) -> list[Path]:
+    """Bundles that export made for a round, sorted."""
+    return sorted(BUNDLES.glob(f"bundle-r{number:02d}-*"))
+
+
+def returned() -> list[Path]:
+    """What lies in the inbox under the name of a bundle, sorted: folders, `.dvc` files, and what people put there."""
+    return sorted(INBOX.glob("bundle-*"))
