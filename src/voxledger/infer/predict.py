@@ -102,8 +102,8 @@ def require_predictions(
         differ = wanted ^ set(predict_cases(chosen, models_dir, out, schema, params, machine))
         if differ:
             raise VoxledgerError(
-                f"{table} lists other predictions than models, images, parameters and voxledger make here: "
-                f"{', '.join(sorted({row.file for row in differ}))}",
+                f"{table} lists other predictions than models, images, parameters (machine.portable is one) and "
+                f"voxledger make here: {', '.join(sorted({row.file for row in differ}))}",
                 f"if they should be the same, bring back what was: `git restore {layout.DATA} {layout.MODELS} "
                 f"{layout.PARAMS} {layout.SCHEMA} && dvc checkout`; if not, predict again: `dvc repro --force "
                 "--single-item infer`",

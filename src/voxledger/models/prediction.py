@@ -57,6 +57,9 @@ class Prediction(Job[tuple[str, ...]]):
 class NetworkPrediction(Prediction):
     """What a network says of an image."""
 
+    portable: bool = content()
+    """Whether it computes with instructions that every CPU has: other ones give other last bits."""
+
     def predict(self, out: Path) -> tuple[str, ...]:
         """Write the probabilities of the classes that the network was taught."""
         image, schema, card = read(self.case.image), self.model.schema, self.model.card
@@ -73,7 +76,14 @@ def network_predictions(
 ) -> list[Prediction]:
     """A job for every case."""
     return [
-        NetworkPrediction(name=title(case, model), case=case, model=model, params=params, device=machine.device)
+        NetworkPrediction(
+            name=title(case, model),
+            case=case,
+            model=model,
+            params=params,
+            device=machine.device,
+            portable=machine.portable,
+        )
         for case in cases
     ]
 
