@@ -29,7 +29,7 @@ def column(*values):
     ],
 )
 def test_mean_leaves_out_what_is_not_finite_and_counts_it(values, mean, n):
-    found = mean_interval(values, resamples(len(values), 200, 0))
+    found = mean_interval(values, resamples(range(len(values)), 200, 0))
     assert found.mean == pytest.approx(mean, nan_ok=True)
     assert found.n == n
     if n > 1:
@@ -41,7 +41,7 @@ def test_mean_leaves_out_what_is_not_finite_and_counts_it(values, mean, n):
 
 def test_the_seed_decides():
     values = np.random.default_rng(1).random((20, 3))
-    first, again, other = (mean_interval(values, resamples(20, 500, seed)) for seed in (0, 0, 1))
+    first, again, other = (mean_interval(values, resamples(range(20), 500, seed)) for seed in (0, 0, 1))
     assert first == again
     assert first.low != other.low
 
@@ -50,13 +50,13 @@ def test_a_rare_class_does_not_widen_the_interval_by_being_missed():
     values = np.full((30, 2), 0.9)
     values[:, 1] = NAN
     values[0, 1] = 0.1
-    found = mean_interval(values, resamples(30, 500, 0))
+    found = mean_interval(values, resamples(range(30), 500, 0))
     assert (found.mean, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
 
 
 def test_intervals_cover_the_true_mean():
     rng = np.random.default_rng(7)
-    draws = resamples(40, 400, 0)
+    draws = resamples(range(40), 400, 0)
     hits = sum(i.low <= 0.5 <= i.high for i in (mean_interval(rng.random((40, 1)), draws) for _ in range(300)))
     assert 0.90 <= hits / 300 <= 0.98
 
@@ -65,7 +65,30 @@ def test_gain_is_paired():
     rng = np.random.default_rng(3)
     before = rng.random((25, 2))
     after = before + 0.05
-    draws = resamples(25, 500, 0)
+    draws = resamples(range(25), 500, 0)
     gain = gain_interval(before, after, draws)
     assert (gain.mean, gain.low, gain.high) == pytest.approx((0.05, 0.05, 0.05))
     assert mean_interval(before, draws).high - mean_interval(before, draws).low > 0.05
+
+
+def test_patients_are_drawn_with_all_their_cases():
+    """Forty cases of four patients, alike within each, tell as much as four cases."""
+    of_patient = np.array([0.5, 0.6, 0.7, 0.8])
+    four = mean_interval(of_patient[:, None], resamples(range(4), 500, 0))
+    forty = mean_interval(np.repeat(of_patient, 10)[:, None], resamples(np.repeat(range(4), 10).tolist(), 500, 0))
+    assert (forty.low, forty.high, forty.n) == (pytest.approx(four.low), pytest.approx(four.high), 40)
+    as_cases = mean_interval(np.repeat(of_patient, 10)[:, None], resamples(range(40), 500, 0))
+    assert forty.high - forty.low > 2 * (as_cases.high - as_cases.low)
+
+
+@pytest.mark.parametrize("values", [column(0.5, 0.7), column(0.5, 0.7, NAN)])
+def test_several_cases_of_one_patient_say_nothing_about_others(values):
+    found = mean_interval(values, resamples(["p", "p", "q"][: len(values)], 100, 0))
+    assert (found.mean, found.n) == (pytest.approx(0.6), 2)
+    assert math.isnan(found.low)
+
+
+def test_where_every_case_is_a_patient_the_draw_is_that_of_cases():
+    """Numbers of reports of before stay."""
+    draws = resamples(["a", "b", "c"], 50, 3)
+    assert (draws.counts == np.random.default_rng(3).multinomial(3, np.full(3, 1 / 3), size=50)).all()

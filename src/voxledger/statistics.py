@@ -1,12 +1,14 @@
 """Means over cases and their bootstrap percentile intervals.
 
-Cases are resampled, not single values, because the classes of one case are not independent (Efron & Tibshirani
-1993, chapter 13). Two models judged on the same cases get the same resamples, so the interval of a gain is paired.
+Patients are resampled, with all their cases and classes, because these are not independent (Efron & Tibshirani 1993,
+chapter 8.5; Davison & Hinkley 1997, chapter 3.8). Two models judged on the same cases get the same resamples, so the
+interval of a gain is paired.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +24,7 @@ LEVEL = 0.95
 class Interval:
     """A mean, its percentile interval, and the number of cases with a finite value.
 
-    The mean of no case is NaN, and so are the bounds below two cases: one case says nothing about others.
+    The mean of no case is NaN, and so are the bounds below two patients: one person says nothing about others.
     """
 
     mean: float
@@ -31,26 +33,59 @@ class Interval:
     n: int
 
 
-def resamples(cases: int, samples: int, seed: int) -> npt.NDArray[np.int64]:
+@dataclass(frozen=True)
+class Resamples:
+    """Bootstrap draws of the cases of a set, patient by patient."""
+
+    counts: npt.NDArray[np.int64]
     """How often each case is drawn in each resample, (samples, cases)."""
-    if cases == 0:
-        return np.zeros((samples, 0), np.int64)
-    return np.random.default_rng(seed).multinomial(cases, np.full(cases, 1 / cases), size=samples)
+    patients: npt.NDArray[np.int64]
+    """Number of the patient of each case, from 0, (cases,)."""
 
 
-def mean_interval(values: Floats, draws: npt.NDArray[np.int64]) -> Interval:
+def resamples(patients: Sequence[Hashable], samples: int, seed: int) -> Resamples:
+    """Draw patients with replacement, as many as there are; all cases of a patient are drawn together.
+
+    Parameters
+    ----------
+    patients
+        The patient of each case, in the order of the rows of the values; a number or a name.
+    samples
+        Number of resamples.
+    seed
+        Seed of chance.
+
+    Examples
+    --------
+    >>> drawn = resamples(["a", "b", "a"], 4, seed=0)
+    >>> bool((drawn.counts[:, 0] == drawn.counts[:, 2]).all())
+    True
+    """
+    number: dict[Hashable, int] = {}
+    index = np.array([number.setdefault(patient, len(number)) for patient in patients], np.int64)
+    if not number:
+        return Resamples(np.zeros((samples, 0), np.int64), index)
+    share = np.full(len(number), 1 / len(number))
+    drawn = np.random.default_rng(seed).multinomial(len(number), share, size=samples)
+    return Resamples(drawn[:, index], index)
+
+
+def mean_interval(values: Floats, draws: Resamples) -> Interval:
     """Mean of `values` (cases, classes): over cases for each class, then over classes.
 
     NaN and infinite values are left out. In a resample without a case of some class, that class keeps its mean
     over all cases. `draws` comes from `resamples`.
     """
-    return _interval(_mean(values, _once(values))[0], _mean(values, draws), _cases(values))
+    mean, resampled = _mean(values, _once(values))[0], _mean(values, draws.counts)
+    return _interval(mean, resampled, _judged(values), draws)
 
 
-def gain_interval(before: Floats, after: Floats, draws: npt.NDArray[np.int64]) -> Interval:
+def gain_interval(before: Floats, after: Floats, draws: Resamples) -> Interval:
     """How much the mean of `after` exceeds that of `before`, both (cases, classes) on the same cases."""
     gain = _mean(after, _once(after))[0] - _mean(before, _once(before))[0]
-    return _interval(gain, _mean(after, draws) - _mean(before, draws), min(_cases(before), _cases(after)))
+    resampled = _mean(after, draws.counts) - _mean(before, draws.counts)
+    fewer = min(_judged(before), _judged(after), key=np.count_nonzero)
+    return _interval(gain, resampled, fewer, draws)
 
 
 def _mean(values: Floats, draws: npt.NDArray[np.int64]) -> Floats:
@@ -72,12 +107,14 @@ def _once(values: Floats) -> npt.NDArray[np.int64]:
     return np.ones((1, len(values)), np.int64)
 
 
-def _cases(values: Floats) -> int:
-    return int(np.isfinite(values).any(axis=1).sum())
+def _judged(values: Floats) -> npt.NDArray[np.bool_]:
+    """Cases with a finite value, (cases,)."""
+    return np.asarray(np.isfinite(values).any(axis=1))
 
 
-def _interval(mean: float, resampled: Floats, n: int) -> Interval:
-    if n < 2:
+def _interval(mean: float, resampled: Floats, judged: npt.NDArray[np.bool_], draws: Resamples) -> Interval:
+    n = int(np.count_nonzero(judged))
+    if len(np.unique(draws.patients[judged])) < 2:
         return Interval(float(mean), math.nan, math.nan, n)
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(mean), float(low), float(high), n)

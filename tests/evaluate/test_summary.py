@@ -26,7 +26,7 @@ def test_order_means_and_classes():
         row("test", "q", NEXT, "cyst", 0.1),
         row("test", "p", BASE, "liver", 0.5),
     ]
-    found = summarise(rows, ["liver", "cyst"], 100, 0)
+    found = summarise(rows, ["liver", "cyst"], 100, 0, {})
     assert [(s.set_name, s.generation) for s in found] == [("test", BASE), ("test", NEXT), ("external/a", NEXT)]
     after = found[1]
     assert (after.mean.mean, after.mean.n) == (pytest.approx((0.7 + 0.1) / 2), 2)
@@ -45,7 +45,7 @@ def test_gain_is_over_the_cases_of_both():
         row("test", "s", NEXT, "liver", 1.0),
         row("test", "p", NEXT, "liver", 0.9, model="new"),
     ]
-    (gain,) = gains(rows, ["liver"], 200, 0)
+    (gain,) = gains(rows, ["liver"], 200, 0, {})
     assert (gain.model, gain.base.mean, gain.next.mean, gain.gain.n) == (
         "unet",
         pytest.approx(0.55),
@@ -76,7 +76,7 @@ def test_a_gain_is_over_the_same_classes_of_the_same_cases(before, after, gain, 
         for generation, found in ((BASE, before), (NEXT, after))
         for name, dice in found.items()
     ]
-    for found in gains(rows, ["liver", "cyst"], 100, 0):
+    for found in gains(rows, ["liver", "cyst"], 100, 0, {}):
         assert found.gain.mean == pytest.approx(gain, nan_ok=True)
         assert found.next.mean - found.base.mean == pytest.approx(gain, nan_ok=True)
         assert found.pairs == pairs
@@ -95,7 +95,7 @@ def test_classes_pair_case_by_case():
         row("test", "r", NEXT, "liver", 0.9),
         row("test", "q", NEXT, "cyst", 0.8),
     ]
-    (found,) = gains(rows, ["liver", "cyst"], 100, 0)
+    (found,) = gains(rows, ["liver", "cyst"], 100, 0, {})
     assert (found.gain.mean, found.pairs, found.gain.n) == (pytest.approx(0.1), 1, 1)
     assert list(found.classes) == ["liver"]
     assert (found.new, found.lost) == ({}, {})
@@ -114,10 +114,10 @@ def test_false_alarms_that_come_or_go_are_no_pair_but_are_counted():
         for generation, dice in ((BASE, before), (NEXT, after))
     ]
     rows.append(row("test", "p", BASE, "liver", 0.0, ml=0.0))
-    (found,) = gains(rows, ["liver", "cyst"], 100, 0)
+    (found,) = gains(rows, ["liver", "cyst"], 100, 0, {})
     assert found.false_alarms == (3, 2)
 
 
 def test_nothing():
-    assert summarise([], ["liver"], 100, 0) == []
-    assert gains([], ["liver"], 100, 0) == []
+    assert summarise([], ["liver"], 100, 0, {}) == []
+    assert gains([], ["liver"], 100, 0, {}) == []

@@ -19,17 +19,18 @@ V1 = Path(__file__).parent / "v1"
 
 @pytest.fixture(scope="module")
 def v1(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the history, the DVC remote, and `repo`: a clone with all its data, at the third round."""
+    """A folder with the git and DVC remotes, and `repo`: a clone with all its data, at the third round."""
     root = tmp_path_factory.mktemp("v1")
     with tarfile.open(V1 / "repository.tar.xz") as archive:
         archive.extractall(root, filter="data")
+    run("git", "clone", "--quiet", "--bare", str(root / "history.bundle"), str(root / "hub.git"))
     clone(root, "repo", "main")
     return root
 
 
 def clone(root: Path, name: str, revision: str) -> Path:
     """A clone of the old repository at a branch or tag, with its data."""
-    run("git", "clone", "--quiet", "--branch", revision, str(root / "history.bundle"), str(root / name))
+    run("git", "clone", "--quiet", "--branch", revision, str(root / "hub.git"), str(root / name))
     with contextlib.chdir(root / name):
         run("dvc", "remote", "modify", "--local", "store", "url", str(root / "store"))
         run("dvc", "pull", "--quiet", "--allow-missing")

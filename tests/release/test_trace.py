@@ -15,6 +15,7 @@ from commands import output, run
 
 from voxledger.import_.run import DECISION_COLUMNS
 from voxledger.records.card import ModelCard, to_json
+from voxledger.records.cases import Case, Split, write_cases
 from voxledger.records.ledger import Entry, Ledger, Neighbour, Origin, write_ledger
 from voxledger.textfile import write_table
 
@@ -34,7 +35,7 @@ def write_round(number: int, rows: list[Entry], base: Ledger, cards: list[ModelC
     Path("labels.yaml").write_text(f"name: abdomen\nclasses:\n{classes}")
     for file in ("dvc.yaml", ".dvc"):
         Path(file).touch()
-    write_table("data/cases.csv", ["case_id", "sha256", "source", "licence"], [{"case_id": "c1", "source": "made"}])
+    write_cases("data/cases.csv", [Case("c1", "data/images/c1.nii.gz", "", "", "made", "", Split.POOL, "CT", "")])
     write_ledger("data/base/ledger.csv", base, CLASSES)
     write_ledger("data/release/ledger.csv", {(e.case_id, e.class_name): e for e in rows}, CLASSES)
     decided = [e for e in rows if e.bundle and number == 0]

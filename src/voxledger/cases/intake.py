@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -16,6 +15,8 @@ import numpy as np
 
 from voxledger import layout
 from voxledger.casemap import Task, casemap, key_of
+from voxledger.cases.patients import read_patients
+from voxledger.cases.splits import assign_splits
 from voxledger.cases.weak import parse_recist
 from voxledger.errors import CaseRefused, CasesFailed, Misuse, UnreadableImage
 from voxledger.imaging.intact import read_whole, read_whole_label
@@ -58,6 +59,7 @@ def add_cases(
     *,
     labels: Path | None = None,
     weak: Path | None = None,
+    patients: Path | None = None,
     source: str = "unspecified",
     licence: str = "unspecified",
     split: Split | None = None,
@@ -81,8 +83,11 @@ def add_cases(
     weak
         Weak labels named like their images: a label map with a few slices, or a RECIST diameter as JSON. Both are
         checked and written anew.
+    patients
+        Table with the columns `case_id` and `patient`, for cases that share a person; by default each has its own.
     split
-        Split of all these cases. By default labelled cases are dealt out by `params`, unlabelled ones go to the pool.
+        Split of all these cases. By default those of patients with a label are dealt out by `params`, patient by
+        patient, and others go to the pool. Cases of a patient who is registered go where that patient is.
     classes
         Classes that the label maps really cover; by default all of the schema.
     version
@@ -101,6 +106,7 @@ def add_cases(
     weak_files = _weak_by_case(weak) if weak else {}
     registered = read_cases()
     unfinished = take_back_interrupted(registered, schema)
+    patient_of = read_patients(patients, images, registered) if patients else {c: c for c in images}
     problems = [
         f"{path}: there is no image for case {case_id} in {folder}"
         for case_id, path in sorted({**label_files, **weak_files}.items())
@@ -143,7 +149,7 @@ def add_cases(
             problems.append(f"{task.payload['image']}: the same image as {by_content[info['sha256']]}")
         by_content.setdefault(info["sha256"], str(task.payload["image"]))
     _require_none(problems, folder)
-    splits = _assign_splits([t.case_id for t in tasks], set(label_files), split, params)
+    splits = assign_splits(patient_of, label_files, split, params, registered)
     cases = [
         Case(
             case_id=task.case_id,
@@ -155,6 +161,7 @@ def add_cases(
             split=splits[task.case_id],
             modality=modality or info["modality"],
             weak_label=f"{layout.WEAK}/{info['weak']}" if info["weak"] else "",
+            patient=patient_of[task.case_id],
         )
         for task, info in zip(tasks, infos, strict=True)
     ]
@@ -276,30 +283,29 @@ def _store(staging: Path, cases: list[Case]) -> None:
                     shutil.move(found, Path(target) / found.name)
 
 
-def _assign_splits(
-    case_ids: list[str], labelled: set[str], split: Split | None, params: CasesParams
-) -> dict[str, Split]:
-    if split is not None:
-        return dict.fromkeys(case_ids, split)
-    order = sorted((c for c in case_ids if c in labelled), key=lambda c: _draw(c, params.seed))
-    tests, calibrations = round(len(order) * params.test), round(len(order) * params.calibration)
-    dealt = dict.fromkeys(case_ids, Split.POOL)
-    dealt.update(dict.fromkeys(order[:tests], Split.TEST))
-    dealt.update(dict.fromkeys(order[tests : tests + calibrations], Split.CALIBRATION))
-    return dealt
-
-
-def _draw(case_id: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}/{case_id}".encode()).hexdigest()
-
-
 def _images_by_case(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise Misuse(f"{folder} is not a folder", "give the folder that holds the files")
     found = [(p.name, p) for p in sorted(folder.iterdir()) if p.is_file() and p.name.endswith(SUFFIXES)]
     if not found:
         raise Misuse(f"{folder} holds no image", f"images end in {', '.join(SUFFIXES)}")
+    _require_one_channel([path for _, path in found])
     return _by_case([(_stem(name), path) for name, path in found])
+
+
+def _require_one_channel(paths: list[Path]) -> None:
+    """Raise where nnU-Net's names tell several channels of a case: each would become a case of its own."""
+    stems = {re.sub(rf"({'|'.join(map(re.escape, SUFFIXES))})$", "", path.name): path.name for path in paths}
+    further = [
+        name
+        for stem, name in stems.items()
+        if (found := re.fullmatch(r"(.+)_(?!0000)\d{4}", stem)) and f"{found[1]}_0000" in stems
+    ]
+    if further:
+        raise CaseRefused(
+            f"{', '.join(further[:10])}: further channels of a case, and the backends of this voxledger take one",
+            "leave one file a case in the folder: the image that the labels were drawn on",
+        )
 
 
 def _weak_by_case(folder: Path) -> dict[str, Path]:

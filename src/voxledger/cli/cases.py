@@ -24,6 +24,11 @@ cases.add_command(phantom)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--labels", type=click.Path(path_type=Path), help="Label maps, named like their images.")
 @click.option("--weak", type=click.Path(path_type=Path), help="Weak labels (slice masks, RECIST JSON), named alike.")
+@click.option(
+    "--patients",
+    type=click.Path(path_type=Path),
+    help="Table of case_id and patient (a pseudonym), where several cases show one person; by default none do.",
+)
 @click.option("--source", default="unspecified", help="Where the images come from.")
 @click.option("--licence", default="unspecified", help="Their licence, as an SPDX id.")
 @click.option(
@@ -37,6 +42,7 @@ def add(
     folder: Path,
     labels: Path | None,
     weak: Path | None,
+    patients: Path | None,
     source: str,
     licence: str,
     split: str | None,
@@ -79,6 +85,7 @@ def add(
         params.cases,
         labels=labels,
         weak=weak,
+        patients=patients,
         source=source,
         licence=licence,
         split=Split(split) if split else None,

@@ -93,7 +93,8 @@ def evaluate_round(
     ensembles = [generation for generation, names in models.items() if len(names) > 1]
     found = {case.case_id: _find(case.case_id, predictions, models) for case in judged}
     rows = _measure(judged, classes, found, ensembles, schema, params, base, reports)
-    summaries = summarise(rows, schema.names, params.evaluate.bootstrap, params.evaluate.seed)
+    resampled = (params.evaluate.bootstrap, params.evaluate.seed, {c.case_id: c.patient for c in judged})
+    summaries = summarise(rows, schema.names, *resampled)
 
     past = read_history(base / "history.csv")
     decided = read_decisions(decisions)
@@ -101,7 +102,7 @@ def evaluate_round(
     cost = effort(
         decided, after, pool, schema.names, minutes_before(past), untimed_before(past), params.score.scratch_minutes
     )
-    gained = gains(rows, schema.names, params.evaluate.bootstrap, params.evaluate.seed)
+    gained = gains(rows, schema.names, *resampled)
     history = [*past, *round_rows(params.round, summaries, cost, audit, gained)]
     report = Report(
         dataset=params.dataset,

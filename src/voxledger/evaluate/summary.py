@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.metric import averaged
-from voxledger.statistics import Floats, Interval, gain_interval, mean_interval, resamples
+from voxledger.statistics import Floats, Interval, Resamples, gain_interval, mean_interval, resamples
 
 TEST = "test"
 """Name of the fixed test split among the sets; an external source is `external/<source>`."""
@@ -75,14 +75,26 @@ class Gain:
     two predicts nothing, as is right, there is no Dice and so no pair."""
 
 
-def summarise(rows: Sequence[Row], class_order: Sequence[str], samples: int, seed: int) -> list[ModelSummary]:
-    """Means with bootstrap intervals, ordered by set (test first), generation and model."""
-    dice = _matrices(rows, class_order, "dice")
+def summarise(
+    rows: Sequence[Row], class_order: Sequence[str], samples: int, seed: int, patients: Mapping[str, str]
+) -> list[ModelSummary]:
+    """Means with bootstrap intervals, ordered by set (test first), generation and model.
+
+    Parameters
+    ----------
+    class_order
+        The classes, in the order of the schema.
+    samples, seed
+        Of the bootstrap.
+    patients
+        Patient by case id; a case that is not in it is a patient of its own.
+    """
+    dice, cases = _matrices(rows, class_order, "dice"), _cases_of_sets(rows)
     other = {m: _matrices(rows, class_order, m) for m in averaged()}
     summaries = []
     for key in sorted(dice, key=lambda k: (k[0] != TEST, *k)):
         values = dice[key]
-        draws = resamples(len(values), samples, seed)
+        draws = resamples([patients.get(c, c) for c in cases[key[0]]], samples, seed)
         judged = {r.class_name for r in rows if (r.set_name, r.generation, r.model) == key}
         summaries.append(
             ModelSummary(
@@ -95,9 +107,14 @@ def summarise(rows: Sequence[Row], class_order: Sequence[str], samples: int, see
     return summaries
 
 
-def gains(rows: Sequence[Row], class_order: Sequence[str], samples: int, seed: int) -> list[Gain]:
-    """The gain of every model that is there in both generations, ordered by set (test first) and model."""
-    dice = _matrices(rows, class_order, "dice")
+def gains(
+    rows: Sequence[Row], class_order: Sequence[str], samples: int, seed: int, patients: Mapping[str, str]
+) -> list[Gain]:
+    """The gain of every model that is there in both generations, ordered by set (test first) and model.
+
+    Parameters are those of `summarise`.
+    """
+    dice, cases = _matrices(rows, class_order, "dice"), _cases_of_sets(rows)
     found = []
     for set_name, generation, model in sorted(dice, key=lambda k: (k[0] != TEST, *k)):
         before = dice.get((set_name, Generation.BASE, model))
@@ -105,7 +122,7 @@ def gains(rows: Sequence[Row], class_order: Sequence[str], samples: int, seed: i
             continue
         after = dice[set_name, generation, model]
         shared = np.isfinite(before) & np.isfinite(after)
-        draws = resamples(len(after), samples, seed)
+        draws = resamples([patients.get(c, c) for c in cases[set_name]], samples, seed)
         mine = [r for r in rows if (r.set_name, r.model) == (set_name, model)]
         known = {g: {r.class_name for r in mine if r.generation is g} for g in Generation}
         found.append(
@@ -128,15 +145,13 @@ def gains(rows: Sequence[Row], class_order: Sequence[str], samples: int, seed: i
 
 
 def _compared(
-    before: Floats, after: Floats, shared: npt.NDArray[np.bool_], draws: npt.NDArray[np.int64]
+    before: Floats, after: Floats, shared: npt.NDArray[np.bool_], draws: Resamples
 ) -> tuple[Interval, Interval, Interval]:
     before, after = (np.where(shared, values, np.nan) for values in (before, after))
     return mean_interval(before, draws), mean_interval(after, draws), gain_interval(before, after, draws)
 
 
-def _by_class(
-    values: Floats, names: set[str], class_order: Sequence[str], draws: npt.NDArray[np.int64]
-) -> dict[str, Interval]:
+def _by_class(values: Floats, names: set[str], class_order: Sequence[str], draws: Resamples) -> dict[str, Interval]:
     """Mean of each of some classes that has a value in any case."""
     means = {c: mean_interval(values[:, [i]], draws) for i, c in enumerate(class_order) if c in names}
     return {c: mean for c, mean in means.items() if mean.n}
@@ -156,9 +171,7 @@ def _matrices(
     rows: Sequence[Row], class_order: Sequence[str], metric: str
 ) -> dict[tuple[str, Generation, str], Floats]:
     """Values (cases of the set, classes) by set, generation and model; NaN where nothing was measured."""
-    cases: dict[str, list[str]] = {}
-    for set_name, case_id in sorted({(r.set_name, r.case_id) for r in rows}):
-        cases.setdefault(set_name, []).append(case_id)
+    cases = _cases_of_sets(rows)
     place = {(s, case): i for s, listed in cases.items() for i, case in enumerate(listed)}
     column = {c: i for i, c in enumerate(class_order)}
     matrices: dict[tuple[str, Generation, str], Floats] = {}
@@ -168,3 +181,11 @@ def _matrices(
             matrices[key] = np.full((len(cases[r.set_name]), len(column)), np.nan)
         matrices[key][place[r.set_name, r.case_id], column[r.class_name]] = r.values[metric]
     return matrices
+
+
+def _cases_of_sets(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Case ids by set, sorted: what the rows of a matrix are."""
+    cases: dict[str, list[str]] = {}
+    for set_name, case_id in sorted({(r.set_name, r.case_id) for r in rows}):
+        cases.setdefault(set_name, []).append(case_id)
+    return cases

@@ -1,18 +1,20 @@
-"""The case table `data/cases.csv`: ids, files, hashes, sources, and splits fixed for good."""
+"""The case table `data/cases.csv`: ids, files, hashes, sources, patients, and splits fixed for good."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
 from voxledger import layout
-from voxledger.errors import Misuse, VoxledgerError
+from voxledger.errors import CaseRefused, Misuse, VoxledgerError
 from voxledger.imaging.volume import empty_sha256, file_sha256, read_grid
+from voxledger.records.formats import TableFormat
 from voxledger.records.ledger import Ledger, labelled, read_ledger
 from voxledger.schema import LabelSchema
-from voxledger.textfile import read_text_if_there, restoring, table, write_table
+from voxledger.textfile import read_text_if_there, write_table
 
 
 class Split(StrEnum):
@@ -25,14 +27,23 @@ class Split(StrEnum):
 
 
 @dataclass(frozen=True)
+class Channel:
+    """One image file of a case."""
+
+    image: str
+    """Path in the repository."""
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Case:
     """One image volume with its metadata."""
 
     case_id: str
     image: str
-    """Path in the repository, `data/images/<case_id>.nii.gz`."""
+    """Path in the repository, `data/images/<case_id>.nii.gz`; several channels of one grid with `;` between them."""
     sha256: str
-    """Hash of the image file in the repository."""
+    """Hash of the image file in the repository; of several, in their order, with `;` between them."""
     original_sha256: str
     """Hash of the file that was added, before identifiers were removed from its header."""
     source: str
@@ -41,9 +52,38 @@ class Case:
     modality: str
     weak_label: str
     """Path of a weak label (`data/weak/…`), or empty."""
+    patient: str = ""
+    """Pseudonym of the person in the image, the same for every case of one person; by default the case itself."""
+
+    def __post_init__(self) -> None:
+        if not self.patient:
+            object.__setattr__(self, "patient", self.case_id)
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """The image files, in the order in which a network gets them.
+
+        Raises
+        ------
+        ValueError
+            There are not as many hashes as files.
+        """
+        files = zip(self.image.split(SEPARATOR), self.sha256.split(SEPARATOR), strict=True)
+        return tuple(Channel(image, digest) for image, digest in files)
 
 
-COLUMNS = [f.name for f in fields(Case)]
+SEPARATOR = ";"
+"""Between the files of one case."""
+_COLUMNS = tuple(f.name for f in fields(Case))
+
+
+def _patient_is_the_case(row: dict[str, str]) -> dict[str, str]:
+    return {**row, "patient": row["case_id"]}
+
+
+TABLE = TableFormat("cases", "a case table", (_COLUMNS[:-1], _COLUMNS), (_patient_is_the_case,))
+"""1: before patients were told apart from cases; 2: with `patient`, and room for several files in `image`."""
+FORMAT = TABLE.number
 
 
 def read_cases(path: Path | str = layout.CASES) -> list[Case]:
@@ -63,14 +103,24 @@ def read_cases(path: Path | str = layout.CASES) -> list[Case]:
                 f"`git log -1 -- {path}` names the commit that took it away; `git restore --source COMMIT^ {path}`",
             )
         return []
-    with table(text, path) as rows:
-        if rows.fieldnames != COLUMNS:
-            raise Misuse(f"{path} is not a case table: its columns are {rows.fieldnames}", restoring(path))
-        found: dict[str, Case] = {}
+    return parse_cases(text, str(path))
+
+
+def parse_cases(text: str, what: str) -> list[Case]:
+    """Parse the text of a case table of any format so far, sorted by case id.
+
+    Parameters
+    ----------
+    what
+        Names it in errors: its path, with " at TAG" where it was read from a version.
+    """
+    found: dict[str, Case] = {}
+    with TABLE.rows(text, what) as rows:
         for row in rows:
             case = Case(**{**row, "split": Split(row["split"])})  # type: ignore[arg-type]
             if case.case_id in found:
                 raise ValueError(f"a second row of case {case.case_id}")
+            _ = case.channels
             found[case.case_id] = case
     return [found[case_id] for case_id in sorted(found)]
 
@@ -78,7 +128,49 @@ def read_cases(path: Path | str = layout.CASES) -> list[Case]:
 def write_cases(path: Path | str, cases: Iterable[Case]) -> None:
     """Write the case table, sorted by case id."""
     ordered = sorted(cases, key=lambda c: c.case_id)
-    write_table(path, COLUMNS, ({**asdict(case), "split": case.split.value} for case in ordered))
+    write_table(path, TABLE.columns, ({**asdict(case), "split": case.split.value} for case in ordered))
+
+
+def require_patients_apart(cases: Iterable[Case]) -> None:
+    """Raise unless every patient has one split: what is learned from a person must not be tested on the same one.
+
+    Raises
+    ------
+    VoxledgerError
+        Names every patient on two sides, with the cases.
+    """
+    of: defaultdict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        of[case.patient].append(case)
+    torn = {patient: found for patient, found in of.items() if len({c.split for c in found}) > 1}
+    if torn:
+        shown = [
+            f"patient {patient}: {', '.join(f'{c.case_id} ({c.split.value})' for c in found)}"
+            for patient, found in sorted(torn.items())
+        ]
+        raise VoxledgerError(
+            "one patient on two sides of a split:\n  " + "\n  ".join(shown[:10]),
+            f"give all cases of a patient one split in {layout.CASES}; where models were trained on some of them, no "
+            "other case of the patient can be a test case",
+        )
+
+
+def require_one_channel(cases: Iterable[Case]) -> None:
+    """Raise if a case has several image files: no backend uses them yet, and leaving one out would not show.
+
+    Raises
+    ------
+    CaseRefused
+        Names the cases.
+    """
+    several = [c for c in cases if len(c.channels) > 1]
+    if several:
+        raise CaseRefused(
+            f"{', '.join(c.case_id for c in several[:10])}: {len(several)} cases have several channels, and the "
+            "backends of this voxledger take one",
+            f"keep in {layout.CASES}, column image, the one file of each case that the labels were drawn on, with its "
+            "hash in column sha256",
+        )
 
 
 def require_image(image: Path | str, sha256: str) -> None:
@@ -100,6 +192,8 @@ def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, 
     ------
     Misuse
         Names what is missing and how to provide it.
+    VoxledgerError
+        A patient is on two sides of a split, or a case has several channels.
     """
     if not cases:
         raise Misuse(
@@ -107,6 +201,8 @@ def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, 
             "`make demo` shows a whole round on example cases in demo/. To start your own dataset: "
             "`voxledger init DIR`, `cd DIR`, `voxledger cases add FOLDER --labels FOLDER`, then `dvc repro`",
         )
+    require_patients_apart(cases)
+    require_one_channel(cases)
     absent = [c for c in cases if not Path(c.image).is_file()]
     if absent:
         raise Misuse(

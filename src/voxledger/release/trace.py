@@ -12,6 +12,7 @@ from typing import Any
 from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.records.card import parse_cards
+from voxledger.records.cases import Case, parse_cases
 from voxledger.records.ledger import Entry, Ledger, parse_ledger
 from voxledger.repository import commit_of, cut_history, file_at, git, is_ancestor, is_shallow, round_tag, tag_exists
 from voxledger.schema import LabelSchema, parse_schema
@@ -117,8 +118,13 @@ def schema_at(tag: str | None) -> LabelSchema:
 
 
 def _case(case_id: str, tag: str | None) -> dict[str, str]:
-    rows = _rows(tag, layout.CASES, "case_id")
-    return next((row for row in rows if row["case_id"] == case_id), {"case_id": case_id})
+    return next((asdict(case) for case in _cases(tag) if case.case_id == case_id), {"case_id": case_id})
+
+
+def _cases(tag: str | None) -> list[Case]:
+    """The cases of a version; none where it has no case table."""
+    text = file_at(tag, layout.CASES)
+    return [] if text is None else parse_cases(text, _named(layout.CASES, tag))
 
 
 def _cards(tag: str | None) -> dict[str, dict[str, Any]]:
@@ -154,8 +160,7 @@ def _cohort(card: dict[str, Any], tag: str | None) -> dict[str, Any] | None:
         text = file_at(revision, layout.COHORT)
         if text is None or hashlib.sha256(text.encode()).hexdigest() != card["cohort"]:
             continue
-        cases = _rows(revision, layout.CASES, "case_id", "source", "licence")
-        sources = {row["case_id"]: f"{row['source']} ({row['licence']})" for row in cases}
+        sources = {case.case_id: f"{case.source} ({case.licence})" for case in _cases(revision)}
         members = {row["case_id"] for row in _rows(revision, layout.COHORT, "case_id")}
         return {
             "at": revision or "working tree",

@@ -198,7 +198,7 @@ def _check_masks(found: Findings) -> int:
     except VoxledgerError as error:
         found.problems.append(error.problem)
         return 0
-    for image, digest in sorted((c.image, c.sha256) for c in cases.values()):
+    for image, digest in sorted((f.image, f.sha256) for c in cases.values() for f in c.channels):
         if image in found.unusable:
             continue
         if not Path(image).is_file():  # as it may be with manifests of format 1, which do not list images
@@ -220,9 +220,9 @@ def _check_masks(found: Findings) -> int:
             what = f"class {', '.join(unknown)} of case {case_id}" if unknown else f"case {case_id}"
             listed = layout.SCHEMA if unknown else layout.CASES
             found.problems.append(f"{layout.RELEASE_LEDGER}: {what} is not in {listed}")
-        elif not found.unusable & {label, cases[case_id].image}:
+        elif not found.unusable & {label, *(f.image for f in cases[case_id].channels)}:
             checked += len(hashes)
-            found.problems += _differing(schema, cases[case_id].image, label, hashes)
+            found.problems += _differing(schema, cases[case_id].channels[0].image, label, hashes)
         bar.step(case_id)
     bar.close()
     return checked
