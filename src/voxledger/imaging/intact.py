@@ -2,8 +2,9 @@
 
 ITK pads a truncated or damaged NIfTI file with zeros, and reads MHA and NRRD files whose compressed data is
 damaged, without a word. A label that lost its last slices that way would be taken for a person's decision. So
-files from outside are unpacked here, with their checksums verified, and ITK reads the plain copy. Headers of
-NRRD and MHA may also name another file that holds the data: such files are refused.
+files from outside are unpacked here, with their checksums verified, and ITK reads the plain copy. A header may
+also name another file that holds the data, have ITK begin within the header or behind the first voxels, or name a
+scale that ITK applies as no other reader does: such files are refused.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ MOST_BYTES = 32 << 30
 
 _CHUNK = 1 << 20
 _HEADER_LIMIT = 1 << 20
+_NIFTI_HEADER = 352
+"""Bytes of a NIfTI-1 header with the four that say whether extensions follow; voxels lie behind them."""
+_NIFTI_BITS = {2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
+"""Bits a voxel by datatype, of those that ITK reads."""
+_ITK_ZERO = 2.0**-52
+"""ITK takes slopes and intercepts up to this for none."""
 _NRRD_STEMS = {
     1: ("char", "int8"),
     2: ("short", "short int", "int16"),
@@ -41,6 +48,7 @@ _NRRD_BYTES = {
     for stem in stems
     for name in (stem, f"unsigned {stem}", f"signed {stem}", f"{stem}_t", f"u{stem}", f"u{stem}_t")
 } | {"float": 4, "double": 8}
+_NRRD_SKIPS = ("byte skip", "byteskip", "line skip", "lineskip")
 _META_BYTES = {
     f"MET_{prefix}{name}": size
     for name, size in {"CHAR": 1, "SHORT": 2, "INT": 4, "LONG": 8, "LONG_LONG": 8}.items()
@@ -106,6 +114,10 @@ class _TooLarge(ValueError):
     """More bytes than were allowed; those that were lie in the sink."""
 
 
+class _Unsupported(ValueError):
+    """Not damaged, but nothing that is read here; what it is, and the remedy."""
+
+
 @contextmanager
 def _unpacked(path: Path, most_bytes: int, whole: bool) -> Iterator[Path]:
     name = path.name.lower()
@@ -120,6 +132,8 @@ def _unpacked(path: Path, most_bytes: int, whole: bool) -> Iterator[Path]:
         except (OSError, EOFError, zlib.error, ValueError, KeyError, struct.error, ArithmeticError) as error:
             if isinstance(error, OSError) and disk_failure(error) is not None:
                 raise OSError(error.errno, error.strerror, error.filename or folder) from None
+            if isinstance(error, _Unsupported):
+                raise UnreadableImage(f"{path} {error.args[0]}", error.args[1]) from None
             if whole or not isinstance(error, _TooLarge):
                 raise UnreadableImage(
                     f"{path} is damaged or incomplete: {error or type(error).__name__}",
@@ -134,27 +148,41 @@ def _nifti_gz(stream: IO[bytes], sink: IO[bytes], most: int) -> None:
 
 
 def _nifti(stream: IO[bytes], sink: IO[bytes], most: int) -> None:
-    header = stream.read(540)
-    order = next((o for o in "<>" if len(header) >= 348 and struct.unpack(f"{o}i", header[:4])[0] in (348, 540)), None)
-    if order is None:
+    header = stream.read(_NIFTI_HEADER)
+    sizes = {order: struct.unpack(f"{order}i", header[:4])[0] for order in "<>" if len(header) >= 4}
+    if 540 in sizes.values():
+        raise _Unsupported("is NIfTI-2, which is not read here", "save it as NIfTI-1, .nii.gz")
+    order = next((o for o, size in sizes.items() if size == 348), None)
+    if order is None or len(header) < _NIFTI_HEADER:
         raise ValueError("it is not NIfTI")
-    if struct.unpack(f"{order}i", header[:4])[0] == 540:
-        if len(header) < 540:
-            raise ValueError("its header is cut off")
-        bits = struct.unpack(f"{order}h", header[14:16])[0]
-        dims = struct.unpack(f"{order}8q", header[16:80])
-        offset = struct.unpack(f"{order}q", header[168:176])[0]
-    else:
-        if not header[344:348].startswith(b"n+1"):
-            raise ValueError("its voxels lie in another file")
-        bits = struct.unpack(f"{order}h", header[72:74])[0]
-        dims = struct.unpack(f"{order}8h", header[40:56])
-        offset = int(struct.unpack(f"{order}f", header[108:112])[0])
+    if not header[344:348].startswith(b"n+1"):
+        raise ValueError("its voxels lie in another file")
+    dims = struct.unpack(f"{order}8h", header[40:56])
     if not 0 < dims[0] <= 7 or any(d < 0 for d in dims[1 : dims[0] + 1]):
         raise ValueError(f"its dimensions are {dims}")
+    datatype, bits = struct.unpack(f"{order}2h", header[70:74])
+    if _NIFTI_BITS.get(datatype) != bits:
+        raise ValueError(f"its header says datatype {datatype} and {bits} bits a voxel (bitpix)")
+    offset, slope, inter = struct.unpack(f"{order}3f", header[108:120])
+    if not (offset >= _NIFTI_HEADER and offset.is_integer()):
+        raise ValueError(f"its header says that voxels begin at byte {offset:g} (vox_offset), within the header itself")
+    _require_plain_scale(slope, inter)
     sink.write(header)
     found = len(header) + _copy(stream, sink, most)
-    _require_size(found, offset + math.prod(dims[1 : dims[0] + 1]) * bits // 8)
+    _require_size(found, int(offset) + math.prod(dims[1 : dims[0] + 1]) * bits // 8)
+
+
+def _require_plain_scale(slope: float, inter: float) -> None:
+    """Refuse a scale that ITK does not apply as the format says; a slope of 0, or of NaN, stands for none."""
+    scaled = slope != 0 and not math.isnan(slope)
+    if scaled and not (math.isfinite(slope) and abs(slope) > _ITK_ZERO):
+        raise ValueError(f"its header says to multiply values by {slope:g} (scl_slope), which readers do not do alike")
+    plain = inter == 0 or (math.isfinite(inter) and abs(inter) > _ITK_ZERO if scaled else math.isnan(inter))
+    if not plain:
+        raise ValueError(
+            f"its header says to multiply values by {slope:g} (scl_slope) and add {inter:g} (scl_inter), which readers "
+            "do not do alike"
+        )
 
 
 def _nrrd(stream: IO[bytes], sink: IO[bytes], most: int) -> None:
@@ -171,6 +199,8 @@ def _nrrd(stream: IO[bytes], sink: IO[bytes], most: int) -> None:
     sink.write(b"\n")
     if "data file" in fields or "datafile" in fields:
         raise ValueError("its voxels lie in another file")
+    if skips := [f"{key}: {fields[key]}" for key in _NRRD_SKIPS if fields.get(key, "0") != "0"]:
+        raise ValueError(f"its header says to skip a part of the voxels ({', '.join(skips)})")
     wanted = math.prod(int(n) for n in fields["sizes"].split()) * _NRRD_BYTES[fields["type"].lower()]
     if fields["encoding"].lower() in ("gzip", "gz"):
         with gzip.open(stream, "rb") as unpacked:
@@ -193,6 +223,8 @@ def _mha(stream: IO[bytes], sink: IO[bytes], most: int) -> None:
             sink.write(line)
     if fields["elementdatafile"].upper() != "LOCAL":
         raise ValueError("its voxels lie in another file")
+    if fields.get("headersize", "0") != "0":
+        raise ValueError(f"its header says to skip a part of the voxels (HeaderSize = {fields['headersize']})")
     wanted = math.prod(int(n) for n in fields["dimsize"].split()) * _META_BYTES[fields["elementtype"].upper()]
     if fields.get("compresseddata", "").lower() != "true":
         _require_size(_copy(stream, sink, most), wanted)
