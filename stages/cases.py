@@ -9,7 +9,8 @@ from voxledger.stage import stage
 
 @stage(3)
 def main(params: Params) -> None:
-    from voxledger.records.cases import check_inputs, read_cases
+    from voxledger.cases.check import check_inputs
+    from voxledger.records.cases import read_cases
     from voxledger.records.ledger import read_ledger
     from voxledger.records.mask_check import require_masks
     from voxledger.schema import read_schema

@@ -7,7 +7,8 @@ import pytest
 from voxledger.errors import VoxledgerError
 from voxledger.evaluate.changes import changes
 from voxledger.evaluate.effort import COLUMNS, Decision, effort, read_decisions
-from voxledger.records.ledger import Entry, Labelled, Origin, labelled
+from voxledger.knowledge import Labelled, labelled
+from voxledger.records.ledger import Entry, Origin
 
 
 def ledger(**cases):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from voxledger.errors import VoxledgerError
-from voxledger.records.ledger import Entry, Neighbour, Origin, read_ledger, trusted, write_ledger
+from voxledger.knowledge import trusted
+from voxledger.records.ledger import Entry, Neighbour, Origin, read_ledger, write_ledger
 
 ENTRY = Entry("b", "liver", 2, Origin.REVISED, ("m1", "m2"), "alice", "bundle", "new", "old", 12.34567)
 

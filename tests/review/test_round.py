@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
+from voxledger.cases.check import check_inputs
 from voxledger.errors import BundleRefused, CasesFailed, Misuse, VoxledgerError, Waiting
 from voxledger.imaging.volume import file_sha256, mask_sha256, read_grid, read_label, write
 from voxledger.import_ import run as stage
 from voxledger.params import MachineParams
-from voxledger.records.cases import check_inputs
 from voxledger.records.ledger import Neighbour, Origin, read_ledger, write_ledger
 from voxledger.records.mask_check import require_masks
 

@@ -18,9 +18,9 @@ from voxledger.imaging.attention_file import write_attention
 from voxledger.imaging.boxes import bounding_box
 from voxledger.imaging.soft import write_soft
 from voxledger.imaging.volume import Grid, read, write
+from voxledger.knowledge import Labelled
 from voxledger.params import MachineParams, ScoreParams
 from voxledger.records.cases import Case, Split
-from voxledger.records.ledger import Labelled
 from voxledger.score import hindsight as stage
 from voxledger.score.error_table import read_errors
 from voxledger.score.hindsight import Counts, audit_of, criterion_of, hindsight, judge

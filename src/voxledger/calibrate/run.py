@@ -22,9 +22,10 @@ from voxledger.calibrate.operating_point import (
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
 from voxledger.errors import Misuse
+from voxledger.knowledge import trusted
 from voxledger.params import CalibrateParams, MachineParams
 from voxledger.records.cases import Case, Split, in_split
-from voxledger.records.ledger import Ledger, trusted
+from voxledger.records.ledger import Ledger
 from voxledger.schema import LabelSchema
 from voxledger.textfile import replace_text, write_table
 

@@ -106,8 +106,9 @@ def _references(schema: LabelSchema) -> Iterator[tuple[str, list[str], Reference
     from voxledger.filter.proposal import Reference
     from voxledger.filter.run import is_ct
     from voxledger.imaging.volume import read, read_label
+    from voxledger.knowledge import trusted
     from voxledger.records.cases import Split, in_split, read_cases
-    from voxledger.records.ledger import read_ledger, trusted
+    from voxledger.records.ledger import read_ledger
 
     ledger = read_ledger(layout.BASE_LEDGER)
     for case in in_split(read_cases(), Split.POOL, Split.CALIBRATION):

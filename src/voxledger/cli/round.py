@@ -182,9 +182,10 @@ def open_() -> None:
 
 def _status() -> Status:
     from voxledger.bundles.inbox import look_into, untracked
+    from voxledger.knowledge import labelled
     from voxledger.params import read_params
     from voxledger.records.cases import Split, in_split, read_cases
-    from voxledger.records.ledger import Origin, labelled, read_ledger
+    from voxledger.records.ledger import Origin, read_ledger
     from voxledger.records.sent import BRING_BACK, is_out
     from voxledger.release.round import evaluated_round, opening
     from voxledger.repository import require_root, round_tag, tag_exists

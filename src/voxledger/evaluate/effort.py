@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.errors import VoxledgerError
-from voxledger.records.ledger import Labelled, Ledger, Origin, labelled
+from voxledger.knowledge import Labelled, labelled
+from voxledger.records.ledger import Ledger, Origin
 from voxledger.textfile import read_text_if_there, restoring, table
 
 COLUMNS = [

@@ -29,10 +29,11 @@ from voxledger.evaluate.summary import TEST, Gain, ModelSummary, Row, gains, sum
 from voxledger.evaluate.worst import Picture, picture, worst_rows
 from voxledger.imaging.soft import open_soft
 from voxledger.imaging.volume import read, read_label, require_same_grid
+from voxledger.knowledge import trusted
 from voxledger.params import Params
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
-from voxledger.records.ledger import read_ledger, trusted
+from voxledger.records.ledger import read_ledger
 from voxledger.registry import METRICS
 from voxledger.schema import LabelSchema
 from voxledger.statistics import Interval

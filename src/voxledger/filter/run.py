@@ -13,9 +13,10 @@ from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
 from voxledger.filter.decisions import Decision, write_decisions
 from voxledger.imaging.detection import Step, as_written, write_steps
+from voxledger.knowledge import trusted
 from voxledger.params import FilterParams, MachineParams
 from voxledger.records.cases import Case, Split, in_split, require_image
-from voxledger.records.ledger import Ledger, trusted
+from voxledger.records.ledger import Ledger
 from voxledger.schema import LabelSchema
 from voxledger.textfile import read_json, restoring
 

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import Volume, mask_sha256, read, read_label
-from voxledger.models.cohort import Member, labels_to_learn
+from voxledger.knowledge import Knowledge
+from voxledger.models.cohort import Member
 from voxledger.models.start import Start
 from voxledger.params import ModelParams
 from voxledger.progress import progress
@@ -35,6 +36,11 @@ class Job:
     schema: LabelSchema
     seed: int
     device: str
+
+    @property
+    def ignores(self) -> bool:
+        """Whether anything of a case may be unknown."""
+        return any(k is not Knowledge.TRUSTED for m in self.members for k in m.knowledge(self.schema).by_class.values())
 
     @property
     def ignore(self) -> int:
@@ -61,7 +67,7 @@ class Job:
                     f"case {entry.case_id}: {entry.class_name} in {path} is not the mask that the ledger names",
                     "restore the labels with `dvc checkout`, or run `dvc repro import`",
                 )
-        return image, labels_to_learn(labels, self.schema, member.trusted, member.predicted)
+        return image, member.knowledge(self.schema).voxels(labels).learned
 
     def load_all(self) -> Iterator[tuple[Member, Volume, npt.NDArray[np.int16]]]:
         """Every case of which anything is known, one at a time.

@@ -9,11 +9,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from voxledger import layout
-from voxledger.errors import CaseRefused, Misuse, VoxledgerError
-from voxledger.imaging.volume import empty_sha256, file_sha256, read_grid
+from voxledger.errors import CaseRefused, VoxledgerError
+from voxledger.imaging.volume import file_sha256
 from voxledger.records.formats import TableFormat
-from voxledger.records.ledger import Ledger, labelled, read_ledger
-from voxledger.schema import LabelSchema
+from voxledger.records.ledger import read_ledger
 from voxledger.textfile import read_text_if_there, write_table
 
 
@@ -182,60 +181,3 @@ def require_image(image: Path | str, sha256: str) -> None:
 def in_split(cases: Iterable[Case], *splits: Split) -> list[Case]:
     """The cases of some splits, in the order given."""
     return [c for c in cases if c.split in splits]
-
-
-def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, int]]:
-    """Check that all that a round starts from is there; returns counts of cases by split: all, those of which people
-    stand behind every class, and those of which they stand behind some.
-
-    Raises
-    ------
-    Misuse
-        Names what is missing and how to provide it.
-    VoxledgerError
-        A patient is on two sides of a split, or a case has several channels.
-    """
-    if not cases:
-        raise Misuse(
-            f"no case is registered in {layout.CASES}, so there is nothing to annotate",
-            "`make demo` shows a whole round on example cases in demo/. To start your own dataset: "
-            "`voxledger init DIR`, `cd DIR`, `voxledger cases add FOLDER --labels FOLDER`, then `dvc repro`",
-        )
-    require_patients_apart(cases)
-    require_one_channel(cases)
-    absent = [c for c in cases if not Path(c.image).is_file()]
-    if absent:
-        raise Misuse(
-            f"{len(absent)} of {len(cases)} registered images are not here, the first is {absent[0].image}",
-            "run `dvc pull`",
-        )
-    ledger = read_ledger(layout.BASE_LEDGER)
-    known = {c.case_id for c in cases}
-    for case_id, class_name in ledger:
-        if case_id not in known:
-            raise Misuse(
-                f"{layout.BASE_LEDGER} speaks of case {case_id}, which is not registered",
-                f"restore {layout.CASES} and the ledger from the same commit",
-            )
-        if class_name not in schema.names:
-            raise Misuse(
-                f"{layout.BASE_LEDGER} speaks of class {class_name}, which {layout.SCHEMA} lacks",
-                schema.way_out(class_name),
-            )
-    with_rows = {case_id for case_id, _ in ledger}
-    for case in cases:
-        label = layout.label_map(layout.BASE_LABELS, case.case_id)
-        if case.case_id in with_rows and not label.is_file() and not _is_empty(case, ledger):
-            raise Misuse(f"{label} is not here", "run `dvc pull`")
-    counts = {s.value: labelled(ledger, (c.case_id for c in in_split(cases, s)), schema.names) for s in Split}
-    return {
-        "cases": {split.value: len(in_split(cases, split)) for split in Split},
-        "complete": {name: found.complete for name, found in counts.items()},
-        "partly": {name: found.partly for name, found in counts.items()},
-    }
-
-
-def _is_empty(case: Case, ledger: Ledger) -> bool:
-    """Whether every mask of a case is empty; older versions wrote no label file then."""
-    empty = empty_sha256(read_grid(case.image))
-    return all(entry.mask_sha256 == empty for (case_id, _), entry in ledger.items() if case_id == case.case_id)

@@ -6,7 +6,6 @@ is readable and the bytes repeat.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -126,38 +125,6 @@ def write_ledger(path: Path | str, ledger: Ledger, class_order: list[str]) -> No
         )
     ordered = sorted(ledger.values(), key=lambda e: (e.case_id, class_order.index(e.class_name)))
     write_table(path, COLUMNS, map(_to_row, ordered))
-
-
-def trusted(ledger: Ledger, case_id: str, class_name: str) -> bool:
-    """Whether a person stands behind this class of this case."""
-    entry = ledger.get((case_id, class_name))
-    return entry is not None and entry.origin.trusted
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """What people stand behind in some cases. A case in which one class is decided is not a labelled case."""
-
-    complete: int
-    """Cases of which people stand behind every class of the schema."""
-    partly: int
-    """Cases of which they stand behind some, but not all."""
-    trusted: int
-    """Masks, one a case and class, that they stand behind."""
-    masks: int
-    """All masks that the cases would have."""
-
-    @property
-    def share(self) -> float:
-        """Share of the masks that people stand behind; 0 where there is none."""
-        return self.trusted / self.masks if self.masks else 0.0
-
-
-def labelled(ledger: Ledger, case_ids: Iterable[str], classes: Sequence[str]) -> Labelled:
-    """Count what people stand behind, by case and class."""
-    found = [sum(trusted(ledger, case_id, name) for name in classes) for case_id in case_ids]
-    complete = sum(n == len(classes) for n in found)
-    return Labelled(complete, sum(n > 0 for n in found) - complete, sum(found), len(found) * len(classes))
 
 
 def _to_row(entry: Entry) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
+from voxledger.knowledge import trusted
 from voxledger.params import Params, ScoreParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
-from voxledger.records.ledger import Ledger, trusted
+from voxledger.records.ledger import Ledger
 from voxledger.registry import ACQUISITION
 from voxledger.schema import LabelSchema
 from voxledger.score.acquire import Acquisition

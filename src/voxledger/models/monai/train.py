@@ -30,8 +30,7 @@ _WARM_UP = 0.05
 
 def train(job: Job, folder: Path) -> str:
     """Train, write weights, plans and `dataset.json` into the folder, and return the architecture."""
-    ignores = any(len(m.trusted) < len(job.schema.classes) for m in job.members)
-    dataset = describe(job.schema, (m.case.modality for m in job.members), len(job.members), ignores)
+    dataset = describe(job.schema, (m.case.modality for m in job.members), len(job.members), job.ignores)
     ct = dataset["channel_names"]["0"] == "CT"
     plans = plan(job, ct) if job.start.parent is None else read_json(job.start.parent.folder / PLANS)
     replace_text(folder / PLANS, to_json(plans))

@@ -24,7 +24,7 @@ def train(job: Job, folder: Path) -> str:
     """Train, write weights, plans and `dataset.json` into the folder, and return the architecture."""
     work = folder / "work"
     with _nnunet_folders(work), quiet():
-        dataset = describe(job.schema, (m.case.modality for m in job.members), len(job.members), _ignores(job))
+        dataset = describe(job.schema, (m.case.modality for m in job.members), len(job.members), job.ignores)
         plans = plan(job, dataset, work) if job.start.parent is None else read_json(job.start.parent.folder / PLANS)
         learned = _preprocess(job, plans, dataset, work)
         replace_text(folder / PLANS, to_json(plans))
@@ -50,11 +50,6 @@ def _nnunet_folders(work: Path) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-
-
-def _ignores(job: Job) -> bool:
-    """Whether the cohort has anything that is not known."""
-    return any(len(m.trusted) < len(job.schema.classes) for m in job.members)
 
 
 def _preprocess(job: Job, plans: dict[str, Any], dataset: dict[str, Any], work: Path) -> set[int]:
