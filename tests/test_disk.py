@@ -28,7 +28,7 @@ from voxledger.errors import DiskFailed, UnreadableImage, VoxledgerError
 from voxledger.imaging.attention_file import open_attention, write_attention
 from voxledger.imaging.intact import intact
 from voxledger.imaging.soft import open_soft, write_soft
-from voxledger.imaging.volume import SUFFIXES, Grid, read, write
+from voxledger.imaging.volume import WRITTEN, Grid, read, write
 from voxledger.layout import MEMO
 from voxledger.repository import dvc_add, git
 from voxledger.review.pack import pack
@@ -43,7 +43,7 @@ def held(disk: Path) -> list[str]:
     return sorted(p.relative_to(disk).as_posix() for p in disk.rglob("*") if p.name != "filler")
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", WRITTEN)
 def test_an_image_that_finds_no_room_is_an_error_and_leaves_nothing(small_disk: Path, suffix: str) -> None:
     """ITK cuts NIfTI off without a word: a label that lost its last slices was hashed and remembered as it was."""
     path = small_disk / f"a{suffix}"
@@ -244,7 +244,7 @@ def test_a_file_larger_than_is_allowed_is_named(tmp_path: Path) -> None:
         "except OSError as error:\n"
         "    print(disk_failure(error))\n"
     )
-    for suffix in SUFFIXES:
+    for suffix in WRITTEN:
         said = run(sys.executable, str(script), str(tmp_path / f"a{suffix}"))
         assert f"{tmp_path}/a{suffix}: larger than files may be here" in said
         assert "ulimit -f" in said

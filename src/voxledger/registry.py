@@ -110,8 +110,19 @@ class Family:
             ) from error
 
     def all(self) -> dict[str, Any]:
-        """All members by name, for families of which every member is used."""
+        """All members by name, for families of which every member is used; raises as `get` where one does not work."""
         return {name: self.get(name) for name in self.names()}
+
+    def load(self) -> tuple[dict[str, Any], list[VoxledgerError]]:
+        """All members that work, by name, and why the others do not."""
+        found: dict[str, Any] = {}
+        broken = []
+        for name in self.names():
+            try:
+                found[name] = self.get(name)
+            except VoxledgerError as error:
+                broken.append(error)
+        return found, broken
 
     def origin(self, name: str) -> str:
         """Package and version that a member is from, such as `our-package 1.2`; empty for our own.
@@ -158,7 +169,10 @@ STRATEGIES = Family("strategies", "strategy", "voxledger.retrain.strategies", "s
 BACKENDS = Family("backends", "backend", "voxledger.models", "BACKEND", folders=True)
 """What trains and predicts: `voxledger.models.backend`."""
 
-FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS)
+FORMATS = Family("formats", "format", "voxledger.imaging.formats", "FORMAT")
+"""How images and labels are read: `voxledger.imaging.format`."""
+
+FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS)
 
 
 def plugins() -> dict[str, str]:

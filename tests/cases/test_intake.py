@@ -202,3 +202,15 @@ def test_two_rows_of_one_case_are_refused(folder: Path) -> None:
 def test_an_empty_table_survives(folder: Path) -> None:
     write_cases("cases.csv", [])
     assert read_cases("cases.csv") == []
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_slicer_segmentation_is_refused_with_the_way_out(scans: Path, renamed: bool) -> None:
+    """Its numbers are those of Slicer's segments: under another name they would be taken for ids of classes."""
+    path = scans / "labels/case0.nrrd"
+    head, _, voxels = path.read_bytes().partition(b"\n\n")
+    path.write_bytes(head + b"\nSegment0_Name:=liver\n\n" + voxels)
+    if not renamed:
+        path.rename(scans / "labels/case0.seg.nrrd")
+    with pytest.raises(CaseRefused, match=r"case0(\.seg)?\.nrrd is a 3D Slicer segmentation"):
+        add_cases(scans / "images", SCHEMA, PARAMS, labels=scans / "labels")

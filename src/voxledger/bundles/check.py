@@ -12,8 +12,10 @@ import numpy.typing as npt
 
 from voxledger import layout
 from voxledger.bundles.contradictions import Opinion, contradictions, disputes, unchanged
-from voxledger.bundles.label_file import EXPORT_SEGMENTATION, SEGMENTATION, is_segmentation, read_returned_label
+from voxledger.bundles.label_file import EXPORT_SEGMENTATION, read_returned_label
 from voxledger.errors import BundleRefused, VoxledgerError
+from voxledger.imaging.formats.seg_nrrd import PROBLEM as SEGMENTATION
+from voxledger.imaging.formats.seg_nrrd import is_segmentation
 from voxledger.imaging.volume import Grid, file_sha256, read, read_grid
 from voxledger.records.bundle import (
     ATTENTION,

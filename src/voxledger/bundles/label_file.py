@@ -11,15 +11,14 @@ import numpy as np
 
 from voxledger.bundles.merge import LabelMap
 from voxledger.errors import GridMismatch, UnreadableImage
+from voxledger.imaging.format import format_of
+from voxledger.imaging.formats.seg_nrrd import REMEDY
 from voxledger.imaging.intact import beginning, intact
 from voxledger.imaging.volume import DIRECTION_TOLERANCE, Grid, differences, read_grid, read_label
 
 SAVE_AS = "save it as labels/<case>.nii.gz with the image as reference volume, as README.md of the bundle says"
 
-SEGMENTATION = "is a 3D Slicer segmentation, whose numbers and extent are not those of the label map"
-EXPORT_SEGMENTATION = f"in 3D Slicer, Segmentations, Export to files; {SAVE_AS}"
-
-_HEADER_BYTES = 1 << 20
+EXPORT_SEGMENTATION = f"{REMEDY}; {SAVE_AS}"
 
 
 def read_returned_label(path: Path, image: Grid, most_bytes: int) -> LabelMap:
@@ -34,11 +33,10 @@ def read_returned_label(path: Path, image: Grid, most_bytes: int) -> LabelMap:
         re-ordered.
     """
     # The grid first: a label on a much larger one exceeds `most_bytes`, and that would be no reason to act on.
-    with beginning(path) as plain:
-        if is_segmentation(plain):
-            raise UnreadableImage(f"{path} {SEGMENTATION}", EXPORT_SEGMENTATION)
-        with _named(path, plain):
-            grid = read_grid(plain)
+    with _named(path, path):
+        format_of(path)
+    with beginning(path) as plain, _named(path, plain):
+        grid = read_grid(plain)
     if differences(grid, image):
         raise GridMismatch(
             f"{path} {_how(grid, image)}: {'; '.join(_differences(grid, image))}",
@@ -46,16 +44,6 @@ def read_returned_label(path: Path, image: Grid, most_bytes: int) -> LabelMap:
         )
     with intact(path, most_bytes) as plain, _named(path, plain):
         return read_label(plain)
-
-
-def is_segmentation(path: Path) -> bool:
-    """Whether a file is a segmentation of 3D Slicer, by its name, or by its header if it is a readable NRRD file."""
-    if path.name.lower().endswith(".seg.nrrd"):
-        return True
-    if not path.name.lower().endswith(".nrrd"):
-        return False
-    with open(path, "rb") as stream:
-        return b"\nSegment0_" in stream.read(_HEADER_BYTES).partition(b"\n\n")[0]
 
 
 @contextmanager

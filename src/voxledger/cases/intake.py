@@ -19,9 +19,9 @@ from voxledger.cases.patients import read_patients
 from voxledger.cases.splits import assign_splits
 from voxledger.cases.weak import parse_recist
 from voxledger.errors import CaseRefused, CasesFailed, Misuse, UnreadableImage
+from voxledger.imaging.format import refused_suffixes, suffixes
 from voxledger.imaging.intact import read_whole, read_whole_label
 from voxledger.imaging.volume import (
-    SUFFIXES,
     file_sha256,
     mask_sha256,
     read,
@@ -286,16 +286,16 @@ def _store(staging: Path, cases: list[Case]) -> None:
 def _images_by_case(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise Misuse(f"{folder} is not a folder", "give the folder that holds the files")
-    found = [(p.name, p) for p in sorted(folder.iterdir()) if p.is_file() and p.name.endswith(SUFFIXES)]
+    found = [(p.name, p) for p in sorted(folder.iterdir()) if p.is_file() and p.name.endswith(_suffixes())]
     if not found:
-        raise Misuse(f"{folder} holds no image", f"images end in {', '.join(SUFFIXES)}")
+        raise Misuse(f"{folder} holds no image", f"images end in {', '.join(suffixes())}")
     _require_one_channel([path for _, path in found])
     return _by_case([(_stem(name), path) for name, path in found])
 
 
 def _require_one_channel(paths: list[Path]) -> None:
     """Raise where nnU-Net's names tell several channels of a case: each would become a case of its own."""
-    stems = {re.sub(rf"({'|'.join(map(re.escape, SUFFIXES))})$", "", path.name): path.name for path in paths}
+    stems = {re.sub(rf"({'|'.join(map(re.escape, suffixes()))})$", "", path.name): path.name for path in paths}
     further = [
         name
         for stem, name in stems.items()
@@ -311,7 +311,7 @@ def _require_one_channel(paths: list[Path]) -> None:
 def _weak_by_case(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise Misuse(f"{folder} is not a folder", "give the folder that holds the files")
-    kinds = (*SUFFIXES, ".json")
+    kinds = (*_suffixes(), ".json")
     return _by_case([(_stem(p.name), p) for p in sorted(folder.iterdir()) if p.name.endswith(kinds)])
 
 
@@ -325,8 +325,13 @@ def _by_case(found: list[tuple[str, Path]]) -> dict[str, Path]:
     return dict(found)
 
 
+def _suffixes() -> tuple[str, ...]:
+    """Suffixes of images and labels, also of those that are refused with a reason when they are read."""
+    return (*refused_suffixes(), *suffixes())
+
+
 def _stem(name: str) -> str:
-    for suffix in (*SUFFIXES, ".json"):
+    for suffix in (*_suffixes(), ".json"):
         if name.endswith(suffix):
             return name.removesuffix(suffix).removesuffix("_0000")
     return name

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from voxledger.disk import replacing
 from voxledger.errors import GridMismatch, UnreadableImage
 from voxledger.imaging.boxes import bounding_box
+from voxledger.imaging.format import format_of
 
 SPACING_TOLERANCE_MM = 1e-3
 """Two spacings are equal below this difference: NIfTI stores float32, NRRD and MHA decimal text."""
@@ -29,13 +30,12 @@ ORIGIN_TOLERANCE_MM = 1e-2
 DIRECTION_TOLERANCE = 1e-4
 """Two direction cosines are equal below this difference (0.006 degrees)."""
 
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
-"""Image files that voxledger reads."""
+WRITTEN = (".nii.gz", ".nii", ".nrrd", ".mha")
+"""Suffixes of files that voxledger writes."""
 
 _NIFTI_HEADER = 352
 _LARGEST_ID = np.iinfo(np.uint32).max
 """Larger numbers are not those of classes, and some have no integer type."""
-_EXPORT = "export it again: one file a volume, one value a voxel"
 _WHOLE = "give whole numbers, one a class"
 
 
@@ -111,32 +111,22 @@ def require_same_grid(label: Grid, image: Grid, what: str) -> None:
 def read(path: Path | str) -> Volume:
     """Read a 3-D scalar image. A file from outside goes through `voxledger.imaging.intact` first.
 
+    Parameters
+    ----------
+    path
+        A file of a format in `voxledger.imaging.formats`.
+
     Raises
     ------
     UnreadableImage
-        The file is missing, damaged, not 3-D, or has several values a voxel.
+        The file is missing, damaged, not 3-D, has several values a voxel, or a format that is not known or refused.
     """
-    import SimpleITK as sitk
-
     path = Path(path)
     if not path.is_file():
         raise UnreadableImage(f"{path}: no such file", "check the path")
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR: ")
-        raise UnreadableImage(f"{path} cannot be read: {reason}", _EXPORT) from None
-    if ".nii" in path.name and image.GetPixelIDTypeAsString().endswith("float"):
-        _require_finite_nifti(path)
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[:, :, :, 0]
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise UnreadableImage(
-            f"{path} is not one 3-D volume: size {image.GetSize()}, "
-            f"{image.GetNumberOfComponentsPerPixel()} value(s) a voxel",
-            _EXPORT,
-        )
-    return Volume(sitk.GetArrayFromImage(image), _grid_of(image))
+    reader = format_of(path).read
+    assert reader is not None  # only refused formats have none
+    return reader(path)
 
 
 def read_grid(path: Path | str) -> Grid:
@@ -145,27 +135,11 @@ def read_grid(path: Path | str) -> Grid:
     Raises
     ------
     UnreadableImage
-        The file is missing, damaged, or has less than three dimensions.
+        The file is missing, damaged, has less than three dimensions, or a format that is not known or refused.
     """
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise UnreadableImage(f"{path} cannot be read: {reason}", _EXPORT) from None
-    if reader.GetDimension() < 3:
-        raise UnreadableImage(f"{path} is not one 3-D volume: size {reader.GetSize()}", _EXPORT)
-    size, spacing, origin = reader.GetSize()[:3], reader.GetSpacing()[:3], reader.GetOrigin()[:3]
-    cosines = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))[:3, :3]
-    return Grid(
-        (size[2], size[1], size[0]),
-        (spacing[2], spacing[1], spacing[0]),
-        (origin[0], origin[1], origin[2]),
-        tuple(float(v) for v in cosines.ravel()),
-    )
+    reader = format_of(Path(path)).read_grid
+    assert reader is not None  # only refused formats have none
+    return reader(Path(path))
 
 
 def read_label(path: Path | str, image: Grid | None = None) -> npt.NDArray[Any]:
@@ -208,9 +182,9 @@ def write(path: Path | str, array: npt.NDArray[Any], grid: Grid) -> None:
     image.SetDirection(grid.direction)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    suffix = next((s for s in SUFFIXES if path.name.endswith(s)), None)
+    suffix = next((s for s in WRITTEN if path.name.endswith(s)), None)
     if suffix is None:
-        raise ValueError(f"{path}: not one of {', '.join(SUFFIXES)}")
+        raise ValueError(f"{path}: not one of {', '.join(WRITTEN)}")
     partial = path.with_name(f".{path.name.removesuffix(suffix)}.{os.getpid()}{suffix}")
     with replacing(path, partial, array.nbytes + _NIFTI_HEADER):
         sitk.WriteImage(image, str(partial), useCompression=path.name.endswith(".nii.gz"))
@@ -252,22 +226,6 @@ def file_sha256(path: Path | str) -> str:
     """SHA-256 of a file's bytes."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _require_finite_nifti(path: Path) -> None:
-    """ITK turns the NaN of a NIfTI file into 0 without a word."""
-    import nibabel
-
-    values = np.asarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
-    if not np.isfinite(values).all():
-        raise UnreadableImage(f"{path} holds NaN or infinite values", "mend the image and export it again")
-
-
-def _grid_of(image: Any) -> Grid:
-    size, spacing, origin = image.GetSize(), image.GetSpacing(), image.GetOrigin()
-    return Grid(
-        (size[2], size[1], size[0]), (spacing[2], spacing[1], spacing[0]), tuple(origin), tuple(image.GetDirection())
-    )
 
 
 def _xyz(values: tuple[Any, ...]) -> str:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxledger import layout
 from voxledger.errors import BundleRefused, Misuse
+from voxledger.imaging.format import refused_suffixes, suffixes
 from voxledger.imaging.volume import file_sha256
 from voxledger.params import read_params
 from voxledger.records.decisions import FILE as DECISIONS
@@ -25,10 +26,8 @@ FORMAT = 1
 MANIFEST = "bundle.json"
 PREFIX = "bundle-"
 LABELS, IMAGES, ATTENTION, WEAK = "labels", "images", "attention", "weak"
-LABEL_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
-"""Files in which a label may come back."""
-IMAGE_LIKE = (*LABEL_SUFFIXES, ".seg.nrrd", ".mhd", ".hdr", ".img", ".mgz", ".dcm", ".nhdr")
-"""Files that may be a label saved under another name or in another place."""
+IMAGE_LIKE = (".mhd", ".hdr", ".img", ".mgz", ".dcm", ".nhdr")
+"""Besides the formats that are read or refused, files that may be a label saved under another name or elsewhere."""
 MOST_MANIFEST_BYTES = 64 << 20
 
 _REVIEWER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -180,7 +179,7 @@ def is_junk(path: str) -> bool:
 
 def is_image_like(path: str) -> bool:
     """Whether a file may be a label that a reviewer saved."""
-    return path.lower().endswith(IMAGE_LIKE)
+    return path.lower().endswith((*suffixes(), *refused_suffixes(), *IMAGE_LIKE))
 
 
 def is_returned(path: str) -> bool:
@@ -191,7 +190,7 @@ def is_returned(path: str) -> bool:
 def label_case(path: str, cases: Iterable[str]) -> str | None:
     """The case whose label a file `labels/<case><suffix>` is, or None."""
     name = path.removeprefix(f"{LABELS}/")
-    return next((c for c in cases for suffix in LABEL_SUFFIXES if name == f"{c}{suffix}"), None)
+    return next((c for c in cases for suffix in suffixes() if name == f"{c}{suffix}"), None)
 
 
 def size_bound(manifest: Manifest, path: str) -> int:

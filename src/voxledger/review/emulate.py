@@ -18,8 +18,9 @@ import numpy as np
 from voxledger.bundles.contradictions import MIXED_UP, exchanged
 from voxledger.bundles.merge import LabelMap, Mask
 from voxledger.errors import Misuse
+from voxledger.imaging.format import suffixes
 from voxledger.imaging.intact import read_whole_label
-from voxledger.imaging.volume import SUFFIXES, read, read_label, write
+from voxledger.imaging.volume import read, read_label, write
 from voxledger.records.bundle import ATTENTION, LABELS, MANIFEST, Manifest, read_manifest
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, ErrorType, Row, to_csv
@@ -197,7 +198,7 @@ def emulate_bundle(bundle: Path, reference: Path, bundles: Path, inbox: Path, bo
 def _review(manifest: Manifest, folder: Path, case_id: str, reference: Path, bound: float) -> list[Row]:
     path = folder / LABELS / f"{case_id}.nii.gz"
     proposal = read(path)
-    truth_file = next((f for s in SUFFIXES if (f := reference / f"{case_id}{s}").is_file()), None)
+    truth_file = next((f for s in suffixes() if (f := reference / f"{case_id}{s}").is_file()), None)
     if truth_file is None:
         raise Misuse(f"{reference} has no reference label of case {case_id}", f"add {case_id}.nii.gz there")
     truth = read_whole_label(truth_file, proposal.grid)

@@ -1,0 +1,109 @@
+"""What every format of images and labels is: how a file is found whole, and how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from voxledger.errors import UnreadableImage
+from voxledger.registry import FORMATS
+
+if TYPE_CHECKING:
+    from voxledger.imaging.volume import Grid, Volume
+
+Unpack = Callable[[IO[bytes], IO[bytes], int], None]
+"""Copies a file from outside, unpacked, from the first stream to the second: at most so many bytes, checksums verified.
+
+Raises `ValueError` with the reason where the file is not whole, keeps its voxels in another file, or has libraries
+read others than it seems. Libraries read
+what is missing as zeros, so that a label would lose its last slices without a word.
+`voxledger.imaging.unpack` has what all need.
+"""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format; the file that holds it, as `FORMAT`, has its name.
+
+    Parameters
+    ----------
+    unpack
+        By suffix, in small letters. Keep the suffix in mind by which the plain copy is read: `plain`.
+    plain
+        Suffix of the unpacked copy, one of those above.
+    read
+        Reads an unpacked file that is there: voxels (z, y, x) and the grid they lie on.
+    read_grid
+        Reads the grid of such a file, of which voxels may be missing.
+    claims
+        Whether a file with the suffix of another format is really one of this.
+    refused
+        Of a format that is known only to be refused: what is wrong with it, and what to do.
+    """
+
+    unpack: Mapping[str, Unpack]
+    plain: str = ""
+    read: Callable[[Path], Volume] | None = None
+    read_grid: Callable[[Path], Grid] | None = None
+    claims: Callable[[Path], bool] | None = None
+    refused: tuple[str, str] | None = None
+
+    def suffix(self, path: Path) -> str:
+        """The suffix that a file has of this format; empty where it has none."""
+        return max((s for s in self.unpack if path.name.lower().endswith(s)), key=len, default="")
+
+
+def format_of(path: Path) -> Format:
+    """The format of a file, by what is in it and by its name.
+
+    Raises
+    ------
+    UnreadableImage
+        It has none that is known, or one that is refused.
+
+    Examples
+    --------
+    >>> format_of(Path("case-7.nii.gz")).plain
+    '.nii'
+    >>> format_of(Path("case-7.seg.nrrd"))
+    Traceback (most recent call last):
+        ...
+    voxledger.errors.UnreadableImage: case-7.seg.nrrd is a 3D Slicer segmentation, whose numbers and extent are not ...
+      → in 3D Slicer, Segmentations, Export to files
+    """
+    known, broken = _formats()
+    fitting = [f for f in known if f.claims is not None and f.claims(path)]
+    fitting += sorted((f for f in known if f.suffix(path)), key=lambda f: -len(f.suffix(path)))
+    if not fitting and broken:
+        raise broken[0]
+    if not fitting:
+        raise UnreadableImage(f"{path} is none of {', '.join(suffixes())}", "save it as one of these")
+    if fitting[0].refused:
+        problem, remedy = fitting[0].refused
+        raise UnreadableImage(f"{path} {problem}", remedy)
+    return fitting[0]
+
+
+def suffixes() -> tuple[str, ...]:
+    """Suffixes of all files that can be read, those of NIfTI first.
+
+    Examples
+    --------
+    >>> suffixes()
+    ('.nii.gz', '.nii', '.mha', '.nrrd')
+    """
+    return tuple(suffix for f in _formats()[0] if not f.refused for suffix in f.unpack)
+
+
+def refused_suffixes() -> tuple[str, ...]:
+    """Suffixes of files that are refused with a reason."""
+    return tuple(suffix for f in _formats()[0] if f.refused for suffix in f.unpack)
+
+
+def _formats() -> tuple[list[Format], list[Exception]]:
+    """Formats, NIfTI first and those of other packages last, and why some of other packages do not work."""
+    found, broken = FORMATS.load()
+    names = sorted(found, key=lambda name: (name != "nifti", FORMATS.origin(name), name))
+    return [found[name] for name in names], list(broken)

@@ -1,0 +1,4 @@
+"""Formats of images and labels: one file a format.
+
+What a format is: `voxledger.imaging.format`.
+"""
