@@ -1,11 +1,12 @@
 # make demo    two annotation rounds on example cases, in demo/
 # make test    all checks
 # make test-slow  the long end-to-end checks as well
+# make docs    the pages of docs/ and of the API as a site, in site/
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow check clean
+.PHONY: demo test test-slow check docs clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -21,10 +22,13 @@ check: .venv/installed
 	$(BIN)/mypy
 
 test: check
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 -m "not slow"
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 -m "not slow" --cov
 
 test-slow: check
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest
 
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv demo .memo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo site .memo .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
