@@ -1,4 +1,4 @@
-"""Pages of the site that are not written in docs/: README and its neighbours, commands, one API page a public module."""
+"""Pages of the site that are not written in docs/: README and its neighbours, the commands, the API by module."""
 
 from __future__ import annotations
 
