@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from commands import output, run
 from ruamel.yaml import YAML
 
+from voxledger import __version__
 from voxledger.cli.main import COMMANDS
 from voxledger.params import read_params
 from voxledger.schema import read_schema
 
 ROOT = Path(__file__).parents[1]
+CONSTRAINTS = ROOT / "constraints.txt"
 STAGES = ("cases", "infer", "calibrate", "filter", "score", "export", "gate", "import", "retrain", "evaluate")
 
 
@@ -141,3 +144,64 @@ def test_numbers_of_people_name_the_paper_that_they_are_from() -> None:
                 around = text[max(0, match.start() - 300) : match.end() + 300]
                 assert source in around, f"{path}: {match.group()} is from {source}"
     assert all(found.values()), found
+
+
+def _commands_of(target: str) -> list[str]:
+    """What `make` runs for a target, without what the target depends on."""
+    recipe = re.search(rf"^{target}:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe, target
+    return [line.strip().replace("$(BIN)", ".venv/bin") for line in recipe[1].splitlines()]
+
+
+def test_make_check_pre_commit_and_the_workflows_run_the_same() -> None:
+    yaml = YAML(typ="safe")
+    (own,) = yaml.load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert own["repo"] == "local", "a hook from elsewhere brings a version of its own"
+    assert [hook["entry"] for hook in own["hooks"]] == _commands_of("check")
+
+    workflows = {p.name: yaml.load(p.read_text()) for p in (ROOT / ".github" / "workflows").glob("*.yml")}
+    runs = {
+        name: [s["run"] for j in w["jobs"].values() for s in j["steps"] if "run" in s] for name, w in workflows.items()
+    }
+    assert runs == {"test.yml": ["bash .ci/run"], "test-slow.yml": ["make test-slow"]}
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "make test"
+
+    python = re.search(r'requires-python = ">=(.*)"', (ROOT / "pyproject.toml").read_text())
+    assert python
+    for name, workflow in workflows.items():
+        assert workflow["permissions"] == {"contents": "read"}, name
+        used = [step for step in steps[name] if "uses" in step]
+        assert all(re.search(r"@v\d+", step["uses"]) for step in used), name
+        assert [s["with"]["python-version"] for s in used if "python" in s["uses"]] == [python[1]], name
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("vendor.github-workflows", ".github/workflows/*.yml"),
+        ("vendor.github-issue-forms", ".github/ISSUE_TEMPLATE/[!c]*.yml"),
+        ("vendor.github-issue-config", ".github/ISSUE_TEMPLATE/config.yml"),
+        ("vendor.citation-file-format", "CITATION.cff"),
+    ],
+)
+def test_files_that_others_read_fit_their_schema(schema: str, files: str) -> None:
+    found = sorted(str(path) for path in ROOT.glob(files))
+    assert found
+    run("check-jsonschema", "--builtin-schema", schema, *found)
+
+
+def test_the_version_is_one() -> None:
+    written = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    cited = YAML(typ="safe").load((ROOT / "CITATION.cff").read_text())
+    assert written == __version__ == cited["version"]
+    assert (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1].split()[0] == __version__
+
+
+def test_every_dependency_has_a_reason_and_a_pinned_version() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    pinned = {re.sub("[-_.]+", "-", line.split("==")[0]).lower() for line in CONSTRAINTS.read_text().splitlines()[1:]}
+    named = re.findall(r'^  "([A-Za-z0-9_.-]+)[>=<].*",? *(#.*)?$', text, re.MULTILINE)
+    assert len(named) > 20
+    for name, reason in named:
+        assert reason, f"{name}: what is it for?"
+        assert re.sub("[-_.]+", "-", name).lower() in pinned, name
