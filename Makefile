@@ -1,10 +1,11 @@
 # make demo    two annotation rounds on example cases, in demo/
-# make test    all checks
+# make test    all checks, and the coverage (make test COVERAGE= is quicker, without it)
 # make test-slow  the long end-to-end checks as well
 # make docs    the pages of docs/ and of the API as a site, in site/
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+COVERAGE ?= --cov
 
 .PHONY: demo test test-slow check docs clean
 
@@ -22,7 +23,7 @@ check: .venv/installed
 	$(BIN)/mypy
 
 test: check
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 -m "not slow" --cov
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 -m "not slow" $(COVERAGE)
 
 test-slow: check
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest

@@ -160,9 +160,8 @@ def test_make_check_pre_commit_and_the_workflows_run_the_same() -> None:
     assert [hook["entry"] for hook in own["hooks"]] == _commands_of("check")
 
     workflows = {p.name: yaml.load(p.read_text()) for p in (ROOT / ".github" / "workflows").glob("*.yml")}
-    runs = {
-        name: [s["run"] for j in w["jobs"].values() for s in j["steps"] if "run" in s] for name, w in workflows.items()
-    }
+    steps = {name: [s for job in w["jobs"].values() for s in job["steps"]] for name, w in workflows.items()}
+    runs = {name: [s["run"] for s in steps[name] if "run" in s] for name in steps}
     assert runs == {"test.yml": ["bash .ci/run"], "test-slow.yml": ["make test-slow"]}
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "make test"
 
