@@ -13,6 +13,7 @@ def main(params: Params) -> None:
         layout.BUNDLES,
         layout.INBOX,
         layout.BASE_REVISIONS,
+        params.round,
         layout.RECEIVED,
     )
 

@@ -7,6 +7,7 @@ from voxledger.stage import stage
 
 @stage(3)
 def main(params: Params) -> None:
+    from voxledger.bundles.inbox import received_returns
     from voxledger.import_.run import import_round
     from voxledger.records.cases import read_cases
     from voxledger.records.ledger import read_ledger
@@ -18,6 +19,7 @@ def main(params: Params) -> None:
         read_schema(layout.SCHEMA),
         read_ledger(layout.BASE_LEDGER),
         ensembles(read_predicted(layout.PREDICTED)),
+        received_returns(layout.RECEIVED, layout.BUNDLES, layout.INBOX, params.round),
         params.round,
         params.machine,
     )

@@ -73,7 +73,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         add_precomputed("m", root / "model", "model-1", "CC0-1.0", added.cases, schema, Path("models/base"), 0)
         for name in BEFORE_REVIEW:
             run_stage(name)
-        for folder in expected_bundles(BUNDLES):
+        for folder in expected_bundles(BUNDLES, params.round):
             emulate_bundle(folder, root / "reference", BUNDLES, INBOX, 0.9)
         for name in AFTER_REVIEW:
             run_stage(name)

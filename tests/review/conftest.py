@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voxledger.bundles.inbox import received_returns
 from voxledger.export.run import export_round
 from voxledger.gate.run import pass_gate
 from voxledger.imaging.attention_file import write_attention
@@ -119,6 +120,7 @@ class Repo:
             Path("data/round/bundles"),
             Path("data/inbox"),
             Path("data/base/revisions"),
+            self.version,
             Path("data/round/received.json"),
         )
 
@@ -128,6 +130,9 @@ class Repo:
             SCHEMA,
             read_ledger("data/base/ledger.csv"),
             ensembles(self.predicted),
+            received_returns(
+                Path("data/round/received.json"), Path("data/round/bundles"), Path("data/inbox"), self.version
+            ),
             self.version,
             MachineParams(workers=1),
         )

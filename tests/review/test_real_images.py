@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voxledger.bundles.inbox import received_returns
 from voxledger.errors import BundleRefused
 from voxledger.export.run import export_round
 from voxledger.gate.run import pass_gate
@@ -60,8 +61,9 @@ def test_there_and_back(cases: list[Case]) -> None:
     work = [Item(c.case_id, n, "ann") for c in cases for n in SCHEMA.names]
     (bundle,) = export_round(work, cases, SCHEMA, {}, predicted(cases), "hippocampus", 1)
     emulate_bundle(bundle, DATA / "labels", BUNDLES, INBOX, 0.9)
-    pass_gate(BUNDLES, INBOX, Path("data/base/revisions"), Path("data/round/received.json"))
-    ledger = import_round(cases, SCHEMA, {}, predicted(cases), 1, MachineParams(workers=1))
+    pass_gate(BUNDLES, INBOX, Path("data/base/revisions"), 1, Path("data/round/received.json"))
+    returns = received_returns(Path("data/round/received.json"), BUNDLES, INBOX, 1)
+    ledger = import_round(cases, SCHEMA, {}, predicted(cases), returns, 1, MachineParams(workers=1))
     origins = set()
     for case in cases:
         grid = read_grid(case.image)
@@ -93,4 +95,4 @@ def test_a_real_label_flipped_under_the_same_header_is_refused(cases: list[Case]
         label.grid,
     )
     with pytest.raises(BundleRefused, match=f"flipped along {'zyx'[axis]}"):
-        pass_gate(BUNDLES, INBOX, Path("data/base/revisions"), Path("data/round/received.json"))
+        pass_gate(BUNDLES, INBOX, Path("data/base/revisions"), 1, Path("data/round/received.json"))

@@ -43,8 +43,8 @@ LAYOUTS = {
 """What editors do to a `bundle.json` that they save again."""
 
 
-def take(source: Path, replace: bool = False) -> Received:
-    return receive(source, BUNDLES, INBOX, replace=replace)
+def take(source: Path, replace: bool = False, round_number: int = 1) -> Received:
+    return receive(source, BUNDLES, INBOX, round_number, replace=replace)
 
 
 def returned(sent: Any, name: str = "back", **decisions: Any) -> Path:
@@ -63,14 +63,14 @@ def nothing_arrived() -> None:
 
 
 def test_zip_there_and_back(sent: Any, tmp_path: Path) -> None:
-    pack(find_bundle(BUNDLES, "alice"), tmp_path / "out.zip")
-    pack(find_bundle(BUNDLES, "alice"), tmp_path / "again.zip")
+    pack(find_bundle(BUNDLES, "alice", 1), tmp_path / "out.zip")
+    pack(find_bundle(BUNDLES, "alice", 1), tmp_path / "again.zip")
     assert (tmp_path / "out.zip").read_bytes() == (tmp_path / "again.zip").read_bytes()
     got = take(tmp_path / "out.zip")
     assert got.new
     assert content(got.folder) == content(sent.bundle("alice"))
     with pytest.raises(Misuse, match="name one of alice, bob"):
-        find_bundle(BUNDLES, "carol")
+        find_bundle(BUNDLES, "carol", 1)
 
 
 @pytest.mark.parametrize("root", ["", "bundle-r01-alice/", "Desktop/my reads/bundle/"])
@@ -297,7 +297,7 @@ def test_a_foreign_or_altered_bundle_is_refused(sent: Any) -> None:
     sent.version = 2
     sent.export(*WORK)
     with pytest.raises(BundleRefused, match="is of round 1, not of round 2"):
-        take(folder)
+        take(folder, round_number=2)
     shutil.rmtree(BUNDLES)
     with pytest.raises(BundleRefused, match="no bundles of this round are in") as caught:
         take(folder)
@@ -361,11 +361,11 @@ def test_a_full_disk_is_not_blamed_on_the_return(sent: Any, small_disk: Path) ->
     for source in (folder, Path("back.zip")):
         fill(small_disk, 6 * 4096)
         with pytest.raises(OSError, match="No space left on device") as caught:
-            receive(source, BUNDLES, inbox)
+            receive(source, BUNDLES, inbox, 1)
         assert str(caught.value.filename).startswith(f"{inbox}/")
         assert [p.name for p in inbox.iterdir()] == ["README.md"]
     (small_disk / "filler").unlink()
-    assert receive(Path("back.zip"), BUNDLES, inbox).new
+    assert receive(Path("back.zip"), BUNDLES, inbox, 1).new
 
 
 def test_a_zip_without_the_right_to_read_it_is_not_called_damaged(sent: Any, monkeypatch: pytest.MonkeyPatch) -> None:

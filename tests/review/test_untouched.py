@@ -63,7 +63,7 @@ def test_what_a_person_changed_is_named_and_export_touches_nothing(out: Any, nam
 
 def test_gate_and_status_name_the_bundle_that_was_worked_on(out: Any) -> None:
     CHANGES["decisions filled in"][0]()
-    (found,) = look_into(BUNDLES, Path("data/inbox"), Path("data/base/revisions")).problems
+    (found,) = look_into(BUNDLES, Path("data/inbox"), Path("data/base/revisions"), 1).problems
     assert found.bundle == "bundle-r01-ann"
     assert "decisions.csv" in found.problem
 

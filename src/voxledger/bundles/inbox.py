@@ -8,9 +8,11 @@ from itertools import groupby
 from pathlib import Path
 
 from voxledger import layout
-from voxledger.bundles.check import Checked, Finding, check_bundle, claimed_twice, decided_twice
+from voxledger.bundles.agreement import claimed_twice, decided_twice
+from voxledger.bundles.finding import Finding
+from voxledger.bundles.returned import Return, read_return
 from voxledger.bundles.untouched import in_words, remedy, touched
-from voxledger.errors import BundleRefused, Waiting
+from voxledger.errors import BundleRefused, VoxledgerError, Waiting
 from voxledger.records.bundle import (
     MANIFEST,
     PREFIX,
@@ -21,6 +23,7 @@ from voxledger.records.bundle import (
     read_manifest,
     returned_files,
 )
+from voxledger.records.received import read_received
 from voxledger.records.sent import BRING_BACK
 
 RECEIVING = f"{PREFIX}.receiving-"
@@ -36,7 +39,7 @@ class Inbox:
     """What lies in the inbox, bundle by bundle."""
 
     expected: dict[Path, Manifest]
-    returned: dict[str, Checked] = field(default_factory=dict)
+    returned: dict[str, Return] = field(default_factory=dict)
     """By bundle id."""
     problems: list[Finding] = field(default_factory=list)
     """Of the inbox as a whole; those of a bundle are in `returned`."""
@@ -72,15 +75,19 @@ def _claimed(finding: Finding) -> str:
     return finding.bundle_id if isinstance(finding, _Twice) else ""
 
 
-def look_into(bundles: Path, inbox: Path, revisions: Path) -> Inbox:
-    """Check everything in the inbox against the bundles that were exported.
+def look_into(bundles: Path, inbox: Path, revisions: Path, round_number: int) -> Inbox:
+    """Check everything in the inbox against the bundles that were exported for a round.
 
     Parameters
     ----------
+    bundles
+        `data/round/bundles`; bundles of other rounds are passed over.
+    inbox
+        `data/inbox`.
     revisions
         `data/base/revisions`: what earlier rounds imported is passed over.
     """
-    found = Inbox(expected_bundles(bundles))
+    found = Inbox(expected_bundles(bundles, round_number))
     by_id = {m.id: (folder, m) for folder, m in found.expected.items()}
     folders: dict[str, list[Path]] = {}
     for item in sorted(inbox.iterdir()) if inbox.is_dir() else []:
@@ -94,7 +101,7 @@ def look_into(bundles: Path, inbox: Path, revisions: Path) -> Inbox:
         found.problems.append(Finding(name, f"was {in_words(list(files))}", remedy(bundles, name)))
     for bundle_id, returns in folders.items():
         exported, manifest = by_id[bundle_id]
-        if len({content_sha256(bundle_id, returned_files(f)) for f in returns}) > 1:
+        if len(returns) > 1 and len({content_sha256(bundle_id, returned_files(f)) for f in returns}) > 1:
             names = ", ".join(f.name for f in returns)
             found.problems.append(
                 _Twice(
@@ -105,9 +112,9 @@ def look_into(bundles: Path, inbox: Path, revisions: Path) -> Inbox:
                 )
             )
             continue
-        found.returned[bundle_id] = check_bundle(manifest, exported, returns[0])
-    found.problems.extend(decided_twice(found.returned))
-    found.problems.extend(claimed_twice(found.returned, {m.id: folder for folder, m in found.expected.items()}))
+        found.returned[bundle_id] = read_return(manifest, exported, returns[0])
+    found.problems.extend(decided_twice(found.returned.values()))
+    found.problems.extend(claimed_twice(found.returned.values()))
     return found
 
 
@@ -188,8 +195,10 @@ def foreign(manifest: Manifest, expected: Sequence[Manifest]) -> str:
     return "was exported from another repository, or before an export that replaced it: its id is unknown"
 
 
-def require_complete(bundles: Path, inbox: Path, revisions: Path) -> Inbox:
-    """What lies in the inbox, if every expected bundle is back and in order.
+def require_complete(bundles: Path, inbox: Path, revisions: Path, round_number: int) -> list[Return]:
+    """The return of every bundle of a round, sorted by name, if all are back and in order.
+
+    Parameters are those of `look_into`.
 
     Raises
     ------
@@ -198,7 +207,7 @@ def require_complete(bundles: Path, inbox: Path, revisions: Path) -> Inbox:
     Waiting
         Nothing is wrong, but not everything is there: lists what, by reviewer.
     """
-    found = look_into(bundles, inbox, revisions)
+    found = look_into(bundles, inbox, revisions, round_number)
     missing = [f"  {m}" for m in found.all_missing]
     if problems := found.all_problems:
         listed = [f"  {p}" for p in problems]
@@ -212,4 +221,35 @@ def require_complete(bundles: Path, inbox: Path, revisions: Path) -> Inbox:
             "\n".join(["the round waits for people:", *missing]),
             "`voxledger review receive FILE.zip` takes a bundle in; then `voxledger round run`, or `dvc repro`",
         )
-    return found
+    return sorted(found.returned.values(), key=lambda r: r.manifest.name)
+
+
+def received_returns(received: Path, bundles: Path, inbox: Path, round_number: int) -> list[Return]:
+    """The returns that the gate let through, sorted by reviewer; nothing of them has changed since.
+
+    Parameters
+    ----------
+    received
+        `data/round/received.json`, which the gate wrote.
+    bundles, inbox, round_number
+        As in `look_into`.
+
+    Raises
+    ------
+    BundleRefused
+        A return or a bundle that was sent is not what the gate saw.
+    """
+    listed = read_received(received)
+    exported = {manifest.id: (folder, manifest) for folder, manifest in expected_bundles(bundles, round_number).items()}
+    if sorted(b.id for b in listed) != sorted(exported):
+        raise VoxledgerError(f"{received} is of other bundles than {bundles}", "run `dvc repro gate`")
+    found = []
+    for entry in listed:
+        source, manifest = exported[entry.id]
+        folder = inbox / entry.folder
+        one = read_return(manifest, source, folder)
+        if (one.sha256, dict(one.files)) != (entry.sha256, entry.files) or one.problems or one.missing:
+            findings = "".join(f"\n  {finding}" for finding in (*one.problems, *one.missing))
+            raise BundleRefused(f"{folder} has changed since the gate let it through{findings}", "run `dvc repro gate`")
+        found.append(one)
+    return sorted(found, key=lambda one: one.reviewer)

@@ -99,6 +99,16 @@ def repaint(
     return np.where(anywhere, returned, seen), moved
 
 
+@dataclass(frozen=True)
+class Overruled:
+    """A trusted mask that is not as it was."""
+
+    voxels: int
+    """How many differ."""
+    by: tuple[str, ...]
+    """Classes that took or added them, in the order of precedence."""
+
+
 def require_trust(
     schema: LabelSchema,
     claims: Sequence[Claim],
@@ -106,22 +116,26 @@ def require_trust(
     merged: LabelMap,
     moved: Mapping[str, Mask],
     case_id: str,
-) -> dict[str, tuple[int, str]]:
+) -> dict[str, Overruled]:
     """Prove that every trusted mask is in the merged label map, but for what a class of higher precedence took.
 
     Independent of `merge`: looks at the result alone.
 
     Parameters
     ----------
+    claims
+        Of all classes of the case.
     trusted
-        Label map that holds the trusted mask, by name of the class.
+        Label map (z, y, x) that holds the trusted mask, by name of the class.
+    merged
+        Label map (z, y, x) of innermost ids.
     moved
-        Voxels that a reviewer moved to other classes, by name of the class that they were taken from.
+        Voxels (z, y, x) that a reviewer moved to other classes, by name of the class that they were taken from.
 
     Returns
     -------
     dict
-        Voxels that differ, and the classes that took them, of every trusted class that is not as it was.
+        By class, every trusted mask that is not as it was.
 
     Raises
     ------
@@ -130,7 +144,7 @@ def require_trust(
     """
     order = by_precedence(schema, claims)
     rank = {claim.name: i for i, claim in enumerate(order)}
-    taken: dict[str, tuple[int, str]] = {}
+    overruled: dict[str, Overruled] = {}
     for name, labels in trusted.items():
         differs = schema.mask(labels, name) != schema.mask(merged, name)
         count = int(differs.sum())
@@ -138,26 +152,27 @@ def require_trust(
             continue
         explained = np.zeros(count, bool)
         by = []
-        for claim in order[: rank[name]]:
-            before = (
-                schema.mask(claim.labels[differs], claim.name) if claim.labels is not None else np.zeros(count, bool)
-            )
-            now = schema.mask(merged[differs], claim.name)
-            took = before & now
-            if claim.name in schema.chain(name):
-                took |= ~before & ~now
-            if took.any():
-                by.append(claim.name)
-            explained |= took
-        for giver, voxels in moved.items():
-            if giver != name and voxels[differs].any():
-                by += [giver] if giver not in by else []
-                explained |= voxels[differs]
+        taken = [(c.name, _took(schema, c, name, merged, differs)) for c in order[: rank[name]]]
+        given = [(giver, voxels[differs]) for giver, voxels in moved.items() if giver != name]
+        for other, voxels in (*taken, *given):
+            if voxels.any() and other not in by:
+                by.append(other)
+            explained |= voxels
         if not explained.all():
             raise VoxledgerError(
                 f"case {case_id}: {int((~explained).sum())} voxels of the trusted class {name} would be lost or added "
                 "though no class of higher precedence decided on them",
                 "nothing was written; please report this with the case",
             )
-        taken[name] = (count, ";".join(by))
-    return taken
+        overruled[name] = Overruled(count, tuple(by))
+    return overruled
+
+
+def _took(schema: LabelSchema, claim: Claim, name: str, merged: LabelMap, differs: Mask) -> Mask:
+    """Which of the voxels that differ from a trusted mask of class `name` a claim explains."""
+    before = schema.mask(claim.labels[differs], claim.name) if claim.labels is not None else np.zeros(1, bool)
+    now = schema.mask(merged[differs], claim.name)
+    took = before & now
+    if claim.name in schema.chain(name):
+        took |= ~before & ~now
+    return took

@@ -40,6 +40,7 @@ def zip_(reviewer: str, output: Path | None) -> None:
     """
     from voxledger.bundles.untouched import require_untouched
     from voxledger.errors import Misuse
+    from voxledger.params import read_params
     from voxledger.records.bundle import expected_bundles
     from voxledger.release.round import send_out
     from voxledger.repository import require_root
@@ -47,14 +48,14 @@ def zip_(reviewer: str, output: Path | None) -> None:
 
     require_root()
     require_untouched(layout.BUNDLES, every_byte=True)
-    folder = find_bundle(layout.BUNDLES, reviewer)
+    folder = find_bundle(layout.BUNDLES, reviewer, read_params().round)
     target = output or Path(f"{folder.name}.zip")
     if target.exists():
         raise Misuse(f"{target} exists already", "it may be what came back: remove it, or give another name with -o")
     if not target.parent.is_dir():
         raise Misuse(f"{target.parent} is not a folder", "make it first, or give another place with -o")
     pack(folder, target)
-    send_out({f.name: m.id for f, m in expected_bundles(layout.BUNDLES).items()})
+    send_out({f.name: m.id for f, m in expected_bundles(layout.BUNDLES, read_params().round).items()})
     click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
@@ -88,7 +89,7 @@ def receive(source: Path, replace: bool) -> None:
             f"keep {source}, it is somebody's work: its labels can be put into a bundle of a later round that asks for "
             "the same cases. `voxledger round open` opens the next one",
         )
-    received = take_in(source, layout.BUNDLES, layout.INBOX, replace=replace)
+    received = take_in(source, layout.BUNDLES, layout.INBOX, params.round, replace=replace)
     if received.new:
         click.echo(f"received as {received.folder}")
     elif received.folder in untracked(layout.INBOX):
@@ -162,6 +163,7 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     Example:
       voxledger review emulate --reference ../reference/labels --reviewer reader-1
     """
+    from voxledger.params import read_params
     from voxledger.records.bundle import expected_bundles
     from voxledger.release.round import track_inbox
     from voxledger.repository import require_root
@@ -169,7 +171,10 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     from voxledger.review.pack import find_bundle
 
     require_root()
-    folders = [find_bundle(bundles, r) for r in reviewers] if reviewers else list(expected_bundles(bundles))
+    number = read_params().round
+    folders = (
+        [find_bundle(bundles, r, number) for r in reviewers] if reviewers else list(expected_bundles(bundles, number))
+    )
     for folder in folders:
         received = emulate_bundle(folder, reference, bundles, inbox, bound)
         click.echo(f"{received.folder}: {'handed in' if received.new else 'handed in already'}")
@@ -182,17 +187,16 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
 
 
 def _note_receipt(received: Received) -> None:
-    from voxledger.records.bundle import content_sha256, returned_files
     from voxledger.release.times import note_receipt
 
-    digest = content_sha256(received.manifest.id, returned_files(received.folder))
-    note_receipt(received.folder.name, digest)
+    note_receipt(received.folder.name, received.sha256)
 
 
 def _status() -> dict[str, list[dict[str, object]]]:
+    from voxledger.params import read_params
     from voxledger.review.status import status as look
 
-    return look(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS)
+    return look(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, read_params().round)
 
 
 def _show(found: dict[str, list[dict[str, object]]], reviewer: str | None = None) -> None:

@@ -107,9 +107,9 @@ def run(no_memo: bool) -> None:
     again = ["--force"] if no_memo and not is_out(params) else []
     if dvc("repro", *again, "export") != 0:
         raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
-    if bundles := expected_bundles(layout.BUNDLES):
+    if bundles := expected_bundles(layout.BUNDLES, params.round):
         send_out({folder.name: manifest.id for folder, manifest in bundles.items()})
-    require_complete(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS)
+    require_complete(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round)
     track_inbox()
     if dvc("repro", *(["--force", "--downstream", "gate"] if no_memo else [])) != 0:
         raise VoxledgerError("a stage after the review failed", "read its message above; nothing that came in is lost")
@@ -201,7 +201,11 @@ def _status() -> Status:
     origins = {o.value: sum(e.origin is o for (c, _), e in ledger.items() if c in pool) for o in Origin}
     lost, begun = _is_lost(), opening()
     # Without the bundles that went out, what came back cannot be judged.
-    inbox = None if lost or begun is not None else look_into(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS)
+    inbox = (
+        None
+        if lost or begun is not None
+        else look_into(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round)
+    )
     waiting = [str(finding) for finding in (*inbox.all_problems, *inbox.all_missing)] if inbox else []
     if not cases:
         state, following = "empty", "voxledger cases add FOLDER --labels FOLDER"

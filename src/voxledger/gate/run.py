@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from voxledger.bundles.inbox import require_complete
-from voxledger.textfile import replace_text
+from voxledger.records.received import Received, write_received
 
 
-def pass_gate(bundles: Path, inbox: Path, revisions: Path, received: Path) -> None:
-    """Write `received.json` if every expected bundle is back and in order; raises as `require_complete`."""
-    found = require_complete(bundles, inbox, revisions)
-    listed_bundles = [
-        {
-            "folder": checked.folder.name,
-            "id": checked.manifest.id,
-            "reviewer": checked.manifest.reviewer,
-            "sha256": checked.sha256,
-            "files": dict(sorted(checked.files.items())),
-        }
-        for checked in sorted(found.returned.values(), key=lambda c: c.manifest.name)
-    ]
-    replace_text(received, json.dumps({"bundles": listed_bundles}, indent=1, sort_keys=True) + "\n")
+def pass_gate(bundles: Path, inbox: Path, revisions: Path, round_number: int, received: Path) -> None:
+    """Write `received` if every bundle of the round is back and in order.
+
+    Parameters and errors are those of `voxledger.bundles.inbox.require_complete`.
+    """
+    write_received(
+        received,
+        (
+            Received(
+                folder=one.folder.name,
+                id=one.manifest.id,
+                reviewer=one.reviewer,
+                sha256=one.sha256,
+                files=dict(one.files),
+            )
+            for one in require_complete(bundles, inbox, revisions, round_number)
+        ),
+    )

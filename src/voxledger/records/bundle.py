@@ -17,7 +17,6 @@ from voxledger import layout
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.imaging.format import refused_suffixes, suffixes
 from voxledger.imaging.volume import file_sha256
-from voxledger.params import read_params
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import MOST_BYTES as MOST_DECISION_BYTES
 from voxledger.schema import LabelSchema
@@ -217,7 +216,7 @@ def returned_files(folder: Path) -> dict[str, str]:
     """SHA-256 of decisions and labels in a returned folder, by path; what a system left there is not counted."""
     found = {}
     for path in list_files(folder):
-        if is_returned(path):
+        if is_returned(path) and (folder / path).is_file():
             found[path] = file_sha256(folder / path)
     return found
 
@@ -228,11 +227,10 @@ def list_files(folder: Path) -> list[str]:
     return sorted(p for p in paths if not is_junk(p))
 
 
-def expected_bundles(bundles: Path) -> dict[Path, Manifest]:
-    """The exported bundles of this round, by folder, sorted by name.
+def expected_bundles(bundles: Path, round_number: int) -> dict[Path, Manifest]:
+    """The exported bundles of a round, by folder, sorted by name.
 
-    Bundles of an earlier round, which `dvc pull` may bring back after the next one was opened, are passed over: which
-    round it is says params.yaml.
+    Bundles of an earlier round, which `dvc pull` may bring back after the next one was opened, are passed over.
 
     Raises
     ------
@@ -240,7 +238,6 @@ def expected_bundles(bundles: Path) -> dict[Path, Manifest]:
         A manifest of an exported bundle is damaged.
     """
     folders = sorted(p for p in bundles.glob(f"{PREFIX}*") if p.is_dir()) if bundles.is_dir() else []
-    now = read_params().round if layout.PARAMS.is_file() else None
     found = {}
     for folder in folders:
         try:
@@ -249,7 +246,7 @@ def expected_bundles(bundles: Path) -> dict[Path, Manifest]:
             raise BundleRefused(
                 f"{folder} is not what export wrote", f"run `dvc checkout {layout.BUNDLES}`, or in a clone `dvc pull`"
             ) from None
-        if now is not None and found[folder].round != now:
+        if found[folder].round != round_number:
             del found[folder]
     return found
 

@@ -1,4 +1,8 @@
-"""What a reviewer decides: `decisions.csv`, read tolerantly, checked strictly."""
+"""What reviewers decide, in two tables.
+
+`decisions.csv` of a bundle is what people fill in: read tolerantly, checked strictly (`Row`).
+`data/round/decisions.csv` is what the import took in from all bundles of a round: read strictly (`Decided`).
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,12 @@ import csv
 import io
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+
+from voxledger.errors import VoxledgerError
+from voxledger.textfile import read_text_if_there, restoring, table, write_table
 
 FILE = "decisions.csv"
 COLUMNS = ["case_id", "class_name", "decision", "minutes", "error_type", "comment"]
@@ -68,6 +75,65 @@ class Table:
 
     rows: dict[tuple[str, str], Row]
     problems: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """One decision that the import took in: a row of `data/round/decisions.csv`."""
+
+    case_id: str
+    class_name: str
+    decision: Decision
+    reviewer: str
+    minutes: float | None
+    """None where the reviewer left them blank: unknown, which is not 0."""
+    error_type: str
+    comment: str = ""
+    bundle: str = ""
+    """SHA-256 of the returned bundle."""
+    changed_voxels: int = 0
+    """Voxels of the class in which the label of the new version differs from the proposal."""
+
+
+DECIDED_COLUMNS = [f.name for f in fields(Decided)]
+
+
+def write_decided(path: Path | str, rows: Iterable[Decided]) -> None:
+    """Write `data/round/decisions.csv`, in the order given."""
+    write_table(
+        path,
+        DECIDED_COLUMNS,
+        (asdict(row) | {"minutes": "" if row.minutes is None else f"{row.minutes:.2f}"} for row in rows),
+    )
+
+
+def read_decided(path: Path | str) -> list[Decided]:
+    """Read `data/round/decisions.csv`; a file that is not there, or holds its header alone, is no decision."""
+    text = read_text_if_there(path)
+    return [] if text is None else parse_decided(text, str(path))
+
+
+def parse_decided(text: str, what: str) -> list[Decided]:
+    """Parse the text of `data/round/decisions.csv`; `what` names it in errors."""
+    with table(text, what) as rows:
+        if rows.fieldnames != DECIDED_COLUMNS:
+            raise VoxledgerError(
+                f"{what} is not a table of decisions: its columns are {rows.fieldnames}", restoring(what)
+            )
+        return [
+            Decided(
+                row["case_id"],
+                row["class_name"],
+                Decision(row["decision"]),
+                row["reviewer"],
+                float(row["minutes"]) if row["minutes"] else None,
+                row["error_type"],
+                row["comment"],
+                row["bundle"],
+                int(row["changed_voxels"] or 0),
+            )
+            for row in rows
+        ]
 
 
 def to_csv(rows: Iterable[Row]) -> str:

@@ -192,7 +192,7 @@ def emulate_bundle(bundle: Path, reference: Path, bundles: Path, inbox: Path, bo
         # A bundle under DVC may be read-only, and so is its copy.
         (folder / DECISIONS).unlink()
         replace_text(folder / DECISIONS, to_csv(rows))
-        return receive(folder, bundles, inbox)
+        return receive(folder, bundles, inbox, manifest.round)
 
 
 def _review(manifest: Manifest, folder: Path, case_id: str, reference: Path, bound: float) -> list[Row]:

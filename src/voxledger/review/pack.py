@@ -14,9 +14,9 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _STORED = (".gz", ".nrrd", ".mha")
 
 
-def find_bundle(bundles: Path, reviewer: str) -> Path:
-    """The exported folder of a reviewer."""
-    found = {manifest.reviewer: folder for folder, manifest in expected_bundles(bundles).items()}
+def find_bundle(bundles: Path, reviewer: str, round_number: int) -> Path:
+    """The exported folder of a reviewer in a round."""
+    found = {manifest.reviewer: folder for folder, manifest in expected_bundles(bundles, round_number).items()}
     if reviewer not in found:
         raise Misuse(
             f"there is no bundle for {reviewer} in {bundles}",

@@ -52,6 +52,8 @@ class Received:
 
     folder: Path
     manifest: Manifest
+    sha256: str
+    """Identity of what came back."""
     new: bool
     replaced: Path | None = None
     """Where the return lies that this one took the place of."""
@@ -61,7 +63,7 @@ _Files = dict[str, Callable[[], IO[bytes]]]
 """How to open every file of a return, by its path in the bundle."""
 
 
-def receive(source: Path, bundles: Path, inbox: Path, *, replace: bool = False) -> Received:
+def receive(source: Path, bundles: Path, inbox: Path, round_number: int, *, replace: bool = False) -> Received:
     """Unpack or copy a returned bundle into `inbox/bundle-rNN-<reviewer>`.
 
     Parameters
@@ -77,7 +79,7 @@ def receive(source: Path, bundles: Path, inbox: Path, *, replace: bool = False) 
         It is damaged, unsafe, foreign, or a different return of the same bundle lies in the inbox.
     """
     with _open(source) as files:
-        manifest = _manifest(source, files, bundles)
+        manifest = _manifest(source, files, bundles, round_number)
         inbox.mkdir(parents=True, exist_ok=True)
         with _alone(inbox):
             staging = Path(tempfile.mkdtemp(prefix=RECEIVING, dir=inbox))
@@ -100,17 +102,19 @@ def remove_unpacked(source: Path, inbox: Path) -> None:
 
 def _settle(staging: Path, manifest: Manifest, inbox: Path, source: Path, replace: bool) -> Received:
     target = inbox / manifest.name
-    new = content_sha256(manifest.id, returned_files(staging))
+    files = returned_files(staging)
+    sha256 = content_sha256(manifest.id, files)
     replaced = None
     if target.exists():
-        old = content_sha256(manifest.id, returned_files(target))
+        there_now = returned_files(target)
+        old = content_sha256(manifest.id, there_now)
         there = target / MANIFEST
-        if new == old and there.is_file() and says_what_was_sent(there.read_bytes(), manifest):
-            return Received(target, manifest, new=False)
+        if sha256 == old and there.is_file() and says_what_was_sent(there.read_bytes(), manifest):
+            return Received(target, manifest, sha256, new=False)
         if not replace:
             raise BundleRefused(
                 f"{source} is another return of {manifest.name}, which lies in {inbox} already: "
-                f"{_difference(returned_files(target), returned_files(staging))}",
+                f"{_difference(there_now, files)}",
                 f"ask {manifest.reviewer} which one counts. If it is this one, run the command again with --replace: "
                 "the other one is kept beside it",
             )
@@ -122,7 +126,7 @@ def _settle(staging: Path, manifest: Manifest, inbox: Path, source: Path, replac
         os.replace(target, replaced)
     staging.chmod(0o755)
     os.replace(staging, target)
-    return Received(target, manifest, new=True, replaced=replaced)
+    return Received(target, manifest, sha256, new=True, replaced=replaced)
 
 
 def _difference(old: dict[str, str], new: dict[str, str]) -> str:
@@ -244,14 +248,14 @@ def _strip(source: Path, files: _Files) -> _Files:
     return {p.removeprefix(roots[0]): opener for p, opener in files.items()}
 
 
-def _manifest(source: Path, files: _Files, bundles: Path) -> Manifest:
+def _manifest(source: Path, files: _Files, bundles: Path, round_number: int) -> Manifest:
     """The manifest of the bundle that was sent, from our own copy; the returned one must say the same."""
     with files[MANIFEST]() as stream:
         content = stream.read(MOST_MANIFEST_BYTES + 1)
     if len(content) > MOST_MANIFEST_BYTES:
         raise _unsafe(source, MANIFEST, "is too large")
     manifest = read_manifest(content, f"{source}: {MANIFEST}")
-    expected = list(expected_bundles(bundles).values())
+    expected = list(expected_bundles(bundles, round_number).values())
     for sent in expected:
         if sent.id == manifest.id:
             return sent

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from voxledger.bundles.check import Finding
+from voxledger.bundles.finding import Finding
 from voxledger.bundles.inbox import look_into
 
 
@@ -20,9 +20,9 @@ class State(StrEnum):
     COMPLETE = "complete"
 
 
-def status(bundles: Path, inbox: Path, revisions: Path) -> dict[str, Any]:
+def status(bundles: Path, inbox: Path, revisions: Path, round_number: int) -> dict[str, Any]:
     """Per reviewer what is decided, missing and wrong, and what else lies in the inbox; for JSON."""
-    found = look_into(bundles, inbox, revisions)
+    found = look_into(bundles, inbox, revisions, round_number)
     reviewers = []
     for manifest in found.expected.values():
         checked = found.returned.get(manifest.id)

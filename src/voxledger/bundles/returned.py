@@ -1,0 +1,341 @@
+"""`Return`: what one returned bundle says, read and checked in this place alone.
+
+`receive`, `status`, the gate and the import all take what `read_return` makes. A return whose files are as they were is
+not read again: label maps are remembered on disk (`bundles/label_check.py`), the rest in the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from voxledger import layout
+from voxledger.bundles.contradictions import Contradiction, unchanged
+from voxledger.bundles.finding import Finding
+from voxledger.bundles.label_check import FILE as CHECKED_FILE
+from voxledger.bundles.label_check import Compared, LabelCheck, foreground_dice
+from voxledger.bundles.label_file import EXPORT_SEGMENTATION
+from voxledger.bundles.merge import LabelMap
+from voxledger.casemap.run import once, recalled
+from voxledger.errors import BundleRefused, DiskFailed, VoxledgerError
+from voxledger.imaging.formats.seg_nrrd import PROBLEM as SEGMENTATION
+from voxledger.imaging.formats.seg_nrrd import is_segmentation
+from voxledger.imaging.volume import file_sha256, read, read_grid, read_label
+from voxledger.records.bundle import (
+    ATTENTION,
+    IMAGES,
+    LABELS,
+    MANIFEST,
+    WEAK,
+    Manifest,
+    content_sha256,
+    is_image_like,
+    is_returned,
+    label_case,
+    list_files,
+    says_what_was_sent,
+    size_bound,
+)
+from voxledger.records.decisions import FILE as DECISIONS
+from voxledger.records.decisions import Row, read_decisions
+
+SAME_CASE = 0.9
+"""Dice of the foreground from which a label is taken for that of the case it is compared with."""
+
+_LOOKED_AT = (f"{IMAGES}/", f"{ATTENTION}/", f"{WEAK}/")
+_SENT = "put the original from the bundle that was sent back in its place"
+
+
+@dataclass(frozen=True)
+class Return:
+    """What one returned bundle says, checked against the one that was sent."""
+
+    manifest: Manifest
+    """Of the bundle that was sent; the returned one says the same, or that is a problem."""
+    exported: Path
+    """Folder of the bundle that was sent."""
+    folder: Path
+    """Folder that came back."""
+    files: Mapping[str, str]
+    """SHA-256 of decisions and labels, by path in the bundle."""
+    rows: Mapping[tuple[str, str], Row]
+    """Lines of `decisions.csv` that were asked for or decide something, by case and class."""
+    label_paths: Mapping[str, str]
+    """The one label file of every case, by path in the bundle."""
+    problems: tuple[Finding, ...]
+    missing: tuple[Finding, ...]
+    _checks: Mapping[str, LabelCheck] = field(repr=False)
+    """Of the labels that are not as they were sent and can be read, by case."""
+
+    @property
+    def sha256(self) -> str:
+        """Identity of what came back."""
+        return content_sha256(self.manifest.id, self.files)
+
+    @property
+    def reviewer(self) -> str:
+        return self.manifest.reviewer
+
+    @property
+    def decided(self) -> int:
+        """Rows asked for that have a decision."""
+        keys = {(a.case_id, a.class_name) for a in self.manifest.asked}
+        return sum(row.decision is not None for key, row in self.rows.items() if key in keys)
+
+    def decisions(self, case_id: str) -> dict[str, Row]:
+        """What was decided on a case, by class."""
+        return {name: r for (case, name), r in sorted(self.rows.items()) if case == case_id and r.decision is not None}
+
+    def shown(self, case_id: str) -> Path:
+        """The proposal that the reviewer was sent."""
+        return self.exported / LABELS / f"{case_id}.nii.gz"
+
+    def label_file(self, case_id: str) -> Path | None:
+        """The returned label map on the grid of its image, as it was checked; None where there is none to read.
+
+        Raises
+        ------
+        VoxledgerError
+            What was remembered is gone, and the file that came back is not what was checked any more.
+        """
+        if case_id in self._checks:
+            return recalled(self._checks[case_id]) / CHECKED_FILE
+        as_sent = self.manifest.files[f"{LABELS}/{case_id}.nii.gz"].sha256
+        path = self.label_paths.get(case_id)
+        return self.shown(case_id) if path is not None and self.files[path] == as_sent else None
+
+    def labels(self, case_id: str) -> LabelMap | None:
+        """The same as an array (z, y, x) of innermost ids."""
+        path = self.label_file(case_id)
+        return None if path is None else read_label(path)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The files of a folder that came back."""
+
+    plain: dict[str, int]
+    """Bytes of every file that may be read, by path."""
+    sha256: dict[str, str]
+    """Of those that are the reviewer's, that were sent, or that may be a label."""
+    problems: tuple[Finding, ...]
+
+
+_known: dict[tuple[Path, Path], tuple[Manifest, _Seen, Return]] = {}
+"""The last return by folders that came back and went out, with what it was made from."""
+
+
+def read_return(manifest: Manifest, exported: Path, folder: Path) -> Return:
+    """Read and check a returned folder; once, as long as its content and that of the bundle that was sent is the same.
+
+    Never raises for what a reviewer did: every problem of every file is listed.
+
+    Parameters
+    ----------
+    manifest, exported
+        The bundle that was sent, and its folder.
+    folder
+        What came back; its `bundle.json` claims to be `manifest`.
+
+    Raises
+    ------
+    BundleRefused
+        A proposal is not what export wrote.
+    """
+    seen = _look_through(folder, manifest)
+    _require_as_sent(manifest, exported, seen)
+    place = folder.resolve(), exported.resolve()
+    known = _known.get(place)
+    if known is None or known[:2] != (manifest, seen):
+        known = _known[place] = manifest, seen, _Check(manifest, exported, folder, seen).result()
+    return known[2]
+
+
+def _look_through(folder: Path, manifest: Manifest) -> _Seen:
+    plain, hashes, problems = {}, {}, []
+    for path in list_files(folder):
+        file = folder / path
+        if not _is_plain(file):
+            problems.append(Finding(folder.name, "is not a plain file", "replace it by the file itself", file=path))
+            continue
+        size, bound = file.stat().st_size, size_bound(manifest, path)
+        known = is_returned(path) or path in manifest.files
+        # The header of a label says more than its size: see `read_returned_label`.
+        if size > bound and known and label_case(path, manifest.cases) is None:
+            problem = f"is {size} bytes long, at most {bound} are possible"
+            problems.append(Finding(folder.name, problem, "remove or replace it", file=path))
+            continue
+        plain[path] = size
+        if known or path == MANIFEST or is_image_like(path):
+            hashes[path] = file_sha256(file)
+    return _Seen(plain, hashes, tuple(problems))
+
+
+def _is_plain(file: Path) -> bool:
+    """A regular file; a link only into a DVC cache, where `dvc add` may have put it."""
+    return file.is_file() and (not file.is_symlink() or "/files/md5/" in file.resolve().as_posix())
+
+
+def _require_as_sent(manifest: Manifest, exported: Path, seen: _Seen) -> None:
+    """Raise unless the proposals that returned labels are compared with are what export wrote."""
+    for path in seen.sha256:
+        case = label_case(path, manifest.cases)
+        sent = f"{LABELS}/{case}.nii.gz"
+        if case is None or seen.sha256[path] == manifest.files[sent].sha256:
+            continue
+        if file_sha256(exported / sent) != manifest.files[sent].sha256:
+            raise BundleRefused(f"{exported / sent} is not what export wrote", f"run `dvc checkout {layout.BUNDLES}`")
+
+
+class _Check:
+    """One look at a return, which collects what is wrong and what is missing."""
+
+    def __init__(self, manifest: Manifest, exported: Path, folder: Path, seen: _Seen) -> None:
+        self.manifest, self.exported, self.folder, self.seen = manifest, exported, folder, seen
+        self.problems = list(seen.problems)
+        self.missing: list[Finding] = []
+
+    def result(self) -> Return:
+        """Everything, in the order in which it is listed for people."""
+        manifest = self.folder / MANIFEST
+        if MANIFEST in self.seen.plain and not says_what_was_sent(manifest.read_bytes(), self.manifest):
+            self._problem("differs from the one that was sent", _SENT, file=MANIFEST)
+        for path in self.seen.plain:
+            self._file(path)
+        labels = self._label_files()
+        rows = self._decisions()
+        found = {case: self._label(case, path, rows) for case, path in labels.items()}
+        checked = Return(
+            self.manifest,
+            self.exported,
+            self.folder,
+            {path: digest for path, digest in self.seen.sha256.items() if is_returned(path)},
+            rows,
+            labels,
+            tuple(self.problems),
+            tuple(self.missing),
+            {case: label[0] for case, label in found.items() if label is not None},
+        )
+        for case, label in found.items():
+            if label is not None and label[1].unlike:
+                self._exchanged(checked, case)
+        return replace(checked, problems=tuple(self.problems))
+
+    def _problem(self, problem: str, remedy: str, case: str = "", class_name: str = "", file: str = "") -> None:
+        self.problems.append(Finding(self.folder.name, problem, remedy, case, class_name, file))
+
+    def _missing(self, problem: str, remedy: str, case: str = "", class_name: str = "", file: str = "") -> None:
+        self.missing.append(Finding(self.folder.name, problem, remedy, case, class_name, file))
+
+    def _file(self, path: str) -> None:
+        """What was sent to be looked at, if it came back, must be the same; images that were not sent are named."""
+        sent = self.manifest.files.get(path)
+        if is_returned(path) or path == MANIFEST:
+            return
+        if sent is None:
+            if is_segmentation(self.folder / path):
+                self._problem(SEGMENTATION, EXPORT_SEGMENTATION, file=path)
+            elif is_image_like(path):
+                remedy = f"if it is a corrected label, save it as {LABELS}/<case>.nii.gz; otherwise remove it"
+                self._problem("is not a file of the bundle", remedy, file=path)
+        elif path.startswith(_LOOKED_AT) and self.seen.sha256[path] != sent.sha256:
+            case = next((c for c in self.manifest.cases if path == f"{IMAGES}/{c}.nii.gz"), "")
+            problem = "was altered or damaged since it was sent; labels drawn on it cannot be relied on"
+            self._problem(problem, _SENT, case, file=path)
+
+    def _label_files(self) -> dict[str, str]:
+        """The one label file of every case that has one."""
+        cases = self.manifest.cases
+        by_case: dict[str, list[str]] = {}
+        for path in self.seen.plain:
+            if not path.startswith(f"{LABELS}/"):
+                continue
+            case = label_case(path, cases)
+            if case is None and is_segmentation(self.folder / path):
+                named = next((c for c in cases if path.lower() == f"{LABELS}/{c}.seg.nrrd".lower()), "")
+                self._problem(SEGMENTATION, EXPORT_SEGMENTATION, named, file=path)
+            elif case is None:
+                remedy = f"save the label of a case as {LABELS}/<case>.nii.gz, and remove what is not one"
+                self._problem("is not the label of a case of this bundle", remedy, file=path)
+            else:
+                by_case.setdefault(case, []).append(path)
+        for case in cases:
+            files = by_case.get(case, [])
+            if not files:
+                remedy = "add it, corrected or as it was sent"
+                self._missing("the label is missing", remedy, case, file=f"{LABELS}/{case}.nii.gz")
+            elif len(files) > 1:
+                problem = f"there are {len(files)} labels of one case: {', '.join(files)}"
+                self._problem(problem, "keep the one that counts, remove the others", case)
+        return {case: by_case[case][0] for case in cases if len(by_case.get(case, [])) == 1}
+
+    def _decisions(self) -> dict[tuple[str, str], Row]:
+        if DECISIONS not in self.seen.plain:
+            self._missing("the table is missing", "add it, filled in", file=DECISIONS)
+            return {}
+        table = read_decisions(self.folder / DECISIONS)
+        for case, class_name, problem in table.problems:
+            remedy = "correct the line" if case else "save it as CSV with the columns that were sent"
+            self._problem(problem, remedy, case, class_name, DECISIONS)
+        asked = {(a.case_id, a.class_name) for a in self.manifest.asked}
+        rows = {}
+        for (case, class_name), row in table.rows.items():
+            if case not in self.manifest.cases or class_name not in self.manifest.label_schema.names:
+                problem = "there is no such case and class in this bundle (a spreadsheet may have changed the name)"
+                self._problem(problem, "restore the names that were sent", case, class_name, DECISIONS)
+            elif row.decision is not None or (case, class_name) in asked:
+                rows[case, class_name] = row
+        broken = {(case, class_name) for case, class_name, _ in table.problems}
+        for key in sorted(asked - broken):
+            if key not in rows or rows[key].decision is None:
+                self._missing("has no decision", "write accept, revise or reject", *key, DECISIONS)
+        return rows
+
+    def _label(self, case: str, path: str, rows: Mapping[tuple[str, str], Row]) -> tuple[LabelCheck, Compared] | None:
+        """Compare the label of one case with what was sent; None where it is the same, or cannot be read."""
+        own = {class_name: row for (c, class_name), row in rows.items() if c == case}
+        sent = f"{LABELS}/{case}.nii.gz"
+        shown_sha256 = self.manifest.files[sent].sha256
+        if self.seen.sha256[path] == shown_sha256:
+            self._contradictions(case, path, unchanged(own))
+            return None
+        job = LabelCheck(
+            name=case,
+            path=self.folder / path,
+            sha256=self.seen.sha256[path],
+            file=path,
+            shown=self.exported / sent,
+            shown_sha256=shown_sha256,
+            most_bytes=self.manifest.most_label_bytes(case),
+            label_schema=self.manifest.label_schema,
+            rows=tuple(own.values()),
+            asked=tuple(a.class_name for a in self.manifest.asked if a.case_id == case),
+        )
+        try:
+            compared = once(job)
+        except DiskFailed:
+            raise
+        except VoxledgerError as error:
+            problem = error.problem.removeprefix(f"{self.folder / path} ")
+            self._problem(problem, error.remedy, case, file=path)
+            return None
+        self._contradictions(case, path, compared.contradictions)
+        return job, compared
+
+    def _contradictions(self, case: str, path: str, found: Iterable[Contradiction]) -> None:
+        for c in found:
+            self._problem(c.problem, c.remedy, case, c.class_name, path)
+
+    def _exchanged(self, checked: Return, case: str) -> None:
+        """Name cases whose proposal a label looks like, rather than its own: two files may have changed places."""
+        returned = checked.labels(case)
+        assert returned is not None
+        for other in self.manifest.cases:
+            sent = checked.shown(other)
+            if other == case or read_grid(sent).shape != returned.shape:
+                continue
+            if foreground_dice(returned, read(sent).array) >= SAME_CASE:
+                problem = f"the label looks like that of case {other}, and not like its own"
+                remedy = f"check whether the files of {case} and {other} changed places, and send them again"
+                self._problem(problem, remedy, case, file=checked.label_paths[case])

@@ -1,0 +1,258 @@
+"""Merging one case: what the base holds, what models predict and what reviewers returned, class by class."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from voxledger import layout
+from voxledger.bundles.contradictions import Opinion, disputes
+from voxledger.bundles.merge import Claim, LabelMap, Mask, Overruled, merge, repaint, require_trust
+from voxledger.bundles.shown import Sources, read_sources
+from voxledger.casemap.job import Job, content, place
+from voxledger.errors import BundleRefused, VoxledgerError
+from voxledger.imaging.volume import mask_sha256, read_label, write
+from voxledger.records.decisions import Decided, Decision, Row
+from voxledger.records.ledger import Entry, Neighbour, Origin
+from voxledger.schema import LabelSchema
+
+_ORIGINS = {
+    Decision.ACCEPT: Origin.ACCEPTED,
+    Decision.REVISE: Origin.REVISED,
+    Decision.REJECT: Origin.REJECTED,
+}
+
+
+@dataclass(frozen=True)
+class Returned:
+    """What one reviewer returned of a case, as the gate let it through."""
+
+    reviewer: str
+    bundle: str
+    """SHA-256 of the returned bundle."""
+    labels: Path
+    """The label map as it was checked, on the grid of the image."""
+    shown: Path
+    """The proposal that the reviewer was sent."""
+    rows: tuple[Row, ...]
+    """Lines with a decision."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Voxels that a trusted mask gave to classes of higher precedence."""
+
+    case_id: str
+    class_name: str
+    origin: Origin
+    voxels: int
+    by: tuple[str, ...]
+    """Names of the classes."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What became of a case."""
+
+    entries: tuple[Entry, ...]
+    """Its rows of the new ledger."""
+    decisions: tuple[Decided, ...]
+    taken: tuple[Taken, ...]
+
+
+class MergeCase(Job[Merged]):
+    """Merges one case and writes its label map, if any class of it is known."""
+
+    stage, algorithms = "import", ("import",)
+    version: int = place()
+    """Number of the round."""
+    changed_in: int | None = content()
+    """The same; None where nothing is new about the case."""
+    image: Path = place()
+    image_sha256: str = content()
+    base: Path | None = content()
+    """Label map of the base version; None where it has none."""
+    pseudo: Path | None = content()
+    """What the models propose; None where they predict nothing."""
+    predicted: Mapping[str, tuple[str, ...]] = content()
+    """Ids of the models that predict each class."""
+    entries: tuple[Entry, ...] = content()
+    """Rows of the base ledger about the case."""
+    returns: tuple[Returned, ...] = content()
+    label_schema: LabelSchema = content()
+
+    def compute(self, folder: Path) -> Merged:
+        """Merge, prove that nothing trusted is lost, and write `<case>.nii.gz`.
+
+        Raises
+        ------
+        BundleRefused
+            Reviewers contradict one another.
+        VoxledgerError
+            Base or proposal are not what they were at the export, or a trusted mask would be lost.
+        """
+        schema = self.label_schema
+        known = {e.class_name: e for e in self.entries}
+        sources = read_sources(
+            schema, self.image, self.base, self.pseudo, known, frozenset(self.predicted), self.version
+        )
+        proposal = sources.proposal(schema)
+        review = _Review.of(self, sources, proposal)
+        merged = merge(schema, list(review.claims.values()), proposal.shape)
+        trusted = _trusted(known, sources.base, proposal, review)
+        overruled = require_trust(schema, list(review.claims.values()), trusted, merged, review.moved, self.name)
+        entries = tuple(
+            self._entry(claim, merged, sources, known, review, overruled) for claim in review.claims.values()
+        )
+        if entries:
+            # Also where every mask is empty: that a case holds nothing is what its rows say.
+            target = folder / f"{self.name}.nii.gz"
+            if self.base is not None and np.array_equal(merged, sources.base):
+                shutil.copyfile(self.base, target)
+            else:
+                write(target, merged, sources.grid)
+        return Merged(
+            entries,
+            tuple(_decided(schema, r, row, merged, proposal) for row, r in review.decided.values()),
+            tuple(Taken(self.name, name, review.claims[name].origin, o.voxels, o.by) for name, o in overruled.items()),
+        )
+
+    def _entry(
+        self,
+        claim: Claim,
+        merged: LabelMap,
+        sources: Sources,
+        known: Mapping[str, Entry],
+        review: _Review,
+        overruled: Mapping[str, Overruled],
+    ) -> Entry:
+        """The row of a class in the new ledger; the old one where nothing about it changed."""
+        old, decided = known.get(claim.name), review.decided.get(claim.name)
+        mask = self.label_schema.mask(merged, claim.name)
+        digest = mask_sha256(mask, sources.grid)
+        model_ids = tuple(self.predicted.get(claim.name, ()))
+        if old is not None and (old.origin.trusted or not model_ids):
+            # What people already stood behind was not proposed by the models of this round.
+            model_ids = old.model_ids
+        by = overruled[claim.name].by if claim.name in overruled else ()
+        neighbours = tuple(review.behind(name, known) for name in by)
+        reviewer, bundle = "", ""
+        if decided is not None:
+            reviewer, bundle = decided[1].reviewer, decided[1].bundle
+        elif old is not None and claim.origin is old.origin:
+            reviewer, bundle = old.reviewer, old.bundle
+            if (digest, model_ids) == (old.mask_sha256, old.model_ids):
+                return old
+            neighbours = (*old.changed_by, *(n for n in neighbours if n not in old.changed_by))
+        return Entry(
+            self.name,
+            claim.name,
+            self.version,
+            claim.origin,
+            model_ids,
+            reviewer,
+            bundle,
+            digest,
+            old.mask_sha256 if old is not None else "",
+            round(int(mask.sum()) * sources.grid.voxel_ml, 4),
+            neighbours,
+        )
+
+
+@dataclass(frozen=True)
+class _Review:
+    """What reviewers made of the claims of a case."""
+
+    claims: dict[str, Claim]
+    """By class, in the order of the schema."""
+    decided: dict[str, tuple[Row, Returned]]
+    """The decision on a class, and the return that it is in."""
+    moved: dict[str, Mask]
+    """Voxels that a revised class gave to others."""
+
+    @classmethod
+    def of(cls, job: MergeCase, sources: Sources, proposal: LabelMap) -> _Review:
+        """Lay what was returned over the claims of base and models."""
+        if not job.returns:
+            return cls(sources.claims, {}, {})
+        schema, moved, seen = job.label_schema, dict[str, Mask](), proposal
+        labels = []
+        for one in job.returns:
+            if not np.array_equal(read_label(one.shown, sources.grid), proposal):
+                raise VoxledgerError(
+                    f"{one.shown} is not what is proposed now: labels or predictions changed after the export",
+                    f"bring {layout.BASE} and {layout.ROUND} back to what they were at the export with `dvc checkout`",
+                )
+            labels.append(read_label(one.labels, sources.grid))
+            revised = [row.class_name for row in one.rows if row.decision is Decision.REVISE]
+            seen, given = repaint(schema, seen, proposal, labels[-1], revised)
+            moved |= given
+        _require_agreement(job, proposal, labels)
+        claims = {name: Claim(name, c.origin, c.version, seen) for name, c in sources.claims.items()}
+        decided: dict[str, tuple[Row, Returned]] = {}
+        for one, own in zip(job.returns, labels, strict=True):
+            for row in one.rows:
+                name = row.class_name
+                if name in decided:
+                    raise BundleRefused(
+                        f"case {job.name}, class {name} was decided on twice", "run `dvc repro -f gate`"
+                    )
+                assert row.decision is not None
+                mask = {Decision.ACCEPT: seen, Decision.REVISE: own, Decision.REJECT: None}[row.decision]
+                claims[name] = Claim(name, _ORIGINS[row.decision], job.version, mask)
+                decided[name] = row, one
+        return cls({name: claims[name] for name in schema.names if name in claims}, decided, moved)
+
+    def behind(self, name: str, known: Mapping[str, Entry]) -> Neighbour:
+        """Who stands behind a class: this round's decision, or the one in the base ledger."""
+        if name in self.decided:
+            one = self.decided[name][1]
+            return Neighbour(name, one.reviewer, one.bundle)
+        entry = known.get(name)
+        return Neighbour(name, entry.reviewer, entry.bundle) if entry else Neighbour(name, "", "")
+
+
+def _require_agreement(job: MergeCase, proposal: LabelMap, labels: Sequence[LabelMap]) -> None:
+    """Raise where two reviewers give a voxel to different classes: the gate lets no such returns through."""
+    opinions = [
+        Opinion(one.reviewer, own, {row.class_name: row.decision for row in one.rows if row.decision is not None})
+        for one, own in zip(job.returns, labels, strict=True)
+    ]
+    for dispute in disputes(job.label_schema, proposal, opinions):
+        raise BundleRefused(f"case {job.name}: {dispute}", "run `dvc repro -f gate`")
+
+
+def _trusted(known: Mapping[str, Entry], base: LabelMap, proposal: LabelMap, review: _Review) -> dict[str, LabelMap]:
+    """Label maps that hold the masks that people stand behind, by class: all that must not be lost."""
+    found = {
+        name: base
+        for name, entry in known.items()
+        if entry.origin.trusted and (name not in review.decided or review.decided[name][0].decision is Decision.ACCEPT)
+    }
+    for name, (row, _) in review.decided.items():
+        returned = review.claims[name].labels
+        if row.decision is Decision.REVISE and returned is not None:
+            found[name] = returned
+        elif row.decision is Decision.ACCEPT:
+            found.setdefault(name, proposal)
+    return found
+
+
+def _decided(schema: LabelSchema, one: Returned, row: Row, merged: LabelMap, proposal: LabelMap) -> Decided:
+    assert row.decision is not None
+    name = row.class_name
+    return Decided(
+        row.case_id,
+        name,
+        row.decision,
+        one.reviewer,
+        row.minutes,
+        row.error_type,
+        row.comment,
+        one.bundle,
+        int((schema.mask(merged, name) != schema.mask(proposal, name)).sum()),
+    )
