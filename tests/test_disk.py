@@ -21,7 +21,8 @@ import pytest
 from click.testing import CliRunner
 from commands import fill, run
 
-from voxledger.casemap import Task, casemap, key_of
+from voxledger.casemap.job import Job, content
+from voxledger.casemap.run import casemap
 from voxledger.cli.main import cli
 from voxledger.disk import disk_failure
 from voxledger.errors import DiskFailed, UnreadableImage, VoxledgerError
@@ -102,17 +103,20 @@ def test_whatever_room_there_is_a_file_is_whole_or_not_there(small_disk: Path, t
     assert 0 < written < 20
 
 
-def big(payload: int, folder: Path) -> dict[str, int]:
-    write(folder / f"{payload}.nii.gz", NOISE + np.int16(payload), GRID)
-    return {}
+class Big(Job[None]):
+    stage, algorithms = "big", ()
+    number: int = content()
+
+    def compute(self, folder: Path) -> None:
+        write(folder / f"{self.number}.nii.gz", NOISE + np.int16(self.number), GRID)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_cases_that_find_no_room_are_not_to_be_mended_or_removed(small_disk: Path, workers: int) -> None:
     os.chdir(small_disk)
-    tasks = [Task(f"c{n}", key_of("big", 1, n=n), n) for n in range(5)]
+    jobs = [Big(name=f"c{n}", number=n) for n in range(5)]
     with pytest.raises(DiskFailed) as caught:
-        casemap("big", big, tasks, Path("out"), workers=workers)
+        casemap(jobs, Path("out"), workers=workers)
     assert "no space left on the disk" in caught.value.problem
     assert "c4" in caught.value.problem
     assert "free some" in caught.value.remedy
@@ -123,12 +127,12 @@ def test_cases_that_find_no_room_are_not_to_be_mended_or_removed(small_disk: Pat
 
 def test_an_output_that_finds_no_room_is_not_left_half(small_disk: Path) -> None:
     os.chdir(small_disk)
-    task = Task("c0", key_of("big", 1, n=0), 0)
-    casemap("big", big, [task], Path("out"))
+    job = Big(name="c0", number=0)
+    casemap([job], Path("out"))
     shutil.rmtree("out")
     fill(small_disk, 20 * PAGE)
     with pytest.raises(OSError, match="No space left") as caught:
-        casemap("big", big, [task], Path("out"))
+        casemap([job], Path("out"))
     found = disk_failure(caught.value)
     assert found is not None
     assert found.problem == "out/0.nii.gz: no space left on the disk"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from commands import parameters, run
+from commands import output, parameters, run
 from ruamel.yaml import YAML
 
+from voxledger.algorithms import STAGES
 from voxledger.imaging.volume import Grid, file_sha256, write
 
 ROOT = Path(__file__).parents[1]
@@ -80,11 +82,22 @@ def test_what_the_first_stage_looks_for_is_listed_by_later_ones() -> None:
     assert set(LOOKED_AT) <= later
 
 
+def test_a_stage_runs_again_when_the_version_of_its_algorithm_rises(finished: Path) -> None:
+    versions = finished / "algorithms.yaml"
+    before = versions.read_text()
+    try:
+        versions.write_text(before.replace(f"filter: {STAGES['filter']}", f"filter: {STAGES['filter'] + 1}"))
+        changed = json.loads(output("dvc", "status", "--json", cwd=finished))
+    finally:
+        versions.write_text(before)
+    assert changed == {"filter": [{"changed deps": {"algorithms.yaml": {"filter": "modified"}}}]}
+
+
 @pytest.mark.parametrize("name", list(PIPELINE))
 def test_a_stage_reads_nothing_but_what_dvc_yaml_lists(finished: Path, tmp_path: Path, name: str) -> None:
     """With no other file there, it writes the same outputs."""
     stage = PIPELINE[name]
-    for path in ["params.yaml", *stage["deps"], *(LOOKED_AT if name == "cases" else ())]:
+    for path in ["params.yaml", "algorithms.yaml", *stage["deps"], *(LOOKED_AT if name == "cases" else ())]:
         source, target = finished / path, tmp_path / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)

@@ -19,7 +19,9 @@ import psutil
 import pytest
 from commands import run
 
-from voxledger.casemap import Task, casemap, key_of
+from voxledger.algorithms import text
+from voxledger.casemap.job import Job, content
+from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
 from voxledger.process import lock
 from voxledger.repository import dvc, dvc_add, dvc_output
@@ -27,20 +29,24 @@ from voxledger.repository import dvc, dvc_add, dvc_output
 WORK = """
 import os, sys, time
 from pathlib import Path
-from voxledger.casemap import Task, casemap, key_of
+from voxledger.casemap.job import Job, content
+from voxledger.casemap.run import casemap
 
-TASKS = int(os.environ.get("TASKS", "6"))
+JOBS = int(os.environ.get("JOBS", "6"))
 
-def slow(payload, folder):
-    Path(f"worker-{os.getpid()}").touch()
-    time.sleep(0.4)
-    (folder / f"{payload}.txt").write_text(str(payload))
-    return {}
+class Slow(Job[None]):
+    stage, algorithms = "slow", ()
+    number: int = content()
+
+    def compute(self, folder: Path) -> None:
+        Path(f"worker-{os.getpid()}").touch()
+        time.sleep(0.4)
+        (folder / f"{self.number}.txt").write_text(str(self.number))
 
 def work(workers=1):
     Path("started").write_text(str(os.getpid()))
-    tasks = [Task(f"c{n}", key_of("slow", 1, n=n), n) for n in range(TASKS)]
-    casemap("slow", slow, tasks, Path("out"), workers=workers)
+    jobs = [Slow(name=f"c{n}", number=n) for n in range(JOBS)]
+    casemap(jobs, Path("out"), workers=workers)
     Path("finished").touch()
 """
 
@@ -87,14 +93,18 @@ def test_a_command_of_a_person_goes_on_when_its_shell_ends(folder: Path) -> None
     assert sorted(p.name for p in Path("out").iterdir()) == [f"{n}.txt" for n in range(6)]
 
 
-def nothing(payload: int, folder: Path) -> dict[str, int]:
-    return {}
+class Nothing(Job[None]):
+    stage, algorithms = "nothing", ()
+    number: int = content()
+
+    def compute(self, folder: Path) -> None:
+        pass
 
 
 def test_casemap_leaves_no_thread_behind(folder: Path) -> None:
     before = threading.active_count()
     for n in range(3):
-        casemap("nothing", nothing, [Task("c", key_of("nothing", 1, n=n), n)], folder / "out")
+        casemap([Nothing(name="c", number=n)], folder / "out")
     assert threading.active_count() == before
 
 
@@ -129,6 +139,7 @@ def test_a_stage_ends_with_dvc_alone(
 ) -> None:
     """One that a person runs by hand goes on."""
     Path("params.yaml").write_text("round: 0\n")
+    Path("algorithms.yaml").write_text(text())
     script("stage.py", STAGE)
     environment = {k: v for k, v in os.environ.items() if k != "DVC_STAGE"} | ({"DVC_STAGE": "slow"} if by_dvc else {})
     code = "import subprocess, sys; subprocess.run([sys.executable, 'stage.py'])"
@@ -148,6 +159,7 @@ def repository(folder: Path) -> Path:
     run("git", "init", "-q")
     run("dvc", "init", "-q")
     Path("params.yaml").write_text("round: 0\n")
+    Path("algorithms.yaml").write_text(text())
     script("stage.py", STAGE)
     Path("dvc.yaml").write_text("stages:\n  slow:\n    cmd: python stage.py\n    deps: [stage.py]\n    outs: [out]\n")
     return folder
@@ -183,7 +195,7 @@ def test_dvc_repro_ends_with_the_voxledger_that_started_it(
 def test_what_blocks_a_run_is_named_with_its_command_and_since_when(
     repository: Path, started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TASKS", "60")
+    monkeypatch.setenv("JOBS", "60")
     process, _ = running(["dvc", "repro"])
     started.append(process)
     with pytest.raises(VoxledgerError) as caught:
@@ -251,7 +263,7 @@ def test_waiting_for_another_process_is_said(
     """A run that waits for a stage that a killed one left behind stood still without a word."""
     holder = hold(Path(".memo/nothing/.lock"), 1.5)
     started.append(holder)
-    casemap("nothing", nothing, [Task("c", key_of("nothing", 1), 0)], folder / "out")
+    casemap([Nothing(name="c", number=0)], folder / "out")
     assert f"nothing: waiting for process {holder.pid} (`" in capsys.readouterr().err
-    casemap("nothing", nothing, [Task("c", key_of("nothing", 1), 0)], folder / "out")
+    casemap([Nothing(name="c", number=0)], folder / "out")
     assert "waiting" not in capsys.readouterr().err

@@ -1,25 +1,118 @@
 """The version of what every stage computes. Raise one where the same input gives another result.
 
-Memo keys have the versions of what a job computes with in them; `algorithms.yaml` in a curation repository has those
-of the voxledger that its round is computed with, so that DVC runs a stage again whose version rose.
+Memo keys have the versions of what a job computes with in them. `algorithms.yaml` in a curation repository has those
+that its round is computed with; each is a parameter of its stages in `dvc.yaml`, so that DVC runs a stage again whose
+version rose. A voxledger of other versions refuses to compute there.
 """
 
 from __future__ import annotations
 
-VERSIONS = {
-    "intake": 2,
+from typing import Any
+
+import voxledger
+from voxledger import layout
+from voxledger.errors import Misuse
+from voxledger.textfile import read_json_if_there, read_yaml, restoring
+
+STAGES = {
     "cases": 1,
     "infer": 4,
     "precomputed": 2,
     "calibrate": 2,
     "filter": 4,
-    "features": 1,
     "score": 1,
+    "features": 1,
     "export": 1,
     "gate": 1,
     "import": 4,
     "retrain": 3,
-    "hindsight": 2,
     "evaluate": 1,
-    "tune": 2,
+    "hindsight": 2,
 }
+"""By stage; what is computed apart in a stage, and remembered apart, has a version of its own: `precomputed` in infer,
+`features` in score, `hindsight` in evaluate."""
+COMMANDS = {"intake": 2, "tune": 2}
+"""Of commands that no stage runs."""
+VERSIONS = STAGES | COMMANDS
+
+
+def text() -> str:
+    """`algorithms.yaml` of this voxledger."""
+    lines = "".join(f"{name}: {version}\n" for name, version in STAGES.items())
+    return (
+        "# Versions of what the stages compute, written by `voxledger upgrade`: DVC runs a stage again whose version "
+        f"rose.\nvoxledger: {voxledger.__version__}\n{lines}"
+    )
+
+
+def read_versions() -> dict[str, int]:
+    """Versions that this repository is computed with; none where they are not written down, as before pipeline 3."""
+    values = _read()
+    try:
+        return {name: int(version) for name, version in values.items() if name != "voxledger"}
+    except (ValueError, TypeError) as error:
+        raise Misuse(f"{layout.ALGORITHMS} holds what is no version: {error}", restoring(layout.ALGORITHMS)) from None
+
+
+def differing() -> dict[str, tuple[int | None, int | None]]:
+    """Versions that differ: in this repository, and in this voxledger; None where one does not know the name."""
+    here = read_versions()
+    names = [*STAGES, *(name for name in here if name not in STAGES)]
+    return {name: (here.get(name), STAGES.get(name)) for name in names if here.get(name) != STAGES.get(name)}
+
+
+def require_versions() -> None:
+    """Raise `Misuse` unless this voxledger computes what the round here is computed with."""
+    if not (differ := differing()):
+        return
+    told = ", ".join(f"{name} {old or '–'} (installed: {new or '–'})" for name, (old, new) in differ.items())
+    problem = f"the voxledger that is installed, {voxledger.__version__}, computes otherwise than this round: {told}"
+    number = closed_round()
+    if number is not None:
+        raise Misuse(f"round {number} is closed, and {problem}", how_to_go_on_from_closed())
+    raise Misuse(
+        problem,
+        "`voxledger upgrade --dry-run` shows what would be computed again, and `voxledger upgrade` goes on with this "
+        f"voxledger; to go on as before, install {begun_with()}",
+    )
+
+
+def begun_with() -> str:
+    """The voxledger that the round here was begun with, in words where `algorithms.yaml` does not say which."""
+    return _called(str(_read().get("voxledger") or "the voxledger that began the round"))
+
+
+def closed_round() -> int | None:
+    """The number of the round that is closed in this working tree; None where its round is open."""
+    manifest = read_json_if_there(layout.MANIFEST) or {}
+    number = read_yaml(layout.PARAMS).get("round")
+    return number if isinstance(number, int) and manifest.get("round") == number else None
+
+
+def how_to_go_on_from_closed() -> str:
+    """The remedy where this voxledger computes otherwise than the closed round here: which one to install."""
+    return (
+        f"to compute it again, install {_computed_with()}; to go on to the next round, `voxledger round open`, then "
+        "`voxledger upgrade`"
+    )
+
+
+def _computed_with() -> str:
+    """What the closed round here was computed with, in words where its manifest does not say which voxledger."""
+    manifest = read_json_if_there(layout.MANIFEST) or {}
+    for part in ("ran", "closed"):
+        made: Any = manifest.get(part)
+        made = made.get("environment") if isinstance(made, dict) else None
+        made = made.get("voxledger") if isinstance(made, dict) else None
+        if isinstance(made, dict) and made.get("version"):
+            commit = f" (commit {str(made['commit'])[:12]})" if made.get("commit") else ""
+            return f"{_called(str(made['version']))}{commit}"
+    return "the voxledger that computed it"
+
+
+def _called(version: str) -> str:
+    return f"voxledger {version}, `pip install voxledger=={version}`" if version[:1].isdigit() else version
+
+
+def _read() -> dict[str, Any]:
+    return read_yaml(layout.ALGORITHMS) if layout.ALGORITHMS.is_file() else {}

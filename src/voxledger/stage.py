@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from voxledger import layout
+from voxledger.algorithms import closed_round, how_to_go_on_from_closed, require_versions
 from voxledger.disk import disk_failure
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
@@ -39,6 +40,7 @@ def stage(pipeline: int) -> Callable[[Main], Callable[[], None]]:
             end_with_dvc()
             try:
                 _require_pipeline(number)
+                require_versions()
                 params = read_params()
                 if params.machine.portable:
                     pin_instruction_set()
@@ -60,24 +62,30 @@ def stage(pipeline: int) -> Callable[[Main], Callable[[], None]]:
 
 
 def require_pipeline(stages: Path = layout.STAGES) -> None:
-    """Raise unless the stage scripts of a repository are of this pipeline, without running any."""
+    """Raise unless this voxledger computes what the stages of a repository do, without running any.
+
+    Its scripts have to be of this pipeline, and the versions in `algorithms.yaml` those of `voxledger.algorithms`.
+    """
     for script in sorted(stages.glob("*.py")):
         found = re.search(r"^@stage(?:\((\d+)\))?$", read_text(script), re.MULTILINE)
         if found:
             _require_pipeline(int(found[1] or 1))
+    require_versions()
 
 
 def _require_pipeline(pipeline: int) -> None:
-    if pipeline < PIPELINE:
-        raise Misuse(
-            f"the stages of this repository are those of pipeline {pipeline}; the voxledger that is installed runs "
-            f"pipeline {PIPELINE}",
-            "run `voxledger upgrade`; a round whose bundles are out is finished first by the voxledger that began it "
-            "(0.1 for pipeline 1, 0.2 for pipeline 2)",
-        )
+    if pipeline == PIPELINE:
+        return
+    problem = (
+        f"the stages of this repository are those of pipeline {pipeline}; the voxledger that is installed runs "
+        f"pipeline {PIPELINE}"
+    )
     if pipeline > PIPELINE:
-        raise Misuse(
-            f"the stages of this repository are those of pipeline {pipeline}; the voxledger that is installed runs "
-            f"pipeline {PIPELINE}",
-            "install a newer voxledger",
-        )
+        raise Misuse(problem, "install a newer voxledger")
+    if (number := closed_round()) is not None:
+        raise Misuse(f"round {number} is closed, and {problem}", how_to_go_on_from_closed())
+    raise Misuse(
+        problem,
+        "run `voxledger upgrade` (with --dry-run it shows what will be computed again); a round whose bundles are out "
+        "is finished first by the voxledger that began it (0.1 for pipeline 1, 0.2 for pipeline 2)",
+    )

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import io
-import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from voxledger import layout
+from voxledger import algorithms, layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.repository import TEMPLATE_NAME, git, round_tag, tag_exists, template_root
-from voxledger.textfile import read_text, read_text_if_there, read_yaml, replace_text
+from voxledger.textfile import parse_yaml, read_text, read_text_if_there, read_yaml, replace_text
+
+Stages = Mapping[str, dict[str, Any]]
+"""Entries of `dvc.yaml` by name, in its order."""
 
 
-def upgrade() -> list[str]:
-    """Replace `stages/` and `dvc.yaml` by those of this voxledger, and commit that; returns the files that changed.
+@dataclass(frozen=True)
+class Upgrade:
+    """What an upgrade changes, and what is then computed again."""
 
+    files: dict[Path, str]
+    """New text of every file that changes."""
+    versions: dict[str, tuple[int | None, int | None]]
+    """Algorithm versions that change: before and after; None where there was none, or is none any more."""
+    again: dict[str, list[str]]
+    """Stages that DVC runs again, in the order of `dvc.yaml`, with the reasons."""
+    follow: list[str]
+    """Stages after these, which DVC runs again where their inputs come out differently."""
+
+
+def plan_upgrade() -> Upgrade:
+    """What `upgrade` would change here; changes nothing.
+
+    `stages/`, `dvc.yaml` and `algorithms.yaml` become those of this voxledger; parameters that are new are added.
     Stages and artifacts that are only in this repository's `dvc.yaml` stay, and so do scripts of other names.
 
     Raises
@@ -28,30 +49,100 @@ def upgrade() -> list[str]:
     if layout.exported(params.round) and not tag_exists(round_tag(params.round)):
         raise VoxledgerError(
             f"bundles of round {params.round} are out, and the pipeline that made them has to take them in",
-            "close this round with the voxledger that began it, then upgrade; if nobody has begun to review, delete "
-            f"{layout.BUNDLES} first",
+            f"close this round with what began it ({algorithms.begun_with()}), then upgrade; if nobody has begun to "
+            f"review, delete {layout.BUNDLES} first",
         )
-    source = template_root()
-    scripts = sorted((source / layout.STAGES).glob("*.py"))
-    own = [layout.STAGES / script.name for script in scripts]
-    files = [layout.PIPELINE, layout.PARAMS, layout.IGNORED, *own, *layout.CARRIED]
-    if changed := git("status", "--porcelain", "--", *files).strip():
+    wanted = _wanted(params)
+    if changed := git("status", "--porcelain", "--", *wanted).strip():
         raise Misuse(f"there are changes that git does not hold yet: {changed}", "commit or undo them first")
-    for script, target in zip(scripts, own, strict=True):
-        shutil.copyfile(script, target)
-    replace_text(layout.PIPELINE, _pipeline((source / layout.PIPELINE).read_text("utf-8"), params.dataset))
-    replace_text(layout.PARAMS, _parameters(read_text(layout.PARAMS), params))
+    files = {path: text for path, text in wanted.items() if read_text_if_there(path) != text}
+    versions = algorithms.differing()
+    before = read_yaml(layout.PIPELINE, "stages")["stages"]
+    after = parse_yaml(wanted[layout.PIPELINE], layout.PIPELINE, "stages")["stages"]
+    again = _again(before, after, files, versions)
+    return Upgrade(files, versions, again, _follow(after, again))
+
+
+def upgrade(plan: Upgrade) -> None:
+    """Change what a plan says, and commit that."""
+    for path, text in plan.files.items():
+        replace_text(path, text)
+    if plan.files:
+        git("add", "--", *map(str, plan.files))
+        message = "Pipeline of the voxledger that is installed"
+        git("commit", "--quiet", "--message", message, "--", *map(str, plan.files))
+
+
+def _wanted(params: Params) -> dict[Path, str]:
+    """The text that every file of the pipeline should have."""
+    source = template_root()
+    pipeline = _pipeline(read_text(source / layout.PIPELINE), params.dataset)
     ignored = (read_text_if_there(layout.IGNORED) or "").splitlines()
-    wanted = (source / layout.IGNORED).read_text("utf-8").splitlines()
-    replace_text(layout.IGNORED, "\n".join([*ignored, *(line for line in wanted if line not in ignored)]) + "\n")
-    for table in layout.CARRIED:  # repositories of before lack one
-        if not table.exists():
-            replace_text(table, "")
-    git("add", "--", *files)
-    names = git("diff", "--cached", "--name-only", "--", *files).split()
-    if names:
-        git("commit", "--quiet", "--message", "Pipeline of the voxledger that is installed", "--", *names)
-    return names
+    missing = [line for line in read_text(source / layout.IGNORED).splitlines() if line not in ignored]
+    scripts = {
+        layout.STAGES / script.name: read_text(script) for script in sorted((source / layout.STAGES).glob("*.py"))
+    }
+    carried = {table: read_text_if_there(table) or "" for table in layout.CARRIED}  # repositories of before lack one
+    return {
+        layout.PIPELINE: pipeline,
+        layout.ALGORITHMS: algorithms.text(),
+        layout.PARAMS: _parameters(read_text(layout.PARAMS), params, pipeline),
+        layout.IGNORED: "\n".join([*ignored, *missing]) + "\n",
+        **scripts,
+        **carried,
+    }
+
+
+def _again(
+    before: Stages, after: Stages, files: Iterable[Path], versions: Mapping[str, tuple[int | None, int | None]]
+) -> dict[str, list[str]]:
+    """Stages that DVC will find changed, with what changed."""
+    names = {path.as_posix() for path in files}
+    found = {}
+    for name, stage in after.items():
+        reasons = [f"{dep} changes" for dep in stage.get("deps", []) if dep in names]
+        asked = _parameters_of(stage)[layout.ALGORITHMS.as_posix()]
+        reasons += [f"{a} {old or '–'} → {new or '–'}" for a, (old, new) in versions.items() if a in asked]
+        if name not in before:
+            reasons.append("it is new")
+        elif _asked(before[name]) != _asked(stage):
+            reasons.append("its entry in dvc.yaml changes")
+        if reasons:
+            found[name] = reasons
+    return found
+
+
+def _asked(stage: dict[str, Any]) -> list[Any]:
+    """What DVC compares of an entry."""
+    return [stage.get("cmd"), sorted(stage.get("deps", [])), _parameters_of(stage), sorted(_outputs(stage))]
+
+
+def _parameters_of(stage: dict[str, Any]) -> dict[str, set[str]]:
+    """Names of the parameters that a stage reads, by file."""
+    found: dict[str, set[str]] = {file.as_posix(): set() for file in (layout.PARAMS, layout.ALGORITHMS)}
+    for entry in stage.get("params") or []:
+        for file, names in entry.items() if isinstance(entry, dict) else ((layout.PARAMS.as_posix(), [entry]),):
+            found.setdefault(file, set()).update(names or [])
+    return found
+
+
+def _outputs(stage: dict[str, Any]) -> list[str]:
+    listed = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
+    return [next(iter(out)) if isinstance(out, dict) else out for out in listed]
+
+
+def _follow(stages: Stages, again: Iterable[str]) -> list[str]:
+    """Stages that read what these write, and so on, in the order of `dvc.yaml`."""
+    reached = set(again)
+    written = [PurePosixPath(out) for name in again for out in _outputs(stages[name])]
+    while written:
+        out = written.pop()
+        for name, stage in stages.items():
+            read = map(PurePosixPath, stage.get("deps", []))
+            if name not in reached and any(dep.is_relative_to(out) or out.is_relative_to(dep) for dep in read):
+                reached.add(name)
+                written += map(PurePosixPath, _outputs(stage))
+    return [name for name in stages if name in reached and name not in set(again)]
 
 
 def _pipeline(template: str, dataset: str) -> str:
@@ -75,7 +166,7 @@ def _pipeline(template: str, dataset: str) -> str:
     return stream.getvalue()
 
 
-def _parameters(text: str, params: Params) -> str:
+def _parameters(text: str, params: Params, pipeline: str) -> str:
     """The text of params.yaml with every section that a stage of dvc.yaml names."""
     from ruamel.yaml import YAML
 
@@ -83,8 +174,8 @@ def _parameters(text: str, params: Params) -> str:
     yaml.preserve_quotes = True
     yaml.width = 4096
     document, values, missing = yaml.load(text), params.model_dump(mode="json"), False
-    for stage in read_yaml(layout.PIPELINE, "stages")["stages"].values():
-        for section in stage.get("params", []):
+    for stage in parse_yaml(pipeline, layout.PIPELINE, "stages")["stages"].values():
+        for section in sorted(_parameters_of(stage)[layout.PARAMS.as_posix()]):
             if section not in document:
                 document[section] = values[section]
                 missing = True

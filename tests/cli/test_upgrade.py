@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from commands import output, run
 from ruamel.yaml import YAML
 
+from voxledger.algorithms import STAGES, text
 from voxledger.params import read_params
 
 ROOT = Path(__file__).parents[2]
@@ -17,12 +19,15 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A repository with stages of pipeline 1, a stage of its own, and without the table of errors."""
+    """A repository with stages of pipeline 1, a stage of its own, without the table of errors and algorithms.yaml."""
     run("voxledger", "init", str(tmp_path / "repo"), "--name", "one")
     monkeypatch.chdir(tmp_path / "repo")
     for script in Path("stages").glob("*.py"):
         script.write_text(re.sub(r"@stage\(\d\)", "@stage", script.read_text()))
-    pipeline = Path("dvc.yaml").read_text().replace(": {persist: true}", "")
+    pipeline = re.sub(
+        r",? ?algorithms.yaml: \[.*?\]", "", Path("dvc.yaml").read_text().replace(": {persist: true}", "")
+    )
+    Path("algorithms.yaml").unlink()
     own = "\n  mine:\n    cmd: echo mine\n    deps: [labels.yaml]\n\nartifacts:"
     Path("dvc.yaml").write_text(pipeline.replace("\nartifacts:", own))
     Path("data/base/errors.csv").unlink()
@@ -41,7 +46,12 @@ def test_stages_of_an_older_pipeline_are_refused_and_upgraded() -> None:
     assert "those of pipeline 1" in said
     assert "voxledger upgrade" in said
     assert said.split("error: ")[1] == run("voxledger", "round", "run", accept=(2,)).split("error: ")[1]
-    run("voxledger", "upgrade")
+    head = output("git", "rev-parse", "HEAD")
+    shown = run("voxledger", "upgrade", "--dry-run")
+    assert output("git", "rev-parse", "HEAD") == head
+    assert run("voxledger", "upgrade").startswith(shown)
+    assert "  infer        stages/infer.py changes; " in shown
+    assert f"  infer        – → {STAGES['infer']}\n" in shown
     for script in (ROOT / "stages").glob("*.py"):
         assert Path("stages", script.name).read_bytes() == script.read_bytes()
     stages = YAML(typ="safe").load(Path("dvc.yaml"))["stages"]
@@ -51,11 +61,54 @@ def test_stages_of_an_older_pipeline_are_refused_and_upgraded() -> None:
     assert Path("data/base/errors.csv").is_file()
     assert read_params().score.scratch_minutes == 17
     for stage in stages.values():
-        for name in stage.get("params", []):
-            assert f"\n{name}:" in "\n" + Path("params.yaml").read_text()
+        for name in stage["params"]:
+            assert isinstance(name, dict) or f"\n{name}:" in "\n" + Path("params.yaml").read_text()
+    assert Path("algorithms.yaml").read_text() == text()
     assert output("git", "status", "--porcelain") == ""
     assert "no case is registered" in run("python", "stages/cases.py", accept=(2,))
     assert "nothing to change" in run("voxledger", "upgrade")
+
+
+@pytest.fixture
+def behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository of this pipeline whose rules are those of an older filter."""
+    run("voxledger", "init", str(tmp_path / "repo"), "--name", "one")
+    monkeypatch.chdir(tmp_path / "repo")
+    older = text().replace(f"filter: {STAGES['filter']}", "filter: 1").replace("voxledger: ", "voxledger: 0.0.1 # ")
+    Path("algorithms.yaml").write_text(older)
+    run("git", "commit", "--quiet", "--all", "--message", "as it was")
+
+
+@pytest.mark.usefixtures("behind")
+def test_another_version_of_an_algorithm_is_refused_and_upgraded() -> None:
+    said = run("python", "stages/cases.py", accept=(2,))
+    assert f"filter 1 (installed: {STAGES['filter']})" in said
+    assert "`voxledger upgrade --dry-run` shows what would be computed again" in said
+    assert "install voxledger 0.0.1, `pip install voxledger==0.0.1`" in said
+    assert said.split("error: ")[1] == run("voxledger", "round", "run", accept=(2,)).split("error: ")[1]
+    plan = json.loads(output("voxledger", "upgrade", "--dry-run", "--json"))
+    assert plan == {
+        "files": ["algorithms.yaml"],
+        "versions": {"filter": {"old": 1, "new": STAGES["filter"]}},
+        "run_again": {"filter": [f"filter 1 → {STAGES['filter']}"]},
+        "follow": ["score", "export", "gate", "import", "retrain", "evaluate"],
+    }
+    assert json.loads(output("voxledger", "upgrade", "--json")) == plan
+    assert output("git", "show", "--name-only", "--format=").split() == ["algorithms.yaml"]
+    assert "no case is registered" in run("python", "stages/cases.py", accept=(2,))
+
+
+@pytest.mark.usefixtures("behind")
+def test_a_closed_round_says_which_voxledger_computed_it() -> None:
+    made = {"voxledger": {"version": "0.0.2", "commit": "0123456789abcdef"}}
+    Path("data/release").mkdir()
+    Path("data/release/manifest.json").write_text(json.dumps({"round": 0, "ran": {"environment": made}}))
+    said = run("python", "stages/cases.py", accept=(2,))
+    assert "round 0 is closed" in said
+    assert "install voxledger 0.0.2, `pip install voxledger==0.0.2` (commit 0123456789ab)" in said
+    assert "`voxledger round open`, then `voxledger upgrade`" in said
+    Path("data/release/manifest.json").write_text(json.dumps({"round": 0}))
+    assert "install the voxledger that computed it" in run("python", "stages/cases.py", accept=(2,))
 
 
 @pytest.mark.usefixtures("old")
