@@ -9,10 +9,10 @@ from voxledger.stage import stage
 def main(params: Params) -> None:
     from voxledger.infer.predict import require_predictions
     from voxledger.records.cases import Split, in_split, read_cases
+    from voxledger.records.errors import read_errors
     from voxledger.records.ledger import read_ledger
     from voxledger.records.sent import require_not_out
     from voxledger.schema import read_schema
-    from voxledger.score.error_table import read_errors
     from voxledger.score.run import score_round
 
     require_not_out(params, "score")

@@ -20,11 +20,11 @@ from voxledger.cli.demo import set_parameters
 from voxledger.imaging.soft import open_soft
 from voxledger.imaging.volume import Grid, file_sha256, read_label, write
 from voxledger.models.channels import Channels
+from voxledger.records.errors import ErrorRow, read_errors, write_errors
 from voxledger.records.ledger import Neighbour, read_ledger, write_ledger
 from voxledger.records.sent import write_sent
 from voxledger.release.classes import rename
 from voxledger.schema import LabelSchema, read_schema
-from voxledger.score.error_table import COLUMNS, read_errors, write_errors
 
 GRID = Grid.plain((6, 10, 12), (3.0, 1.5, 1.5))
 LABELS = """\
@@ -80,8 +80,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run("voxledger", "cases", "add", str(root / "alone/image"), *alone)
         declared = ("--id", "model-1", "--licence", "CC0-1.0")
         run("voxledger", "models", "add", "m", "--predictions", str(root / "model"), *declared)
-        error = dict.fromkeys(COLUMNS, "0") | {"case_id": "case0", "kind": "missed", "criterion": ""}
-        write_errors("data/base/errors.csv", [error | {"class_name": n} for n in ("tumour", "cyst", "organ")])
+        error = ErrorRow("case0", "organ", "here", "missed", "", 1, 0.0, 1, False, (), round=0)
+        write_errors("data/base/errors.csv", [replace(error, class_name=n) for n in ("tumour", "cyst", "organ")])
         ledger = read_ledger("data/base/ledger.csv")
         trimmed = replace(ledger["case0", "organ"], changed_by=(Neighbour("tumour", "ann", "b" * 64),))
         write_ledger("data/base/ledger.csv", ledger | {("case0", "organ"): trimmed}, read_schema("labels.yaml").names)
@@ -122,7 +122,7 @@ def test_a_renamed_class_keeps_its_masks_and_who_made_them() -> None:
         neighbours = tuple(replace(n, class_name="pdac") for n in entry.changed_by)
         assert now == replace(entry, class_name=now.class_name, changed_by=neighbours)
     assert len(after) == len(before)
-    assert [e["class_name"] for e in read_errors("data/base/errors.csv")] == ["pdac", "cyst", "organ"]
+    assert [e.class_name for e in read_errors("data/base/errors.csv")] == ["pdac", "cyst", "organ"]
     assert {k: v for k, v in state().items() if "labels/" in k} == {k: v for k, v in labels.items() if "labels/" in k}
     assert "# a comment of its own" in Path("labels.yaml").read_text()
     assert 'code: "123"' in Path("labels.yaml").read_text()
@@ -144,7 +144,7 @@ def test_the_voxels_of_a_retired_class_go_to_what_it_lies_in() -> None:
         was = reference(int(case[-1]))
         assert np.array_equal(read_label(f"data/base/labels/{case}.nii.gz"), np.where(was == 4, 1, was))
     assert not Path("data/base/labels/lone.nii.gz").exists()  # nothing else is known of it
-    assert [e["class_name"] for e in read_errors("data/base/errors.csv")] == ["tumour", "cyst", "organ"]
+    assert [e.class_name for e in read_errors("data/base/errors.csv")] == ["tumour", "cyst", "organ"]
     run("python", "stages/cases.py")
     assert "data/base/labels.dvc" in output("git", "diff", "--cached", "--name-only")
     run("dvc", "status", "data/base/labels.dvc")

@@ -25,7 +25,7 @@ from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import Row, read_decisions, to_csv
 from voxledger.records.ledger import Entry, Ledger, Origin, read_ledger, write_ledger
 from voxledger.records.predicted import Predicted, ensembles
-from voxledger.records.worklist import Item
+from voxledger.records.worklist import WorkItem
 from voxledger.review.emulate import emulate_bundle
 from voxledger.schema import LabelClass, LabelSchema
 
@@ -103,7 +103,7 @@ class Repo:
 
     def export(self, *items: tuple[str, str, str]) -> list[Path]:
         return export_round(
-            [Item(*i) for i in items],
+            [WorkItem(1, c, name, 0.0, 0.0, "attention", who, 0.0) for c, name, who in items],
             self.cases,
             SCHEMA,
             read_ledger("data/base/ledger.csv"),

@@ -19,7 +19,7 @@ from voxledger.params import MachineParams
 from voxledger.records.cases import Case, Split
 from voxledger.records.ledger import Origin
 from voxledger.records.predicted import Ensemble
-from voxledger.records.worklist import Item
+from voxledger.records.worklist import WorkItem
 from voxledger.review.emulate import dice, emulate_bundle
 from voxledger.schema import LabelClass, LabelSchema
 
@@ -57,8 +57,12 @@ def predicted(cases: list[Case]) -> dict[str, Ensemble]:
     return {c.case_id: Ensemble(dict.fromkeys(SCHEMA.names, ("declared-id",))) for c in cases}
 
 
+def asked(case: Case, class_name: str) -> WorkItem:
+    return WorkItem(1, case.case_id, class_name, 0.0, 0.0, "attention", "ann", 0.0)
+
+
 def test_there_and_back(cases: list[Case]) -> None:
-    work = [Item(c.case_id, n, "ann") for c in cases for n in SCHEMA.names]
+    work = [asked(c, n) for c in cases for n in SCHEMA.names]
     (bundle,) = export_round(work, cases, SCHEMA, {}, predicted(cases), "hippocampus", 1)
     emulate_bundle(bundle, DATA / "labels", BUNDLES, INBOX, 0.9)
     pass_gate(BUNDLES, INBOX, Path("data/base/revisions"), 1, Path("data/round/received.json"))
@@ -85,7 +89,7 @@ def test_there_and_back(cases: list[Case]) -> None:
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_real_label_flipped_under_the_same_header_is_refused(cases: list[Case], axis: int) -> None:
     case = cases[2]
-    work = [Item(case.case_id, n, "ann") for n in SCHEMA.names]
+    work = [asked(case, n) for n in SCHEMA.names]
     (bundle,) = export_round(work, cases, SCHEMA, {}, predicted(cases), "hippocampus", 1)
     folder = emulate_bundle(bundle, DATA / "labels", BUNDLES, INBOX, 1.0).folder
     label = read(folder / f"labels/{case.case_id}.nii.gz")

@@ -21,12 +21,12 @@ from voxledger.imaging.volume import Grid, read, write
 from voxledger.knowledge import Labelled
 from voxledger.params import MachineParams, ScoreParams
 from voxledger.records.cases import Case, Split
+from voxledger.records.errors import read_errors
+from voxledger.records.worklist import AUDIT, WorkItem, write_worklist
 from voxledger.score import hindsight as stage
-from voxledger.score.error_table import read_errors
 from voxledger.score.hindsight import Counts, audit_of, criterion_of, hindsight, judge
 from voxledger.score.taxonomy import regions
 from voxledger.score.tune import INCONSISTENCY, UNCERTAINTY, best, smallest_region, tune
-from voxledger.score.worklist import AUDIT, Row, write_worklist
 
 SCHEMA = ensembles.schema_of(2)
 GRID = Grid.plain((20, 20, 20), (5.0, 1.0, 1.0))
@@ -90,7 +90,7 @@ def round_folder(tmp_path, monkeypatch):
         for model, p in (("good", corrected), ("poor", BEFORE)):
             path = tmp_path / f"data/round/predictions/{model}/{case_id}.b2nd"
             write_soft(path, [("c0", p * 0.9)], ["c0"], GRID, model, "image")
-        rows.append(Row(i + 1, case_id, "c0", 0.0, 0.0, AUDIT if case_id == "c" else "attention", "ann", 7.5))
+        rows.append(WorkItem(i + 1, case_id, "c0", 0.0, 0.0, AUDIT if case_id == "c" else "attention", "ann", 7.5))
     write_worklist(tmp_path / "data/round/worklist.csv", rows)
     decisions = [("a", "c0", "revise"), ("b", "c0", "accept"), ("c", "c0", "revise"), ("a", "c1", "reject")]
     head = "case_id,class_name,decision,reviewer,minutes,error_type,comment,bundle,changed_voxels\n"
@@ -164,7 +164,7 @@ def test_errors_of_earlier_rounds_go_on(round_folder):
     metrics = hindsight(cases, SCHEMA, 2, MachineParams(workers=1))
     assert metrics["errors_by_round"] == {"1": {"false_negative": 2}, "2": {"false_negative": 2}}
     assert metrics["errors"] == {"false_negative": 2}
-    assert [e["round"] for e in read_errors(round_folder / "reports/errors.csv")] == ["1", "1", "2", "2"]
+    assert [e.round for e in read_errors(round_folder / "reports/errors.csv")] == [1, 1, 2, 2]
 
 
 def audited(folder, number, wrong=0, cases=18, of=SCHEMA, pool=80):
@@ -175,7 +175,7 @@ def audited(folder, number, wrong=0, cases=18, of=SCHEMA, pool=80):
     for case_id in drawn:
         nothing = ("c0", None, np.zeros((0, 0, 0), np.uint8))
         write_attention(attention / f"{case_id}.b2nd", [nothing], ["c0"], GRID)
-    rows = [Row(i, c, "c0", 0.0, 0.0, AUDIT, "ann", 7.5) for i, c in enumerate(["unpredicted", *drawn])]
+    rows = [WorkItem(i, c, "c0", 0.0, 0.0, AUDIT, "ann", 7.5) for i, c in enumerate(["unpredicted", *drawn])]
     write_worklist(folder / "data/round/worklist.csv", rows)
     decided = "".join(f"{c},c0,{'revise' if i < wrong else 'accept'}\n" for i, c in enumerate(drawn))
     text = "case_id,class_name,decision\nunpredicted,c0,revise\n" + decided

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from voxledger.records.errors import Error
 from voxledger.score.likely_error import experience, likely_error
 from voxledger.score.table import CaseScore, ClassScore
 
 
 def error(name, criterion, kind, ml):
-    return {"class_name": name, "criterion": criterion, "kind": kind, "ml": str(ml)}
+    return Error("case", name, "here", kind, criterion, 1, float(ml), 0, False, ())
 
 
 def case(**classes):

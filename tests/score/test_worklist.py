@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from voxledger.params import ScoreParams
+from voxledger.records.worklist import AUDIT, read_worklist, write_worklist
 from voxledger.registry import ACQUISITION
 from voxledger.score.table import CaseScore, ClassScore
-from voxledger.score.worklist import AUDIT, choose, read_worklist, worklist, write_worklist
+from voxledger.score.worklist import choose, worklist
 
 
 def made(case_id, *attention, models=2, features=(), **columns):

@@ -26,8 +26,8 @@ def show(top: int, as_json: bool) -> None:
       voxledger score show --top 5
     """
     from voxledger.errors import VoxledgerError
+    from voxledger.records.worklist import read_worklist
     from voxledger.repository import require_root
-    from voxledger.score.worklist import read_worklist
     from voxledger.textfile import read_json_if_there
 
     require_root()
@@ -68,11 +68,11 @@ def tune(everything: bool, as_json: bool) -> None:
     from voxledger.infer.predict import require_predictions
     from voxledger.params import read_params
     from voxledger.records.cases import read_cases
+    from voxledger.records.worklist import on_worklist
     from voxledger.repository import require_root
     from voxledger.schema import read_schema
     from voxledger.score.tune import best
     from voxledger.score.tune import tune as try_thresholds
-    from voxledger.score.worklist import on_worklist
 
     require_root()
     params, cases, schema = read_params(), read_cases(), read_schema(layout.SCHEMA)

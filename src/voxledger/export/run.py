@@ -36,12 +36,12 @@ from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Row, to_csv
 from voxledger.records.ledger import Ledger
 from voxledger.records.predicted import Ensemble
-from voxledger.records.worklist import Item
+from voxledger.records.worklist import WorkItem
 from voxledger.schema import LabelSchema
 
 
 def export_round(
-    worklist: Sequence[Item],
+    worklist: Sequence[WorkItem],
     cases: Sequence[Case],
     schema: LabelSchema,
     ledger: Ledger,

@@ -80,7 +80,7 @@ class TableFormat:
 
     @contextmanager
     def rows(self, text: str, what: Path | str) -> Iterator[Iterator[dict[str, str]]]:
-        """The rows of a table of any format so far, as rows of today's; an empty text has none.
+        """The rows of a table of any format so far, as rows of today's.
 
         What goes wrong with a row, here or where the caller converts its values, names file and line.
 
@@ -95,9 +95,7 @@ class TableFormat:
             yield self._upgraded(rows, self._number_of(rows, str(what)))
 
     def _number_of(self, rows: Rows, what: str) -> int:
-        header = rows.fieldnames
-        if header is None:
-            return self.number
+        header = rows.fieldnames or []
         if self.more_columns and header[: len(self.columns)] == self.columns:
             return self.number
         if tuple(header) in self.headers:

@@ -13,7 +13,8 @@ from typing import Any
 
 from voxledger import layout
 from voxledger.errors import VoxledgerError
-from voxledger.textfile import read_text_if_there, restoring, table, write_table
+from voxledger.records.formats import TableFormat, adding
+from voxledger.textfile import read_text_if_there, write_table
 
 
 class Origin(StrEnum):
@@ -71,9 +72,10 @@ class Entry:
 Ledger = dict[tuple[str, str], Entry]
 """Entries by (case, class)."""
 
-COLUMNS = [f.name for f in fields(Entry)]
-_OLDER_COLUMNS = COLUMNS[:-1]
-"""Of ledgers written before `changed_by`."""
+_COLUMNS = tuple(f.name for f in fields(Entry))
+TABLE = TableFormat("ledger", "a ledger", (_COLUMNS[:-1], _COLUMNS), (adding(changed_by=""),))
+"""1: before neighbours were told; 2: with `changed_by`."""
+FORMAT = TABLE.number
 
 
 def read_ledger(path: Path | str) -> Ledger:
@@ -83,11 +85,15 @@ def read_ledger(path: Path | str) -> Ledger:
 
 
 def parse_ledger(text: str, what: str) -> Ledger:
-    """Parse the text of a ledger; `what` names it in errors."""
+    """Parse the text of a ledger of any format so far.
+
+    Parameters
+    ----------
+    what
+        Names it in errors: its path, with " at TAG" where it was read from a version.
+    """
     ledger: Ledger = {}
-    with table(text, what) as rows:
-        if rows.fieldnames not in (COLUMNS, _OLDER_COLUMNS):
-            raise VoxledgerError(f"{what} is not a ledger: its columns are {rows.fieldnames}", restoring(what))
+    with TABLE.rows(text, what) as rows:
         for row in rows:
             entry = Entry(
                 row["case_id"],
@@ -100,7 +106,7 @@ def parse_ledger(text: str, what: str) -> Ledger:
                 row["mask_sha256"],
                 row["previous_mask_sha256"],
                 float(row["ml"]),
-                tuple(map(_neighbour, filter(None, row.get("changed_by", "").split(";")))),
+                tuple(map(_neighbour, filter(None, row["changed_by"].split(";")))),
             )
             if (entry.case_id, entry.class_name) in ledger:
                 raise ValueError(f"a second row of case {entry.case_id}, class {entry.class_name}")
@@ -124,7 +130,7 @@ def write_ledger(path: Path | str, ledger: Ledger, class_order: list[str]) -> No
             f"retire {unknown[0]} --reason …`: bring back {layout.SCHEMA} (`git checkout {layout.SCHEMA}`) and do that",
         )
     ordered = sorted(ledger.values(), key=lambda e: (e.case_id, class_order.index(e.class_name)))
-    write_table(path, COLUMNS, map(_to_row, ordered))
+    write_table(path, TABLE.columns, map(_to_row, ordered))
 
 
 def _to_row(entry: Entry) -> dict[str, Any]:

@@ -1,23 +1,71 @@
-"""Reading the worklist: which classes of which cases go to whom."""
+"""The worklist `data/round/worklist.csv`: which classes of which cases people decide on, in which order, and who."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from voxledger.textfile import read_text, table
+from voxledger import layout
+from voxledger.records.cases import Case
+from voxledger.records.formats import TableFormat
+from voxledger.textfile import read_text, write_table
+
+AUDIT = "audit"
+"""Reason of cases that were drawn blindly from those that were not chosen. Reviewers must not be able to tell."""
 
 
 @dataclass(frozen=True)
-class Item:
-    """One class of one case, and who reviews it. Why it was chosen is not for the reviewer to know."""
+class WorkItem:
+    """One class of one case that a reviewer decides on."""
 
+    rank: int
+    """Position of the case, from 1."""
     case_id: str
     class_name: str
+    attention_ml: float
+    priority: float
+    """Attention of all untrusted classes of the case, in ml."""
+    reason: str
+    """Why the case is on the worklist: the acquisition function that chose it, or `AUDIT`."""
     reviewer: str
+    expected_minutes: float
 
 
-def read_worklist(path: Path) -> list[Item]:
-    """Read `data/round/worklist.csv`, in its order of priority."""
-    with table(read_text(path), path, ("case_id", "class_name", "reviewer")) as rows:
-        return [Item(row["case_id"], row["class_name"], row["reviewer"]) for row in rows]
+TABLE = TableFormat("worklist", "a worklist", (tuple(f.name for f in fields(WorkItem)),))
+FORMAT = TABLE.number
+
+
+def read_worklist(path: Path | str = layout.WORKLIST) -> list[WorkItem]:
+    """Read a worklist of any format so far, in its order of priority."""
+    with TABLE.rows(read_text(path), path) as rows:
+        return [
+            WorkItem(
+                int(row["rank"]),
+                row["case_id"],
+                row["class_name"],
+                float(row["attention_ml"]),
+                float(row["priority"]),
+                row["reason"],
+                row["reviewer"],
+                float(row["expected_minutes"]),
+            )
+            for row in rows
+        ]
+
+
+def write_worklist(path: Path | str, items: Iterable[WorkItem]) -> None:
+    """Write the worklist in the order given."""
+    write_table(path, TABLE.columns, map(_to_row, items))
+
+
+def on_worklist(cases: Sequence[Case], path: Path | str = layout.WORKLIST) -> list[Case]:
+    """The cases that the worklist names."""
+    named = {row.case_id for row in read_worklist(path)}
+    return [case for case in cases if case.case_id in named]
+
+
+def _to_row(row: WorkItem) -> dict[str, Any]:
+    values = {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()}
+    return {**values, "expected_minutes": f"{row.expected_minutes:.2f}"}

@@ -20,12 +20,13 @@ from voxledger.imaging.volume import mask_sha256, read_grid, read_label, smalles
 from voxledger.params import read_params
 from voxledger.progress import progress
 from voxledger.records.cases import read_cases
+from voxledger.records.errors import read_errors, write_errors
 from voxledger.records.ledger import Entry, Ledger, read_ledger, write_ledger
 from voxledger.records.sent import is_out
 from voxledger.release.round import require_open
 from voxledger.repository import dvc_add, git, require_root
 from voxledger.schema import NAME_PATTERN, LabelSchema, parse_schema, read_schema
-from voxledger.textfile import read_text, read_yaml, replace_text, table, write_table
+from voxledger.textfile import read_text, read_yaml, replace_text
 
 
 def rename(old: str, new: str) -> list[str]:
@@ -193,10 +194,8 @@ def _rename_in_tables(schema: LabelSchema) -> None:
     entries = [renamed(e) for e in read_ledger(layout.BASE_LEDGER).values()]
     write_ledger(layout.BASE_LEDGER, {(e.case_id, e.class_name): e for e in entries}, schema.names)
     if layout.BASE_ERRORS.is_file() and layout.BASE_ERRORS.stat().st_size:
-        with table(read_text(layout.BASE_ERRORS), layout.BASE_ERRORS, ["class_name"]) as rows:
-            columns = rows.fieldnames or []
-            found = [{**row, "class_name": today(row["class_name"])} for row in rows]
-        write_table(layout.BASE_ERRORS, columns, found)
+        errors = read_errors(layout.BASE_ERRORS)
+        write_errors(layout.BASE_ERRORS, [replace(e, class_name=today(e.class_name)) for e in errors])
 
 
 def _require_data(ledger: Ledger, images: Mapping[str, str]) -> None:

@@ -31,13 +31,13 @@ from voxledger.imaging.soft import SoftPrediction
 from voxledger.imaging.volume import read_label
 from voxledger.params import MachineParams
 from voxledger.records.cases import Case, Split, in_split
+from voxledger.records.errors import Error, ErrorRow, read_errors, write_errors
+from voxledger.records.worklist import AUDIT, read_worklist
 from voxledger.schema import LabelSchema
-from voxledger.score.error_table import ErrorRow, read_errors, write_errors
 from voxledger.score.reviewed import Reviewed, read_decided, reviewed
 from voxledger.score.section import hindsight_section
 from voxledger.score.stopping import ACCEPTABLE_MISSED, clopper_pearson, pooled
 from voxledger.score.taxonomy import Region, regions
-from voxledger.score.worklist import AUDIT, read_worklist
 from voxledger.textfile import replace_text
 
 LARGE = 125
@@ -156,16 +156,16 @@ def hindsight(
         if (attention := round_folder / f"attention/{case.case_id}.b2nd").is_file()
     ]
     found = casemap(jobs, reports, workers=machine.worker_count, recheck=machine.recheck)
-    errors: list[ErrorRow] = [{"round": str(round_number), **row} for judged in found for row in judged.errors]
+    errors = [ErrorRow(**vars(error), round=round_number) for judged in found for error in judged.errors]
     history = [*read_errors(base / "errors.csv"), *errors]
     metrics = {
         "round": round_number,
         "attention": _attention_metrics(found, schema),
-        "errors": dict(sorted(Counter(e["kind"] for e in errors).items())),
-        "errors_by_class": _tally(errors, lambda e: [e["class_name"]]),
-        "errors_by_source": _tally(errors, lambda e: [e["source"]]),
-        "errors_by_model": _tally(errors, lambda e: e["models"].split(";") if e["models"] else []),
-        "errors_by_round": _tally(history, lambda e: [e["round"]]),
+        "errors": dict(sorted(Counter(e.kind for e in errors).items())),
+        "errors_by_class": _tally(errors, lambda e: [e.class_name]),
+        "errors_by_source": _tally(errors, lambda e: [e.source]),
+        "errors_by_model": _tally(errors, lambda e: e.models),
+        "errors_by_round": _tally(history, lambda e: [str(e.round)]),
         "audit": _audit_metrics([*earlier, _audit(cases, schema, round_number, round_folder)]),
     }
     replace_text(reports / "attention.json", json.dumps(metrics, indent=2) + "\n")
@@ -180,8 +180,7 @@ class Judged:
 
     counts: dict[str, dict[str, Counts]]
     """By class and criterion; `any` is all criteria together."""
-    errors: list[dict[str, str]]
-    """Rows of the error table, without the round."""
+    errors: list[Error]
 
 
 class JudgeAttention(Job[Judged]):
@@ -217,18 +216,18 @@ def _judge_case(case: Reviewed, schema: LabelSchema, attention_file: Path) -> Ju
             counts.setdefault(name, {})[key] = one
         for error in found:
             errors.append(
-                {
-                    "case_id": case.case_id,
-                    "class_name": name,
-                    "source": case.source,
-                    "kind": error.kind.value,
-                    "criterion": criterion_of(bits[error.box][error.mask]),
-                    "voxels": str(error.voxels),
-                    "ml": f"{error.voxels * attention.grid.voxel_ml:.4f}",
-                    "added_voxels": str(error.added),
-                    "found": str(bool((bits[error.box] != 0)[error.mask].any())).lower(),
-                    "models": ";".join(culprits(predictions, name, error, error.box)),
-                }
+                Error(
+                    case_id=case.case_id,
+                    class_name=name,
+                    source=case.source,
+                    kind=error.kind.value,
+                    criterion=criterion_of(bits[error.box][error.mask]),
+                    voxels=error.voxels,
+                    ml=error.voxels * attention.grid.voxel_ml,
+                    added_voxels=error.added,
+                    found=bool((bits[error.box] != 0)[error.mask].any()),
+                    models=tuple(culprits(predictions, name, error, error.box)),
+                )
             )
     return Judged(counts, errors)
 
@@ -250,7 +249,7 @@ def _tally(errors: Sequence[ErrorRow], groups: Any) -> dict[str, dict[str, int]]
     found: dict[str, Counter[str]] = {}
     for error in errors:
         for group in groups(error):
-            found.setdefault(group, Counter())[error["kind"]] += 1
+            found.setdefault(group, Counter())[error.kind] += 1
     return {group: dict(sorted(kinds.items())) for group, kinds in sorted(found.items())}
 
 

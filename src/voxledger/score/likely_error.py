@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from voxledger.imaging.attention_file import Criterion
-from voxledger.score.error_table import ErrorRow
+from voxledger.records.errors import Error
 from voxledger.score.table import CaseScore
 
 LEAST_ML = 0.00005
@@ -23,13 +23,13 @@ Experience = Mapping[tuple[str, str], Mapping[str, float]]
 """Class and criterion → kind of error → ml; the criterion "" holds all of the class."""
 
 
-def experience(errors: Iterable[ErrorRow]) -> Experience:
+def experience(errors: Iterable[Error]) -> Experience:
     """What kinds of errors there were under which attention."""
     found: dict[tuple[str, str], dict[str, float]] = {}
     for error in errors:
-        for criterion in {error["criterion"], ""}:
-            kinds = found.setdefault((error["class_name"], criterion), {})
-            kinds[error["kind"]] = kinds.get(error["kind"], 0.0) + max(float(error["ml"]), LEAST_ML)
+        for criterion in {error.criterion, ""}:
+            kinds = found.setdefault((error.class_name, criterion), {})
+            kinds[error.kind] = kinds.get(error.kind, 0.0) + max(error.ml, LEAST_ML)
     return found
 
 

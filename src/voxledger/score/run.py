@@ -16,18 +16,19 @@ from voxledger.knowledge import trusted
 from voxledger.params import Params, ScoreParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
+from voxledger.records.errors import ErrorRow
 from voxledger.records.ledger import Ledger
+from voxledger.records.worklist import AUDIT, WorkItem, write_worklist
 from voxledger.registry import ACQUISITION
 from voxledger.schema import LabelSchema
 from voxledger.score.acquire import Acquisition
 from voxledger.score.bias import agreement
-from voxledger.score.error_table import ErrorRow
 from voxledger.score.likely_error import experience
 from voxledger.score.pictures import attention_curve, busiest_slice, side_by_side, thermal_table
 from voxledger.score.section import score_section
 from voxledger.score.stopping import last_reviewed, outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
-from voxledger.score.worklist import AUDIT, Row, choose, worklist, write_worklist
+from voxledger.score.worklist import choose, worklist
 from voxledger.textfile import replace_text, write_table
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def score_round(
     schema: LabelSchema,
     params: Params,
     reports: Path = Path("reports"),
-) -> list[Row]:
+) -> list[WorkItem]:
     """Write attention, scores, agreement of the models, worklist and outlook; returns the worklist.
 
     Writes `out/attention/<case>.b2nd`, `<case>_heat.nii.gz` and `heat.ctbl`, `out/score.csv`, `out/agreement.csv`,
@@ -118,7 +119,7 @@ def score_round(
 
 
 def _pictures(
-    pool: Sequence[Case], rows: Sequence[Row], found: dict[str, Any], out: Path, schema: LabelSchema
+    pool: Sequence[Case], rows: Sequence[WorkItem], found: dict[str, Any], out: Path, schema: LabelSchema
 ) -> list[tuple[str, str, bytes]]:
     """The first cases of the worklist, at the slice with most heat, with the pseudo-label."""
     from voxledger.imaging import volume

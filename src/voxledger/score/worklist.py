@@ -1,46 +1,18 @@
-"""The worklist: which cases and classes people decide on in this round, in which order, and who does what."""
+"""Choosing the worklist: which cases and classes people decide on in this round, in which order, and who does what."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.params import ScoreParams
-from voxledger.records.cases import Case
+from voxledger.records.worklist import AUDIT, WorkItem
 from voxledger.registry import ACQUISITION
 from voxledger.score.acquire import Acquisition
 from voxledger.score.chance import draw, shuffled
 from voxledger.score.likely_error import Experience, likely_error
 from voxledger.score.table import CaseScore, ClassScore
-from voxledger.textfile import read_text, table, write_table
-
-AUDIT = "audit"
-"""Reason of cases that were drawn blindly from those that were not chosen. Reviewers must not be able to tell."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One class of one case that a reviewer decides on."""
-
-    rank: int
-    """Position of the case, from 1."""
-    case_id: str
-    class_name: str
-    attention_ml: float
-    priority: float
-    """Attention of all untrusted classes of the case, in ml."""
-    reason: str
-    """Why the case is on the worklist: the acquisition function that chose it, or `AUDIT`."""
-    reviewer: str
-    expected_minutes: float
-
-
-COLUMNS = [f.name for f in fields(Row)]
 
 
 def expected_minutes(score: ClassScore, classes: int, params: ScoreParams) -> float:
@@ -120,7 +92,7 @@ def worklist(
     reviewers: Sequence[str],
     classes: int,
     params: ScoreParams,
-) -> list[Row]:
+) -> list[WorkItem]:
     """Rows for all untrusted classes of the chosen cases, dealt out to reviewers.
 
     A case goes whole to the reviewer with the fewest expected minutes so far, so that shares differ by at most
@@ -133,43 +105,7 @@ def worklist(
         case = by_id[case_id]
         reviewer = min(load, key=lambda name: round(load[name], 6))
         for score in sorted(case.classes, key=lambda s: -s.attention_ml):
-            minutes = expected_minutes(score, classes, params)
+            minutes, ml = expected_minutes(score, classes, params), score.attention_ml
             load[reviewer] += minutes
-            rows.append(
-                Row(rank, case_id, score.class_name, score.attention_ml, case.attention_ml, reason, reviewer, minutes)
-            )
+            rows.append(WorkItem(rank, case_id, score.class_name, ml, case.attention_ml, reason, reviewer, minutes))
     return rows
-
-
-def write_worklist(path: Path | str, rows: Iterable[Row]) -> None:
-    """Write the worklist in the order given."""
-    write_table(path, COLUMNS, map(_to_row, rows))
-
-
-def _to_row(row: Row) -> dict[str, Any]:
-    values = {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()}
-    return {**values, "expected_minutes": f"{row.expected_minutes:.2f}"}
-
-
-def read_worklist(path: Path | str) -> list[Row]:
-    """Read a worklist."""
-    with table(read_text(path), path, COLUMNS) as rows:
-        return [
-            Row(
-                int(row["rank"]),
-                row["case_id"],
-                row["class_name"],
-                float(row["attention_ml"]),
-                float(row["priority"]),
-                row["reason"],
-                row["reviewer"],
-                float(row["expected_minutes"]),
-            )
-            for row in rows
-        ]
-
-
-def on_worklist(cases: Sequence[Case], path: Path | str = layout.WORKLIST) -> list[Case]:
-    """The cases that the worklist names."""
-    named = {row.case_id for row in read_worklist(path)}
-    return [case for case in cases if case.case_id in named]

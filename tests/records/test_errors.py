@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from voxledger.errors import VoxledgerError
-from voxledger.score.error_table import COLUMNS, read_errors, write_errors
+from voxledger.records.errors import ErrorRow, read_errors, write_errors
+
+ERROR = ErrorRow("c, é", "organ", "here", "boundary", "", 125, 0.625, 25, False, ("a", "b"), round=1)
 
 
-@pytest.mark.parametrize("rows", [[], [dict.fromkeys(COLUMNS, "1")], [{c: f"{c}, é" for c in COLUMNS}] * 2])
+@pytest.mark.parametrize("rows", [[], [ERROR], [ERROR, replace(ERROR, criterion="uncertain", found=True, models=())]])
 def test_read_what_was_written(tmp_path, rows):
     write_errors(tmp_path / "reports/errors.csv", rows)
     assert read_errors(tmp_path / "reports/errors.csv") == rows
