@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from voxledger import layout
 from voxledger.errors import Misuse
-from voxledger.registry import ACQUISITION, BACKENDS, STRATEGIES, Family
+from voxledger.registry import ACQUISITION, BACKENDS, EXECUTORS, STRATEGIES, Family
 from voxledger.textfile import read_text
 
 
@@ -41,6 +41,8 @@ class MachineParams(_Strict):
 
     device: Literal["cpu", "cuda"] = "cpu"
     workers: int = Field(default=0, ge=0)
+    executor: Annotated[str, AfterValidator(_member(EXECUTORS))] = "local"
+    """Where cases are computed; `local` is processes of this machine."""
     recheck: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of remembered cases that a stage computes again to compare."""
     portable: bool = False

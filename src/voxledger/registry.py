@@ -172,7 +172,10 @@ BACKENDS = Family("backends", "backend", "voxledger.models", "BACKEND", folders=
 FORMATS = Family("formats", "format", "voxledger.imaging.formats", "FORMAT")
 """How images and labels are read: `voxledger.imaging.format`."""
 
-FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS)
+EXECUTORS = Family("executors", "executor", "voxledger.casemap.executors", "execute")
+"""Where jobs are computed: `voxledger.casemap.executor`."""
+
+FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS)
 
 
 def plugins() -> dict[str, str]:

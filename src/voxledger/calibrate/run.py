@@ -116,7 +116,7 @@ def calibrate_round(
             connectivity=params.connectivity,
         )
         jobs.append(job)
-    found = casemap(jobs, out.parent, workers=machine.worker_count, recheck=machine.recheck)
+    found = casemap(jobs, out.parent, workers=machine.worker_count, recheck=machine.recheck, executor=machine.executor)
     calibrated = []
     for name in params.classes:
         curves = [curve_of(counts[name]) for counts in found if name in counts]

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from voxledger.casemap.executors import local
+from voxledger.casemap.executor import Execute
 from voxledger.casemap.job import Facts, Job
 from voxledger.casemap.memo import Record, alone, compute, copy_outputs, remembered
 from voxledger.disk import disk_failure
 from voxledger.errors import CasesFailed, DiskFailed, VoxledgerError
 from voxledger.layout import MEMO
 from voxledger.progress import progress
+from voxledger.registry import EXECUTORS
 from voxledger.textfile import replace_text
 
 
@@ -31,6 +32,7 @@ def casemap(
     workers: int = 1,
     recheck: float = 0.0,
     manifest: Path | None = None,
+    executor: str = "local",
 ) -> list[Facts]:
     """Compute jobs of one stage and put their files under `out`; returns the facts of each, in the order of jobs.
 
@@ -44,6 +46,8 @@ def casemap(
         Share of remembered jobs to compute again and compare. What is remembered stays as it is.
     manifest
         Where to write one JSON line a job: case, key, outputs with their SHA-256.
+    executor
+        Where they are computed: a file in `voxledger.casemap.executors`. The result does not depend on it.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def casemap(
         The same, where the machine is to blame and not the cases.
     """
     MEMO.mkdir(exist_ok=True)
-    records = _records(jobs, workers, recheck) if jobs else []
+    records = _records(jobs, workers, recheck, EXECUTORS.get(executor)) if jobs else []
     out.mkdir(parents=True, exist_ok=True)
     for job, record in zip(jobs, records, strict=True):
         copy_outputs(job, record, out)
@@ -85,7 +89,7 @@ def recalled(job: Job[Any]) -> Path:
     return MEMO / job.stage / job.key
 
 
-def _records(jobs: Sequence[Job[Any]], workers: int, recheck: float) -> list[Record]:
+def _records(jobs: Sequence[Job[Any]], workers: int, recheck: float, execute: Execute) -> list[Record]:
     (stage,) = {job.stage for job in jobs}
     with alone(stage):
         use = not os.environ.get("VOXLEDGER_NO_MEMO")
@@ -94,7 +98,7 @@ def _records(jobs: Sequence[Job[Any]], workers: int, recheck: float) -> list[Rec
         order = [*(i for i in range(len(jobs)) if i not in found), *again]
         failures: dict[int, BaseException] = {}
         bar = progress(stage, len(jobs), done=len(found))
-        for position, outcome in local.execute(_work, [(jobs[i], i not in found) for i in order], workers):
+        for position, outcome in execute(_work, [(jobs[i], i not in found) for i in order], workers):
             index = order[position]
             if isinstance(outcome, BaseException):
                 failures[index] = outcome

@@ -104,6 +104,7 @@ def filter_round(
         out / "pseudo",
         workers=machine.worker_count,
         recheck=machine.recheck,
+        executor=machine.executor,
         manifest=out / "filter.jsonl",
     )
     write_decisions(out / "filter.csv", [decision for filtered in found for decision in filtered.decisions])

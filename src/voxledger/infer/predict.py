@@ -45,7 +45,7 @@ def predict_cases(
     jobs = [job for m in models for job in backend_of(m.card).predictions(m, ordered, params, machine)]
     # Several processes on one GPU would each need its memory.
     workers = 1 if machine.device == "cuda" else machine.worker_count
-    known = casemap(jobs, out, workers=workers, recheck=machine.recheck)
+    known = casemap(jobs, out, workers=workers, recheck=machine.recheck, executor=machine.executor)
     rows = [
         Predicted(job.case.case_id, job.model.card.name, job.model.card.id, classes, job.key)
         for job, classes in zip(jobs, known, strict=True)

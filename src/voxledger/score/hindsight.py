@@ -155,7 +155,7 @@ def hindsight(
         for case in reviewed(cases, round_folder, release)
         if (attention := round_folder / f"attention/{case.case_id}.b2nd").is_file()
     ]
-    found = casemap(jobs, reports, workers=machine.worker_count, recheck=machine.recheck)
+    found = casemap(jobs, reports, workers=machine.worker_count, recheck=machine.recheck, executor=machine.executor)
     errors = [ErrorRow(**vars(error), round=round_number) for judged in found for error in judged.errors]
     history = [*read_errors(base / "errors.csv"), *errors]
     metrics = {

@@ -1,1 +1,4 @@
-"""Where jobs run: one file an executor, each with the function `execute(work, items, workers)` of `local`."""
+"""Where jobs are computed: one file an executor.
+
+What an executor is: `voxledger.casemap.executor`.
+"""

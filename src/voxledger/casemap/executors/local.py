@@ -27,6 +27,11 @@ def execute(
         Function of a module: it is sent to other processes by name, and the items and results by pickle.
     workers
         Processes; 1 computes in this one, where a death of the process ends everything.
+
+    Examples
+    --------
+    >>> list(execute(len, ["a", "bcd"], workers=1))
+    [(0, 1), (1, 3)]
     """
     if workers <= 1 or len(items) <= 1:
         for index, item in enumerate(items):

@@ -1,0 +1,156 @@
+"""The members that docs/extending.md adds to the families, taken from the page as they stand."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_cases import GRID, SCHEMA, TINY, draw, schema, small, tiny
+
+from voxledger.casemap.job import Job, content
+from voxledger.casemap.run import casemap
+from voxledger.errors import CasesFailed, UnreadableImage
+from voxledger.evaluate.comparison import compare
+from voxledger.evaluate.history import COLUMNS, read_history, write_history
+from voxledger.evaluate.metric import all_metrics, measure
+from voxledger.imaging.format import suffixes
+from voxledger.imaging.intact import intact, read_whole, read_whole_label
+from voxledger.imaging.volume import differences, read, write
+from voxledger.infer.predict import predict_cases
+from voxledger.models.model import Model
+from voxledger.params import EvaluateParams, InferParams, MachineParams, ModelParams, RetrainParams, ScoreParams
+from voxledger.records.card import check_model
+from voxledger.registry import BACKENDS, EXECUTORS, FAMILIES, METRICS, STRATEGIES
+from voxledger.retrain.run import retrain_round
+from voxledger.score.acquire import example_case
+from voxledger.score.worklist import choose
+
+__all__ = ["schema", "small", "tiny"]
+
+PAGE = Path(__file__).parents[1] / "docs/extending.md"
+FILES = dict(re.findall(r"`src/voxledger/([\w/]+\.py)`:\n\n```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))
+
+
+@pytest.fixture
+def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """Put all files of the page into their families; gives their modules by path."""
+    for name, text in FILES.items():
+        (tmp_path / "page" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "page" / name).write_text(text, "utf-8")
+    for family in FAMILIES:
+        package = importlib.import_module(family.package)
+        folder = tmp_path / "page" / family.package.removeprefix("voxledger.").replace(".", "/")
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
+    names = {name: "voxledger." + name.removesuffix(".py").replace("/", ".") for name in FILES}
+    yield {name: importlib.import_module(module.removesuffix(".__init__")) for name, module in names.items()}
+    for module in names.values():
+        sys.modules.pop(module.removesuffix(".__init__"), None)
+
+
+def test_every_family_has_a_member_on_the_page(added: dict[str, Any]) -> None:
+    folders = {Path(name).parent.as_posix() for name in FILES}
+    for family in FAMILIES:
+        folder = family.package.removeprefix("voxledger.").replace(".", "/")
+        assert any(f == folder or f.startswith(f"{folder}/") for f in folders), family.name
+        assert f"| `voxledger.{family.name}` |" in PAGE.read_text("utf-8")
+    for name, module in added.items():
+        assert doctest.testmod(module).failed == 0, name
+
+
+def test_acquisition(added: dict[str, Any]) -> None:
+    params = ScoreParams(acquisition="committee", budget=1)
+    cases = [example_case("a", lowest_agreement=0.9), example_case("b", lowest_agreement=0.4)]
+    assert choose(cases, 1, params, "0", {}) == {"b": "committee"}
+
+
+def test_metric(added: dict[str, Any], tmp_path: Path) -> None:
+    """It is in every table without another file being touched."""
+    name = "mean_surface_distance_mm"
+    assert name in METRICS.names()
+    one, next_one = np.zeros((6, 6, 6), bool), np.zeros((6, 6, 6), bool)
+    one[3, 3, 3] = next_one[3, 3, 4] = True
+    values = measure(compare(one, next_one, (1.0, 1.0, 2.0)), EvaluateParams())
+    assert 0 < values[name] <= values["hd95_mm"] == 2
+    assert list(values) == list(all_metrics()) != sorted(values)
+    assert list(all_metrics()).index(name) == list(all_metrics()).index("hd95_mm") + 1
+    write_history(tmp_path / "history.csv", [dict.fromkeys(COLUMNS, "") | {"round": "0", "n": "0"}])
+    assert name in read_history(tmp_path / "history.csv")[0]
+
+
+def test_strategy(added: dict[str, Any], small: Any) -> None:
+    train(small, {"unet": TINY["unet"]}, Path("models/none"), Path("models/base"))
+    train(small, {"unet": TINY["unet"]}, Path("models/base"), Path("models/next"), strategy="warm_start")
+    before, after = check_model(Path("models/base/unet")), check_model(Path("models/next/unet"))
+    assert (after.strategy, after.parent) == ("warm_start", before.id)
+    base = Model(Path("models/base/unet"), before, SCHEMA)
+    found = STRATEGIES.get("warm_start")(TINY["unet"], RetrainParams(), base, SCHEMA.names)
+    assert (found.iterations, found.parent) == (TINY["unet"].iterations, base)
+
+
+def train(small: Any, models: dict[str, ModelParams], base: Path, out: Path, **params: Any) -> None:
+    wanted = RetrainParams(models=models, **params)
+    places = (base, out, 0, wanted, MachineParams(workers=1), Path("cohort.csv"), Path("models/next.json"))
+    retrain_round(small.cases, small.schema, small.ledger, small.labels, *places)
+
+
+def test_backend(added: dict[str, Any], small: Any) -> None:
+    """Trained, stored, read again and predicted from, as all others are."""
+    assert "intensity" in BACKENDS.names()
+    train(small, {"bayes": ModelParams(backend="intensity")}, Path("models/none"), Path("models/next"))
+    card = check_model(Path("models/next/bayes"))
+    assert (card.backend, card.architecture) == ("intensity", "Gaussian naive Bayes")
+    rows = predict_cases(small.cases, Path("models/next"), Path("out"), SCHEMA, InferParams(), MachineParams(workers=1))
+    assert {r.classes for r in rows} == {tuple(SCHEMA.names)}
+    from voxledger.imaging.soft import open_soft
+
+    _, labels = draw(3)
+    spleen = open_soft("out/bayes/c3.b2nd").read("spleen").astype(float)
+    assert spleen[labels == 7].mean() > 0.9 > 0.1 > spleen[labels != 7].mean()
+
+
+def test_format(added: dict[str, Any], tmp_path: Path) -> None:
+    import nibabel
+
+    assert {".mgz", ".mgh"} <= set(suffixes())
+    image, _ = draw(0)
+    write(tmp_path / "c.nii.gz", image, GRID)
+    stored = nibabel.load(tmp_path / "c.nii.gz")
+    nibabel.save(nibabel.MGHImage(image.T.astype(np.int16), stored.affine), tmp_path / "c.mgz")
+    volume = read_whole(tmp_path / "c.mgz")
+    np.testing.assert_array_equal(volume.array, image)
+    assert volume.array.dtype.isnative
+    assert differences(volume.grid, read(tmp_path / "c.nii.gz").grid) == []
+    nibabel.save(nibabel.MGHImage(np.abs(image.T).astype(np.int32), stored.affine), tmp_path / "label.mgz")
+    np.testing.assert_array_equal(read_whole_label(tmp_path / "label.mgz", GRID), np.abs(image))
+    import gzip
+
+    whole = gzip.decompress((tmp_path / "c.mgz").read_bytes())
+    (tmp_path / "cut.mgz").write_bytes(gzip.compress(whole[: len(whole) // 2]))
+    with pytest.raises(UnreadableImage, match="damaged or incomplete"), intact(tmp_path / "cut.mgz", 1 << 30):
+        pass
+
+
+class Square(Job[int]):
+    stage, algorithms = "square", ()
+    number: int = content()
+
+    def compute(self, folder: Path) -> int:
+        if self.number == 2:
+            raise ValueError("two")
+        return self.number**2
+
+
+def test_executor(added: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert MachineParams(executor="threads").executor in EXECUTORS.names()
+    jobs = [Square(name=str(n), number=n) for n in (1, 3, 4)]
+    assert casemap(jobs, tmp_path / "out", workers=3, executor="threads") == [1, 9, 16]
+    with pytest.raises(CasesFailed, match=r"1 of 4 cases failed(.|\n)*two"):
+        casemap([*jobs, Square(name="2", number=2)], tmp_path / "out", workers=3, executor="threads")
