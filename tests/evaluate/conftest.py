@@ -13,12 +13,12 @@ import pytest
 
 from voxledger.audit import Audit
 from voxledger.evaluate.case_metrics import Generation
-from voxledger.evaluate.effort import COLUMNS
 from voxledger.evaluate.round import evaluate_round
 from voxledger.imaging.soft import write_soft
 from voxledger.imaging.volume import Grid, file_sha256, write
 from voxledger.params import EvaluateParams, MachineParams, Params, ScoreParams
 from voxledger.records.cases import Case, Split
+from voxledger.records.decisions import TABLE
 from voxledger.records.ledger import Entry, Ledger, Origin, write_ledger
 from voxledger.schema import LabelClass, LabelSchema
 
@@ -146,7 +146,7 @@ def _release(before: Ledger, labels: dict[str, npt.NDArray[np.uint8]]) -> None:
         for name in SCHEMA.names:
             after[case_id, name] = entry(case_id, name, origin, labels[case_id])
     write_ledger("data/release/ledger.csv", after, SCHEMA.names)
-    rows = [",".join(COLUMNS)]
+    rows = [",".join(TABLE.columns)]
     for name, minutes in (("liver", 1.5), ("pancreas", 2.0), ("cyst", 0.5)):
         rows.append(f"pool-1,{name},accept,reader-1,{minutes},,,abc,0")
         rows.append(f'pool-2,{name},revise,reader-1,{minutes * 2},boundary,"leaks, a bit <b>",abc,12')

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from voxledger.errors import VoxledgerError
 from voxledger.evaluate.changes import changes
-from voxledger.evaluate.effort import COLUMNS, Decision, effort, read_decisions
+from voxledger.evaluate.effort import effort
 from voxledger.knowledge import Labelled, labelled
+from voxledger.records.decisions import Decided as Decision
 from voxledger.records.ledger import Entry, Origin
 
 
@@ -75,24 +75,6 @@ def test_blank_minutes_are_unknown_and_make_the_sum_a_lower_bound(minutes, known
     assert (found.minutes, found.minutes_total) == (known, 10.0 + known)
     assert (found.decisions, found.timed) == (len(rows), timed)
     assert found.untimed_total == 3 + len(rows) - timed
-
-
-def test_decisions(tmp_path):
-    path = tmp_path / "decisions.csv"
-    assert read_decisions(path) == []
-    path.write_text(",".join(COLUMNS) + "\n", "utf-8")
-    assert read_decisions(path) == []
-    path.write_text(",".join(COLUMNS) + '\nc,liver,accept,r,,,,,\nc,cyst,revise,r,2.5,missed,"a, b",x,3\n', "utf-8")
-    assert read_decisions(path) == [
-        Decision("c", "liver", "accept", "r", None, ""),
-        Decision("c", "cyst", "revise", "r", 2.5, "missed"),
-    ]
-    path.write_text(",".join(COLUMNS) + "\nc,liver,accept,r,soon,,,,\n", "utf-8")
-    with pytest.raises(VoxledgerError, match=r"decisions\.csv, line 2"):
-        read_decisions(path)
-    path.write_text("case,decision\n", "utf-8")
-    with pytest.raises(VoxledgerError, match="not a table of decisions"):
-        read_decisions(path)
 
 
 def test_changes():

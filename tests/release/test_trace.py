@@ -15,7 +15,7 @@ from commands import output, run
 
 from voxledger.records.card import ModelCard, to_json
 from voxledger.records.cases import Case, Split, write_cases
-from voxledger.records.decisions import DECIDED_COLUMNS
+from voxledger.records.decisions import TABLE
 from voxledger.records.ledger import Entry, Ledger, Neighbour, Origin, write_ledger
 from voxledger.textfile import write_table
 
@@ -41,7 +41,7 @@ def write_round(number: int, rows: list[Entry], base: Ledger, cards: list[ModelC
     decided = [e for e in rows if e.bundle and number == 0]
     write_table(
         "data/round/decisions.csv",
-        DECIDED_COLUMNS,
+        TABLE.columns,
         [{"case_id": e.case_id, "class_name": e.class_name, "decision": e.origin, "bundle": e.bundle} for e in decided],
     )
     write_table("data/round/cohort.csv", COHORT_COLUMNS, [{"case_id": f"c{n}"} for n in range(members)])

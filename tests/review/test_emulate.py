@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from voxledger.bundles.contradictions import contradictions
 from voxledger.errors import Misuse, UnreadableImage
 from voxledger.imaging.volume import Grid, write
-from voxledger.records.decisions import Decision, ErrorType, read_decisions
+from voxledger.records.decisions import Decision, read_decisions
+from voxledger.records.error_kind import ErrorKind
 from voxledger.records.ledger import Origin
 from voxledger.review.emulate import (
     LESION_MINUTES,
@@ -85,7 +86,7 @@ def test_it_says_so_when_a_class_comes_back_as_another() -> None:
     reference = proposal.copy()
     proposal[0, 0, 0], reference[0, 0, 0], reference[0, 0, 1:4] = 3, 1, 2
     result = read_case(SCHEMA, "c", proposal, reference, proposal > 9, ["pancreas"], 0.5)
-    assert [row.error_type for row in result.rows] == [ErrorType.WRONG_CLASS]
+    assert [row.error_type for row in result.rows] == [ErrorKind.WRONG_CLASS]
     assert contradictions(SCHEMA, proposal, result.labels, {"pancreas": result.rows[0]}, ["pancreas"]) == []
 
 
@@ -117,21 +118,21 @@ LESION = _box(3, slice(2, 3), slice(2, 4), slice(2, 4), into=PANCREAS)
 @pytest.mark.parametrize(
     ("name", "proposal", "reference", "expected"),
     [
-        ("liver", EMPTY, LIVER, ErrorType.FALSE_NEGATIVE),
-        ("liver", LIVER, EMPTY, ErrorType.FALSE_POSITIVE),
-        ("liver", LIVER, PANCREAS, ErrorType.WRONG_CLASS),
-        ("pancreas", LIVER, PANCREAS, ErrorType.WRONG_CLASS),
-        ("lesion", PANCREAS, LESION, ErrorType.FALSE_NEGATIVE),
-        ("lesion", LESION, PANCREAS, ErrorType.FALSE_POSITIVE),
-        ("liver", LIVER, _box(1, slice(1, 4), slice(1, 5), slice(2, 7)), ErrorType.BOUNDARY),
-        ("kidney_left", _box(5, slice(0, 2)), _box(6, slice(0, 2)), ErrorType.LEFT_RIGHT),
-        ("liver", LIVER, _box(1, slice(5, 6), slice(6, 8), slice(1, 9), into=LIVER), ErrorType.FALSE_NEGATIVE),
-        ("liver", _box(1, slice(5, 6), slice(6, 8), slice(1, 9), into=LIVER), LIVER, ErrorType.FALSE_POSITIVE),
-        ("liver", LIVER, _box(0, slice(1, 4), slice(1, 5), slice(3, 4), into=LIVER), ErrorType.MERGED),
-        ("liver", _box(0, slice(1, 4), slice(1, 5), slice(3, 4), into=LIVER), LIVER, ErrorType.SPLIT),
+        ("liver", EMPTY, LIVER, ErrorKind.FALSE_NEGATIVE),
+        ("liver", LIVER, EMPTY, ErrorKind.FALSE_POSITIVE),
+        ("liver", LIVER, PANCREAS, ErrorKind.WRONG_CLASS),
+        ("pancreas", LIVER, PANCREAS, ErrorKind.WRONG_CLASS),
+        ("lesion", PANCREAS, LESION, ErrorKind.FALSE_NEGATIVE),
+        ("lesion", LESION, PANCREAS, ErrorKind.FALSE_POSITIVE),
+        ("liver", LIVER, _box(1, slice(1, 4), slice(1, 5), slice(2, 7)), ErrorKind.BOUNDARY),
+        ("kidney_left", _box(5, slice(0, 2)), _box(6, slice(0, 2)), ErrorKind.LEFT_RIGHT),
+        ("liver", LIVER, _box(1, slice(5, 6), slice(6, 8), slice(1, 9), into=LIVER), ErrorKind.FALSE_NEGATIVE),
+        ("liver", _box(1, slice(5, 6), slice(6, 8), slice(1, 9), into=LIVER), LIVER, ErrorKind.FALSE_POSITIVE),
+        ("liver", LIVER, _box(0, slice(1, 4), slice(1, 5), slice(3, 4), into=LIVER), ErrorKind.MERGED),
+        ("liver", _box(0, slice(1, 4), slice(1, 5), slice(3, 4), into=LIVER), LIVER, ErrorKind.SPLIT),
     ],
 )
-def test_error_types(name: str, proposal: np.ndarray, reference: np.ndarray, expected: ErrorType) -> None:
+def test_error_types(name: str, proposal: np.ndarray, reference: np.ndarray, expected: ErrorKind) -> None:
     assert error_type(SCHEMA, name, proposal, reference) is expected
 
 
@@ -176,7 +177,7 @@ def test_through_the_very_same_bundles(repo: Any) -> None:
     assert ledger["case_2", "liver"].origin is Origin.ACCEPTED
     assert ledger["case_2", "kidney_right"].origin is Origin.REVISED
     table = read_decisions(Path("data/inbox/bundle-r01-bob/decisions.csv"))
-    assert table.rows["case_2", "kidney_right"].error_type is ErrorType.FALSE_POSITIVE
+    assert table.rows["case_2", "kidney_right"].error_type is ErrorKind.FALSE_POSITIVE
     assert sum(r.minutes or 0 for (c, _), r in table.rows.items() if c == "case_2") == pytest.approx(LESION_MINUTES)
 
 

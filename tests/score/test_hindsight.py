@@ -21,6 +21,7 @@ from voxledger.imaging.volume import Grid, read, write
 from voxledger.knowledge import Labelled
 from voxledger.params import MachineParams, ScoreParams
 from voxledger.records.cases import Case, Split
+from voxledger.records.decisions import Decided, Decision, write_decided
 from voxledger.records.errors import read_errors
 from voxledger.records.worklist import AUDIT, WorkItem, write_worklist
 from voxledger.score import hindsight as stage
@@ -30,6 +31,8 @@ from voxledger.score.tune import INCONSISTENCY, UNCERTAINTY, best, smallest_regi
 
 SCHEMA = ensembles.schema_of(2)
 GRID = Grid.plain((20, 20, 20), (5.0, 1.0, 1.0))
+
+ACCEPT, REVISE = Decision.ACCEPT, Decision.REVISE
 
 
 def cube(at, size=5):
@@ -93,9 +96,8 @@ def round_folder(tmp_path, monkeypatch):
         rows.append(WorkItem(i + 1, case_id, "c0", 0.0, 0.0, AUDIT if case_id == "c" else "attention", "ann", 7.5))
     write_worklist(tmp_path / "data/round/worklist.csv", rows)
     decisions = [("a", "c0", "revise"), ("b", "c0", "accept"), ("c", "c0", "revise"), ("a", "c1", "reject")]
-    head = "case_id,class_name,decision,reviewer,minutes,error_type,comment,bundle,changed_voxels\n"
-    text = head + "".join(f"{c},{n},{d},ann,5,none,,hash,0\n" for c, n, d in sorted(decisions))
-    (tmp_path / "data/round/decisions.csv").write_text(text, "utf-8")
+    decided = [Decided(c, n, Decision(d), "ann", 5.0, "none") for c, n, d in sorted(decisions)]
+    write_decided(tmp_path / "data/round/decisions.csv", decided)
     return tmp_path
 
 
@@ -177,9 +179,8 @@ def audited(folder, number, wrong=0, cases=18, of=SCHEMA, pool=80):
         write_attention(attention / f"{case_id}.b2nd", [nothing], ["c0"], GRID)
     rows = [WorkItem(i, c, "c0", 0.0, 0.0, AUDIT, "ann", 7.5) for i, c in enumerate(["unpredicted", *drawn])]
     write_worklist(folder / "data/round/worklist.csv", rows)
-    decided = "".join(f"{c},c0,{'revise' if i < wrong else 'accept'}\n" for i, c in enumerate(drawn))
-    text = "case_id,class_name,decision\nunpredicted,c0,revise\n" + decided
-    (folder / "data/round/decisions.csv").write_text(text, "utf-8")
+    decided = [Decided(c, "c0", REVISE if i < wrong else ACCEPT, "ann", 5.0, "") for i, c in enumerate(drawn)]
+    write_decided(folder / "data/round/decisions.csv", [Decided("unpredicted", "c0", REVISE, "ann", 5.0, ""), *decided])
     everything = [Case(f"case{i}", "", f"image{i}", "", "", "", Split.POOL, "CT", "") for i in range(pool)]
     everything.append(Case(f"test{number}", "", "", "", "", "", Split.TEST, "CT", ""))
     history, earlier = read_history(base / "history.csv"), read_audits(base / "history.csv")
@@ -254,7 +255,7 @@ def test_hindsight_of_a_round_without_decisions(tmp_path, monkeypatch):
     (tmp_path / "data/round").mkdir(parents=True)
     (tmp_path / "data/base").mkdir()
     (tmp_path / "data/base/errors.csv").write_text("", "utf-8")
-    (tmp_path / "data/round/decisions.csv").write_text("case_id,class_name,decision\n", "utf-8")
+    write_decided(tmp_path / "data/round/decisions.csv", [])
     write_worklist(tmp_path / "data/round/worklist.csv", [])
     metrics = hindsight([], SCHEMA, 0, MachineParams(workers=1))
     assert metrics["attention"]["cases"] == 0

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from voxledger.records.error_kind import ErrorKind
 from voxledger.schema import LabelClass, LabelSchema
-from voxledger.score.taxonomy import Kind, counterpart, regions
+from voxledger.score.taxonomy import counterpart, regions
 
 SCHEMA = LabelSchema(
     name="test",
@@ -34,53 +35,53 @@ LIVER = (3, (2, 10), (2, 18), (2, 20))
 CASES = [
     ("nothing changed", "liver", [LIVER], [LIVER], []),
     ("both empty", "liver", [], [], []),
-    ("too thick", "liver", [LIVER], [(3, (2, 10), (2, 18), (2, 18))], [(Kind.BOUNDARY, 256, 0)]),
-    ("too thin", "liver", [(3, (2, 10), (2, 18), (2, 18))], [LIVER], [(Kind.BOUNDARY, 256, 256)]),
-    ("stray", "liver", [LIVER, (3, (5, 6), (5, 6), (30, 31))], [LIVER], [(Kind.FALSE_POSITIVE, 1, 0)]),
-    ("missed", "tumour", [LIVER], [LIVER, (4, (4, 6), (4, 6), (4, 6))], [(Kind.FALSE_NEGATIVE, 8, 8)]),
-    ("all missed", "liver", [], [LIVER], [(Kind.FALSE_NEGATIVE, 8 * 16 * 18, 8 * 16 * 18)]),
+    ("too thick", "liver", [LIVER], [(3, (2, 10), (2, 18), (2, 18))], [(ErrorKind.BOUNDARY, 256, 0)]),
+    ("too thin", "liver", [(3, (2, 10), (2, 18), (2, 18))], [LIVER], [(ErrorKind.BOUNDARY, 256, 256)]),
+    ("stray", "liver", [LIVER, (3, (5, 6), (5, 6), (30, 31))], [LIVER], [(ErrorKind.FALSE_POSITIVE, 1, 0)]),
+    ("missed", "tumour", [LIVER], [LIVER, (4, (4, 6), (4, 6), (4, 6))], [(ErrorKind.FALSE_NEGATIVE, 8, 8)]),
+    ("all missed", "liver", [], [LIVER], [(ErrorKind.FALSE_NEGATIVE, 8 * 16 * 18, 8 * 16 * 18)]),
     ("missed lesion is no error of its organ", "liver", [LIVER], [LIVER, (4, (4, 6), (4, 6), (4, 6))], []),
     (
         "two sides mixed up",
         "kidney_left",
         [(2, (2, 6), (2, 6), (2, 6))],
         [(1, (2, 6), (2, 6), (2, 6))],
-        [(Kind.LEFT_RIGHT, 64, 64)],
+        [(ErrorKind.LEFT_RIGHT, 64, 64)],
     ),
     (
         "two sides mixed up, seen from the other",
         "kidney_right",
         [(2, (2, 6), (2, 6), (2, 6))],
         [(1, (2, 6), (2, 6), (2, 6))],
-        [(Kind.LEFT_RIGHT, 64, 0)],
+        [(ErrorKind.LEFT_RIGHT, 64, 0)],
     ),
     (
         "liver taken for kidney",
         "liver",
         [(3, (2, 10), (2, 18), (2, 16)), (2, (2, 10), (2, 18), (16, 20))],
         [LIVER],
-        [(Kind.WRONG_CLASS, 512, 512)],
+        [(ErrorKind.WRONG_CLASS, 512, 512)],
     ),
     (
         "grown together",
         "kidney_left",
         [(1, (2, 6), (2, 6), (2, 20))],
         [(1, (2, 6), (2, 6), (2, 8)), (1, (2, 6), (2, 6), (12, 20))],
-        [(Kind.MERGED, 64, 0)],
+        [(ErrorKind.MERGED, 64, 0)],
     ),
     (
         "torn apart",
         "kidney_left",
         [(1, (2, 6), (2, 6), (2, 8)), (1, (2, 6), (2, 6), (12, 20))],
         [(1, (2, 6), (2, 6), (2, 20))],
-        [(Kind.SPLIT, 64, 64)],
+        [(ErrorKind.SPLIT, 64, 64)],
     ),
     (
         "at the border",
         "liver",
         [(3, (0, 12), (0, 20), (0, 5))],
         [(3, (0, 12), (0, 20), (0, 6))],
-        [(Kind.BOUNDARY, 240, 240)],
+        [(ErrorKind.BOUNDARY, 240, 240)],
     ),
 ]
 

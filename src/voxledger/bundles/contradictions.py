@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.bundles.merge import LabelMap
-from voxledger.records.decisions import Decision, ErrorType, Row
+from voxledger.records.decisions import Decision, Row
+from voxledger.records.error_kind import ErrorKind
 from voxledger.schema import LabelSchema
 
 SAME_DICE = 0.9
@@ -24,7 +25,7 @@ OTHER_DICE = 0.5
 MIRROR_GAIN = 0.05
 """A label is taken for mirrored if it agrees with the proposal by this much more Dice when turned back."""
 
-MIXED_UP = (ErrorType.LEFT_RIGHT, ErrorType.WRONG_CLASS)
+MIXED_UP = (ErrorKind.LEFT_RIGHT, ErrorKind.WRONG_CLASS)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def contradictions(
         if count:
             found.append(_changed(name, decision, count, name in rows, name in asked))
     found.extend(_mixed_up(schema, pairs, rows))
-    if not any(row.error_type is ErrorType.LEFT_RIGHT for row in rows.values() if row.decision is Decision.REVISE):
+    if not any(row.error_type is ErrorKind.LEFT_RIGHT for row in rows.values() if row.decision is Decision.REVISE):
         found.extend(_mirrored(proposal, returned, pairs))
     return found
 

@@ -4,37 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from voxledger.errors import VoxledgerError
 from voxledger.knowledge import Labelled, labelled
+from voxledger.records.decisions import Decided
 from voxledger.records.ledger import Ledger, Origin
-from voxledger.textfile import read_text_if_there, restoring, table
-
-COLUMNS = [
-    "case_id",
-    "class_name",
-    "decision",
-    "reviewer",
-    "minutes",
-    "error_type",
-    "comment",
-    "bundle",
-    "changed_voxels",
-]
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a reviewer decided on one class of one case; minutes add up over the classes of a case."""
-
-    case_id: str
-    class_name: str
-    decision: str
-    reviewer: str
-    minutes: float | None
-    """None where the reviewer left them blank: unknown, which is not 0."""
-    error_type: str
 
 
 @dataclass(frozen=True)
@@ -61,31 +34,8 @@ class Effort:
     """What people stand behind in the pool."""
 
 
-def read_decisions(path: Path | str) -> list[Decision]:
-    """Read `decisions.csv`; a file that is not there, or holds its header alone, is no decision."""
-    text = read_text_if_there(path)
-    if text is None:
-        return []
-    with table(text, path) as rows:
-        if rows.fieldnames != COLUMNS:
-            raise VoxledgerError(
-                f"{path} is not a table of decisions: its columns are {rows.fieldnames}", restoring(path)
-            )
-        return [
-            Decision(
-                row["case_id"],
-                row["class_name"],
-                row["decision"],
-                row["reviewer"],
-                float(row["minutes"]) if row["minutes"] else None,
-                row["error_type"],
-            )
-            for row in rows
-        ]
-
-
 def effort(
-    decisions: Sequence[Decision],
+    decisions: Sequence[Decided],
     ledger: Ledger,
     pool: Sequence[str],
     classes: Sequence[str],

@@ -13,7 +13,7 @@ from importlib.resources import files
 from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.changes import ClassChange
 from voxledger.evaluate.charts import class_chart, learning_curve, minutes_chart
-from voxledger.evaluate.effort import Decision, Effort
+from voxledger.evaluate.effort import Effort
 from voxledger.evaluate.history import HistoryRow, unbroken
 from voxledger.evaluate.metric import averaged
 from voxledger.evaluate.overlay import PREDICTION_COLOR, REFERENCE_COLOR
@@ -21,6 +21,7 @@ from voxledger.evaluate.summary import TEST, Gain, ModelSummary
 from voxledger.evaluate.worst import Picture
 from voxledger.params import EvaluateParams
 from voxledger.records.card import ENSEMBLE
+from voxledger.records.decisions import Decided
 from voxledger.records.ledger import Origin
 from voxledger.statistics import Interval
 
@@ -42,7 +43,7 @@ class Report:
     history: Sequence[HistoryRow]
     effort: Effort
     changes: Sequence[ClassChange]
-    decisions: Sequence[Decision]
+    decisions: Sequence[Decided]
     pool: int
     """Cases of the pool."""
     pictures: Sequence[Picture]

@@ -14,7 +14,7 @@ from voxledger.casemap.run import casemap
 from voxledger.errors import Misuse
 from voxledger.evaluate.case_metrics import Generation, Measure
 from voxledger.evaluate.changes import changes
-from voxledger.evaluate.effort import Effort, effort, read_decisions
+from voxledger.evaluate.effort import Effort, effort
 from voxledger.evaluate.history import (
     HistoryRow,
     minutes_before,
@@ -33,6 +33,7 @@ from voxledger.knowledge import trusted
 from voxledger.params import Params
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
+from voxledger.records.decisions import read_decided
 from voxledger.records.ledger import read_ledger
 from voxledger.registry import METRICS
 from voxledger.schema import LabelSchema
@@ -98,7 +99,7 @@ def evaluate_round(
     summaries = summarise(rows, schema.names, *resampled)
 
     past = read_history(base / "history.csv")
-    decided = read_decisions(decisions)
+    decided = read_decided(decisions)
     pool = [c.case_id for c in in_split(cases, Split.POOL)]
     cost = effort(
         decided, after, pool, schema.names, minutes_before(past), untimed_before(past), params.score.scratch_minutes

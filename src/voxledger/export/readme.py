@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from voxledger.export.colors import SLICER_TABLE, SNAP_DESCRIPTIONS
 from voxledger.records.bundle import Asked
+from voxledger.records.error_kind import ErrorKind
 from voxledger.schema import LabelSchema
 
 _TEXT = """\
@@ -31,14 +32,7 @@ Then fill in: `minutes` (roughly, for this line), `error_type` (below), `comment
 
 | error_type | what was wrong |
 | --- | --- |
-| `none` | nothing |
-| `false_positive` | labelled where there is none |
-| `false_negative` | missed, all or part of it |
-| `boundary` | right place, wrong outline |
-| `wrong_class` | right outline, wrong name |
-| `merged` | two structures labelled as one |
-| `split` | one structure labelled in pieces |
-| `left_right` | sides mixed up |
+{errors}
 
 An empty label is an answer too: `accept` if the structure really is not there, `revise` once you have drawn it.
 Correct only classes that are in your lines. If you find that another class is wrong, correct it and add a line
@@ -90,4 +84,5 @@ def bundle_readme(
         snap=SNAP_DESCRIPTIONS,
         weak="| `weak/` | what was already marked by somebody: a slice, a diameter |\n" if weak else "",
         classes="\n".join(classes),
+        errors="\n".join(f"| `{kind.value}` | {kind.meaning} |" for kind in ErrorKind),
     )

@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
-from voxledger.errors import VoxledgerError
-from voxledger.textfile import read_text_if_there, restoring, table, write_table
+from voxledger.records.error_kind import ErrorKind
+from voxledger.records.formats import TableFormat
+from voxledger.textfile import read_text_if_there, write_table
 
 FILE = "decisions.csv"
 COLUMNS = ["case_id", "class_name", "decision", "minutes", "error_type", "comment"]
@@ -36,19 +37,6 @@ class Decision(StrEnum):
     """The label is wrong and was not corrected: it is emptied, and predicted again in the next round."""
 
 
-class ErrorType(StrEnum):
-    """What was wrong with the proposal."""
-
-    NONE = "none"
-    FALSE_POSITIVE = "false_positive"
-    FALSE_NEGATIVE = "false_negative"
-    BOUNDARY = "boundary"
-    WRONG_CLASS = "wrong_class"
-    MERGED = "merged"
-    SPLIT = "split"
-    LEFT_RIGHT = "left_right"
-
-
 _SPELLINGS = {
     **{d.value: d for d in Decision},
     "accepted": Decision.ACCEPT,
@@ -65,7 +53,7 @@ class Row:
     class_name: str
     decision: Decision | None = None
     minutes: float | None = None
-    error_type: ErrorType = ErrorType.NONE
+    error_type: ErrorKind = ErrorKind.NONE
     comment: str = ""
 
 
@@ -95,31 +83,25 @@ class Decided:
     """Voxels of the class in which the label of the new version differs from the proposal."""
 
 
-DECIDED_COLUMNS = [f.name for f in fields(Decided)]
+TABLE = TableFormat("decisions", "a table of decisions", (tuple(f.name for f in fields(Decided)),))
+FORMAT = TABLE.number
 
 
 def write_decided(path: Path | str, rows: Iterable[Decided]) -> None:
     """Write `data/round/decisions.csv`, in the order given."""
-    write_table(
-        path,
-        DECIDED_COLUMNS,
-        (asdict(row) | {"minutes": "" if row.minutes is None else f"{row.minutes:.2f}"} for row in rows),
-    )
+    values = (asdict(row) | {"minutes": "" if row.minutes is None else f"{row.minutes:.2f}"} for row in rows)
+    write_table(path, TABLE.columns, values)
 
 
 def read_decided(path: Path | str) -> list[Decided]:
     """Read `data/round/decisions.csv`; a file that is not there, or holds its header alone, is no decision."""
     text = read_text_if_there(path)
-    return [] if text is None else parse_decided(text, str(path))
+    return [] if text is None else parse_decided(text, path)
 
 
-def parse_decided(text: str, what: str) -> list[Decided]:
-    """Parse the text of `data/round/decisions.csv`; `what` names it in errors."""
-    with table(text, what) as rows:
-        if rows.fieldnames != DECIDED_COLUMNS:
-            raise VoxledgerError(
-                f"{what} is not a table of decisions: its columns are {rows.fieldnames}", restoring(what)
-            )
+def parse_decided(text: str, what: Path | str) -> list[Decided]:
+    """Parse the text of `data/round/decisions.csv`, of any format; `what` names it in errors."""
+    with TABLE.rows(text, what) as rows:
         return [
             Decided(
                 row["case_id"],
@@ -210,12 +192,12 @@ def _take(table: Table, values: dict[str, str], number: int) -> None:
             minutes = math.nan
         if not 0 <= minutes <= MOST_MINUTES:
             problems.append(f"minutes {written!r} is not a number from 0 to {MOST_MINUTES}")
-    error_type = ErrorType.NONE
+    error_type = ErrorKind.NONE
     if named := values.get("error_type", "").lower().replace(" ", "_").replace("-", "_"):
-        if named in list(ErrorType):
-            error_type = ErrorType(named)
+        if named in list(ErrorKind):
+            error_type = ErrorKind(named)
         else:
-            problems.append(f"error type {named!r} is none of {', '.join(ErrorType)}")
+            problems.append(f"error type {named!r} is none of {', '.join(ErrorKind)}")
     table.problems.extend((case_id, class_name, problem) for problem in problems)
     if not problems:
         row = Row(case_id, class_name, decision, minutes, error_type, values.get("comment", ""))

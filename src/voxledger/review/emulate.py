@@ -23,7 +23,8 @@ from voxledger.imaging.intact import read_whole_label
 from voxledger.imaging.volume import read, read_label, write
 from voxledger.records.bundle import ATTENTION, LABELS, MANIFEST, Manifest, read_manifest
 from voxledger.records.decisions import FILE as DECISIONS
-from voxledger.records.decisions import Decision, ErrorType, Row, to_csv
+from voxledger.records.decisions import Decision, Row, to_csv
+from voxledger.records.error_kind import ErrorKind
 from voxledger.review.receive import Received, receive
 from voxledger.schema import LabelSchema
 from voxledger.textfile import replace_text
@@ -83,11 +84,11 @@ def read_case(
     """
     largest = max(int(proposal.max()), *(c.id for c in schema.classes))
     labels = proposal.astype(np.min_scalar_type(largest))
-    decisions: dict[str, tuple[Decision, ErrorType]] = {}
+    decisions: dict[str, tuple[Decision, ErrorKind]] = {}
     for name in sorted(asked, key=lambda n: (len(schema.chain(n)), schema[n].id)):
         before, truth = schema.mask(proposal, name), schema.mask(reference, name)
         if dice(before, truth) >= bound:
-            decisions[name] = Decision.ACCEPT, ErrorType.NONE
+            decisions[name] = Decision.ACCEPT, ErrorKind.NONE
             continue
         for region in (attention, np.ones_like(attention)):
             if dice(schema.mask(labels, name), truth) < bound:
@@ -97,7 +98,7 @@ def read_case(
         both = [*schema.chain(pair[1]), *schema.chain(pair[0])]
         revised = [n for n in both if n in decisions and decisions[n][0] is Decision.REVISE]
         if revised and all(decisions[n][1] not in MIXED_UP for n in revised):
-            decisions[revised[0]] = Decision.REVISE, ErrorType.WRONG_CLASS
+            decisions[revised[0]] = Decision.REVISE, ErrorKind.WRONG_CLASS
     minutes = _minutes(schema, decisions, proposal, reference)
     rows = [Row(case_id, n, decisions[n][0], minutes[n], decisions[n][1]) for n in asked]
     return Read(labels, rows)
@@ -112,27 +113,27 @@ def _correct(schema: LabelSchema, name: str, labels: LabelMap, reference: LabelM
     labels[wrong] = np.where(reference[wrong] != 0, reference[wrong], fallback)
 
 
-def error_type(schema: LabelSchema, name: str, proposal: LabelMap, reference: LabelMap) -> ErrorType:
+def error_type(schema: LabelSchema, name: str, proposal: LabelMap, reference: LabelMap) -> ErrorKind:
     """The kind of error that most of the differing voxels of a class belong to."""
     before, truth = schema.mask(proposal, name), schema.mask(reference, name)
     other_side = next((name.replace(a, b) for a, b in _SIDES if a in name), name)
     if other_side != name and other_side in schema.names and before.any():
         crossed = before & schema.mask(reference, other_side)
         if 2 * int(crossed.sum()) > int(before.sum()):
-            return ErrorType.LEFT_RIGHT
+            return ErrorKind.LEFT_RIGHT
     differs = before != truth
     others = np.where(before, reference, proposal)[differs]
     related = [0, *(c.id for c in schema.classes if name in schema.chain(c.name) or c.name in schema.chain(name))]
     if 2 * int((~np.isin(others, related)).sum()) > int(differs.sum()):
-        return ErrorType.WRONG_CLASS
+        return ErrorKind.WRONG_CLASS
     if not before.any():
-        return ErrorType.FALSE_NEGATIVE
+        return ErrorKind.FALSE_NEGATIVE
     if not truth.any():
-        return ErrorType.FALSE_POSITIVE
+        return ErrorKind.FALSE_POSITIVE
     return _by_components(before, truth, int(differs.sum()))
 
 
-def _by_components(before: Mask, truth: Mask, differing: int) -> ErrorType:
+def _by_components(before: Mask, truth: Mask, differing: int) -> ErrorKind:
     import cc3d
 
     pieces, n_pieces = cc3d.connected_components(before.astype(np.uint8), connectivity=26, return_N=True)
@@ -141,20 +142,20 @@ def _by_components(before: Mask, truth: Mask, differing: int) -> ErrorType:
     spurious = int((before & ~np.isin(pieces, met_pieces)).sum())
     missed = int((truth & ~np.isin(parts, met_parts)).sum())
     if 2 * spurious > differing:
-        return ErrorType.FALSE_POSITIVE
+        return ErrorKind.FALSE_POSITIVE
     if 2 * missed > differing:
-        return ErrorType.FALSE_NEGATIVE
+        return ErrorKind.FALSE_NEGATIVE
     pairs = np.unique(np.stack([pieces[before & truth], parts[before & truth]]), axis=1)
     if pairs.size and np.bincount(pairs[0]).max() > 1 and n_pieces < n_parts:
-        return ErrorType.MERGED
+        return ErrorKind.MERGED
     if pairs.size and np.bincount(pairs[1]).max() > 1 and n_pieces > n_parts:
-        return ErrorType.SPLIT
-    return ErrorType.BOUNDARY
+        return ErrorKind.SPLIT
+    return ErrorKind.BOUNDARY
 
 
 def _minutes(
     schema: LabelSchema,
-    decisions: dict[str, tuple[Decision, ErrorType]],
+    decisions: dict[str, tuple[Decision, ErrorKind]],
     proposal: LabelMap,
     reference: LabelMap,
 ) -> dict[str, float]:

@@ -34,7 +34,7 @@ from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.errors import Error, ErrorRow, read_errors, write_errors
 from voxledger.records.worklist import AUDIT, read_worklist
 from voxledger.schema import LabelSchema
-from voxledger.score.reviewed import Reviewed, read_decided, reviewed
+from voxledger.score.reviewed import Reviewed, decided_by_case, reviewed
 from voxledger.score.section import hindsight_section
 from voxledger.score.stopping import ACCEPTABLE_MISSED, clopper_pearson, pooled
 from voxledger.score.taxonomy import Region, regions
@@ -255,7 +255,7 @@ def _tally(errors: Sequence[ErrorRow], groups: Any) -> dict[str, dict[str, int]]
 
 def _audit(cases: Sequence[Case], schema: LabelSchema, round_number: int, round_folder: Path) -> Audit:
     """In how many of the audited cases the models' labels were wrong although nobody was going to look."""
-    decided = read_decided(round_folder / "decisions.csv")
+    decided = decided_by_case(round_folder / "decisions.csv")
     drawn = {r.case_id for r in read_worklist(round_folder / "worklist.csv") if r.reason == AUDIT}
     # a case without attention was labelled from nothing: no label of a model was audited
     audited = [c for c in drawn & decided.keys() if (round_folder / f"attention/{c}.b2nd").is_file()]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.records.cases import Case, Split, in_split
-from voxledger.textfile import read_text, table
+from voxledger.records.decisions import Decision, parse_decided
+from voxledger.textfile import read_text
 
 
 @dataclass(frozen=True)
 class Reviewed:
-    """One case of the pool with its decisions by class, `accept` or `revise`."""
+    """One case of the pool with its decisions by class, all but those that reject."""
 
     case_id: str
     source: str
-    decisions: dict[str, str]
+    decisions: Mapping[str, Decision]
     before: Path
     """The label in the bundle."""
     after: Path
@@ -25,21 +26,20 @@ class Reviewed:
     """Soft predictions by model name."""
 
 
-def read_decided(path: Path) -> dict[str, dict[str, str]]:
+def decided_by_case(path: Path) -> dict[str, dict[str, Decision]]:
     """Decisions of the round by case and class."""
-    decided: dict[str, dict[str, str]] = {}
-    with table(read_text(path), path, ("case_id", "class_name", "decision")) as rows:
-        for row in rows:
-            decided.setdefault(row["case_id"], {})[row["class_name"]] = row["decision"]
+    decided: dict[str, dict[str, Decision]] = {}
+    for row in parse_decided(read_text(path), path):
+        decided.setdefault(row.case_id, {})[row.class_name] = row.decision
     return decided
 
 
 def reviewed(cases: Sequence[Case], round_folder: Path, release: Path) -> list[Reviewed]:
     """Cases of the pool with an accepted or revised class. Other splits are never looked at."""
-    decided = read_decided(round_folder / "decisions.csv")
+    decided = decided_by_case(round_folder / "decisions.csv")
     found = []
     for case in in_split(cases, Split.POOL):
-        judged = {n: d for n, d in decided.get(case.case_id, {}).items() if d in ("accept", "revise")}
+        judged = {n: d for n, d in decided.get(case.case_id, {}).items() if d is not Decision.REJECT}
         shown = next(iter(sorted(round_folder.glob(f"bundles/bundle-*/labels/{case.case_id}.nii.gz"))), None)
         after = release / f"labels/{case.case_id}.nii.gz"
         if judged and shown is not None and after.is_file():

@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -24,28 +23,17 @@ import numpy.typing as npt
 
 from voxledger.imaging.boxes import Box, absolute, bounding_box, grown, view
 from voxledger.imaging.components import connected_components
+from voxledger.records.error_kind import ErrorKind
 from voxledger.schema import LabelSchema
 
 Mask = npt.NDArray[np.bool_]
-
-
-class Kind(StrEnum):
-    """Kind of an error."""
-
-    LEFT_RIGHT = "left_right"
-    WRONG_CLASS = "wrong_class"
-    FALSE_POSITIVE = "false_positive"
-    FALSE_NEGATIVE = "false_negative"
-    MERGED = "merged"
-    SPLIT = "split"
-    BOUNDARY = "boundary"
 
 
 @dataclass(frozen=True)
 class Region:
     """One region of error of a class."""
 
-    kind: Kind
+    kind: ErrorKind
     box: Box
     mask: Mask
     """The changed voxels inside `box` (z, y, x)."""
@@ -116,23 +104,23 @@ def _kind(
     after: npt.NDArray[Any],
     touched: tuple[list[int], list[int]],
     partners: _Partners,
-) -> Kind:
-    """Kind of one region; `touched` are the components of the mask before and after that it shares voxels with."""
+) -> ErrorKind:
+    """ErrorKind of one region; `touched` are the components of the mask before and after that it shares voxels with."""
     size = int(np.count_nonzero(mask))
     own = schema.mask(after, name) & mask
     # where the region was added, what else it had been; where it was taken away, what else it became
     instead = np.where(own, before, after)
     other_side = counterpart(schema, name)
     if other_side and 2 * np.count_nonzero(schema.mask(instead, other_side) & mask) > size:
-        return Kind.LEFT_RIGHT
+        return ErrorKind.LEFT_RIGHT
     rivals = [i for c in schema.classes if not schema.may_overlap(name, c.name) for i in schema.ids_of(c.name)]
     if rivals and 2 * np.count_nonzero(np.isin(instead, rivals) & mask) > size:
-        return Kind.WRONG_CLASS
+        return ErrorKind.WRONG_CLASS
     old, new = touched
     if 2 * np.count_nonzero(own) >= size:
         if not any(b in partners.of_new for b in new):
-            return Kind.FALSE_NEGATIVE
-        return Kind.SPLIT if any(len(partners.of_new.get(b, ())) > 1 for b in new) else Kind.BOUNDARY
+            return ErrorKind.FALSE_NEGATIVE
+        return ErrorKind.SPLIT if any(len(partners.of_new.get(b, ())) > 1 for b in new) else ErrorKind.BOUNDARY
     if not any(a in partners.of_old for a in old):
-        return Kind.FALSE_POSITIVE
-    return Kind.MERGED if any(len(partners.of_old.get(a, ())) > 1 for a in old) else Kind.BOUNDARY
+        return ErrorKind.FALSE_POSITIVE
+    return ErrorKind.MERGED if any(len(partners.of_old.get(a, ())) > 1 for a in old) else ErrorKind.BOUNDARY

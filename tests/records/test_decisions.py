@@ -6,11 +6,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxledger.records.decisions import Decision, ErrorType, Row, read_decisions, to_csv
+from voxledger.errors import VoxledgerError
+from voxledger.records.decisions import (
+    TABLE,
+    Decided,
+    Decision,
+    Row,
+    read_decided,
+    read_decisions,
+    to_csv,
+    write_decided,
+)
+from voxledger.records.error_kind import ErrorKind
 
 ROWS = [
     Row("c1", "liver", Decision.ACCEPT, 1.5),
-    Row("c1", "lesion", Decision.REVISE, 12.25, ErrorType.FALSE_NEGATIVE, 'müde; "zwei", \nZeilen'),
+    Row("c1", "lesion", Decision.REVISE, 12.25, ErrorKind.FALSE_NEGATIVE, 'müde; "zwei", \nZeilen'),
     Row("c2", "liver"),
 ]
 
@@ -51,7 +62,7 @@ TEXT = (
 def test_spreadsheets(tmp_path: Path, content: bytes) -> None:
     table = _read(tmp_path, content)
     assert table.problems == []
-    assert table.rows["c1", "liver"] == Row("c1", "liver", Decision.REVISE, 3.5, ErrorType.BOUNDARY, "naïve")
+    assert table.rows["c1", "liver"] == Row("c1", "liver", Decision.REVISE, 3.5, ErrorKind.BOUNDARY, "naïve")
     assert table.rows["c2", "liver"] == Row("c2", "liver", Decision.ACCEPT)
 
 
@@ -96,3 +107,41 @@ def test_any_bytes_give_rows_or_problems(content: bytes) -> None:
         read_decisions_of = Path(folder) / "decisions.csv"
         read_decisions_of.write_bytes(b"case_id,class_name,decision\n" + content)
         read_decisions(read_decisions_of)
+
+
+def test_what_was_taken_in_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "taken.csv"
+    assert read_decided(path) == []
+    write_decided(path, [])
+    assert read_decided(path) == []
+    rows = [
+        Decided("c", "liver", Decision.ACCEPT, "r", None, "none"),
+        Decided("c", "cyst", Decision.REVISE, "r", 2.5, "boundary", 'a, "b"', "x", 3),
+    ]
+    write_decided(path, rows)
+    assert path.read_text("utf-8") == (
+        "case_id,class_name,decision,reviewer,minutes,error_type,comment,bundle,changed_voxels\n"
+        "c,liver,accept,r,,none,,,0\n"
+        'c,cyst,revise,r,2.50,boundary,"a, ""b""",x,3\n'
+    )
+    assert read_decided(path) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (",".join(TABLE.columns) + "\nc,liver,accept,r,soon,,,,\n", r"taken\.csv, line 2"),
+        (",".join(TABLE.columns) + "\nc,liver,perhaps,r,1,,,,\n", r"taken\.csv, line 2"),
+        ("case,decision\n", "not a table of decisions"),
+    ],
+)
+def test_a_damaged_table_of_what_was_taken_in_is_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "taken.csv"
+    path.write_text(text, "utf-8")
+    with pytest.raises(VoxledgerError, match=said):
+        read_decided(path)
+
+
+@pytest.mark.parametrize("kind", ErrorKind)
+def test_every_error_kind_has_a_meaning(kind: ErrorKind) -> None:
+    assert kind.meaning

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from voxledger.bundles.contradictions import contradictions
-from voxledger.records.decisions import Decision, ErrorType, Row
+from voxledger.records.decisions import Decision, Row
+from voxledger.records.error_kind import ErrorKind
 from voxledger.schema import LabelClass, LabelSchema
 
 SCHEMA = LabelSchema(
@@ -98,7 +99,7 @@ def test_what_changed_and_what_was_said(
 
 
 def _all(error: str = "none") -> dict[str, Row]:
-    return {n: Row("c", n, Decision.REVISE, 1.0, ErrorType(error)) for n in SCHEMA.names}
+    return {n: Row("c", n, Decision.REVISE, 1.0, ErrorKind(error)) for n in SCHEMA.names}
 
 
 TURNS: list[Callable[[np.ndarray], np.ndarray]] = [
@@ -165,8 +166,8 @@ def test_the_error_type_of_an_organ_speaks_for_the_lesion_in_it() -> None:
     sent = np.zeros((5, 5, 5), np.uint8)
     sent[1:3, 1:3, 1:3] = 3
     returned = np.where(sent == 3, 1, sent).astype(np.uint8)
-    row = Row("c", "pancreas", Decision.REVISE, 1.0, ErrorType.WRONG_CLASS)
+    row = Row("c", "pancreas", Decision.REVISE, 1.0, ErrorKind.WRONG_CLASS)
     assert contradictions(SCHEMA, sent, returned, {"pancreas": row}, ["pancreas"]) == []
-    row = Row("c", "pancreas", Decision.REVISE, 1.0, ErrorType.BOUNDARY)
+    row = Row("c", "pancreas", Decision.REVISE, 1.0, ErrorKind.BOUNDARY)
     found = contradictions(SCHEMA, sent, returned, {"pancreas": row}, ["pancreas"])
     assert [c.class_name for c in found] == ["liver"]
