@@ -27,7 +27,7 @@ class Word(StrEnum):
 @dataclasses.dataclass(frozen=True)
 class Part:
     file: Path
-    folder: Path = place()  # noqa: RUF009
+    folder: Path = place()
 
 
 class Everything(Job[None]):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
+from voxledger.algorithms import VERSIONS
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256, read, read_label, write
 from voxledger.params import MachineParams, RetrainParams
@@ -97,7 +98,7 @@ def test_a_training_is_remembered_by_all_that_it_depends_on(small, tiny, monkeyp
     labels[0, 0, 0] = 1
     write("labels/c0.nii.gz", labels, read("images/c0.nii.gz").grid)
     other["label"] = training_key(small, tiny)
-    monkeypatch.setattr(stage, "ALGORITHM_VERSION", -1)
+    monkeypatch.setitem(VERSIONS, "retrain", -1)
     other["version"] = training_key(small, tiny)
     assert len({first, *other.values()}) == 1 + len(other), {k: v for k, v in other.items() if v == first}
 
@@ -121,7 +122,7 @@ def test_a_name_that_no_model_can_have_is_refused_before_training(small, tiny, n
 def test_a_finished_model_is_not_trained_again(small, tiny, monkeypatch):
     retrain(small, {"unet": tiny["unet"]})
     first = hashes(NEXT)
-    monkeypatch.setattr("voxledger.retrain.run.train_one", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("voxledger.casemap.run.compute", lambda *_: pytest.fail("trained again"))
     retrain(small, {"unet": tiny["unet"]})
     assert hashes(NEXT) == first
 

@@ -31,20 +31,28 @@ Facts = TypeVar("Facts")
 _KIND, _BY = "voxledger.kind", "voxledger.by"
 
 
-def content(by: Callable[[Any], Any] | None = None) -> Any:
+def content(by: Callable[[Any], Any] | None = None, default: Any = dataclasses.MISSING) -> Any:
     """Declare a field that the result depends on.
 
     Parameters
     ----------
     by
         Gives the part of the value that the result depends on; the whole by default.
+    default
+        Value of the field where none is given.
     """
-    return dataclasses.field(metadata={_KIND: "content", _BY: by})
+    return dataclasses.field(default=default, metadata={_KIND: "content", _BY: by})
 
 
-def place() -> Any:
-    """Declare a field that the result does not depend on: where something lies, or how it is computed."""
-    return dataclasses.field(metadata={_KIND: "place"})
+def place(default: Any = dataclasses.MISSING) -> Any:
+    """Declare a field that the result does not depend on: where something lies, or how it is computed.
+
+    Parameters
+    ----------
+    default
+        Value of the field where none is given.
+    """
+    return dataclasses.field(default=default, metadata={_KIND: "place"})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(content, place))

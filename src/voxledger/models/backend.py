@@ -2,8 +2,8 @@
 
     __init__.py  BACKEND, which says what there is
     plan.py      what is decided before training: working spacing, patch, layers
-    train.py     train(job: Job, folder: Path) -> str: trains, writes weights, plans and dataset.json into the folder,
-                 and returns the architecture in words
+    train.py     train(training: Training, folder: Path) -> str: trains, writes weights, plans and dataset.json into the
+                 folder, and returns the architecture in words
     network.py   the network that the plans describe
     predict.py   predict(folder, model_id, image, params, device) -> Channels: probabilities for one image
     adopt.py     of a backend whose predictions are made elsewhere: takes them in
@@ -27,9 +27,9 @@ from voxledger.registry import BACKENDS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from voxledger.models.job import Job
     from voxledger.models.model import Model
     from voxledger.models.prediction import Prediction
+    from voxledger.models.training import Training
     from voxledger.params import InferParams, MachineParams
     from voxledger.records.card import ModelCard
     from voxledger.records.cases import Case
@@ -61,9 +61,9 @@ class Backend:
     networks: tuple[str, ...] = ()
     made_elsewhere: bool = False
 
-    def train(self, job: Job, folder: Path) -> str:
+    def train(self, training: Training, folder: Path) -> str:
         """Train into an empty folder, the same bytes every time on the same kind of CPU; returns the architecture."""
-        architecture: str = import_module(f"{self.package}.train").train(job, folder)
+        architecture: str = import_module(f"{self.package}.train").train(training, folder)
         return architecture
 
     def predictions(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from voxledger.casemap.job import content, place
 from voxledger.models.dataset import UNTAUGHT, untaught
 from voxledger.models.model import Model
 from voxledger.records.card import DATASET
@@ -18,9 +19,9 @@ class Start:
     strategy: str
     """The strategy that is really followed; it goes into the model's card."""
     iterations: int
-    parent: Model | None = None
+    parent: Model | None = content(by=lambda parent: parent and parent.card.id, default=None)
     """Model whose plans and weights are taken over; None starts from nothing."""
-    note: str = ""
+    note: str = place(default="")
     """Why another strategy is followed than was asked for."""
 
     @property

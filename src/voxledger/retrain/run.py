@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from voxledger import layout
-from voxledger.casemap import Task, casemap, key_of
+from voxledger.casemap.run import casemap
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.imaging.volume import file_sha256
-from voxledger.models.backend import Backend, backend_of
-from voxledger.models.cohort import Member, build_cohort, cohort_sha256, to_csv, write_cohort
-from voxledger.models.job import Job
-from voxledger.models.model import open_models
-from voxledger.models.process import seed_everything, single_thread
+from voxledger.models.backend import backend_of
+from voxledger.models.cohort import build_cohort, cohort_sha256, to_csv, write_cohort
+from voxledger.models.model import Model, open_models
+from voxledger.models.training import Training, TrainingCase
 from voxledger.params import MachineParams, RetrainParams
-from voxledger.records.card import ModelCard, list_models, parse_cards, require_name, to_json, write_card
+from voxledger.records.card import ModelCard, list_models, parse_cards, require_name, to_json
 from voxledger.records.cases import Case
 from voxledger.records.ledger import Ledger
 from voxledger.registry import BACKENDS, STRATEGIES
 from voxledger.retrain.strategy import Strategy
+from voxledger.retrain.train_model import TrainModel
 from voxledger.schema import LabelSchema
 from voxledger.textfile import read_text_if_there, replace_text, unreadable
-
-ALGORITHM_VERSION = 3
 
 
 def retrain_round(
@@ -66,16 +63,9 @@ def retrain_round(
         There is neither a trusted case nor a model in `base`, a label is not the mask that the ledger names, or a
         model in `base` was altered.
     """
-    for name in params.models:
-        require_name(name)
-    strategy: Strategy = STRATEGIES.get(params.strategy)
     before = {model.card.name: model for model in open_models(base, schema)}
     elsewhere = {name for name, model in before.items() if backend_of(model.card).made_elsewhere}
-    clash = sorted(elsewhere & params.models.keys())
-    if clash:
-        raise Misuse(
-            f"retrain.models.{clash[0]}: {base} has a model of this name, made elsewhere", "choose another name"
-        )
+    _require_names(params, elsewhere, base)
     cohort = build_cohort(cases, ledger, schema)
     table = to_csv(cohort)
     write_cohort(cohort_table, table)
@@ -89,69 +79,53 @@ def retrain_round(
     out.mkdir(parents=True)
     if not cohort:
         print(f"retrain: no trusted case yet, so the models of {layout.BASE_MODELS} go on unchanged", file=sys.stderr)
-    kept = [model for name, model in before.items() if not cohort or name in elsewhere]
-    for model in kept:
-        shutil.copytree(model.folder, out / model.folder.name, copy_function=shutil.copyfile)
-    tasks = []
-    for name, wanted in sorted(params.models.items()) if cohort else []:
-        start = strategy(wanted, params, before.get(name), schema.names)
-        if start.note:
-            print(f"retrain: {name} {start.note}", file=sys.stderr)
-        job = Job(name, wanted, start, tuple(cohort), labels, schema, params.seed, machine.device)
-        card = {
-            "name": name,
-            "backend": wanted.backend,
-            "strategy": start.strategy,
-            "cohort": cohort_sha256(table),
-            "parent": start.parent.card.id if start.parent else "",
-            "params": wanted.model_dump(mode="json"),
-            "licence": params.licence,
-            "round": round_number,
-        }
-        tasks.append(Task(name, _key(job, card), (job, card)))
+    for name, model in before.items():
+        if not cohort or name in elsewhere:
+            shutil.copytree(model.folder, out / name, copy_function=shutil.copyfile)
+    learned_from = tuple(TrainingCase.of(member, labels, schema) for member in cohort)
+    jobs = [
+        TrainModel(
+            name=training.name,
+            training=training,
+            cohort=cohort_sha256(table),
+            licence=params.licence,
+            round=round_number,
+            packages=(BACKENDS.origin(training.model.backend), STRATEGIES.origin(training.start.strategy)),
+            portable=machine.portable,
+        )
+        for training in (_trainings(learned_from, schema, before, params, machine.device) if cohort else ())
+    ]
     workers = 1 if machine.device == "cuda" else machine.worker_count
-    casemap("retrain", train_one, tasks, out, workers=workers, recheck=machine.recheck)
+    casemap(jobs, out, workers=workers, recheck=machine.recheck)
     if not list_models(out):
         raise Misuse("retrain.models names no model to train", f"name at least one in {layout.PARAMS}")
     replace_text(cards, to_json([c.model_dump() for c in _genealogy(base, out)]))
 
 
-def train_one(payload: tuple[Job, dict[str, Any]], folder: Path) -> dict[str, Any]:
-    """Train one model into `<folder>/<name>/`; the same bytes every time on the same kind of CPU."""
-    job, card = payload
-    home = folder / job.name
-    home.mkdir()
-    backend: Backend = BACKENDS.get(job.model.backend)
-    with single_thread(job.device):
-        seed_everything(job.seed)
-        architecture = backend.train(job, home)
-    weights = file_sha256(home / "weights.safetensors")
-    write_card(home, ModelCard(id=weights, architecture=architecture, **card))
-    return {"id": weights}
+def _require_names(params: RetrainParams, elsewhere: Collection[str], base: Path) -> None:
+    """Raise `Misuse` where a model to train has a name that it cannot have, or that one made elsewhere has."""
+    for name in params.models:
+        require_name(name)
+        if name in elsewhere:
+            raise Misuse(
+                f"retrain.models.{name}: {base} has a model of this name, made elsewhere", "choose another name"
+            )
 
 
-def _key(job: Job, card: dict[str, Any]) -> str:
-    return key_of(
-        "retrain",
-        ALGORITHM_VERSION,
-        card=card,
-        iterations=job.start.iterations,
-        labels={m.case.case_id: _label_sha256(job, m) for m in job.members},
-        modalities=sorted({m.case.modality for m in job.members}),
-        classes=[[c.name, c.id, c.inside, c.lesion] for c in job.schema.classes],
-        seed=job.seed,
-        origins=[BACKENDS.origin(job.model.backend), STRATEGIES.origin(job.start.strategy)],
-    )
-
-
-def _label_sha256(job: Job, member: Member) -> str:
-    path = job.label_path(member)
-    if not path.is_file():
-        raise VoxledgerError(
-            f"case {member.case.case_id} is in the ledger, but {path} is missing",
-            "restore it with `dvc checkout`, or run `dvc repro import`",
-        )
-    return file_sha256(path)
+def _trainings(
+    cases: tuple[TrainingCase, ...],
+    schema: LabelSchema,
+    before: Mapping[str, Model],
+    params: RetrainParams,
+    device: str,
+) -> Iterator[Training]:
+    """What to train, by name; says where another strategy is followed than was asked for."""
+    strategy: Strategy = STRATEGIES.get(params.strategy)
+    for name, model in sorted(params.models.items()):
+        start = strategy(model, params, before.get(name), schema.names)
+        if start.note:
+            print(f"retrain: {name} {start.note}", file=sys.stderr)
+        yield Training(name=name, model=model, start=start, cases=cases, schema=schema, seed=params.seed, device=device)
 
 
 def _genealogy(base: Path, out: Path) -> list[ModelCard]:

@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 
 from voxledger.errors import VoxledgerError
-from voxledger.models.job import Job
 from voxledger.models.monai.network import patch_divisor
+from voxledger.models.training import Training
 
 _INTENSITIES = 100_000
 """Foreground voxels of a case that the intensity bounds of CT are taken from."""
 
 
-def plan(job: Job, ct: bool) -> dict[str, Any]:
+def plan(training: Training, ct: bool) -> dict[str, Any]:
     """Plan working spacing, patch and intensity bounds: of the parameters where they fix them, else of the cohort.
 
     Parameters
     ----------
-    job
+    training
         Its model may fix spacing in mm and patch in voxels (both z, y, x).
     ct
         Whether intensities are Hounsfield units, so that bounds of the whole cohort mean something.
@@ -30,26 +30,26 @@ def plan(job: Job, ct: bool) -> dict[str, Any]:
         No class has a voxel in the cohort.
     """
     spacings, shapes, drawn = [], [], []
-    rng = np.random.default_rng(job.seed)
-    for _, image, labels in job.load_all():
+    rng = np.random.default_rng(training.seed)
+    for _, image, labels in training.load_all():
         spacings.append(image.grid.spacing)
         shapes.append(np.multiply(image.array.shape, image.grid.spacing))
-        values = image.array[(labels > 0) & (labels != job.ignore)].astype(np.float64)
+        values = image.array[(labels > 0) & (labels != training.ignore)].astype(np.float64)
         drawn.append(values if values.size <= _INTENSITIES else rng.choice(values, _INTENSITIES, replace=False))
     foreground = np.concatenate(drawn)
     if foreground.size == 0:
         raise VoxledgerError("the cohort holds no voxel of any class", "review cases in which the classes are seen")
-    spacing = job.model.spacing or tuple(float(s) for s in np.median(spacings, axis=0))
-    divisor = patch_divisor(job.model.network, len(job.model.features))
-    wanted = job.model.patch or np.minimum(np.median(shapes, axis=0) / spacing, 96)
+    spacing = training.model.spacing or tuple(float(s) for s in np.median(spacings, axis=0))
+    divisor = patch_divisor(training.model.network, len(training.model.features))
+    wanted = training.model.patch or np.minimum(np.median(shapes, axis=0) / spacing, 96)
     patch = [max(1, -(-int(np.ceil(n)) // divisor)) * divisor for n in wanted]
     if patch == [divisor] * 3:
         patch[2] *= 2  # instance normalisation needs more than one voxel at the bottom of the network
     low, high = np.percentile(foreground, (0.5, 99.5))
     bounds = {"low": low, "high": high, "mean": foreground.mean(), "std": foreground.std()}
     return {
-        "network": job.model.network,
-        "features": list(job.model.features),
+        "network": training.model.network,
+        "features": list(training.model.features),
         "spacing": list(spacing),
         "patch": patch,
         "intensity": {k: float(v) for k, v in bounds.items()} if ct else None,

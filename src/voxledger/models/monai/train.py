@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.models.dataset import describe, with_untaught
-from voxledger.models.job import Job
 from voxledger.models.monai.network import (
     architecture_name,
     build_network,
@@ -19,6 +18,7 @@ from voxledger.models.monai.network import (
     working_shape,
 )
 from voxledger.models.monai.plan import plan
+from voxledger.models.training import Training
 from voxledger.records.card import DATASET, PLANS, load_weights, save_weights, to_json
 from voxledger.textfile import read_json, replace_text
 
@@ -28,17 +28,19 @@ _WARM_UP = 0.05
 """Share of the iterations over which the learning rate rises."""
 
 
-def train(job: Job, folder: Path) -> str:
+def train(training: Training, folder: Path) -> str:
     """Train, write weights, plans and `dataset.json` into the folder, and return the architecture."""
-    dataset = describe(job.schema, (m.case.modality for m in job.members), len(job.members), job.ignores)
+    dataset = describe(
+        training.schema, (case.modality for case in training.cases), len(training.cases), training.ignores
+    )
     ct = dataset["channel_names"]["0"] == "CT"
-    plans = plan(job, ct) if job.start.parent is None else read_json(job.start.parent.folder / PLANS)
+    plans = plan(training, ct) if training.start.parent is None else read_json(training.start.parent.folder / PLANS)
     replace_text(folder / PLANS, to_json(plans))
     work = folder / "work"
     work.mkdir()
-    patches = _Patches(job, plans, work)
-    replace_text(folder / DATASET, to_json(with_untaught(dataset, patches.learned, job.start.dataset)))
-    network = _fit(job, plans, patches)
+    patches = _Patches(training, plans, work)
+    replace_text(folder / DATASET, to_json(with_untaught(dataset, patches.learned, training.start.dataset)))
+    network = _fit(training, plans, patches)
     shutil.rmtree(work)
     save_weights(folder, network)
     return architecture_name(plans)
@@ -47,14 +49,14 @@ def train(job: Job, folder: Path) -> str:
 class _Patches:
     """Draws batches of patches; the preprocessed cases lie on disk and are read where a patch lies."""
 
-    def __init__(self, job: Job, plans: dict[str, Any], work: Path) -> None:
-        self._rng = np.random.default_rng(job.seed)
+    def __init__(self, training: Training, plans: dict[str, Any], work: Path) -> None:
+        self._rng = np.random.default_rng(training.seed)
         self._patch = plans["patch"]
-        self._ignore = job.ignore
+        self._ignore = training.ignore
         self.learned: set[int] = set()
         """Labels that occur in any case."""
         self._cases: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16], list[npt.NDArray[Any]]]] = []
-        for member, image, labels in job.load_all():
+        for case, image, labels in training.load_all():
             self.learned.update(np.unique(labels).tolist())
             values = preprocess(image.array, image.grid.spacing, plans)
             shape = working_shape(image.array.shape, image.grid.spacing, plans)
@@ -65,7 +67,7 @@ class _Patches:
             ]
             values = np.pad(values, pads)
             classes = np.pad(classes, pads)
-            paths = [work / f"{member.case.case_id}.{kind}.npy" for kind in ("image", "labels")]
+            paths = [work / f"{case.case_id}.{kind}.npy" for kind in ("image", "labels")]
             np.save(paths[0], values)
             np.save(paths[1], classes)
             self._cases.append(
@@ -100,26 +102,26 @@ class _Patches:
         return np.asarray(values[box] * scale + shift, np.float32), np.asarray(classes[box], np.int64)
 
 
-def _fit(job: Job, plans: dict[str, Any], patches: _Patches) -> Any:
+def _fit(training: Training, plans: dict[str, Any], patches: _Patches) -> Any:
     import torch
 
-    iterations = job.start.iterations
-    network = build_network(plans, len(job.schema.classes) + 1)
-    if job.start.parent is not None:
-        load_weights(job.start.parent.folder, network)
-    network.to(job.device).train()
+    iterations = training.start.iterations
+    network = build_network(plans, len(training.schema.classes) + 1)
+    if training.start.parent is not None:
+        load_weights(training.start.parent.folder, network)
+    network.to(training.device).train()
     # Fused: PyTorch's own square root. Otherwise MKL's, which differs between makes of CPU.
-    optimizer = torch.optim.AdamW(network.parameters(), job.model.learning_rate, weight_decay=1e-4, fused=True)
+    optimizer = torch.optim.AdamW(network.parameters(), training.model.learning_rate, weight_decay=1e-4, fused=True)
     warm_up = max(1, round(_WARM_UP * iterations))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min(1.0, (step + 1) / warm_up) * max(0.0, 1 - step / iterations) ** 0.9
     )
-    loss = HybridLoss(len(job.schema.classes) + 1, job.ignore)
-    with job.report() as report:
+    loss = HybridLoss(len(training.schema.classes) + 1, training.ignore)
+    with training.report() as report:
         for _ in range(iterations):
-            images, labels = patches.batch(job.model.batch)
+            images, labels = patches.batch(training.model.batch)
             optimizer.zero_grad(set_to_none=True)
-            value = loss(network(images.to(job.device)), labels.to(job.device))
+            value = loss(network(images.to(training.device)), labels.to(training.device))
             value.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 12)
             optimizer.step()

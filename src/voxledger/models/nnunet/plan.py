@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from voxledger.errors import VoxledgerError
-from voxledger.models.job import Job
 from voxledger.models.nnunet.network import CONFIGURATION
+from voxledger.models.training import Training
 from voxledger.records.card import to_json
 from voxledger.textfile import read_json, replace_text
 
@@ -20,12 +20,12 @@ _FINGERPRINT_VOXELS = 2_000_000
 a standard deviation and need gigabytes."""
 
 
-def plan(job: Job, dataset: dict[str, Any], work: Path) -> dict[str, Any]:
+def plan(training: Training, dataset: dict[str, Any], work: Path) -> dict[str, Any]:
     """Make nnU-Net's plans for the cohort, with what the parameters fix put in.
 
     Parameters
     ----------
-    job
+    training
         Its model may fix spacing in mm and patch in voxels (both z, y, x), features and batch.
     dataset
         `dataset.json` of the model.
@@ -40,34 +40,34 @@ def plan(job: Job, dataset: dict[str, Any], work: Path) -> dict[str, Any]:
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 
     files = {
-        m.case.case_id: {"images": [str(Path(m.case.image).resolve())], "label": str(job.label_path(m).resolve())}
-        for m in job.members
+        case.case_id: {"images": [str(case.image.resolve())], "label": str(case.label.resolve())}
+        for case in training.cases
     }
     raw, preprocessed = work / "raw" / DATASET_NAME, work / "preprocessed" / DATASET_NAME
     replace_text(raw / "dataset.json", to_json({**dataset, "dataset": files}))
-    replace_text(preprocessed / "dataset_fingerprint.json", to_json(_fingerprint(job)))
-    spacing = [float(s) for s in job.model.spacing] if job.model.spacing else None
+    replace_text(preprocessed / "dataset_fingerprint.json", to_json(_fingerprint(training)))
+    spacing = [float(s) for s in training.model.spacing] if training.model.spacing else None
     planner = ExperimentPlanner(DATASET_NAME, overwrite_target_spacing=spacing)
     planner.lowres_creation_threshold = 0.0  # only the full resolution is trained
     planner.plan_experiment()
     plans = read_json(preprocessed / "nnUNetPlans.json")
     if CONFIGURATION not in plans["configurations"]:
         raise VoxledgerError("nnU-Net plans no 3-D network for this cohort", "train on volumes of several slices")
-    plans["configurations"] = {CONFIGURATION: _fixed(job, plans, plans["configurations"][CONFIGURATION])}
+    plans["configurations"] = {CONFIGURATION: _fixed(training, plans, plans["configurations"][CONFIGURATION])}
     return plans
 
 
-def _fingerprint(job: Job) -> dict[str, Any]:
+def _fingerprint(training: Training) -> dict[str, Any]:
     """What nnU-Net's fingerprint extractor gathers; ignored voxels are no foreground."""
     from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
     from nnunetv2.preprocessing.cropping.cropping import crop_to_nonzero
 
     spacings, shapes, sizes, intensities = [], [], [], []
-    for _, image, labels in job.load_all():
-        known = np.where(labels == job.ignore, 0, labels)
+    for _, image, labels in training.load_all():
+        known = np.where(labels == training.ignore, 0, labels)
         data, seg, _ = crop_to_nonzero(image.array[None].astype(np.float32), known[None])
         drawn, _ = DatasetFingerprintExtractor.collect_foreground_intensities(
-            seg, data, num_samples=_FINGERPRINT_VOXELS // len(job.members)
+            seg, data, num_samples=_FINGERPRINT_VOXELS // len(training.cases)
         )
         intensities.extend(drawn)
         spacings.append(list(image.grid.spacing))
@@ -95,12 +95,12 @@ def _fingerprint(job: Job) -> dict[str, Any]:
     }
 
 
-def _fixed(job: Job, plans: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:
+def _fixed(training: Training, plans: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:
     """The planned configuration with the patch, features and batch of the parameters; nnU-Net derives the topology."""
     from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
 
-    features = job.model.features
-    wanted = [job.model.patch[axis] for axis in plans["transpose_forward"]] if job.model.patch else None
+    features = training.model.features
+    wanted = [training.model.patch[axis] for axis in plans["transpose_forward"]] if training.model.patch else None
     _, strides, kernels, patch, _ = get_pool_and_conv_props(
         planned["spacing"], wanted or planned["patch_size"], 4, len(features) - 1
     )
@@ -118,7 +118,7 @@ def _fixed(job: Job, plans: dict[str, Any], planned: dict[str, Any]) -> dict[str
     return {
         **planned,
         "patch_size": [int(n) for n in patch],
-        "batch_size": job.model.batch,
+        "batch_size": training.model.batch,
         "architecture": {**planned["architecture"], "arch_kwargs": kwargs},
         # Linear as in the planner's choice, but in float32 by torch: a class of a large CT takes a fifth of the memory.
         "resampling_fn_probabilities": "resample_torch_fornnunet",

@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from voxledger import layout
+from voxledger.casemap.job import content, place
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import Volume, mask_sha256, read, read_label
-from voxledger.knowledge import Knowledge
+from voxledger.knowledge import CaseKnowledge, Knowledge
 from voxledger.models.cohort import Member
 from voxledger.models.start import Start
 from voxledger.params import ModelParams
@@ -23,64 +25,108 @@ from voxledger.records.cases import require_image
 from voxledger.schema import LabelSchema
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(frozen=True, kw_only=True)
+class TrainingCase:
+    """One case as a training reads it."""
+
+    case_id: str
+    image: Path = place()
+    image_sha256: str
+    modality: str
+    label: Path
+    knowledge: dict[str, Knowledge]
+    """What is known of every class of the schema."""
+    masks: dict[str, str]
+    """SHA-256 of every mask that people stand behind, by class."""
+
+    @classmethod
+    def of(cls, member: Member, labels: Path, schema: LabelSchema) -> TrainingCase:
+        """A case of a cohort.
+
+        Parameters
+        ----------
+        labels
+            Folder of label maps that the ledger speaks of, `<case>.nii.gz`.
+
+        Raises
+        ------
+        VoxledgerError
+            Its label is not here.
+        """
+        case, label = member.case, layout.label_map(labels, member.case.case_id)
+        if not label.is_file():
+            raise VoxledgerError(
+                f"case {case.case_id} is in the ledger, but {label} is missing",
+                "restore it with `dvc checkout`, or run `dvc repro import`",
+            )
+        return cls(
+            case_id=case.case_id,
+            image=Path(case.image),
+            image_sha256=case.sha256,
+            modality=case.modality,
+            label=label,
+            knowledge=dict(member.knowledge(schema).by_class),
+            masks={e.class_name: e.mask_sha256 for e in member.entries if e.origin.trusted},
+        )
+
+
+def _taught(schema: LabelSchema) -> list[Any]:
+    """What a training depends on of the classes: not on colours and codes."""
+    return [[c.name, c.id, c.inside, c.lesion] for c in schema.classes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
     """What to train, on what, from where, and on which device."""
 
     name: str
     model: ModelParams
     start: Start
-    members: tuple[Member, ...]
-    labels: Path
-    """Folder of `<case>.nii.gz`."""
-    schema: LabelSchema
+    cases: tuple[TrainingCase, ...]
+    schema: LabelSchema = content(by=_taught)
     seed: int
-    device: str
+    device: str = place()
 
     @property
     def ignores(self) -> bool:
         """Whether anything of a case may be unknown."""
-        return any(k is not Knowledge.TRUSTED for m in self.members for k in m.knowledge(self.schema).by_class.values())
+        return any(known is not Knowledge.TRUSTED for case in self.cases for known in case.knowledge.values())
 
     @property
     def ignore(self) -> int:
         """The label of voxels that training leaves out."""
         return len(self.schema.classes) + 1
 
-    def label_path(self, member: Member) -> Path:
-        return self.labels / f"{member.case.case_id}.nii.gz"
-
-    def load(self, member: Member) -> tuple[Volume, npt.NDArray[np.int16]]:
+    def load(self, case: TrainingCase) -> tuple[Volume, npt.NDArray[np.int16]]:
         """Image and labels to learn (z, y, x) of a case.
 
         The image is hashed against the case table and the masks of trusted classes against the ledger first: what is
         trained on is what people saw.
         """
-        require_image(member.case.image, member.case.sha256)
-        image, path = read(member.case.image), self.label_path(member)
-        labels = read_label(path, image.grid)
-        self.schema.check(labels, str(path))
-        for entry in member.entries:
-            mask = self.schema.mask(labels, entry.class_name)
-            if entry.origin.trusted and mask_sha256(mask, image.grid) != entry.mask_sha256:
+        require_image(case.image, case.image_sha256)
+        image = read(case.image)
+        labels = read_label(case.label, image.grid)
+        self.schema.check(labels, str(case.label))
+        for name, digest in case.masks.items():
+            if mask_sha256(self.schema.mask(labels, name), image.grid) != digest:
                 raise VoxledgerError(
-                    f"case {entry.case_id}: {entry.class_name} in {path} is not the mask that the ledger names",
+                    f"case {case.case_id}: {name} in {case.label} is not the mask that the ledger names",
                     "restore the labels with `dvc checkout`, or run `dvc repro import`",
                 )
-        return image, member.knowledge(self.schema).voxels(labels).learned
+        return image, CaseKnowledge(self.schema, case.knowledge).voxels(labels).learned
 
-    def load_all(self) -> Iterator[tuple[Member, Volume, npt.NDArray[np.int16]]]:
+    def load_all(self) -> Iterator[tuple[TrainingCase, Volume, npt.NDArray[np.int16]]]:
         """Every case of which anything is known, one at a time.
 
         Raises `VoxledgerError` at the end where no case has said what is background: such a network would fill the
         whole image with its classes.
         """
         background = False
-        for member in self.members:
-            image, labels = self.load(member)
+        for case in self.cases:
+            image, labels = self.load(case)
             background = background or bool((labels == 0).any())
             if (labels != self.ignore).any():
-                yield member, image, labels
+                yield case, image, labels
         if not background:
             raise VoxledgerError(
                 "in every case of the cohort some class was never looked for, so nothing tells what is background",
