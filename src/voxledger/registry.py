@@ -77,7 +77,7 @@ class Family:
         close = get_close_matches(str(name), names, 1)
         raise Misuse(
             f"there is no {self.noun} {name}" + (f"; did you mean {close[0]}?" if close else ""),
-            f"use one of {', '.join(names)}" if names else f"install a package that has a {self.noun}",
+            f"use one of {', '.join(names)}",
         )
 
     def get(self, name: str) -> Any:
@@ -95,7 +95,7 @@ class Family:
         if len(others) + (name in self._own()) > 1:
             owners = [*(["voxledger"] if name in self._own() else []), *map(_distribution, others)]
             raise Misuse(
-                f"{' and '.join(owners)} each have a {self.noun} {name}, and nothing says which one is meant",
+                f"{' and '.join(owners)} each have the {self.noun} {name}, and nothing says which one is meant",
                 f"uninstall {owners[-1]}, or use a version of it that calls its {self.noun} otherwise",
             )
         if not others:

@@ -68,6 +68,7 @@ def import_round(
         release / "labels",
         workers=machine.worker_count,
         recheck=machine.recheck,
+        executor=machine.executor,
         manifest=out / "import.jsonl",
     )
     merged = {(e.case_id, e.class_name): e for one in found for e in one.entries}
