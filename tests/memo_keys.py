@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from voxledger.casemap.job import Job
 
 
 class _Asked(Exception):
@@ -17,9 +19,8 @@ def keys_of(module: ModuleType, call: Callable[[], Any]) -> dict[str, str]:
     """Memo keys by case of a call that comes to the `casemap` of a module; nothing is computed."""
     asked: dict[str, str] = {}
 
-    def record(*arguments: Any, **_: Any) -> None:
-        jobs = arguments[2] if isinstance(arguments[0], str) else arguments[0]
-        asked.update((getattr(job, "title", None) or job.case_id, job.key) for job in jobs)
+    def record(jobs: Sequence[Job[Any]], *_: Any, **__: Any) -> None:
+        asked.update((job.title, job.key) for job in jobs)
         raise _Asked
 
     with pytest.MonkeyPatch.context() as patch:

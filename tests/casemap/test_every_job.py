@@ -144,6 +144,8 @@ def test_jobs_are_found() -> None:
         "Measure",
         "NetworkPrediction",
         "Propose",
+        "TakeIn",
+        "TrainModel",
     } <= {job.__name__ for job in JOBS}
 
 

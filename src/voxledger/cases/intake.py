@@ -9,37 +9,21 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from voxledger import layout
-from voxledger.casemap import Task, casemap, key_of
+from voxledger.casemap.run import casemap
 from voxledger.cases.patients import read_patients
 from voxledger.cases.splits import assign_splits
-from voxledger.cases.weak import parse_recist
-from voxledger.errors import CaseRefused, CasesFailed, Misuse, UnreadableImage
+from voxledger.cases.take_in import TakeIn, TakenIn
+from voxledger.errors import CaseRefused, CasesFailed, Misuse
 from voxledger.imaging.format import refused_suffixes, suffixes
-from voxledger.imaging.intact import read_whole, read_whole_label
-from voxledger.imaging.volume import (
-    file_sha256,
-    mask_sha256,
-    read,
-    require_same_grid,
-    smallest_unsigned,
-    write,
-)
 from voxledger.params import CasesParams
 from voxledger.records.cases import Case, Split, read_cases, write_cases
 from voxledger.records.ledger import Entry, Origin, read_ledger, write_ledger
 from voxledger.schema import LabelSchema
 from voxledger.textfile import parse_json, read_text, replace_text
 
-AIR_HU = -200
-"""An image whose darkest voxel lies below this is taken for CT: MR intensities are not negative."""
-
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_ALGORITHM = 2
 _JOURNAL = layout.MEMO / "cases" / "adding.json"
 """The cases that are being written; gone once they are registered and under version control."""
 
@@ -124,52 +108,50 @@ def add_cases(
         for case_id, path in images.items()
         if folded[case_id.casefold()] > 1
     ]
-    tasks = []
-    for case_id, path in images.items():
-        label = label_files.get(case_id)
-        payload: dict[str, Any] = {
-            "case_id": case_id,
-            "image": str(path),
-            "label": str(label) if label else None,
-            "weak": str(weak_files[case_id]) if case_id in weak_files else None,
-            "classes": covered,
-            "schema": schema.model_dump(mode="json"),
-        }
-        files = {name: file_sha256(payload[name]) for name in ("image", "label", "weak") if payload[name]}
-        tasks.append(Task(case_id, key_of("cases", _ALGORITHM, files=files, **payload), payload))
+    jobs = [
+        TakeIn(
+            name=case_id,
+            image=path,
+            label=label_files.get(case_id),
+            weak=weak_files.get(case_id),
+            classes=tuple(covered),
+            schema=schema,
+        )
+        for case_id, path in images.items()
+    ]
     staging = layout.MEMO / "cases" / "staging"
+    taken: list[TakenIn] = []
     try:
-        infos = casemap("cases", _take_in, tasks, staging, workers=workers)
+        taken = casemap(jobs, staging, workers=workers)
     except CasesFailed as error:
         problems += [line.strip() for line in error.problem.splitlines()[1:]]
-        infos = []
     by_content = {c.sha256: f"case {c.case_id}" for c in registered}
-    for task, info in zip(tasks, infos, strict=False):
-        if info["sha256"] in by_content and task.case_id not in known_ids:
-            problems.append(f"{task.payload['image']}: the same image as {by_content[info['sha256']]}")
-        by_content.setdefault(info["sha256"], str(task.payload["image"]))
+    for job, found in zip(jobs, taken, strict=False):
+        if found.sha256 in by_content and job.name not in known_ids:
+            problems.append(f"{job.image}: the same image as {by_content[found.sha256]}")
+        by_content.setdefault(found.sha256, str(job.image))
     _require_none(problems, folder)
     splits = assign_splits(patient_of, label_files, split, params, registered)
     cases = [
         Case(
-            case_id=task.case_id,
-            image=layout.label_map(layout.IMAGES, task.case_id).as_posix(),
-            sha256=info["sha256"],
-            original_sha256=info["original_sha256"],
+            case_id=job.name,
+            image=layout.label_map(layout.IMAGES, job.name).as_posix(),
+            sha256=found.sha256,
+            original_sha256=found.original_sha256,
             source=source,
             licence=licence,
-            split=splits[task.case_id],
-            modality=modality or info["modality"],
-            weak_label=f"{layout.WEAK}/{info['weak']}" if info["weak"] else "",
-            patient=patient_of[task.case_id],
+            split=splits[job.name],
+            modality=modality or found.modality,
+            weak_label=f"{layout.WEAK}/{found.weak}" if found.weak else "",
+            patient=patient_of[job.name],
         )
-        for task, info in zip(tasks, infos, strict=True)
+        for job, found in zip(jobs, taken, strict=True)
     ]
     _require_none(
         [
-            f"{task.payload['image']}: case {case.case_id} was registered by a command that was interrupted, with "
+            f"{job.image}: case {case.case_id} was registered by a command that was interrupted, with "
             "other files or options than now"
-            for task, case in zip(tasks, cases, strict=True)
+            for job, case in zip(jobs, cases, strict=True)
             if case.case_id in known_ids and case != known_ids[case.case_id]
         ],
         folder,
@@ -178,17 +160,17 @@ def add_cases(
     replace_text(_JOURNAL, json.dumps([asdict(case) for case in cases]))
     _store(staging, cases)
     ledger = read_ledger(layout.BASE_LEDGER)
-    for case, info in zip(cases, infos, strict=True):
-        for name, mask in info["masks"].items():
+    for case, found in zip(cases, taken, strict=True):
+        for name, mask in found.masks.items():
             ledger[case.case_id, name] = Entry(
-                case.case_id, name, version, Origin.SOURCE, (), "", "", mask["sha256"], "", mask["ml"]
+                case.case_id, name, version, Origin.SOURCE, (), "", "", mask.sha256, "", mask.ml
             )
     write_ledger(layout.BASE_LEDGER, ledger, schema.names)
     # The table comes last: cases that it names are whole, and what it does not name is taken back.
     write_cases(layout.CASES, [*(c for c in registered if c not in cases), *cases])
     track()
     shutil.rmtree(layout.MEMO / "cases", ignore_errors=True)
-    return Added(cases, sum(bool(info["masks"]) for info in infos))
+    return Added(cases, sum(bool(found.masks) for found in taken))
 
 
 def take_back_interrupted(registered: list[Case], schema: LabelSchema) -> list[Case]:
@@ -215,62 +197,6 @@ def _require_none(
 ) -> None:
     if problems:
         raise CaseRefused(f"no case was added from {folder}:\n  " + "\n  ".join(problems), remedy)
-
-
-def _take_in(payload: dict[str, Any], folder: Path) -> dict[str, Any]:
-    case_id = payload["case_id"]
-    volume = read_whole(payload["image"])
-    if volume.array.dtype.kind not in "iuf":
-        raise UnreadableImage(f"{payload['image']} holds {volume.array.dtype} values", "export it as numbers")
-    if not np.isfinite(volume.array).all():
-        raise UnreadableImage(f"{payload['image']} holds NaN or infinite values", "mend the image and add it again")
-    if volume.array.min() == volume.array.max():
-        raise UnreadableImage(f"{payload['image']} is empty: every voxel is {volume.array.min()}", "leave it out")
-    stored = folder / "images" / f"{case_id}.nii.gz"
-    write(stored, volume.array, volume.grid)
-    stored_grid = read(stored).grid
-    require_same_grid(stored_grid, volume.grid, f"{payload['image']}, rewritten as NIfTI,")
-    masks: dict[str, dict[str, Any]] = {}
-    schema = LabelSchema.model_validate(payload["schema"])
-    if payload["label"]:
-        labels = read_whole_label(payload["label"], volume.grid)
-        schema.check(labels, payload["label"])
-        uncovered = sorted(
-            c.name for c in schema.classes if c.name not in payload["classes"] and (labels == c.id).any()
-        )
-        if uncovered:
-            raise CaseRefused(
-                f"{payload['label']} holds {', '.join(uncovered)}, which --classes leaves out",
-                "name every class that the label maps cover",
-            )
-        write(folder / "labels" / f"{case_id}.nii.gz", labels, stored_grid)
-        for name in payload["classes"]:
-            mask = schema.mask(labels, name)
-            ml = float(mask.sum()) * stored_grid.voxel_ml
-            masks[name] = {"sha256": mask_sha256(mask, stored_grid), "ml": ml}
-    weak_name = _take_in_weak(payload, folder, volume.grid, schema) if payload["weak"] else ""
-    return {
-        "sha256": file_sha256(stored),
-        "original_sha256": file_sha256(payload["image"]),
-        "modality": "CT" if volume.array.min() < AIR_HU else "MR",
-        "masks": masks,
-        "weak": weak_name,
-    }
-
-
-def _take_in_weak(payload: dict[str, Any], folder: Path, grid: Any, schema: LabelSchema) -> str:
-    path = Path(payload["weak"])
-    if path.suffix == ".json":
-        recist = parse_recist(path.read_bytes(), str(path), payload["case_id"], grid, schema)
-        name = f"{payload['case_id']}.json"
-        (folder / "weak").mkdir(exist_ok=True)
-        replace_text(folder / "weak" / name, recist.to_json())
-        return name
-    labels = read_whole_label(path, grid)
-    schema.check(labels, str(path))
-    name = f"{payload['case_id']}.nii.gz"
-    write(folder / "weak" / name, smallest_unsigned(labels), grid)
-    return name
 
 
 def _store(staging: Path, cases: list[Case]) -> None:
