@@ -16,7 +16,28 @@ from voxledger.schema import LabelSchema
 
 
 class Distance(RemovalRule):
-    """Removes components far from other organs."""
+    """Removes components far from other organs.
+
+    Parameters
+    ----------
+    structures
+        Classes of which one has to be near.
+    maximum_mm
+        Largest distance in mm.
+    classes
+        Classes that it judges.
+    to
+        Where voxels of a rejected component go: `organ` or `background`.
+
+    Examples
+    --------
+    >>> from voxledger.filter.example import proposal_of, verdicts
+    >>> organ = (slice(2, 6), slice(2, 6), slice(2, 6))
+    >>> proposal = proposal_of({"pancreas": [organ], "kidney_left": [(3, 3, 9), (3, 3, 20)]})
+    >>> rule = Distance(rule="distance", classes=("kidney_left",), structures=("pancreas",), maximum_mm=10)
+    >>> verdicts(rule, proposal, "kidney_left")  # mm
+    [(4.0, 'kept'), (15.0, 'removed')]
+    """
 
     structures: tuple[str, ...] = Field(min_length=1)
     maximum_mm: float = Field(ge=0)

@@ -15,7 +15,25 @@ from voxledger.filter.rule import RemovalRule
 
 
 class Elongation(RemovalRule):
-    """Removes long and thin components."""
+    """Removes long and thin components.
+
+    Parameters
+    ----------
+    maximum
+        Largest ratio of the longest to the second longest axis, from 1.
+    classes
+        Classes that it judges.
+    to
+        Where voxels of a rejected component go: `organ` or `background`.
+
+    Examples
+    --------
+    >>> from voxledger.filter.example import proposal_of, verdicts
+    >>> proposal = proposal_of({"pdac": [(slice(2, 6), slice(2, 6), slice(2, 6)), (9, 9, slice(2, 12))]})
+    >>> rule = Elongation(rule="elongation", classes=("pdac",), maximum=3)
+    >>> verdicts(rule, proposal, "pdac")
+    [(1.0, 'kept'), (10.0, 'to_organ')]
+    """
 
     maximum: float = Field(ge=1)
 

@@ -16,7 +16,24 @@ TOLERANCE_ML = 1e-9
 
 
 class FillHoles(Rule):
-    """Fills holes of a class."""
+    """Fills holes of a class.
+
+    Parameters
+    ----------
+    maximum_ml
+        Largest hole in ml that is filled.
+    classes
+        Classes that it judges.
+
+    Examples
+    --------
+    >>> from voxledger.filter.example import proposal_of, verdicts
+    >>> shell = [(slice(2, 5), slice(2, 5), x) for x in (2, 4)] + [(slice(2, 5), y, 3) for y in (2, 4)]
+    >>> proposal = proposal_of({"pancreas": [*shell, (2, 3, 3), (4, 3, 3)]})
+    >>> rule = FillHoles(rule="fill_holes", classes=("pancreas",))
+    >>> verdicts(rule, proposal, "pancreas")  # ml
+    [(0.001, 'filled')]
+    """
 
     maximum_ml: float = Field(default=1.0, gt=0)
 

@@ -18,7 +18,26 @@ from voxledger.schema import LabelSchema
 
 
 class InsideOrgan(RemovalRule):
-    """Removes components outside the organ that they should lie in."""
+    """Removes components outside the organ that they should lie in.
+
+    Parameters
+    ----------
+    share
+        Share of the voxels, from 0 below 1, that must be exceeded.
+    classes
+        Classes that it judges.
+    to
+        Where voxels of a rejected component go: `organ` or `background`, the default.
+
+    Examples
+    --------
+    >>> from voxledger.filter.example import proposal_of, verdicts
+    >>> organ = (slice(2, 6), slice(2, 6), slice(2, 6))
+    >>> proposal = proposal_of({"pancreas": [organ], "pdac": [(3, 3, slice(4, 8)), (9, 9, 9)]})
+    >>> rule = InsideOrgan(rule="inside_organ", classes=("pdac",))
+    >>> verdicts(rule, proposal, "pdac")  # share
+    [(0.5, 'kept'), (0.0, 'removed')]
+    """
 
     to: Destination = "background"
     share: float = Field(default=0.0, ge=0, lt=1)

@@ -20,7 +20,28 @@ PUBLISHED = MappingProxyType({"pdac": (-206.0, 185.0), "cyst": (-33.0, 222.0), "
 
 
 class MeanHu(RemovalRule):
-    """Removes components whose mean HU lies outside a range."""
+    """Removes components whose mean HU lies outside a range.
+
+    Parameters
+    ----------
+    ranges
+        Lowest and highest mean in HU by class; the published ones by default.
+    classes
+        Classes that it judges.
+    to
+        Where voxels of a rejected component go: `organ` or `background`.
+
+    Examples
+    --------
+    >>> from voxledger.filter.example import proposal_of, verdicts
+    >>> import numpy as np
+    >>> image = np.full((12, 24, 24), 40)
+    >>> image[9] = 400
+    >>> proposal = proposal_of({"cyst": [(3, 3, 3), (9, 9, 9)]}, image)
+    >>> rule = MeanHu(rule="mean_hu", classes=("cyst",))
+    >>> verdicts(rule, proposal, "cyst")  # HU; -33 to 222
+    [(40.0, 'kept'), (400.0, 'to_organ')]
+    """
 
     ranges: dict[str, tuple[float, float]] = Field(default={})
     """Lowest and highest mean by class; classes that are not named have the published range."""

@@ -12,7 +12,25 @@ from voxledger.filter.rule import RemovalRule
 
 
 class MinimumSlices(RemovalRule):
-    """Removes components that span fewer slices."""
+    """Removes components that span fewer slices.
+
+    Parameters
+    ----------
+    slices
+        Least number of slices (z).
+    classes
+        Classes that it judges.
+    to
+        Where voxels of a rejected component go: `organ` or `background`.
+
+    Examples
+    --------
+    >>> from voxledger.filter.example import proposal_of, verdicts
+    >>> proposal = proposal_of({"pdac": [(slice(2, 6), 4, 4), (9, 9, slice(9, 14))]})
+    >>> rule = MinimumSlices(rule="minimum_slices", classes=("pdac",), slices=2)
+    >>> verdicts(rule, proposal, "pdac")  # slices
+    [(4.0, 'kept'), (1.0, 'to_organ')]
+    """
 
     slices: int = Field(ge=1)
 

@@ -15,7 +15,25 @@ TOLERANCE = 1e-6
 
 
 class MinimumVolume(RemovalRule):
-    """Removes components below a volume."""
+    """Removes components below a volume.
+
+    Parameters
+    ----------
+    ml
+        Least volume in ml.
+    classes
+        Classes that it judges.
+    to
+        Where voxels of a rejected component go: `organ` or `background`.
+
+    Examples
+    --------
+    >>> from voxledger.filter.example import proposal_of, verdicts
+    >>> proposal = proposal_of({"pdac": [(slice(2, 6), slice(2, 6), slice(2, 6)), (9, 9, 9)]})
+    >>> rule = MinimumVolume(rule="minimum_volume", classes=("pdac",), ml=0.01)
+    >>> verdicts(rule, proposal, "pdac")  # ml
+    [(0.064, 'kept'), (0.001, 'to_organ')]
+    """
 
     ml: float = Field(gt=0)
 

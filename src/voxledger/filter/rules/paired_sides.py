@@ -18,7 +18,25 @@ from voxledger.schema import LabelSchema
 
 
 class PairedSides(Rule):
-    """Moves components of paired organs to the organ of their side."""
+    """Moves components of paired organs to the organ of their side.
+
+    Parameters
+    ----------
+    classes
+        The left one and the right one.
+    midline
+        Classes on the midline, such as the spine; the centre of the image where there are none.
+    margin_mm
+        How far in mm a component may lie on the other side.
+
+    Examples
+    --------
+    >>> from voxledger.filter.example import proposal_of, verdicts
+    >>> proposal = proposal_of({"kidney_left": [(3, 3, 20), (3, 3, 2)]})
+    >>> rule = PairedSides(rule="paired_sides", classes=("kidney_left", "kidney_right"))
+    >>> verdicts(rule, proposal, "kidney_left")  # mm towards the left
+    [(-9.5, 'to_partner'), (8.5, 'kept')]
+    """
 
     classes: tuple[str, str]
     """The left one and the right one."""

@@ -16,7 +16,27 @@ from voxledger.schema import LabelSchema
 
 
 class Touching(RemovalRule):
-    """Removes components that touch another structure."""
+    """Removes components that touch another structure.
+
+    Parameters
+    ----------
+    structures
+        Classes that must not be touched; the pancreatic duct by default.
+    tolerance_mm
+        Distance in mm that must be exceeded.
+    classes
+        Classes that it judges.
+    to
+        Where voxels of a rejected component go: `organ` or `background`.
+
+    Examples
+    --------
+    >>> from voxledger.filter.example import proposal_of, verdicts
+    >>> proposal = proposal_of({"pancreatic_duct": [(3, 3, slice(2, 9))], "cyst": [(3, 4, 4), (3, 8, 4)]})
+    >>> rule = Touching(rule="touching", classes=("cyst",), tolerance_mm=1)
+    >>> verdicts(rule, proposal, "cyst")  # mm
+    [(1.0, 'to_organ'), (5.0, 'kept')]
+    """
 
     structures: tuple[str, ...] = Field(default=("pancreatic_duct",), min_length=1)
     tolerance_mm: float = Field(default=0.0, ge=0)

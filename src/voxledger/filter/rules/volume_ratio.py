@@ -25,7 +25,30 @@ PUBLISHED = MappingProxyType({"pdac": 133.0, "cyst": 83.0, "pnet": 46.0})
 
 
 class VolumeRatio(RemovalRule):
-    """Removes lesions that are too large for their organ."""
+    """Removes lesions that are too large for their organ.
+
+    Parameters
+    ----------
+    percent
+        Bound in percent of the organ by class; the published ones by default.
+    scope
+        What is compared: each `component`, or all of the class in the `patient`.
+    denominator
+        `organ_without_lesion`, or `organ` with the lesions in it.
+    classes
+        Classes that it judges.
+    to
+        Where voxels of a rejected component go: `organ` or `background`.
+
+    Examples
+    --------
+    >>> from voxledger.filter.example import proposal_of, verdicts
+    >>> organ = (slice(2, 6), slice(2, 6), slice(2, 6))
+    >>> proposal = proposal_of({"pancreas": [organ], "cyst": [(slice(2, 6), slice(2, 6), slice(2, 5))]})
+    >>> rule = VolumeRatio(rule="volume_ratio", classes=("cyst",))
+    >>> verdicts(rule, proposal, "cyst")  # percent; 83 at most
+    [(300.0, 'to_organ')]
+    """
 
     percent: dict[str, Annotated[float, Field(gt=0)]] = Field(default={})
     """Bound by class; classes that are not named have the published one."""

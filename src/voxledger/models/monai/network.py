@@ -17,10 +17,24 @@ Array = npt.NDArray[np.float32]
 
 
 def build_network(plans: dict[str, Any], outputs: int) -> Any:
-    """The network of the plans with one input channel.
+    """Build the network of the plans with one input channel.
 
     `unet` is the residual U-Net (Kerfoot et al. 2018), `segresnet` Myronenko's (2018) without the variational
     branch, `swinunetr` Hatamizadeh's (2022); the last two take their width from the first of the features.
+
+    Parameters
+    ----------
+    plans
+        `network` and `features` of it are used.
+    outputs
+        Output channels, background first.
+
+    Examples
+    --------
+    >>> network = build_network({"network": "unet", "features": [4, 8]}, outputs=3)
+    >>> import torch
+    >>> tuple(network(torch.zeros(1, 1, 8, 8, 16)).shape)  # batch, channel, z, y, x
+    (1, 3, 8, 8, 16)
     """
     from monai.networks import nets
 
@@ -50,7 +64,18 @@ def build_network(plans: dict[str, Any], outputs: int) -> Any:
 
 
 def patch_divisor(network: str, stages: int) -> int:
-    """A patch must be a multiple of this in every axis."""
+    """A patch must be a multiple of this in every axis, in voxels.
+
+    Parameters
+    ----------
+    stages
+        Number of features, each of half the resolution of the one before.
+
+    Examples
+    --------
+    >>> patch_divisor("unet", stages=4)
+    8
+    """
     return 32 if network == "swinunetr" else 2 ** (stages - 1)
 
 
@@ -74,7 +99,18 @@ def preprocess(image: npt.NDArray[Any], spacing: tuple[float, ...], plans: dict[
 
 
 def working_shape(shape: tuple[int, ...], spacing: tuple[float, ...], plans: dict[str, Any]) -> tuple[int, int, int]:
-    """Shape (z, y, x) of an image at the plans' spacing."""
+    """Shape (z, y, x) of an image at the plans' spacing.
+
+    Parameters
+    ----------
+    shape, spacing
+        Of the image, in voxels and mm (z, y, x).
+
+    Examples
+    --------
+    >>> working_shape((40, 100, 100), (5.0, 1.0, 1.0), {"spacing": [2.5, 2.0, 2.0]})
+    (80, 50, 50)
+    """
     z, y, x = (max(1, round(n * have / want)) for n, have, want in zip(shape, spacing, plans["spacing"], strict=True))
     return z, y, x
 

@@ -37,7 +37,14 @@ def build_network(plans: dict[str, Any], dataset: dict[str, Any], deep_supervisi
 
 
 def architecture_name(plans: dict[str, Any]) -> str:
-    """Class and features, such as `PlainConvUNet 16-32-64-128`."""
+    """Class and features in words.
+
+    Examples
+    --------
+    >>> layers = {"network_class_name": "a.b.PlainConvUNet", "arch_kwargs": {"features_per_stage": [16, 32]}}
+    >>> architecture_name({"configurations": {CONFIGURATION: {"architecture": layers}}})
+    'PlainConvUNet 16-32'
+    """
     architecture = plans["configurations"][CONFIGURATION]["architecture"]
     features = "-".join(str(f) for f in architecture["arch_kwargs"]["features_per_stage"])
     return f"{architecture['network_class_name'].rsplit('.', 1)[-1]} {features}"

@@ -33,7 +33,13 @@ LABEL_MAP, SOFT = ".nii.gz", ".b2nd"
 
 
 def prediction_file(folder: Path, case_id: str) -> Path | None:
-    """The file of a case in a model's folder: a soft prediction, a label map, or None."""
+    """The file of a case in a model's folder: a soft prediction, a label map, or None.
+
+    Examples
+    --------
+    >>> prediction_file(Path("models/base/totalseg"), "case-of-nobody") is None
+    True
+    """
     candidates = [folder / PREDICTIONS / f"{case_id}{suffix}" for suffix in (SOFT, LABEL_MAP)]
     return next((path for path in candidates if path.is_file()), None)
 
