@@ -96,7 +96,7 @@ def main(work: Path | None, iterations: int, out: Path | None, plot: Path | None
     told = f"{tables(steps)}\n\n{time.monotonic() - started:.0f} s."
     print(f"\n{told}")
     if plot:
-        plot.write_bytes(waterfall(detection_rates([s for s in steps if s.split == "test"], 1000, 0)))
+        plot.write_bytes(waterfall(detection_rates([s for s in steps if s.split == "test"], patients(steps), 1000, 0)))
     if out:
         out.write_text(told + "\n", "utf-8")
 
@@ -133,6 +133,11 @@ def keep_pancreas(folder: Path) -> None:
         write(folder / "pancreas" / path.name, kept, label.grid)
 
 
+def patients(steps: list[Step]) -> dict[str, str]:
+    """Every phantom is a patient."""
+    return {step.case_id: step.case_id for step in steps}
+
+
 def tables(steps: list[Step]) -> str:
     """Markdown: thresholds, rates after every rule, missed lesions by size, and lesions that rules removed."""
     test = [s for s in steps if s.split == "test"]
@@ -155,7 +160,7 @@ def tables(steps: list[Step]) -> str:
             ["class", "after", "lesions", *(name.replace("_", " ") for name in RATES)],
             [
                 [r.class_name, r.rule, str(r.lesions), *(shown(getattr(r, name)) for name in RATES)]
-                for r in detection_rates(test, 1000, 0)
+                for r in detection_rates(test, patients(test), 1000, 0)
             ],
         ),
         table(

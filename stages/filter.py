@@ -30,7 +30,7 @@ def main(params: Params) -> None:
         read_ledger(layout.BASE_LEDGER),
     )
     tallies = tally(read_decisions(out / "filter.csv"))
-    write_detection(steps, tallies, layout.FILTER_SECTION, layout.DETECTION)
+    write_detection(steps, tallies, {c.case_id: c.patient for c in cases}, layout.FILTER_SECTION, layout.DETECTION)
 
 
 if __name__ == "__main__":

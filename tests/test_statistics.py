@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from voxledger.statistics import gain_interval, mean_interval, resamples
+from voxledger.statistics import clopper_pearson, gain_interval, mean_interval, rates, ratio, resamples
 
 NAN = math.nan
 
@@ -92,3 +94,42 @@ def test_where_every_case_is_a_patient_the_draw_is_that_of_cases():
     """Numbers of reports of before stay."""
     draws = resamples(["a", "b", "c"], 50, 3)
     assert (draws.counts == np.random.default_rng(3).multinomial(3, np.full(3, 1 / 3), size=50)).all()
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials", "low", "high"),
+    # exact values: (0, n) has 1 − 0.025^(1/n) above, (n, n) 0.025^(1/n) below; 4 of 20 from Clopper and Pearson's table
+    [(0, 10, 0.0, 1 - 0.025**0.1), (10, 10, 0.025**0.1, 1.0), (4, 20, 0.0573, 0.4366), (0, 0, 0.0, 1.0)],
+)
+def test_clopper_pearson(hits, trials, low, high):
+    found = clopper_pearson(hits, trials)
+    assert found.low == pytest.approx(low, abs=1e-4)
+    assert found.high == pytest.approx(high, abs=1e-4)
+    assert math.isnan(found.estimate) if not trials else found.estimate == hits / trials
+
+
+def test_clopper_pearson_refuses_the_impossible():
+    with pytest.raises(ValueError, match="3 of 2"):
+        clopper_pearson(3, 2)
+
+
+@given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_clopper_pearson_covers_what_it_should(pair):
+    hits, trials = pair
+    found = clopper_pearson(hits, trials)
+    assert found.low <= hits / trials <= found.high
+    mirrored = clopper_pearson(trials - hits, trials)
+    assert mirrored.low == pytest.approx(1 - found.high)
+
+
+def test_the_interval_of_a_ratio() -> None:
+    counts = np.array([[1, 1], [0, 1], [1, 2], [0, 0]])
+    found = rates(counts, [ratio(0, 1), ratio(1, 0)], resamples(range(4), 500, 3))[0]
+    assert found.value == 0.5
+    assert 0 <= found.low < 0.5 < found.high <= 1
+    assert rates(counts, [ratio(0, 1)], resamples(range(4), 500, 3))[0] == found
+
+
+def test_a_rate_of_nothing() -> None:
+    assert math.isnan(rates(np.zeros((0, 2)), [ratio(0, 1)], resamples([], 100, 0))[0].value)
+    assert math.isnan(rates(np.zeros((3, 2)), [ratio(0, 1)], resamples(range(3), 100, 0))[0].value)

@@ -1,4 +1,4 @@
-"""Means over cases and their bootstrap percentile intervals.
+"""Estimates and their intervals: means and rates over cases (bootstrap), shares (exact), counts still to come.
 
 Patients are resampled, with all their cases and classes, because these are not independent (Efron & Tibshirani 1993,
 chapter 8.5; Davison & Hinkley 1997, chapter 3.8). Two models judged on the same cases get the same resamples, so the
@@ -8,8 +8,9 @@ interval of a gain is paired.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +87,101 @@ def gain_interval(before: Floats, after: Floats, draws: Resamples) -> Interval:
     resampled = _mean(after, draws.counts) - _mean(before, draws.counts)
     fewer = min(_judged(before), _judged(after), key=np.count_nonzero)
     return _interval(gain, resampled, fewer, draws)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A rate over cases with its percentile interval; NaN where its denominator is 0."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, float | None]:
+        """Rounded for metrics files; None where undefined."""
+        return {
+            name: None if math.isnan(value) else round(value, 6)
+            for name, value in (("value", self.value), ("low", self.low), ("high", self.high))
+        }
+
+
+Statistic = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+"""From sums over cases (…, columns) to a value (…)."""
+
+
+def rates(counts: npt.NDArray[Any], statistics: Sequence[Statistic], draws: Resamples) -> list[Rate]:
+    """Statistics of the sums over cases, with percentile intervals; lesions of one patient are not independent.
+
+    Parameters
+    ----------
+    counts
+        One row a case, (cases, columns).
+    statistics
+        What is made of the sums of the columns, see `ratio`.
+    draws
+        From `resamples`, of the patients of these cases.
+    """
+    counts = np.asarray(counts, np.float64)
+    if len(counts) == 0:
+        return [Rate(math.nan, math.nan, math.nan)] * len(statistics)
+    sums = draws.counts @ counts
+    found = []
+    for statistic in statistics:
+        resampled = statistic(sums)
+        resampled = resampled[np.isfinite(resampled)]
+        low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if resampled.size else (math.nan,) * 2
+        found.append(Rate(float(statistic(counts.sum(axis=0))), float(low), float(high)))
+    return found
+
+
+def ratio(numerator: int, denominator: int) -> Statistic:
+    """Column `numerator` over column `denominator`; NaN where that is 0."""
+
+    def of(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share: npt.NDArray[np.float64] = np.where(
+                sums[..., denominator] > 0, sums[..., numerator] / sums[..., denominator], np.nan
+            )
+        return share
+
+    return of
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimate and its interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def clopper_pearson(hits: int, trials: int, level: float = LEVEL) -> Estimate:
+    """Exact two-sided interval of a share, Clopper and Pearson 1934; without trials anything from 0 to 1."""
+    from scipy.stats import beta
+
+    if not 0 <= hits <= trials:
+        raise ValueError(f"{hits} of {trials}")
+    tail = (1 - level) / 2
+    low = float(beta.ppf(tail, hits, trials - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, trials - hits)) if hits < trials else 1.0
+    return Estimate(hits / trials if trials else float("nan"), low, high)
+
+
+def expected_revisions(revised: int, reviewed: int, ahead: int, level: float = LEVEL) -> Estimate:
+    """How many of the next `ahead` cases will need revision, given that `revised` of `reviewed` did.
+
+    Mean and quantiles of the beta-binomial predictive distribution under Jeffreys' prior. Assumes that the next
+    cases are like the last ones; since the worst come first, it errs on the side of too many.
+    """
+    from scipy.stats import betabinom
+
+    if not 0 <= revised <= reviewed:
+        raise ValueError(f"{revised} of {reviewed}")
+    if ahead == 0:
+        return Estimate(0.0, 0.0, 0.0)
+    found = betabinom(ahead, revised + 0.5, reviewed - revised + 0.5)
+    return Estimate(float(found.mean()), float(found.ppf((1 - level) / 2)), float(found.ppf((1 + level) / 2)))
 
 
 def _mean(values: Floats, draws: npt.NDArray[np.int64]) -> Floats:

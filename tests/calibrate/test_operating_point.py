@@ -18,6 +18,7 @@ from voxledger.calibrate.operating_point import (
     plotted_thresholds,
     provable,
 )
+from voxledger.statistics import resamples
 
 
 def case(*lesion_peaks: float, false_peaks: tuple[float, ...] = ()) -> CaseCurve:
@@ -60,7 +61,7 @@ def test_ties_of_several_cases_are_one_step() -> None:
 
 
 def test_rates_by_hand() -> None:
-    low, high = operating_points(CASES, [0.15, 0.6], samples=200, seed=1)
+    low, high = operating_points(CASES, [0.15, 0.6], resamples(range(len(CASES)), 200, 1))
     assert low.sensitivity.value == 1.0
     assert low.false_positives_per_scan.value == 2 / 4  # 0.7 and 0.2
     assert low.patient_sensitivity.value == 1.0
@@ -69,11 +70,11 @@ def test_rates_by_hand() -> None:
     assert high.patient_sensitivity.value == 1.0  # positive for a false alarm is positive
     assert high.patient_specificity.value == 1.0
     assert low.false_positives_per_scan.low <= 0.5 <= low.false_positives_per_scan.high
-    assert operating_points(CASES, [0.15, 0.6], samples=200, seed=1)[1] == high
+    assert operating_points(CASES, [0.15, 0.6], resamples(range(len(CASES)), 200, 1))[1] == high
 
 
 def test_no_healthy_patient() -> None:
-    point = operating_points([case(0.5)], [0.1], samples=100, seed=0)[0]
+    point = operating_points([case(0.5)], [0.1], resamples(["a"], 100, 0))[0]
     assert math.isnan(point.patient_specificity.value)
     assert point.patient_specificity.to_json() == {"value": None, "low": None, "high": None}
 

@@ -23,6 +23,7 @@ def step(case: str, number: int, components: int, true: int, hit: str, voxels: i
     return Step(case, "calibration", "pdac", number, rule, components, true, voxels, (ml,) * len(hits), hits)
 
 
+PATIENTS = {name: name for name in "abcd"}
 STEPS = [
     step("a", 0, 4, 2, "11"),
     step("b", 0, 1, 0, "0"),
@@ -35,8 +36,16 @@ STEPS = [
 ]
 
 
+def test_cases_of_one_patient_are_drawn_together() -> None:
+    """One person says nothing about others, however many scans there are."""
+    apart = detection_rates(STEPS, PATIENTS, 200, seed=0)[0].sensitivity
+    together = detection_rates(STEPS, dict.fromkeys("abcd", "one"), 200, seed=0)[0].sensitivity
+    assert apart.low < apart.value < apart.high
+    assert together.low == together.value == together.high
+
+
 def test_rates_by_hand() -> None:
-    before, after = detection_rates(STEPS, 200, seed=0)
+    before, after = detection_rates(STEPS, PATIENTS, 200, seed=0)
     assert (before.rule, before.cases, before.ill, before.lesions) == ("threshold", 4, 2, 3)
     assert before.sensitivity.value == pytest.approx(2 / 3)
     assert before.ppv.value == pytest.approx(2 / 6)
@@ -53,14 +62,14 @@ def test_rates_by_hand() -> None:
 
 
 def test_nothing_predicted_and_nothing_to_find() -> None:
-    missed = detection_rates([step("a", 0, 0, 0, "0")], 100, 0)[0]
+    missed = detection_rates([step("a", 0, 0, 0, "0")], PATIENTS, 100, 0)[0]
     assert (missed.sensitivity.value, missed.f1.value, missed.patient_f1.value) == (0.0, 0.0, 0.0)
     assert math.isnan(missed.ppv.value)
-    healthy = detection_rates([step("a", 0, 0, 0, "")], 100, 0)[0]
+    healthy = detection_rates([step("a", 0, 0, 0, "")], PATIENTS, 100, 0)[0]
     assert math.isnan(healthy.sensitivity.value)
     assert math.isnan(healthy.f1.value)
     assert healthy.patient_specificity.value == 1.0
-    assert detection_rates([], 100, 0) == []
+    assert detection_rates([], {}, 100, 0) == []
 
 
 def test_missed_by_size_counts_the_last_step() -> None:
@@ -81,7 +90,7 @@ def test_section(tmp_path: Path) -> None:
         Decision("b", "pdac", "mean_hu", 1, 8, 0.5, 0.9, 40.0, 40.0, "-206..185HU", Outcome.KEPT),
     ]
     section, metrics = tmp_path / "filter.html", tmp_path / "detection.json"
-    write_detection(STEPS, tally(decisions), section, metrics)
+    write_detection(STEPS, tally(decisions), PATIENTS, section, metrics)
     html = section.read_text()
     assert "<td>mean_hu</td><td>pdac</td><td>2</td><td>2</td><td>1</td><td>0.50</td>" in html
     assert "mean_hu removed 1 true pdac of calibration case a." in html
@@ -91,11 +100,11 @@ def test_section(tmp_path: Path) -> None:
     assert "http://" not in html
     pdac = json.loads(metrics.read_text())["calibration"]["pdac"]
     assert (pdac["cases"], pdac["before"]["sensitivity"]["value"], pdac["after"]["ppv"]["value"]) == (4, 0.666667, 0.5)
-    write_detection(STEPS, tally(decisions), tmp_path / "again.html", metrics)
+    write_detection(STEPS, tally(decisions), PATIENTS, tmp_path / "again.html", metrics)
     assert (tmp_path / "again.html").read_bytes() == section.read_bytes()
 
 
 def test_section_of_nothing(tmp_path: Path) -> None:
-    write_detection([], [], tmp_path / "filter.html", tmp_path / "detection.json")
+    write_detection([], [], {}, tmp_path / "filter.html", tmp_path / "detection.json")
     assert "no predictions, or no rules" in (tmp_path / "filter.html").read_text()
     assert json.loads((tmp_path / "detection.json").read_text()) == {}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import pytest
 
-from voxledger.imaging.detection import bootstrap, detect, ratio
+from voxledger.imaging.detection import detect
 
 
 def line(text: str) -> Any:
@@ -41,16 +40,3 @@ def test_detect(predicted: str, truth: str, overlap: float, components: int, tru
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match="prediction of shape"):
         detect(line("#"), line("##"), 1.0)
-
-
-def test_bootstrap_of_a_ratio() -> None:
-    counts = np.array([[1, 1], [0, 1], [1, 2], [0, 0]])
-    found = bootstrap(counts, [ratio(0, 1), ratio(1, 0)], 500, seed=3)[0]
-    assert found.value == 0.5
-    assert 0 <= found.low < 0.5 < found.high <= 1
-    assert bootstrap(counts, [ratio(0, 1)], 500, seed=3)[0] == found
-
-
-def test_bootstrap_of_nothing() -> None:
-    assert math.isnan(bootstrap(np.zeros((0, 2)), [ratio(0, 1)], 100, 0)[0].value)
-    assert math.isnan(bootstrap(np.zeros((3, 2)), [ratio(0, 1)], 100, 0)[0].value)

@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from voxledger.audit import Audit
 from voxledger.records.ledger import Entry, Origin
 from voxledger.score.stopping import (
     ACCEPTABLE_MISSED,
     ENOUGH_AUDITED,
-    clopper_pearson,
-    expected_revisions,
     knee,
     last_reviewed,
     outlook,
     pooled,
 )
 from voxledger.score.table import CaseScore, ClassScore
-
-
-@pytest.mark.parametrize(
-    ("hits", "trials", "low", "high"),
-    # exact values: (0, n) has 1 − 0.025^(1/n) above, (n, n) 0.025^(1/n) below; 4 of 20 from Clopper and Pearson's table
-    [(0, 10, 0.0, 1 - 0.025**0.1), (10, 10, 0.025**0.1, 1.0), (4, 20, 0.0573, 0.4366), (0, 0, 0.0, 1.0)],
-)
-def test_clopper_pearson(hits, trials, low, high):
-    found = clopper_pearson(hits, trials)
-    assert found.low == pytest.approx(low, abs=1e-4)
-    assert found.high == pytest.approx(high, abs=1e-4)
-    assert math.isnan(found.estimate) if not trials else found.estimate == hits / trials
-
-
-def test_clopper_pearson_refuses_the_impossible():
-    with pytest.raises(ValueError, match="3 of 2"):
-        clopper_pearson(3, 2)
-
-
-@given(st.integers(1, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_clopper_pearson_covers_what_it_should(pair):
-    hits, trials = pair
-    found = clopper_pearson(hits, trials)
-    assert found.low <= hits / trials <= found.high
-    mirrored = clopper_pearson(trials - hits, trials)
-    assert mirrored.low == pytest.approx(1 - found.high)
+from voxledger.statistics import clopper_pearson, expected_revisions
 
 
 @pytest.mark.parametrize(

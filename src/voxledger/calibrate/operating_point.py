@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.calibrate.froc import CaseCurve
-from voxledger.imaging.detection import Rate, bootstrap, ratio
+from voxledger.statistics import Rate, Resamples, rates, ratio
 
 CONFIDENCE = 0.95
 """One-sided confidence with which a sensitivity is called supported."""
@@ -72,9 +72,9 @@ def highest_threshold(curves: Sequence[CaseCurve], sensitivity: float) -> tuple[
 
 
 def operating_points(
-    curves: Sequence[CaseCurve], thresholds: Sequence[float], samples: int, seed: int
+    curves: Sequence[CaseCurve], thresholds: Sequence[float], draws: Resamples
 ) -> list[OperatingPoint]:
-    """What each threshold finds and costs; the same resamples of the cases for all of them."""
+    """What each threshold finds and costs; `draws` of the patients of these curves are the same for all of them."""
     at = np.array(thresholds, np.float32)
     counts = [c.at(at) for c in curves]
     points = []
@@ -95,7 +95,7 @@ def operating_points(
                 ]
             )
         statistics = [ratio(0, 1), ratio(2, 3), ratio(4, 5), ratio(6, 7)]
-        points.append(OperatingPoint(threshold, *bootstrap(np.array(rows, float), statistics, samples, seed)))
+        points.append(OperatingPoint(threshold, *rates(np.array(rows, float), statistics, draws)))
     return points
 
 

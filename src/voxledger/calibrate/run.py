@@ -27,6 +27,7 @@ from voxledger.params import CalibrateParams, MachineParams
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.ledger import Ledger
 from voxledger.schema import LabelSchema
+from voxledger.statistics import Resamples, resamples
 from voxledger.textfile import replace_text, write_table
 
 PLOTTED = 100
@@ -41,22 +42,27 @@ class ClassCalibration:
 
     name: str
     curves: list[CaseCurve]
+    draws: Resamples
+    """Of the patients of the curves."""
     point: OperatingPoint | None
     notes: list[str]
 
 
-def calibrate_class(name: str, curves: list[CaseCurve], params: CalibrateParams) -> ClassCalibration:
-    """Choose the threshold of one class from the curves of all calibration cases."""
+def calibrate_class(
+    name: str, curves: list[CaseCurve], patients: list[str], params: CalibrateParams
+) -> ClassCalibration:
+    """Choose the threshold of one class from the curves of all calibration cases, and the patient of each."""
     lesions = lesion_count(curves)
+    draws = resamples(patients, params.bootstrap, params.seed)
     if lesions == 0:
         return ClassCalibration(
-            name, curves, None, [f"no trusted lesion in {len(curves)} calibration cases whose models know it"]
+            name, curves, draws, None, [f"no trusted lesion in {len(curves)} calibration cases whose models know it"]
         )
     chosen = highest_threshold(curves, params.sensitivity)
     if chosen is None:
-        return ClassCalibration(name, curves, None, [f"no model finds any of the {lesions} calibration lesions"])
+        return ClassCalibration(name, curves, draws, None, [f"no model finds any of the {lesions} calibration lesions"])
     threshold, reached = chosen
-    point = operating_points(curves, [threshold], params.bootstrap, params.seed)[0]
+    point = operating_points(curves, [threshold], draws)[0]
     notes = []
     if not reached:
         notes.append(
@@ -70,7 +76,7 @@ def calibrate_class(name: str, curves: list[CaseCurve], params: CalibrateParams)
             f"too few calibration lesions: {lesions} show a sensitivity of {provable(lesions):.1%} at best, "
             f"for {params.sensitivity:.1%} {wanted} (exact binomial, 95 %, all found)"
         )
-    return ClassCalibration(name, curves, point, notes)
+    return ClassCalibration(name, curves, draws, point, notes)
 
 
 def calibrate_round(
@@ -99,7 +105,7 @@ def calibrate_round(
             raise Misuse(
                 f"calibrate.classes: {name} is not a lesion class", f"mark it `lesion: true` or leave {name} out"
             )
-    jobs = []
+    jobs, patients = [], []
     for case in in_split(cases, Split.CALIBRATION):
         known = [name for name in params.classes if trusted(ledger, case.case_id, name)]
         label = labels / f"{case.case_id}.nii.gz"
@@ -116,11 +122,13 @@ def calibrate_round(
             connectivity=params.connectivity,
         )
         jobs.append(job)
+        patients.append(case.patient)
     found = casemap(jobs, out.parent, workers=machine.worker_count, recheck=machine.recheck, executor=machine.executor)
     calibrated = []
     for name in params.classes:
         curves = [curve_of(counts[name]) for counts in found if name in counts]
-        calibrated.append(calibrate_class(name, curves, params))
+        of = [patient for patient, counts in zip(patients, found, strict=True) if name in counts]
+        calibrated.append(calibrate_class(name, curves, of, params))
     _write_json(out, calibrated, params)
     _write_plot(plot, calibrated, params)
     return [f"{c.name}: {note}" for c in calibrated for note in c.notes]
@@ -212,7 +220,7 @@ def _write_plot(path: Path, calibrated: Sequence[ClassCalibration], params: Cali
     rows = []
     for c in calibrated:
         thresholds = plotted_thresholds(c.curves, PLOTTED) if lesion_count(c.curves) else []
-        for point in operating_points(c.curves, thresholds, params.bootstrap, params.seed):
+        for point in operating_points(c.curves, thresholds, c.draws):
             row = {"class_name": c.name, "threshold": f"{point.threshold:.6g}"}
             for rate in RATES:
                 found = getattr(point, rate)

@@ -6,14 +6,15 @@ ill, and positive when anything of the class is predicted. F1 is the harmonic me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.imaging.detection import ANY, Rate, Statistic, Step, bootstrap, ratio
+from voxledger.imaging.detection import ANY, Step
+from voxledger.statistics import Rate, Statistic, rates, ratio, resamples
 
 SIZES_MM = (10.0, 20.0, 40.0)
 """Bounds of lesion sizes, as the diameter of a sphere of the same volume; 20 mm parts T1 from T2 in the pancreas."""
@@ -77,8 +78,18 @@ class Harm:
     """Lesions that were found before the rule and not after."""
 
 
-def detection_rates(steps: Sequence[Step], samples: int, seed: int) -> list[Rates]:
-    """Rates by split, class (in order of appearance, `any` last) and step."""
+def detection_rates(steps: Sequence[Step], patients: Mapping[str, str], samples: int, seed: int) -> list[Rates]:
+    """Rates by split, class (in order of appearance, `any` last) and step.
+
+    Parameters
+    ----------
+    steps
+        What was found in each case.
+    patients
+        Patient by case id: they are resampled, with all their cases.
+    samples, seed
+        Resamples for the intervals, and what draws them.
+    """
     groups: dict[tuple[str, str, int], list[Step]] = {}
     for step in steps:
         groups.setdefault((step.split, step.class_name, step.step), []).append(step)
@@ -88,7 +99,7 @@ def detection_rates(steps: Sequence[Step], samples: int, seed: int) -> list[Rate
         groups.items(), key=lambda g: (g[0][0], names.index(g[0][1]), g[0][2])
     ):
         counts = np.array([_counts(step) for step in members], float)
-        values = bootstrap(counts, _STATISTICS, samples, seed)
+        values = rates(counts, _STATISTICS, resamples([patients[m.case_id] for m in members], samples, seed))
         ill, lesions = int(counts[:, 5].sum()), int(counts[:, 1].sum())
         found.append(Rates(split, name, number, members[0].rule, len(members), ill, lesions, *values))
     return found

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +12,9 @@ from typing import Any, Protocol
 
 from voxledger.evaluate.charts import COLORS, GREY, svg
 from voxledger.evaluate.detection import RATES, Harm, Missed, Rates, detection_rates, harm, missed_by_size
-from voxledger.imaging.detection import ANY, Rate, Step
+from voxledger.html import image, table
+from voxledger.imaging.detection import ANY, Step
+from voxledger.statistics import Rate
 from voxledger.textfile import replace_text
 
 TITLES = {
@@ -49,9 +50,11 @@ SAMPLES, SEED = 1000, 0
 """Resamples of the patients for the intervals, and the seed that draws them."""
 
 
-def write_detection(steps: Sequence[Step], tallies: Sequence[RuleTally], section: Path, metrics: Path) -> None:
-    """Write the section (HTML) and the metrics (JSON) of one round's filter."""
-    rates = detection_rates(steps, SAMPLES, SEED)
+def write_detection(
+    steps: Sequence[Step], tallies: Sequence[RuleTally], patients: Mapping[str, str], section: Path, metrics: Path
+) -> None:
+    """Write the section (HTML) and the metrics (JSON) of one round's filter; patients by case id."""
+    rates = detection_rates(steps, patients, SAMPLES, SEED)
     replace_text(section, detection_section(rates, missed_by_size(steps), harm(steps), tallies))
     replace_text(metrics, json.dumps(detection_metrics(rates), indent=2) + "\n")
 
@@ -78,7 +81,7 @@ def detection_section(
             [t.rule, t.class_name, str(t.cases), str(t.components), str(t.changed), f"{t.changed_ml:.2f}"]
             for t in tallies
         ]
-        text.append(_table(["Rule", "Class", "Cases", "Components", "Changed", "Changed, ml"], rows))
+        text.append(table(["Rule", "Class", "Cases", "Components", "Changed", "Changed, ml"], rows))
     else:
         text.append('<p class="note">No rule looked at anything: there are no predictions, or no rules.</p>')
     if not rates:
@@ -97,18 +100,18 @@ def detection_section(
             [_name(r), str(r.cases), str(r.ill), str(r.lesions), *(_rate(getattr(r, name)) for name in RATES)]
             for _, r in _ends(of_split)
         ]
-        text.append(_table(header, rows))
+        text.append(table(header, rows))
         text += [f"<p>{escape(_account(of_split, name))}</p>" for name in dict.fromkeys(r.class_name for r in of_split)]
         text.append("<h3>Before and after each rule</h3>")
-        text.append(_image(waterfall(of_split), "sensitivity and false regions per scan after each rule"))
+        text.append(image(waterfall(of_split), "sensitivity and false regions per scan after each rule", "svg+xml"))
         shown = ("sensitivity", "ppv", "f1", "false_positives_per_scan", "patient_specificity")
         rows = [[_name(r), r.rule, *(_rate(getattr(r, name)) for name in shown)] for r in of_split]
-        text.append(_table(["Class", "After", *(TITLES[name] for name in shown)], rows))
+        text.append(table(["Class", "After", *(TITLES[name] for name in shown)], rows))
         sizes = [m for m in missed if m.split == split]
         if sizes:
             text.append("<h3>Missed lesions by size</h3>")
             rows = [[_any(m.class_name), m.size, str(m.lesions), str(m.missed)] for m in sizes]
-            text.append(_table(["Class", "Diameter", "Lesions", "Missed"], rows))
+            text.append(table(["Class", "Diameter", "Lesions", "Missed"], rows))
     text.append("<h3>Where the rules did harm</h3>")
     flagged = [h for h in harms if h.lesions and h.split == "calibration"]
     for h in flagged:
@@ -118,7 +121,7 @@ def detection_section(
         )
     if harms:
         rows = [[h.rule, h.class_name, h.split, h.case_id, str(h.voxels), str(h.lesions)] for h in harms]
-        text.append(_table(["Rule", "Class", "Split", "Case", "True voxels removed", "True lesions removed"], rows))
+        text.append(table(["Rule", "Class", "Split", "Case", "True voxels removed", "True lesions removed"], rows))
     else:
         text.append("<p>No rule removed a voxel of a true lesion.</p>")
     return "\n".join(text) + "\n"
@@ -191,13 +194,3 @@ def _rate(rate: Rate) -> str:
     if math.isnan(rate.value):
         return "–"
     return f"{rate.value:.2f} ({rate.low:.2f}–{rate.high:.2f})"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(h)}</th>" for h in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>\n" for row in rows)
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
-
-
-def _image(picture: bytes, what: str) -> str:
-    return f'<img alt="{escape(what)}" src="data:image/svg+xml;base64,{base64.b64encode(picture).decode()}">'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from voxledger.evaluate.metric import averaged
 from voxledger.evaluate.overlay import PREDICTION_COLOR, REFERENCE_COLOR
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary
 from voxledger.evaluate.worst import Picture
+from voxledger.html import data_url
 from voxledger.params import EvaluateParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.decisions import Decided
@@ -64,7 +64,7 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": number, "signed": signed, "interval": interval, "uri": data_uri}
+    environment.filters |= {"number": number, "signed": signed, "interval": interval, "uri": data_url}
     template = environment.from_string(files("voxledger.evaluate").joinpath("report.html.j2").read_text("utf-8"))
     by_key = {(s.set_name, s.generation, s.model): s for s in report.summaries}
     sets = list(dict.fromkeys(s.set_name for s in report.summaries))
@@ -141,11 +141,6 @@ def interval(value: Interval, decimals: int = 3) -> str:
     if not math.isfinite(value.low):
         return "–"
     return f"{number(value.low, decimals)} to {number(value.high, decimals)}"
-
-
-def data_uri(content: bytes, kind: str) -> str:
-    """Bytes as the address of an image inside the page."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def set_title(name: str) -> str:

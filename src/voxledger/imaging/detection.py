@@ -10,8 +10,7 @@ A patient is positive when anything is predicted.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -85,63 +84,6 @@ def detect(
         tuple(v * voxel_ml for v in lesion_voxels),
         tuple(hit.tolist()),
     )
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A rate over cases with its percentile interval; NaN where its denominator is 0."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_json(self) -> dict[str, float | None]:
-        """Rounded for metrics files; None where undefined."""
-        return {
-            name: None if math.isnan(value) else round(value, 6)
-            for name, value in (("value", self.value), ("low", self.low), ("high", self.high))
-        }
-
-
-Statistic = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
-"""From sums over cases (…, columns) to a value (…)."""
-
-
-def bootstrap(counts: npt.NDArray[Any], statistics: Sequence[Statistic], samples: int, seed: int) -> list[Rate]:
-    """Statistics of the sums over cases, with percentile intervals from resampled cases (Efron & Tibshirani 1993).
-
-    Parameters
-    ----------
-    counts
-        One row a case (cases, columns). Lesions of one patient are not independent, so patients are drawn.
-    """
-    counts = np.asarray(counts, np.float64)
-    n = len(counts)
-    total = counts.sum(axis=0)
-    if n == 0:
-        return [Rate(math.nan, math.nan, math.nan)] * len(statistics)
-    draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=samples)
-    sums = draws @ counts
-    rates = []
-    for statistic in statistics:
-        resampled = statistic(sums)
-        resampled = resampled[np.isfinite(resampled)]
-        low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if resampled.size else (math.nan,) * 2
-        rates.append(Rate(float(statistic(total)), float(low), float(high)))
-    return rates
-
-
-def ratio(numerator: int, denominator: int) -> Statistic:
-    """Column `numerator` over column `denominator`; NaN where that is 0."""
-
-    def of(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share: npt.NDArray[np.float64] = np.where(
-                sums[..., denominator] > 0, sums[..., numerator] / sums[..., denominator], np.nan
-            )
-        return share
-
-    return of
 
 
 @dataclass(frozen=True)

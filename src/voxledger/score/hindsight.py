@@ -36,8 +36,9 @@ from voxledger.records.worklist import AUDIT, read_worklist
 from voxledger.schema import LabelSchema
 from voxledger.score.reviewed import Reviewed, decided_by_case, reviewed
 from voxledger.score.section import hindsight_section
-from voxledger.score.stopping import ACCEPTABLE_MISSED, clopper_pearson, pooled
+from voxledger.score.stopping import ACCEPTABLE_MISSED, pooled
 from voxledger.score.taxonomy import Region, regions
+from voxledger.statistics import clopper_pearson
 from voxledger.textfile import replace_text
 
 LARGE = 125

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from voxledger.html import image, table
 from voxledger.score.stopping import Outlook
 
 PUBLISHED = (0.78, 0.83)
@@ -43,16 +43,15 @@ def score_section(
             f"<p>Of the {outlook.chosen} cases chosen now, {expected.estimate:.1f} are expected to need revision "
             f"(95 % interval {expected.low:.0f} to {expected.high:.0f}).</p>"
         )
-    text.append(_image(curve, "attention in ml, cases sorted"))
+    text.append(image(curve, "attention in ml, cases sorted", "png"))
     if pictures:
         text.append("<h3>Top of the worklist: image, label, attention</h3>")
         for case_id, caption, png in pictures:
-            text.append(
-                f"<figure>{_image(png, case_id)}<figcaption>{escape(case_id)}: {escape(caption)}</figcaption></figure>"
-            )
+            shown, said = image(png, case_id, "png"), f"{escape(case_id)}: {escape(caption)}"
+            text.append(f"<figure>{shown}<figcaption>{said}</figcaption></figure>")
     if bias:
         text.append("<h3>Label bias: mean Dice of each pair</h3>")
-        text.append(_table(["Class", "Model", "Other", "Dice"], [[c, a, b, f"{d:.3f}"] for c, a, b, d in bias]))
+        text.append(table(["Class", "Model", "Other", "Dice"], [[c, a, b, f"{d:.3f}"] for c, a, b, d in bias]))
     return "\n".join(text) + "\n"
 
 
@@ -67,7 +66,7 @@ def hindsight_section(metrics: Mapping[str, Any]) -> str:
         f"<p>{attention['cases']} reviewed cases. Sensitivity: errors that attention touches; precision: regions of "
         f"attention that touch an error. AbdomenAtlas-8K reports {PUBLISHED[0]} and {PUBLISHED[1]}. "
         "Large errors have at least 125 voxels, a cube of 5.</p>",
-        _table(
+        table(
             [
                 "Class",
                 "Criterion",
@@ -93,7 +92,7 @@ def hindsight_section(metrics: Mapping[str, Any]) -> str:
             *((f"round {n}", k) for n, k in metrics["errors_by_round"].items()),
         ]
         text.append("<h3>Kinds of errors</h3>")
-        text.append(_table(["", *kinds], [[name, *(str(found.get(k, 0)) for k in kinds)] for name, found in groups]))
+        text.append(table(["", *kinds], [[name, *(str(found.get(k, 0)) for k in kinds)] for name, found in groups]))
     audit = metrics["audit"]
     if audit["cases"]:
         text.append(
@@ -128,13 +127,3 @@ def _metric_row(group: str, criterion: str, found: Mapping[str, Any]) -> list[st
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
-
-
-def _image(png: bytes, alt: str) -> str:
-    return f'<img alt="{escape(alt, quote=True)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = "".join(f"<th>{escape(h)}</th>" for h in head)
-    body = "\n".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-    return f"<table>\n<thead><tr>{cells}</tr></thead>\n<tbody>\n{body}\n</tbody></table>"

@@ -14,35 +14,13 @@ import numpy as np
 from voxledger.audit import Audit
 from voxledger.records.ledger import Ledger, Origin
 from voxledger.score.table import CaseScore
+from voxledger.statistics import LEVEL, Estimate, expected_revisions
 
-LEVEL = 0.95
-"""Of every interval here."""
 ACCEPTABLE_MISSED = 0.05
 """The audit allows to stop when the upper bound on the share of cases with missed errors is at most this."""
 
 ENOUGH_AUDITED = math.ceil(math.log((1 - LEVEL) / 2) / math.log(1 - ACCEPTABLE_MISSED))
 """Fewest audited cases with which the bound can be kept, if none of them has an error: 72."""
-
-
-@dataclass(frozen=True)
-class Interval:
-    """An estimate and its interval."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-def clopper_pearson(hits: int, trials: int, level: float = LEVEL) -> Interval:
-    """Exact two-sided interval of a share, Clopper and Pearson 1934; without trials anything from 0 to 1."""
-    from scipy.stats import beta
-
-    if not 0 <= hits <= trials:
-        raise ValueError(f"{hits} of {trials}")
-    tail = (1 - level) / 2
-    low = float(beta.ppf(tail, hits, trials - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, trials - hits)) if hits < trials else 1.0
-    return Interval(hits / trials if trials else float("nan"), low, high)
 
 
 def pooled(audits: Sequence[Audit]) -> list[Audit]:
@@ -72,22 +50,6 @@ def pooled(audits: Sequence[Audit]) -> list[Audit]:
         if audit.cases:
             found.append(audit)
     return found[::-1]
-
-
-def expected_revisions(revised: int, reviewed: int, ahead: int, level: float = LEVEL) -> Interval:
-    """How many of the next `ahead` cases will need revision, given that `revised` of `reviewed` did.
-
-    Mean and quantiles of the beta-binomial predictive distribution under Jeffreys' prior. Assumes that the next
-    cases are like the last ones; since the worst come first, it errs on the side of too many.
-    """
-    from scipy.stats import betabinom
-
-    if not 0 <= revised <= reviewed:
-        raise ValueError(f"{revised} of {reviewed}")
-    if ahead == 0:
-        return Interval(0.0, 0.0, 0.0)
-    found = betabinom(ahead, revised + 0.5, reviewed - revised + 0.5)
-    return Interval(float(found.mean()), float(found.ppf((1 - level) / 2)), float(found.ppf((1 + level) / 2)))
 
 
 def knee(values: Sequence[float]) -> int:
@@ -133,7 +95,7 @@ class Outlook:
     chosen: int
     reviewed_last: int
     revised_last: int
-    expected_revisions: Interval | None
+    expected_revisions: Estimate | None
     """Of the cases chosen now; None where nothing was reviewed yet."""
     stop: bool
     why: str
