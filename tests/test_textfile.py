@@ -9,9 +9,9 @@ import pytest
 from commands import run
 
 from voxledger.errors import VoxledgerError
-from voxledger.evaluate.history import read_history
 from voxledger.records.card import parse_cards
 from voxledger.records.cases import read_cases
+from voxledger.records.history import read_history
 from voxledger.records.ledger import Entry, Origin, read_ledger, write_ledger
 from voxledger.textfile import read_json, read_text, read_text_if_there, read_yaml, table
 

@@ -18,11 +18,38 @@ from voxledger.audit import Audit
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.evaluate import round as stage
 from voxledger.evaluate.case_metrics import Generation
-from voxledger.evaluate.history import COLUMNS, read_audits, unbroken
+from voxledger.evaluate.history import read_audits, unbroken
 from voxledger.imaging.soft import open_soft, write_soft
 from voxledger.imaging.volume import read_label, write
 from voxledger.records.card import ENSEMBLE
+from voxledger.records.history import HistoryRow
 
+ROW = HistoryRow(
+    0,
+    "test",
+    "next",
+    "unet",
+    0.5,
+    0.4,
+    0.6,
+    4,
+    0.25,
+    1,
+    2.5,
+    10.0,
+    1,
+    90.0,
+    5,
+    1,
+    "abc",
+    3,
+    2,
+    1,
+    0,
+    ("liver",),
+    0.01,
+    4,
+)
 OUTPUTS = ["cases.csv", "history.csv", "metrics.json", "plots/class_dice.csv", "plots/learning_curve.csv", "round.html"]
 
 
@@ -197,7 +224,7 @@ def test_the_history_keeps_what_the_audit_found(repository, evaluated):
     assert read_audits("reports/history.csv") == [Audit(0, 0, 0, ""), Audit(1, 18, 2, "abc")]
     text = Path("reports/history.csv").read_text("utf-8")
     Path("reports/history.csv").write_text(text.replace(",18,2,", ",many,2,"), "utf-8")
-    with pytest.raises(VoxledgerError, match="restore it from git"):
+    with pytest.raises(VoxledgerError, match=r"reports/history\.csv, line 4: .*many"):
         read_audits("reports/history.csv")
 
 
@@ -256,18 +283,14 @@ def test_a_class_that_only_one_generation_knows_is_listed_and_not_in_the_gain(re
 @pytest.mark.parametrize(
     ("earlier", "now", "joined"),
     [
-        (("liver", "4"), ("liver", "4"), True),
-        (("liver", "4"), ("liver;cyst", "4"), False),
-        (("liver", "4"), ("liver", "5"), False),
-        (("", "4"), ("liver", "4"), True),  # a history that does not tell its classes
+        ((("liver",), 4), (("liver",), 4), True),
+        ((("liver",), 4), (("liver", "cyst"), 4), False),
+        ((("liver",), 4), (("liver",), 5), False),
+        (((), 4), (("liver",), 4), True),  # a history that does not tell its classes
     ],
 )
 def test_the_learning_curve_is_broken_where_other_classes_or_cases_are_judged(earlier, now, joined):
-    rows = [
-        dict.fromkeys(COLUMNS, "0")
-        | {"round": str(i), "set": "test", "stage": "next", "model": "unet", "dice": "0.5", "classes": classes, "n": n}
-        for i, (classes, n) in enumerate((earlier, now))
-    ]
+    rows = [replace(ROW, round=i, classes=classes, n=n) for i, (classes, n) in enumerate((earlier, now))]
     assert [len(part) for part in unbroken(rows)] == ([2] if joined else [1, 1])
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.layout import FORMATS
-from voxledger.records import cases, errors, ledger, worklist
+from voxledger.records import cases, errors, history, ledger, worklist
 from voxledger.records.formats import TableFormat, adding, upgraded
 
 PETS = TableFormat(
@@ -84,7 +84,7 @@ def test_json_of_no_known_format_is_refused_by_name(number: Any, kind: type[Voxl
         upgraded({"format": number}, UPGRADES, "pets.json")
 
 
-TABLES = [m.TABLE for m in (cases, errors, ledger, worklist)]
+TABLES = [m.TABLE for m in (cases, errors, history, ledger, worklist)]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)

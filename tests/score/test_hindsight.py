@@ -13,7 +13,7 @@ from memo_keys import keys_of
 from voxledger.algorithms import VERSIONS
 from voxledger.errors import VoxledgerError
 from voxledger.evaluate.effort import Effort
-from voxledger.evaluate.history import read_audits, read_history, round_rows, write_history
+from voxledger.evaluate.history import read_audits, round_rows
 from voxledger.imaging.attention_file import write_attention
 from voxledger.imaging.boxes import bounding_box
 from voxledger.imaging.soft import write_soft
@@ -23,6 +23,7 @@ from voxledger.params import MachineParams, ScoreParams
 from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import Decided, Decision, write_decided
 from voxledger.records.errors import read_errors
+from voxledger.records.history import read_history, write_history
 from voxledger.records.worklist import AUDIT, WorkItem, write_worklist
 from voxledger.score import hindsight as stage
 from voxledger.score.hindsight import Counts, audit_of, criterion_of, hindsight, judge

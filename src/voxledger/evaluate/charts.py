@@ -6,7 +6,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from voxledger.evaluate.history import HistoryRow, unbroken, untimed_before
+from voxledger.evaluate.history import unbroken, untimed_before
+from voxledger.records.history import HistoryRow, has_dice
 from voxledger.statistics import Interval
 
 COLORS = ("#1f5fa8", "#c2571a", "#2f7d4f", "#7a4fa3", "#8a6d1d", "#4a6a75")
@@ -35,15 +36,15 @@ def learning_curve(history: Sequence[HistoryRow], set_name: str) -> bytes:
 
     The line is broken where a mean is over other classes or cases than the one before.
     """
-    rows = [r for r in history if r["set"] == set_name and r["stage"] == "next" and r["dice"] not in ("", "nan")]
-    ticks = {int(r["round"]): float(r["share_labelled"]) for r in rows}
-    models = sorted({r["model"] for r in rows})
+    rows = [r for r in history if r.set == set_name and r.stage == "next" and has_dice(r)]
+    ticks = {r.round: r.share_labelled for r in rows}
+    models = sorted({r.model for r in rows})
 
     def draw(axes: Any) -> None:
         for i, model in enumerate(models):
-            points = sorted((r for r in rows if r["model"] == model), key=lambda r: int(r["round"]))
-            x = [int(r["round"]) + 0.06 * (i - (len(models) - 1) / 2) for r in points]
-            mean, low, high = ([float(r[c]) for r in points] for c in ("dice", "low", "high"))
+            points = sorted((r for r in rows if r.model == model), key=lambda r: r.round)
+            x = [r.round + 0.06 * (i - (len(models) - 1) / 2) for r in points]
+            mean, low, high = ([getattr(r, c) for r in points] for c in ("dice", "low", "high"))
             error = [[m - v for m, v in zip(mean, low, strict=True)], [v - m for m, v in zip(mean, high, strict=True)]]
             color, start = COLORS[i % len(COLORS)], 0
             for part in unbroken(points):
@@ -75,7 +76,7 @@ def learning_curve(history: Sequence[HistoryRow], set_name: str) -> bytes:
 
 def minutes_chart(history: Sequence[HistoryRow]) -> bytes:
     """Reader minutes of all rounds so far against labelling the same cases from nothing, round by round."""
-    by_round = {int(r["round"]): r for r in history}
+    by_round = {r.round: r for r in history}
     at_least = " (at least)" if untimed_before(history) else ""
     rounds = sorted(by_round)
 
@@ -84,7 +85,7 @@ def minutes_chart(history: Sequence[HistoryRow]) -> bytes:
             (-0.19, "scratch_minutes_total", "#c9d0d7", "from scratch (assumed)"),
             (0.19, "minutes_total", COLORS[0], f"readers in this project{at_least}"),
         ):
-            hours = [float(by_round[n][column]) / 60 for n in rounds]
+            hours = [getattr(by_round[n], column) / 60 for n in rounds]
             bars = axes.bar([n + shift for n in rounds], hours, 0.36, color=color, label=label)
             axes.bar_label(bars, [f"{h:.1f}" for h in hours], fontsize=7.5, padding=1)
         axes.set_xticks(rounds, [f"round {n}" for n in rounds])

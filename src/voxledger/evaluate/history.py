@@ -1,93 +1,39 @@
-"""`history.csv`: one row a round, set, stage (base or next) and model, carried from round to round."""
+"""What a round adds to the history, and what the history says of the rounds before."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from voxledger.audit import Audit
-from voxledger.errors import VoxledgerError
 from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.effort import Effort
 from voxledger.evaluate.metric import averaged
 from voxledger.evaluate.summary import Gain, ModelSummary
-from voxledger.textfile import fixed, read_text_if_there, restoring, table, write_table
-
-COLUMNS = [
-    "round",
-    "set",
-    "stage",
-    "model",
-    "dice",
-    "low",
-    "high",
-    "n",
-    "share_labelled",
-    "cases_reviewed",
-    "minutes",
-    "minutes_total",
-    "cases_trusted_by_review",
-    "scratch_minutes_total",
-    "audited",
-    "audited_with_errors",
-    "audited_population",
-    "decisions",
-    "decisions_timed",
-    "cases_complete",
-    "cases_partly",
-    "classes",
-    "gain",
-    "gain_pairs",
-]
-"""Behind them is one column a metric, its mean over the classes, by the name of the metric."""
-WITHOUT_COUNTS = COLUMNS[:-7]
-WITHOUT_AUDITS = COLUMNS[:-10]
-"""Columns of histories from before decisions, cases and pairs were counted in them, and from before audits were."""
-
-HistoryRow = dict[str, str]
-
-
-def read_history(path: Path | str) -> list[HistoryRow]:
-    """Read the rounds so far; a file that is not there, or empty, is an empty history."""
-    text = read_text_if_there(path)
-    if not text:
-        return []
-    with table(text, path) as rows:
-        names = list(rows.fieldnames or ())
-        if names[: len(COLUMNS)] != COLUMNS and names not in (WITHOUT_COUNTS, WITHOUT_AUDITS):
-            raise VoxledgerError(
-                f"{path} is not a history of rounds: its columns are {rows.fieldnames}", restoring(path)
-            )
-        return [dict.fromkeys(COLUMNS, "") | row for row in rows]
+from voxledger.records.history import HistoryRow, as_written, read_history
+from voxledger.textfile import fixed
 
 
 def read_audits(path: Path | str) -> list[Audit]:
     """The audits of the rounds so far, oldest first; what an older history does not tell is unknown, not clean."""
-    try:
-        return [
-            Audit(
-                int(row["round"]),
-                int(row["audited"]),
-                int(row["audited_with_errors"]),
-                row["audited_population"],
-            )
-            if row["audited"]
-            else Audit(int(row["round"]), 0, 0, "")
-            for row in {row["round"]: row for row in read_history(path)}.values()
-        ]
-    except (ValueError, TypeError) as error:
-        raise VoxledgerError(f"{path} is not a history of rounds: {error}", "restore it from git") from None
+    return [
+        Audit(row.round, row.audited, row.audited_with_errors or 0, row.audited_population)
+        if row.audited is not None
+        else Audit(row.round, 0, 0, "")
+        for row in {row.round: row for row in read_history(path)}.values()
+    ]
 
 
 def minutes_before(history: Sequence[HistoryRow]) -> float:
     """Reader minutes of all rounds in a history."""
-    return max((float(row["minutes_total"]) for row in history), default=0.0)
+    return max((row.minutes_total for row in history), default=0.0)
 
 
 def untimed_before(history: Sequence[HistoryRow]) -> int:
     """Decisions without minutes in all rounds of a history that tell them."""
-    rounds = {row["round"]: row for row in history if row["decisions"]}
-    return sum(int(row["decisions"]) - int(row["decisions_timed"]) for row in rounds.values())
+    rounds = {row.round: row for row in history if row.decisions is not None}
+    return sum((row.decisions or 0) - (row.decisions_timed or 0) for row in rounds.values())
 
 
 def round_rows(
@@ -98,42 +44,45 @@ def round_rows(
     gains: Sequence[Gain] = (),
 ) -> list[HistoryRow]:
     """The rows of one round; where nothing could be evaluated, one row that keeps effort and audit alone."""
-    cost = {
-        "share_labelled": fixed(effort.pool.share, 4),
-        "cases_reviewed": str(effort.cases_reviewed),
-        "minutes": fixed(effort.minutes, 2),
-        "minutes_total": fixed(effort.minutes_total, 2),
-        "cases_trusted_by_review": str(effort.cases_trusted_by_review),
-        "scratch_minutes_total": fixed(effort.scratch_minutes_total, 2),
-        "audited": str(audit.cases) if audit else "",
-        "audited_with_errors": str(audit.with_errors) if audit else "",
+    cost: dict[str, Any] = {
+        "share_labelled": effort.pool.share,
+        "cases_reviewed": effort.cases_reviewed,
+        "minutes": effort.minutes,
+        "minutes_total": effort.minutes_total,
+        "cases_trusted_by_review": effort.cases_trusted_by_review,
+        "scratch_minutes_total": effort.scratch_minutes_total,
+        "audited": audit.cases if audit else None,
+        "audited_with_errors": audit.with_errors if audit else None,
         "audited_population": audit.population if audit else "",
-        "decisions": str(effort.decisions),
-        "decisions_timed": str(effort.timed),
-        "cases_complete": str(effort.pool.complete),
-        "cases_partly": str(effort.pool.partly),
+        "decisions": effort.decisions,
+        "decisions_timed": effort.timed,
+        "cases_complete": effort.pool.complete,
+        "cases_partly": effort.pool.partly,
     }
     gained = {(g.set_name, Generation.NEXT, g.model): g for g in gains}
     rows = [
-        {
-            **{name: fixed(s.other[name].mean, metric.decimals) for name, metric in averaged().items()},
-            "round": str(number),
-            "set": s.set_name,
-            "stage": s.generation.value,
-            "model": s.model,
-            "dice": fixed(s.mean.mean, 4),
-            "low": fixed(s.mean.low, 4),
-            "high": fixed(s.mean.high, 4),
-            "n": str(s.mean.n),
+        HistoryRow(
+            round=number,
+            set=s.set_name,
+            stage=s.generation.value,
+            model=s.model,
+            dice=s.mean.mean,
+            low=s.mean.low,
+            high=s.mean.high,
+            n=s.mean.n,
+            classes=tuple(name for name, i in s.classes.items() if i.n),
+            gain=g.gain.mean if g else None,
+            gain_pairs=g.pairs if g else None,
+            metrics={name: fixed(s.other[name].mean, metric.decimals) for name, metric in averaged().items()},
             **cost,
-            "classes": ";".join(name for name, i in s.classes.items() if i.n),
-            "gain": fixed(g.gain.mean, 4) if g else "",
-            "gain_pairs": str(g.pairs) if g else "",
-        }
+        )
         for s in summaries
         for g in [gained.get((s.set_name, s.generation, s.model))]
     ]
-    return rows or [dict.fromkeys(COLUMNS, "") | {"round": str(number), "n": "0", **cost}]
+    if rows:
+        return [as_written(row) for row in rows]
+    nothing: dict[str, Any] = {"set": "", "stage": "", "model": "", "dice": None, "low": None, "high": None, "n": 0}
+    return [as_written(HistoryRow(round=number, **nothing, classes=(), gain=None, gain_pairs=None, **cost))]
 
 
 def unbroken(rows: Sequence[HistoryRow]) -> list[list[HistoryRow]]:
@@ -144,19 +93,8 @@ def unbroken(rows: Sequence[HistoryRow]) -> list[list[HistoryRow]]:
     parts: list[list[HistoryRow]] = []
     for row in rows:
         last = parts[-1][-1] if parts else None
-        if (
-            last
-            and last["n"] == row["n"]
-            and (last["classes"] == row["classes"] or "" in (last["classes"], row["classes"]))
-        ):
+        if last and last.n == row.n and (last.classes == row.classes or () in (last.classes, row.classes)):
             parts[-1].append(row)
         else:
             parts.append([row])
     return parts
-
-
-def write_history(path: Path | str, rows: Sequence[HistoryRow]) -> None:
-    """Write a history: the fixed columns, then one a metric, those that are measured no more at the end."""
-    measured = [*averaged(), *(name for row in rows for name in row)]
-    columns = list(dict.fromkeys([*COLUMNS, *measured]))
-    write_table(path, columns, (dict.fromkeys(columns, "") | row for row in rows))

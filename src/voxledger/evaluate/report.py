@@ -13,7 +13,7 @@ from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.changes import ClassChange
 from voxledger.evaluate.charts import class_chart, learning_curve, minutes_chart
 from voxledger.evaluate.effort import Effort
-from voxledger.evaluate.history import HistoryRow, unbroken
+from voxledger.evaluate.history import unbroken
 from voxledger.evaluate.metric import averaged
 from voxledger.evaluate.overlay import PREDICTION_COLOR, REFERENCE_COLOR
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary
@@ -22,6 +22,7 @@ from voxledger.html import data_url
 from voxledger.params import EvaluateParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.decisions import Decided
+from voxledger.records.history import HistoryRow, has_dice
 from voxledger.records.ledger import Origin
 from voxledger.statistics import Interval
 
@@ -77,7 +78,7 @@ def render(report: Report) -> str:
     curves = {
         name: learning_curve(report.history, name)
         for name in sets
-        if any(r["set"] == name and r["stage"] == "next" and r["dice"] not in ("", "nan") for r in report.history)
+        if any(r.set == name and r.stage == "next" and has_dice(r) for r in report.history)
     }
     gain_of = {(g.set_name, g.model): g for g in report.gains}
     class_charts = {}
@@ -95,8 +96,8 @@ def render(report: Report) -> str:
         pairs=pairs,
         gain_of=gain_of,
         broken=any(
-            len(unbroken([r for r in report.history if (r["set"], r["model"], r["stage"]) == (*key, "next")])) > 1
-            for key in {(r["set"], r["model"]) for r in report.history}
+            len(unbroken([r for r in report.history if (r.set, r.model, r.stage) == (*key, "next")])) > 1
+            for key in {(r.set, r.model) for r in report.history}
         ),
         curves=curves,
         class_charts=class_charts,

@@ -15,15 +15,8 @@ from voxledger.errors import Misuse
 from voxledger.evaluate.case_metrics import Generation, Measure
 from voxledger.evaluate.changes import changes
 from voxledger.evaluate.effort import Effort, effort
-from voxledger.evaluate.history import (
-    HistoryRow,
-    minutes_before,
-    read_history,
-    round_rows,
-    untimed_before,
-    write_history,
-)
-from voxledger.evaluate.metric import all_metrics
+from voxledger.evaluate.history import minutes_before, round_rows, untimed_before
+from voxledger.evaluate.metric import all_metrics, averaged
 from voxledger.evaluate.report import Report, render
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary, Row, gains, summarise
 from voxledger.evaluate.worst import Picture, picture, worst_rows
@@ -34,6 +27,7 @@ from voxledger.params import Params
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import read_decided
+from voxledger.records.history import HistoryRow, has_dice, read_history, write_history, written
 from voxledger.records.ledger import read_ledger
 from voxledger.registry import METRICS
 from voxledger.schema import LabelSchema
@@ -122,7 +116,7 @@ def evaluate_round(
         unjudged=sorted([*unjudged, *(case for case, paths in found.items() if not paths)]),
         sections=[read_text(path) for path in sorted(sections, key=lambda p: p.name)],
     )
-    write_history(reports / "history.csv", history)
+    write_history(reports / "history.csv", history, list(averaged()))
     _write_cases(reports / "cases.csv", rows)
     _write_plots(reports / "plots", history, summaries)
     replace_text(reports / "metrics.json", json.dumps(metrics(params.round, summaries, gained, cost), indent=2) + "\n")
@@ -291,7 +285,7 @@ def _write_plots(folder: Path, history: Sequence[HistoryRow], summaries: Sequenc
     write_table(
         folder / "learning_curve.csv",
         columns,
-        ({c: row[c] for c in columns} for row in history if row["stage"] == "next" and row["dice"] != "nan"),
+        ({c: written(row)[c] for c in columns} for row in history if row.stage == "next" and has_dice(row)),
     )
     write_table(
         folder / "class_dice.csv",
