@@ -5,7 +5,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-COVERAGE ?= --cov
+COVERAGE ?= --cov=src/voxledger
 
 .PHONY: demo test test-slow check docs clean
 
