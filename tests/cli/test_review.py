@@ -18,7 +18,7 @@ from voxledger.imaging.volume import Grid, file_sha256, write
 from voxledger.init import init
 from voxledger.records.cases import Case, Split, read_cases, write_cases
 from voxledger.records.worklist import read_worklist
-from voxledger.release.round import track_inbox
+from voxledger.release.inbox import track_inbox
 from voxledger.schema import LabelClass, LabelSchema
 
 SCHEMA = LabelSchema(name="one", classes=(LabelClass(id=1, name="liver"),))

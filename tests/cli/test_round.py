@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from commands import output, parameters, run
 
-from voxledger.cli.round import _advice
 from voxledger.imaging.volume import Grid, write
 from voxledger.records.sent import BRING_BACK
+from voxledger.release.status import advice
 
 GRID = Grid.plain((12, 14, 16), (3.0, 1.5, 1.5))
 LABELS = "name: one\nclasses:\n  - {id: 1, name: organ}\n"
@@ -148,7 +148,7 @@ def test_status_says_what_the_audits_found_together(
     write_json("data/round/outlook.json", {"stop": False, "why": "because"})
     write_json("reports/cases.json", {"round": 4})
     write_json("reports/attention.json", {"round": 4, "audit": audit})
-    assert said in _advice(4, {}, set())
+    assert said in advice(4, {}, set())
 
 
 def write_json(path: str, content: object) -> None:

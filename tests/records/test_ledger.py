@@ -7,7 +7,7 @@ import pytest
 
 from voxledger.errors import VoxledgerError
 from voxledger.knowledge import trusted
-from voxledger.records.ledger import Entry, Neighbour, Origin, read_ledger, write_ledger
+from voxledger.records.ledger import Entry, Neighbour, Origin, last_reviewed, read_ledger, write_ledger
 
 ENTRY = Entry("b", "liver", 2, Origin.REVISED, ("m1", "m2"), "alice", "bundle", "new", "old", 12.34567)
 
@@ -82,3 +82,20 @@ def test_trust(origin: str, expected: bool) -> None:
 def test_people_rank_above_models() -> None:
     ranked = sorted(Origin, key=lambda o: o.rank)
     assert [o.value for o in ranked] == ["rejected", "predicted", "source", "accepted", "revised"]
+
+
+def test_last_reviewed_counts_cases_of_the_latest_round_only() -> None:
+    def entry(case_id: str, name: str, origin: Origin, version: int, bundle: str = "b") -> Entry:
+        return Entry(case_id, name, version, origin, (), "", bundle, "", "", 1.0)
+
+    entries = [
+        entry("a", "c0", Origin.REVISED, 1),
+        entry("b", "c0", Origin.ACCEPTED, 2),
+        entry("b", "c1", Origin.REJECTED, 2),
+        entry("c", "c0", Origin.ACCEPTED, 2),
+        entry("d", "c0", Origin.SOURCE, 3, ""),
+        entry("t", "c0", Origin.REVISED, 4),
+    ]
+    ledger = {(e.case_id, e.class_name): e for e in entries}
+    assert last_reviewed(ledger, {"a", "b", "c", "d"}) == (1, 2)
+    assert last_reviewed({}, {"a"}) == (0, 0)

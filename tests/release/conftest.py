@@ -16,7 +16,8 @@ from ruamel.yaml import YAML
 from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, write
 from voxledger.records.cases import Case, Split, read_cases, write_cases
 from voxledger.records.ledger import Entry, Ledger, Origin, write_ledger
-from voxledger.release.round import send_out, track_inbox
+from voxledger.release.inbox import track_inbox
+from voxledger.release.send import send_out
 from voxledger.schema import LabelSchema, read_schema
 
 GRID = Grid.plain((6, 8, 10), (3.0, 1.5, 1.5))

@@ -10,9 +10,9 @@ from commands import output, run
 
 from voxledger.errors import VoxledgerError
 from voxledger.layout import MANIFEST, SIGNATURE
+from voxledger.release.close import close
 from voxledger.release.committed import committed
 from voxledger.release.manifest import files_of_version
-from voxledger.release.round import close
 
 from .conftest import Released
 

@@ -21,7 +21,7 @@ from voxledger.layout import MANIFEST
 from voxledger.release import times
 from voxledger.release.environment import environment
 from voxledger.release.manifest import write_manifest
-from voxledger.release.round import send_out
+from voxledger.release.send import send_out
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from voxledger.audit import Audit
-from voxledger.records.ledger import Entry, Origin
 from voxledger.score.stopping import (
     ACCEPTABLE_MISSED,
     ENOUGH_AUDITED,
     knee,
-    last_reviewed,
     outlook,
     pooled,
 )
@@ -52,24 +50,6 @@ def test_expected_revisions_holds_the_truth_as_often_as_it_says():
         found = expected_revisions(int(rng.binomial(20, share)), 20, 15)
         inside += found.low <= rng.binomial(15, share) <= found.high
     assert inside / 300 >= 0.93
-
-
-def entry(case_id, name, origin, version, bundle="b"):
-    return Entry(case_id, name, version, origin, (), "", bundle, "", "", 1.0)
-
-
-def test_last_reviewed_counts_cases_of_the_latest_round_only():
-    entries = [
-        entry("a", "c0", Origin.REVISED, 1),
-        entry("b", "c0", Origin.ACCEPTED, 2),
-        entry("b", "c1", Origin.REJECTED, 2),
-        entry("c", "c0", Origin.ACCEPTED, 2),
-        entry("d", "c0", Origin.SOURCE, 3, ""),
-        entry("t", "c0", Origin.REVISED, 4),
-    ]
-    ledger = {(e.case_id, e.class_name): e for e in entries}
-    assert last_reviewed(ledger, {"a", "b", "c", "d"}) == (1, 2)
-    assert last_reviewed({}, {"a"}) == (0, 0)
 
 
 def case(case_id, attention):

@@ -61,7 +61,7 @@ def add(
     from voxledger.errors import VoxledgerError
     from voxledger.params import read_params
     from voxledger.records.cases import Split
-    from voxledger.release.round import require_open
+    from voxledger.release.state import require_open
     from voxledger.repository import dvc_add, git, require_root
     from voxledger.schema import read_schema
 

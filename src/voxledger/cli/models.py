@@ -35,7 +35,7 @@ def add(name: str, predictions: Path, model_id: str, licence: str, classes: str 
     from voxledger.models.precomputed.adopt import add_precomputed
     from voxledger.params import read_params
     from voxledger.records.cases import read_cases
-    from voxledger.release.round import require_open
+    from voxledger.release.state import require_open
     from voxledger.repository import dvc_add, require_root
     from voxledger.schema import read_schema
 

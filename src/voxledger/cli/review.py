@@ -42,7 +42,7 @@ def zip_(reviewer: str, output: Path | None) -> None:
     from voxledger.errors import Misuse
     from voxledger.params import read_params
     from voxledger.records.bundle import expected_bundles
-    from voxledger.release.round import send_out
+    from voxledger.release.send import send_out
     from voxledger.repository import require_root
     from voxledger.review.pack import find_bundle, pack
 
@@ -76,7 +76,7 @@ def receive(source: Path, replace: bool) -> None:
     from voxledger.bundles.inbox import untracked
     from voxledger.errors import VoxledgerError
     from voxledger.params import read_params
-    from voxledger.release.round import track_inbox
+    from voxledger.release.inbox import track_inbox
     from voxledger.repository import require_root, round_tag, tag_exists
     from voxledger.review.receive import receive as take_in
     from voxledger.review.receive import remove_unpacked
@@ -165,7 +165,7 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     """
     from voxledger.params import read_params
     from voxledger.records.bundle import expected_bundles
-    from voxledger.release.round import track_inbox
+    from voxledger.release.inbox import track_inbox
     from voxledger.repository import require_root
     from voxledger.review.emulate import emulate_bundle
     from voxledger.review.pack import find_bundle

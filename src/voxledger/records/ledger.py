@@ -146,3 +146,19 @@ def _to_row(entry: Entry) -> dict[str, Any]:
 def _neighbour(text: str) -> Neighbour:
     class_name, reviewer, bundle = text.split("/")
     return Neighbour(class_name, reviewer, bundle)
+
+
+def last_reviewed(ledger: Ledger, case_ids: set[str]) -> tuple[int, int]:
+    """Of the cases that people decided on in the last round in which they did: how many needed revision, of how many.
+
+    A case needed it if any of its classes was revised or rejected.
+    """
+    decided = [
+        e
+        for e in ledger.values()
+        if e.case_id in case_ids and e.origin in (Origin.ACCEPTED, Origin.REVISED, Origin.REJECTED) and e.bundle
+    ]
+    latest = max((e.version for e in decided), default=None)
+    now = [e for e in decided if e.version == latest]
+    wrong = {e.case_id for e in now if e.origin is not Origin.ACCEPTED}
+    return len(wrong), len({e.case_id for e in now})

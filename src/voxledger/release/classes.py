@@ -23,7 +23,7 @@ from voxledger.records.cases import read_cases
 from voxledger.records.errors import read_errors, write_errors
 from voxledger.records.ledger import Entry, Ledger, read_ledger, write_ledger
 from voxledger.records.sent import is_out
-from voxledger.release.round import require_open
+from voxledger.release.state import require_open
 from voxledger.repository import dvc_add, git, require_root
 from voxledger.schema import NAME_PATTERN, LabelSchema, parse_schema, read_schema
 from voxledger.textfile import read_text, read_yaml, replace_text

@@ -1,9 +1,8 @@
-"""The manifest of a version: SHA-256 of every file that makes it, signed with an ssh key."""
+"""The manifest of a version: SHA-256 of every file that makes it."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +12,8 @@ from voxledger.imaging.volume import file_sha256
 from voxledger.release.committed import tracked
 from voxledger.release.environment import environment
 from voxledger.release.times import now, run_of, times_of
-from voxledger.repository import dvc_output, round_tag, run_tool
+from voxledger.repository import dvc_output, round_tag
 from voxledger.textfile import replace_text
-
-NAMESPACE = "voxledger-release"
-"""Keeps a key that signs reviews, or anything else, from signing a release."""
-TAG_NAMESPACE = "git"
-"""What git signs tags for."""
 
 FORMAT = 2
 """1, or no number: lists only some files; 2: every file."""
@@ -88,35 +82,6 @@ def write_manifest(dataset: str, round_number: int, release: str) -> None:
     layout.SIGNATURE.unlink(missing_ok=True)
 
 
-def sign_manifest(key: str) -> None:
-    """Sign the manifest with an ssh key file."""
-    done = run_tool("ssh-keygen", "-Y", "sign", "-f", key, "-n", NAMESPACE, layout.MANIFEST)
-    if done.returncode != 0:
-        raise VoxledgerError(
-            f"the manifest could not be signed with {key}: {done.stderr.decode(errors='replace').strip()}",
-            "check `git config user.signingkey`; a key with a passphrase needs a running ssh-agent",
-        )
-
-
-def signer(content: bytes, signature: bytes, namespace: str, allowed_signers: Path | None) -> str | None:
-    """Who signed; None if the signature does not fit, or is by nobody in `allowed_signers`.
-
-    Without `allowed_signers` only that the signature fits is known, and the answer says so.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "signature"
-        file.write_bytes(signature)
-        if allowed_signers is None:
-            fits = _ssh_keygen(["-Y", "check-novalidate", "-n", namespace, "-s", str(file)], content)
-            return None if fits is None else "somebody (give --allowed-signers FILE to check who)"
-        find = ["-Y", "find-principals", "-s", str(file), "-f", str(allowed_signers)]
-        for who in (_ssh_keygen(find, b"") or "").splitlines():
-            verify = ["-Y", "verify", "-f", str(allowed_signers), "-I", who, "-n", namespace, "-s", str(file)]
-            if _ssh_keygen(verify, content) is not None:
-                return who
-    return None
-
-
 def read_manifest(content: bytes) -> Manifest:
     """Parse a manifest of any format so far.
 
@@ -143,8 +108,3 @@ def read_manifest(content: bytes) -> Manifest:
             "update voxledger",
         )
     return manifest
-
-
-def _ssh_keygen(arguments: list[str], text: bytes) -> str | None:
-    done = run_tool("ssh-keygen", *arguments, text=text)
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None

@@ -15,15 +15,10 @@ from voxledger.records.ledger import read_ledger
 from voxledger.records.mask_check import differing_masks
 from voxledger.release.committed import committed, content_at, tag_object
 from voxledger.release.files_check import Findings, bring, check_files
-from voxledger.release.manifest import (
-    NAMESPACE,
-    TAG_NAMESPACE,
-    Manifest,
-    read_manifest,
-    signer,
-)
+from voxledger.release.manifest import Manifest, read_manifest
 from voxledger.repository import commit_of, round_tags, tag_exists
 from voxledger.schema import LabelSchema, read_schema
+from voxledger.signing import GIT, RELEASE, signer
 
 
 @dataclass
@@ -135,7 +130,7 @@ def _yaml_at(content: bytes | None) -> dict[str, Any]:
 def _check_signatures(verdict: Verdict, commit: str, manifest: Manifest | None, allowed_signers: Path | None) -> None:
     signature, content = content_at(commit, layout.SIGNATURE), content_at(commit, layout.MANIFEST)
     if signature is not None and content is not None:
-        who = signer(content, signature, NAMESPACE, allowed_signers)
+        who = signer(content, signature, RELEASE, allowed_signers)
         if who is not None:
             verdict.signer = who
         elif allowed_signers is None:
@@ -179,7 +174,7 @@ def _check_tag(tag: str, commit: str, manifest: Manifest | None, allowed_signers
         if allowed_signers is not None:
             problems.append(f"tag {tag}: not signed with an ssh key, so anybody may have set it")
         return "not signed", problems
-    if signer(payload, content[begin:], TAG_NAMESPACE, allowed_signers) is None:
+    if signer(payload, content[begin:], GIT, allowed_signers) is None:
         by = "anybody" if allowed_signers is None else f"anybody in {allowed_signers}"
         return "bad", [*problems, f"tag {tag}: its signature is not by {by}"]
     return ("signed, not checked" if allowed_signers is None else "good"), problems

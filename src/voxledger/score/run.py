@@ -17,7 +17,7 @@ from voxledger.params import Params, ScoreParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.errors import ErrorRow
-from voxledger.records.ledger import Ledger
+from voxledger.records.ledger import Ledger, last_reviewed
 from voxledger.records.worklist import AUDIT, WorkItem, write_worklist
 from voxledger.registry import ACQUISITION
 from voxledger.schema import LabelSchema
@@ -26,7 +26,7 @@ from voxledger.score.bias import agreement
 from voxledger.score.likely_error import experience
 from voxledger.score.pictures import attention_curve, busiest_slice, side_by_side, thermal_table
 from voxledger.score.section import score_section
-from voxledger.score.stopping import last_reviewed, outlook
+from voxledger.score.stopping import outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
 from voxledger.score.worklist import choose, worklist
 from voxledger.textfile import replace_text, write_table

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxledger.audit import Audit
-from voxledger.records.ledger import Ledger, Origin
 from voxledger.score.table import CaseScore
 from voxledger.statistics import LEVEL, Estimate, expected_revisions
 
@@ -65,22 +64,6 @@ def knee(values: Sequence[float]) -> int:
     below = 1.0 - np.arange(len(curve)) / (len(curve) - 1) - scaled
     best = int(np.argmax(below))
     return best if below[best] > 1e-9 else 0
-
-
-def last_reviewed(ledger: Ledger, case_ids: set[str]) -> tuple[int, int]:
-    """Of the cases that people decided on in the last round in which they did: how many needed revision, of how many.
-
-    A case needed it if any of its classes was revised or rejected.
-    """
-    decided = [
-        e
-        for e in ledger.values()
-        if e.case_id in case_ids and e.origin in (Origin.ACCEPTED, Origin.REVISED, Origin.REJECTED) and e.bundle
-    ]
-    latest = max((e.version for e in decided), default=None)
-    now = [e for e in decided if e.version == latest]
-    wrong = {e.case_id for e in now if e.origin is not Origin.ACCEPTED}
-    return len(wrong), len({e.case_id for e in now})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,81 @@
+"""The inbox as part of a version: returns go under DVC, and none that is in no version is ever cleared away."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from voxledger import layout
+from voxledger.bundles.inbox import untracked
+from voxledger.errors import VoxledgerError
+from voxledger.repository import dvc_add, dvc_output, file_at
+from voxledger.textfile import read_text
+
+
+def track_inbox() -> None:
+    """Put every returned bundle under DVC, so that it is in the version as it came."""
+    folders = [p for p in sorted(layout.INBOX.glob("bundle-[!.]*")) if p.is_dir()]
+    if folders:
+        dvc_add(*folders)
+
+
+def require_all_tracked() -> None:
+    """Raise if a return was copied into the inbox by hand, and no run of the round has seen it."""
+    if copied := untracked(layout.INBOX):
+        raise VoxledgerError(
+            f"{', '.join(p.as_posix() for p in copied)} is not under DVC, where `voxledger review receive` would have "
+            "put it, so the round cannot be frozen with it",
+            "run `voxledger round run`: it puts this under DVC and repeats gate and import alone; then "
+            "`voxledger round close`",
+        )
+
+
+def require_nothing_came_late(tag: str) -> None:
+    """Raise if somebody's work lies in the inbox or the bundles that is not in the closed version: both are cleared."""
+    late, kept = [], []
+    for path in layout.returned():
+        dvc_file = layout.dvc_file(path)
+        if path.is_dir() and dvc_file.is_file() and read_text(dvc_file) == file_at(tag, dvc_file):
+            kept.append(dvc_file.as_posix())
+        elif path.is_dir() or path.suffix != ".dvc":
+            late.append(path.as_posix())
+    if kept:
+        late += [name.removesuffix(".dvc") for name in json.loads(dvc_output("status", "--json", *kept))]
+    if late:
+        raise VoxledgerError(
+            f"{', '.join(late)} came or was changed after {tag} was closed, and is in no version",
+            f"move it out of {layout.INBOX} and keep it, it is somebody's work: its labels can be put into a bundle of "
+            "a later round that asks for the same cases. Then `voxledger round open` again",
+        )
+    if layout.BUNDLES.exists() and (changed := _changed_in(layout.BUNDLES)):
+        shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+        raise VoxledgerError(
+            f"changed or added since {tag} was closed, and in no version: {shown}",
+            f"keep a copy elsewhere if it is somebody's work, then `dvc checkout --force {layout.BUNDLES}` and "
+            "`voxledger round open` again",
+        )
+
+
+def clear() -> None:
+    """Remove the returns and bundles of a closed round; `require_nothing_came_late` comes first."""
+    for bundle in layout.returned():
+        _remove_at_once(bundle) if bundle.is_dir() else bundle.unlink()
+    _remove_at_once(layout.BUNDLES)
+
+
+def _changed_in(folder: Path) -> list[str]:
+    """Files in a folder under DVC that were changed or added, by content, sorted."""
+    found = json.loads(dvc_output("data", "status", "--granular", "--json"))
+    names = {n for k in ("modified", "added", "unknown") for n in found.get("uncommitted", {}).get(k, [])}
+    return sorted(n for n in names if n.startswith(f"{folder.as_posix()}/") and not n.endswith("/"))
+
+
+def _remove_at_once(folder: Path) -> None:
+    """Remove a folder so that a kill leaves the whole of it or nothing: what is there is what somebody put there."""
+    away = Path(".dvc/tmp/voxledger-cleared")
+    shutil.rmtree(away, ignore_errors=True)
+    if folder.exists():
+        away.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder, away)
+        shutil.rmtree(away)

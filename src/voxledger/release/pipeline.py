@@ -1,0 +1,86 @@
+"""What `dvc.yaml` and `dvc.lock` say of the stages, and what DVC finds changed since they ran."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxledger import layout
+from voxledger.errors import VoxledgerError
+from voxledger.repository import dvc_output
+from voxledger.textfile import parse_yaml, read_yaml
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of a stage."""
+
+    path: str
+    in_git: bool
+    """Whether git holds it, not DVC."""
+
+
+def outputs(last: str | None = None) -> Iterator[Output]:
+    """Outputs of the stages in the order of `dvc.yaml`, up to the stage `last` if one is named."""
+    for name, stage in read_yaml(layout.PIPELINE, "stages")["stages"].items():
+        for kind in ("outs", "metrics", "plots"):
+            for out in stage.get(kind, []):
+                path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
+                yield Output(str(path), options.get("cache") is False)
+        if name == last:
+            return
+
+
+def has_artifact(name: str) -> bool:
+    """Whether `dvc.yaml` has an artifact of this name."""
+    return name in (read_yaml(layout.PIPELINE).get("artifacts") or {})
+
+
+def changed() -> list[str]:
+    """Stages and data files that DVC finds changed, sorted."""
+    return sorted(json.loads(dvc_output("status", "--json")))
+
+
+def changed_outputs(*stages: str) -> set[str]:
+    """Outputs of some stages that are not what `dvc.lock` says."""
+    return {path for path, _ in _changes(["changed outs"], *stages)}
+
+
+def changed_before(stage: str) -> list[str]:
+    """What a stage and those before it read and wrote, and is here, but not as `dvc.lock` says; sorted."""
+    found = _changes(("changed deps", "changed outs"), "--with-deps", stage)
+    return sorted({path for path, state in found if state != "deleted"})
+
+
+def _changes(kinds: Sequence[str], *arguments: str) -> Iterator[tuple[str, str]]:
+    """Paths with what DVC finds changed of them: `modified`, `new`, `deleted`."""
+    for entries in json.loads(dvc_output("status", "--json", *arguments)).values():
+        for entry in entries:
+            for kind in kinds if isinstance(entry, dict) else ():
+                yield from entry.get(kind, {}).items()
+
+
+def lock_hashes(lock: str) -> dict[str, str]:
+    """MD5 that a text of `dvc.lock` names, by output."""
+    stages = parse_yaml(lock, layout.LOCK, "stages")["stages"].values()
+    return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+
+
+def dvc_file_hash(path: Path) -> str:
+    """MD5 that a `.dvc` file names."""
+    return str(read_yaml(path, "outs")["outs"][0]["md5"])
+
+
+def require_whole_dvc_files() -> None:
+    """Raise if a file of DVC's breaks off, which DVC itself takes for fewer data or none.
+
+    Those of the inbox are left out: `voxledger.release.inbox.track_inbox` writes them anew.
+    """
+    for path in (layout.LOCK, *layout.dvc_files()):
+        if path.is_file() and not path.read_bytes().endswith(b"\n"):
+            raise VoxledgerError(
+                f"{path} breaks off, as by a DVC that was killed while it wrote it",
+                f"`git restore {path}`, then run this again",
+            )

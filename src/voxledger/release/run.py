@@ -1,0 +1,69 @@
+"""Running a round as far as it goes: to the bundles, and, once they are back, to the end."""
+
+from __future__ import annotations
+
+import os
+
+from voxledger import layout
+from voxledger.bundles.inbox import require_complete
+from voxledger.bundles.untouched import require_untouched
+from voxledger.errors import VoxledgerError
+from voxledger.params import Params, read_params
+from voxledger.records.bundle import expected_bundles
+from voxledger.records.sent import is_out
+from voxledger.release.inbox import track_inbox
+from voxledger.release.pipeline import require_whole_dvc_files
+from voxledger.release.send import require_bundles_fit, send_out
+from voxledger.release.state import require_open
+from voxledger.release.times import note_run
+from voxledger.repository import dvc, require_root
+from voxledger.stage import require_pipeline
+
+
+def require_runnable() -> Params:
+    """The parameters of the round, if it is open and its stages are of this voxledger.
+
+    Raises
+    ------
+    VoxledgerError
+        Says what has to be done first.
+    """
+    require_root()
+    require_pipeline()
+    params = read_params()
+    require_open(params)
+    require_whole_dvc_files()
+    return params
+
+
+def run_round(params: Params, no_memo: bool) -> None:
+    """Run the stages before the review, send bundles out, and run the rest if they are back.
+
+    Parameters
+    ----------
+    params
+        From `require_runnable`.
+    no_memo
+        Whether to compute every case again, remembered or not; not what people were shown.
+
+    Raises
+    ------
+    Waiting
+        People have to act first.
+    VoxledgerError
+        A stage failed, or bundles that are out are not here as they were.
+    """
+    require_untouched(layout.BUNDLES)
+    require_bundles_fit()
+    if no_memo:
+        os.environ["VOXLEDGER_NO_MEMO"] = "1"
+    again = ["--force"] if no_memo and not is_out(params) else []
+    if dvc("repro", *again, "export") != 0:
+        raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
+    if bundles := expected_bundles(layout.BUNDLES, params.round):
+        send_out({folder.name: manifest.id for folder, manifest in bundles.items()})
+    require_complete(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round)
+    track_inbox()
+    if dvc("repro", *(["--force", "--downstream", "gate"] if no_memo else [])) != 0:
+        raise VoxledgerError("a stage after the review failed", "read its message above; nothing that came in is lost")
+    note_run(params.round)

@@ -1,0 +1,90 @@
+"""Bundles going out: on record and committed, checked while they are out, taken back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from voxledger import layout
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.params import read_params
+from voxledger.records.sent import BRING_BACK, SHOWN, is_out, read_sent, write_sent
+from voxledger.release.pipeline import changed_before, outputs
+from voxledger.release.times import note_export
+from voxledger.repository import git
+
+
+def send_out(bundles: Mapping[str, str]) -> None:
+    """Record that bundles go out, and commit all that git holds of the round so far.
+
+    Every machine then has what later stages compare with, and nothing has to be computed again there.
+
+    Parameters
+    ----------
+    bundles
+        Id of every bundle, by the name of its folder.
+    """
+    params = read_params()
+    sent = read_sent()
+    if sent is None or (sent.round, sent.bundles) != (params.round, dict(bundles)):
+        write_sent(params.round, bundles)
+    note_export(params.round)
+    paths = [layout.PARAMS, layout.SCHEMA, layout.PIPELINE, layout.LOCK, layout.STAGES, layout.BASE_CARDS, layout.SENT]
+    paths += layout.dvc_files()
+    paths += sorted(layout.TIMES.glob("export-*.json"))
+    paths += [p for folder in (layout.DATA, layout.BASE) for p in sorted(folder.glob("*.csv"))]
+    paths += [Path(out.path) for out in outputs("export") if out.in_git]
+    paths = [p for p in paths if p.exists()]
+    git("add", "--", *paths)
+    if git("diff", "--cached", "--name-only", "--", *paths).strip():
+        git("commit", "--quiet", "--message", f"Bundles of round {params.round} go out", "--", *paths)
+
+
+def require_bundles_fit() -> None:
+    """Raise if bundles are out, and they or what they were made from are not here as they were.
+
+    Raises
+    ------
+    VoxledgerError
+        Names what is missing or was changed.
+    """
+    params = read_params()
+    if not is_out(params):
+        return
+    absent = [str(path) for path in SHOWN if not path.exists()]
+    if absent:
+        raise VoxledgerError(
+            f"bundles of round {params.round} are out, and {', '.join(absent)} is not here",
+            f"bring back what people were shown: `{BRING_BACK}`, or in a clone `dvc pull`",
+        )
+    if changed := changed_before("export"):
+        raise VoxledgerError(
+            f"bundles of this round are out, and since then these changed: {', '.join(changed)}; running on would make "
+            "the bundles anew, and what comes back would no longer fit",
+            "undo the change (`git restore` or `dvc checkout` these paths) until the round is closed; if nobody has "
+            "begun to review, `voxledger round recall` takes the bundles back",
+        )
+
+
+def recall() -> None:
+    """Take the bundles of this round back: they may be made anew, and what comes of them no longer counts.
+
+    Raises
+    ------
+    VoxledgerError
+        No bundle is out, or returns of this round are in the inbox.
+    """
+    params = read_params()
+    if not is_out(params):
+        raise Misuse("no bundle of this round is out", "`voxledger round run` makes bundles and sends them out")
+    returns = [str(p) for p in layout.returned() if p.is_dir()]
+    if returns:
+        raise VoxledgerError(
+            f"people have reviewed already: {', '.join(returns)}",
+            "go on with `voxledger round run`; if their work shall not count, first move it out of the inbox",
+        )
+    layout.SENT.unlink()
+    git("add", "--all", "--", layout.SENT)
+    git("commit", "--quiet", "--message", f"Bundles of round {params.round} are taken back", "--", layout.SENT)
+    shutil.rmtree(layout.BUNDLES, ignore_errors=True)
