@@ -17,19 +17,17 @@ def main(params: Params) -> None:
     from voxledger.schema import read_schema
 
     require_not_out(params, "filter")
-    cases, schema, out = read_cases(), read_schema(layout.SCHEMA), layout.ROUND
+    cases, schema = read_cases(), read_schema(layout.SCHEMA)
     steps = filter_round(
         cases,
         require_predictions(cases, schema, params.infer, params.machine),
-        out,
         schema,
         params.filter,
-        read_calibrated(out / "calibration.json"),
+        read_calibrated(layout.CALIBRATION),
         params.machine,
-        layout.BASE_LABELS,
         read_ledger(layout.BASE_LEDGER),
     )
-    tallies = tally(read_decisions(out / "filter.csv"))
+    tallies = tally(read_decisions(layout.FILTER_LOG))
     write_detection(steps, tallies, {c.case_id: c.patient for c in cases}, layout.FILTER_SECTION, layout.DETECTION)
 
 

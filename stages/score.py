@@ -22,7 +22,6 @@ def main(params: Params) -> None:
         read_ledger(layout.BASE_LEDGER),
         read_errors(layout.BASE_ERRORS),
         require_predictions(in_split(cases, Split.POOL), schema, params.infer, params.machine),
-        layout.ROUND,
         schema,
         params,
     )

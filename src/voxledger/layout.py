@@ -86,6 +86,8 @@ WORKLIST = ROUND / "worklist.csv"
 """Which classes of which cases go to whom, in order of priority; score writes it."""
 SCORE_CASES = ROUND / "score.jsonl"
 """Which case was computed from what; score writes it."""
+HEAT_COLORS = ATTENTION / "heat.ctbl"
+"""Colour table of the heat maps, for 3D Slicer; score writes it."""
 AGREEMENT = ROUND / "agreement.csv"
 """Overlap of every two models, by case and class; score writes it."""
 OUTLOOK = ROUND / "outlook.json"
@@ -186,6 +188,16 @@ def is_written_by_stages(path: Path | str) -> bool:
 def label_map(folder: Path, case_id: str) -> Path:
     """The label map, image or mask of a case in one of the folders that hold one a case."""
     return folder / f"{case_id}.nii.gz"
+
+
+def attention(case_id: str) -> Path:
+    """Voxels of a case that are likely wrong, by class and criterion, see `voxledger.imaging.attention_file`."""
+    return ATTENTION / f"{case_id}.b2nd"
+
+
+def heat(case_id: str) -> Path:
+    """Heat map of a case's attention."""
+    return ATTENTION / f"{case_id}_heat.nii.gz"
 
 
 def dvc_file(path: Path) -> Path:

@@ -70,7 +70,7 @@ def run(
 ) -> list[Step]:
     machine = MachineParams(workers=workers)
     params = FilterParams(rules=RULES)
-    return filter_round(cases, OUT / "predictions", OUT, schema, params, calibrated, machine, LABELS, ledger or {})
+    return filter_round(cases, OUT / "predictions", schema, params, calibrated, machine, ledger or {})
 
 
 def test_outputs(repository: list[Case], schema: LabelSchema) -> None:
@@ -170,7 +170,7 @@ def test_calibration_never_raises_a_threshold(schema: LabelSchema) -> None:
 
 
 def test_no_models(repository: list[Case], schema: LabelSchema) -> None:
-    filter_round(repository, Path("nowhere"), OUT, schema, FilterParams(), {}, MachineParams(), LABELS, {})
+    filter_round(repository, Path("nowhere"), schema, FilterParams(), {}, MachineParams(), {})
     assert list((OUT / "pseudo").iterdir()) == []
     assert (OUT / "filter.csv").read_text() == ",".join(COLUMNS) + "\n"
     assert (OUT / "filter.jsonl").read_text() == ""

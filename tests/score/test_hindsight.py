@@ -172,7 +172,7 @@ def test_errors_of_earlier_rounds_go_on(round_folder):
 
 def audited(folder, number, wrong=0, cases=18, of=SCHEMA, pool=80):
     """Hindsight of a round whose audit drew some cases, `wrong` of them with an error; its history is promoted."""
-    base, reports = folder / "data/base", folder / "reports"
+    base = folder / "data/base"
     drawn = [f"r{number}-{i}" for i in range(cases)]
     attention = folder / "data/round/attention"
     for case_id in drawn:
@@ -185,7 +185,7 @@ def audited(folder, number, wrong=0, cases=18, of=SCHEMA, pool=80):
     everything = [Case(f"case{i}", "", f"image{i}", "", "", "", Split.POOL, "CT", "") for i in range(pool)]
     everything.append(Case(f"test{number}", "", "", "", "", "", Split.TEST, "CT", ""))
     history, earlier = read_history(base / "history.csv"), read_audits(base / "history.csv")
-    metrics = hindsight(everything, of, number, MachineParams(workers=1), earlier=earlier, base=base, reports=reports)
+    metrics = hindsight(everything, of, number, MachineParams(workers=1), earlier=earlier)
     effort = Effort(cases, cases, cases, 1.0, 1.0, 0, 0, 0.0, Labelled(0, 0, 0, 0))
     write_history(base / "history.csv", [*history, *round_rows(number, [], effort, audit_of(metrics))])
     return metrics["audit"]
@@ -266,7 +266,7 @@ def test_hindsight_of_a_round_without_decisions(tmp_path, monkeypatch):
 
 def test_tune(round_folder):
     cases = [Case(c, "", c, "", "site", "", Split.POOL, "CT", "") for c in "abc"]
-    trials = tune(cases, SCHEMA, ScoreParams(), MachineParams(workers=1), round_folder=round_folder / "data/round")
+    trials = tune(cases, SCHEMA, ScoreParams(), MachineParams(workers=1))
     everywhere = {(t.parameter, t.threshold): t for t in trials if not t.class_name}
     assert len(everywhere) == len(INCONSISTENCY) + len(UNCERTAINTY)
     # one model claims the missed cube with 0.9, the other does not: a deviation of 0.45
@@ -296,8 +296,7 @@ def tuned(round_folder, schema=SCHEMA, **params):
     cases = [Case("a", "", "a", "", "site", "", Split.POOL, "CT", "")]
     memo = round_folder / ".memo/tune"
     before = set(memo.glob("[0-9a-f]*"))
-    folder = round_folder / "data/round"
-    trials = tune(cases, schema, ScoreParams(**params), MachineParams(workers=1), round_folder=folder)
+    trials = tune(cases, schema, ScoreParams(**params), MachineParams(workers=1))
     return trials, set(memo.glob("[0-9a-f]*")) - before
 
 

@@ -72,7 +72,6 @@ def score(repository, ledger=(), cases=CASES, errors=(), **score_params):
         {(e.case_id, e.class_name): e for e in ledger},
         errors,
         repository / PREDICTIONS,
-        repository / OUT,
         SCHEMA,
         params,
     )

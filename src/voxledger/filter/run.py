@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from voxledger import layout
 from voxledger.casemap.job import Job, content, place
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
@@ -47,17 +48,15 @@ def read_calibrated(path: Path) -> dict[str, float]:
 def filter_round(
     cases: Sequence[Case],
     predictions: Path,
-    out: Path,
     schema: LabelSchema,
     params: FilterParams,
     calibrated: Mapping[str, float],
     machine: MachineParams,
-    labels: Path,
     ledger: Ledger,
 ) -> list[Step]:
-    """Write `out/pseudo/<case>.nii.gz`, `out/filter.csv`, `out/detection.csv` and `out/filter.jsonl`.
+    """Write the proposals of the round, every decision of a rule, and what becomes of true lesions.
 
-    Returns what is found of the true lesions of labelled cases after each rule, as in `out/detection.csv`.
+    Returns what is found of the true lesions of labelled cases after each rule, as in `layout.DETECTION_STEPS`.
 
     Parameters
     ----------
@@ -67,9 +66,9 @@ def filter_round(
         Folder with one folder a model, `<model>/<case>.b2nd`.
     calibrated
         Thresholds of lesion classes from the calibrate stage.
-    labels, ledger
-        Labels of the last version. Those that the ledger trusts say what each rule does to true lesions; they change
-        nothing in the outcome.
+    ledger
+        That of the base labels. Those that it trusts say what each rule does to true lesions; they change nothing in
+        the outcome.
     """
     from voxledger.filter.chain import origins, read_rules
 
@@ -80,14 +79,12 @@ def filter_round(
         files = sorted(predictions.glob(f"*/{case.case_id}.b2nd"))
         if not files:
             continue
-        label = labels / f"{case.case_id}.nii.gz"
-        known = [c.name for c in schema.classes if c.lesion and trusted(ledger, case.case_id, c.name)]
-        known = known if label.is_file() else []
+        label, known = _known_lesions(case, schema, ledger)
         job = Propose(
             name=case.case_id,
             split=case.split,
-            label=label if known else None,
-            known=tuple(known),
+            label=label,
+            known=known,
             image=Path(case.image),
             image_sha256=case.sha256,
             modality=case.modality,
@@ -98,19 +95,26 @@ def filter_round(
             thresholds=thresholds,
         )
         jobs.append(job)
-    shutil.rmtree(out / "pseudo", ignore_errors=True)
+    shutil.rmtree(layout.PSEUDO, ignore_errors=True)
     found = casemap(
         jobs,
-        out / "pseudo",
+        layout.PSEUDO,
         workers=machine.worker_count,
         recheck=machine.recheck,
         executor=machine.executor,
-        manifest=out / "filter.jsonl",
+        manifest=layout.FILTER_CASES,
     )
-    write_decisions(out / "filter.csv", [decision for filtered in found for decision in filtered.decisions])
+    write_decisions(layout.FILTER_LOG, [decision for filtered in found for decision in filtered.decisions])
     steps = [step for filtered in found for step in filtered.steps]
-    write_steps(out / "detection.csv", steps)
+    write_steps(layout.DETECTION_STEPS, steps)
     return steps
+
+
+def _known_lesions(case: Case, schema: LabelSchema, ledger: Ledger) -> tuple[Path | None, tuple[str, ...]]:
+    """The base label of a case and the lesion classes that it is trusted in; no label where there are none."""
+    label = layout.label_map(layout.BASE_LABELS, case.case_id)
+    known = tuple(c.name for c in schema.classes if c.lesion and trusted(ledger, case.case_id, c.name))
+    return (label, known) if known and label.is_file() else (None, ())
 
 
 def open_case(

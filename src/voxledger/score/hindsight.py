@@ -136,12 +136,8 @@ def hindsight(
     machine: MachineParams,
     *,
     earlier: Sequence[Audit] = (),
-    round_folder: Path = layout.ROUND,
-    release: Path = layout.RELEASE,
-    base: Path = layout.BASE,
-    reports: Path = Path("reports"),
 ) -> dict[str, Any]:
-    """Write `reports/attention.json` (metrics), `reports/errors.csv` (errors, after those in `base`) and the section.
+    """Write `layout.HINDSIGHT` (metrics), `layout.ERRORS` (after those of the rounds before) and the section.
 
     Reads decisions, worklist, bundles, attention and predictions of the round, and the labels of the release.
     What reviewers were shown is the label in their bundle. Returns the metrics.
@@ -153,12 +149,14 @@ def hindsight(
     """
     jobs = [
         JudgeAttention(name=case.case_id, case=case, schema=schema, attention=attention)
-        for case in reviewed(cases, round_folder, release)
-        if (attention := round_folder / f"attention/{case.case_id}.b2nd").is_file()
+        for case in reviewed(cases)
+        if (attention := layout.attention(case.case_id)).is_file()
     ]
-    found = casemap(jobs, reports, workers=machine.worker_count, recheck=machine.recheck, executor=machine.executor)
+    found = casemap(
+        jobs, layout.REPORTS, workers=machine.worker_count, recheck=machine.recheck, executor=machine.executor
+    )
     errors = [ErrorRow(**vars(error), round=round_number) for judged in found for error in judged.errors]
-    history = [*read_errors(base / "errors.csv"), *errors]
+    history = [*read_errors(layout.BASE_ERRORS), *errors]
     metrics = {
         "round": round_number,
         "attention": _attention_metrics(found, schema),
@@ -167,11 +165,11 @@ def hindsight(
         "errors_by_source": _tally(errors, lambda e: [e.source]),
         "errors_by_model": _tally(errors, lambda e: e.models),
         "errors_by_round": _tally(history, lambda e: [str(e.round)]),
-        "audit": _audit_metrics([*earlier, _audit(cases, schema, round_number, round_folder)]),
+        "audit": _audit_metrics([*earlier, _audit(cases, schema, round_number)]),
     }
-    replace_text(reports / "attention.json", json.dumps(metrics, indent=2) + "\n")
-    write_errors(reports / "errors.csv", history)
-    replace_text(reports / "sections/hindsight.html", hindsight_section(metrics))
+    replace_text(layout.HINDSIGHT, json.dumps(metrics, indent=2) + "\n")
+    write_errors(layout.ERRORS, history)
+    replace_text(layout.HINDSIGHT_SECTION, hindsight_section(metrics))
     return metrics
 
 
@@ -254,12 +252,12 @@ def _tally(errors: Sequence[ErrorRow], groups: Any) -> dict[str, dict[str, int]]
     return {group: dict(sorted(kinds.items())) for group, kinds in sorted(found.items())}
 
 
-def _audit(cases: Sequence[Case], schema: LabelSchema, round_number: int, round_folder: Path) -> Audit:
+def _audit(cases: Sequence[Case], schema: LabelSchema, round_number: int) -> Audit:
     """In how many of the audited cases the models' labels were wrong although nobody was going to look."""
-    decided = decided_by_case(round_folder / "decisions.csv")
-    drawn = {r.case_id for r in read_worklist(round_folder / "worklist.csv") if r.reason == AUDIT}
+    decided = decided_by_case(layout.DECISIONS)
+    drawn = {r.case_id for r in read_worklist(layout.WORKLIST) if r.reason == AUDIT}
     # a case without attention was labelled from nothing: no label of a model was audited
-    audited = [c for c in drawn & decided.keys() if (round_folder / f"attention/{c}.b2nd").is_file()]
+    audited = [c for c in drawn & decided.keys() if layout.attention(c).is_file()]
     wrong = sum(any(d in ("revise", "reject") for d in decided[c].values()) for c in audited)
     asked = {
         "pool": sorted((c.case_id, c.sha256) for c in in_split(cases, Split.POOL)),

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from voxledger import layout
+from voxledger.layout import label_map
+from voxledger.records.bundle import LABELS
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decision, parse_decided
 from voxledger.textfile import read_text
@@ -34,15 +37,15 @@ def decided_by_case(path: Path) -> dict[str, dict[str, Decision]]:
     return decided
 
 
-def reviewed(cases: Sequence[Case], round_folder: Path, release: Path) -> list[Reviewed]:
+def reviewed(cases: Sequence[Case]) -> list[Reviewed]:
     """Cases of the pool with an accepted or revised class. Other splits are never looked at."""
-    decided = decided_by_case(round_folder / "decisions.csv")
+    decided = decided_by_case(layout.DECISIONS)
     found = []
     for case in in_split(cases, Split.POOL):
         judged = {n: d for n, d in decided.get(case.case_id, {}).items() if d is not Decision.REJECT}
-        shown = next(iter(sorted(round_folder.glob(f"bundles/bundle-*/labels/{case.case_id}.nii.gz"))), None)
-        after = release / f"labels/{case.case_id}.nii.gz"
+        shown = next(iter(sorted(layout.BUNDLES.glob(f"bundle-*/{label_map(Path(LABELS), case.case_id)}"))), None)
+        after = label_map(layout.RELEASE_LABELS, case.case_id)
         if judged and shown is not None and after.is_file():
-            models = {p.parent.name: p for p in sorted(round_folder.glob(f"predictions/*/{case.case_id}.b2nd"))}
+            models = {p.parent.name: p for p in sorted(layout.PREDICTIONS.glob(f"*/{case.case_id}.b2nd"))}
             found.append(Reviewed(case.case_id, case.source, judged, shown, after, models))
     return found

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from voxledger import layout
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
@@ -43,16 +44,10 @@ def score_round(
     ledger: Ledger,
     errors: Sequence[ErrorRow],
     predictions: Path,
-    out: Path,
     schema: LabelSchema,
     params: Params,
-    reports: Path = Path("reports"),
 ) -> list[WorkItem]:
-    """Write attention, scores, agreement of the models, worklist and outlook; returns the worklist.
-
-    Writes `out/attention/<case>.b2nd`, `<case>_heat.nii.gz` and `heat.ctbl`, `out/score.csv`, `out/agreement.csv`,
-    `out/worklist.csv`, `out/outlook.json`, `out/score.jsonl`, `reports/plots/attention.csv` and
-    `reports/sections/score.html`.
+    """Write attention, scores, agreement of the models, worklist and outlook of the round; returns the worklist.
 
     Parameters
     ----------
@@ -68,11 +63,41 @@ def score_round(
         behind every class of it that lies in no other.
     """
     pool = in_split(cases, Split.POOL)
-    found = attend(pool, predictions, out, schema, params)
-    replace_text(out / "attention/heat.ctbl", thermal_table())
+    found = attend(pool, predictions, schema, params)
+    replace_text(layout.HEAT_COLORS, thermal_table())
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
-    by_case = _by_case(scores)
-    open_cases = [c for c in by_case if c.classes]
+    write_scores(layout.SCORES, scores)
+    open_cases, chosen = _choose(pool, scores, errors, found, schema, params)
+    rows = worklist(open_cases, chosen, params.export.reviewers, len(schema.names), params.score)
+    write_worklist(layout.WORKLIST, rows)
+    selected = sum(reason != AUDIT for reason in chosen.values())
+    view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}))
+    replace_text(layout.OUTLOOK, json.dumps(asdict(view), indent=2) + "\n")
+    pairs = [
+        (case_id, name, *pair, dice)
+        for case_id, classes in found.items()
+        for name, info in classes.items()
+        for pair, dice in _agreement(info).items()
+    ]
+    _write_agreement(pairs)
+    predicted = [c for c in open_cases if c.case_id in found]
+    _write_plot(predicted)
+    curve = attention_curve([c.attention_ml for c in predicted], view.above_knee, selected)
+    section = score_section(view, curve, _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema))
+    replace_text(layout.SCORE_SECTION, section)
+    return rows
+
+
+def _choose(
+    pool: Sequence[Case],
+    scores: Sequence[ClassScore],
+    errors: Sequence[ErrorRow],
+    found: Mapping[str, Any],
+    schema: LabelSchema,
+    params: Params,
+) -> tuple[list[CaseScore], dict[str, str]]:
+    """The cases with classes that nobody stands behind, and those of them that are chosen, with the reason."""
+    open_cases = [c for c in _by_case(scores) if c.classes]
     seed = f"{params.score.seed}/{params.round}"
     acquisition: Acquisition = ACQUISITION.get(params.score.acquisition)
     count, known = len(schema.names), experience(errors)
@@ -80,46 +105,35 @@ def score_round(
     if found:
         if acquisition.features:
             open_cases = _with_features(open_cases, pool, params)
-        chosen = choose([c for c in open_cases if c.case_id in found], count, params.score, seed, known)
-    elif any(outermost <= {s.class_name for s in of_case if s.trusted} for of_case in _grouped(scores)):
-        chosen = {}
-    else:
-        chosen = choose(open_cases, count, params.score, seed, known, "random")
-    rows = worklist(open_cases, chosen, params.export.reviewers, count, params.score)
-    write_scores(out / "score.csv", scores)
-    write_worklist(out / "worklist.csv", rows)
-    pairs = [
-        (case_id, name, *pair, dice)
-        for case_id, classes in found.items()
-        for name, info in classes.items()
-        for pair, dice in _agreement(info).items()
-    ]
+        return open_cases, choose([c for c in open_cases if c.case_id in found], count, params.score, seed, known)
+    if any(outermost <= {s.class_name for s in of_case if s.trusted} for of_case in _grouped(scores)):
+        return open_cases, {}
+    return open_cases, choose(open_cases, count, params.score, seed, known, "random")
+
+
+def _write_agreement(pairs: Sequence[tuple[str, str, str, str, float]]) -> None:
     write_table(
-        out / "agreement.csv",
+        layout.AGREEMENT,
         ["case_id", "class_name", "model", "other", "dice"],
         ({"case_id": c, "class_name": n, "model": a, "other": b, "dice": f"{dice:.6f}"} for c, n, a, b, dice in pairs),
     )
-    predicted = [c for c in open_cases if c.case_id in found]
-    selected = sum(reason != AUDIT for reason in chosen.values())
-    view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}))
-    replace_text(out / "outlook.json", json.dumps(asdict(view), indent=2) + "\n")
+
+
+def _write_plot(predicted: Sequence[CaseScore]) -> None:
+    """Attention of every predicted case with an open class, falling."""
     ranked = sorted(predicted, key=lambda c: (-c.attention_ml, c.case_id))
     write_table(
-        reports / "plots/attention.csv",
+        layout.ATTENTION_PLOT,
         ["rank", "case_id", "attention_ml"],
         (
             {"rank": i, "case_id": c.case_id, "attention_ml": f"{c.attention_ml:.4f}"}
             for i, c in enumerate(ranked, start=1)
         ),
     )
-    curve = attention_curve([c.attention_ml for c in predicted], view.above_knee, selected)
-    pictures = _pictures(pool, rows, found, out, schema)
-    replace_text(reports / "sections/score.html", score_section(view, curve, pictures, _mean_agreement(pairs, schema)))
-    return rows
 
 
 def _pictures(
-    pool: Sequence[Case], rows: Sequence[WorkItem], found: dict[str, Any], out: Path, schema: LabelSchema
+    pool: Sequence[Case], rows: Sequence[WorkItem], found: Mapping[str, Any], schema: LabelSchema
 ) -> list[tuple[str, str, bytes]]:
     """The first cases of the worklist, at the slice with most heat, with the pseudo-label."""
     from voxledger.imaging import volume
@@ -127,9 +141,9 @@ def _pictures(
     by_id = {c.case_id: c for c in pool}
     pictures = []
     for case_id in [c for c in dict.fromkeys(r.case_id for r in rows) if c in found][:PICTURES]:
-        heat = volume.read(out / f"attention/{case_id}_heat.nii.gz")
+        heat = volume.read(layout.heat(case_id))
         image = volume.read(by_id[case_id].image)
-        labels = volume.read_label(out / f"pseudo/{case_id}.nii.gz", image.grid)
+        labels = volume.read_label(layout.label_map(layout.PSEUDO, case_id), image.grid)
         z = busiest_slice(heat.array)
         top = max((r for r in rows if r.case_id == case_id), key=lambda r: r.attention_ml)
         caption = f"{top.priority:.1f} ml of attention, most in {top.class_name}; slice {z}"
@@ -150,7 +164,7 @@ def _mean_agreement(
 
 
 def attend(
-    pool: Sequence[Case], predictions: Path, out: Path, schema: LabelSchema, params: Params
+    pool: Sequence[Case], predictions: Path, schema: LabelSchema, params: Params
 ) -> dict[str, dict[str, Counted]]:
     """Attention files of every predicted case; returns what was counted by case and class."""
     jobs = [
@@ -164,13 +178,13 @@ def attend(
         for case in pool
         if (files := sorted(predictions.glob(f"*/{case.case_id}.b2nd")))
     ]
-    shutil.rmtree(out / "attention", ignore_errors=True)
+    shutil.rmtree(layout.ATTENTION, ignore_errors=True)
     found = casemap(
         jobs,
-        out / "attention",
+        layout.ATTENTION,
         workers=params.machine.worker_count,
         recheck=params.machine.recheck,
-        manifest=out / "score.jsonl",
+        manifest=layout.SCORE_CASES,
     )
     return {job.name: attention for job, attention in zip(jobs, found, strict=True)}
 
@@ -227,8 +241,8 @@ class Attend(Job[dict[str, Counted]]):
 
         found = (note(name) for name in self.schema.names)
         boxes = ((a.name, a.box, a.bits) for a in found)
-        write_attention(folder / f"{self.name}.b2nd", boxes, self.schema.names, attention.grid)
-        volume.write(folder / f"{self.name}_heat.nii.gz", attention.heat, attention.grid)
+        write_attention(folder / layout.attention(self.name).name, boxes, self.schema.names, attention.grid)
+        volume.write(folder / layout.heat(self.name).name, attention.heat, attention.grid)
         return counted
 
 

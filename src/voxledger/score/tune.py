@@ -50,9 +50,6 @@ def tune(
     schema: LabelSchema,
     params: ScoreParams,
     machine: MachineParams,
-    *,
-    round_folder: Path = layout.ROUND,
-    release: Path = layout.RELEASE,
 ) -> list[Trial]:
     """Try thresholds on the reviewed cases of the finished round; all trials, by class, parameter and threshold.
 
@@ -63,7 +60,7 @@ def tune(
     """
     jobs = [
         TryThresholds(name=c.case_id, case=c, schema=schema, entropy=params.entropy, opening=params.opening)
-        for c in reviewed(cases, round_folder, release)
+        for c in reviewed(cases)
         if c.predictions
     ]
     if not jobs:
@@ -72,7 +69,7 @@ def tune(
             "run this after `dvc repro import`",
         )
     found = casemap(
-        jobs, round_folder, workers=machine.worker_count, recheck=machine.recheck, executor=machine.executor
+        jobs, layout.ROUND, workers=machine.worker_count, recheck=machine.recheck, executor=machine.executor
     )
     total: dict[tuple[str, str, float], Counts] = {}
     for tried in found:
