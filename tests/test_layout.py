@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").glob("*.py")])
 PATHS = {name: path for name, path in vars(layout).items() if name.isupper() and isinstance(path, Path)}
 FOLDERS = r"(?<![\w./-])(data|models|reports|stages|base|round|release)/"
-FILES = r"(?<![\w-])(dvc\.yaml|dvc\.lock|params\.yaml|labels\.yaml|\.memo)\b"
+FILES = r"(?<![\w-])(dvc\.yaml|dvc\.lock|params\.yaml|labels\.yaml|algorithms\.yaml|\.memo)\b"
 
 
 def _strings(source: str) -> Iterator[tuple[int, str]]:

@@ -106,7 +106,7 @@ def _again(
         if name not in before:
             reasons.append("it is new")
         elif _asked(before[name]) != _asked(stage):
-            reasons.append("its entry in dvc.yaml changes")
+            reasons.append(f"its entry in {layout.PIPELINE} changes")
         if reasons:
             found[name] = reasons
     return found

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from voxledger import layout
+
 if TYPE_CHECKING:
     from voxledger.upgrade import Upgrade
 
@@ -39,8 +41,11 @@ def upgrade(dry_run: bool, as_json: bool) -> None:
     if dry_run or not plan.files:
         return
     carry_out(plan)
-    if not as_json and any(path.name == "dvc.yaml" for path in plan.files):
-        click.echo("changes of your own to stages of dvc.yaml are not in it any more: see `git show -- dvc.yaml`")
+    if not as_json and layout.PIPELINE in plan.files:
+        click.echo(
+            f"changes of your own to stages of {layout.PIPELINE} are not in it any more: see "
+            f"`git show -- {layout.PIPELINE}`"
+        )
 
 
 def _show(plan: Upgrade) -> None:
