@@ -31,6 +31,7 @@ from voxledger.imaging.intact import intact
 from voxledger.imaging.soft import open_soft, write_soft
 from voxledger.imaging.volume import WRITTEN, Grid, read, write
 from voxledger.layout import MEMO
+from voxledger.params import MachineParams
 from voxledger.repository import dvc_add, git
 from voxledger.review.pack import pack
 from voxledger.textfile import read_text, replace_text
@@ -116,7 +117,7 @@ def test_cases_that_find_no_room_are_not_to_be_mended_or_removed(small_disk: Pat
     os.chdir(small_disk)
     jobs = [Big(name=f"c{n}", number=n) for n in range(5)]
     with pytest.raises(DiskFailed) as caught:
-        casemap(jobs, Path("out"), workers=workers)
+        casemap(jobs, Path("out"), MachineParams(workers=workers))
     assert "no space left on the disk" in caught.value.problem
     assert "c4" in caught.value.problem
     assert "free some" in caught.value.remedy

@@ -151,6 +151,6 @@ def test_executor(added: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     assert MachineParams(executor="threads").executor in EXECUTORS.names()
     jobs = [Square(name=str(n), number=n) for n in (1, 3, 4)]
-    assert casemap(jobs, tmp_path / "out", workers=3, executor="threads") == [1, 9, 16]
+    assert casemap(jobs, tmp_path / "out", MachineParams(workers=3, executor="threads")) == [1, 9, 16]
     with pytest.raises(CasesFailed, match=r"1 of 4 cases failed(.|\n)*two"):
-        casemap([*jobs, Square(name="2", number=2)], tmp_path / "out", workers=3, executor="threads")
+        casemap([*jobs, Square(name="2", number=2)], tmp_path / "out", MachineParams(workers=3, executor="threads"))

@@ -31,6 +31,7 @@ import os, sys, time
 from pathlib import Path
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
+from voxledger.params import MachineParams
 
 JOBS = int(os.environ.get("JOBS", "6"))
 
@@ -46,7 +47,7 @@ class Slow(Job[None]):
 def work(workers=1):
     Path("started").write_text(str(os.getpid()))
     jobs = [Slow(name=f"c{n}", number=n) for n in range(JOBS)]
-    casemap(jobs, Path("out"), workers=workers)
+    casemap(jobs, Path("out"), MachineParams(workers=workers))
     Path("finished").touch()
 """
 

@@ -52,6 +52,11 @@ class MachineParams(_Strict):
     def worker_count(self) -> int:
         return self.workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else self.workers or 1
 
+    @property
+    def for_networks(self) -> MachineParams:
+        """The same with one process where networks run on a GPU: several would each need its memory."""
+        return self.model_copy(update={"workers": 1}) if self.device == "cuda" else self
+
 
 class CasesParams(_Strict):
     """Shares of newly added labelled cases that go to calibration and test when no split is given."""

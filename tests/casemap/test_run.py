@@ -16,6 +16,9 @@ from voxledger.casemap.memo import remembered
 from voxledger.casemap.run import casemap
 from voxledger.errors import CasesFailed, VoxledgerError
 from voxledger.layout import MEMO
+from voxledger.params import MachineParams
+
+AGAIN = MachineParams(workers=1, recheck=1.0)
 
 
 class Square(Job[dict[str, int]]):
@@ -100,13 +103,13 @@ def test_a_fresh_result_looks_like_a_remembered_one(folder: Path) -> None:
 def test_a_killed_process_does_not_take_the_other_cases_along(folder: Path) -> None:
     jobs = [Deadly(name=f"case{n}", number=n) for n in range(5)]
     with pytest.raises(CasesFailed, match=r"1 of 5 cases failed\n  case2: its process was killed"):
-        casemap(jobs, folder / "out", workers=2)
+        casemap(jobs, folder / "out", MachineParams(workers=2))
     assert len(list((MEMO / "test").glob("[!.]*/memo.json"))) == 4
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_jobs(folder: Path, workers: int) -> None:
-    found = casemap(squares(3, 1, 2), folder / "out", workers=workers, manifest=folder / "m.jsonl")
+    found = casemap(squares(3, 1, 2), folder / "out", MachineParams(workers=workers), manifest=folder / "m.jsonl")
     assert found == [{"square": 9}, {"square": 1}, {"square": 4}]
     assert sorted(p.name for p in (folder / "out").iterdir()) == ["1.txt", "2.txt", "3.txt"]
     lines = [json.loads(line) for line in (folder / "m.jsonl").read_text().splitlines()]
@@ -156,7 +159,7 @@ def test_one_bad_case_does_not_hide_the_others(folder: Path) -> None:
 def test_no_memo_and_recheck_compute_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     casemap(squares(1, 2), folder / "out")
     calls()
-    casemap(squares(1, 2), folder / "out", recheck=1.0)
+    casemap(squares(1, 2), folder / "out", AGAIN)
     assert calls() == ["1", "2"]
     monkeypatch.setenv("VOXLEDGER_NO_MEMO", "1")
     casemap(squares(1, 2), folder / "out")
@@ -176,7 +179,7 @@ def test_a_recheck_that_fails_replaces_nothing(folder: Path, job: Job[Any], name
     before = remembered(job)
     Path("later").touch()
     with pytest.raises(CasesFailed, match=named):
-        casemap([job], folder / "out", recheck=1.0)
+        casemap([job], folder / "out", AGAIN)
     assert remembered(job) == before is not None
     assert not list((MEMO / "test").glob(".partial-*"))
     casemap([job], folder / "out")
@@ -185,7 +188,7 @@ def test_a_recheck_that_fails_replaces_nothing(folder: Path, job: Job[Any], name
 def test_a_number_that_is_none_repeats(folder: Path) -> None:
     """NaN is not equal to itself."""
     casemap([Nan(name="a")], folder / "out")
-    ((_, value),) = casemap([Nan(name="a")], folder / "out", recheck=1.0)[0].items()
+    ((_, value),) = casemap([Nan(name="a")], folder / "out", AGAIN)[0].items()
     assert value != value
 
 

@@ -123,7 +123,7 @@ def calibrate_round(
         )
         jobs.append(job)
         patients.append(case.patient)
-    found = casemap(jobs, out.parent, workers=machine.worker_count, recheck=machine.recheck, executor=machine.executor)
+    found = casemap(jobs, out.parent, machine)
     calibrated = []
     for name in params.classes:
         curves = [curve_of(counts[name]) for counts in found if name in counts]

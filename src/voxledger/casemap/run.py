@@ -20,19 +20,20 @@ from voxledger.casemap.memo import Record, alone, compute, copy_outputs, remembe
 from voxledger.disk import disk_failure
 from voxledger.errors import CasesFailed, DiskFailed, VoxledgerError
 from voxledger.layout import MEMO
+from voxledger.params import MachineParams
 from voxledger.progress import progress
 from voxledger.registry import EXECUTORS
 from voxledger.textfile import replace_text
+
+ONE_PROCESS = MachineParams(workers=1)
 
 
 def casemap(
     jobs: Sequence[Job[Facts]],
     out: Path,
+    machine: MachineParams = ONE_PROCESS,
     *,
-    workers: int = 1,
-    recheck: float = 0.0,
     manifest: Path | None = None,
-    executor: str = "local",
 ) -> list[Facts]:
     """Compute jobs of one stage and put their files under `out`; returns the facts of each, in the order of jobs.
 
@@ -40,14 +41,11 @@ def casemap(
     ----------
     jobs
         All of the same `stage`. Names of files must not collide between them.
-    workers
-        Processes. The result does not depend on it.
-    recheck
-        Share of remembered jobs to compute again and compare. What is remembered stays as it is.
+    machine
+        Executor and processes, which the result does not depend on, and the share of remembered jobs to compute again
+        and compare. What is remembered stays as it is.
     manifest
         Where to write one JSON line a job: case, key, outputs with their SHA-256.
-    executor
-        Where they are computed: a file in `voxledger.casemap.executors`. The result does not depend on it.
 
     Raises
     ------
@@ -58,7 +56,7 @@ def casemap(
         The same, where the machine is to blame and not the cases.
     """
     MEMO.mkdir(exist_ok=True)
-    records = _records(jobs, workers, recheck, EXECUTORS.get(executor)) if jobs else []
+    records = _records(jobs, machine) if jobs else []
     out.mkdir(parents=True, exist_ok=True)
     for job, record in zip(jobs, records, strict=True):
         copy_outputs(job, record, out)
@@ -89,16 +87,17 @@ def recalled(job: Job[Any]) -> Path:
     return MEMO / job.stage / job.key
 
 
-def _records(jobs: Sequence[Job[Any]], workers: int, recheck: float, execute: Execute) -> list[Record]:
+def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> list[Record]:
+    execute: Execute = EXECUTORS.get(machine.executor)
     (stage,) = {job.stage for job in jobs}
     with alone(stage):
         use = not os.environ.get("VOXLEDGER_NO_MEMO")
         found = {i: record for i, job in enumerate(jobs) if use and (record := remembered(job)) is not None}
-        again = [i for i in found if random.Random(jobs[i].key).random() < recheck]
+        again = [i for i in found if random.Random(jobs[i].key).random() < machine.recheck]
         order = [*(i for i in range(len(jobs)) if i not in found), *again]
         failures: dict[int, BaseException] = {}
         bar = progress(stage, len(jobs), done=len(found))
-        for position, outcome in execute(_work, [(jobs[i], i not in found) for i in order], workers):
+        for position, outcome in execute(_work, [(jobs[i], i not in found) for i in order], machine.worker_count):
             index = order[position]
             if isinstance(outcome, BaseException):
                 failures[index] = outcome

@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from voxledger import layout
-from voxledger.casemap.run import casemap
+from voxledger.casemap.run import ONE_PROCESS, casemap
 from voxledger.cases.patients import read_patients
 from voxledger.cases.splits import assign_splits
 from voxledger.cases.take_in import TakeIn, TakenIn
 from voxledger.errors import CaseRefused, CasesFailed, Misuse
 from voxledger.imaging.format import refused_suffixes, suffixes
-from voxledger.params import CasesParams
+from voxledger.params import CasesParams, MachineParams
 from voxledger.records.cases import Case, Split, read_cases, write_cases
 from voxledger.records.ledger import Entry, Origin, read_ledger, write_ledger
 from voxledger.schema import LabelSchema
@@ -50,7 +50,7 @@ def add_cases(
     modality: str | None = None,
     classes: list[str] | None = None,
     version: int = 0,
-    workers: int = 1,
+    machine: MachineParams = ONE_PROCESS,
     track: Callable[[], None] = lambda: None,
 ) -> Added:
     """Register every image of a folder, with its label if there is one; all of them or none.
@@ -122,7 +122,7 @@ def add_cases(
     staging = layout.MEMO / "cases" / "staging"
     taken: list[TakenIn] = []
     try:
-        taken = casemap(jobs, staging, workers=workers)
+        taken = casemap(jobs, staging, machine)
     except CasesFailed as error:
         problems += [line.strip() for line in error.problem.splitlines()[1:]]
     by_content = {c.sha256: f"case {c.case_id}" for c in registered}

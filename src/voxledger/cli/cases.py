@@ -92,7 +92,7 @@ def add(
         modality=modality,
         classes=classes.split(",") if classes else None,
         version=params.round,
-        workers=params.machine.worker_count,
+        machine=params.machine,
         track=track,
     )
     for name in Split:

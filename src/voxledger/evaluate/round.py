@@ -227,7 +227,7 @@ def _measure(
         if found[case.case_id]
     ]
     machine = params.machine
-    measured = casemap(jobs, reports, workers=machine.worker_count, recheck=machine.recheck, executor=machine.executor)
+    measured = casemap(jobs, reports, machine)
     by_id = {case.case_id: case for case in cases}
     rows = [
         Row(_set_name(by_id[job.name]), job.name, m.generation, m.model, m.class_name, m.reference_ml, m.values)

@@ -99,9 +99,7 @@ def filter_round(
     found = casemap(
         jobs,
         layout.PSEUDO,
-        workers=machine.worker_count,
-        recheck=machine.recheck,
-        executor=machine.executor,
+        machine,
         manifest=layout.FILTER_CASES,
     )
     write_decisions(layout.FILTER_LOG, [decision for filtered in found for decision in filtered.decisions])

@@ -66,9 +66,7 @@ def import_round(
     found = casemap(
         [job for job in jobs if job.entries or job.predicted or job.returns],
         release / "labels",
-        workers=machine.worker_count,
-        recheck=machine.recheck,
-        executor=machine.executor,
+        machine,
         manifest=out / "import.jsonl",
     )
     merged = {(e.case_id, e.class_name): e for one in found for e in one.entries}

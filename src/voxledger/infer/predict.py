@@ -43,9 +43,7 @@ def predict_cases(
     ordered = sorted(cases, key=lambda case: case.case_id)
     models = open_models(models_dir, schema)
     jobs = [job for m in models for job in backend_of(m.card).predictions(m, ordered, params, machine)]
-    # Several processes on one GPU would each need its memory.
-    workers = 1 if machine.device == "cuda" else machine.worker_count
-    known = casemap(jobs, out, workers=workers, recheck=machine.recheck, executor=machine.executor)
+    known = casemap(jobs, out, machine.for_networks)
     rows = [
         Predicted(job.case.case_id, job.model.card.name, job.model.card.id, classes, job.key)
         for job, classes in zip(jobs, known, strict=True)

@@ -72,7 +72,7 @@ def require_masks(
                 schema=schema,
             )
             jobs.append(job)
-    found = casemap(jobs, out, workers=machine.worker_count, executor=machine.executor)
+    found = casemap(jobs, out, machine)
     wrong = [f"case {job.name}: {', '.join(names)}" for job, names in zip(jobs, found, strict=True) if names]
     if wrong:
         shown = "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more cases" if len(wrong) > 5 else "")

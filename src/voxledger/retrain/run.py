@@ -95,8 +95,7 @@ def retrain_round(
         )
         for training in (_trainings(learned_from, schema, before, params, machine.device) if cohort else ())
     ]
-    workers = 1 if machine.device == "cuda" else machine.worker_count
-    casemap(jobs, out, workers=workers, recheck=machine.recheck)
+    casemap(jobs, out, machine.for_networks)
     if not list_models(out):
         raise Misuse("retrain.models names no model to train", f"name at least one in {layout.PARAMS}")
     replace_text(cards, to_json([c.model_dump() for c in _genealogy(base, out)]))

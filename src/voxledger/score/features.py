@@ -35,7 +35,7 @@ def features(image: npt.NDArray[Any], grid: Grid) -> tuple[float, ...]:
 def features_of(cases: Sequence[Case], machine: MachineParams) -> dict[str, tuple[float, ...]]:
     """Features of the images of some cases, remembered case by case."""
     jobs = [Features(name=c.case_id, image=Path(c.image)) for c in cases]
-    found = casemap(jobs, MEMO, workers=machine.worker_count, executor=machine.executor)
+    found = casemap(jobs, MEMO, machine)
     return {job.name: features for job, features in zip(jobs, found, strict=True)}
 
 

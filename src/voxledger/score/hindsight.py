@@ -152,9 +152,7 @@ def hindsight(
         for case in reviewed(cases)
         if (attention := layout.attention(case.case_id)).is_file()
     ]
-    found = casemap(
-        jobs, layout.REPORTS, workers=machine.worker_count, recheck=machine.recheck, executor=machine.executor
-    )
+    found = casemap(jobs, layout.REPORTS, machine)
     errors = [ErrorRow(**vars(error), round=round_number) for judged in found for error in judged.errors]
     history = [*read_errors(layout.BASE_ERRORS), *errors]
     metrics = {

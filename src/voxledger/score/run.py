@@ -182,8 +182,7 @@ def attend(
     found = casemap(
         jobs,
         layout.ATTENTION,
-        workers=params.machine.worker_count,
-        recheck=params.machine.recheck,
+        params.machine,
         manifest=layout.SCORE_CASES,
     )
     return {job.name: attention for job, attention in zip(jobs, found, strict=True)}

@@ -68,9 +68,7 @@ def tune(
             f"no case of {layout.PREDICTED} has a decision in {layout.DECISIONS}, so nothing can be tried",
             "run this after `dvc repro import`",
         )
-    found = casemap(
-        jobs, layout.ROUND, workers=machine.worker_count, recheck=machine.recheck, executor=machine.executor
-    )
+    found = casemap(jobs, layout.ROUND, machine)
     total: dict[tuple[str, str, float], Counts] = {}
     for tried in found:
         for name, parameter, threshold, counts in tried:

@@ -119,11 +119,7 @@ def known_classes(model: Model, machine: MachineParams) -> list[str]:
     if declared is None:
         files = sorted((model.folder / PREDICTIONS).glob(f"*{LABEL_MAP}"))
         jobs = [_Occurring(name=f.name, file=f, schema=schema) for f in files]
-        declared = {
-            name
-            for found in casemap(jobs, MEMO, workers=machine.worker_count, executor=machine.executor)
-            for name in found
-        }
+        declared = {name for found in casemap(jobs, MEMO, machine) for name in found}
         if files and not declared:
             raise VoxledgerError(
                 f"model {model.card.name}: no class occurs in the label maps of {model.folder / PREDICTIONS}",
