@@ -11,6 +11,7 @@ from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.records.cases import write_cases
 from voxledger.records.ledger import write_ledger
+from voxledger.records.tables import formats
 from voxledger.repository import TEMPLATE_NAME, dvc, dvc_add, git, template_root
 from voxledger.textfile import replace_text
 
@@ -60,6 +61,7 @@ def _make(folder: Path, name: str) -> None:
         dvc("config", "core.analytics", "false", quiet=True)
         dvc("config", "core.autostage", "true", quiet=True)
         write_cases(layout.CASES, [])
+        replace_text(layout.FORMATS, formats())
         write_ledger(layout.BASE_LEDGER, {}, [])
         for folder in (*layout.INPUTS, layout.REPORTS):
             folder.mkdir(parents=True)

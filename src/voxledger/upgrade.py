@@ -11,6 +11,7 @@ from typing import Any
 from voxledger import algorithms, layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
+from voxledger.records.tables import formats
 from voxledger.repository import TEMPLATE_NAME, git, round_tag, tag_exists, template_root
 from voxledger.textfile import parse_yaml, read_text, read_text_if_there, read_yaml, replace_text
 
@@ -35,8 +36,9 @@ class Upgrade:
 def plan_upgrade() -> Upgrade:
     """What `upgrade` would change here; changes nothing.
 
-    `stages/`, `dvc.yaml` and `algorithms.yaml` become those of this voxledger; parameters that are new are added.
-    Stages and artifacts that are only in this repository's `dvc.yaml` stay, and so do scripts of other names.
+    `stages/`, `dvc.yaml`, `algorithms.yaml` and `data/format.json` become those of this voxledger; parameters that are
+    new are added. Stages and artifacts that are only in this repository's `dvc.yaml` stay, and so do scripts of other
+    names.
 
     Raises
     ------
@@ -86,6 +88,7 @@ def _wanted(params: Params) -> dict[Path, str]:
     return {
         layout.PIPELINE: pipeline,
         layout.ALGORITHMS: algorithms.text(),
+        layout.FORMATS: formats(),
         layout.PARAMS: _parameters(read_text(layout.PARAMS), params, pipeline),
         layout.IGNORED: "\n".join([*ignored, *missing]) + "\n",
         **scripts,

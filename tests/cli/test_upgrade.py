@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from voxledger.algorithms import STAGES, text
 from voxledger.params import read_params
+from voxledger.records.tables import formats
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +32,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = "\n  mine:\n    cmd: echo mine\n    deps: [labels.yaml]\n\nartifacts:"
     Path("dvc.yaml").write_text(pipeline.replace("\nartifacts:", own))
     Path("data/base/errors.csv").unlink()
+    Path("data/format.json").unlink()
     yaml = YAML()
     params = yaml.load(Path("params.yaml"))
     del params["infer"], params["score"]["scratch_minutes"]
@@ -58,6 +60,7 @@ def test_stages_of_an_older_pipeline_are_refused_and_upgraded() -> None:
     template = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
     assert stages.pop("mine") == {"cmd": "echo mine", "deps": ["labels.yaml"]}
     assert stages == template
+    assert Path("data/format.json").read_text() == formats()
     assert Path("data/base/errors.csv").is_file()
     assert read_params().score.scratch_minutes == 17
     for stage in stages.values():

@@ -10,8 +10,8 @@ import pytest
 
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.layout import FORMATS
-from voxledger.records import cases, errors, history, ledger, worklist
-from voxledger.records.formats import TableFormat, adding, upgraded
+from voxledger.records.formats import TableFormat, adding, table_formats, upgraded
+from voxledger.records.tables import TABLES, formats
 
 PETS = TableFormat(
     "pets",
@@ -84,11 +84,15 @@ def test_json_of_no_known_format_is_refused_by_name(number: Any, kind: type[Voxl
         upgraded({"format": number}, UPGRADES, "pets.json")
 
 
-TABLES = [m.TABLE for m in (cases, errors, history, ledger, worklist)]
-
-
 @pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
 def test_every_format_of_a_table_has_a_header_of_its_own_and_a_way_to_the_next(table: TableFormat) -> None:
     assert len(set(table.headers)) == table.number == len(table.upgrades) + 1
     for older, newer, upgrade in zip(table.headers, table.headers[1:], table.upgrades, strict=False):
         assert set(upgrade(dict.fromkeys(older, ""))) == set(newer)
+
+
+def test_the_list_of_formats_names_every_table(folder: Path) -> None:
+    FORMATS.parent.mkdir()
+    FORMATS.write_text(formats())
+    assert table_formats() == {t.name: t.number for t in TABLES}
+    assert len(table_formats()) == len(TABLES)

@@ -96,6 +96,7 @@ def test_its_next_round_is_opened_and_run_after_an_upgrade(v1: Path) -> None:
         run("voxledger", "round", "open")
         assert "voxledger upgrade" in run("voxledger", "round", "run", accept=(1, 2))
         run("voxledger", "upgrade")
+        assert json.loads(Path("data/format.json").read_text())["cases"] == 2
         run("voxledger", "round", "run", accept=(3,))
         run("voxledger", "review", "emulate", "--reference", "data/base/labels", "--inbox", "../back")
         for bundle in sorted(Path("../back").iterdir()):

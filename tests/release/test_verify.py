@@ -69,6 +69,7 @@ FILES = [
     "data/images.dvc",
     "data/weak/case2.json",
     "data/cases.csv",
+    "data/format.json",
     "data/round/bundles/bundle-r01-ann/bundle.json",
     "data/round/bundles/bundle-r01-ann/images/case0.nii.gz",
     "data/round/attention/case0.b2nd",

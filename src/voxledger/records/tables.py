@@ -1,0 +1,14 @@
+"""Every table that lasts, and the list of their formats, `data/format.json`."""
+
+from __future__ import annotations
+
+import json
+
+from voxledger.records import cases, decisions, errors, history, ledger, worklist
+
+TABLES = (cases.TABLE, decisions.TABLE, errors.TABLE, history.TABLE, ledger.TABLE, worklist.TABLE)
+
+
+def formats() -> str:
+    """The text of `data/format.json`: up to which formats this voxledger writes tables."""
+    return json.dumps({table.name: table.number for table in TABLES}, indent=2, sort_keys=True) + "\n"
