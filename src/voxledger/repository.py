@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from voxledger import layout
@@ -33,11 +34,27 @@ def require_root() -> Path:
     return here
 
 
-def run_tool(*command: Path | str, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """Run git or ssh-keygen in the current folder with `text` as its input; whether it succeeded is for the caller."""
+_ELSEWHERE = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_GRAFT_FILE"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_REPLACE_REF_BASE"),
+)
+
+
+def _environment(**values: str) -> dict[str, str]:
+    """The environment of git and DVC: without what leads git to another repository than the current folder."""
+    return {**{name: value for name, value in os.environ.items() if name not in _ELSEWHERE}, **values}
+
+
+def run_tool(
+    *command: Path | str, text: bytes = b"", more: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git or ssh-keygen in the current folder with `text` as its input; whether it succeeded is for the caller.
+
+    `more` holds environment variables for this command alone.
+    """
     try:
-        environment = {**os.environ, "LC_ALL": "C"}  # what it says is looked at, see `failure_said`
-        return subprocess.run(command, input=text, capture_output=True, check=False, env=environment)
+        values = _environment(LC_ALL="C", **(more or {}))  # what it says is looked at, see `failure_said`
+        return subprocess.run(command, input=text, capture_output=True, check=False, env=values)
     except FileNotFoundError:
         raise VoxledgerError(
             f"{command[0]} is not installed, or not in a folder of PATH",
@@ -77,8 +94,9 @@ def dvc(*args: Path | str, quiet: bool = False) -> int:
     VoxledgerError
         Another DVC process is at work here; it is named.
     """
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    command = [sys.executable, "-m", "voxledger.process" if args[0] == "repro" else "dvc", *args]
+    environment = _environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    # -P: Python would take modules from the current folder first.
+    command = [sys.executable, "-P", "-m", "voxledger.process" if args[0] == "repro" else "dvc", *args]
     if args[0] == "repro":
         _require_nobody_runs()
     if not quiet:
@@ -101,7 +119,8 @@ def dvc_add(*paths: Path | str) -> None:
 
 def dvc_output(*args: Path | str) -> str:
     """What a DVC command prints."""
-    done = subprocess.run([sys.executable, "-m", "dvc", *args], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-P", "-m", "dvc", *args]
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         _raise_known(done.stderr)
         raise VoxledgerError(f"dvc {args[0]} failed: {done.stderr.strip()}", "correct this and run again")

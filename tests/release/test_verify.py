@@ -228,6 +228,27 @@ def added(name: str, *commands: str) -> Callable[[Path], None]:
     return alter
 
 
+def hidden_by(setting: str, name: str = "sitecustomize.py", lists: str = ".gitignore") -> Callable[[Path], None]:
+    """A file that another list of ignored files names, and a setting of the clone that leads git there."""
+
+    def alter(root: Path) -> None:
+        (root.parent / lists).write_text(f"/{name}\n{root.name}/{name}\n")
+        run("git", "config", setting, str(root.parent if setting == "core.worktree" else root.parent / lists))
+        added(name)(root)
+
+    return alter
+
+
+def with_ignore_case(root: Path) -> None:
+    run("git", "config", "core.ignoreCase", "true")
+    added("DEMO/sitecustomize.py")(root)
+
+
+def ignored_in_its_own_folder(root: Path) -> None:
+    added("tools/sitecustomize.py")(root)
+    Path("tools/.gitignore").write_text("*\n")
+
+
 OTHERWISE: list[tuple[Callable[[Path], None], str]] = [
     (link_to_the_same, f"{LABEL}: a link to"),
     (link_to_another_label, f"{LABEL}: a link to"),
@@ -258,6 +279,11 @@ OTHERWISE: list[tuple[Callable[[Path], None], str]] = [
     (added("data/images/.hidden"), "data/images/.hidden: not part"),
     (added("data/release/.git/labels"), "data/release/.git/labels: not part"),
     (added("notes.txt", "echo notes.txt > .git/info/exclude"), "notes.txt: not part"),
+    (hidden_by("core.worktree"), "sitecustomize.py: not part"),
+    (hidden_by("core.worktree", name="stolen/x.py"), "stolen/x.py: not part"),
+    (hidden_by("core.excludesFile", lists="list"), "sitecustomize.py: not part"),
+    (with_ignore_case, "DEMO/sitecustomize.py: not part"),
+    (ignored_in_its_own_folder, "tools/sitecustomize.py: not part"),
 ]
 
 
@@ -268,6 +294,86 @@ def test_other_alterations_of_files_are_named(
     """Links, what git is told not to see, and what Python would run unseen."""
     alter(clone)
     require_altered(verify(released), named)
+
+
+@pytest.mark.parametrize("name", ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "core.worktree", "core.excludesFile"])
+def test_what_the_environment_says_of_git_hides_nothing(
+    clone: Path, released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Git followed GIT_DIR and GIT_WORK_TREE to other files, and settings in GIT_CONFIG_COUNT to other lists."""
+    run("git", "init", "--quiet", str(tmp_path / "other"))
+    (tmp_path / ".gitignore").write_text("sitecustomize.py\n")
+    elsewhere = {"GIT_DIR": "other/.git", "GIT_INDEX_FILE": "other/.git/index", "core.excludesFile": ".gitignore"}
+    value = str(tmp_path / elsewhere.get(name, ""))
+    if name.startswith("GIT_"):
+        monkeypatch.setenv(name, value)
+    else:
+        for key, said in {"COUNT": "1", "KEY_0": name, "VALUE_0": value}.items():
+            monkeypatch.setenv(f"GIT_CONFIG_{key}", said)
+    assert verify(released).exit_code == 0
+    added("sitecustomize.py")(clone)
+    require_altered(verify(released), "sitecustomize.py: not part")
+
+
+def runs(root: Path) -> str:
+    """A command that leaves a trace."""
+    (root.parent / "command").write_text(f"#!/bin/sh\necho ran >> {root.parent / 'ran'}\n")
+    (root.parent / "command").chmod(0o755)
+    return str(root.parent / "command")
+
+
+def in_the_place_of(module: str) -> Callable[[Path], None]:
+    def alter(root: Path) -> None:
+        linked_by_dvc("symlink")(root)
+        Path(module).parent.mkdir(exist_ok=True)
+        Path(module).write_text(f"import os\nos.system({runs(root)!r})\n")
+
+    return alter
+
+
+def as_file_monitor(root: Path) -> None:
+    run("git", "config", "core.fsmonitor", runs(root))
+
+
+def as_hooks(root: Path) -> None:
+    run("git", "config", "core.hooksPath", str(root.parent / "hooks"))
+    for hook in ("post-index-change", "reference-transaction", "fsmonitor-watchman", "post-checkout"):
+        (root.parent / "hooks").mkdir(exist_ok=True)
+        (root.parent / "hooks" / hook).symlink_to(runs(root))
+
+
+def as_remote_of_lost_objects(root: Path) -> None:
+    """Git fetches what a partial clone lacks, by any command that the clone names."""
+    lost = output("git", "rev-parse", f"HEAD:{SIGNATURE}").strip()
+    packs = [p.rename(root.parent / p.name) for p in list((root / ".git/objects/pack").iterdir())]
+    for pack in (p for p in packs if p.suffix == ".pack"):
+        run("sh", "-c", f"git unpack-objects -q < {pack}")
+    (root / ".git/objects" / lost[:2] / lost[2:]).unlink()
+    for key, value in {
+        "core.repositoryFormatVersion": "1",
+        "extensions.partialClone": "origin",
+        "remote.origin.promisor": "true",
+        "remote.origin.uploadpack": runs(root),
+    }.items():
+        run("git", "config", key, value)
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        in_the_place_of("dvc.py"),
+        in_the_place_of("dvc/__init__.py"),
+        as_file_monitor,
+        as_hooks,
+        as_remote_of_lost_objects,
+    ],
+)
+def test_nothing_of_the_clone_runs(clone: Path, released: Released, alter: Callable[[Path], None]) -> None:
+    """`python -m dvc` took modules from the current folder, and git runs what the clone's settings name."""
+    alter(clone)
+    (clone.parent / "ran").unlink(missing_ok=True)
+    result = verify(released)
+    assert not (clone.parent / "ran").exists(), result.output
 
 
 # History rewritten under a tag of somebody else's ------------------------------------------------------------------

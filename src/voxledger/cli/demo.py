@@ -108,7 +108,7 @@ def voxledger(*arguments: str, accept: tuple[int, ...] = (0,)) -> int:
     """Type a voxledger command, shown as a curator would type it."""
     click.secho(f"\n$ voxledger {' '.join(arguments)}", bold=True)
     sys.stdout.flush()
-    code = subprocess.run([sys.executable, "-m", "voxledger", *arguments], check=False).returncode
+    code = subprocess.run([sys.executable, "-P", "-m", "voxledger", *arguments], check=False).returncode
     if code not in accept:
         sys.exit(code)
     return code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,11 @@ class Blob:
     def is_file(self) -> bool:
         """Whether it is a plain file, neither a link nor a submodule."""
         return self.mode in _FILE_MODES
+
+
+def commit_at(revision: str) -> str:
+    """The commit that a revision names; empty where it names none that is here."""
+    return (_git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") or b"").decode().strip()
 
 
 def committed(commit: str) -> dict[str, Blob]:
@@ -85,11 +91,23 @@ def tracked() -> list[str]:
     return sorted({name for name in split_names(listed) if os.path.lexists(name)})
 
 
-def ignored() -> list[str]:
-    """Paths that the .gitignore files here exclude, whole folders with a slash at the end; no other list of git's."""
-    return split_names(
-        _git("ls-files", "-z", "--others", "--ignored", "--directory", "--exclude-per-directory=.gitignore") or b""
-    )
+def ignored(gitignore: Blob | None) -> list[str]:
+    """Paths here that a version's own .gitignore excludes, whole folders with a slash at the end.
+
+    Nothing else counts: neither the .gitignore that lies here nor those in folders, nor lists or settings of git's.
+    """
+    if gitignore is None:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        patterns = Path(folder) / "patterns"
+        patterns.write_bytes(_git("cat-file", "blob", gitignore.id) or b"")
+        # Without an index, whose caches and flags could say otherwise.
+        listed = _git(
+            *("-c", "core.ignoreCase=false", "ls-files", "-z", "--others", "--ignored", "--directory"),
+            f"--exclude-from={patterns}",
+            GIT_INDEX_FILE=str(Path(folder) / "none"),
+        )
+    return split_names(listed or b"")
 
 
 def split_names(listed: bytes) -> list[str]:
@@ -97,7 +115,10 @@ def split_names(listed: bytes) -> list[str]:
     return [os.fsdecode(name) for name in listed.split(b"\0") if name]
 
 
-def _git(*args: str) -> bytes | None:
-    # Replacements (refs/replace) would show other objects than the ones that were signed.
-    done = run_tool("git", "--no-replace-objects", *args)
+def _git(*args: str, **environment: str) -> bytes | None:
+    # Replacements (refs/replace) would show other objects than the ones that were signed. The rest keeps settings of
+    # the clone from leading git to other files, and from naming commands for git to run, as to fetch lost objects.
+    here = ("--no-replace-objects", "--git-dir=.git", "--work-tree=.")
+    nothing_runs = ("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}")
+    done = run_tool("git", *here, *nothing_runs, *args, more={"GIT_ALLOW_PROTOCOL": "", **environment})
     return done.stdout if done.returncode == 0 else None

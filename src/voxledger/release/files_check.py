@@ -38,7 +38,7 @@ def check_files(tree: Mapping[str, Blob], manifest: Manifest | None) -> Findings
     """Compare what lies here with the manifest, and what git holds with the commit's own objects."""
     digests = manifest.files if manifest else {}
     names = sorted(digests.keys() | tree.keys())
-    here = dict(_present(names))
+    here = dict(_present(names, ignored(tree.get(layout.IGNORED.as_posix()))))
     found = Findings(checked=len(names))
     # Where `cache.type` is symlink, DVC puts links into its cache in the place of files.
     linked_by_dvc = any(stat.S_ISLNK(here.get(name, 0)) and name not in tree for name in names)
@@ -101,11 +101,11 @@ def _cache() -> Path:
         return Path(".dvc/cache").resolve()
 
 
-def _present(names: Collection[str]) -> Iterator[tuple[str, int]]:
+def _present(names: Collection[str], ignored: Collection[str]) -> Iterator[tuple[str, int]]:
     """Every file, link or other thing here but folders, with its mode; links are not followed."""
     top = {name.split("/")[0] for name in names}
     # Whole top-level folders that the version itself excludes, such as .memo; never what Python would run.
-    skipped = {name.rstrip("/") for name in ignored()} - top
+    skipped = {name.rstrip("/") for name in ignored} - top
     skipped = {n for n in skipped if "/" not in n and n != "__pycache__" and not n.endswith(".pyc")}
     skipped |= {folder for folder in WORKING if not any(name.startswith(f"{folder}/") for name in names)}
     folders = [""]

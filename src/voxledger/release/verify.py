@@ -13,10 +13,10 @@ from voxledger.progress import progress
 from voxledger.records.cases import read_cases
 from voxledger.records.ledger import read_ledger
 from voxledger.records.mask_check import differing_masks
-from voxledger.release.committed import committed, content_at, tag_object
+from voxledger.release.committed import commit_at, committed, content_at, tag_object
 from voxledger.release.files_check import Findings, bring, check_files
 from voxledger.release.manifest import Manifest, read_manifest
-from voxledger.repository import commit_of, round_tags, tag_exists
+from voxledger.repository import round_tags
 from voxledger.schema import LabelSchema, read_schema
 from voxledger.signing import GIT, RELEASE, signer
 
@@ -54,14 +54,14 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
     """
     if not Path(".git").exists():
         raise Misuse(f"{Path.cwd()} is not the root of a clone: no .git", "change to the folder that `git clone` made")
-    if not tag_exists(tag):
+    if not commit_at(f"refs/tags/{tag}"):
         raise Misuse(
             f"{tag} is not a tag here", f"use one of {', '.join(round_tags()) or 'those that round close sets'}"
         )
     verdict = Verdict(tag)
-    commit = commit_of("HEAD")
+    commit = commit_at("HEAD")
     released = _released(commit)
-    if commit_of(f"refs/tags/{tag}") != commit and (released is None or tag not in released.tags):
+    if commit_at(f"refs/tags/{tag}") != commit and (released is None or tag not in released.tags):
         raise Misuse(
             f"the working tree is not at {tag}, so its files cannot be checked",
             f"make a fresh clone: `git clone --depth 1 --branch {tag} REPOSITORY check && cd check && dvc pull`, "
@@ -139,7 +139,8 @@ def _check_signatures(verdict: Verdict, commit: str, manifest: Manifest | None, 
             verdict.problems.append(f"{layout.MANIFEST}: is not signed by anybody in {allowed_signers}")
     elif allowed_signers is not None:
         verdict.problems.append(f"{layout.SIGNATURE}: missing, the release is not signed")
-    others = [name for name in (manifest.tags if manifest else ()) if name != verdict.tag and tag_exists(name)]
+    tags = manifest.tags if manifest else ()
+    others = [name for name in tags if name != verdict.tag and commit_at(f"refs/tags/{name}")]
     verdict.tag_signature, problems = _check_tag(verdict.tag, commit, manifest, allowed_signers)
     verdict.problems += problems
     for name in others:
@@ -148,9 +149,9 @@ def _check_signatures(verdict: Verdict, commit: str, manifest: Manifest | None, 
 
 def _check_tag(tag: str, commit: str, manifest: Manifest | None, allowed_signers: Path | None) -> tuple[str, list[str]]:
     """State of a tag's signature, and what is wrong with the tag."""
-    if commit_of(f"refs/tags/{tag}") != commit:
+    if commit_at(f"refs/tags/{tag}") != commit:
         return "bad", [
-            f"tag {tag}: was moved: it names commit {commit_of(f'refs/tags/{tag}')[:12]}, and the version lies at "
+            f"tag {tag}: was moved: it names commit {commit_at(f'refs/tags/{tag}')[:12]}, and the version lies at "
             f"{commit[:12]}"
         ]
     content = tag_object(tag)
