@@ -21,6 +21,7 @@ class Progress:
     def step(self, note: str = "") -> None:
         """One more is done; `note` is shown beside the count."""
         self.done += 1
+        note = printable(note)
         if self._bar is not None:
             self._bar.set_postfix_str(note)
             self._bar.update()
@@ -37,3 +38,8 @@ class Progress:
 def progress(what: str, total: int, done: int = 0) -> Progress:
     """Start showing the progress of `what`."""
     return Progress(what, total, done)
+
+
+def printable(text: str) -> str:
+    """Text as one line: what would end it, or is not seen, as names of files may hold it, is escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -171,6 +171,26 @@ def pipe_in_its_place(root: Path) -> None:
     os.mkfifo(LABEL)
 
 
+def link_to_itself(root: Path) -> None:
+    relink(LABEL, Path("case1.nii.gz"))
+
+
+def link_to_a_folder_of_the_cache(root: Path) -> None:
+    relink(LABEL, root / ".dvc/cache/files")
+
+
+def links_to_each_other(root: Path) -> None:
+    relink(LABEL, Path("case2.nii.gz"))
+    relink("data/release/labels/case2.nii.gz", Path("case1.nii.gz"))
+
+
+def added_link(name: str, target: str) -> Callable[[Path], None]:
+    def alter(root: Path) -> None:
+        Path(name).symlink_to(target)
+
+    return alter
+
+
 def emptied(root: Path) -> None:
     Path("reports/history.csv").write_bytes(b"")
 
@@ -257,6 +277,11 @@ OTHERWISE: list[tuple[Callable[[Path], None], str]] = [
     (stage_behind_a_link, "stages/gate.py: a link to"),
     (folder_in_its_place, f"{LABEL}: is a folder"),
     (pipe_in_its_place, f"{LABEL}: a pipe"),
+    (link_to_itself, f"{LABEL}: a link to case1.nii.gz"),
+    (link_to_a_folder_of_the_cache, f"{LABEL}: a link to"),
+    (links_to_each_other, f"{LABEL}: a link to case2.nii.gz"),
+    (added_link("data/images/more", "more"), "data/images/more: not part of the version, a link to more"),
+    (added_link(".venv", "/usr"), ".venv: not part of the version, a link to /usr"),
     (emptied, "reports/history.csv"),
     (swapped, LABEL),
     (hidden("--assume-unchanged", "stages/gate.py"), "stages/gate.py"),
@@ -374,6 +399,22 @@ def test_nothing_of_the_clone_runs(clone: Path, released: Released, alter: Calla
     (clone.parent / "ran").unlink(missing_ok=True)
     result = verify(released)
     assert not (clone.parent / "ran").exists(), result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("a\nintact", "a\\nintact: not part of the version"),
+        ("a\x1b[2K", "a\\x1b[2K: not part of the version"),
+        ("a\u202etxt.py", "a\\u202etxt.py: not part of the version"),
+        (os.fsdecode(b"a\xff"), "a\\udcff: not part of the version"),
+    ],
+)
+def test_a_name_of_a_file_prints_no_line_of_its_own(clone: Path, released: Released, name: str, shown: str) -> None:
+    added(name)(clone)
+    result = verify(released)
+    require_altered(result, shown)
+    assert "intact" not in result.output.splitlines()
 
 
 # History rewritten under a tag of somebody else's ------------------------------------------------------------------

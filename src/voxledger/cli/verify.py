@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 
 import click
 
+from voxledger.progress import printable
+
 LISTED = 5
 """Missing files of one folder that are named one by one."""
 
@@ -45,22 +47,26 @@ def verify(tag: str, allowed_signers: Path | None, as_json: bool) -> None:
         click.echo(json.dumps({"verdict": said, "intact": code == INTACT, **asdict(verdict)}, indent=1))
     else:
         for problem in verdict.problems:
-            click.echo(f"problem: {problem}")
+            _say(f"problem: {problem}")
         for line in _by_folder(verdict.missing):
-            click.echo(f"missing: {line}")
+            _say(f"missing: {line}")
         for note in verdict.notes:
-            click.echo(f"note: {note}")
-        click.echo(f"{tag} ({verdict.version}): {verdict.files} files and {verdict.masks} masks checked")
-        click.echo(f"manifest signed by {verdict.signer}; tag {verdict.tag_signature}")
+            _say(f"note: {note}")
+        _say(f"{tag} ({verdict.version}): {verdict.files} files and {verdict.masks} masks checked")
+        _say(f"manifest signed by {verdict.signer}; tag {verdict.tag_signature}")
         if verdict.missing:
-            click.echo(f"files that are not here: {len(verdict.missing)}; to bring them: {verdict.command}")
+            _say(f"files that are not here: {len(verdict.missing)}; to bring them: {verdict.command}")
         if verdict.problems:
-            click.echo(
+            _say(
                 "altered; to see whether only here: "
                 f"git clone --depth 1 --branch {tag} REPOSITORY check && cd check && dvc pull && voxledger verify {tag}"
             )
-        click.echo({INTACT: "intact", ALTERED: "DO NOT USE", INCOMPLETE: "INCOMPLETE"}[code])
+        _say({INTACT: "intact", ALTERED: "DO NOT USE", INCOMPLETE: "INCOMPLETE"}[code])
     sys.exit(code)
+
+
+def _say(line: str) -> None:
+    click.echo(printable(line))
 
 
 def _by_folder(names: Sequence[str]) -> Iterator[str]:

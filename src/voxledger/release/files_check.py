@@ -72,7 +72,9 @@ def check_files(tree: Mapping[str, Blob], manifest: Manifest | None) -> Findings
     extra = sorted(here.keys() - set(names) - links)
     if manifest and manifest.format == 1:
         extra = [n for n in extra if any(PurePosixPath(n).is_relative_to(f) for f in manifest.folders)]
-    found.problems += [f"{name}: not part of the version" for name in extra]
+    for name in extra:
+        link = f", {_what(name, here[name])}" if stat.S_ISLNK(here[name]) else ""
+        found.problems.append(f"{name}: not part of the version{link}")
     return found
 
 
@@ -96,9 +98,9 @@ def _absent(name: str) -> str:
 
 def _cache() -> Path:
     try:
-        return Path(dvc_output("cache", "dir").strip()).resolve()
+        return _led_to(dvc_output("cache", "dir").strip())
     except VoxledgerError:  # without .dvc, which is then missing, too
-        return Path(".dvc/cache").resolve()
+        return _led_to(".dvc/cache")
 
 
 def _present(names: Collection[str], ignored: Collection[str]) -> Iterator[tuple[str, int]]:
@@ -127,16 +129,21 @@ def _difference(name: str, mode: int, digest: str | None, blob: Blob | None, cac
     if blob is not None and not blob.is_file:
         link = stat.S_ISLNK(mode) and is_content(os.readlink(os.fsencode(name)), blob)  # noqa: PTH115
         return "" if link else "not what the tag holds"
-    if stat.S_ISLNK(mode) and blob is None and cache is not None and path.resolve().is_relative_to(cache):
-        if not path.exists():
-            return None
-    elif not stat.S_ISREG(mode):
+    linked_by_dvc = stat.S_ISLNK(mode) and blob is None and cache is not None and _led_to(path).is_relative_to(cache)
+    if linked_by_dvc and not path.exists():
+        return None
+    if not stat.S_ISREG(mode) and not (linked_by_dvc and path.is_file()):
         return f"{_what(name, mode)}, not the file of the version"
     if digest is not None and file_sha256(path) != digest:
         return "altered, its SHA-256 is not the one in the manifest"
     if blob is not None and not is_content(path, blob):
         return "altered, it is not the file that the tag holds"
     return ""
+
+
+def _led_to(path: Path | str) -> Path:
+    """Where links lead; unlike `Path.resolve`, of those that lead in a circle, too."""
+    return Path(os.path.realpath(path))
 
 
 def _what(name: str, mode: int) -> str:
