@@ -26,6 +26,8 @@ IGNORED = Path(".gitignore")
 """From the template: what git leaves to DVC, or to nobody."""
 IGNORED_BY_DVC = Path(".dvcignore")
 """From the template."""
+ATTRIBUTES = Path(".gitattributes")
+"""From the template: git leaves line ends as they are."""
 
 # The dataset.
 
@@ -176,7 +178,7 @@ CARRIED = (BASE_HISTORY, BASE_ERRORS)
 """Tables that go on from round to round; empty in a new repository."""
 WRITTEN_BY_STAGES = (ROUND, RELEASE, REPORTS, NEXT_MODELS, NEXT_CARDS)
 """Where the stages of a round write."""
-TEMPLATE = (PIPELINE, PARAMS, SCHEMA, ALGORITHMS, STAGES, IGNORED, IGNORED_BY_DVC, INBOX_README)
+TEMPLATE = (PIPELINE, PARAMS, SCHEMA, ALGORITHMS, STAGES, IGNORED, IGNORED_BY_DVC, ATTRIBUTES, INBOX_README)
 """What `voxledger init` copies from the project."""
 
 

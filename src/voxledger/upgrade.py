@@ -18,6 +18,9 @@ from voxledger.textfile import parse_yaml, read_text, read_text_if_there, read_y
 Stages = Mapping[str, dict[str, Any]]
 """Entries of `dvc.yaml` by name, in its order."""
 
+_LINES = (layout.IGNORED, layout.ATTRIBUTES)
+"""Files of which a repository keeps its own lines, and gets those that it lacks."""
+
 
 @dataclass(frozen=True)
 class Upgrade:
@@ -79,8 +82,11 @@ def _wanted(params: Params) -> dict[Path, str]:
     """The text that every file of the pipeline should have."""
     source = template_root()
     pipeline = _pipeline(read_text(source / layout.PIPELINE), params.dataset)
-    ignored = (read_text_if_there(layout.IGNORED) or "").splitlines()
-    missing = [line for line in read_text(source / layout.IGNORED).splitlines() if line not in ignored]
+    lines = {}
+    for file in _LINES:
+        own = (read_text_if_there(file) or "").splitlines()
+        missing = [line for line in read_text(source / file).splitlines() if line not in own]
+        lines[file] = "\n".join([*own, *missing]) + "\n"
     scripts = {
         layout.STAGES / script.name: read_text(script) for script in sorted((source / layout.STAGES).glob("*.py"))
     }
@@ -90,7 +96,7 @@ def _wanted(params: Params) -> dict[Path, str]:
         layout.ALGORITHMS: algorithms.text(),
         layout.FORMATS: formats(),
         layout.PARAMS: _parameters(read_text(layout.PARAMS), params, pipeline),
-        layout.IGNORED: "\n".join([*ignored, *missing]) + "\n",
+        **lines,
         **scripts,
         **carried,
     }

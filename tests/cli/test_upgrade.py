@@ -33,6 +33,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("dvc.yaml").write_text(pipeline.replace("\nartifacts:", own))
     Path("data/base/errors.csv").unlink()
     Path("data/format.json").unlink()
+    Path(".gitattributes").write_text("*.bin -diff\n")
     yaml = YAML()
     params = yaml.load(Path("params.yaml"))
     del params["infer"], params["score"]["scratch_minutes"]
@@ -62,6 +63,8 @@ def test_stages_of_an_older_pipeline_are_refused_and_upgraded() -> None:
     assert stages == template
     assert Path("data/format.json").read_text() == formats()
     assert Path("data/base/errors.csv").is_file()
+    assert Path(".gitattributes").read_text().splitlines()[0] == "*.bin -diff"
+    assert output("git", "check-attr", "text", "stages/gate.py").endswith("text: unset\n")
     assert read_params().score.scratch_minutes == 17
     for stage in stages.values():
         for name in stage["params"]:

@@ -704,6 +704,56 @@ def test_elsewhere_than_in_a_version_is_misuse(clone: Path, released: Released, 
     assert result.exit_code == 2
 
 
+# What git wrote with other line ends -------------------------------------------------------------------------------
+
+
+def test_a_clone_with_autocrlf_is_as_released(
+    released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Git for Windows clones by default."""
+    source = f"file://{released.repository}"
+    run("git", "clone", "-q", "-c", "core.autocrlf=true", "--branch", "round-01", source, str(tmp_path / "crlf"))
+    monkeypatch.chdir(tmp_path / "crlf")
+    result = verify(released)
+    assert "problem: " not in result.output
+    assert "other line ends" not in result.output
+    assert b"\r\n" not in Path("stages/gate.py").read_bytes()
+
+
+@pytest.fixture
+def converted(clone: Path) -> Path:
+    """The clone as git with core.autocrlf wrote it before versions had a .gitattributes."""
+    (clone / ".git/info/attributes").write_text("* text=auto\n")
+    run("git", "config", "core.autocrlf", "true")
+    run("sh", "-c", "git ls-files -z | xargs -0 rm && git checkout --quiet .")
+    assert b"\r\n" in (clone / "stages/gate.py").read_bytes()
+    return clone
+
+
+def test_line_ends_that_git_wrote_are_no_alteration(converted: Path, released: Released) -> None:
+    """An unaltered clone of Windows had the answer *DO NOT USE*, for every text file."""
+    result = verify(released)
+    assert result.exit_code == 4, result.output
+    assert "problem: " not in result.output
+    assert "other line ends: .dvc/config" in result.output
+    assert "git clone -c core.autocrlf=false --depth 1 --branch round-01 " in result.output
+    assert result.output.rstrip().endswith("INCOMPLETE")
+    assert json.loads(CliRunner().invoke(cli, ["verify", "round-01", "--json"]).stdout)["verdict"] == "incomplete"
+
+
+@pytest.mark.parametrize("name", ["stages/gate.py", "params.yaml", MANIFEST, LABEL])
+def test_what_was_altered_beside_other_line_ends_is_named(converted: Path, released: Released, name: str) -> None:
+    Path(name).write_bytes(Path(name).read_bytes() + b"\r\n")
+    require_altered(verify(released), name)
+
+
+def test_other_line_ends_in_some_lines_are_an_alteration(clone: Path, released: Released) -> None:
+    """Git converts all of a file or nothing."""
+    path = clone / "stages/gate.py"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n", 1))
+    require_altered(verify(released), "stages/gate.py")
+
+
 # What is not here --------------------------------------------------------------------------------------------------
 
 

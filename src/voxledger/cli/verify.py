@@ -36,12 +36,13 @@ def verify(tag: str, allowed_signers: Path | None, as_json: bool) -> None:
       git clone --depth 1 --branch round-02 REPOSITORY check
       cd check && dvc pull && voxledger verify round-02 --allowed-signers ~/trusted_signers
 
-    Exit codes: 0 intact, 1 altered, 2 misuse, 4 incomplete: nothing is altered, but files are not here.
+    Exit codes: 0 intact, 1 altered, 2 misuse, 4 incomplete: nothing is altered, but files are not here, or not as
+    released since git wrote them with other line ends.
     """
     from voxledger.release.verify import verify as check
 
     verdict = check(tag, allowed_signers)
-    code = ALTERED if verdict.problems else INCOMPLETE if verdict.missing else INTACT
+    code = ALTERED if verdict.problems else INCOMPLETE if verdict.missing or verdict.converted else INTACT
     if as_json:
         said = {INTACT: "intact", ALTERED: "altered", INCOMPLETE: "incomplete"}[code]
         click.echo(json.dumps({"verdict": said, "intact": code == INTACT, **asdict(verdict)}, indent=1))
@@ -50,12 +51,18 @@ def verify(tag: str, allowed_signers: Path | None, as_json: bool) -> None:
             _say(f"problem: {problem}")
         for line in _by_folder(verdict.missing):
             _say(f"missing: {line}")
+        for line in _by_folder(verdict.converted):
+            _say(f"other line ends: {line}")
         for note in verdict.notes:
             _say(f"note: {note}")
         _say(f"{tag} ({verdict.version}): {verdict.files} files and {verdict.masks} masks checked")
         _say(f"manifest signed by {verdict.signer}; tag {verdict.tag_signature}")
         if verdict.missing:
             _say(f"files that are not here: {len(verdict.missing)}; to bring them: {verdict.command}")
+        if verdict.converted:
+            _say(f"files that git wrote with other line ends, as core.autocrlf asks: {len(verdict.converted)}")
+            clone = f"git clone -c core.autocrlf=false --depth 1 --branch {tag} REPOSITORY check"
+            _say(f"to have them as released: {clone} && cd check && dvc pull")
         if verdict.problems:
             _say(
                 "altered; to see whether only here: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import stat
@@ -29,6 +30,8 @@ class Findings:
     """Each begins with the file."""
     missing: list[str] = field(default_factory=list)
     """Files that are not here, sorted."""
+    converted: list[str] = field(default_factory=list)
+    """Files of git's with other line ends than the version has, and no other difference."""
     unusable: set[str] = field(default_factory=set)
     """Files of the version that are altered or missing."""
     checked: int = 0
@@ -48,7 +51,9 @@ def check_files(tree: Mapping[str, Blob], manifest: Manifest | None) -> Findings
     for name in names:
         if name in here:
             problem = _difference(name, here[name], digests.get(name), tree.get(name), cache)
-            if problem:
+            if problem and _has_other_line_ends(name, here[name], digests.get(name), tree.get(name)):
+                found.converted.append(name)
+            elif problem:
                 found.problems.append(f"{name}: {problem}")
         elif linked := next((p.as_posix() for p in PurePosixPath(name).parents if p.as_posix() in here), None):
             problem = f"{linked} is in the way"
@@ -139,6 +144,16 @@ def _difference(name: str, mode: int, digest: str | None, blob: Blob | None, cac
     if blob is not None and not is_content(path, blob):
         return "altered, it is not the file that the tag holds"
     return ""
+
+
+def _has_other_line_ends(name: str, mode: int, digest: str | None, blob: Blob | None) -> bool:
+    """Whether git made a file what it is by writing CR LF for every LF, as for `core.autocrlf`."""
+    if blob is None or not blob.is_file or not stat.S_ISREG(mode):
+        return False
+    content = Path(name).read_bytes()
+    plain = content.replace(b"\r\n", b"\n")
+    converted = plain.replace(b"\n", b"\r\n") == content
+    return converted and is_content(plain, blob) and digest in (None, hashlib.sha256(plain).hexdigest())
 
 
 def _led_to(path: Path | str) -> Path:

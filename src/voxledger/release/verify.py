@@ -37,6 +37,8 @@ class Verdict:
     """Files that are not here."""
     command: str = ""
     """Brings what is missing."""
+    converted: list[str] = field(default_factory=list)
+    """Files that git wrote with other line ends than the version has."""
     notes: list[str] = field(default_factory=list)
     """What was not looked at, and why."""
 
@@ -87,6 +89,7 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
         problems=verdict.problems + found.problems,
         missing=found.missing,
         command=bring(found.missing, tree),
+        converted=found.converted,
     )
 
 
