@@ -11,13 +11,13 @@ def main(params: Params) -> None:
     from pathlib import Path
 
     from voxledger.evaluate.case_metrics import Generation
+    from voxledger.evaluate.hindsight import audit_of, hindsight
     from voxledger.evaluate.history import read_audits
     from voxledger.evaluate.round import evaluate_round
     from voxledger.infer.predict import predict_cases, require_predictions
     from voxledger.records.cases import Split, in_split, read_cases
     from voxledger.records.worklist import on_worklist
     from voxledger.schema import read_schema
-    from voxledger.score.hindsight import audit_of, hindsight
 
     schema, cases = read_schema(layout.SCHEMA), read_cases()
     external = in_split(cases, Split.EXTERNAL)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voxledger.audit import Audit
+from voxledger.audit import ACCEPTABLE_MISSED, ENOUGH_AUDITED, Audit, pooled
 from voxledger.score.stopping import (
-    ACCEPTABLE_MISSED,
-    ENOUGH_AUDITED,
     knee,
     outlook,
-    pooled,
 )
 from voxledger.score.table import CaseScore, ClassScore
 from voxledger.statistics import clopper_pearson, expected_revisions

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger import layout
+from voxledger.bundles.judged import Counts, judge
+from voxledger.bundles.reviewed import Reviewed, reviewed
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
@@ -20,8 +22,6 @@ from voxledger.imaging.attention_file import Criterion
 from voxledger.params import Entropy, MachineParams, ScoreParams
 from voxledger.records.cases import Case
 from voxledger.schema import LabelSchema
-from voxledger.score.hindsight import Counts, judge
-from voxledger.score.reviewed import Reviewed, reviewed
 
 INCONSISTENCY = (0.05, 0.075, 0.1, 0.15, 0.2, 0.3)
 UNCERTAINTY = (0.02, 0.035, 0.05, 0.1, 0.15, 0.2)
@@ -123,10 +123,10 @@ def _try_case(
 ) -> list[tuple[str, str, float, Counts]]:
     import numpy as np
 
+    from voxledger.bundles.taxonomy import regions
     from voxledger.imaging.soft import open_soft
     from voxledger.imaging.volume import read_label
     from voxledger.score.attention import Attention
-    from voxledger.score.taxonomy import regions
 
     predictions = [open_soft(path) for path in case.predictions.values()]
     grid = predictions[0].grid

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from voxledger.bundles.taxonomy import counterpart, regions
 from voxledger.records.error_kind import ErrorKind
 from voxledger.schema import LabelClass, LabelSchema
-from voxledger.score.taxonomy import counterpart, regions
 
 SCHEMA = LabelSchema(
     name="test",

@@ -1,6 +1,6 @@
 """Was the attention right? After import, attention against what reviewers really changed.
 
-An error is a region that a reviewer changed (see `voxledger.score.taxonomy`); it is found if attention of its
+An error is a region that a reviewer changed (see `voxledger.bundles.taxonomy`); it is found if attention of its
 class touches it. A region of attention is a connected component (26 neighbours); it is right if it touches an
 error. Sensitivity = errors found / errors, precision = regions right / regions, as in AbdomenAtlas-8K, which
 reports 0.78 and 0.83; both also voxel by voxel. Only classes that a reviewer accepted or revised count: what a
@@ -21,12 +21,15 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger import layout
-from voxledger.audit import Audit
+from voxledger.audit import ACCEPTABLE_MISSED, Audit, pooled
+from voxledger.bundles.judged import Counts, judge
+from voxledger.bundles.reviewed import Reviewed, decided_by_case, reviewed
+from voxledger.bundles.taxonomy import Region, regions
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
+from voxledger.evaluate.hindsight_section import hindsight_section
 from voxledger.imaging.attention_file import Criterion
 from voxledger.imaging.boxes import Box
-from voxledger.imaging.components import connected_components
 from voxledger.imaging.soft import SoftPrediction
 from voxledger.imaging.volume import read_label
 from voxledger.params import MachineParams
@@ -34,80 +37,8 @@ from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.errors import Error, ErrorRow, read_errors, write_errors
 from voxledger.records.worklist import AUDIT, read_worklist
 from voxledger.schema import LabelSchema
-from voxledger.score.reviewed import Reviewed, decided_by_case, reviewed
-from voxledger.score.section import hindsight_section
-from voxledger.score.stopping import ACCEPTABLE_MISSED, pooled
-from voxledger.score.taxonomy import Region, regions
 from voxledger.statistics import clopper_pearson
 from voxledger.textfile import replace_text
-
-LARGE = 125
-"""Voxels of a 5×5×5 cube, the smallest thing that survives the published opening of the attention maps."""
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Agreement of attention and errors; sums over cases by `+`."""
-
-    errors: int = 0
-    found: int = 0
-    large_errors: int = 0
-    large_found: int = 0
-    regions: int = 0
-    right: int = 0
-    error_voxels: int = 0
-    attention_voxels: int = 0
-    both_voxels: int = 0
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(*(getattr(self, n) + getattr(other, n) for n in self.__dataclass_fields__))
-
-    def metrics(self) -> dict[str, float | int | None]:
-        """Shares and what they are shares of; None for a share of nothing."""
-        return {
-            "sensitivity": _share(self.found, self.errors),
-            "sensitivity_large": _share(self.large_found, self.large_errors),
-            "precision": _share(self.right, self.regions),
-            "voxel_sensitivity": _share(self.both_voxels, self.error_voxels),
-            "voxel_precision": _share(self.both_voxels, self.attention_voxels),
-            "errors": self.errors,
-            "large_errors": self.large_errors,
-            "regions": self.regions,
-        }
-
-
-def judge(
-    bits: npt.NDArray[np.uint8], changed: npt.NDArray[np.bool_], errors: Sequence[Region], large: int = LARGE
-) -> Counts:
-    """Compare attention with errors of one class of one case.
-
-    Parameters
-    ----------
-    bits
-        Attention (z, y, x); any non-zero voxel counts.
-    changed
-        Voxels that the reviewer changed (z, y, x).
-    errors
-        The components of `changed`, with boxes in the same coordinates.
-    large
-        Voxels from which an error counts as large.
-    """
-    attention = bits != 0
-    found = [bool((attention[e.box] & e.mask).any()) for e in errors]
-    are_large = [e.voxels >= large for e in errors]
-    components, count = connected_components(attention)
-    right = np.setdiff1d(np.unique(components[changed]), [0])
-    return Counts(
-        len(errors),
-        sum(found),
-        sum(are_large),
-        sum(f and is_large for f, is_large in zip(found, are_large, strict=True)),
-        count,
-        len(right),
-        int(np.count_nonzero(changed)),
-        int(np.count_nonzero(attention)),
-        int(np.count_nonzero(attention & changed)),
-    )
 
 
 def culprits(predictions: Mapping[str, SoftPrediction], name: str, region: Region, box: Box) -> list[str]:
@@ -294,10 +225,6 @@ def _share_with_errors(cases: int, wrong: int) -> dict[str, Any]:
         "low": _rounded(share.low),
         "high": _rounded(share.high),
     }
-
-
-def _share(part: int, whole: int) -> float | None:
-    return _rounded(part / whole) if whole else None
 
 
 def _rounded(value: float) -> float:

@@ -11,8 +11,12 @@ import pytest
 from memo_keys import keys_of
 
 from voxledger.algorithms import VERSIONS
+from voxledger.bundles.judged import Counts, judge
+from voxledger.bundles.taxonomy import regions
 from voxledger.errors import VoxledgerError
+from voxledger.evaluate import hindsight as stage
 from voxledger.evaluate.effort import Effort
+from voxledger.evaluate.hindsight import audit_of, criterion_of, hindsight
 from voxledger.evaluate.history import read_audits, round_rows
 from voxledger.imaging.attention_file import write_attention
 from voxledger.imaging.boxes import bounding_box
@@ -25,9 +29,6 @@ from voxledger.records.decisions import Decided, Decision, write_decided
 from voxledger.records.errors import read_errors
 from voxledger.records.history import read_history, write_history
 from voxledger.records.worklist import AUDIT, WorkItem, write_worklist
-from voxledger.score import hindsight as stage
-from voxledger.score.hindsight import Counts, audit_of, criterion_of, hindsight, judge
-from voxledger.score.taxonomy import regions
 from voxledger.score.tune import INCONSISTENCY, UNCERTAINTY, best, smallest_region, tune
 
 SCHEMA = ensembles.schema_of(2)
