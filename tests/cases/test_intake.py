@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from voxledger.cases.incoming import Incoming
 from voxledger.cases.intake import add_cases
 from voxledger.errors import CaseRefused, Misuse, VoxledgerError
 from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, read, read_label, write
@@ -46,7 +47,9 @@ def scans(folder: Path) -> Path:
 
 
 def test_images_and_labels_are_registered(scans: Path) -> None:
-    added = add_cases(scans / "images", SCHEMA, PARAMS, labels=scans / "labels", source="here", licence="CC0-1.0")
+    added = add_cases(
+        Incoming(scans / "images", labels=scans / "labels", source="here", licence="CC0-1.0"), SCHEMA, PARAMS
+    )
     cases = read_cases()
     assert [c.case_id for c in cases] == [f"case{n}" for n in range(10)]
     assert added.labelled == 9
@@ -72,10 +75,10 @@ def test_images_and_labels_are_registered(scans: Path) -> None:
 
 
 def test_splits_do_not_depend_on_order_and_never_change(scans: Path) -> None:
-    first = add_cases(scans / "images", SCHEMA, PARAMS, labels=scans / "labels")
+    first = add_cases(Incoming(scans / "images", labels=scans / "labels"), SCHEMA, PARAMS)
     splits = {c.case_id: c.split for c in first.cases}
     write(scans / "more/new.nii.gz", image(99), GRID)
-    add_cases(scans / "more", SCHEMA, PARAMS, split=Split.EXTERNAL)
+    add_cases(Incoming(scans / "more", split=Split.EXTERNAL), SCHEMA, PARAMS)
     after = {c.case_id: c.split for c in read_cases()}
     assert after.pop("new") is Split.EXTERNAL
     assert after == splits
@@ -89,7 +92,7 @@ def test_header_text_does_not_enter(folder: Path) -> None:
     (folder / "in").mkdir()
     nibabel.save(picture, folder / "in/a.nii")
     assert b"DOE^JANE" in (folder / "in/a.nii").read_bytes()
-    add_cases(folder / "in", SCHEMA, PARAMS)
+    add_cases(Incoming(folder / "in"), SCHEMA, PARAMS)
     stored = gzip.decompress(Path("data/images/a.nii.gz").read_bytes())
     assert b"DOE" not in stored
     assert b"MRN" not in stored
@@ -155,7 +158,7 @@ def damage(scans: Path, kind: str) -> str:
 def test_a_bad_file_is_named_and_nothing_is_added(scans: Path, kind: str) -> None:
     said = damage(scans, kind)
     with pytest.raises(CaseRefused, match=said):
-        add_cases(scans / "images", SCHEMA, PARAMS, labels=scans / "labels")
+        add_cases(Incoming(scans / "images", labels=scans / "labels"), SCHEMA, PARAMS)
     assert read_cases() == []
     assert not Path("data/images").exists()
     assert not Path("data/base/ledger.csv").exists()
@@ -165,30 +168,30 @@ def test_every_bad_file_is_listed_at_once(scans: Path) -> None:
     for kind in ("truncated", "shifted label", "label without image"):
         damage(scans, kind)
     with pytest.raises(CaseRefused) as caught:
-        add_cases(scans / "images", SCHEMA, PARAMS, labels=scans / "labels")
+        add_cases(Incoming(scans / "images", labels=scans / "labels"), SCHEMA, PARAMS)
     assert all(name in str(caught.value) for name in ("case3_0000", "case4.nrrd", "other.nrrd"))
 
 
 def test_a_registered_case_is_refused(scans: Path) -> None:
-    add_cases(scans / "images", SCHEMA, PARAMS)
+    add_cases(Incoming(scans / "images"), SCHEMA, PARAMS)
     before = Path("data/cases.csv").read_bytes()
     with pytest.raises(CaseRefused, match="case0 is registered already"):
-        add_cases(scans / "images", SCHEMA, PARAMS)
+        add_cases(Incoming(scans / "images"), SCHEMA, PARAMS)
     assert Path("data/cases.csv").read_bytes() == before
 
 
 def test_partly_labelled_data_say_which_classes_they_cover(scans: Path) -> None:
     with pytest.raises(CaseRefused, match="lesion, which --classes leaves out"):
-        add_cases(scans / "images", SCHEMA, PARAMS, labels=scans / "labels", classes=["organ"])
+        add_cases(Incoming(scans / "images", labels=scans / "labels", classes=("organ",)), SCHEMA, PARAMS)
     for path in (scans / "labels").iterdir():
         write(path, (label() > 0).astype(np.uint8), GRID)
-    add_cases(scans / "images", SCHEMA, PARAMS, labels=scans / "labels", classes=["organ"])
+    add_cases(Incoming(scans / "images", labels=scans / "labels", classes=("organ",)), SCHEMA, PARAMS)
     assert {name for _, name in read_ledger("data/base/ledger.csv")} == {"organ"}
 
 
 def test_a_folder_without_images_is_misuse(folder: Path) -> None:
     with pytest.raises(Misuse, match="holds no image"):
-        add_cases(folder, SCHEMA, PARAMS)
+        add_cases(Incoming(folder), SCHEMA, PARAMS)
 
 
 def test_two_rows_of_one_case_are_refused(folder: Path) -> None:
@@ -213,4 +216,24 @@ def test_a_slicer_segmentation_is_refused_with_the_way_out(scans: Path, renamed:
     if not renamed:
         path.rename(scans / "labels/case0.seg.nrrd")
     with pytest.raises(CaseRefused, match=r"case0(\.seg)?\.nrrd is a 3D Slicer segmentation"):
-        add_cases(scans / "images", SCHEMA, PARAMS, labels=scans / "labels")
+        add_cases(Incoming(scans / "images", labels=scans / "labels"), SCHEMA, PARAMS)
+
+
+def test_an_image_is_hashed_once_and_decoded_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was hashed twice as it came, and decoded once more as it was written."""
+    import SimpleITK
+
+    from voxledger.cases import intake, take_in
+
+    write("in/a.nii.gz", image(0), GRID)
+    write("labels/a.nii.gz", label(), GRID)
+    hashed, decoded = [], []
+    hash_file, read_image = intake.file_sha256, SimpleITK.ReadImage
+    for module in (intake, take_in):
+        monkeypatch.setattr(module, "file_sha256", lambda p: hashed.append(str(p)) or hash_file(p), raising=False)
+    monkeypatch.setattr(SimpleITK, "ReadImage", lambda p: decoded.append(p) or read_image(p))
+    (case,) = add_cases(Incoming(Path("in"), labels=Path("labels")), SCHEMA, PARAMS).cases
+    assert hashed == ["in/a.nii.gz"]
+    assert len(decoded) == 2, "the image and the label"
+    assert case.original_sha256 == hash_file("in/a.nii.gz")
+    assert case.sha256 == hash_file(case.image)

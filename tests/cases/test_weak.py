@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from voxledger.cases.incoming import Incoming
 from voxledger.cases.intake import add_cases
 from voxledger.cases.weak import parse_recist
 from voxledger.errors import CaseRefused
@@ -97,12 +98,12 @@ def test_a_patient_name_beside_a_diameter_does_not_enter_the_repository(folder: 
     Path("weak").mkdir()
     Path("weak/a.json").write_text(json.dumps(diameter() | {"patient": {"name": "DOE^JANE"}}))
     with pytest.raises(CaseRefused, match="unknown keys patient"):
-        add_cases(folder / "in", SCHEMA, CasesParams(), weak=folder / "weak")
+        add_cases(Incoming(folder / "in", weak=folder / "weak"), SCHEMA, CasesParams())
     found = [p for top in ("data", ".memo") for p in Path(top).rglob("*") if p.is_file()]
     assert not [p for p in found if b"DOE" in p.read_bytes()]
     assert not Path("data/weak").exists()
     Path("weak/a.json").write_text(json.dumps(diameter(), indent=7))
-    (case,) = add_cases(folder / "in", SCHEMA, CasesParams(), weak=folder / "weak").cases
+    (case,) = add_cases(Incoming(folder / "in", weak=folder / "weak"), SCHEMA, CasesParams()).cases
     assert case.weak_label == "data/weak/a.json"
     assert Path(case.weak_label).read_text() == read(diameter())
 

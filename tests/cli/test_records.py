@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from commands import parameters
 from ruamel.yaml import YAML
 
+from voxledger.cases.incoming import Incoming
 from voxledger.cases.intake import add_cases
 from voxledger.cli.main import cli
 from voxledger.imaging.volume import Grid, write
@@ -69,7 +70,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             filter={"rules": [{"rule": "mean_hu", "classes": ["tumor"], "ranges": {"tumor": [-1000, 1000]}}]},
         )
         params, schema = read_params(), read_schema("labels.yaml")
-        added = add_cases(root / "images", schema, params.cases, labels=root / "labels")
+        added = add_cases(Incoming(root / "images", labels=root / "labels"), schema, params.cases)
         add_precomputed("m", root / "model", "model-1", "CC0-1.0", added.cases, schema, Path("models/base"), 0)
         for name in BEFORE_REVIEW:
             run_stage(name)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voxledger.cases.incoming import Incoming
 from voxledger.cases.intake import add_cases
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import Grid, write
@@ -28,7 +29,7 @@ def registered(folder: Path) -> Path:
         labels[1, 1, 1 : 3 + n], labels[3, 2:5, 3] = 1, 2
         write(folder / f"images/c{n}.nii.gz", np.random.default_rng(n).integers(0, 99, GRID.shape), GRID)
         write(folder / f"labels/c{n}.nii.gz", labels, GRID)
-    add_cases(folder / "images", schema("a", "b"), CasesParams(), labels=folder / "labels", split=Split.POOL)
+    add_cases(Incoming(folder / "images", labels=folder / "labels", split=Split.POOL), schema("a", "b"), CasesParams())
     return folder
 
 

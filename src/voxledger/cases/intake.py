@@ -1,31 +1,30 @@
-"""Taking cases in: check, strip identifiers, write on canonical files, assign splits once and for good."""
+"""Registering cases: all of them or none, and finished by the same command after a kill."""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger import layout
 from voxledger.casemap.run import ONE_PROCESS, casemap
+from voxledger.cases import interrupted
+from voxledger.cases.incoming import Files, Incoming, files_of, problems_of
 from voxledger.cases.patients import read_patients
 from voxledger.cases.splits import assign_splits
-from voxledger.cases.take_in import TakeIn, TakenIn
-from voxledger.errors import CaseRefused, CasesFailed, Misuse
-from voxledger.imaging.format import refused_suffixes, suffixes
+from voxledger.cases.take_in import STAGED_IMAGES, STAGED_LABELS, STAGED_WEAK, TakeIn, TakenIn
+from voxledger.errors import CaseRefused, CasesFailed
+from voxledger.imaging.volume import file_sha256
 from voxledger.params import CasesParams, MachineParams
 from voxledger.records.cases import Case, Split, read_cases, write_cases
 from voxledger.records.ledger import Entry, Origin, read_ledger, write_ledger
 from voxledger.schema import LabelSchema
-from voxledger.textfile import parse_json, read_text, replace_text
+from voxledger.textfile import read_text
 
-_CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_JOURNAL = layout.MEMO / "cases" / "adding.json"
-"""The cases that are being written; gone once they are registered and under version control."""
+_STAGING = layout.MEMO / "cases" / "staging"
+_WRITTEN = layout.MEMO / "cases" / "written.jsonl"
 
 
 @dataclass(frozen=True)
@@ -37,43 +36,27 @@ class Added:
 
 
 def add_cases(
-    folder: Path,
+    incoming: Incoming,
     schema: LabelSchema,
     params: CasesParams,
     *,
-    labels: Path | None = None,
-    weak: Path | None = None,
-    patients: Path | None = None,
-    source: str = "unspecified",
-    licence: str = "unspecified",
-    split: Split | None = None,
-    modality: str | None = None,
-    classes: list[str] | None = None,
     version: int = 0,
     machine: MachineParams = ONE_PROCESS,
     track: Callable[[], None] = lambda: None,
 ) -> Added:
     """Register every image of a folder, with its label if there is one; all of them or none.
 
-    Killed at any point, it is finished by calling it again with the same arguments.
-
-    Images are written anew as `data/images/<case>.nii.gz` without any header text, so that no identifier
-    enters the repository. The name of the file is the case id, without its suffix and nnU-Net's `_0000`.
+    Killed at any point, it is finished by calling it again with the same arguments. Files are written anew without any
+    header text, so that no identifier enters the repository.
 
     Parameters
     ----------
-    labels
-        Label maps named like their images. Their classes enter the ledger with origin `source`.
-    weak
-        Weak labels named like their images: a label map with a few slices, or a RECIST diameter as JSON. Both are
-        checked and written anew.
-    patients
-        Table with the columns `case_id` and `patient`, for cases that share a person; by default each has its own.
-    split
-        Split of all these cases. By default those of patients with a label are dealt out by `params`, patient by
-        patient, and others go to the pool. Cases of a patient who is registered go where that patient is.
-    classes
-        Classes that the label maps really cover; by default all of the schema.
+    incoming
+        The files, and what is said of them.
+    schema
+        Classes that label maps may hold.
+    params
+        How cases are dealt out to splits; cases of a patient who is registered go where that patient is.
     version
         Round in which the labels enter the ledger.
     track
@@ -84,112 +67,99 @@ def add_cases(
     CaseRefused
         Lists every file that is unreadable, a duplicate, or whose label does not fit.
     """
-    covered = list(schema.names) if classes is None else [schema[name].name for name in classes]
-    images = _images_by_case(folder)
-    label_files = _images_by_case(labels) if labels else {}
-    weak_files = _weak_by_case(weak) if weak else {}
-    registered = read_cases()
-    unfinished = take_back_interrupted(registered, schema)
-    patient_of = read_patients(patients, images, registered) if patients else {c: c for c in images}
-    problems = [
-        f"{path}: there is no image for case {case_id} in {folder}"
-        for case_id, path in sorted({**label_files, **weak_files}.items())
-        if case_id not in images
-    ]
-    known_ids = {c.case_id: c for c in registered}
-    problems += [
-        f"{path}: case {case_id} is registered already"
-        for case_id, path in images.items()
-        if case_id in known_ids and known_ids[case_id] not in unfinished
-    ]
-    folded = Counter(c.casefold() for c in {*images, *known_ids})
-    problems += [
-        f"{path}: case {case_id} differs from another case in capitals alone, which not every machine can tell apart"
-        for case_id, path in images.items()
-        if folded[case_id.casefold()] > 1
-    ]
-    jobs = [
-        TakeIn(
-            name=case_id,
-            image=path,
-            label=label_files.get(case_id),
-            weak=weak_files.get(case_id),
-            classes=tuple(covered),
-            schema=schema,
-        )
-        for case_id, path in images.items()
-    ]
-    staging = layout.MEMO / "cases" / "staging"
-    taken: list[TakenIn] = []
+    files, registered = files_of(incoming), read_cases()
+    unfinished = interrupted.take_back_interrupted(registered, schema)
+    table = incoming.patients
+    patients = read_patients(table, files.images, registered) if table else {c: c for c in files.images}
+    problems = problems_of(files, incoming.folder, registered, unfinished)
+    jobs = _jobs(files, incoming, schema)
     try:
-        taken = casemap(jobs, staging, machine)
+        taken = casemap(jobs, _STAGING, machine, manifest=_WRITTEN)
+        stored = _stored_sha256()
+        problems += _the_same_image(jobs, stored, registered)
     except CasesFailed as error:
         problems += [line.strip() for line in error.problem.splitlines()[1:]]
-    by_content = {c.sha256: f"case {c.case_id}" for c in registered}
-    for job, found in zip(jobs, taken, strict=False):
-        if found.sha256 in by_content and job.name not in known_ids:
-            problems.append(f"{job.image}: the same image as {by_content[found.sha256]}")
-        by_content.setdefault(found.sha256, str(job.image))
-    _require_none(problems, folder)
-    splits = assign_splits(patient_of, label_files, split, params, registered)
+    _require_none(problems, incoming.folder)
+    splits = assign_splits(patients, files.labels, incoming.split, params, registered)
     cases = [
-        Case(
-            case_id=job.name,
-            image=layout.label_map(layout.IMAGES, job.name).as_posix(),
-            sha256=found.sha256,
-            original_sha256=found.original_sha256,
-            source=source,
-            licence=licence,
-            split=splits[job.name],
-            modality=modality or found.modality,
-            weak_label=f"{layout.WEAK}/{found.weak}" if found.weak else "",
-            patient=patient_of[job.name],
-        )
-        for job, found in zip(jobs, taken, strict=True)
+        _case(incoming, job, stored[job.name], facts, splits[job.name], patients[job.name])
+        for job, facts in zip(jobs, taken, strict=True)
     ]
-    _require_none(
-        [
-            f"{job.image}: case {case.case_id} was registered by a command that was interrupted, with "
-            "other files or options than now"
-            for job, case in zip(jobs, cases, strict=True)
-            if case.case_id in known_ids and case != known_ids[case.case_id]
-        ],
-        folder,
-        "run that command once more, as it was",
-    )
-    replace_text(_JOURNAL, json.dumps([asdict(case) for case in cases]))
-    _store(staging, cases)
-    ledger = read_ledger(layout.BASE_LEDGER)
-    for case, found in zip(cases, taken, strict=True):
-        for name, mask in found.masks.items():
-            ledger[case.case_id, name] = Entry(
-                case.case_id, name, version, Origin.SOURCE, (), "", "", mask.sha256, "", mask.ml
-            )
-    write_ledger(layout.BASE_LEDGER, ledger, schema.names)
+    _require_as_registered(jobs, cases, registered, incoming.folder)
+    interrupted.begin(cases)
+    _place(cases)
+    _enter_masks(cases, taken, schema, version)
     # The table comes last: cases that it names are whole, and what it does not name is taken back.
     write_cases(layout.CASES, [*(c for c in registered if c not in cases), *cases])
     track()
-    shutil.rmtree(layout.MEMO / "cases", ignore_errors=True)
-    return Added(cases, sum(bool(found.masks) for found in taken))
+    interrupted.finished()
+    return Added(cases, sum(bool(facts.masks) for facts in taken))
 
 
-def take_back_interrupted(registered: list[Case], schema: LabelSchema) -> list[Case]:
-    """Take back what an interrupted `add_cases` wrote of cases that it had not registered yet; returns those it had."""
-    if not _JOURNAL.is_file():
-        return []
-    began = [Case(**{**row, "split": Split(row["split"])}) for row in parse_json(read_text(_JOURNAL), _JOURNAL)]
+def _jobs(files: Files, incoming: Incoming, schema: LabelSchema) -> list[TakeIn]:
+    names = incoming.classes
+    covered = tuple(schema.names if names is None else (schema[name].name for name in names))
+    return [
+        TakeIn(
+            name=case_id,
+            image=path,
+            image_sha256=file_sha256(path),
+            label=files.labels.get(case_id),
+            weak=files.weak.get(case_id),
+            files=tuple(p.name for p in (path, files.labels.get(case_id), files.weak.get(case_id)) if p is not None),
+            classes=covered,
+            label_schema=schema,
+        )
+        for case_id, path in files.images.items()
+    ]
+
+
+def _stored_sha256() -> dict[str, str]:
+    """SHA-256 of every image that was written anew, by case: `casemap` has hashed it, and nobody has to do so again."""
+    written = [json.loads(line) for line in read_text(_WRITTEN).splitlines()]
+    return {line["case"]: line["outputs"][f"{STAGED_IMAGES}/{line['case']}.nii.gz"] for line in written}
+
+
+def _the_same_image(jobs: Sequence[TakeIn], stored: Mapping[str, str], registered: Sequence[Case]) -> list[str]:
+    """Images that are here already, or come twice."""
     known = {c.case_id for c in registered}
-    for case in began:
-        if case.case_id not in known:
-            for path in (case.image, layout.label_map(layout.BASE_LABELS, case.case_id), case.weak_label):
-                if path:
-                    Path(path).unlink(missing_ok=True)
-    taken_back = {c.case_id for c in began} - known
-    ledger = read_ledger(layout.BASE_LEDGER)
-    kept = {key: entry for key, entry in ledger.items() if key[0] not in taken_back}
-    if kept != ledger:
-        write_ledger(layout.BASE_LEDGER, kept, schema.names)
-    return [c for c in began if c in registered]
+    seen = {c.sha256: f"case {c.case_id}" for c in registered}
+    problems = []
+    for job in jobs:
+        digest = stored[job.name]
+        if digest in seen and job.name not in known:
+            problems.append(f"{job.image}: the same image as {seen[digest]}")
+        seen.setdefault(digest, str(job.image))
+    return problems
+
+
+def _case(incoming: Incoming, job: TakeIn, sha256: str, facts: TakenIn, split: Split, patient: str) -> Case:
+    return Case(
+        case_id=job.name,
+        image=layout.label_map(layout.IMAGES, job.name).as_posix(),
+        sha256=sha256,
+        original_sha256=job.image_sha256,
+        source=incoming.source,
+        licence=incoming.licence,
+        split=split,
+        modality=incoming.modality or facts.modality,
+        weak_label=f"{layout.WEAK}/{facts.weak}" if facts.weak else "",
+        patient=patient,
+    )
+
+
+def _require_as_registered(
+    jobs: Sequence[TakeIn], cases: Sequence[Case], registered: Sequence[Case], folder: Path
+) -> None:
+    """Cases that an interrupted command registered must come out the same."""
+    known = {c.case_id: c for c in registered}
+    changed = [
+        f"{job.image}: case {case.case_id} was registered by a command that was interrupted, with other files or "
+        "options than now"
+        for job, case in zip(jobs, cases, strict=True)
+        if case.case_id in known and case != known[case.case_id]
+    ]
+    _require_none(changed, folder, "run that command once more, as it was")
 
 
 def _require_none(
@@ -199,65 +169,24 @@ def _require_none(
         raise CaseRefused(f"no case was added from {folder}:\n  " + "\n  ".join(problems), remedy)
 
 
-def _store(staging: Path, cases: list[Case]) -> None:
-    for kind, target in (("images", layout.IMAGES), ("labels", layout.BASE_LABELS), ("weak", layout.WEAK)):
+def _place(cases: Sequence[Case]) -> None:
+    """Move what was written anew to where it belongs."""
+    places = {STAGED_IMAGES: layout.IMAGES, STAGED_LABELS: layout.BASE_LABELS, STAGED_WEAK: layout.WEAK}
+    for kind, target in places.items():
         for case in cases:
             for suffix in (".nii.gz", ".json"):
-                found = staging / kind / f"{case.case_id}{suffix}"
+                found = _STAGING / kind / f"{case.case_id}{suffix}"
                 if found.is_file():
-                    Path(target).mkdir(parents=True, exist_ok=True)
-                    shutil.move(found, Path(target) / found.name)
+                    target.mkdir(parents=True, exist_ok=True)
+                    shutil.move(found, target / found.name)
 
 
-def _images_by_case(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise Misuse(f"{folder} is not a folder", "give the folder that holds the files")
-    found = [(p.name, p) for p in sorted(folder.iterdir()) if p.is_file() and p.name.endswith(_suffixes())]
-    if not found:
-        raise Misuse(f"{folder} holds no image", f"images end in {', '.join(suffixes())}")
-    _require_one_channel([path for _, path in found])
-    return _by_case([(_stem(name), path) for name, path in found])
-
-
-def _require_one_channel(paths: list[Path]) -> None:
-    """Raise where nnU-Net's names tell several channels of a case: each would become a case of its own."""
-    stems = {re.sub(rf"({'|'.join(map(re.escape, suffixes()))})$", "", path.name): path.name for path in paths}
-    further = [
-        name
-        for stem, name in stems.items()
-        if (found := re.fullmatch(r"(.+)_(?!0000)\d{4}", stem)) and f"{found[1]}_0000" in stems
-    ]
-    if further:
-        raise CaseRefused(
-            f"{', '.join(further[:10])}: further channels of a case, and the backends of this voxledger take one",
-            "leave one file a case in the folder: the image that the labels were drawn on",
-        )
-
-
-def _weak_by_case(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise Misuse(f"{folder} is not a folder", "give the folder that holds the files")
-    kinds = (*_suffixes(), ".json")
-    return _by_case([(_stem(p.name), p) for p in sorted(folder.iterdir()) if p.name.endswith(kinds)])
-
-
-def _by_case(found: list[tuple[str, Path]]) -> dict[str, Path]:
-    twice = [case_id for case_id, n in Counter(case_id for case_id, _ in found).items() if n > 1]
-    bad = [path.name for case_id, path in found if not _CASE_ID.fullmatch(case_id)]
-    if twice or bad:
-        problems = [f"two files for case {c}: {', '.join(str(p) for k, p in found if k == c)}" for c in twice]
-        problems += [f"{name!r} does not make a case id (letters, digits, '_', '-', '.')" for name in bad]
-        raise CaseRefused("; ".join(problems), "rename or take out these files")
-    return dict(found)
-
-
-def _suffixes() -> tuple[str, ...]:
-    """Suffixes of images and labels, also of those that are refused with a reason when they are read."""
-    return (*refused_suffixes(), *suffixes())
-
-
-def _stem(name: str) -> str:
-    for suffix in (*_suffixes(), ".json"):
-        if name.endswith(suffix):
-            return name.removesuffix(suffix).removesuffix("_0000")
-    return name
+def _enter_masks(cases: Sequence[Case], taken: Sequence[TakenIn], schema: LabelSchema, version: int) -> None:
+    """Rows of the ledger for the labels that came along."""
+    ledger = read_ledger(layout.BASE_LEDGER)
+    for case, facts in zip(cases, taken, strict=True):
+        for name, mask in facts.masks.items():
+            ledger[case.case_id, name] = Entry(
+                case.case_id, name, version, Origin.SOURCE, (), "", "", mask.sha256, "", mask.ml
+            )
+    write_ledger(layout.BASE_LEDGER, ledger, schema.names)

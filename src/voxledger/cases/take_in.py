@@ -1,22 +1,22 @@
-"""The job of taking one case in: its files are checked, and written anew without any header text."""
+"""Taking one case in: its files are read once, checked, and written anew without header text."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from voxledger.casemap.job import Job, content
+from voxledger.casemap.job import Job, content, place
 from voxledger.cases.weak import parse_recist
 from voxledger.errors import CaseRefused, UnreadableImage
 from voxledger.imaging.intact import read_whole, read_whole_label
 from voxledger.imaging.volume import (
     Grid,
     Volume,
-    file_sha256,
     mask_sha256,
-    read,
+    read_grid,
     require_same_grid,
     smallest_unsigned,
     write,
@@ -26,11 +26,13 @@ from voxledger.textfile import replace_text
 
 AIR_HU = -200
 """An image whose darkest voxel lies below this is taken for CT: MR intensities are not negative."""
+STAGED_IMAGES, STAGED_LABELS, STAGED_WEAK = "images", "labels", "weak"
+"""Folders of what was written anew."""
 
 
 @dataclass(frozen=True)
-class SourceMask:
-    """One class of a label that came with its image."""
+class MaskFacts:
+    """Mask of one class in the label of a case."""
 
     sha256: str
     ml: float
@@ -38,87 +40,86 @@ class SourceMask:
 
 @dataclass(frozen=True)
 class TakenIn:
-    """What is known of a case once its files are written."""
+    """What is known of a case once its files were read."""
 
-    sha256: str
-    """Of the image as it is kept."""
-    original_sha256: str
     modality: str
-    masks: dict[str, SourceMask]
-    """By class that the label covers; empty without a label."""
+    """Told from the intensities: CT or MR."""
+    masks: Mapping[str, MaskFacts]
+    """By class that the label covers; empty where there is no label."""
     weak: str
-    """Name of the weak label; empty without one."""
+    """Name of the weak label; empty where there is none."""
 
 
 class TakeIn(Job[TakenIn]):
-    """Takes one case in: writes `images/<case>.nii.gz`, and label and weak label under `labels/` and `weak/`."""
+    """Reads, checks and writes anew the image of a case, its label and its weak label."""
 
     stage, algorithms = "cases", ("intake",)
-    image: Path = content()
+    image: Path = place()
+    image_sha256: str = content()
     label: Path | None = content()
     weak: Path | None = content()
+    files: tuple[str, ...] = content()
+    """Names of the files: suffixes tell how they are read."""
     classes: tuple[str, ...] = content()
-    """Those that the label covers."""
-    schema: LabelSchema = content()
+    """Classes that the label covers."""
+    label_schema: LabelSchema = content()
 
     def compute(self, folder: Path) -> TakenIn:
-        """Check and write the files.
+        """Write `images/`, `labels/` and `weak/` of the case.
 
         Raises
         ------
-        UnreadableImage
-            The image holds no usable numbers.
-        CaseRefused
-            The label holds a class that it is not said to cover.
-        VoxledgerError
-            A file is damaged, or does not fit the image.
+        UnreadableImage, GridMismatch, UnknownLabel, CaseRefused
+            A file is damaged, says nothing, or does not fit; none of it enters.
         """
-        volume = read_whole(self.image)
-        _require_numbers(volume, self.image)
-        stored = folder / "images" / f"{self.name}.nii.gz"
-        write(stored, volume.array, volume.grid)
-        grid = read(stored).grid
-        require_same_grid(grid, volume.grid, f"{self.image}, rewritten as NIfTI,")
+        image = self._image()
+        stored = folder / STAGED_IMAGES / f"{self.name}.nii.gz"
+        write(stored, image.array, image.grid)
+        grid = read_grid(stored)
+        require_same_grid(grid, image.grid, f"{self.image}, rewritten as NIfTI,")
         return TakenIn(
-            sha256=file_sha256(stored),
-            original_sha256=file_sha256(self.image),
-            modality="CT" if volume.array.min() < AIR_HU else "MR",
-            masks=self._label(folder, self.label, volume.grid, grid) if self.label else {},
-            weak=self._weak(folder, self.weak, volume.grid) if self.weak else "",
+            "CT" if image.array.min() < AIR_HU else "MR",
+            self._label(folder, self.label, image.grid, grid) if self.label is not None else {},
+            self._weak(folder / STAGED_WEAK, self.weak, image.grid) if self.weak is not None else "",
         )
 
-    def _label(self, folder: Path, path: Path, given: Grid, stored: Grid) -> dict[str, SourceMask]:
-        labels = read_whole_label(path, given)
-        self.schema.check(labels, str(path))
-        classes = [c for c in self.schema.classes if c.name not in self.classes]
-        if uncovered := sorted(c.name for c in classes if (labels == c.id).any()):
+    def _image(self) -> Volume:
+        volume = read_whole(self.image)
+        if volume.array.dtype.kind not in "iuf":
+            raise UnreadableImage(f"{self.image} holds {volume.array.dtype} values", "export it as numbers")
+        if not np.isfinite(volume.array).all():
+            raise UnreadableImage(f"{self.image} holds NaN or infinite values", "mend the image and add it again")
+        if volume.array.min() == volume.array.max():
+            raise UnreadableImage(f"{self.image} is empty: every voxel is {volume.array.min()}", "leave it out")
+        return volume
+
+    def _label(self, folder: Path, path: Path, image: Grid, stored: Grid) -> dict[str, MaskFacts]:
+        """Check the label on the grid of the image as it came, and write it on that of the image as it is stored."""
+        labels = read_whole_label(path, image)
+        schema = self.label_schema
+        schema.check(labels, str(path))
+        uncovered = sorted(c.name for c in schema.classes if c.name not in self.classes and (labels == c.id).any())
+        if uncovered:
             raise CaseRefused(
                 f"{path} holds {', '.join(uncovered)}, which --classes leaves out",
                 "name every class that the label maps cover",
             )
-        write(folder / "labels" / f"{self.name}.nii.gz", labels, stored)
-        masks = {}
-        for name in self.classes:
-            mask = self.schema.mask(labels, name)
-            masks[name] = SourceMask(mask_sha256(mask, stored), float(mask.sum()) * stored.voxel_ml)
-        return masks
+        write(folder / STAGED_LABELS / f"{self.name}.nii.gz", labels, stored)
+        masks = {name: schema.mask(labels, name) for name in self.classes}
+        return {
+            name: MaskFacts(mask_sha256(mask, stored), float(mask.sum()) * stored.voxel_ml)
+            for name, mask in masks.items()
+        }
 
-    def _weak(self, folder: Path, path: Path, grid: Grid) -> str:
+    def _weak(self, folder: Path, path: Path, image: Grid) -> str:
         if path.suffix == ".json":
-            recist = parse_recist(path.read_bytes(), str(path), self.name, grid, self.schema)
-            (folder / "weak").mkdir(exist_ok=True)
-            replace_text(folder / "weak" / f"{self.name}.json", recist.to_json())
-            return f"{self.name}.json"
-        labels = read_whole_label(path, grid)
-        self.schema.check(labels, str(path))
-        write(folder / "weak" / f"{self.name}.nii.gz", smallest_unsigned(labels), grid)
-        return f"{self.name}.nii.gz"
-
-
-def _require_numbers(volume: Volume, path: Path) -> None:
-    if volume.array.dtype.kind not in "iuf":
-        raise UnreadableImage(f"{path} holds {volume.array.dtype} values", "export it as numbers")
-    if not np.isfinite(volume.array).all():
-        raise UnreadableImage(f"{path} holds NaN or infinite values", "mend the image and add it again")
-    if volume.array.min() == volume.array.max():
-        raise UnreadableImage(f"{path} is empty: every voxel is {volume.array.min()}", "leave it out")
+            recist = parse_recist(path.read_bytes(), str(path), self.name, image, self.label_schema)
+            name = f"{self.name}.json"
+            folder.mkdir(exist_ok=True)
+            replace_text(folder / name, recist.to_json())
+            return name
+        labels = read_whole_label(path, image)
+        self.label_schema.check(labels, str(path))
+        name = f"{self.name}.nii.gz"
+        write(folder / name, smallest_unsigned(labels), image)
+        return name

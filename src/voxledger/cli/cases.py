@@ -57,8 +57,8 @@ def add(
     Example:
       voxledger cases add scans --labels masks --source our-hospital --licence CC-BY-4.0
     """
+    from voxledger.cases.incoming import Incoming
     from voxledger.cases.intake import add_cases
-    from voxledger.errors import VoxledgerError
     from voxledger.params import read_params
     from voxledger.records.cases import Split
     from voxledger.release.state import require_open
@@ -68,21 +68,14 @@ def add(
     require_root()
     params = read_params()
     require_open(params)
-    if layout.exported(params.round):
-        raise VoxledgerError(
-            f"bundles of round {params.round} are out; new cases would change the worklist, and what comes back would "
-            "no longer fit",
-            "add the cases once the next round is open; if nobody has begun to review, `voxledger round recall` first",
-        )
+    _require_no_bundles(params.round)
 
     def track() -> None:
         dvc_add(layout.IMAGES, layout.BASE_LABELS, layout.WEAK)
         git("add", layout.CASES, layout.BASE_LEDGER)
 
-    added = add_cases(
+    incoming = Incoming(
         folder,
-        read_schema(layout.SCHEMA),
-        params.cases,
         labels=labels,
         weak=weak,
         patients=patients,
@@ -90,17 +83,27 @@ def add(
         licence=licence,
         split=Split(split) if split else None,
         modality=modality,
-        classes=classes.split(",") if classes else None,
-        version=params.round,
-        machine=params.machine,
-        track=track,
+        classes=tuple(classes.split(",")) if classes else None,
     )
+    schema, machine = read_schema(layout.SCHEMA), params.machine
+    added = add_cases(incoming, schema, params.cases, version=params.round, machine=machine, track=track)
     for name in Split:
         chosen = [c for c in added.cases if c.split is name]
         if chosen:
             click.echo(f"{name.value:12} {len(chosen):5} cases, {chosen[0].case_id} … {chosen[-1].case_id}")
     part = f", for {classes} alone" if classes and added.labelled else ""
     click.echo(f"added {len(added.cases)} cases, {added.labelled} of them labelled{part}. Next: voxledger round run")
+
+
+def _require_no_bundles(round_number: int) -> None:
+    from voxledger.errors import VoxledgerError
+
+    if layout.exported(round_number):
+        raise VoxledgerError(
+            f"bundles of round {round_number} are out; new cases would change the worklist, and what comes back would "
+            "no longer fit",
+            "add the cases once the next round is open; if nobody has begun to review, `voxledger round recall` first",
+        )
 
 
 @cases.command("list")

@@ -52,7 +52,7 @@ def run(no_memo: bool) -> None:
     Example:
       voxledger round run
     """
-    from voxledger.cases.intake import take_back_interrupted
+    from voxledger.cases.interrupted import take_back_interrupted
     from voxledger.records.cases import read_cases
     from voxledger.release.run import require_runnable, run_round
     from voxledger.schema import read_schema

@@ -1,0 +1,149 @@
+"""What a person gives to register: files by case, and what is said of all of them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxledger.errors import CaseRefused, Misuse
+from voxledger.imaging.format import refused_suffixes, suffixes
+from voxledger.records.cases import Case, Split
+
+_CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """New images, and what belongs to them."""
+
+    folder: Path
+    """Images; the name of a file is the case id, without its suffix and nnU-Net's `_0000`."""
+    labels: Path | None = None
+    """Label maps named like their images. Their classes enter the ledger with origin `source`."""
+    weak: Path | None = None
+    """Weak labels named like their images: a label map with a few slices, or a RECIST diameter as JSON."""
+    patients: Path | None = None
+    """Table with the columns `case_id` and `patient`, for cases that share a person; by default each has its own."""
+    source: str = "unspecified"
+    licence: str = "unspecified"
+    split: Split | None = None
+    """Split of all these cases. By default those of patients with a label are dealt out, others go to the pool."""
+    modality: str | None = None
+    """Of all these cases; by default told from the intensities."""
+    classes: tuple[str, ...] | None = None
+    """Classes that the label maps really cover; by default all of the schema."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of every case, by case id."""
+
+    images: Mapping[str, Path]
+    labels: Mapping[str, Path]
+    weak: Mapping[str, Path]
+
+
+def files_of(incoming: Incoming) -> Files:
+    """Find the files of every case.
+
+    Raises
+    ------
+    CaseRefused
+        A file does not make a case id, or two make the same.
+    Misuse
+        A folder is missing or holds no image.
+    """
+    return Files(
+        _images_by_case(incoming.folder),
+        _images_by_case(incoming.labels) if incoming.labels else {},
+        _weak_by_case(incoming.weak) if incoming.weak else {},
+    )
+
+
+def problems_of(files: Files, folder: Path, registered: Iterable[Case], unfinished: Iterable[Case]) -> list[str]:
+    """What is wrong with the files before any is read.
+
+    Parameters
+    ----------
+    registered
+        Cases that are here already.
+    unfinished
+        Those of them that an interrupted command registered, and that may come again.
+    """
+    known = {c.case_id: c for c in registered}
+    again = {c.case_id for c in unfinished}
+    folded = Counter(c.casefold() for c in {*files.images, *known})
+    return [
+        *(
+            f"{path}: there is no image for case {case_id} in {folder}"
+            for case_id, path in sorted({**files.labels, **files.weak}.items())
+            if case_id not in files.images
+        ),
+        *(
+            f"{path}: case {case_id} is registered already"
+            for case_id, path in files.images.items()
+            if case_id in known and case_id not in again
+        ),
+        *(
+            f"{path}: case {case_id} differs from another case in capitals alone, which not every machine tells apart"
+            for case_id, path in files.images.items()
+            if folded[case_id.casefold()] > 1
+        ),
+    ]
+
+
+def _images_by_case(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise Misuse(f"{folder} is not a folder", "give the folder that holds the files")
+    found = [(p.name, p) for p in sorted(folder.iterdir()) if p.is_file() and p.name.endswith(_suffixes())]
+    if not found:
+        raise Misuse(f"{folder} holds no image", f"images end in {', '.join(suffixes())}")
+    _require_one_channel([path for _, path in found])
+    return _by_case([(_stem(name), path) for name, path in found])
+
+
+def _require_one_channel(paths: list[Path]) -> None:
+    """Raise where nnU-Net's names tell several channels of a case: each would become a case of its own."""
+    stems = {re.sub(rf"({'|'.join(map(re.escape, suffixes()))})$", "", path.name): path.name for path in paths}
+    further = [
+        name
+        for stem, name in stems.items()
+        if (found := re.fullmatch(r"(.+)_(?!0000)\d{4}", stem)) and f"{found[1]}_0000" in stems
+    ]
+    if further:
+        raise CaseRefused(
+            f"{', '.join(further[:10])}: further channels of a case, and the backends of this voxledger take one",
+            "leave one file a case in the folder: the image that the labels were drawn on",
+        )
+
+
+def _weak_by_case(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise Misuse(f"{folder} is not a folder", "give the folder that holds the files")
+    kinds = (*_suffixes(), ".json")
+    return _by_case([(_stem(p.name), p) for p in sorted(folder.iterdir()) if p.name.endswith(kinds)])
+
+
+def _by_case(found: list[tuple[str, Path]]) -> dict[str, Path]:
+    twice = [case_id for case_id, n in Counter(case_id for case_id, _ in found).items() if n > 1]
+    bad = [path.name for case_id, path in found if not _CASE_ID.fullmatch(case_id)]
+    if twice or bad:
+        problems = [f"two files for case {c}: {', '.join(str(p) for k, p in found if k == c)}" for c in twice]
+        problems += [f"{name!r} does not make a case id (letters, digits, '_', '-', '.')" for name in bad]
+        raise CaseRefused("; ".join(problems), "rename or take out these files")
+    return dict(found)
+
+
+def _suffixes() -> tuple[str, ...]:
+    """Suffixes of images and labels, also of those that are refused with a reason when they are read."""
+    return (*refused_suffixes(), *suffixes())
+
+
+def _stem(name: str) -> str:
+    for suffix in (*_suffixes(), ".json"):
+        if name.endswith(suffix):
+            return name.removesuffix(suffix).removesuffix("_0000")
+    return name
