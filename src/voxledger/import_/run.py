@@ -32,21 +32,20 @@ def import_round(
     returns: Sequence[Return],
     version: int,
     machine: MachineParams,
-    *,
-    base: Path = layout.BASE,
-    pseudo: Path = layout.PSEUDO,
-    release: Path = layout.RELEASE,
-    out: Path = layout.ROUND,
 ) -> Ledger:
     """Merge every case class by class and write labels, revisions and ledger of the next version.
 
-    Writes `release/labels/<case>.nii.gz` of every case with a row in the ledger, `release/revisions/<bundle sha256>/`,
-    `release/ledger.csv`, `out/decisions.csv`, `out/merge.csv` (trusted masks that gave voxels to a class of higher
-    precedence) and `out/import.jsonl`. Cases outside the pool are passed on as they are, byte for byte, and so is every
-    label that comes out as it was.
+    Writes under `data/release` `labels/<case>.nii.gz` of every case with a row in the ledger, `revisions/<bundle
+    sha256>/` and `ledger.csv`, and under `data/round` `decisions.csv`, `merge.csv` (trusted masks that gave voxels to a
+    class of higher precedence) and `import.jsonl`. Cases outside the pool are passed on as they are, byte for byte, and
+    so is every label that comes out as it was.
 
     Parameters
     ----------
+    cases, schema
+        All registered cases, and the classes.
+    ledger
+        Of the base version.
     predicted
         Who predicted each case.
     returns
@@ -61,22 +60,22 @@ def import_round(
     CasesFailed
         Names every case that could not be merged; nothing of the version is written.
     """
-    jobs = [_job(case, schema, ledger, predicted, returns, version, base, pseudo) for case in cases]
-    shutil.rmtree(release / "labels", ignore_errors=True)
+    jobs = [_job(case, schema, ledger, predicted, returns, version) for case in cases]
+    shutil.rmtree(layout.RELEASE_LABELS, ignore_errors=True)
     found = casemap(
         [job for job in jobs if job.entries or job.predicted or job.returns],
-        release / "labels",
+        layout.RELEASE_LABELS,
         machine,
-        manifest=out / "import.jsonl",
+        manifest=layout.IMPORT_CASES,
     )
     merged = {(e.case_id, e.class_name): e for one in found for e in one.entries}
     _require_nothing_lost(ledger, merged)
-    _keep_revisions(base / "revisions", release / "revisions", returns)
+    _keep_revisions(layout.BASE_REVISIONS, layout.RELEASE_REVISIONS, returns)
     order = {name: i for i, name in enumerate(schema.names)}
     decisions = [row for one in found for row in one.decisions]
-    write_decided(out / "decisions.csv", sorted(decisions, key=lambda row: (row.case_id, order[row.class_name])))
-    write_table(out / "merge.csv", MERGE_COLUMNS, [_merge_row(t) for one in found for t in one.taken])
-    write_ledger(release / "ledger.csv", merged, schema.names)
+    write_decided(layout.DECISIONS, sorted(decisions, key=lambda row: (row.case_id, order[row.class_name])))
+    write_table(layout.MERGED, MERGE_COLUMNS, [_merge_row(t) for one in found for t in one.taken])
+    write_ledger(layout.RELEASE_LEDGER, merged, schema.names)
     return merged
 
 
@@ -87,12 +86,10 @@ def _job(
     predicted: Mapping[str, Ensemble],
     returns: Sequence[Return],
     version: int,
-    base: Path,
-    pseudo: Path,
 ) -> MergeCase:
-    name = f"{case.case_id}.nii.gz"
+    base, pseudo = (layout.label_map(place, case.case_id) for place in (layout.BASE_LABELS, layout.PSEUDO))
     ensemble = predicted.get(case.case_id) if case.split is Split.POOL else None
-    require_proposed(case.case_id, ensemble, pseudo / name)
+    require_proposed(case.case_id, ensemble, pseudo)
     said = tuple(_returned(one, case.case_id) for one in returns if case.case_id in one.manifest.cases)
     return MergeCase(
         name=case.case_id,
@@ -101,8 +98,8 @@ def _job(
         changed_in=version if said or ensemble is not None else None,
         image=Path(case.image),
         image_sha256=case.sha256,
-        base=base / "labels" / name if (base / "labels" / name).is_file() else None,
-        pseudo=pseudo / name if ensemble is not None else None,
+        base=base if base.is_file() else None,
+        pseudo=pseudo if ensemble is not None else None,
         predicted=dict(sorted(ensemble.by_class.items())) if ensemble is not None else {},
         entries=tuple(entries_of(ledger, case).values()),
         returns=said,
