@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import read_decided
 from voxledger.records.history import HistoryRow, has_dice, read_history, write_history, written
-from voxledger.records.ledger import read_ledger
+from voxledger.records.ledger import Ledger, read_ledger
 from voxledger.registry import METRICS
 from voxledger.schema import LabelSchema
 from voxledger.statistics import Interval
@@ -38,6 +39,31 @@ Predictions = dict[Generation, dict[str, Path]]
 """Soft predictions of one case by generation and model."""
 
 
+@dataclass(frozen=True)
+class References:
+    """Cases that models are judged on, and by which classes."""
+
+    cases: dict[str, Case]
+    """By id."""
+    classes: dict[str, list[str]]
+    """Classes whose base label people stand behind, by case."""
+    unjudged: list[str]
+    """Test and external cases without any."""
+
+
+def references(cases: Sequence[Case], schema: LabelSchema, ledger: Ledger) -> References:
+    """Test and external cases with a base label that the base ledger trusts in some class."""
+    judged, classes, unjudged = {}, {}, []
+    for case in in_split(cases, Split.TEST, Split.EXTERNAL):
+        known = [name for name in schema.names if trusted(ledger, case.case_id, name)]
+        if known and _label(case).is_file():
+            judged[case.case_id] = case
+            classes[case.case_id] = known
+        else:
+            unjudged.append(case.case_id)
+    return References(judged, classes, unjudged)
+
+
 def evaluate_round(
     cases: Sequence[Case],
     schema: LabelSchema,
@@ -45,16 +71,12 @@ def evaluate_round(
     predictions: Mapping[Generation, Sequence[Path]],
     *,
     audit: Audit | None = None,
-    base: Path = layout.BASE,
-    release: Path = layout.RELEASE,
-    decisions: Path = layout.DECISIONS,
     sections: Sequence[Path] = (),
-    reports: Path = Path("reports"),
 ) -> None:
     """Judge the models before and after a round on the test split and each external source, and report it.
 
-    Writes metrics.json, cases.csv, history.csv, plots/learning_curve.csv, plots/class_dice.csv and round.html
-    under `reports`.
+    Writes metrics, tables, plots and the report of the round, see `voxledger.layout`. Reads labels and ledger before
+    and after the round, and its decisions.
 
     Parameters
     ----------
@@ -65,9 +87,6 @@ def evaluate_round(
         a precomputed one need not know them all.
     audit
         What the blind audit of the round found, to be kept in the history.
-    base, release
-        Labels and ledger before and after the round. References are the labels of `base`, and of those only
-        the classes that its ledger trusts.
     sections
         Files with HTML fragments of other stages, put into the report in the order of their names.
 
@@ -76,29 +95,21 @@ def evaluate_round(
     CasesFailed
         Names every case that could not be measured, such as one whose prediction belongs to another image.
     """
-    before, after = read_ledger(base / "ledger.csv"), read_ledger(release / "ledger.csv")
-    judged, classes, unjudged = [], {}, []
-    for case in in_split(cases, Split.TEST, Split.EXTERNAL):
-        known = [name for name in schema.names if trusted(before, case.case_id, name)]
-        if known and _label(base, case).is_file():
-            judged.append(case)
-            classes[case.case_id] = known
-        else:
-            unjudged.append(case.case_id)
+    before, after = read_ledger(layout.BASE_LEDGER), read_ledger(layout.RELEASE_LEDGER)
+    judged = references(cases, schema, before)
     models = _models(predictions)
+    found = {case_id: _find(case_id, predictions, models) for case_id in judged.cases}
     ensembles = [generation for generation, names in models.items() if len(names) > 1]
-    found = {case.case_id: _find(case.case_id, predictions, models) for case in judged}
-    rows = _measure(judged, classes, found, ensembles, schema, params, base, reports)
-    resampled = (params.evaluate.bootstrap, params.evaluate.seed, {c.case_id: c.patient for c in judged})
-    summaries = summarise(rows, schema.names, *resampled)
+    rows = _measure(judged, found, ensembles, schema, params)
+    patients = {case_id: case.patient for case_id, case in judged.cases.items()}
+    resampled = (params.evaluate.bootstrap, params.evaluate.seed, patients)
+    summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
 
-    past = read_history(base / "history.csv")
-    decided = read_decided(decisions)
+    past, decided = read_history(layout.BASE_HISTORY), read_decided(layout.DECISIONS)
     pool = [c.case_id for c in in_split(cases, Split.POOL)]
     cost = effort(
         decided, after, pool, schema.names, minutes_before(past), untimed_before(past), params.score.scratch_minutes
     )
-    gained = gains(rows, schema.names, *resampled)
     history = [*past, *round_rows(params.round, summaries, cost, audit, gained)]
     report = Report(
         dataset=params.dataset,
@@ -112,15 +123,16 @@ def evaluate_round(
         changes=changes(before, after, schema.names),
         decisions=decided,
         pool=len(pool),
-        pictures=_pictures(rows, {c.case_id: c for c in judged}, found, schema, base),
-        unjudged=sorted([*unjudged, *(case for case, paths in found.items() if not paths)]),
+        pictures=_pictures(rows, judged.cases, found, schema),
+        unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
         sections=[read_text(path) for path in sorted(sections, key=lambda p: p.name)],
     )
-    write_history(reports / "history.csv", history, list(averaged()))
-    _write_cases(reports / "cases.csv", rows)
-    _write_plots(reports / "plots", history, summaries)
-    replace_text(reports / "metrics.json", json.dumps(metrics(params.round, summaries, gained, cost), indent=2) + "\n")
-    replace_text(reports / "round.html", render(report))
+    write_history(layout.HISTORY, history, list(averaged()))
+    _write_cases(rows)
+    _write_plots(history, summaries)
+    numbers = metrics(params.round, summaries, gained, cost)
+    replace_text(layout.METRICS, json.dumps(numbers, indent=2) + "\n")
+    replace_text(layout.ROUND_REPORT, render(report))
 
 
 def metrics(number: int, summaries: Sequence[ModelSummary], gained: Sequence[Gain], cost: Effort) -> dict[str, Any]:
@@ -171,8 +183,8 @@ def _leaf(value: Interval) -> dict[str, float]:
     return {name: round(v, 4) for name, v in numbers.items() if math.isfinite(v)} | {"n": value.n}
 
 
-def _label(base: Path, case: Case) -> Path:
-    return base / "labels" / f"{case.case_id}.nii.gz"
+def _label(case: Case) -> Path:
+    return layout.label_map(layout.BASE_LABELS, case.case_id)
 
 
 def _set_name(case: Case) -> str:
@@ -202,35 +214,31 @@ def _find(
 
 
 def _measure(
-    cases: Sequence[Case],
-    classes: Mapping[str, list[str]],
+    judged: References,
     found: Mapping[str, Predictions],
     ensembles: Sequence[Generation],
     schema: LabelSchema,
     params: Params,
-    base: Path,
-    reports: Path,
 ) -> list[Row]:
     jobs = [
         Measure(
             name=case.case_id,
             image_sha256=case.sha256,
-            label=_label(base, case),
+            label=_label(case),
             predictions=found[case.case_id],
             schema=schema,
-            classes=tuple(classes[case.case_id]),
+            classes=tuple(judged.classes[case.case_id]),
             ensembles=tuple(ensembles),
             params=params.evaluate,
             metrics={name: METRICS.origin(name) for name in METRICS.names()},
         )
-        for case in cases
+        for case in judged.cases.values()
         if found[case.case_id]
     ]
     machine = params.machine
-    measured = casemap(jobs, reports, machine)
-    by_id = {case.case_id: case for case in cases}
+    measured = casemap(jobs, layout.REPORTS, machine)
     rows = [
-        Row(_set_name(by_id[job.name]), job.name, m.generation, m.model, m.class_name, m.reference_ml, m.values)
+        Row(_set_name(judged.cases[job.name]), job.name, m.generation, m.model, m.class_name, m.reference_ml, m.values)
         for job, of_case in zip(jobs, measured, strict=True)
         for m in of_case
     ]
@@ -245,7 +253,6 @@ def _pictures(
     cases: Mapping[str, Case],
     found: Mapping[str, Predictions],
     schema: LabelSchema,
-    base: Path,
 ) -> list[Picture]:
     pictures = []
     for row, mean_dice in worst_rows(rows):
@@ -254,16 +261,16 @@ def _pictures(
         paths = found[row.case_id][Generation.NEXT]
         models = [open_soft(p) for name, p in paths.items() if row.model in (ENSEMBLE, name)]
         require_same_grid(models[0].grid, image.grid, f"prediction of {case.case_id}")
-        labels = read_label(_label(base, case), image.grid)
+        labels = read_label(_label(case), image.grid)
         pictures.append(picture(row, mean_dice, image, labels, models, schema, case.modality))
     return pictures
 
 
-def _write_cases(path: Path, rows: Sequence[Row]) -> None:
+def _write_cases(rows: Sequence[Row]) -> None:
     measured = all_metrics()
     columns = ["set", "case_id", "stage", "model", "class_name", "reference_ml", *measured]
     write_table(
-        path,
+        layout.TEST_CASES,
         columns,
         (
             {
@@ -280,15 +287,15 @@ def _write_cases(path: Path, rows: Sequence[Row]) -> None:
     )
 
 
-def _write_plots(folder: Path, history: Sequence[HistoryRow], summaries: Sequence[ModelSummary]) -> None:
+def _write_plots(history: Sequence[HistoryRow], summaries: Sequence[ModelSummary]) -> None:
     columns = ["round", "share_labelled", "minutes_total", "set", "model", "dice", "n", "classes"]
     write_table(
-        folder / "learning_curve.csv",
+        layout.LEARNING_CURVE_PLOT,
         columns,
         ({c: written(row)[c] for c in columns} for row in history if row.stage == "next" and has_dice(row)),
     )
     write_table(
-        folder / "class_dice.csv",
+        layout.CLASS_DICE_PLOT,
         ["set", "stage", "model", "class_name", "dice", "low", "high"],
         (
             {

@@ -140,18 +140,10 @@ def share(
 
 
 @nb.njit(cache=True, nogil=True)
-def open_cube(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], radius: int) -> None:
-    """Open every bit plane of `a` (z, y, x) in place with a cube; `b` is scratch of the same shape.
-
-    `radius` erosions and as many dilations by a 3×3×3 cube are one of each by a cube of 2 · radius + 1 voxels. Outside
-    the array lies 0, so a flagged region that touches the border is eroded from there too, as by
-    `scipy.ndimage.binary_opening`.
-    """
+def _erode(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], radius: int) -> None:
+    """Erode as `open_cube` does; no side of `a` is shorter than 2 · radius + 1."""
     nz, ny, nx = a.shape
     row = np.zeros((ny, nx), np.uint8)
-    if min(nz, ny, nx) <= 2 * radius:
-        a[:] = 0
-        return
     for z in range(nz):
         for y in range(ny):
             for x in range(nx):
@@ -180,6 +172,13 @@ def open_cube(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], radius: int) -
                 for k in range(1, radius + 1):
                     for x in range(nx):
                         a[z, y, x] &= b[z - k, y, x] & b[z + k, y, x]
+
+
+@nb.njit(cache=True, nogil=True)
+def _dilate(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], radius: int) -> None:
+    """Dilate as `open_cube` does."""
+    nz, ny, nx = a.shape
+    row = np.zeros((ny, nx), np.uint8)
     for z in range(nz):
         for y in range(ny):
             for x in range(nx):
@@ -210,6 +209,21 @@ def open_cube(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], radius: int) -
                 if z + k < nz:
                     for x in range(nx):
                         a[z, y, x] |= b[z + k, y, x]
+
+
+@nb.njit(cache=True, nogil=True)
+def open_cube(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], radius: int) -> None:
+    """Open every bit plane of `a` (z, y, x) in place with a cube; `b` is scratch of the same shape.
+
+    `radius` erosions and as many dilations by a 3×3×3 cube are one of each by a cube of 2 · radius + 1 voxels. Outside
+    the array lies 0, so a flagged region that touches the border is eroded from there too, as by
+    `scipy.ndimage.binary_opening`.
+    """
+    if min(a.shape) <= 2 * radius:
+        a[:] = 0
+        return
+    _erode(a, b, radius)
+    _dilate(a, b, radius)
 
 
 @nb.njit(cache=True, nogil=True)
