@@ -17,7 +17,7 @@ from voxledger.disk import disk_failure
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import Grid, read, read_label, require_same_grid
 from voxledger.progress import progress
-from voxledger.records.ledger import Entry, parse_ledger
+from voxledger.records.ledger import Entry, Ledger, parse_ledger
 from voxledger.release.trace import schema_at
 from voxledger.repository import commit_of, file_at
 from voxledger.schema import LabelSchema, pair
@@ -53,21 +53,27 @@ def diff(old: str, new: str) -> list[Change]:
     ------
     Misuse
         One of the tags is not a version.
+    VoxledgerError
+        A label that has to be compared is neither in the cache nor on the remote.
     """
+    for tag in (old, new):
+        commit_of(tag)
     schemas = schema_at(old), schema_at(new)
     names = pair(*schemas)
-    before = {(c, names.get(n, n)): e for (c, n), e in _ledger(old).items()}
-    after = _ledger(new)
+    older, after = _ledger(old), _ledger(new)
+    before = {(c, names.get(n, n)): e for (c, n), e in older.items()}
     changed = [key for key in sorted(before.keys() | after.keys()) if _differs(before.get(key), after.get(key))]
     by_case: dict[str, list[str]] = {}
     for case_id, class_name in changed:
         by_case.setdefault(case_id, []).append(class_name)
     order = [*schemas[1].names, *(n for n in schemas[0].names if n not in names)]
     changes = []
-    with _labels_at(old) as old_labels, _labels_at(new) as new_labels:
+    with _labels_at(old, older) as old_labels, _labels_at(new, after) as new_labels:
         bar = progress("diff", len(by_case))
         for case_id, classes in by_case.items():
-            a, b = old_labels(case_id), new_labels(case_id)
+            redrawn = [n for n in classes if _mask(before.get((case_id, n))) != _mask(after.get((case_id, n)))]
+            a = old_labels(case_id) if any((case_id, n) in before for n in redrawn) else None
+            b = new_labels(case_id) if any((case_id, n) in after for n in redrawn) else None
             for name in sorted(classes, key=order.index):
                 changes.append(_change(name, before.get((case_id, name)), after.get((case_id, name)), a, b, schemas))
             bar.step(case_id)
@@ -84,8 +90,7 @@ def renamings(old: str, new: str) -> list[str]:
     return lines + [f"{n}: {schemas[1].told_of(n) or 'is no class any more'}" for n in gone]
 
 
-def _ledger(tag: str) -> dict[tuple[str, str], Entry]:
-    commit_of(tag)
+def _ledger(tag: str) -> Ledger:
     text = file_at(tag, layout.RELEASE_LEDGER)
     if text is None:
         raise Misuse(f"{tag} has no {layout.RELEASE_LEDGER}", "name a closed round, such as round-01")
@@ -98,6 +103,10 @@ def _differs(a: Entry | None, b: Entry | None) -> bool:
     return (a.mask_sha256, a.origin, a.bundle) != (b.mask_sha256, b.origin, b.bundle)
 
 
+def _mask(entry: Entry | None) -> str:
+    return entry.mask_sha256 if entry else ""
+
+
 def _change(
     name: str,
     old: Entry | None,
@@ -108,30 +117,30 @@ def _change(
 ) -> Change:
     entry = new or old
     assert entry is not None
-    grid = (b or a or (None, None))[1]
-    if a and b:
-        require_same_grid(a[1], b[1], f"the older label of case {entry.case_id}")
-    mask_a = schemas[0].mask(a[0], old.class_name) if a and old else None
-    mask_b = schemas[1].mask(b[0], new.class_name) if b and new else None
-    shape = grid.shape if grid else (0, 0, 0)
-    mask_a = np.zeros(shape, bool) if mask_a is None else mask_a
-    mask_b = np.zeros(shape, bool) if mask_b is None else mask_b
-    size_a, size_b = int(mask_a.sum()), int(mask_b.sum())
-    common = int((mask_a & mask_b).sum())
+    ml_before, ml_after = old.ml if old else 0.0, new.ml if new else 0.0
+    added, removed, dice = 0, 0, 1.0 if ml_after else None
     if old is None or new is None:
         kind = "added" if old is None else "removed"
     else:
         kind = "changed" if old.mask_sha256 != new.mask_sha256 else "decided"
-    ml = grid.voxel_ml if grid else 0.0
+    if kind != "decided":
+        if a and b:
+            require_same_grid(a[1], b[1], f"the older label of case {entry.case_id}")
+        mask_a = schemas[0].mask(a[0], old.class_name) if a and old else np.zeros(1, bool)
+        mask_b = schemas[1].mask(b[0], new.class_name) if b and new else np.zeros(1, bool)
+        size_a, size_b = int(mask_a.sum()), int(mask_b.sum())
+        common = int((mask_a & mask_b).sum())
+        added, removed = size_b - common, size_a - common
+        dice = 2 * common / (size_a + size_b) if size_a + size_b else None
     return Change(
         case_id=entry.case_id,
         class_name=name,
         kind=kind,
-        voxels_added=size_b - common,
-        voxels_removed=size_a - common,
-        ml_before=size_a * ml,
-        ml_after=size_b * ml,
-        dice=2 * common / (size_a + size_b) if size_a + size_b else None,
+        voxels_added=added,
+        voxels_removed=removed,
+        ml_before=ml_before,
+        ml_after=ml_after,
+        dice=dice,
         origin_before=old.origin.value if old else "",
         origin_after=new.origin.value if new else "",
         by=(new.reviewer or ", ".join(m[:12] for m in new.model_ids)) if new else schemas[1].told_of(name),
@@ -139,21 +148,27 @@ def _change(
 
 
 @contextmanager
-def _labels_at(tag: str) -> Iterator[Any]:
-    """A function that gives a case's label map and grid at a tag, from DVC's cache or remote, or None."""
+def _labels_at(tag: str, ledger: Ledger) -> Iterator[Any]:
+    """A function that gives a case's label map and grid at a tag, from DVC's cache or remote.
+
+    None where every mask is empty: older versions wrote no label file then. A label that is lacking is no empty one.
+    """
     from dvc.api import DVCFileSystem
+    from dvc_data.index import DataIndexDirError
 
     filesystem = DVCFileSystem(".", rev=tag)
     with tempfile.TemporaryDirectory() as folder:
 
         def load(case_id: str) -> tuple[npt.NDArray[Any], Grid] | None:
-            path = layout.label_map(layout.RELEASE_LABELS, case_id).as_posix()
-            if not filesystem.exists(path):
+            rows = [entry for (case, _), entry in ledger.items() if case == case_id]
+            # Empty masks on one grid have one hash.
+            if not any(entry.ml for entry in rows) and len({entry.mask_sha256 for entry in rows}) == 1:
                 return None
+            path = layout.label_map(layout.RELEASE_LABELS, case_id).as_posix()
             local = str(Path(folder) / f"{case_id}.nii.gz")
             try:
                 filesystem.get_file(path, local)
-            except OSError as error:
+            except (OSError, DataIndexDirError) as error:
                 if disk_failure(error) is not None:
                     raise
                 raise VoxledgerError(
