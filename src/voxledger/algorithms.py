@@ -101,13 +101,17 @@ def _computed_with() -> str:
     """What the closed round here was computed with, in words where its manifest does not say which voxledger."""
     manifest = read_json_if_there(layout.MANIFEST) or {}
     for part in ("ran", "closed"):
-        made: Any = manifest.get(part)
-        made = made.get("environment") if isinstance(made, dict) else None
-        made = made.get("voxledger") if isinstance(made, dict) else None
-        if isinstance(made, dict) and made.get("version"):
+        made = _entry(_entry(_entry(manifest, part), "environment"), "voxledger")
+        if made.get("version"):
             commit = f" (commit {str(made['commit'])[:12]})" if made.get("commit") else ""
             return f"{_called(str(made['version']))}{commit}"
-    return "the voxledger that computed it"
+    # As 0.1 wrote it.
+    return _called(str(_entry(manifest, "software").get("voxledger") or "the voxledger that computed it"))
+
+
+def _entry(values: dict[str, Any], name: str) -> dict[str, Any]:
+    found = values.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _called(version: str) -> str:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import output, run
@@ -115,6 +116,24 @@ def test_a_closed_round_says_which_voxledger_computed_it() -> None:
     assert "`voxledger round open`, then `voxledger upgrade`" in said
     Path("data/release/manifest.json").write_text(json.dumps({"round": 0}))
     assert "install the voxledger that computed it" in run("python", "stages/cases.py", accept=(2,))
+
+
+@pytest.mark.usefixtures("old")
+@pytest.mark.parametrize(
+    ("manifest", "named"),
+    [
+        ({"closed": {"environment": {"voxledger": {"version": "0.2.0", "commit": None}}}}, "voxledger==0.2.0`; to"),
+        ({"ran": None, "closed": {"environment": {"voxledger": {"version": "0.2.0"}}}}, "voxledger==0.2.0`; to"),
+        ({"software": {"voxledger": "0.1.0", "torch": "2.4"}}, "install voxledger 0.1.0"),
+        ({"ran": [], "software": ""}, "install the voxledger that computed it"),
+    ],
+)
+def test_a_closed_round_of_an_older_pipeline_says_it_too(manifest: dict[str, Any], named: str) -> None:
+    Path("data/release").mkdir()
+    Path("data/release/manifest.json").write_text(json.dumps({"round": 0, **manifest}))
+    said = run("python", "stages/gate.py", accept=(2,))
+    assert "round 0 is closed, and the stages of this repository are those of pipeline 1" in said
+    assert named in said
 
 
 @pytest.mark.usefixtures("old")

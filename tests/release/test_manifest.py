@@ -17,6 +17,7 @@ import pytest
 from commands import run
 from ruamel.yaml import YAML
 
+import voxledger
 from voxledger.layout import MANIFEST
 from voxledger.release import times
 from voxledger.release.environment import environment
@@ -149,6 +150,9 @@ def test_the_machine_that_ran_the_round_is_named_and_only_if_it_ran_this_state(r
     times.note_run(1)
     ran = manifest()["ran"]
     assert ran["environment"] == environment()
+    names = {package.partition("==")[0].lower() for package in ran["environment"]["packages"]["list"]}
+    assert {"torch", "nnunetv2", "monai"} <= names
+    assert ran["environment"]["voxledger"]["version"] == voxledger.__version__
     assert 0 <= seconds_ago(ran["at"]) < 60
     noted = Path("data/times/run-r01.json").read_bytes()
     times.note_run(1)
