@@ -17,9 +17,11 @@ from small_cases import GRID, SCHEMA, TINY, draw, schema, small, tiny
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
 from voxledger.errors import CasesFailed, UnreadableImage
+from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.comparison import compare
-from voxledger.evaluate.history import COLUMNS, read_history, write_history
-from voxledger.evaluate.metric import all_metrics, measure
+from voxledger.evaluate.metric import all_metrics, averaged, measure
+from voxledger.evaluate.report import _columns
+from voxledger.evaluate.summary import Row, summarise
 from voxledger.imaging.format import suffixes
 from voxledger.imaging.intact import intact, read_whole, read_whole_label
 from voxledger.imaging.volume import differences, read, write
@@ -27,6 +29,7 @@ from voxledger.infer.predict import predict_cases
 from voxledger.models.model import Model
 from voxledger.params import EvaluateParams, InferParams, MachineParams, ModelParams, RetrainParams, ScoreParams
 from voxledger.records.card import check_model
+from voxledger.records.history import write_history
 from voxledger.registry import BACKENDS, EXECUTORS, FAMILIES, METRICS, STRATEGIES
 from voxledger.retrain.run import retrain_round
 from voxledger.score.acquire import example_case
@@ -80,8 +83,13 @@ def test_metric(added: dict[str, Any], tmp_path: Path) -> None:
     assert 0 < values[name] <= values["hd95_mm"] == 2
     assert list(values) == list(all_metrics()) != sorted(values)
     assert list(all_metrics()).index(name) == list(all_metrics()).index("hd95_mm") + 1
-    write_history(tmp_path / "history.csv", [dict.fromkeys(COLUMNS, "") | {"round": "0", "n": "0"}])
-    assert name in read_history(tmp_path / "history.csv")[0]
+    (summary,) = summarise(
+        [Row("test", "c", Generation.NEXT, "m", "organ", 1.0, values)], ["organ"], 100, 0, {"c": "c"}
+    )
+    assert summary.other[name].mean == values[name]
+    assert _columns(EvaluateParams())[name][:2] == ("Mean surface distance", "mm")
+    write_history(tmp_path / "history.csv", [], list(averaged()))
+    assert name in (tmp_path / "history.csv").read_text().splitlines()[0].split(",")
 
 
 def test_strategy(added: dict[str, Any], small: Any) -> None:

@@ -176,9 +176,3 @@ EXECUTORS = Family("executors", "executor", "voxledger.casemap.executors", "exec
 """Where jobs are computed: `voxledger.casemap.executor`."""
 
 FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS)
-
-
-def plugins() -> dict[str, str]:
-    """Version by name of the installed packages that have a member of any family."""
-    points = [point for family in FAMILIES for point in family._others()]
-    return {p.dist.name: p.dist.version for p in sorted(points, key=_distribution) if p.dist}

@@ -70,10 +70,28 @@ def filter_round(
         That of the base labels. Those that it trusts say what each rule does to true lesions; they change nothing in
         the outcome.
     """
+    thresholds = thresholds_of(schema, params, calibrated)
+    jobs = _jobs(cases, predictions, schema, params, thresholds, ledger)
+    shutil.rmtree(layout.PSEUDO, ignore_errors=True)
+    found = casemap(jobs, layout.PSEUDO, machine, manifest=layout.FILTER_CASES)
+    write_decisions(layout.FILTER_LOG, [decision for filtered in found for decision in filtered.decisions])
+    steps = [step for filtered in found for step in filtered.steps]
+    write_steps(layout.DETECTION_STEPS, steps)
+    return steps
+
+
+def _jobs(
+    cases: Sequence[Case],
+    predictions: Path,
+    schema: LabelSchema,
+    params: FilterParams,
+    thresholds: dict[str, float],
+    ledger: Ledger,
+) -> list[Propose]:
+    """A job for every case that was predicted."""
     from voxledger.filter.chain import origins, read_rules
 
     rules = [rule.model_dump(mode="json") for rule in read_rules(params.rules, schema)]
-    thresholds = thresholds_of(schema, params, calibrated)
     jobs = []
     for case in in_split(cases, Split.POOL, Split.CALIBRATION, Split.TEST):
         files = sorted(predictions.glob(f"*/{case.case_id}.b2nd"))
@@ -95,17 +113,7 @@ def filter_round(
             thresholds=thresholds,
         )
         jobs.append(job)
-    shutil.rmtree(layout.PSEUDO, ignore_errors=True)
-    found = casemap(
-        jobs,
-        layout.PSEUDO,
-        machine,
-        manifest=layout.FILTER_CASES,
-    )
-    write_decisions(layout.FILTER_LOG, [decision for filtered in found for decision in filtered.decisions])
-    steps = [step for filtered in found for step in filtered.steps]
-    write_steps(layout.DETECTION_STEPS, steps)
-    return steps
+    return jobs
 
 
 def _known_lesions(case: Case, schema: LabelSchema, ledger: Ledger) -> tuple[Path | None, tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,7 +13,7 @@ from voxledger import layout
 from voxledger.casemap.run import casemap
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.models.backend import backend_of
-from voxledger.models.cohort import build_cohort, cohort_sha256, to_csv, write_cohort
+from voxledger.models.cohort import Member, build_cohort, cohort_sha256, to_csv, write_cohort
 from voxledger.models.model import Model, open_models
 from voxledger.models.training import Training, TrainingCase
 from voxledger.params import MachineParams, RetrainParams
@@ -69,12 +69,8 @@ def retrain_round(
     cohort = build_cohort(cases, ledger, schema)
     table = to_csv(cohort)
     write_cohort(cohort_table, table)
-    if not cohort and not before:
-        raise VoxledgerError(
-            "no case of the pool has a label that a person stands behind, and there is no model in "
-            f"{layout.BASE_MODELS}",
-            "add labelled cases (`voxledger cases add FOLDER --labels FOLDER`) or a model (`voxledger models add`)",
-        )
+    if not before:
+        _require_cohort(cohort)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     if not cohort:
@@ -83,22 +79,22 @@ def retrain_round(
         if not cohort or name in elsewhere:
             shutil.copytree(model.folder, out / name, copy_function=shutil.copyfile)
     learned_from = tuple(TrainingCase.of(member, labels, schema) for member in cohort)
-    jobs = [
-        TrainModel(
-            name=training.name,
-            training=training,
-            cohort=cohort_sha256(table),
-            licence=params.licence,
-            round=round_number,
-            packages=(BACKENDS.origin(training.model.backend), STRATEGIES.origin(training.start.strategy)),
-            portable=machine.portable,
-        )
-        for training in (_trainings(learned_from, schema, before, params, machine.device) if cohort else ())
-    ]
+    trainings = _trainings(learned_from, schema, before, params, machine.device) if cohort else ()
+    jobs = [_job(training, cohort_sha256(table), params, round_number, machine) for training in trainings]
     casemap(jobs, out, machine.for_networks)
     if not list_models(out):
         raise Misuse("retrain.models names no model to train", f"name at least one in {layout.PARAMS}")
     replace_text(cards, to_json([c.model_dump() for c in _genealogy(base, out)]))
+
+
+def _require_cohort(cohort: Sequence[Member]) -> None:
+    """Raise where there is nothing to begin with."""
+    if not cohort:
+        raise VoxledgerError(
+            "no case of the pool has a label that a person stands behind, and there is no model in "
+            f"{layout.BASE_MODELS}",
+            "add labelled cases (`voxledger cases add FOLDER --labels FOLDER`) or a model (`voxledger models add`)",
+        )
 
 
 def _require_names(params: RetrainParams, elsewhere: Collection[str], base: Path) -> None:
@@ -125,6 +121,20 @@ def _trainings(
         if start.note:
             print(f"retrain: {name} {start.note}", file=sys.stderr)
         yield Training(name=name, model=model, start=start, cases=cases, schema=schema, seed=params.seed, device=device)
+
+
+def _job(
+    training: Training, cohort: str, params: RetrainParams, round_number: int, machine: MachineParams
+) -> TrainModel:
+    return TrainModel(
+        name=training.name,
+        training=training,
+        cohort=cohort,
+        licence=params.licence,
+        round=round_number,
+        packages=(BACKENDS.origin(training.model.backend), STRATEGIES.origin(training.start.strategy)),
+        portable=machine.portable,
+    )
 
 
 def _genealogy(base: Path, out: Path) -> list[ModelCard]:

@@ -36,8 +36,8 @@ def add_precomputed(
 ) -> ModelCard:
     """Write predictions into `<models>/<name>/predictions/`, and the card; nothing is kept if a file is refused.
 
-    The same model again changes nothing, so that a command which was killed may be repeated.
-    Label maps and soft predictions are read whole and written anew, so that no header text enters the repository.
+    All are written anew, so that no header text enters. The same model again changes nothing, so that a command which
+    was killed may be repeated.
 
     Parameters
     ----------
@@ -59,10 +59,7 @@ def add_precomputed(
         Files are damaged, belong to no registered case, or do not fit theirs; all of them are named.
     """
     require_name(name)
-    same = _registered(name, model_id, models)
-    files = sorted(p for p in predictions.glob("*") if p.name.endswith((LABEL_MAP, SOFT)))
-    if not files:
-        raise Misuse(f"{predictions} holds no *{LABEL_MAP} or *{SOFT} file", "give the folder of the predictions")
+    same, files = _registered(name, model_id, models), _files(predictions)
     for class_name in classes or ():
         schema[class_name]
     # Beside the models: what a killed command leaves of one is no part of them.
@@ -81,12 +78,18 @@ def add_precomputed(
             write_card(partial, card)
             partial.rename(models / name)
         elif same != card:
-            raise Misuse(
-                f"model {name} with id {model_id} is registered already, otherwise", "choose another name and id"
-            )
+            problem = f"model {name} with id {model_id} is registered already, otherwise"
+            raise Misuse(problem, "choose another name and id")
         return card
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _files(predictions: Path) -> list[Path]:
+    files = sorted(p for p in predictions.glob("*") if p.name.endswith((LABEL_MAP, SOFT)))
+    if not files:
+        raise Misuse(f"{predictions} holds no *{LABEL_MAP} or *{SOFT} file", "give the folder of the predictions")
+    return files
 
 
 def _registered(name: str, model_id: str, models: Path) -> ModelCard | None:
