@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from voxledger.bundles import label_check, returned
 from voxledger.bundles.inbox import look_into, received_returns
 from voxledger.bundles.returned import read_return
+from voxledger.casemap import once
 from voxledger.errors import BundleRefused, VoxledgerError
 from voxledger.review.status import status
 
@@ -158,3 +160,30 @@ def test_a_label_that_cannot_be_read_is_looked_at_again(back: Any, read_files: l
         assert "damaged or incomplete" in one.problems[0].problem
         assert one.labels("case_1") is None
     assert read_files.count(label(1)) == 2
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_who_may_not_write_in_the_repository_may_look(
+    back: Any, read_files: list[str], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refused(_: str) -> Any:
+        raise OSError(number, "no", ".memo")
+
+    monkeypatch.setattr(once, "alone", refused)
+    found = look_into(BUNDLES, INBOX, REVISIONS, 1)
+    assert found.all_problems == found.all_missing == []
+    one = found.returned[back.manifest("alice").id]
+    labels = one.labels("case_1")
+    assert labels is not None
+    assert labels[0, 0, 1] == 1
+    assert not Path(".memo/gate").exists()
+    assert sorted(read_files) == [label(n) for n in (1, 2, 3)]
+
+
+def test_a_full_disk_is_no_reason_to_look_elsewhere(back: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: str) -> Any:
+        raise OSError(errno.ENOSPC, "full", ".memo")
+
+    monkeypatch.setattr(once, "alone", full)
+    with pytest.raises(OSError, match="full"):
+        look_into(BUNDLES, INBOX, REVISIONS, 1)

@@ -65,14 +65,14 @@ class Inbox:
 
 
 @dataclass(frozen=True)
-class _Twice(Finding):
+class _Duplicate(Finding):
     """Two different returns of one bundle."""
 
     bundle_id: str = ""
 
 
 def _claimed(finding: Finding) -> str:
-    return finding.bundle_id if isinstance(finding, _Twice) else ""
+    return finding.bundle_id if isinstance(finding, _Duplicate) else ""
 
 
 def look_into(bundles: Path, inbox: Path, revisions: Path, round_number: int) -> Inbox:
@@ -104,7 +104,7 @@ def look_into(bundles: Path, inbox: Path, revisions: Path, round_number: int) ->
         if len(returns) > 1 and len({content_sha256(bundle_id, returned_files(f)) for f in returns}) > 1:
             names = ", ".join(f.name for f in returns)
             found.problems.append(
-                _Twice(
+                _Duplicate(
                     manifest.name,
                     f"has come back twice with different content: {names}",
                     f"ask {manifest.reviewer} which one counts, and move the other out of {inbox}",

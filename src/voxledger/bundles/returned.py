@@ -17,7 +17,7 @@ from voxledger.bundles.label_check import FILE as CHECKED_FILE
 from voxledger.bundles.label_check import Compared, LabelCheck, foreground_dice
 from voxledger.bundles.label_file import EXPORT_SEGMENTATION
 from voxledger.bundles.merge import LabelMap
-from voxledger.casemap.run import once, recalled
+from voxledger.casemap.once import files_of, once
 from voxledger.errors import BundleRefused, DiskFailed, VoxledgerError
 from voxledger.imaging.formats.seg_nrrd import PROBLEM as SEGMENTATION
 from voxledger.imaging.formats.seg_nrrd import is_segmentation
@@ -100,7 +100,7 @@ class Return:
             What was remembered is gone, and the file that came back is not what was checked any more.
         """
         if case_id in self._checks:
-            return recalled(self._checks[case_id]) / CHECKED_FILE
+            return files_of(self._checks[case_id]) / CHECKED_FILE
         as_sent = self.manifest.files[f"{LABELS}/{case_id}.nii.gz"].sha256
         path = self.label_paths.get(case_id)
         return self.shown(case_id) if path is not None and self.files[path] == as_sent else None

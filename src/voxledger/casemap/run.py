@@ -69,24 +69,6 @@ def casemap(
     return [job.from_json(record.facts) for job, record in zip(jobs, records, strict=True)]
 
 
-def once(job: Job[Facts]) -> Facts:
-    """The facts of one job, computed unless they are remembered; errors are those of the job, and not remembered."""
-    use = not os.environ.get("VOXLEDGER_NO_MEMO")
-    record = remembered(job) if use else None
-    if record is None:
-        with alone(job.stage):  # somebody may be computing it just now
-            record = (remembered(job) if use else None) or compute(job, keep=True)
-    return job.from_json(record.facts)
-
-
-def recalled(job: Job[Any]) -> Path:
-    """Where the files of a job lie, whole; it is computed again where they are gone."""
-    if remembered(job) is None:
-        with alone(job.stage):
-            compute(job, keep=True)
-    return MEMO / job.stage / job.key
-
-
 def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> list[Record]:
     execute: Execute = EXECUTORS.get(machine.executor)
     (stage,) = {job.stage for job in jobs}

@@ -267,15 +267,15 @@ def _manifest(source: Path, files: _Files, bundles: Path, round_number: int) -> 
 
 def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path) -> None:
     """Copy every file, counting bytes as they come: what an archive says of its sizes is not believed."""
-    strangers = sum(size_bound(manifest, path) for path in manifest.files)
+    unlisted_bytes = sum(size_bound(manifest, path) for path in manifest.files)
     for path, opener in sorted(files.items()):
         case = label_case(path, manifest.cases)
         known = path in manifest.files or path == MANIFEST
         own = size_bound(manifest, path) if known else 0
-        bound = own if known else min(size_bound(manifest, path), strangers)
+        bound = own if known else min(size_bound(manifest, path), unlisted_bytes)
         if case is not None:
             # A label that a viewer saved on a larger grid comes in, so that it hides no other; the gate refuses it.
-            bound = own + strangers
+            bound = own + unlisted_bytes
         target = staging / path
         target.parent.mkdir(parents=True, exist_ok=True)
         total = 0
@@ -296,7 +296,7 @@ def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path) ->
             if disk_failure(error) is not None:
                 raise OSError(error.errno, error.strerror, error.filename or str(target)) from None
             raise BundleRefused(f"{source}: {path} cannot be read: {error}", "ask for it once more") from None
-        strangers -= max(total - own, 0)
+        unlisted_bytes -= max(total - own, 0)
 
 
 def remove_leftovers(inbox: Path) -> None:
