@@ -1,6 +1,7 @@
 """`params.yaml` as validated objects, one per stage.
 
-`machine` says how to compute, not what: no stage lists it in `dvc.yaml`, so it never enters a hash.
+`machine` says how to compute, not what: no stage lists it in `dvc.yaml`. Only `portable` is in memo keys: of what
+networks compute.
 The environment variables VOXLEDGER_DEVICE and VOXLEDGER_WORKERS override it.
 """
 
