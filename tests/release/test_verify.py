@@ -691,6 +691,70 @@ def test_a_manifest_of_the_first_format_is_read(clone: Path, released: Released)
     assert "missing: data/images/case1.nii.gz" in verify(released).output
 
 
+def trusted(released: Released, folder: Path, *lines: str) -> Path:
+    """A file of trusted keys, with that of the curator in the place of KEY."""
+    key = " ".join((released.root / "key.pub").read_text().split()[:2])
+    (folder / "signers").write_text("".join(f"{line.replace('KEY', key)}\n" for line in lines))
+    return folder / "signers"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['curator namespaces="voxledger-release" KEY', 'curator-tags namespaces="git" KEY'],
+        ['tags namespaces="git" KEY', 'release namespaces="voxledger-release" KEY a comment'],
+        ['gone valid-before="20200101" KEY', "curator KEY"],
+        ["# all of us", "", 'curator,other namespaces="voxledger-release,git" KEY'],
+        ["*@example.org KEY"],
+        ['curator valid-after="20200101",valid-before="20990101" KEY'],
+    ],
+)
+def test_a_key_is_trusted_on_whichever_line_it_is(
+    clone: Path, released: Released, tmp_path: Path, lines: list[str]
+) -> None:
+    """Only the first line that had the key was looked at: one namespace a line called an unaltered clone altered."""
+    signers = trusted(released, tmp_path, *lines)
+    result = CliRunner().invoke(cli, ["verify", "round-01", "--allowed-signers", str(signers)])
+    assert result.exit_code == 0, result.output
+    assert "tag good" in result.output
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (['curator valid-before="20200101" KEY'], "curator: key has expired"),
+        (['curator valid-after="20990101" KEY'], "curator: key is not yet valid"),
+        (['curator namespaces="file" KEY'], ""),
+        (['"!curator" KEY', "other ssh-ed25519 AAAA", "curator", "KEY"], ""),
+        ([""], ""),
+    ],
+)
+def test_a_key_that_is_not_trusted_for_it_is_refused(
+    clone: Path, released: Released, tmp_path: Path, lines: list[str], why: str
+) -> None:
+    signers = trusted(released, tmp_path, *lines)
+    result = CliRunner().invoke(cli, ["verify", "round-01", "--allowed-signers", str(signers)])
+    ending = f": {why}" if why else "\n"
+    require_altered(result, MANIFEST)
+    assert f"{MANIFEST}: is not signed by anybody in {signers}{ending}" in result.output
+    assert f"tag round-01: its signature is not by anybody in {signers}{ending}" in result.output
+
+
+@pytest.mark.parametrize(("tagged", "good"), [("2021-06-01", True), ("2019-06-01", False), ("2023-06-01", False)])
+def test_a_key_has_to_be_valid_when_the_tag_was_made(
+    clone: Path, released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tagged: str, good: bool
+) -> None:
+    """As git does: a key that has run out since does not make old releases untrusted."""
+    monkeypatch.setenv("GIT_COMMITTER_DATE", f"{tagged}T12:00:00+0900")
+    tag_head(released.root / "key", ("round-01", "two@v1.0.0"))
+    monkeypatch.delenv("GIT_COMMITTER_DATE")
+    signers = trusted(released, tmp_path, 'curator valid-after="20210601",valid-before="20220101" KEY')
+    result = CliRunner().invoke(cli, ["verify", "round-01", "--allowed-signers", str(signers)])
+    assert result.exit_code == (0 if good else 1), result.output
+    run("git", "config", "gpg.ssh.allowedSignersFile", str(signers))
+    run("git", "tag", "--verify", "round-01", accept=(0,) if good else (1,))
+
+
 def test_without_keys_it_is_said_that_nobody_was_checked(clone: Path) -> None:
     result = CliRunner().invoke(cli, ["verify", "round-01"])
     assert result.exit_code == 0

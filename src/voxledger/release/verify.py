@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +135,14 @@ def _yaml_at(content: bytes | None) -> dict[str, Any]:
 def _check_signatures(verdict: Verdict, commit: str, manifest: Manifest | None, allowed_signers: Path | None) -> None:
     signature, content = content_at(commit, layout.SIGNATURE), content_at(commit, layout.MANIFEST)
     if signature is not None and content is not None:
-        who = signer(content, signature, RELEASE, allowed_signers)
-        if who is not None:
-            verdict.signer = who
+        found = signer(content, signature, RELEASE, allowed_signers, _tagged_at(tag_object(verdict.tag) or b""))
+        if found.name is not None:
+            verdict.signer = found.name
         elif allowed_signers is None:
             verdict.problems.append(f"{layout.SIGNATURE}: does not fit {layout.MANIFEST}")
         else:
-            verdict.problems.append(f"{layout.MANIFEST}: is not signed by anybody in {allowed_signers}")
+            why = f": {found.why}" if found.why else ""
+            verdict.problems.append(f"{layout.MANIFEST}: is not signed by anybody in {allowed_signers}{why}")
     elif allowed_signers is not None:
         verdict.problems.append(f"{layout.SIGNATURE}: missing, the release is not signed")
     tags = manifest.tags if manifest else ()
@@ -178,10 +181,18 @@ def _check_tag(tag: str, commit: str, manifest: Manifest | None, allowed_signers
         if allowed_signers is not None:
             problems.append(f"tag {tag}: not signed with an ssh key, so anybody may have set it")
         return "not signed", problems
-    if signer(payload, content[begin:], GIT, allowed_signers) is None:
+    found = signer(payload, content[begin:], GIT, allowed_signers, _tagged_at(payload))
+    if found.name is None:
         by = "anybody" if allowed_signers is None else f"anybody in {allowed_signers}"
-        return "bad", [*problems, f"tag {tag}: its signature is not by {by}"]
+        why = f": {found.why}" if found.why else ""
+        return "bad", [*problems, f"tag {tag}: its signature is not by {by}{why}"]
     return ("signed, not checked" if allowed_signers is None else "good"), problems
+
+
+def _tagged_at(tag: bytes) -> datetime | None:
+    """When a tag object says that it was made; git takes that for the time of signing."""
+    when = re.search(rb"^tagger .* (\d{1,11}) [+-]\d{4}$", tag.partition(b"\n\n")[0], re.MULTILINE)
+    return datetime.fromtimestamp(int(when[1]), UTC) if when else None
 
 
 def _check_masks(found: Findings) -> int:
