@@ -14,8 +14,8 @@ from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.progress import progress
+from voxledger.records.manifest import Manifest
 from voxledger.release.committed import Blob, ignored, is_content
-from voxledger.release.manifest import Manifest
 from voxledger.repository import dvc_output
 
 WORKING = (".git", ".dvc/cache", ".dvc/tmp", ".dvc/config.local", layout.PREDICTIONS.as_posix())
@@ -72,11 +72,11 @@ def check_files(tree: Mapping[str, Blob], manifest: Manifest | None) -> Findings
     bar.close()
     found.problems += [f"{name}: {_what(name, here[name])}, not the folder of the version" for name in sorted(links)]
     own = {layout.MANIFEST.as_posix(), layout.SIGNATURE.as_posix()}
-    if manifest and manifest.format > 1:
+    if manifest and manifest.listed_folders is None:
         found.problems += [f"{name}: not in the manifest" for name in sorted(tree.keys() - digests.keys() - own)]
     extra = sorted(here.keys() - set(names) - links)
-    if manifest and manifest.format == 1:
-        extra = [n for n in extra if any(PurePosixPath(n).is_relative_to(f) for f in manifest.folders)]
+    if manifest and manifest.listed_folders is not None:
+        extra = [n for n in extra if any(PurePosixPath(n).is_relative_to(f) for f in manifest.listed_folders)]
     for name in extra:
         link = f", {_what(name, here[name])}" if stat.S_ISLNK(here[name]) else ""
         found.problems.append(f"{name}: not part of the version{link}")

@@ -1,41 +1,19 @@
-"""The manifest of a version: SHA-256 of every file that makes it."""
+"""Making the manifest of the working tree: SHA-256 of every file that makes the version."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger import layout
-from voxledger.errors import Misuse, VoxledgerError
+from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import file_sha256
+from voxledger.records import manifest as record
+from voxledger.records.manifest import Manifest
 from voxledger.release.committed import tracked
 from voxledger.release.environment import environment
 from voxledger.release.times import now, run_of, times_of
-from voxledger.repository import dvc_output, round_tag
-from voxledger.textfile import replace_text
-
-FORMAT = 2
-"""1, or no number: lists only some files; 2: every file."""
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a manifest says of its version."""
-
-    format: int
-    dataset: str
-    round: int
-    version: str
-    files: dict[str, str]
-    """SHA-256 by path."""
-    folders: tuple[str, ...]
-    """Format 1 only: nothing but the files listed lies in these."""
-
-    @property
-    def tags(self) -> tuple[str, str]:
-        """Both tags of the version."""
-        return round_tag(self.round), f"{self.dataset}@{self.version}"
+from voxledger.repository import dvc_output
 
 
 def files_of_version() -> list[str]:
@@ -67,44 +45,14 @@ def files_of_version() -> list[str]:
 
 def write_manifest(dataset: str, round_number: int, release: str) -> None:
     """Write the manifest of the working tree, as DVC recorded it: its files, with what it was made, and when."""
-    manifest = {
-        "format": FORMAT,
-        "dataset": dataset,
-        "round": round_number,
-        "version": release,
-        "closed": {"at": now(), "environment": environment()},
-        "ran": run_of(round_number),
-        "times": times_of(round_number),
-        "files": {name: file_sha256(name) for name in files_of_version()},
-    }
-    # Names stay readable: docs/auditors.md makes a list for sha256sum of these lines.
-    replace_text(layout.MANIFEST, json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    manifest = Manifest(
+        dataset,
+        round_number,
+        release,
+        files={name: file_sha256(name) for name in files_of_version()},
+        closed={"at": now(), "environment": environment()},
+        ran=run_of(round_number),
+        times=times_of(round_number),
+    )
+    record.write_manifest(layout.MANIFEST, manifest)
     layout.SIGNATURE.unlink(missing_ok=True)
-
-
-def read_manifest(content: bytes) -> Manifest:
-    """Parse a manifest of any format so far.
-
-    Raises
-    ------
-    VoxledgerError
-        It is damaged, or of a format that this version of voxledger does not know.
-    """
-    try:
-        values = json.loads(content)
-        manifest = Manifest(
-            int(values.get("format", 1)),
-            str(values["dataset"]),
-            int(values["round"]),
-            str(values["version"]),
-            {str(name): str(digest) for name, digest in values["files"].items()},
-            tuple(values.get("folders", ())),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise VoxledgerError(f"{layout.MANIFEST} is damaged: {error!r}", "restore it from git") from None
-    if manifest.format > FORMAT:
-        raise Misuse(
-            f"{layout.MANIFEST} has format {manifest.format}, and this voxledger reads at most {FORMAT}",
-            "update voxledger",
-        )
-    return manifest

@@ -14,10 +14,10 @@ from voxledger.imaging.volume import file_sha256
 from voxledger.progress import progress
 from voxledger.records.cases import read_cases
 from voxledger.records.ledger import read_ledger
+from voxledger.records.manifest import Manifest, read_manifest
 from voxledger.records.mask_check import differing_masks
 from voxledger.release.committed import commit_at, committed, content_at, tag_object
 from voxledger.release.files_check import Findings, bring, check_files
-from voxledger.release.manifest import Manifest, read_manifest
 from voxledger.repository import round_tags
 from voxledger.schema import LabelSchema, read_schema
 from voxledger.signing import GIT, RELEASE, signer
@@ -72,7 +72,7 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
             f"then `voxledger verify {tag}` there",
         )
     tree = committed(commit)
-    if released is not None and released.format == 1:
+    if released is not None and released.listed_folders is not None:
         verdict.notes.append("its manifest has format 1, which does not list bundles, attention and proposals")
     if released is None:
         verdict.problems.append(
