@@ -20,13 +20,10 @@ def main(params: Params) -> None:
     notes = calibrate_round(
         cases,
         require_predictions(judged, schema, params.infer, params.machine),
-        layout.BASE_LABELS,
         read_ledger(layout.BASE_LEDGER),
         schema,
         params.calibrate,
         params.machine,
-        layout.CALIBRATION,
-        layout.FROC_PLOT,
     )
     for note in notes:
         print(f"calibrate: {note}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -124,6 +125,17 @@ def test_imports_point_one_way() -> None:
                 imported = words[1].split(".")[1]
                 assert imported == own or _layer(imported) <= _layer(own), f"{path}: {line.strip()}"
                 assert imported == own or not _layer(imported) == _layer(own) == 7, f"{path}: {line.strip()}"
+
+
+def test_functions_are_short() -> None:
+    """At most 60 lines, the docstring not counted."""
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first = node.body[0]
+                prose = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+                lines = node.end_lineno - node.lineno + 1 - (first.end_lineno - first.lineno + 1 if prose else 0)
+                assert lines <= 60, f"{path}: {node.name} has {lines} lines"
 
 
 def test_numbers_of_people_name_the_paper_that_they_are_from() -> None:

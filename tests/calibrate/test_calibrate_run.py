@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
+from voxledger import layout
 from voxledger.algorithms import VERSIONS
 from voxledger.calibrate import run as stage
 from voxledger.calibrate.run import PLOT_COLUMNS, calibrate_round
@@ -52,7 +53,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Ca
         if peak is not None:
             labels[2:4, 2:4, 2:4] = 2
             p[2:4, 2:4, 2:4] = peak
-        write(f"labels/{case_id}.nii.gz", labels, GRID)
+        write(f"data/base/labels/{case_id}.nii.gz", labels, GRID)
         for model, share in (("a", 0.5), ("b", 1.5)):
             values = np.where(p > 0.05, p * share, p) if peak != 0.9 else p
             write_soft(f"predictions/{model}/{case_id}.b2nd", [("pdac", values)], ["pdac"], GRID, model, "")
@@ -63,17 +64,14 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Ca
 
 
 def run(repository: tuple[list[Case], Ledger], **params: Any) -> tuple[dict[str, Any], list[dict[str, str]], list[str]]:
-    out, plot = Path("round/calibration.json"), Path("reports/froc.csv")
+    out, plot = layout.CALIBRATION, layout.FROC_PLOT
     notes = calibrate_round(
         repository[0],
         Path("predictions"),
-        Path("labels"),
         repository[1],
         SCHEMA,
         CalibrateParams(**params),
         MachineParams(workers=1),
-        out,
-        plot,
     )
     with open(plot, encoding="utf-8", newline="") as stream:
         rows = csv.DictReader(stream)
@@ -154,7 +152,7 @@ def test_curves_are_remembered_by_all_that_they_depend_on(
     classes = SCHEMA.classes
     monkeypatch.setattr(f"{__name__}.SCHEMA", SCHEMA.model_copy(update={"classes": classes[:2]}))
     changed.append(key())
-    write("labels/case-0.nii.gz", np.zeros(SHAPE, np.uint8), GRID)
+    write("data/base/labels/case-0.nii.gz", np.zeros(SHAPE, np.uint8), GRID)
     changed.append(key())
     Path("predictions/b/case-0.b2nd").unlink()
     changed.append(key())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from voxledger import layout
 from voxledger.calibrate.froc import CaseCurve, case_curve
 from voxledger.calibrate.operating_point import (
     OperatingPoint,
@@ -82,23 +83,27 @@ def calibrate_class(
 def calibrate_round(
     cases: Sequence[Case],
     predictions: Path,
-    labels: Path,
     ledger: Ledger,
     schema: LabelSchema,
     params: CalibrateParams,
     machine: MachineParams,
-    out: Path,
-    plot: Path,
 ) -> list[str]:
-    """Write `out` (calibration.json) and `plot` (froc.csv); returns what a person should know.
+    """Write the thresholds of the round and the plot of the curves; returns what a person should know.
 
     Parameters
     ----------
     cases
         The case table; those of the calibration split with predictions and a trusted label are used, class by
         class if a model of the case knows it.
-    predictions, labels
-        `<model>/<case>.b2nd` and `<case>.nii.gz`.
+    predictions
+        Folder with one folder a model, `<model>/<case>.b2nd`.
+    ledger
+        That of the base labels: which of them people stand behind.
+
+    Raises
+    ------
+    Misuse
+        A class to calibrate is none of lesions.
     """
     for name in params.classes:
         if not schema[name].lesion:
@@ -108,7 +113,7 @@ def calibrate_round(
     jobs, patients = [], []
     for case in in_split(cases, Split.CALIBRATION):
         known = [name for name in params.classes if trusted(ledger, case.case_id, name)]
-        label = labels / f"{case.case_id}.nii.gz"
+        label = layout.label_map(layout.BASE_LABELS, case.case_id)
         files = sorted(predictions.glob(f"*/{case.case_id}.b2nd"))
         if not known or not files or not label.is_file():
             continue
@@ -123,14 +128,14 @@ def calibrate_round(
         )
         jobs.append(job)
         patients.append(case.patient)
-    found = casemap(jobs, out.parent, machine)
+    found = casemap(jobs, layout.ROUND, machine)
     calibrated = []
     for name in params.classes:
         curves = [curve_of(counts[name]) for counts in found if name in counts]
         of = [patient for patient, counts in zip(patients, found, strict=True) if name in counts]
         calibrated.append(calibrate_class(name, curves, of, params))
-    _write_json(out, calibrated, params)
-    _write_plot(plot, calibrated, params)
+    _write_json(layout.CALIBRATION, calibrated, params)
+    _write_plot(layout.FROC_PLOT, calibrated, params)
     return [f"{c.name}: {note}" for c in calibrated for note in c.notes]
 
 
