@@ -13,6 +13,7 @@ from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.records.card import parse_cards
 from voxledger.records.cases import Case, parse_cases
+from voxledger.records.decisions import TABLE as DECISIONS
 from voxledger.records.ledger import Entry, Ledger, parse_ledger
 from voxledger.repository import commit_of, cut_history, file_at, git, is_ancestor, is_shallow, round_tag, tag_exists
 from voxledger.schema import LabelSchema, parse_schema
@@ -177,9 +178,13 @@ def _decision(entry: Entry, tag: str | None, earlier: Earlier) -> dict[str, str]
     names = earlier.schema.names_of(entry.class_name)
     # A neighbour that trimmed the mask later gave its row a newer version than its decision has.
     for revision in (tag, round_tag(entry.version), *earlier.known):
-        for row in _rows(revision, layout.DECISIONS, "case_id", "class_name", "bundle"):
-            if (row["case_id"], row["bundle"]) == (entry.case_id, entry.bundle) and row["class_name"] in names:
-                return row
+        text = file_at(revision, layout.DECISIONS)
+        if text is None:
+            continue
+        with DECISIONS.rows(text, _named(layout.DECISIONS, revision)) as rows:
+            for row in rows:
+                if (row["case_id"], row["bundle"]) == (entry.case_id, entry.bundle) and row["class_name"] in names:
+                    return row
     return None
 
 

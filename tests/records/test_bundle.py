@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from voxledger.errors import BundleRefused
+from voxledger.records.bundle import MANIFEST, content_sha256, expected_bundles, make_manifest, returned_files
+from voxledger.schema import LabelClass, LabelSchema
+
+SCHEMA = LabelSchema(name="one", classes=(LabelClass(id=1, name="organ"),))
+
+
+def went_out(folder: Path, round_number: int, reviewer: str) -> Path:
+    """A bundle without a case."""
+    manifest = make_manifest(
+        dataset="atlas",
+        round=round_number,
+        reviewer=reviewer,
+        base_version="",
+        model_ids=(),
+        label_schema=SCHEMA,
+        asked=(),
+        voxels={},
+        files={},
+    )
+    bundle = folder / manifest.name
+    bundle.mkdir(parents=True)
+    (bundle / MANIFEST).write_bytes(manifest.to_bytes())
+    return bundle
+
+
+@pytest.mark.parametrize(("number", "reviewers"), [(1, ["ann"]), (2, ["ann", "bob"]), (3, [])])
+def test_bundles_of_other_rounds_are_passed_over_whatever_the_folder_is(
+    folder: Path, number: int, reviewers: list[str]
+) -> None:
+    """Which round it was about stood in params.yaml of the current folder, that nobody had named."""
+    (folder / "params.yaml").write_text("round: 7\n")
+    for round_number, reviewer in ((2, "bob"), (1, "ann"), (2, "ann")):
+        went_out(folder / "bundles", round_number, reviewer)
+    found = expected_bundles(folder / "bundles", number)
+    assert [manifest.reviewer for manifest in found.values()] == reviewers
+    assert list(found) == sorted(found)
+
+
+def test_no_folder_holds_no_bundles(folder: Path) -> None:
+    assert expected_bundles(folder / "bundles", 1) == {}
+
+
+def test_a_damaged_manifest_is_named(folder: Path) -> None:
+    (went_out(folder / "bundles", 1, "ann") / MANIFEST).write_text("{}")
+    with pytest.raises(BundleRefused, match="bundle-r01-ann is not what export wrote"):
+        expected_bundles(folder / "bundles", 1)
+
+
+def test_identity_of_a_return_is_that_of_decisions_and_labels_alone(folder: Path) -> None:
+    bundle = went_out(folder, 1, "ann")
+    for path, text in (("decisions.csv", "a"), ("labels/c.nii.gz", "b"), ("images/c.nii.gz", "c"), ("notes.txt", "d")):
+        (bundle / path).parent.mkdir(exist_ok=True)
+        (bundle / path).write_text(text)
+    (bundle / "labels/folder").symlink_to(folder)
+    files = returned_files(bundle)
+    assert list(files) == ["decisions.csv", "labels/c.nii.gz"]
+    one = content_sha256("x", files)
+    assert one == content_sha256("x", {**files, "images/c.nii.gz": "0"})
+    assert one != content_sha256("y", files)
+    assert one != content_sha256("x", {**files, "decisions.csv": "0"})
