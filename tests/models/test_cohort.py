@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from voxledger.errors import VoxledgerError
 from voxledger.models.cohort import build_cohort, cohort_sha256, to_csv
 from voxledger.records.ledger import Origin
 
@@ -25,6 +28,13 @@ def test_a_case_joins_if_something_is_trusted_and_nothing_rejected(small, schema
         small = small.with_origin("c1", name, origin)
     members = [m.case.case_id for m in build_cohort(small.cases, small.ledger, schema)]
     assert members == (["c0", "c1", "c2"] if joins else ["c0", "c2"])
+
+
+def test_other_cases_of_a_tested_patient_never_join(small, schema):
+    """A patient on both sides is an error, on record, and no case is left out without a word."""
+    small.cases[0] = replace(small.cases[0], patient="c3")
+    with pytest.raises(VoxledgerError, match=r"patient c3: c0 \(pool\), c3 \(test\)"):
+        build_cohort(small.cases, small.ledger, schema)
 
 
 def test_test_cases_never_join(small, schema):

@@ -1,11 +1,23 @@
+"""The manifest of a bundle, and what identifies a return."""
+
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from voxledger.errors import BundleRefused
-from voxledger.records.bundle import MANIFEST, content_sha256, expected_bundles, make_manifest, returned_files
+from voxledger.records.bundle import (
+    FORMAT,
+    MANIFEST,
+    content_sha256,
+    expected_bundles,
+    make_manifest,
+    read_manifest,
+    returned_files,
+)
 from voxledger.schema import LabelClass, LabelSchema
 
 SCHEMA = LabelSchema(name="one", classes=(LabelClass(id=1, name="organ"),))
@@ -65,3 +77,43 @@ def test_identity_of_a_return_is_that_of_decisions_and_labels_alone(folder: Path
     assert one == content_sha256("x", {**files, "images/c.nii.gz": "0"})
     assert one != content_sha256("y", files)
     assert one != content_sha256("x", {**files, "decisions.csv": "0"})
+
+
+SENT = make_manifest(
+    dataset="atlas",
+    round=1,
+    reviewer="ann",
+    base_version="0" * 64,
+    model_ids=("m",),
+    label_schema=LabelSchema(name="one", classes=(LabelClass(id=1, name="organ"),)),
+    asked=(),
+    voxels={"case": 10},
+    files={},
+)
+
+
+def changed(**values: Any) -> bytes:
+    return json.dumps({**json.loads(SENT.to_bytes()), **values}).encode()
+
+
+def test_read_what_was_written() -> None:
+    assert read_manifest(SENT.to_bytes(), "bundle.json") == SENT
+    assert json.loads(SENT.to_bytes())["format"] == FORMAT
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (changed(format=FORMAT + 1, seals=["x"]), f"b/bundle.json has format {FORMAT + 1}, and this voxledger reads"),
+        (changed(format="new"), "b/bundle.json cannot be read: its format is 'new'"),
+        (changed(seals=["x"]), "b/bundle.json is not the manifest of a bundle: seals"),
+        (changed(round=2), "b/bundle.json was altered"),
+        (b"[1]", "b/bundle.json is not the manifest of a bundle"),
+        (b"{", "b/bundle.json is not the manifest of a bundle"),
+        (b"[" * 100_000, "b/bundle.json is not the manifest of a bundle"),
+    ],
+)
+def test_what_it_is_not_is_refused_with_the_reason(content: bytes, problem: str) -> None:
+    with pytest.raises(BundleRefused) as refused:
+        read_manifest(content, "b/bundle.json")
+    assert refused.value.problem.startswith(problem)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from voxledger.errors import VoxledgerError
+from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.records.card import (
     DATASET,
@@ -16,6 +17,7 @@ from voxledger.records.card import (
     check_model,
     list_models,
     load_weights,
+    parse_cards,
     read_card,
     save_weights,
     write_card,
@@ -48,6 +50,21 @@ def save(folder: Path) -> Path:
     )
     write_card(folder, card)
     return folder
+
+
+def test_a_card_of_a_newer_format_is_told_from_a_damaged_one(tmp_path: Path):
+    folder = save(tmp_path / "a")
+    card = json.loads((folder / "model.json").read_text())
+    assert "format" not in card  # format 1 has no number: bytes of models stay
+    (folder / "model.json").write_text(json.dumps(card | {"format": 2, "vendor": "x"}))
+    with pytest.raises(Misuse, match=r"a/model\.json has format 2"):
+        read_card(folder)
+    with pytest.raises(Misuse, match=r"models/base\.json at round-07 has format 2"):
+        parse_cards(json.dumps([card | {"format": 2}]), "models/base.json at round-07")
+    (folder / "model.json").write_text(json.dumps(card | {"format": 1, "vendor": "x"}))
+    with pytest.raises(VoxledgerError, match=r"a/model\.json is not a model card: vendor"):
+        read_card(folder)
+    assert parse_cards(json.dumps([card | {"format": 1}]), "models/base.json") == [card]
 
 
 def test_the_id_is_the_hash_of_the_weights_and_repeats(tmp_path: Path):

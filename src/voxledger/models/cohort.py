@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.knowledge import CaseKnowledge
-from voxledger.records.cases import Case, Split
+from voxledger.records.cases import Case, Split, require_patients_apart
 from voxledger.records.ledger import Entry, Ledger
 from voxledger.schema import LabelSchema
 from voxledger.textfile import replace_text
@@ -35,9 +35,25 @@ class Member:
 
 
 def build_cohort(cases: Iterable[Case], ledger: Ledger, schema: LabelSchema) -> list[Member]:
-    """Members sorted by case id."""
-    cohort = []
-    for case in sorted(cases, key=lambda c: c.case_id):
+    """Members sorted by case id.
+
+    Parameters
+    ----------
+    cases
+        All cases of the repository: those of the pool may join, and no patient of theirs may be a test case.
+    ledger
+        Where each mask came from.
+    schema
+        The classes; gives the order of a member's rows.
+
+    Raises
+    ------
+    VoxledgerError
+        A patient is on two sides of a split.
+    """
+    cohort, cases = [], sorted(cases, key=lambda c: c.case_id)
+    require_patients_apart(cases)
+    for case in cases:
         if case.split is not Split.POOL:
             continue
         entries = tuple(ledger[case.case_id, n] for n in schema.names if (case.case_id, n) in ledger)

@@ -8,20 +8,24 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxledger import layout
-from voxledger.errors import BundleRefused, Misuse
+from voxledger.errors import BundleRefused, Misuse, VoxledgerError
 from voxledger.imaging.format import refused_suffixes, suffixes
 from voxledger.imaging.volume import file_sha256
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import MOST_BYTES as MOST_DECISION_BYTES
+from voxledger.records.formats import Upgrade, upgraded
 from voxledger.schema import LabelSchema
 
-FORMAT = 1
+UPGRADES: tuple[Upgrade, ...] = ()
+"""None so far. A bundle comes back in the format in which it went out: its id is a hash of what it said then."""
+FORMAT = len(UPGRADES) + 1
 MANIFEST = "bundle.json"
 PREFIX = "bundle-"
 LABELS, IMAGES, ATTENTION, WEAK = "labels", "images", "attention", "weak"
@@ -103,8 +107,10 @@ def read_manifest(content: bytes, what: str) -> Manifest:
     BundleRefused
         It is not a manifest, was altered, or names a path outside the bundle.
     """
+    text = content.removeprefix(codecs.BOM_UTF8)
+    _require_known_format(text, what)
     try:
-        manifest = Manifest.model_validate_json(content.removeprefix(codecs.BOM_UTF8))
+        manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
@@ -112,11 +118,6 @@ def read_manifest(content: bytes, what: str) -> Manifest:
             f"{what} is not the manifest of a bundle: {where + ': ' if where else ''}{first['msg']}",
             f"put the original {MANIFEST} from the bundle that was sent back in its place",
         ) from None
-    if manifest.format != FORMAT:
-        raise BundleRefused(
-            f"{what} has format {manifest.format}, this voxledger reads format {FORMAT}",
-            "use the version of voxledger that exported the bundle",
-        )
     unsafe = [path for path in manifest.files if not is_safe(path)]
     if _id_of(manifest) != manifest.id or unsafe or not _REVIEWER.fullmatch(manifest.reviewer):
         raise BundleRefused(
@@ -124,6 +125,17 @@ def read_manifest(content: bytes, what: str) -> Manifest:
             f"put the original {MANIFEST} from the bundle that was sent back in its place",
         )
     return manifest
+
+
+def _require_known_format(text: bytes, what: str) -> None:
+    """Raise if a newer voxledger exported the bundle: its manifest may say what this one cannot know."""
+    with suppress(ValueError, RecursionError):
+        values = json.loads(text)
+        if isinstance(values, dict):
+            try:
+                upgraded(values, UPGRADES, what, "use the version of voxledger that exported the bundle")
+            except VoxledgerError as error:
+                raise BundleRefused(error.problem, error.remedy) from None
 
 
 def says_what_was_sent(content: bytes, sent: Manifest) -> bool:

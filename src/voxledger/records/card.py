@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256
-from voxledger.textfile import parse_json, replace_text, restoring, unreadable
+from voxledger.records.formats import Upgrade, numbered, upgraded
+from voxledger.textfile import decode, parse_json, replace_text, restoring, unreadable
 
 CARD = "model.json"
 WEIGHTS = "weights.safetensors"
@@ -32,6 +33,10 @@ ENSEMBLE = "ensemble"
 """Name of the mean of all models, which no model may have."""
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
 """Ids of models: they stand in the ledger, separated by semicolons."""
+
+UPGRADES: tuple[Upgrade, ...] = ()
+FORMAT = len(UPGRADES) + 1
+"""Format 1 has no number in the file."""
 
 _HEADER = "voxledger"
 
@@ -69,15 +74,12 @@ def read_card(folder: Path) -> ModelCard:
     """Read `model.json`; the name in it must be the folder's."""
     path = folder / CARD
     try:
-        card = ModelCard.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
     except OSError:
         raise VoxledgerError(
             f"{path}: no model card here", "remove the folder, or restore it with `dvc pull`"
         ) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise VoxledgerError(f"{path} is not a model card: {where}: {first['msg']}", restoring(path)) from None
+    card = parse_card(parse_json(decode(content, str(path)), path), str(path))
     if card.name != folder.name:
         raise VoxledgerError(f"{path} is the card of {card.name}, not of {folder.name}", "restore the folder")
     return card
@@ -85,7 +87,31 @@ def read_card(folder: Path) -> ModelCard:
 
 def write_card(folder: Path, card: ModelCard) -> None:
     """Write `model.json`."""
-    replace_text(folder / CARD, to_json(card.model_dump()))
+    replace_text(folder / CARD, to_json(numbered(card.model_dump(), FORMAT)))
+
+
+def parse_card(values: Any, what: str) -> ModelCard:
+    """A card of any format so far from the values in its JSON; `what` names it in errors.
+
+    Raises
+    ------
+    Misuse
+        It is of a newer format.
+    VoxledgerError
+        It is no card.
+    """
+    try:
+        return ModelCard.model_validate(_todays(values, what))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise VoxledgerError(f"{what} is not a model card: {where}: {first['msg']}", restoring(what)) from None
+
+
+def _todays(values: Any, what: str) -> Any:
+    if not isinstance(values, dict):
+        return values
+    return {k: v for k, v in upgraded(values, UPGRADES, what).items() if k != "format"}
 
 
 def to_json(values: Any) -> str:
@@ -153,7 +179,7 @@ def parse_cards(text: str, what: str) -> list[dict[str, Any]]:
     cards = parse_json(text, what)
     if not isinstance(cards, list) or not all(isinstance(c, dict) and isinstance(c.get("id"), str) for c in cards):
         raise unreadable(what, "it is not a list of model cards")
-    return cards
+    return [_todays(card, what) for card in cards]
 
 
 def predictions_sha256(folder: Path) -> str:

@@ -55,6 +55,11 @@ def upgraded(values: dict[str, Any], upgrades: Sequence[Upgrade], what: str, rem
     return {**values, "format": len(upgrades) + 1}
 
 
+def numbered(values: dict[str, Any], number: int) -> dict[str, Any]:
+    """Values of a JSON record with the number of their format, as they are written; those of format 1 have none."""
+    return values if number == 1 else {"format": number, **values}
+
+
 @dataclass(frozen=True)
 class TableFormat:
     """The formats of a table, oldest first: the header of each, and the upgrades of a row from one to the next."""

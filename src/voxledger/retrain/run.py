@@ -7,8 +7,6 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from voxledger import layout
 from voxledger.casemap.run import casemap
 from voxledger.errors import Misuse, VoxledgerError
@@ -17,14 +15,15 @@ from voxledger.models.cohort import Member, build_cohort, cohort_sha256, to_csv,
 from voxledger.models.model import Model, open_models
 from voxledger.models.training import Training, TrainingCase
 from voxledger.params import MachineParams, RetrainParams
-from voxledger.records.card import ModelCard, list_models, parse_cards, require_name, to_json
+from voxledger.records.card import FORMAT, ModelCard, list_models, parse_card, parse_cards, require_name, to_json
 from voxledger.records.cases import Case
+from voxledger.records.formats import numbered
 from voxledger.records.ledger import Ledger
 from voxledger.registry import BACKENDS, STRATEGIES
 from voxledger.retrain.strategy import Strategy
 from voxledger.retrain.train_model import TrainModel
 from voxledger.schema import LabelSchema
-from voxledger.textfile import read_text_if_there, replace_text, unreadable
+from voxledger.textfile import read_text_if_there, replace_text
 
 
 def retrain_round(
@@ -84,7 +83,7 @@ def retrain_round(
     casemap(jobs, out, machine.for_networks)
     if not list_models(out):
         raise Misuse("retrain.models names no model to train", f"name at least one in {layout.PARAMS}")
-    replace_text(cards, to_json([c.model_dump() for c in _genealogy(base, out)]))
+    replace_text(cards, to_json([numbered(c.model_dump(), FORMAT) for c in _genealogy(base, out)]))
 
 
 def _require_cohort(cohort: Sequence[Member]) -> None:
@@ -141,9 +140,7 @@ def _genealogy(base: Path, out: Path) -> list[ModelCard]:
     """Cards of the next models and of all before them, by round and name; a model that goes on is listed once."""
     history = base.with_name(f"{base.name}.json")
     text = read_text_if_there(history)
-    try:
-        earlier = [ModelCard.model_validate(c) for c in parse_cards(text, str(history))] if text is not None else []
-    except ValidationError as error:
-        raise unreadable(history, f"a card in it is none: {error.errors()[0]['msg']}") from None
+    cards = [] if text is None else parse_cards(text, str(history))
+    earlier = [parse_card(card, str(history)) for card in cards]
     unique = {card.id: card for card in (*list_models(out), *list_models(base), *earlier)}
     return sorted(unique.values(), key=lambda c: (c.round, c.name, c.id))
