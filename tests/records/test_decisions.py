@@ -56,8 +56,13 @@ TEXT = (
         TEXT.replace("revise", " Revised ").replace("boundary", "Boundary").encode(),
         "\n".join(",".join(f'"{cell}"' for cell in line.split(",")) for line in TEXT.splitlines()).encode(),
         TEXT.replace("case_id", "Case_ID").encode(),
+        TEXT.replace("\n", "\r").encode(),
+        ('"sep=;"\n' + TEXT.replace(",", ";")).encode(),
+        ("\ufeffsep=;\r" + TEXT.replace(",", ";").replace("\n", "\r")).encode(),
+        ('"sep=,",,,,,\r\n' + TEXT.replace("\n", "\r\n")).encode(),
+        ("\nSep=\t\n" + TEXT.replace(",", "\t")).encode("utf-16"),
+        TEXT.replace("comment\n", "comment,,\n").encode(),
     ],
-    ids=["plain", "bom", "windows", "semicolons", "sep", "utf-16", "blank lines", "capitals", "quotes", "header"],
 )
 def test_spreadsheets(tmp_path: Path, content: bytes) -> None:
     table = _read(tmp_path, content)
@@ -75,6 +80,9 @@ def test_spreadsheets(tmp_path: Path, content: bytes) -> None:
         ("c1,liver,accept,inf,none,", "minutes 'inf'"),
         ("c1,liver,accept,03. Mai,none,", "minutes '03. Mai'"),
         ("c1,liver,accept,99999,none,", "minutes '99999'"),
+        ("c1,liver,accept,1_0,none,", "minutes '1_0'"),
+        ("c1,liver,accept,1e1,none,", "minutes '1e1'"),
+        ("c1,liver,accept,٣,none,", "minutes '٣'"),
         ("c1,liver,accept,1,wrong,", "error type 'wrong'"),
         ("c1,,accept,1,none,", "names no case or no class"),
         ("c2,liver,reject,1,none,", "second line"),
@@ -85,6 +93,15 @@ def test_values_are_never_guessed(tmp_path: Path, line: str, problem: str) -> No
     table = _read(tmp_path, (head + line + "\n").encode())
     assert [p for *_, p in table.problems if problem in p]
     assert list(table.rows) == [("c2", "liver")]
+
+
+@pytest.mark.parametrize("name", ["case_id", "class_name", "decision", "minutes", "error_type", "comment"])
+def test_a_second_column_of_a_name_does_not_win(tmp_path: Path, name: str) -> None:
+    """The last of two `error_type` or `minutes` was taken, without a word."""
+    head = f"case_id,class_name,decision,minutes,error_type,comment, {name.upper()}\n"
+    table = _read(tmp_path, (head + "c1,liver,accept,1,none,,2\n").encode())
+    assert table.rows == {}
+    assert table.problems == [("", "", f"has more than one column {name} in its first line")]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -24,6 +25,9 @@ MOST_BYTES = 4 << 20
 """A longer table was not filled in by a person."""
 MOST_MINUTES = 24 * 60
 """More minutes for one class of one case are a slip."""
+
+_SEPARATOR_LINE = re.compile(r"\A\s*\"?sep=[^\r\n]*(?:\r\n|\r|\n|\Z)", re.IGNORECASE)
+"""What some spreadsheets write before the header, to name the delimiter to others."""
 
 
 class Decision(StrEnum):
@@ -151,9 +155,7 @@ def read_decisions(path: Path) -> Table:
     text = _decode(content)
     if "\0" in text:
         return Table({}, [("", "", "is not a text table; a spreadsheet must save it as CSV")])
-    first, _, rest = text.partition("\n")
-    if first.lower().startswith("sep="):
-        text = rest
+    text = re.sub(_SEPARATOR_LINE, "", text, count=1)
     header = next((line for line in text.splitlines() if line.strip()), "")
     delimiter = max(",;\t", key=header.count)
     try:
@@ -163,9 +165,12 @@ def read_decisions(path: Path) -> Table:
     while records and not any(cell.strip() for cell in records[0]):
         records.pop(0)
     names = [cell.strip().lower() for cell in records[0]] if records else []
-    lacking = [name for name in COLUMNS[:3] if names.count(name) != 1]
-    if lacking:
-        return Table({}, [("", "", f"has no single column {', '.join(lacking)} in its first line")])
+    for wrong, how in (
+        ([name for name in COLUMNS if names.count(name) > 1], "more than one"),
+        ([name for name in COLUMNS[:3] if name not in names], "no"),
+    ):
+        if wrong:
+            return Table({}, [("", "", f"has {how} column {', '.join(wrong)} in its first line")])
     table = Table({}, [])
     for number, record in enumerate(records[1:], start=2):
         if any(cell.strip() for cell in record):
@@ -186,10 +191,8 @@ def _take(table: Table, values: dict[str, str], number: int) -> None:
         problems.append(f"decision {word!r} is none of {', '.join(Decision)}")
     minutes = None
     if written := values.get("minutes", ""):
-        try:
-            minutes = float(written.replace(",", "."))
-        except ValueError:
-            minutes = math.nan
+        # Not all that `float` reads: `1_0` is a slip.
+        minutes = float(written.replace(",", ".")) if re.fullmatch(r"[0-9]+(?:[.,][0-9]*)?", written) else math.nan
         if not 0 <= minutes <= MOST_MINUTES:
             problems.append(f"minutes {written!r} is not a number from 0 to {MOST_MINUTES}")
     error_type = ErrorKind.NONE
