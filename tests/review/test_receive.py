@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from commands import fill
 
+from voxledger.bundles.inbox import look_into
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.imaging.volume import read, write
 from voxledger.records.bundle import make_manifest, read_manifest
@@ -290,8 +291,6 @@ def test_a_foreign_or_altered_bundle_is_refused(sent: Any) -> None:
         with pytest.raises(BundleRefused, match=r"was altered|is not the manifest") as caught:
             take(folder)
         assert "put the original bundle.json" in caught.value.remedy
-    import shutil
-
     shutil.rmtree(folder)
     folder = returned(sent)
     sent.version = 2
@@ -303,6 +302,29 @@ def test_a_foreign_or_altered_bundle_is_refused(sent: Any) -> None:
         take(folder)
     assert f"`{BRING_BACK}`" in caught.value.remedy
     nothing_arrived()
+
+
+@pytest.mark.parametrize("bundles_are_out", [True, False])
+@pytest.mark.parametrize(("number", "says"), [(2, "keep it"), (0, "`git pull`")])
+def test_a_return_of_another_round_than_the_open_one_is_said_to_be_so(
+    sent: Any, bundles_are_out: bool, number: int, says: str
+) -> None:
+    """Before the bundles of the open round existed, the remedy brought those of the closed one back into it."""
+    folder = returned(sent)
+    if bundles_are_out:
+        sent.version = number
+        sent.export(*WORK)
+    else:
+        shutil.rmtree(BUNDLES)
+    with pytest.raises(BundleRefused, match=f"is of round 1, not of round {number}, which is open") as caught:
+        take(folder, round_number=number)
+    INBOX.mkdir(exist_ok=True)
+    shutil.copytree(folder, INBOX / "bundle-r01-alice")
+    (finding,) = look_into(BUNDLES, INBOX, Path("data/base/revisions"), number).problems
+    for said in (str(caught.value), str(finding)):
+        assert says in said
+        assert BRING_BACK not in said
+        assert "dvc checkout" not in said
 
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))

@@ -96,7 +96,7 @@ def look_into(bundles: Path, inbox: Path, revisions: Path, round_number: int) ->
         if item.is_symlink() or not item.is_dir():
             _file(found, item)
         elif SUPERSEDED not in item.name:
-            _folder(found, item, by_id, folders, revisions)
+            _folder(found, item, by_id, folders, revisions, round_number)
     for name, files in groupby(touched(bundles), lambda path: path.relative_to(bundles).parts[0]):
         found.problems.append(Finding(name, f"was {in_words(list(files))}", remedy(bundles, name)))
     for bundle_id, returns in folders.items():
@@ -141,6 +141,7 @@ def _folder(
     by_id: dict[str, tuple[Path, Manifest]],
     folders: dict[str, list[Path]],
     revisions: Path,
+    round_number: int,
 ) -> None:
     manifest_file = item / MANIFEST
     if not manifest_file.is_file() or not item.name.startswith(PREFIX):
@@ -162,37 +163,38 @@ def _folder(
         return
     if (revisions / content_sha256(manifest.id, returned_files(item))).is_dir():
         return
-    expected = list(found.expected.values())
-    found.problems.append(
-        Finding(item.name, foreign(manifest, expected), _FOREIGN_REMEDY if expected else WITHOUT_BUNDLES)
-    )
+    problem, told = foreign(manifest, list(found.expected.values()), round_number)
+    found.problems.append(Finding(item.name, problem, f"move it out of {item.parent}; {told}"))
 
 
-_FOREIGN_REMEDY = (
-    f"if {layout.BUNDLES} is not what went out, `dvc checkout {layout.BUNDLES}` brings it back (in a clone `dvc "
-    "pull`); otherwise move it out of the inbox and keep it, it is somebody's work"
-)
-
-
-WITHOUT_BUNDLES = (
-    f"bring back bundles that were removed with `{BRING_BACK}` (in a clone `dvc pull`); "
-    "if the bundle is of another round or repository, keep it there: it is somebody's work"
-)
-
-
-def foreign(manifest: Manifest, expected: Sequence[Manifest]) -> str:
-    """Why a bundle is none of those that were exported."""
+def foreign(manifest: Manifest, expected: Sequence[Manifest], round_number: int) -> tuple[str, str]:
+    """Why a bundle is none of those that were exported for the open round, and what to do."""
+    if manifest.round != round_number:
+        keep = (
+            "keep it, it is somebody's work: what was closed takes nothing in any more, but a bundle of a later round "
+        )
+        keep += "that asks for the same cases may get its labels"
+        opened = (
+            f"keep it; if somebody opened round {manifest.round} elsewhere, `git pull` and `dvc pull`, then receive it"
+        )
+        problem = f"is of round {manifest.round}, not of round {round_number}, which is open"
+        return problem, opened if manifest.round > round_number else keep
     if not expected:
         where = f"but no bundles of this round are in {layout.BUNDLES}"
-        return f"is of round {manifest.round} of {manifest.dataset}, {where}"
-    ours = next((m for m in expected if m.reviewer == manifest.reviewer), expected[0])
-    if manifest.dataset != ours.dataset:
-        return f"is of the dataset {manifest.dataset}, not of {ours.dataset}"
-    if manifest.round != ours.round:
-        return f"is of round {manifest.round}, not of round {ours.round}"
-    if manifest.reviewer != ours.reviewer:
-        return f"is of {manifest.reviewer}, who was sent no bundle in this round"
-    return "was exported from another repository, or before an export that replaced it: its id is unknown"
+        return f"is of round {manifest.round} of {manifest.dataset}, {where}", (
+            f"bring back bundles that were removed with `{BRING_BACK}` (in a clone `dvc pull`); if the bundle is of "
+            "another repository, keep it there: it is somebody's work"
+        )
+    if manifest.dataset != expected[0].dataset:
+        problem = f"is of the dataset {manifest.dataset}, not of {expected[0].dataset}"
+    elif all(manifest.reviewer != m.reviewer for m in expected):
+        problem = f"is of {manifest.reviewer}, who was sent no bundle in this round"
+    else:
+        problem = "was exported from another repository, or before an export that replaced it: its id is unknown"
+    return problem, (
+        f"if {layout.BUNDLES} is not what went out, `dvc checkout {layout.BUNDLES}` brings it back (in a clone `dvc "
+        "pull`); otherwise keep it, it is somebody's work"
+    )
 
 
 def require_complete(bundles: Path, inbox: Path, revisions: Path, round_number: int) -> list[Return]:

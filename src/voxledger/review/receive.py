@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from voxledger.bundles.inbox import RECEIVING, SUPERSEDED, WITHOUT_BUNDLES, foreign
+from voxledger.bundles.inbox import RECEIVING, SUPERSEDED, foreign
 from voxledger.disk import disk_failure
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.process import lock
@@ -259,10 +259,8 @@ def _manifest(source: Path, files: _Files, bundles: Path, round_number: int) -> 
     for sent in expected:
         if sent.id == manifest.id:
             return sent
-    raise BundleRefused(
-        f"{source} {foreign(manifest, expected)}",
-        "receive it in the repository and round that it belongs to" if expected else WITHOUT_BUNDLES,
-    )
+    problem, told = foreign(manifest, expected, round_number)
+    raise BundleRefused(f"{source} {problem}", told)
 
 
 def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path) -> None:
