@@ -29,7 +29,20 @@ _WARM_UP = 0.05
 
 
 def train(training: Training, folder: Path) -> str:
-    """Train, write weights, plans and `dataset.json` into the folder, and return the architecture."""
+    """Train, write weights, plans and `dataset.json` into the folder, and return the architecture.
+
+    Parameters
+    ----------
+    training
+        Model, cases with what is to be learned of them, where training starts, seed and device.
+    folder
+        An empty folder, the next home of the model.
+
+    Raises
+    ------
+    VoxledgerError
+        The cohort teaches nothing: no class has a voxel, or nothing tells what is background; or the loss diverged.
+    """
     dataset = describe(
         training.schema, (case.modality for case in training.cases), len(training.cases), training.ignores
     )

@@ -22,7 +22,24 @@ from voxledger.textfile import read_json
 
 
 def predict(folder: Path, model_id: str, image: Volume, params: InferParams, device: str) -> Channels:
-    """Probabilities of one model for one image."""
+    """Probabilities of one model for one image.
+
+    Parameters
+    ----------
+    folder, model_id
+        Of the model, its files checked against the id.
+    image
+        Intensities (z, y, x) on their grid, CT in HU.
+    params
+        `step` of the sliding window, as a share of the patch.
+    device
+        `cpu` or `cuda`.
+
+    Returns
+    -------
+    Channels
+        Probabilities (z, y, x) on the grid of the image, computed channel by channel when they are asked for.
+    """
     import torch
 
     with quiet():
