@@ -15,6 +15,7 @@ from plugins import install
 from test_extending import FILES
 
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.imaging.format import format_of, suffixes
 from voxledger.params import read_params
 from voxledger.registry import ACQUISITION, BACKENDS, FAMILIES, FORMATS, RULES, STRATEGIES, Family
 
@@ -120,6 +121,16 @@ def test_a_broken_package_is_named_and_hides_no_other(site: Path, source: str, s
     found, broken = ACQUISITION.load()
     assert "attention" in found
     assert [("sick-package" in str(error)) for error in broken] == [True]
+
+
+def test_a_format_that_does_not_work_is_named_and_hides_no_other(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(site, "sick-formats", {"formats.sick": "sick_format"}, {"sick_format": "import moonshine"})
+    assert suffixes()[0] == format_of(Path("a.nii.gz")).plain + ".gz"
+    assert capsys.readouterr().err.count("format sick of sick-formats 1.2 does not work here") == 1
+    with pytest.raises(VoxledgerError, match=r"sick-formats 1\.2"):
+        format_of(Path("a.sick"))
 
 
 def test_a_package_is_used_by_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -103,7 +105,17 @@ def refused_suffixes() -> tuple[str, ...]:
 
 
 def _formats() -> tuple[list[Format], list[Exception]]:
-    """Formats, NIfTI first and those of other packages last, and why some of other packages do not work."""
+    """Formats, NIfTI first and those of other packages last, and why some of other packages do not work.
+
+    Those are named once on standard error: their files would be passed over in a folder.
+    """
     found, broken = FORMATS.load()
+    for error in broken:
+        _warn(str(error))
     names = sorted(found, key=lambda name: (name != "nifti", FORMATS.origin(name), name))
     return [found[name] for name in names], list(broken)
+
+
+@cache
+def _warn(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
