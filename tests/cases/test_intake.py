@@ -189,6 +189,34 @@ def test_partly_labelled_data_say_which_classes_they_cover(scans: Path) -> None:
     assert {name for _, name in read_ledger("data/base/ledger.csv")} == {"organ"}
 
 
+def test_visits_of_one_patient_stay_together(scans: Path) -> None:
+    """Also those that come later; a table that leaves a case out adds nothing."""
+    table = scans / "patients.csv"
+    table.write_text("case_id,patient\n" + "".join(f"case{n},p{n // 2}\n" for n in range(9)))
+    with pytest.raises(CaseRefused, match="no row of case case9"):
+        add_cases(Incoming(scans / "images", labels=scans / "labels", patients=table), SCHEMA, PARAMS)
+    assert read_cases() == []
+    table.write_text(table.read_text() + "case9,p4\n")
+    add_cases(Incoming(scans / "images", labels=scans / "labels", patients=table), SCHEMA, PARAMS)
+    splits = {c.patient: c.split for c in read_cases()}
+    assert {(c.patient, c.split) for c in read_cases()} == set(splits.items())
+    tested = next(p for p, split in splits.items() if split is Split.TEST)
+    write(scans / "later/visit.nii.gz", image(77), GRID)
+    table.write_text(f"case_id,patient\nvisit,{tested}\n")
+    with pytest.raises(CaseRefused, match=f"case visit of patient {tested}, of whom cases are in test"):
+        add_cases(Incoming(scans / "later", patients=table, split=Split.POOL), SCHEMA, PARAMS)
+    (added,) = add_cases(Incoming(scans / "later", patients=table), SCHEMA, PARAMS).cases
+    assert (added.patient, added.split) == (tested, Split.TEST)
+
+
+def test_a_second_channel_is_not_taken_for_a_case_of_its_own(scans: Path) -> None:
+    write(scans / "images/case3_0001.nii.gz", image(78), GRID)
+    with pytest.raises(CaseRefused, match=r"case3_0001\.nii\.gz: further channels of a case"):
+        add_cases(Incoming(scans / "images"), SCHEMA, PARAMS)
+    (scans / "images/case3_0000.nii.gz").unlink()
+    assert "case3_0001" in {c.case_id for c in add_cases(Incoming(scans / "images"), SCHEMA, PARAMS).cases}
+
+
 def test_a_folder_without_images_is_misuse(folder: Path) -> None:
     with pytest.raises(Misuse, match="holds no image"):
         add_cases(Incoming(folder), SCHEMA, PARAMS)

@@ -125,4 +125,5 @@ def list_(as_json: bool) -> None:
         return
     for case in found:
         click.echo(f"{case.case_id:32} {case.split.value:12} {case.modality:4} {case.source}")
-    click.echo(f"{len(found)} cases")
+    patients = len({case.patient for case in found})
+    click.echo(f"{len(found)} cases" + (f" of {patients} patients" if patients < len(found) else ""))
