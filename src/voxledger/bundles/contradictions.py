@@ -48,8 +48,14 @@ def contradictions(
 
     Parameters
     ----------
+    proposal
+        Label map (z, y, x) that the reviewer was sent.
+    returned
+        Label map (z, y, x) on the same grid that came back.
     rows
         Lines of `decisions.csv` about this case, by class; a reviewer may add classes that were not asked.
+    asked
+        Classes that the reviewer was asked about.
     """
     pairs = _pairs(proposal, returned)
     if np.array_equal(pairs.before, pairs.after):
@@ -112,6 +118,13 @@ def disputes(schema: LabelSchema, proposal: LabelMap, opinions: Sequence[Opinion
     """Voxels of a case that two reviewers give to classes of which neither lies inside the other.
 
     Whoever revises a class says where it is, and whoever accepts one says that the proposal is right about it.
+
+    Parameters
+    ----------
+    proposal
+        Label map (z, y, x) that all reviewers were sent.
+    opinions
+        One a reviewer.
     """
     found = []
     for a, b in combinations(opinions, 2):

@@ -24,6 +24,13 @@ EXPORT_SEGMENTATION = f"{REMEDY}; {SAVE_AS}"
 def read_returned_label(path: Path, image: Grid, most_bytes: int) -> LabelMap:
     """Read a returned label map (z, y, x), whatever type and compression the viewer chose.
 
+    Parameters
+    ----------
+    image
+        Grid of the image that it belongs to.
+    most_bytes
+        Bound on its uncompressed size.
+
     Raises
     ------
     UnreadableImage

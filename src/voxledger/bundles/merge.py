@@ -47,6 +47,18 @@ def merge(schema: LabelSchema, claims: Sequence[Claim], shape: tuple[int, int, i
     """Merge the claims of all classes into a label map (z, y, x) of innermost ids.
 
     Works in the bounding box of every class. The result does not depend on the order of `claims`.
+
+    Parameters
+    ----------
+    claims
+        At most one of each class.
+    shape
+        Of the image (z, y, x).
+
+    Returns
+    -------
+    array
+        In the smallest unsigned type that holds the largest id.
     """
     merged = np.zeros(shape, np.min_scalar_type(max((c.id for c in schema.classes), default=0)))
     boxes: dict[int, dict[int, Box]] = {}
@@ -92,6 +104,17 @@ def repaint(
     ----------
     seen
         The proposal after the revisions of other reviewers of the same case; at first the proposal itself.
+    proposal
+        Label map (z, y, x) that the reviewer was sent.
+    returned
+        Label map (z, y, x) that came back.
+    revised
+        Classes that the reviewer revised.
+
+    Returns
+    -------
+    array, dict
+        `seen` with what was painted where a revised class gave a voxel up, and those voxels (z, y, x) by revised class.
     """
     painted = (proposal != returned) & (returned != 0)
     moved = {n: painted & schema.mask(proposal, n) & ~schema.mask(returned, n) for n in revised}

@@ -38,6 +38,17 @@ def proposal_claims(
 
     A class that neither the base nor a model knows claims nothing and stays unknown. An untrusted class of the
     base that no model predicts any more keeps its mask and origin.
+
+    Parameters
+    ----------
+    entries
+        Rows of the base ledger about the case, by class.
+    base, pseudo
+        Label maps (z, y, x) of the base version and of the models; None where no model predicts the case.
+    predicted
+        Classes that models predict.
+    version
+        Number of the round, which predicted masks are of.
     """
     claims = {}
     for name in schema.names:
@@ -73,6 +84,13 @@ def read_sources(
     version: int,
 ) -> Sources:
     """Read base label and pseudo-label of a case, either of which may be None, and make its claims.
+
+    Parameters
+    ----------
+    image
+        The image of the case, for its grid.
+    entries, predicted, version
+        As in `proposal_claims`.
 
     Raises
     ------

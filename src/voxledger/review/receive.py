@@ -70,6 +70,10 @@ def receive(source: Path, bundles: Path, inbox: Path, round_number: int, *, repl
     ----------
     source
         A zip file or a folder; the bundle may lie in a folder inside it.
+    bundles, inbox
+        `data/round/bundles` and `data/inbox`.
+    round_number
+        The round that bundles are out of.
     replace
         Let it take the place of a different return of the same bundle, which is kept under another name.
 

@@ -21,7 +21,10 @@ class State(StrEnum):
 
 
 def status(bundles: Path, inbox: Path, revisions: Path, round_number: int) -> dict[str, Any]:
-    """Per reviewer what is decided, missing and wrong, and what else lies in the inbox; for JSON."""
+    """Per reviewer what is decided, missing and wrong, and what else lies in the inbox; for JSON.
+
+    Parameters are those of `voxledger.bundles.inbox.look_into`.
+    """
     found = look_into(bundles, inbox, revisions, round_number)
     reviewers = []
     for manifest in found.expected.values():
