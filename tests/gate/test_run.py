@@ -256,7 +256,7 @@ def test_what_is_no_label_map_is_a_finding_and_no_traceback(sent: Any, what: str
     assert reason in text or (what == "complex numbers" and suffix == ".mha")  # MetaImage makes two values of one
     assert "1 problems" in text
     assert "/plain" not in text
-    found = status(Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions"), 1)
+    found = status(Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions"), 1).to_json()
     assert [b["state"] for b in found["bundles"]] == ["refused"]
     (finding,) = found["bundles"][0]["problems"]
     assert finding["remedy"]
@@ -486,7 +486,7 @@ def test_an_altered_export_is_noticed(sent: Any) -> None:
 
 def test_status_for_programs(sent: Any) -> None:
     def now() -> dict[str, Any]:
-        return status(Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions"), 1)
+        return status(Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions"), 1).to_json()
 
     assert [b["state"] for b in now()["bundles"]] == ["away"]
     folder = sent.give_back("alice", case_1={"lesion": ""})
@@ -598,8 +598,8 @@ def test_two_reviewers_who_claim_the_same_voxels_are_named_and_the_round_waits(
     assert f"bundle-r01-bob, case case_1: {said}, see bundle-r01-alice" in text
     assert "1 problems" in text
     assert "voxledger review receive FILE.zip --replace" in text
-    (listed,) = status(Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions"), 1)["problems"]
-    assert (listed["case_id"], said in listed["problem"]) == ("case_1", True)
+    (listed,) = status(Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions"), 1).problems
+    assert (listed.case_id, said in listed.problem) == ("case_1", True)
     with pytest.raises(CasesFailed, match="case_1: .*" + re.escape(said)):
         let_through(repo)
 

@@ -13,6 +13,7 @@ from voxledger import layout
 
 if TYPE_CHECKING:
     from voxledger.review.receive import Received
+    from voxledger.review.status import InboxStatus
 
 
 @click.group()
@@ -104,11 +105,11 @@ def receive(source: Path, replace: bool) -> None:
     _note_receipt(received)
     remove_unpacked(source, layout.INBOX)
     found, name = _status(), received.manifest.name
-    of_two = [p for p in found["problems"] if p["bundle"] == name or name in str(p["problem"]).split()]
+    of_two = [p for p in found.problems if p.bundle == name or name in p.problem.split()]
     _show(found, received.manifest.reviewer)
     for problem in of_two:
-        click.echo(f"  {problem['text']}")
-    if of_two or any(b["bundle"] == name and b["state"] != "complete" for b in found["bundles"]):
+        click.echo(f"  {problem}")
+    if of_two or any(b.bundle == name and b.state != "complete" for b in found.bundles):
         click.echo(
             f"  → ask {received.manifest.reviewer} to put this right and to send the whole folder again; then "
             "`voxledger review receive FILE.zip --replace`: what came now is kept beside it"
@@ -130,13 +131,13 @@ def status(as_json: bool) -> None:
     require_root()
     found = _status()
     if as_json:
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
     else:
         _show(found)
-    states = {bundle["state"] for bundle in found["bundles"]}
-    if "refused" in states or found["problems"]:
+    states = {bundle.state for bundle in found.bundles}
+    if "refused" in states or found.problems:
         sys.exit(1)
-    sys.exit(3 if states - {"complete"} or found["not_received"] else 0)
+    sys.exit(3 if states - {"complete"} or found.not_received else 0)
 
 
 @review.command()
@@ -192,26 +193,23 @@ def _note_receipt(received: Received) -> None:
     note_receipt(received.folder.name, received.sha256)
 
 
-def _status() -> dict[str, list[dict[str, object]]]:
+def _status() -> InboxStatus:
     from voxledger.params import read_params
     from voxledger.review.status import status as look
 
     return look(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, read_params().round)
 
 
-def _show(found: dict[str, list[dict[str, object]]], reviewer: str | None = None) -> None:
-    shown = [b for b in found["bundles"] if reviewer in (None, b["reviewer"])]
-    for bundle in shown:
-        click.echo(
-            f"{bundle['bundle']}: {bundle['state']}, {bundle['decided']} of {bundle['asked']} decisions "
-            f"on {bundle['cases']} cases"
-        )
-        for kind in ("problems", "missing"):
-            for text in bundle[kind]:  # type: ignore[attr-defined]
-                click.echo(f"  {text['text']}")
+def _show(found: InboxStatus, reviewer: str | None = None) -> None:
+    for bundle in found.bundles:
+        if reviewer in (None, bundle.reviewer):
+            click.echo(
+                f"{bundle.bundle}: {bundle.state}, {bundle.decided} of {bundle.asked} decisions on {bundle.cases} cases"
+            )
+            for finding in (*bundle.problems, *bundle.missing):
+                click.echo(f"  {finding}")
     if reviewer is None:
-        for kind in ("problems", "not_received"):
-            for finding in found[kind]:
-                click.echo(f"{finding['text']}")
-        if not found["bundles"]:
+        for finding in (*found.problems, *found.not_received):
+            click.echo(str(finding))
+        if not found.bundles:
             click.echo("no bundles in this round")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.inbox import look_into
+from voxledger.bundles.returned import Return
+from voxledger.records.bundle import Manifest
 
 
 class State(StrEnum):
@@ -20,41 +22,74 @@ class State(StrEnum):
     COMPLETE = "complete"
 
 
-def status(bundles: Path, inbox: Path, revisions: Path, round_number: int) -> dict[str, Any]:
-    """Per reviewer what is decided, missing and wrong, and what else lies in the inbox; for JSON.
+@dataclass(frozen=True)
+class BundleStatus:
+    """Where one bundle stands."""
+
+    reviewer: str
+    bundle: str
+    """Its name."""
+    state: State
+    cases: int
+    asked: int
+    """Classes of cases that the reviewer is asked about."""
+    decided: int
+    """Those of them that have a decision."""
+    missing: tuple[Finding, ...]
+    problems: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class InboxStatus:
+    """Where all bundles of a round stand, and what else is in the inbox."""
+
+    bundles: tuple[BundleStatus, ...]
+    problems: tuple[Finding, ...]
+    """Of the inbox as a whole."""
+    not_received: tuple[Finding, ...]
+    """Archives that somebody still has to receive."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same for programs; every finding has its `text` for people, too."""
+        kinds = ("missing", "problems")
+        return {
+            "bundles": [asdict(b) | {kind: _json(getattr(b, kind)) for kind in kinds} for b in self.bundles],
+            "problems": _json(self.problems),
+            "not_received": _json(self.not_received),
+        }
+
+
+def status(bundles: Path, inbox: Path, revisions: Path, round_number: int) -> InboxStatus:
+    """Per reviewer what is decided, missing and wrong, and what else lies in the inbox.
 
     Parameters are those of `voxledger.bundles.inbox.look_into`.
     """
     found = look_into(bundles, inbox, revisions, round_number)
-    reviewers = []
-    for manifest in found.expected.values():
-        checked = found.returned.get(manifest.id)
-        if checked is None:
-            state = State.AWAY
-        elif checked.problems:
-            state = State.REFUSED
-        elif checked.missing:
-            state = State.INCOMPLETE
-        else:
-            state = State.COMPLETE
-        reviewers.append(
-            {
-                "reviewer": manifest.reviewer,
-                "bundle": manifest.name,
-                "state": state.value,
-                "cases": len(manifest.cases),
-                "asked": len(manifest.asked),
-                "decided": checked.decided if checked else 0,
-                "missing": [_json(f) for f in checked.missing] if checked else [],
-                "problems": [_json(f) for f in checked.problems] if checked else [],
-            }
-        )
-    return {
-        "bundles": reviewers,
-        "problems": [_json(f) for f in found.problems],
-        "not_received": [_json(f) for f in found.unpacked],
-    }
+    return InboxStatus(
+        tuple(_of(manifest, found.returned.get(manifest.id)) for manifest in found.expected.values()),
+        tuple(found.problems),
+        tuple(found.unpacked),
+    )
 
 
-def _json(finding: Finding) -> dict[str, Any]:
-    return {**asdict(finding), "text": str(finding)}
+def _of(manifest: Manifest, one: Return | None) -> BundleStatus:
+    if one is None:
+        state = State.AWAY
+    elif one.problems:
+        state = State.REFUSED
+    else:
+        state = State.INCOMPLETE if one.missing else State.COMPLETE
+    return BundleStatus(
+        manifest.reviewer,
+        manifest.name,
+        state,
+        len(manifest.cases),
+        len(manifest.asked),
+        one.decided if one else 0,
+        one.missing if one else (),
+        one.problems if one else (),
+    )
+
+
+def _json(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
+    return [{**asdict(finding), "text": str(finding)} for finding in findings]
