@@ -73,13 +73,13 @@ def require_versions() -> None:
     raise Misuse(
         problem,
         "`voxledger upgrade --dry-run` shows what would be computed again, and `voxledger upgrade` goes on with this "
-        f"voxledger; to go on as before, install {begun_with()}",
+        f"voxledger; to go on with the round as before, install {begun_with()}",
     )
 
 
 def begun_with() -> str:
     """The voxledger that the round here was begun with, in words where `algorithms.yaml` does not say which."""
-    return _called(str(_read().get("voxledger") or "the voxledger that began the round"))
+    return _called(str(_read().get("voxledger") or "the voxledger that began it"))
 
 
 def closed_round() -> int | None:

@@ -54,8 +54,8 @@ def plan_upgrade() -> Upgrade:
     if layout.exported(params.round) and not tag_exists(round_tag(params.round)):
         raise VoxledgerError(
             f"bundles of round {params.round} are out, and the pipeline that made them has to take them in",
-            f"close this round with what began it ({algorithms.begun_with()}), then upgrade; if nobody has begun to "
-            f"review, delete {layout.BUNDLES} first",
+            f"close this round with {algorithms.begun_with()}, then upgrade; if nobody has begun to review, delete "
+            f"{layout.BUNDLES} first",
         )
     wanted = _wanted(params)
     if changed := git("status", "--porcelain", "--", *wanted).strip():
