@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commands import run
 
-from voxledger.errors import VoxledgerError
+from voxledger.errors import Misuse, VoxledgerError
 from voxledger.layout import SENT
 from voxledger.params import Params
 from voxledger.records.sent import is_out, read_sent, require_not_out, write_sent
@@ -35,13 +35,21 @@ def test_a_round_is_out_from_when_bundles_go_until_it_is_closed(open_round: Para
     assert not is_out(open_round)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 2, "round": 1, "bundles": {}}', "\udcff"])
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"round": 1}', "\udcff"])
 def test_a_damaged_record_is_named_and_never_taken_for_nobody_looking(open_round: Params, text: str) -> None:
     SENT.parent.mkdir()
     SENT.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(VoxledgerError, match=r"data/sent.json") as caught:
         is_out(open_round)
     assert "git restore data/sent.json" in caught.value.remedy
+
+
+def test_a_newer_format_is_told_from_damage(open_round: Params) -> None:
+    SENT.parent.mkdir()
+    SENT.write_text('{"format": 2, "round": 1, "bundles": {}, "why": ""}')
+    with pytest.raises(Misuse, match=r"data/sent\.json has format 2") as caught:
+        is_out(open_round)
+    assert "update voxledger" in caught.value.remedy
 
 
 def test_the_record_says_which_bundles(open_round: Params) -> None:

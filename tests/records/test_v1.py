@@ -83,7 +83,7 @@ def test_it_waits_for_people_and_is_not_changed_under_them(v1: Path) -> None:
     with contextlib.chdir(v1 / "repo"):
         assert json.loads(output("voxledger", "round", "status", "--json"))["state"] == "waiting"
         assert "bundle-r02-ann: away" in run("voxledger", "review", "status", accept=(3,))
-        assert "close this round with the voxledger that began it" in run("voxledger", "upgrade", accept=(1,))
+        assert "bundles of round 2 are out" in run("voxledger", "upgrade", accept=(1,))
         assert output("git", "status", "--porcelain") == ""
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.params import Params
+from voxledger.records.formats import Upgrade, upgraded
 from voxledger.repository import round_tag, tag_exists
 from voxledger.textfile import replace_text
 
@@ -25,24 +25,37 @@ BRING_BACK = f"git restore {layout.ROUND} {layout.REPORTS} && dvc checkout --wit
 """Brings back what people were shown, in the repository that made it."""
 
 
+UPGRADES: tuple[Upgrade, ...] = ()
+FORMAT = len(UPGRADES) + 1
+
+
 class Sent(BaseModel):
     """The bundles of a round that went out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = 1
+    format: int = FORMAT
     round: int
     bundles: dict[str, str]
     """Id of every bundle, by the name of its folder."""
 
 
 def read_sent(path: Path = layout.SENT) -> Sent | None:
-    """The record; None before any bundle has gone out."""
+    """The record; None before any bundle has gone out.
+
+    Raises
+    ------
+    Misuse
+        It is of a newer format.
+    VoxledgerError
+        It is damaged.
+    """
     if not path.is_file():
         return None
     try:
-        return Sent.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+        values = json.loads(path.read_bytes())
+        return Sent.model_validate(upgraded(dict(values), UPGRADES, str(path)))
+    except (OSError, ValueError, TypeError, RecursionError):
         raise VoxledgerError(f"{path} is damaged", f"run `git restore {path}`") from None
 
 
