@@ -305,7 +305,7 @@ def test_a_foreign_or_altered_bundle_is_refused(sent: Any) -> None:
 
 
 @pytest.mark.parametrize("bundles_are_out", [True, False])
-@pytest.mark.parametrize(("number", "says"), [(2, "keep it"), (0, "`git pull`")])
+@pytest.mark.parametrize(("number", "says"), [(2, "a later round"), (0, "`git pull`")])
 def test_a_return_of_another_round_than_the_open_one_is_said_to_be_so(
     sent: Any, bundles_are_out: bool, number: int, says: str
 ) -> None:
@@ -323,6 +323,7 @@ def test_a_return_of_another_round_than_the_open_one_is_said_to_be_so(
     (finding,) = look_into(BUNDLES, INBOX, Path("data/base/revisions"), number).problems
     for said in (str(caught.value), str(finding)):
         assert says in said
+        assert "keep it outside data/inbox" in said
         assert BRING_BACK not in said
         assert "dvc checkout" not in said
 

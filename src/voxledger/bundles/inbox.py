@@ -164,21 +164,19 @@ def _folder(
     if (revisions / content_sha256(manifest.id, returned_files(item))).is_dir():
         return
     problem, told = foreign(manifest, list(found.expected.values()), round_number)
-    found.problems.append(Finding(item.name, problem, f"move it out of {item.parent}; {told}"))
+    found.problems.append(Finding(item.name, problem, told))
+
+
+_KEEP = f"keep it outside {layout.INBOX}: it is somebody's work"
 
 
 def foreign(manifest: Manifest, expected: Sequence[Manifest], round_number: int) -> tuple[str, str]:
     """Why a bundle is none of those that were exported for the open round, and what to do."""
     if manifest.round != round_number:
-        keep = (
-            "keep it, it is somebody's work: what was closed takes nothing in any more, but a bundle of a later round "
-        )
-        keep += "that asks for the same cases may get its labels"
-        opened = (
-            f"keep it; if somebody opened round {manifest.round} elsewhere, `git pull` and `dvc pull`, then receive it"
-        )
         problem = f"is of round {manifest.round}, not of round {round_number}, which is open"
-        return problem, opened if manifest.round > round_number else keep
+        if manifest.round > round_number:
+            return problem, f"{_KEEP}; if it was opened in another clone, `git pull` and `dvc pull`, then receive it"
+        return problem, f"{_KEEP}, and a bundle of a later round that asks for the same cases may get its labels"
     if not expected:
         where = f"but no bundles of this round are in {layout.BUNDLES}"
         return f"is of round {manifest.round} of {manifest.dataset}, {where}", (
@@ -193,7 +191,7 @@ def foreign(manifest: Manifest, expected: Sequence[Manifest], round_number: int)
         problem = "was exported from another repository, or before an export that replaced it: its id is unknown"
     return problem, (
         f"if {layout.BUNDLES} is not what went out, `dvc checkout {layout.BUNDLES}` brings it back (in a clone `dvc "
-        "pull`); otherwise keep it, it is somebody's work"
+        f"pull`); otherwise {_KEEP}"
     )
 
 
