@@ -11,6 +11,7 @@ given to another class.
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,14 @@ class LabelSchema(_Record):
         except KeyError:
             told = self.told_of(name) or f"use one of {', '.join(self.names)}"
             raise Misuse(f"{name} is not a class of {self.name}", told) from None
+
+    def require(self, names: Iterable[str], where: str) -> None:
+        """Raise `Misuse`, which names the parameter, unless all of these are classes."""
+        for name in names:
+            try:
+                self[name]
+            except Misuse as error:
+                raise Misuse(f"{layout.PARAMS}: {where}: {error.problem}", error.remedy) from None
 
     @cached_property
     def _today(self) -> dict[str, str]:

@@ -22,7 +22,10 @@ def test_every_file_is_a_rule(schema: LabelSchema) -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"rule": "magic", "classes": ["liver"]}, r"entry 1: there is no rule magic(.|\n)*largest_component"),
+        (
+            {"rule": "magic", "classes": ["liver"]},
+            r"there is no rule magic(.|\n)*largest_component",
+        ),
         ({"classes": ["liver"]}, "there is no rule None"),
         ({"rule": "minimum_volume", "classes": ["liver"]}, "ml: Field required"),
         ({"rule": "minimum_volume", "classes": ["liver"], "ml": -1}, "ml: Input should be greater than 0"),
@@ -41,5 +44,6 @@ def test_every_file_is_a_rule(schema: LabelSchema) -> None:
     ],
 )
 def test_misuse(schema: LabelSchema, entry: dict[str, Any], message: str) -> None:
-    with pytest.raises(Misuse, match=message):
+    with pytest.raises(Misuse, match=message) as refused:
         read_rules([entry], schema)
+    assert refused.value.problem.startswith("params.yaml: filter.rules[0]")

@@ -105,6 +105,7 @@ def calibrate_round(
     Misuse
         A class to calibrate is none of lesions.
     """
+    schema.require(params.classes, "calibrate.classes")
     for name in params.classes:
         if not schema[name].lesion:
             raise Misuse(

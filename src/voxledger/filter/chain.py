@@ -29,7 +29,7 @@ def read_rules(entries: Sequence[dict[str, Any]], schema: LabelSchema) -> list[R
     Misuse
         A rule, a class or a parameter is not known or out of its range; names the entry.
     """
-    return [_read(entry, f"filter.rules, entry {number}", schema) for number, entry in enumerate(entries, start=1)]
+    return [_read(entry, f"{layout.PARAMS}: filter.rules[{number}]", schema) for number, entry in enumerate(entries)]
 
 
 def _read(entry: dict[str, Any], where: str, schema: LabelSchema) -> Rule:
@@ -43,10 +43,13 @@ def _read(entry: dict[str, Any], where: str, schema: LabelSchema) -> Rule:
         rule = kind.model_validate(entry)
     except ValidationError as error:
         listed = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
-        raise Misuse(f"{where} ({name}): {listed}", f"correct the parameter in {layout.PARAMS}") from None
-    for class_name in rule.classes:
-        schema[class_name]
-    rule.check(schema)
+        raise Misuse(f"{where} ({name}): {listed}", "correct the parameter") from None
+    try:
+        for class_name in rule.classes:
+            schema[class_name]
+        rule.check(schema)
+    except Misuse as error:
+        raise Misuse(f"{where} ({name}): {error.problem}", error.remedy) from None
     return rule
 
 

@@ -31,8 +31,7 @@ def thresholds_of(schema: LabelSchema, params: FilterParams, calibrated: Mapping
     A calibrated threshold above the common one says that lesions are found even there, but as their brightest voxels
     alone; the common one finds them too, and draws them whole.
     """
-    for name in params.thresholds:
-        schema[name]
+    schema.require(params.thresholds, "filter.thresholds")
     lowered = {name: min(calibrated.get(name, params.threshold), params.threshold) for name in schema.names}
     return lowered | dict(params.thresholds)
 

@@ -17,6 +17,7 @@ from voxledger.release.send import require_bundles_fit, send_out
 from voxledger.release.state import require_open
 from voxledger.release.times import note_run
 from voxledger.repository import dvc, require_root
+from voxledger.schema import LabelSchema, read_schema
 from voxledger.stage import require_pipeline
 
 
@@ -33,7 +34,18 @@ def require_runnable() -> Params:
     params = read_params()
     require_open(params)
     require_whole_dvc_files()
+    _require_known_classes(params, read_schema(layout.SCHEMA))
     return params
+
+
+def _require_known_classes(params: Params, schema: LabelSchema) -> None:
+    """What the stages would say, before any of them has computed for hours."""
+    schema.require(params.calibrate.classes, "calibrate.classes")
+    schema.require(params.filter.thresholds, "filter.thresholds")
+    for number, rule in enumerate(params.filter.rules):
+        names = rule.get("classes")
+        schema.require(map(str, names) if isinstance(names, list) else (), f"filter.rules[{number}]")
+    schema.require(params.score.classes, "score.classes")
 
 
 def run_round(params: Params, no_memo: bool) -> None:

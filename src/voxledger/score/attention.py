@@ -117,8 +117,8 @@ class Attention:
     def __init__(self, predictions: Sequence[SoftPrediction], schema: LabelSchema, params: ScoreParams) -> None:
         if not 1 <= len(predictions) <= MOST_MODELS:
             raise Misuse(f"{len(predictions)} models", f"give 1 to {MOST_MODELS} models")
+        schema.require(params.classes, "score.classes")
         for name, own in params.classes.items():
-            schema[name]
             if own.uncertainty is not None and params.entropy == "categorical":
                 raise Misuse(
                     f"score.classes.{name}.uncertainty: the categorical entropy of a voxel is one for all classes",

@@ -46,7 +46,7 @@ class InsideOrgan(RemovalRule):
         for name in self.classes:
             if schema[name].inside is None:
                 raise Misuse(
-                    f"filter.rules: inside_organ is asked of {name}, which lies in no organ",
+                    f"inside_organ is asked of {name}, which lies in no organ",
                     f"give {name} an `inside:` in {layout.SCHEMA}, or take it out of the rule",
                 )
 

@@ -61,7 +61,7 @@ class MeanHu(RemovalRule):
     def check(self, schema: LabelSchema) -> None:
         for name in self.classes:
             if self.bound(name) is None:
-                raise Misuse(f"filter.rules: mean_hu has no range for {name}", f"add `ranges: {{{name}: [low, high]}}`")
+                raise Misuse(f"mean_hu has no range for {name}", f"add `ranges: {{{name}: [low, high]}}`")
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         bound = self.bound(name)

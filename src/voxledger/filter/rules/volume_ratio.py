@@ -65,11 +65,11 @@ class VolumeRatio(RemovalRule):
         for name in self.classes:
             if schema[name].inside is None:
                 raise Misuse(
-                    f"filter.rules: volume_ratio is asked of {name}, which lies in no organ",
+                    f"volume_ratio is asked of {name}, which lies in no organ",
                     f"give {name} an `inside:` in {layout.SCHEMA}, or take it out of the rule",
                 )
             if self.bound(name) is None:
-                raise Misuse(f"filter.rules: volume_ratio has no bound for {name}", f"add `percent: {{{name}: …}}`")
+                raise Misuse(f"volume_ratio has no bound for {name}", f"add `percent: {{{name}: …}}`")
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         components = proposal.components(name)
