@@ -12,7 +12,7 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.records.cases import write_cases
 from voxledger.records.ledger import write_ledger
 from voxledger.records.tables import formats
-from voxledger.repository import TEMPLATE_NAME, dvc, dvc_add, git, template_root
+from voxledger.repository import TEMPLATE_NAME, dvc, dvc_add, git, run_tool, template_root
 from voxledger.textfile import replace_text
 
 
@@ -23,11 +23,16 @@ def init(folder: Path, name: str) -> None:
     ----------
     name
         Of the dataset; its versions are tagged NAME@vX.Y.Z.
+
+    Raises
+    ------
+    Misuse
+        The folder is none, is not empty, or lies in another curation repository, which would track it.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
         raise Misuse(f"{name!r} cannot name a dataset", "use --name with lower-case letters, digits and hyphens")
-    if folder.exists() and any(folder.iterdir()):
-        raise Misuse(f"{folder} is not empty", "give the name of a new folder")
+    require_new(folder)
+    _require_outside(Path(os.path.realpath(folder)))
     if not git("var", "GIT_COMMITTER_IDENT", check=False):
         raise Misuse("git does not know who you are", 'run `git config --global user.name "…"` and `… user.email …`')
     new = not folder.exists()
@@ -38,6 +43,30 @@ def init(folder: Path, name: str) -> None:
         for made in [folder] if new else folder.iterdir():
             shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink(missing_ok=True)
         raise
+
+
+def require_new(folder: Path) -> None:
+    """Raise `Misuse` unless a folder is empty, or may be made."""
+    for place in (folder, *folder.parents):
+        if os.path.lexists(place):
+            if not place.is_dir():
+                raise Misuse(f"{place} is no folder", "give the name of a new folder")
+            break
+    if folder.exists() and any(folder.iterdir()):
+        raise Misuse(f"{folder} is not empty", "give the name of a new folder")
+
+
+def _require_outside(folder: Path) -> None:
+    """Raise `Misuse` for a folder in another repository, unless all of its place there is left alone, as `demo/`."""
+    marks = (layout.PIPELINE, layout.PARAMS, Path(".dvc"), Path(".git"))
+    for outer in folder.parents:
+        if all((outer / mark).exists() for mark in marks):
+            top = folder.relative_to(outer).parts[0]
+            if run_tool("git", "-C", outer, "check-ignore", "--quiet", "--no-index", f"{top}/").returncode != 0:
+                raise Misuse(
+                    f"{outer} is a curation repository, and one within another would be taken for a part of it",
+                    "give the name of a folder outside it",
+                )
 
 
 def _make(folder: Path, name: str) -> None:

@@ -54,9 +54,11 @@ def demo(folder: Path, rounds: int) -> None:
       voxledger demo demo
     """
     from voxledger.errors import Misuse
+    from voxledger.init import require_new
 
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_dir() and any(folder.iterdir()):
         raise Misuse(f"{folder} is not empty", f"`rm -rf {folder}` to start again, or name another folder")
+    require_new(folder)
     started = time.monotonic()
     folder = folder.resolve()
     phantoms, repository = folder / "phantoms", folder / "repository"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -21,7 +22,7 @@ def init(folder: Path, name: str | None) -> None:
     """
     from voxledger.init import init as make
 
-    make(folder, name or folder.resolve().name)
+    make(folder, name or Path(os.path.realpath(folder)).name)
     click.echo(f"{folder} is ready. Next:")
     click.echo(f"  cd {folder}")
     click.echo(f"  edit {layout.SCHEMA} (the classes) and {layout.PARAMS} (dataset, reviewers, models)")

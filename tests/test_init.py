@@ -1,0 +1,75 @@
+"""Where `voxledger init` makes no repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from commands import run
+
+from voxledger.cli.main import cli
+from voxledger.init import init
+
+
+def a_file(root: Path) -> Path:
+    (root / "a").write_text("mine")
+    return root / "a"
+
+
+def below_a_file(root: Path) -> Path:
+    return a_file(root) / "b/c"
+
+
+def a_link_to_itself(root: Path) -> Path:
+    (root / "a").symlink_to("a")
+    return root / "a"
+
+
+def a_link_to_nothing(root: Path) -> Path:
+    (root / "a").symlink_to("b")
+    return root / "a"
+
+
+@pytest.mark.parametrize("made", [a_file, below_a_file, a_link_to_itself, a_link_to_nothing])
+@pytest.mark.parametrize("command", [("init",), ("init", "--name", "one"), ("demo",)])
+def test_what_is_no_folder_is_misuse_and_stays(
+    tmp_path: Path, made: Callable[[Path], Path], command: tuple[str, ...]
+) -> None:
+    """It ended with a traceback."""
+    folder = made(tmp_path)
+    before = sorted((p.name, p.is_symlink(), p.is_file() and p.read_text()) for p in tmp_path.iterdir())
+    result = CliRunner().invoke(cli, [*command, str(folder)])
+    assert result.exit_code == 2, (result.output, result.exception)
+    assert "is no folder" in result.output
+    assert before == sorted((p.name, p.is_symlink(), p.is_file() and p.read_text()) for p in tmp_path.iterdir())
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What tells a curation repository from other folders."""
+    root = tmp_path / "repo"
+    (root / ".dvc").mkdir(parents=True)
+    for name in ("dvc.yaml", "params.yaml"):
+        (root / name).touch()
+    (root / ".gitignore").write_text("/demo/\n/data/images\n")
+    run("git", "init", "--quiet", str(root))
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.mark.parametrize("folder", ["new", "data/new", "data/images/new", "../repo/new", "demos"])
+def test_no_repository_is_made_within_another(repository: Path, folder: str) -> None:
+    """It was made without a word, and lay in no version of the outer one, or in a wrong one."""
+    result = CliRunner().invoke(cli, ["init", folder, "--name", "one"])
+    assert result.exit_code == 2, (result.output, result.exception)
+    assert f"{repository} is a curation repository" in result.output
+    assert not Path(folder).exists()
+
+
+@pytest.mark.slow
+def test_a_folder_that_git_leaves_alone_may_hold_one(repository: Path) -> None:
+    """As the demo of the project's checkout."""
+    init(Path("demo"), "one")
+    assert Path("demo/dvc.yaml").is_file()
