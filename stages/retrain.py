@@ -16,14 +16,9 @@ def main(params: Params) -> None:
         read_cases(),
         read_schema(layout.SCHEMA),
         read_ledger(layout.RELEASE_LEDGER),
-        labels=layout.RELEASE_LABELS,
-        base=layout.BASE_MODELS,
-        out=layout.NEXT_MODELS,
-        round_number=params.round,
-        params=params.retrain,
-        machine=params.machine,
-        cohort_table=layout.COHORT,
-        cards=layout.NEXT_CARDS,
+        params.round,
+        params.retrain,
+        params.machine,
     )
 
 

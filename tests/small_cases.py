@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voxledger import layout
 from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, write
 from voxledger.params import ModelParams
 from voxledger.records.cases import Case, Split
@@ -35,7 +36,7 @@ class Small:
 
     cases: list[Case]
     ledger: Ledger
-    labels: Path = Path("labels")
+    labels: Path = layout.RELEASE_LABELS
     schema: LabelSchema = SCHEMA
 
     def with_origin(self, case_id: str, class_name: str, origin: Origin | None) -> Small:
@@ -68,7 +69,7 @@ def small(folder: Path) -> Small:
         image, labels = draw(number)
         path = f"images/{case_id}.nii.gz"
         write(path, image, GRID)
-        write(f"labels/{case_id}.nii.gz", labels, GRID)
+        write(f"data/release/labels/{case_id}.nii.gz", labels, GRID)
         split = Split.TEST if number == 3 else Split.POOL
         cases.append(Case(case_id, path, file_sha256(path), "", "here", "CC0-1.0", split, "CT", ""))
         for name in SCHEMA.names:

@@ -93,8 +93,9 @@ def test_metric(added: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_strategy(added: dict[str, Any], small: Any) -> None:
-    train(small, {"unet": TINY["unet"]}, Path("models/none"), Path("models/base"))
-    train(small, {"unet": TINY["unet"]}, Path("models/base"), Path("models/next"), strategy="warm_start")
+    train(small, {"unet": TINY["unet"]})
+    Path("models/next").rename("models/base")
+    train(small, {"unet": TINY["unet"]}, strategy="warm_start")
     before, after = check_model(Path("models/base/unet")), check_model(Path("models/next/unet"))
     assert (after.strategy, after.parent) == ("warm_start", before.id)
     base = Model(Path("models/base/unet"), before, SCHEMA)
@@ -102,16 +103,15 @@ def test_strategy(added: dict[str, Any], small: Any) -> None:
     assert (found.iterations, found.parent) == (TINY["unet"].iterations, base)
 
 
-def train(small: Any, models: dict[str, ModelParams], base: Path, out: Path, **params: Any) -> None:
+def train(small: Any, models: dict[str, ModelParams], **params: Any) -> None:
     wanted = RetrainParams(models=models, **params)
-    places = (base, out, 0, wanted, MachineParams(workers=1), Path("cohort.csv"), Path("models/next.json"))
-    retrain_round(small.cases, small.schema, small.ledger, small.labels, *places)
+    retrain_round(small.cases, small.schema, small.ledger, 0, wanted, MachineParams(workers=1))
 
 
 def test_backend(added: dict[str, Any], small: Any) -> None:
     """Trained, stored, read again and predicted from, as all others are."""
     assert "intensity" in BACKENDS.names()
-    train(small, {"bayes": ModelParams(backend="intensity")}, Path("models/none"), Path("models/next"))
+    train(small, {"bayes": ModelParams(backend="intensity")})
     card = check_model(Path("models/next/bayes"))
     assert (card.backend, card.architecture) == ("intensity", "Gaussian naive Bayes")
     rows = predict_cases(small.cases, Path("models/next"), Path("out"), SCHEMA, InferParams(), MachineParams(workers=1))

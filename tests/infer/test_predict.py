@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
+from voxledger import layout
 from voxledger.algorithms import VERSIONS
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.soft import ensemble_mean, open_soft, write_soft
@@ -33,6 +34,11 @@ def predict(small, models=MODELS, out=OUT, workers=1, step=0.5):
     return predict_cases(small.cases, models, out, small.schema, InferParams(step=step), MachineParams(workers=workers))
 
 
+def train(small, params):
+    """The next models."""
+    retrain_round(small.cases, small.schema, small.ledger, 0, params, MachineParams(workers=1))
+
+
 def hashes(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): file_sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -40,19 +46,8 @@ def hashes(folder: Path) -> dict[str, str]:
 @pytest.fixture
 def trained(small, tiny):
     """The small cases with an nnU-Net and a MONAI U-Net in models/base."""
-    retrain_round(
-        small.cases,
-        small.schema,
-        small.ledger,
-        small.labels,
-        Path("models/none"),
-        MODELS,
-        0,
-        RetrainParams(models=tiny),
-        MachineParams(workers=1),
-        Path("cohort.csv"),
-        Path("models/next.json"),
-    )
+    train(small, RetrainParams(models=tiny))
+    layout.NEXT_MODELS.rename(MODELS)
     return small
 
 
@@ -119,7 +114,7 @@ def test_a_prediction_is_remembered_by_all_that_it_depends_on(small, monkeypatch
         classes = [c.model_copy(update=change if i == number else {}) for i, c in enumerate(small.schema.classes)]
         return replace(small, schema=small.schema.model_copy(update={"classes": tuple(classes)}))
 
-    labels, grid = read_label("labels/c0.nii.gz"), read("images/c0.nii.gz").grid
+    labels, grid = read_label("data/release/labels/c0.nii.gz"), read("images/c0.nii.gz").grid
     write("files/c0.nii.gz", np.where(labels < 7, labels, 0), grid)
     add()
     first = key()
@@ -161,19 +156,8 @@ def test_working_spacing_and_axis_order_lead_back_to_the_image(small, tiny):
         write(label, read_label(label).transpose(1, 0, 2), turned)
     small = replace(small, cases=cases, ledger=_hashed_again(small))
     models = {n: m.model_copy(update={"patch": (16, 8, 16)}) for n, m in models.items()}
-    retrain_round(
-        small.cases,
-        small.schema,
-        small.ledger,
-        small.labels,
-        Path("models/none"),
-        MODELS,
-        0,
-        RetrainParams(models=models),
-        MachineParams(workers=1),
-        Path("cohort.csv"),
-        Path("models/next.json"),
-    )
+    train(small, RetrainParams(models=models))
+    layout.NEXT_MODELS.rename(MODELS)
     predict(small)
     for name in models:
         soft = open_soft(OUT / name / "c0.b2nd")
@@ -187,7 +171,7 @@ def _hashed_again(small):
     ledger = {}
     for (case_id, name), entry in small.ledger.items():
         grid = read(f"images/{case_id}.nii.gz").grid
-        mask = small.schema.mask(read_label(f"labels/{case_id}.nii.gz"), name)
+        mask = small.schema.mask(read_label(f"data/release/labels/{case_id}.nii.gz"), name)
         ledger[case_id, name] = replace(entry, mask_sha256=mask_sha256(mask, grid))
     return ledger
 
@@ -197,14 +181,16 @@ def test_precomputed_label_maps_become_zero_and_one(small):
     folder = Path("outside")
     for case_id in ("c0", "c2"):
         write(
-            folder / f"{case_id}.nii.gz", read_label(f"labels/{case_id}.nii.gz"), read(f"images/{case_id}.nii.gz").grid
+            folder / f"{case_id}.nii.gz",
+            read_label(f"data/release/labels/{case_id}.nii.gz"),
+            read(f"images/{case_id}.nii.gz").grid,
         )
     MODELS.mkdir(parents=True)
     card = add_precomputed("ts", folder, "ts-2.4", "MIT", small.cases, small.schema, MODELS, 1)
     assert card.params["cases"] == 2
     predict(small)
     assert sorted(p.name for p in (OUT / "ts").iterdir()) == ["c0.b2nd", "c2.b2nd"]
-    labels, soft = read_label("labels/c2.nii.gz"), open_soft(OUT / "ts/c2.b2nd")
+    labels, soft = read_label("data/release/labels/c2.nii.gz"), open_soft(OUT / "ts/c2.b2nd")
     assert soft.model_id == "ts-2.4"
     for name in small.schema.names:
         np.testing.assert_array_equal(soft.read(name) == 1, small.schema.mask(labels, name))
@@ -217,7 +203,7 @@ def test_precomputed_label_maps_become_zero_and_one(small):
 def without(small, folder: Path, class_name: str) -> None:
     """Label maps of every case, from which a class is missing."""
     for case in small.cases:
-        labels = read_label(f"labels/{case.case_id}.nii.gz")
+        labels = read_label(f"data/release/labels/{case.case_id}.nii.gz")
         missing = small.schema[class_name].id
         write(folder / f"{case.case_id}.nii.gz", np.where(labels == missing, 1, labels), read(case.image).grid)
 
@@ -235,7 +221,7 @@ def test_a_label_map_model_has_no_say_in_a_class_that_it_does_not_know(small, de
     for case in small.cases:
         maps = open_soft(OUT / "ts" / f"{case.case_id}.b2nd")
         assert maps.classes == ("organ", "spleen")
-        lesion = small.schema.mask(read_label(f"labels/{case.case_id}.nii.gz"), "lesion") * np.float32(0.9)
+        lesion = small.schema.mask(read_label(f"data/release/labels/{case.case_id}.nii.gz"), "lesion") * np.float32(0.9)
         write_soft("trained.b2nd", [("lesion", lesion)], ["lesion"], maps.grid, "trained", case.sha256)
         mean = ensemble_mean([open_soft("trained.b2nd"), maps], "lesion")
         assert mean.max() == pytest.approx(0.9, abs=1e-3)
@@ -247,19 +233,19 @@ def test_a_trained_model_has_no_say_in_a_class_that_no_case_showed_it(small, tin
     for case_id in ("c0", "c1", "c2"):
         small = small.with_origin(case_id, "spleen", Origin.PREDICTED)
 
-    def train(base, out, strategy):
-        params = RetrainParams(models={name: tiny[name].model_copy(update={"iterations": 1})}, strategy=strategy)
-        places = (base, out, 0, params, MachineParams(workers=1), Path("cohort.csv"), Path("models/next.json"))
-        retrain_round(small.cases, small.schema, small.ledger, small.labels, *places)
-        return read_json(out / name / DATASET)["untaught"]
+    def untaught(strategy):
+        models = {name: tiny[name].model_copy(update={"iterations": 1})}
+        train(small, RetrainParams(models=models, strategy=strategy))
+        return read_json(layout.NEXT_MODELS / name / DATASET)["untaught"]
 
-    assert train(Path("models/none"), MODELS, "full") == ["spleen"]
+    assert untaught("full") == ["spleen"]
+    layout.NEXT_MODELS.rename(MODELS)
     predict(small)
     assert open_soft(OUT / name / "c0.b2nd").classes == ("organ", "lesion")
     for case_id in ("c0", "c1", "c2"):
         small = small.with_origin(case_id, "lesion", Origin.PREDICTED)
     # The organ around a lesion that nobody decided on is ignored; what the base was taught, its successor still knows.
-    assert train(MODELS, Path("models/next"), "finetune") == ["spleen"]
+    assert untaught("finetune") == ["spleen"]
 
 
 def test_the_memo_does_not_serve_what_other_declared_classes_gave(small):
@@ -298,7 +284,7 @@ def predicted(small):
     """The small cases, predicted by a label-map model, and the table of that."""
     Path("maps").mkdir()
     for case in small.cases:
-        shutil.copyfile(f"labels/{case.case_id}.nii.gz", f"maps/{case.case_id}.nii.gz")
+        shutil.copyfile(f"data/release/labels/{case.case_id}.nii.gz", f"maps/{case.case_id}.nii.gz")
     MODELS.mkdir(parents=True)
     add_precomputed("maps", Path("maps"), "maps-1", "CC0-1.0", small.cases, small.schema, MODELS, 0)
     rows = predict_round(small.cases, MODELS, OUT, small.schema, InferParams(), MachineParams(workers=1))

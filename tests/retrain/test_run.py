@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
+from voxledger import layout
 from voxledger.algorithms import VERSIONS
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256, read, read_label, write
@@ -20,7 +21,7 @@ from voxledger.records.ledger import Origin
 from voxledger.retrain import run as stage
 from voxledger.retrain.run import retrain_round
 
-BASE, NEXT, CARDS, COHORT = Path("models/base"), Path("models/next"), Path("models/next.json"), Path("round/cohort.csv")
+BASE, NEXT, CARDS, COHORT = layout.BASE_MODELS, layout.NEXT_MODELS, layout.NEXT_CARDS, layout.COHORT
 
 
 def retrain(small, models, round_number=0, **params):
@@ -28,14 +29,9 @@ def retrain(small, models, round_number=0, **params):
         small.cases,
         small.schema,
         small.ledger,
-        small.labels,
-        BASE,
-        NEXT,
         round_number,
         RetrainParams(models=models, licence="CC0-1.0", **params),
         MachineParams(workers=1),
-        COHORT,
-        CARDS,
     )
 
 
@@ -94,9 +90,9 @@ def test_a_training_is_remembered_by_all_that_it_depends_on(small, tiny, monkeyp
         "inside": training_key(with_class(small, 1, inside="spleen"), tiny),
         "id": training_key(with_class(small, 2, id=8), tiny),
     }
-    labels = read_label("labels/c0.nii.gz")
+    labels = read_label("data/release/labels/c0.nii.gz")
     labels[0, 0, 0] = 1
-    write("labels/c0.nii.gz", labels, read("images/c0.nii.gz").grid)
+    write("data/release/labels/c0.nii.gz", labels, read("images/c0.nii.gz").grid)
     other["label"] = training_key(small, tiny)
     monkeypatch.setitem(VERSIONS, "retrain", -1)
     other["version"] = training_key(small, tiny)
@@ -168,16 +164,16 @@ def test_nothing_to_train_on_is_said_with_a_remedy(small, tiny):
 
 
 def test_a_label_that_is_not_the_ledgers_mask_is_refused(small, tiny):
-    volume = read("labels/c1.nii.gz")
+    volume = read("data/release/labels/c1.nii.gz")
     volume.array[5, 10, 17] = 0
-    write("labels/c1.nii.gz", volume.array, volume.grid)
-    with pytest.raises(VoxledgerError, match=r"case c1: spleen in labels/c1.nii.gz"):
+    write("data/release/labels/c1.nii.gz", volume.array, volume.grid)
+    with pytest.raises(VoxledgerError, match=r"case c1: spleen in data/release/labels/c1.nii.gz"):
         retrain(small, {"unet": tiny["unet"]})
 
 
 def test_a_missing_label_is_named(small, tiny):
-    Path("labels/c2.nii.gz").unlink()
-    with pytest.raises(VoxledgerError, match=r"case c2 .* labels/c2.nii.gz is missing"):
+    Path("data/release/labels/c2.nii.gz").unlink()
+    with pytest.raises(VoxledgerError, match=r"case c2 .* data/release/labels/c2.nii.gz is missing"):
         retrain(small, tiny)
 
 
@@ -195,8 +191,12 @@ def test_partly_labelled_cases_show_background_unless_a_class_was_predicted_empt
     for case_id in ("c0", "c1", "c2"):
         small = small.with_origin(case_id, "spleen", Origin.PREDICTED)
         if not drawn:
-            labels = read_label(f"labels/{case_id}.nii.gz")
-            write(f"labels/{case_id}.nii.gz", np.where(labels == 7, 0, labels), read(f"images/{case_id}.nii.gz").grid)
+            labels = read_label(f"data/release/labels/{case_id}.nii.gz")
+            write(
+                f"data/release/labels/{case_id}.nii.gz",
+                np.where(labels == 7, 0, labels),
+                read(f"images/{case_id}.nii.gz").grid,
+            )
     models = {name: tiny[name].model_copy(update={"iterations": 1})}
     if trains:
         retrain(small, models)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 
 from voxledger import layout
 from voxledger.casemap.run import casemap
@@ -30,60 +29,54 @@ def retrain_round(
     cases: list[Case],
     schema: LabelSchema,
     ledger: Ledger,
-    labels: Path,
-    base: Path,
-    out: Path,
     round_number: int,
     params: RetrainParams,
     machine: MachineParams,
-    cohort_table: Path,
-    cards: Path,
 ) -> None:
     """Train the next models on what people stand behind.
 
-    Models of `base` that are made elsewhere go on unchanged. Without any trusted case nothing can be trained: then all
-    models of `base` go on unchanged, so that a round of predictions alone is possible.
+    Base models that are made elsewhere go on unchanged. Without any trusted case nothing can be trained: then all base
+    models go on unchanged, so that a round of predictions alone is possible. Writes the models, the table of what they
+    learned from, and the cards of the next models and of every model before them, since masks in the ledger go on
+    naming those.
 
     Parameters
     ----------
-    labels
-        Folder of label maps `<case>.nii.gz` that the ledger speaks of.
-    base, out
-        Folders of the models of this round and of the next, `models/base` and `models/next`.
-    cohort_table
-        Where to write `cohort.csv`.
-    cards
-        Where to write `next.json`: the cards of the next models and of every model before them, since masks in the
-        ledger go on naming those. Earlier ones are taken from `<base>.json`.
+    cases
+        The case table; cases of the pool are learned from.
+    ledger
+        That of the released labels.
+    round_number
+        The round that the cards name.
 
     Raises
     ------
     VoxledgerError
-        There is neither a trusted case nor a model in `base`, a label is not the mask that the ledger names, or a
-        model in `base` was altered.
+        There is neither a trusted case nor a base model, a label is not the mask that the ledger names, or a base
+        model was altered.
     """
-    before = {model.card.name: model for model in open_models(base, schema)}
+    before = {model.card.name: model for model in open_models(layout.BASE_MODELS, schema)}
     elsewhere = {name for name, model in before.items() if backend_of(model.card).made_elsewhere}
-    _require_names(params, elsewhere, base)
+    _require_names(params, elsewhere)
     cohort = build_cohort(cases, ledger, schema)
     table = to_csv(cohort)
-    write_cohort(cohort_table, table)
+    write_cohort(layout.COHORT, table)
     if not before:
         _require_cohort(cohort)
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    shutil.rmtree(layout.NEXT_MODELS, ignore_errors=True)
+    layout.NEXT_MODELS.mkdir(parents=True)
     if not cohort:
         print(f"retrain: no trusted case yet, so the models of {layout.BASE_MODELS} go on unchanged", file=sys.stderr)
     for name, model in before.items():
         if not cohort or name in elsewhere:
-            shutil.copytree(model.folder, out / name, copy_function=shutil.copyfile)
-    learned_from = tuple(TrainingCase.of(member, labels, schema) for member in cohort)
+            shutil.copytree(model.folder, layout.NEXT_MODELS / name, copy_function=shutil.copyfile)
+    learned_from = tuple(TrainingCase.of(member, layout.RELEASE_LABELS, schema) for member in cohort)
     trainings = _trainings(learned_from, schema, before, params, machine.device) if cohort else ()
     jobs = [_job(training, cohort_sha256(table), params, round_number, machine) for training in trainings]
-    casemap(jobs, out, machine.for_networks)
-    if not list_models(out):
+    casemap(jobs, layout.NEXT_MODELS, machine.for_networks)
+    if not list_models(layout.NEXT_MODELS):
         raise Misuse("retrain.models names no model to train", f"name at least one in {layout.PARAMS}")
-    replace_text(cards, to_json([numbered(c.model_dump(), FORMAT) for c in _genealogy(base, out)]))
+    replace_text(layout.NEXT_CARDS, to_json([numbered(c.model_dump(), FORMAT) for c in _genealogy()]))
 
 
 def _require_cohort(cohort: Sequence[Member]) -> None:
@@ -96,13 +89,14 @@ def _require_cohort(cohort: Sequence[Member]) -> None:
         )
 
 
-def _require_names(params: RetrainParams, elsewhere: Collection[str], base: Path) -> None:
+def _require_names(params: RetrainParams, elsewhere: Collection[str]) -> None:
     """Raise `Misuse` where a model to train has a name that it cannot have, or that one made elsewhere has."""
     for name in params.models:
         require_name(name)
         if name in elsewhere:
             raise Misuse(
-                f"retrain.models.{name}: {base} has a model of this name, made elsewhere", "choose another name"
+                f"retrain.models.{name}: {layout.BASE_MODELS} has a model of this name, made elsewhere",
+                "choose another name",
             )
 
 
@@ -136,11 +130,11 @@ def _job(
     )
 
 
-def _genealogy(base: Path, out: Path) -> list[ModelCard]:
+def _genealogy() -> list[ModelCard]:
     """Cards of the next models and of all before them, by round and name; a model that goes on is listed once."""
-    history = base.with_name(f"{base.name}.json")
+    history = str(layout.BASE_CARDS)
     text = read_text_if_there(history)
-    cards = [] if text is None else parse_cards(text, str(history))
-    earlier = [parse_card(card, str(history)) for card in cards]
-    unique = {card.id: card for card in (*list_models(out), *list_models(base), *earlier)}
+    cards = [] if text is None else parse_cards(text, history)
+    earlier = [parse_card(card, history) for card in cards]
+    unique = {card.id: card for card in (*list_models(layout.NEXT_MODELS), *list_models(layout.BASE_MODELS), *earlier)}
     return sorted(unique.values(), key=lambda c: (c.round, c.name, c.id))

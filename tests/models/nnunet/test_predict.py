@@ -27,14 +27,9 @@ def test_probabilities_equal_nnunets_export(small, tiny, spacing):
         small.cases,
         small.schema,
         small.ledger,
-        small.labels,
-        Path("models/base"),
-        MODEL.parent,
         0,
         RetrainParams(models={"nn": model}),
         MachineParams(workers=1),
-        Path("cohort.csv"),
-        Path("models/next.json"),
     )
     array = np.zeros((14, 25, 31), np.int16)
     array[2:13, 1:23, 4:30] = np.random.default_rng(0).normal(0, 60, (11, 22, 26)) + 1

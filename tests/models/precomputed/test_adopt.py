@@ -22,7 +22,7 @@ FOLDER, MODELS = Path("outside"), Path("models")
 def add(small):
     """Register `outside/`, which holds a fitting label map of c0."""
     MODELS.mkdir()
-    write(FOLDER / "c0.nii.gz", read_label("labels/c0.nii.gz"), read("images/c0.nii.gz").grid)
+    write(FOLDER / "c0.nii.gz", read_label("data/release/labels/c0.nii.gz"), read("images/c0.nii.gz").grid)
 
     def call(name="ts", model_id="ts-1", classes=None):
         return add_precomputed(name, FOLDER, model_id, "MIT", small.cases, small.schema, MODELS, 0, classes)
@@ -50,7 +50,7 @@ def test_the_same_model_again_changes_nothing(small, add):
     card = add()
     before = {p: p.read_bytes() for p in MODELS.rglob("*") if p.is_file()}
     assert add() == card
-    write(FOLDER / "c1.nii.gz", read_label("labels/c1.nii.gz"), read("images/c1.nii.gz").grid)
+    write(FOLDER / "c1.nii.gz", read_label("data/release/labels/c1.nii.gz"), read("images/c1.nii.gz").grid)
     with pytest.raises(Misuse, match="ts with id ts-1 is registered already, otherwise"):
         add()
     assert {p: p.read_bytes() for p in MODELS.rglob("*") if p.is_file()} == before
@@ -77,7 +77,7 @@ def soft(path: Path, image: str, sha256: str, model_id: str, classes: list[str],
     ],
 )
 def test_files_that_do_not_fit_are_named_and_nothing_is_added(small, add, fault, said):
-    image, labels = read("images/c1.nii.gz"), read_label("labels/c1.nii.gz")
+    image, labels = read("images/c1.nii.gz"), read_label("data/release/labels/c1.nii.gz")
     sha256 = small.cases[1].sha256
     if fault == "unknown case":
         write(FOLDER / "stranger.nii.gz", labels, image.grid)
@@ -134,7 +134,7 @@ def test_a_truncated_or_damaged_label_map_is_no_prediction_of_background(small, 
 
 def test_a_label_map_that_was_registered_truncated_is_not_predicted_from(small, tmp_path):
     path = tmp_path / "c0.nii.gz"
-    write(path, read_label("labels/c0.nii.gz"), read("images/c0.nii.gz").grid)
+    write(path, read_label("data/release/labels/c0.nii.gz"), read("images/c0.nii.gz").grid)
     path.write_bytes(with_voxels_missing(path.read_bytes()))
     with pytest.raises(UnreadableImage, match="damaged or incomplete"):
         predict(
@@ -204,13 +204,13 @@ def test_no_header_text_of_a_prediction_enters_the_repository(small, add):
     ],
 )
 def test_the_card_holds_the_classes_that_a_model_knows(small, add, ids, classes, known):
-    labels = read_label("labels/c0.nii.gz")
+    labels = read_label("data/release/labels/c0.nii.gz")
     write(FOLDER / "c0.nii.gz", np.where(np.isin(labels, list(ids)), labels, 0), read("images/c0.nii.gz").grid)
     assert add(classes=classes).params["classes"] == known
 
 
 def test_classes_of_label_maps_and_soft_predictions_add_up(small, add):
-    labels = read_label("labels/c0.nii.gz")
+    labels = read_label("data/release/labels/c0.nii.gz")
     write(FOLDER / "c0.nii.gz", np.where(labels == 7, labels, 0), read("images/c0.nii.gz").grid)
     soft(FOLDER / "c1.b2nd", "images/c1.nii.gz", small.cases[1].sha256, "ts-1", ["organ"])
     assert add().params["classes"] == ["organ", "spleen"]
