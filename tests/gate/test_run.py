@@ -319,6 +319,27 @@ def test_a_label_saved_under_another_name_is_not_passed_over(sent: Any, name: st
     assert name in refused(sent)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Scene.mrb", "2026-Scene.MRML", "Segmentation.vtk", "mesh/lesion.stl", "work.itksnap", "corrected.zip", "x.npz"],
+)
+def test_what_may_hold_an_unsaved_correction_is_asked_about(sent: Any, name: str) -> None:
+    """Where all was accepted, a scene of Slicer beside the labels passed without a word."""
+    folder = sent.give_back("alice")
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(b"x")
+    text = refused(sent)
+    assert f"{name}: is not a file of the bundle" in text
+    assert "if it is or holds a corrected label, save that as labels/<case>.nii.gz; otherwise remove it" in text
+
+
+def test_notes_and_pictures_beside_the_labels_are_nobodys_label(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    for name in ("notes.txt", "screenshot.png", "letter.pdf", "decisions.xlsx"):
+        (folder / name).write_bytes(b"x")
+    sent.gate()
+
+
 def test_a_slicer_segmentation_is_refused_with_the_way_out(sent: Any) -> None:
     folder = sent.give_back("alice")
     (folder / LABEL).rename(folder / "labels/case_1.seg.nrrd")

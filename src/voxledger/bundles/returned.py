@@ -237,7 +237,8 @@ class _Check:
             if is_segmentation(self.folder / path):
                 self._problem(SEGMENTATION, EXPORT_SEGMENTATION, file=path)
             elif is_image_like(path):
-                remedy = f"if it is a corrected label, save it as {LABELS}/<case>.nii.gz; otherwise remove it"
+                save = f"save that as {LABELS}/<case>.nii.gz"
+                remedy = f"if it is or holds a corrected label, {save}; otherwise remove it"
                 self._problem("is not a file of the bundle", remedy, file=path)
         elif path.startswith(_LOOKED_AT) and self.seen.sha256[path] != sent.sha256:
             case = next((c for c in self.manifest.cases if path == f"{IMAGES}/{c}.nii.gz"), "")

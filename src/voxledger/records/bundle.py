@@ -29,8 +29,12 @@ FORMAT = len(UPGRADES) + 1
 MANIFEST = "bundle.json"
 PREFIX = "bundle-"
 LABELS, IMAGES, ATTENTION, WEAK = "labels", "images", "attention", "weak"
-IMAGE_LIKE = (".mhd", ".hdr", ".img", ".mgz", ".dcm", ".nhdr")
-"""Besides the formats that are read or refused, files that may be a label saved under another name or elsewhere."""
+IMAGE_LIKE = (
+    *(".mhd", ".hdr", ".img", ".mgz", ".dcm", ".nhdr", ".npy", ".npz", ".mat"),
+    *(".mrb", ".mrml", ".itksnap", ".vtk", ".vtp", ".vti", ".stl", ".obj", ".ply"),
+    *(".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz"),
+)
+"""Besides the formats that are read or refused, files that may be or hold a label: scenes, meshes, archives."""
 MOST_MANIFEST_BYTES = 64 << 20
 
 _REVIEWER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
