@@ -13,7 +13,9 @@ from voxledger.records.card import parse_cards
 from voxledger.records.cases import read_cases
 from voxledger.records.history import read_history
 from voxledger.records.ledger import Entry, Origin, read_ledger, write_ledger
-from voxledger.textfile import read_json, read_text, read_text_if_there, read_yaml, table
+from voxledger.release.environment import environment
+from voxledger.repository import git
+from voxledger.textfile import is_tracked, read_json, read_text, read_text_if_there, read_yaml, table
 
 LEDGER = Path("data/base/ledger.csv")
 ENTRY = Entry("c1", "organ", 0, Origin.SOURCE, (), "", "", "0" * 64, "", 12.5)
@@ -127,3 +129,19 @@ def test_what_dvc_or_a_run_brings_back_is_said(repository: Path) -> None:
     run("git", "add", "data/round/outlook.json")
     with pytest.raises(VoxledgerError, match=r"run `git restore data/round/outlook\.json`, then `voxledger round run`"):
         read_text("data/round/outlook.json")
+
+
+def test_what_leads_git_to_another_repository_is_not_followed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `GIT_DIR` in a hook of git does: files, and the commit of voxledger, were those of that repository."""
+    for name in ("here", "other"):
+        run("git", "init", "--quiet", name)
+        (folder / name / f"{name}.txt").touch()
+        run("git", "add", "--all", cwd=folder / name)
+        run("git", "commit", "--quiet", "--message", name, cwd=folder / name)
+    monkeypatch.chdir(folder / "here")
+    made_with = environment()["voxledger"]
+    monkeypatch.setenv("GIT_DIR", str(folder / "other/.git"))
+    assert is_tracked("here.txt")
+    assert not is_tracked("other.txt")
+    assert git("log", "--format=%s").strip() == "here"
+    assert environment()["voxledger"] == made_with

@@ -17,6 +17,17 @@ _DVC = ("dvc", "voxledger", "voxledger.process")
 _watched: threading.Thread | None = None
 
 
+_ELSEWHERE = (
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_GRAFT_FILE"),
+    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_REPLACE_REF_BASE"),
+)
+
+
+def environment_here(**values: str) -> dict[str, str]:
+    """The environment for git and DVC, without what leads them away from the repository of the current folder."""
+    return {**{name: value for name, value in os.environ.items() if name not in _ELSEWHERE}, **values}
+
+
 def end_with(parent: int) -> None:
     """End this process soon after its parent is gone, as after `kill -9`; one watcher a process, however often called.
 

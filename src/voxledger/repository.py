@@ -14,7 +14,7 @@ from pathlib import Path
 from voxledger import layout
 from voxledger.disk import failure_said
 from voxledger.errors import DiskFailed, Misuse, VoxledgerError
-from voxledger.process import described, holders_of, is_dvc
+from voxledger.process import described, environment_here, holders_of, is_dvc
 from voxledger.textfile import decode, read_text, read_text_if_there
 
 TEMPLATE_NAME = "voxledger-dataset"
@@ -34,17 +34,6 @@ def require_root() -> Path:
     return here
 
 
-_ELSEWHERE = (
-    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_NAMESPACE", "GIT_PREFIX", "GIT_GRAFT_FILE"),
-    *("GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_SHALLOW_FILE", "GIT_REPLACE_REF_BASE"),
-)
-
-
-def _environment(**values: str) -> dict[str, str]:
-    """The environment of git and DVC: without what leads git to another repository than the current folder."""
-    return {**{name: value for name, value in os.environ.items() if name not in _ELSEWHERE}, **values}
-
-
 def run_tool(
     *command: Path | str, text: bytes = b"", more: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
@@ -53,7 +42,7 @@ def run_tool(
     `more` holds environment variables for this command alone.
     """
     try:
-        values = _environment(LC_ALL="C", **(more or {}))  # what it says is looked at, see `failure_said`
+        values = environment_here(LC_ALL="C", **(more or {}))  # what it says is looked at, see `failure_said`
         return subprocess.run(command, input=text, capture_output=True, check=False, env=values)
     except FileNotFoundError:
         raise VoxledgerError(
@@ -94,7 +83,7 @@ def dvc(*args: Path | str, quiet: bool = False) -> int:
     VoxledgerError
         Another DVC process is at work here; it is named.
     """
-    environment = _environment(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    environment = environment_here(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     # -P: Python would take modules from the current folder first.
     command = [sys.executable, "-P", "-m", "voxledger.process" if args[0] == "repro" else "dvc", *args]
     if args[0] == "repro":
@@ -120,7 +109,7 @@ def dvc_add(*paths: Path | str) -> None:
 def dvc_output(*args: Path | str) -> str:
     """What a DVC command prints."""
     command = [sys.executable, "-P", "-m", "dvc", *args]
-    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment_here(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         _raise_known(done.stderr)
         raise VoxledgerError(f"dvc {args[0]} failed: {done.stderr.strip()}", "correct this and run again")

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from voxledger import layout
 from voxledger.disk import disk_failure, naming
 from voxledger.errors import VoxledgerError
+from voxledger.process import environment_here
 
 
 class Rows:
@@ -152,9 +153,10 @@ def restoring(what: Path | str) -> str:
 
 def is_tracked(path: Path | str) -> bool:
     """Whether git has this file, here or not."""
-    command = ["git", "ls-files", "--error-unmatch", "--", str(path)]
+    # `verify` asks too, and runs no command that a clone names.
+    command = ["git", "-c", "core.fsmonitor=false", "ls-files", "--error-unmatch", "--", str(path)]
     try:
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        return subprocess.run(command, env=environment_here(), capture_output=True, check=False).returncode == 0
     except OSError:
         return False
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from voxledger.errors import VoxledgerError
+from voxledger.process import environment_here
 from voxledger.repository import git, is_ancestor, tag_exists
 
 SECONDS = 10.0
@@ -82,7 +83,7 @@ def _ask(*arguments: str) -> str:
     OSError
         The remote is out of reach.
     """
-    environment = {**os.environ, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": ""}
+    environment = environment_here(LC_ALL="C", GIT_TERMINAL_PROMPT="0", GIT_ASKPASS="")
     if "GIT_SSH" not in environment:
         ssh = environment.get("GIT_SSH_COMMAND") or git("config", "core.sshCommand", check=False).strip() or "ssh"
         environment["GIT_SSH_COMMAND"] = f"{ssh} -o BatchMode=yes -o ConnectTimeout={SECONDS:.0f}"

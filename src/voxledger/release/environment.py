@@ -13,6 +13,7 @@ from typing import Any
 
 import voxledger
 from voxledger.imaging.volume import file_sha256
+from voxledger.process import environment_here
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -82,7 +83,8 @@ def _voxledger() -> dict[str, Any]:
 
 def _git(folder: Path, *args: str) -> str | None:
     try:
-        done = subprocess.run(["git", *args], cwd=folder, capture_output=True, text=True, check=False)
+        command, here = ["git", *args], environment_here()
+        done = subprocess.run(command, cwd=folder, env=here, capture_output=True, text=True, check=False)
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
