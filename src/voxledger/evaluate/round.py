@@ -99,18 +99,13 @@ def evaluate_round(
     judged = references(cases, schema, before)
     models = _models(predictions)
     found = {case_id: _find(case_id, predictions, models) for case_id in judged.cases}
-    ensembles = [generation for generation, names in models.items() if len(names) > 1]
-    rows = _measure(judged, found, ensembles, schema, params)
-    patients = {case_id: case.patient for case_id, case in judged.cases.items()}
-    resampled = (params.evaluate.bootstrap, params.evaluate.seed, patients)
+    rows = _measure(judged, found, models, schema, params)
+    resampled = (params.evaluate.bootstrap, params.evaluate.seed, {n: c.patient for n, c in judged.cases.items()})
     summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
-
     past, decided = read_history(layout.BASE_HISTORY), read_decided(layout.DECISIONS)
     pool = [c.case_id for c in in_split(cases, Split.POOL)]
-    cost = effort(
-        decided, after, pool, schema.names, minutes_before(past), untimed_before(past), params.score.scratch_minutes
-    )
-    history = [*past, *round_rows(params.round, summaries, cost, audit, gained)]
+    before_it = minutes_before(past), untimed_before(past)
+    cost = effort(decided, after, pool, schema.names, *before_it, params.score.scratch_minutes)
     report = Report(
         dataset=params.dataset,
         round=params.round,
@@ -118,7 +113,7 @@ def evaluate_round(
         scratch_minutes=params.score.scratch_minutes,
         summaries=summaries,
         gains=gained,
-        history=history,
+        history=[*past, *round_rows(params.round, summaries, cost, audit, gained)],
         effort=cost,
         changes=changes(before, after, schema.names),
         decisions=decided,
@@ -127,10 +122,15 @@ def evaluate_round(
         unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
         sections=[read_text(path) for path in sorted(sections, key=lambda p: p.name)],
     )
-    write_history(layout.HISTORY, history, list(averaged()))
     _write_cases(rows)
-    _write_plots(history, summaries)
-    numbers = metrics(params.round, summaries, gained, cost)
+    _write(report)
+
+
+def _write(report: Report) -> None:
+    """Write what a report says: history, plots, metrics and the page."""
+    write_history(layout.HISTORY, report.history, list(averaged()))
+    _write_plots(report.history, report.summaries)
+    numbers = metrics(report.round, report.summaries, report.gains, report.effort)
     replace_text(layout.METRICS, json.dumps(numbers, indent=2) + "\n")
     replace_text(layout.ROUND_REPORT, render(report))
 
@@ -216,7 +216,7 @@ def _find(
 def _measure(
     judged: References,
     found: Mapping[str, Predictions],
-    ensembles: Sequence[Generation],
+    models: Mapping[Generation, Sequence[str]],
     schema: LabelSchema,
     params: Params,
 ) -> list[Row]:
@@ -228,7 +228,7 @@ def _measure(
             predictions=found[case.case_id],
             schema=schema,
             classes=tuple(judged.classes[case.case_id]),
-            ensembles=tuple(ensembles),
+            ensembles=tuple(generation for generation, names in models.items() if len(names) > 1),
             params=params.evaluate,
             metrics={name: METRICS.origin(name) for name in METRICS.names()},
         )
