@@ -18,6 +18,9 @@ PATHS = {name: path for name, path in vars(layout).items() if name.isupper() and
 FOLDERS = r"(?<![\w./-])(data|models|reports|stages|base|round|release)/"
 FILES = r"(?<![\w-])(dvc\.yaml|dvc\.lock|params\.yaml|labels\.yaml|algorithms\.yaml|\.memo)\b"
 
+NAMES = {path.name for path in PATHS.values() if path.suffix and len(path.parts) > 1} - {"README.md", "decisions.csv"}
+"""Names of files in folders; a bundle, too, holds a README.md and a decisions.csv."""
+
 
 def _strings(source: str) -> Iterator[tuple[int, str]]:
     """Every string of a module and its line, pieces of f-strings too; docstrings are prose, and left out."""
@@ -41,6 +44,7 @@ def test_no_path_is_spelled_outside_of_layout() -> None:
         for line, text in _strings(path.read_text()):
             found = re.search(f"{FOLDERS}|{FILES}", text)
             assert found is None, f"{path}:{line}: {text!r}: take {found[0] if found else ''} from layout.py"
+            assert text.rpartition("/")[2] not in NAMES, f"{path}:{line}: take {text!r} from layout.py"
 
 
 def test_the_pipeline_names_paths_of_layout_alone() -> None:

@@ -169,6 +169,14 @@ CLASS_DICE_PLOT = PLOTS / "class_dice.csv"
 
 MEMO = Path(".memo")
 """What `casemap` remembers of each case, in neither git nor DVC."""
+INTAKE = MEMO / "cases"
+"""What `cases add` works on until it is done."""
+INTAKE_STAGING = INTAKE / "staging"
+"""Images and labels written anew, before any of them goes to its place."""
+INTAKE_WRITTEN = INTAKE / "written.jsonl"
+"""Which of them was written from what."""
+INTAKE_JOURNAL = INTAKE / "adding.json"
+"""Cases that are being written; gone once they are registered and under version control."""
 
 # Groups.
 
@@ -215,6 +223,31 @@ def dvc_files() -> list[Path]:
 def exported(number: int) -> list[Path]:
     """Bundles that export made for a round, sorted."""
     return sorted(BUNDLES.glob(f"bundle-r{number:02d}-*"))
+
+
+def export_note(number: int) -> Path:
+    """When the bundles of a round went out first."""
+    return TIMES / f"export-r{number:02d}.json"
+
+
+def export_notes() -> list[Path]:
+    """Those of all rounds that are here, sorted."""
+    return sorted(TIMES.glob("export-*.json"))
+
+
+def return_note(bundle: str) -> Path:
+    """When returns of a bundle came in, by its name."""
+    return TIMES / f"{bundle}.json"
+
+
+def return_notes(number: int) -> list[Path]:
+    """Those of the bundles of a round, sorted."""
+    return sorted(TIMES.glob(f"bundle-r{number:02d}-*.json"))
+
+
+def run_note(number: int) -> Path:
+    """When and by what a round was run."""
+    return TIMES / f"run-r{number:02d}.json"
 
 
 def returned() -> list[Path]:

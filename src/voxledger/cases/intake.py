@@ -23,9 +23,6 @@ from voxledger.records.ledger import Entry, Origin, read_ledger, write_ledger
 from voxledger.schema import LabelSchema
 from voxledger.textfile import read_text
 
-_STAGING = layout.MEMO / "cases" / "staging"
-_WRITTEN = layout.MEMO / "cases" / "written.jsonl"
-
 
 @dataclass(frozen=True)
 class Added:
@@ -74,7 +71,7 @@ def add_cases(
     problems = problems_of(files, incoming.folder, registered, unfinished)
     jobs = _jobs(files, incoming, schema)
     try:
-        taken = casemap(jobs, _STAGING, machine, manifest=_WRITTEN)
+        taken = casemap(jobs, layout.INTAKE_STAGING, machine, manifest=layout.INTAKE_WRITTEN)
         stored = _stored_sha256()
         problems += _the_same_image(jobs, stored, registered)
     except CasesFailed as error:
@@ -116,7 +113,7 @@ def _jobs(files: Files, incoming: Incoming, schema: LabelSchema) -> list[TakeIn]
 
 def _stored_sha256() -> dict[str, str]:
     """SHA-256 of every image that was written anew, by case: `casemap` has hashed it, and nobody has to do so again."""
-    written = [json.loads(line) for line in read_text(_WRITTEN).splitlines()]
+    written = [json.loads(line) for line in read_text(layout.INTAKE_WRITTEN).splitlines()]
     return {line["case"]: line["outputs"][f"{STAGED_IMAGES}/{line['case']}.nii.gz"] for line in written}
 
 
@@ -175,7 +172,7 @@ def _place(cases: Sequence[Case]) -> None:
     for kind, target in places.items():
         for case in cases:
             for suffix in (".nii.gz", ".json"):
-                found = _STAGING / kind / f"{case.case_id}{suffix}"
+                found = layout.INTAKE_STAGING / kind / f"{case.case_id}{suffix}"
                 if found.is_file():
                     target.mkdir(parents=True, exist_ok=True)
                     shutil.move(found, target / found.name)

@@ -14,25 +14,25 @@ from voxledger.records.ledger import read_ledger, write_ledger
 from voxledger.schema import LabelSchema
 from voxledger.textfile import parse_json, read_text, replace_text
 
-_JOURNAL = layout.MEMO / "cases" / "adding.json"
-"""The cases that are being written; gone once they are registered and under version control."""
-
 
 def begin(cases: Sequence[Case]) -> None:
     """Note which cases are about to be written."""
-    replace_text(_JOURNAL, json.dumps([asdict(case) for case in cases]))
+    replace_text(layout.INTAKE_JOURNAL, json.dumps([asdict(case) for case in cases]))
 
 
 def finished() -> None:
     """Forget the note, and what was remembered of the files."""
-    shutil.rmtree(_JOURNAL.parent, ignore_errors=True)
+    shutil.rmtree(layout.INTAKE, ignore_errors=True)
 
 
 def take_back_interrupted(registered: list[Case], schema: LabelSchema) -> list[Case]:
     """Take back what an interrupted `add_cases` wrote of cases that it had not registered yet; returns those it had."""
-    if not _JOURNAL.is_file():
+    if not layout.INTAKE_JOURNAL.is_file():
         return []
-    began = [Case(**{**row, "split": Split(row["split"])}) for row in parse_json(read_text(_JOURNAL), _JOURNAL)]
+    began = [
+        Case(**{**row, "split": Split(row["split"])})
+        for row in parse_json(read_text(layout.INTAKE_JOURNAL), layout.INTAKE_JOURNAL)
+    ]
     known = {c.case_id for c in registered}
     for case in began:
         if case.case_id not in known:

@@ -133,12 +133,11 @@ def _write_case(folder: Path, case: Case, material: Material) -> Grid:
 
 def _write_attention(folder: Path, case_id: str, schema: LabelSchema, asked: Sequence[str], grid: Grid) -> None:
     """The heat map, and one label map of the classes in question, inner classes over outer ones."""
-    heat = layout.ATTENTION / f"{case_id}_heat.nii.gz"
-    bits = layout.ATTENTION / f"{case_id}.b2nd"
+    heat, bits = layout.heat(case_id), layout.attention(case_id)
     if heat.is_file():
         (folder / ATTENTION).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(heat, folder / ATTENTION / heat.name)
-        shutil.copyfile(layout.ATTENTION / "heat.ctbl", folder / ATTENTION / "heat.ctbl")
+        shutil.copyfile(layout.HEAT_COLORS, folder / ATTENTION / layout.HEAT_COLORS.name)
     if bits.is_file():
         from voxledger.imaging.attention_file import open_attention
 

@@ -32,7 +32,7 @@ def send_out(bundles: Mapping[str, str]) -> None:
     note_export(params.round)
     paths = [layout.PARAMS, layout.SCHEMA, layout.PIPELINE, layout.LOCK, layout.STAGES, layout.BASE_CARDS, layout.SENT]
     paths += layout.dvc_files()
-    paths += sorted(layout.TIMES.glob("export-*.json"))
+    paths += layout.export_notes()
     paths += [p for folder in (layout.DATA, layout.BASE) for p in sorted(folder.glob("*.csv"))]
     paths += [Path(out.path) for out in outputs("export") if out.in_git]
     paths = [p for p in paths if p.exists()]

@@ -25,7 +25,7 @@ def now() -> str:
 
 def note_export(number: int) -> None:
     """Note that the bundles of a round are out; the first time counts."""
-    path = _export(number)
+    path = layout.export_note(number)
     if path.is_file():
         git("add", "--", str(path))
         return
@@ -39,7 +39,7 @@ def note_export(number: int) -> None:
 
 def note_receipt(bundle: str, sha256: str) -> None:
     """Note that a return came in under the name of its bundle; the same return again changes nothing."""
-    path = layout.TIMES / f"{bundle}.json"
+    path = layout.return_note(bundle)
     receipts = _read(path)["receipts"] if path.is_file() else []
     if all(r["sha256"] != sha256 for r in receipts):
         _write(path, {"receipts": [*receipts, {"at": now(), "sha256": sha256}]})
@@ -54,7 +54,7 @@ def note_run(number: int) -> None:
     """
     for returned in (read_json_if_there(layout.RECEIVED, "bundles") or {"bundles": []})["bundles"]:
         note_receipt(returned["folder"], returned["sha256"])
-    path, lock = _run(number), file_sha256(layout.LOCK)
+    path, lock = layout.run_note(number), file_sha256(layout.LOCK)
     if not path.is_file() or _read(path)["dvc_lock"] != lock:
         _write(path, {"at": now(), "dvc_lock": lock, "environment": environment()})
     else:
@@ -63,27 +63,18 @@ def note_run(number: int) -> None:
 
 def times_of(number: int) -> dict[str, Any]:
     """When the bundles of a round went out, and when each of its returns came; None where nobody noted it."""
-    export = _export(number)
-    found = sorted(layout.TIMES.glob(f"bundle-r{number:02d}-*.json"))
+    export = layout.export_note(number)
     return {
         "first_export": _read(export)["at"] if export.is_file() else None,
-        "receipts": {path.stem: _read(path)["receipts"] for path in found},
+        "receipts": {path.stem: _read(path)["receipts"] for path in layout.return_notes(number)},
     }
 
 
 def run_of(number: int) -> dict[str, Any] | None:
     """What ran the round; None unless it is noted for the state that dvc.lock describes now."""
-    path = _run(number)
+    path = layout.run_note(number)
     noted = _read(path) if path.is_file() and layout.LOCK.is_file() else None
     return noted if noted and noted["dvc_lock"] == file_sha256(layout.LOCK) else None
-
-
-def _export(number: int) -> Path:
-    return layout.TIMES / f"export-r{number:02d}.json"
-
-
-def _run(number: int) -> Path:
-    return layout.TIMES / f"run-r{number:02d}.json"
 
 
 def _read(path: Path) -> dict[str, Any]:
