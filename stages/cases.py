@@ -13,9 +13,11 @@ def main(params: Params) -> None:
     from voxledger.records.cases import read_cases
     from voxledger.records.ledger import read_ledger
     from voxledger.records.mask_check import require_masks
+    from voxledger.records.sent import require_not_out
     from voxledger.schema import read_schema
     from voxledger.textfile import replace_text
 
+    require_not_out(params, "cases")
     cases, schema = read_cases(), read_schema(layout.SCHEMA)
     counts = check_inputs(cases, schema)
     ledger = read_ledger(layout.BASE_LEDGER)

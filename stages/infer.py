@@ -10,8 +10,10 @@ def main(params: Params) -> None:
     from voxledger.infer.predict import predict_round
     from voxledger.records.cases import Split, in_split, read_cases
     from voxledger.records.predicted import write_predicted
+    from voxledger.records.sent import require_not_out
     from voxledger.schema import read_schema
 
+    require_not_out(params, "infer")
     rows = predict_round(
         in_split(read_cases(), Split.POOL, Split.CALIBRATION, Split.TEST),
         models_dir=layout.BASE_MODELS,

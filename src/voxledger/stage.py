@@ -66,11 +66,16 @@ def require_pipeline(stages: Path = layout.STAGES) -> None:
 
     Its scripts have to be of this pipeline, and the versions in `algorithms.yaml` those of `voxledger.algorithms`.
     """
+    require_scripts(stages)
+    require_versions()
+
+
+def require_scripts(stages: Path = layout.STAGES) -> None:
+    """Raise unless the stage scripts of a repository are of this pipeline."""
     for script in sorted(stages.glob("*.py")):
         found = re.search(r"^@stage(?:\((\d+)\))?$", read_text(script), re.MULTILINE)
         if found:
             _require_pipeline(int(found[1] or 1))
-    require_versions()
 
 
 def _require_pipeline(pipeline: int) -> None:

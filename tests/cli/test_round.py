@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from commands import output, parameters, run
 
 from voxledger.imaging.volume import Grid, write
-from voxledger.records.sent import BRING_BACK
+from voxledger.records.sent import BRING_BACK, UNDO
 from voxledger.release.status import advice
 
 GRID = Grid.plain((12, 14, 16), (3.0, 1.5, 1.5))
@@ -97,6 +98,38 @@ def test_a_file_that_a_killed_dvc_left_half_written_is_named_with_the_way_out(pa
     run("git", "restore", path)
     run("voxledger", "review", "status", accept=(3,))
     assert Path(path).read_bytes() == whole
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize(
+    "command", ["models add n --predictions ../model --id model-2 --licence CC0-1.0", "filter fit --write"]
+)
+def test_commands_change_nothing_that_people_were_shown(command: str, out: Path) -> None:
+    """`models add` took a model in, and then nothing that was printed led on."""
+    said = run("voxledger", *command.replace("../model", str(out / "model")).split(), accept=(1,))
+    assert "bundles of round 0 are out" in said
+    assert output("git", "status", "--porcelain") == ""
+    assert not Path("models/base/n").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("repository")
+def test_a_change_while_bundles_are_out_is_taken_back_as_printed() -> None:
+    """Stages cases and infer ran and changed dvc.lock; no remedy named it, and the round was refused ever after."""
+    before = Path("dvc.lock").read_bytes()
+    Path("labels.yaml").write_text(LABELS + "  - {id: 2, name: lesion, inside: organ, lesion: true}\n")
+    for stage in ("cases", "infer"):
+        assert f"{stage}: bundles of round 0 are out" in run("dvc", "repro", "--single-item", stage, accept=(255,))
+    assert Path("dvc.lock").read_bytes() == before
+    run("dvc", "commit", "--force", "--quiet", "cases", "infer")  # as an older voxledger did
+    assert Path("dvc.lock").read_bytes() != before
+    said = run("voxledger", "round", "run", accept=(1,))
+    assert "since then these changed: data/round/calibration.json" not in said
+    printed = re.findall("`(git restore [^`]+)`", said)
+    assert [*printed, *re.findall("`(git restore [^`]+)`", run("dvc", "repro", accept=(255,)))] == 2 * [UNDO]
+    run("sh", "-c", UNDO)
+    assert Path("dvc.lock").read_bytes() == before
+    assert "the round waits for people" in run("voxledger", "round", "run", accept=(3,))
 
 
 @pytest.mark.slow

@@ -61,6 +61,7 @@ def add(
     from voxledger.cases.intake import add_cases
     from voxledger.params import read_params
     from voxledger.records.cases import Split
+    from voxledger.records.sent import require_no_bundles
     from voxledger.release.state import require_open
     from voxledger.repository import dvc_add, git, require_root
     from voxledger.schema import read_schema
@@ -68,7 +69,7 @@ def add(
     require_root()
     params = read_params()
     require_open(params)
-    _require_no_bundles(params.round)
+    require_no_bundles(params, "new cases would change the worklist, and what comes back would no longer fit")
 
     def track() -> None:
         dvc_add(layout.IMAGES, layout.BASE_LABELS, layout.WEAK)
@@ -93,17 +94,6 @@ def add(
             click.echo(f"{name.value:12} {len(chosen):5} cases, {chosen[0].case_id} … {chosen[-1].case_id}")
     part = f", for {classes} alone" if classes and added.labelled else ""
     click.echo(f"added {len(added.cases)} cases, {added.labelled} of them labelled{part}. Next: voxledger round run")
-
-
-def _require_no_bundles(round_number: int) -> None:
-    from voxledger.errors import VoxledgerError
-
-    if layout.exported(round_number):
-        raise VoxledgerError(
-            f"bundles of round {round_number} are out; new cases would change the worklist, and what comes back would "
-            "no longer fit",
-            "add the cases once the next round is open; if nobody has begun to review, `voxledger round recall` first",
-        )
 
 
 @cases.command("list")

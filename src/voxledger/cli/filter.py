@@ -84,11 +84,15 @@ def fit(keep: float, write: bool, as_json: bool) -> None:
     """
     from voxledger.filter import fit as fitting
     from voxledger.params import read_params
+    from voxledger.records.sent import require_no_bundles
     from voxledger.repository import require_root
     from voxledger.schema import read_schema
 
     require_root()
-    entries, schema = read_params().filter.rules, read_schema(layout.SCHEMA)
+    params = read_params()
+    if write:
+        require_no_bundles(params, "people were shown what the rules of this round left")
+    entries, schema = params.filter.rules, read_schema(layout.SCHEMA)
     fits = fitting.fit(fitting.measure(_references(schema), entries, schema), entries, keep)
     if as_json:
         click.echo(json.dumps([asdict(f) for f in fits], indent=1))

@@ -35,6 +35,7 @@ def add(name: str, predictions: Path, model_id: str, licence: str, classes: str 
     from voxledger.models.precomputed.adopt import add_precomputed
     from voxledger.params import read_params
     from voxledger.records.cases import read_cases
+    from voxledger.records.sent import require_no_bundles
     from voxledger.release.state import require_open
     from voxledger.repository import dvc_add, require_root
     from voxledger.schema import read_schema
@@ -42,6 +43,7 @@ def add(name: str, predictions: Path, model_id: str, licence: str, classes: str 
     require_root()
     params = read_params()
     require_open(params)
+    require_no_bundles(params, "people were shown what the models of this round say")
     card = add_precomputed(
         name,
         predictions,

@@ -46,8 +46,10 @@ def zip_(reviewer: str, output: Path | None) -> None:
     from voxledger.release.send import send_out
     from voxledger.repository import require_root
     from voxledger.review.pack import find_bundle, pack
+    from voxledger.stage import require_scripts
 
     require_root()
+    require_scripts()
     require_untouched(layout.BUNDLES, every_byte=True)
     folder = find_bundle(layout.BUNDLES, reviewer, read_params().round)
     target = output or Path(f"{folder.name}.zip")
@@ -81,8 +83,10 @@ def receive(source: Path, replace: bool) -> None:
     from voxledger.repository import require_root, round_tag, tag_exists
     from voxledger.review.receive import receive as take_in
     from voxledger.review.receive import remove_unpacked
+    from voxledger.stage import require_scripts
 
     require_root()
+    require_scripts()
     params = read_params()
     if tag_exists(round_tag(params.round)):
         raise VoxledgerError(
@@ -170,8 +174,10 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     from voxledger.repository import require_root
     from voxledger.review.emulate import emulate_bundle
     from voxledger.review.pack import find_bundle
+    from voxledger.stage import require_scripts
 
     require_root()
+    require_scripts()
     number = read_params().round
     folders = (
         [find_bundle(bundles, r, number) for r in reviewers] if reviewers else list(expected_bundles(bundles, number))

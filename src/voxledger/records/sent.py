@@ -16,13 +16,22 @@ from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.params import Params
 from voxledger.records.formats import Upgrade, upgraded
-from voxledger.repository import round_tag, tag_exists
+from voxledger.repository import file_at, round_tag, tag_exists
 from voxledger.textfile import replace_text
 
 SHOWN = (layout.PSEUDO, layout.ATTENTION, layout.BUNDLES)
 """What people were shown, or what that was made from; under DVC."""
-BRING_BACK = f"git restore {layout.ROUND} {layout.REPORTS} && dvc checkout --with-deps export"
+_READ = (
+    *(layout.PARAMS, layout.SCHEMA, layout.CASES, layout.BASE),
+    *(layout.dvc_file(folder) for folder in (layout.IMAGES, layout.WEAK, layout.BASE_MODELS)),
+)
+_RESTORE = "git restore --staged --worktree {} && dvc checkout --with-deps export"
+# dvc.lock too: a `dvc repro` may have written there what it read, and DVC stages it.
+BRING_BACK = _RESTORE.format(f"{layout.LOCK} {layout.ROUND} {layout.REPORTS}")
 """Brings back what people were shown, in the repository that made it."""
+UNDO = _RESTORE.format(" ".join(map(str, (*_READ, layout.LOCK, layout.ROUND, layout.REPORTS))))
+"""The same, and takes back every change of what that was made from."""
+RECALL = "if nobody has begun to review, `voxledger round recall` takes the bundles back"
 
 
 UPGRADES: tuple[Upgrade, ...] = ()
@@ -40,23 +49,28 @@ class Sent(BaseModel):
     """Id of every bundle, by the name of its folder."""
 
 
-def read_sent(path: Path = layout.SENT) -> Sent | None:
-    """The record; None before any bundle has gone out.
+def read_sent(revision: str | None = None) -> Sent | None:
+    """The record in the working tree or at a revision; None before any bundle has gone out.
 
     Raises
     ------
     Misuse
         It is of a newer format.
     VoxledgerError
-        It is damaged.
+        It is damaged, or was removed though git knows of it.
     """
-    if not path.is_file():
-        return None
+    damaged = VoxledgerError(
+        f"{layout.SENT} is damaged or was removed",
+        f"run `git restore {layout.SENT}`; if `voxledger round recall` was interrupted, run that again",
+    )
     try:
-        values = json.loads(path.read_bytes())
-        return Sent.model_validate(upgraded(dict(values), UPGRADES, str(path)))
-    except (OSError, ValueError, TypeError, RecursionError):
-        raise VoxledgerError(f"{path} is damaged", f"run `git restore {path}`") from None
+        text = file_at(revision, layout.SENT)
+    except VoxledgerError:
+        raise damaged from None
+    try:
+        return None if text is None else Sent.model_validate(upgraded(dict(json.loads(text)), UPGRADES, str(layout.SENT)))
+    except (ValueError, TypeError, RecursionError):
+        raise damaged from None
 
 
 def write_sent(round_number: int, bundles: Mapping[str, str], path: Path = layout.SENT) -> None:
@@ -77,7 +91,17 @@ def require_not_out(params: Params, stage: str) -> None:
         raise VoxledgerError(
             f"{stage}: bundles of round {params.round} are out; what people were shown stays as it is until the round "
             "is closed, and is not computed again",
-            f"see `git status` and `dvc status`: undo what changed with `git restore {layout.ROUND} "
-            f"{layout.REPORTS} {layout.PARAMS} {layout.SCHEMA}`, `dvc checkout` (in a clone `dvc pull`); "
-            "if nobody has begun to review, `voxledger round recall` takes the bundles back",
+            f"see `git status` and `dvc status`: `{UNDO}` (in a clone then `dvc pull`) takes back all changes of what "
+            f"people were shown and of what that was made from; {RECALL}",
+        )
+
+
+def require_no_bundles(params: Params, why: str) -> None:
+    """Raise where bundles of this round are made or out, and a command would change what the round starts from."""
+    made = layout.exported(params.round) and not tag_exists(round_tag(params.round))
+    if made or is_out(params):
+        raise VoxledgerError(
+            f"bundles of round {params.round} are out; {why}",
+            "do this once the next round is open, before `voxledger round run`; if nobody has begun to review, "
+            "`voxledger round recall` first",
         )

@@ -22,7 +22,7 @@ from voxledger.progress import progress
 from voxledger.records.cases import read_cases
 from voxledger.records.errors import read_errors, write_errors
 from voxledger.records.ledger import Entry, Ledger, read_ledger, write_ledger
-from voxledger.records.sent import is_out
+from voxledger.records.sent import require_no_bundles
 from voxledger.release.state import require_open
 from voxledger.repository import dvc_add, git, require_root
 from voxledger.schema import NAME_PATTERN, LabelSchema, parse_schema, read_schema
@@ -122,12 +122,7 @@ def _require_between_rounds() -> int:
     require_root()
     params = read_params()
     require_open(params)
-    if layout.exported(params.round) or is_out(params):
-        raise VoxledgerError(
-            f"bundles of round {params.round} are out; what comes back would speak of other classes",
-            "change classes once the next round is open, before `voxledger round run`; if nobody has begun to review, "
-            "`voxledger round recall` takes them back",
-        )
+    require_no_bundles(params, "what comes back would speak of other classes")
     return params.round
 
 

@@ -57,11 +57,18 @@ def require_nothing_came_late(tag: str) -> None:
         )
 
 
+def brought_in() -> list[Path]:
+    """What people sent and somebody put into the inbox: folders of bundles, and archives of any name; sorted."""
+    items = sorted(layout.INBOX.iterdir()) if layout.INBOX.is_dir() else []
+    folders = [p for p in layout.returned() if p.is_dir()]
+    return sorted({*folders, *(p for p in items if p.suffix.lower() == ".zip")})
+
+
 def clear() -> None:
     """Remove the returns and bundles of a closed round; `require_nothing_came_late` comes first."""
     for bundle in layout.returned():
-        _remove_at_once(bundle) if bundle.is_dir() else bundle.unlink()
-    _remove_at_once(layout.BUNDLES)
+        remove_at_once(bundle) if bundle.is_dir() else bundle.unlink()
+    remove_at_once(layout.BUNDLES)
 
 
 def _changed_in(folder: Path) -> list[str]:
@@ -71,7 +78,7 @@ def _changed_in(folder: Path) -> list[str]:
     return sorted(n for n in names if n.startswith(f"{folder.as_posix()}/") and not n.endswith("/"))
 
 
-def _remove_at_once(folder: Path) -> None:
+def remove_at_once(folder: Path) -> None:
     """Remove a folder so that a kill leaves the whole of it or nothing: what is there is what somebody put there."""
     away = Path(".dvc/tmp/voxledger-cleared")
     shutil.rmtree(away, ignore_errors=True)

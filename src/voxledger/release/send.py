@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import read_params
-from voxledger.records.sent import BRING_BACK, SHOWN, is_out, read_sent, write_sent
+from voxledger.records.sent import BRING_BACK, RECALL, SHOWN, UNDO, is_out, read_sent, write_sent
+from voxledger.release.inbox import brought_in, remove_at_once
 from voxledger.release.pipeline import changed_before, outputs
 from voxledger.release.times import note_export
-from voxledger.repository import git
+from voxledger.repository import git, round_tag, tag_exists
+from voxledger.stage import require_scripts
 
 
 def send_out(bundles: Mapping[str, str]) -> None:
@@ -62,13 +63,14 @@ def require_bundles_fit() -> None:
         raise VoxledgerError(
             f"bundles of this round are out, and since then these changed: {', '.join(changed)}; running on would make "
             "the bundles anew, and what comes back would no longer fit",
-            "undo the change (`git restore` or `dvc checkout` these paths) until the round is closed; if nobody has "
-            "begun to review, `voxledger round recall` takes the bundles back",
+            f"`{UNDO}` takes back all changes of what people were shown and of what that was made from; {RECALL}",
         )
 
 
 def recall() -> None:
     """Take the bundles of this round back: they may be made anew, and what comes of them no longer counts.
+
+    Killed at any point, it is finished by calling it again.
 
     Raises
     ------
@@ -76,15 +78,20 @@ def recall() -> None:
         No bundle is out, or returns of this round are in the inbox.
     """
     params = read_params()
-    if not is_out(params):
+    here = read_sent() if layout.SENT.exists() else None  # a recall that was killed may have removed it
+    staged, committed = read_sent(""), read_sent("HEAD")
+    on_record = any(sent is not None and sent.round == params.round for sent in (here, staged, committed))
+    if not on_record:
+        require_scripts()  # before pipeline 2 nothing was on record
+    if tag_exists(round_tag(params.round)) or not (on_record or layout.exported(params.round)):
         raise Misuse("no bundle of this round is out", "`voxledger round run` makes bundles and sends them out")
-    returns = [str(p) for p in layout.returned() if p.is_dir()]
-    if returns:
+    if returns := brought_in():
         raise VoxledgerError(
-            f"people have reviewed already: {', '.join(returns)}",
+            f"people have reviewed already: {', '.join(map(str, returns))}",
             "go on with `voxledger round run`; if their work shall not count, first move it out of the inbox",
         )
-    layout.SENT.unlink()
-    git("add", "--all", "--", layout.SENT)
-    git("commit", "--quiet", "--message", f"Bundles of round {params.round} are taken back", "--", layout.SENT)
-    shutil.rmtree(layout.BUNDLES, ignore_errors=True)
+    remove_at_once(layout.BUNDLES)
+    layout.SENT.unlink(missing_ok=True)
+    git("rm", "--cached", "--force", "--quiet", "--ignore-unmatch", "--", layout.SENT)
+    if committed is not None:
+        git("commit", "--quiet", "--message", f"Bundles of round {params.round} are taken back", "--", layout.SENT)
