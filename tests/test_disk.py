@@ -32,7 +32,7 @@ from voxledger.imaging.soft import open_soft, write_soft
 from voxledger.imaging.volume import WRITTEN, Grid, read, write
 from voxledger.layout import MEMO
 from voxledger.params import MachineParams
-from voxledger.repository import dvc_add, git
+from voxledger.repository import dvc_add, dvc_output, git
 from voxledger.review.pack import pack
 from voxledger.textfile import read_text, replace_text
 
@@ -264,6 +264,12 @@ def test_a_file_larger_than_is_allowed_is_named(tmp_path: Path) -> None:
         (OSError(errno.EIO, "Input/output error", "a"), "a: the disk reports an error"),
         (OSError(errno.EMFILE, "Too many open files", "a"), "a: too many files are open"),
         (RuntimeError("while serializing: I/O error: No space left on device (os error 28)"), "no space left on the"),
+        (
+            RuntimeError("fatal: sha1 file '.git/index.lock' write error. Out of diskspace"),
+            "there is probably no space",
+        ),
+        (RuntimeError("error: couldn't write '.git/refs/heads/main.lock'"), "there is probably no space left on the"),
+        (RuntimeError("fatal: Unable to create '.git/index.lock': File exists."), None),
         (FileNotFoundError(errno.ENOENT, "No such file", "a"), None),
         (ValueError("a"), None),
         (VoxledgerError("No space left on device", "x"), None),
@@ -276,3 +282,28 @@ def test_failures_of_the_machine_are_told_from_others(error: BaseException, said
         assert found.problem.startswith(str(said))
         assert found.exit_code == 1
         assert found.remedy
+
+
+def test_what_dvc_says_is_told_without_its_tracebacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`round close` and `round open` on a full disk printed pages of a library's code inside the error."""
+    (tmp_path / "dvc").mkdir()
+    (tmp_path / "dvc/__main__.py").write_text(
+        "import sys\n"
+        "class Half:\n"
+        "    def __del__(self): raise ResourceWarning('not closed')\n"
+        "half = Half(); del half\n"
+        "sys.stderr.write('ERROR: unexpected error - [Errno 28] No space left on device\\n')\n"
+        "raise OSError(28, 'No space left on device', 'x')\n"
+    )
+    (tmp_path / "dvc/__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(DiskFailed) as caught:
+        dvc_output("status")
+    for kept in (
+        "ResourceWarning: not closed",
+        "ERROR: unexpected error",
+        "OSError: [Errno 28] No space left on device",
+    ):
+        assert kept in caught.value.problem
+    for cut in ("Traceback", "__main__.py", "Exception ignored"):
+        assert cut not in caught.value.problem

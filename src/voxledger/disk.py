@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,11 @@ _REASONS = {
     errno.ENFILE: ("too many files are open", "close other programs, or lower machine.workers; then run this again"),
 }
 
+_GIT_WITHOUT_REASON = re.compile(
+    r"Out of diskspace|[Cc]ould(n't| not) write '[^']+\.lock'|unable to write new index file"
+)
+"""What git says on a full disk where it does not pass on what the system said."""
+
 
 def disk_failure(error: BaseException) -> DiskFailed | None:
     """The error with its reason and remedy, if the machine is to blame; None for every other."""
@@ -46,7 +52,10 @@ def disk_failure(error: BaseException) -> DiskFailed | None:
 
 def failure_said(text: str) -> DiskFailed | None:
     """The same for what a program or a library printed in English."""
-    return next((_failed(number, "") for number in _REASONS if os.strerror(number) in text), None)
+    said = next((_failed(number, "") for number in _REASONS if os.strerror(number) in text), None)
+    if said is None and _GIT_WITHOUT_REASON.search(text):
+        return DiskFailed("there is probably no space left on the disk", _FREE)
+    return said
 
 
 @contextmanager

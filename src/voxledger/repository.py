@@ -112,7 +112,7 @@ def dvc_output(*args: Path | str) -> str:
     done = subprocess.run(command, env=environment_here(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         _raise_known(done.stderr)
-        raise VoxledgerError(f"dvc {args[0]} failed: {done.stderr.strip()}", "correct this and run again")
+        raise VoxledgerError(f"dvc {args[0]} failed: {without_tracebacks(done.stderr)}", "correct this and run again")
     return done.stdout
 
 
@@ -128,6 +128,7 @@ def _require_nobody_runs() -> None:
 
 def _raise_known(said: str) -> None:
     """Raise with the reason and its remedy if DVC failed for the machine, or for a lock: who holds it is named."""
+    said = without_tracebacks(said)
     if failure_said(said) is not None:
         raise _git_failure(f"DVC failed: {said.strip()}")
     if "File exists" in said and ".lock'" in said:
@@ -137,6 +138,12 @@ def _raise_known(said: str) -> None:
     if "Unable to acquire lock" in said or "is busy" in said:
         lock = Path(".dvc/tmp/lock")
         raise _busy([*(holders_of(lock.stat()) if lock.exists() else []), *_blocking()])
+
+
+def without_tracebacks(said: str) -> str:
+    """What a program in Python printed, without where in its code that was: what went wrong stays."""
+    calls = r"^(?:Exception ignored in.*\n)?Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*"
+    return re.sub(calls, "", said, flags=re.MULTILINE).strip()
 
 
 def _blocking() -> list[int]:
