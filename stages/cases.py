@@ -9,7 +9,7 @@ from voxledger.stage import stage
 
 @stage(3)
 def main(params: Params) -> None:
-    from voxledger.cases.check import check_inputs
+    from voxledger.cases.check import check_inputs, require_record
     from voxledger.records.cases import read_cases
     from voxledger.records.ledger import read_ledger
     from voxledger.records.mask_check import require_masks
@@ -19,6 +19,7 @@ def main(params: Params) -> None:
 
     require_not_out(params, "cases")
     cases, schema = read_cases(), read_schema(layout.SCHEMA)
+    require_record(schema, params.round)
     counts = check_inputs(cases, schema)
     ledger = read_ledger(layout.BASE_LEDGER)
     require_masks(cases, schema, ledger, layout.BASE_LABELS, layout.MEMO / "masks", params.machine)

@@ -213,6 +213,11 @@ class LabelSchema(_Record):
         """Whether a class, also a retired one, is or was called so."""
         return name in self._today
 
+    def forgotten(self, older: LabelSchema) -> list[LabelClass | RetiredClass]:
+        """What an older version has on record, and this one has neither as a class nor on record under the same id."""
+        mine = {c.id: {c.name, *(f.name for f in c.formerly)} for c in self._on_record}
+        return [c for c in older._on_record if not {c.name, *(f.name for f in c.formerly)} <= mine.get(c.id, set())]
+
     def record(self) -> dict[str, Any]:
         """What results by names and ids of before depend on; empty if nothing was ever renamed or retired."""
         former = {n: today for n, today in self._today.items() if n != today}

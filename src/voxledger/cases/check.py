@@ -10,7 +10,8 @@ from voxledger.imaging.volume import empty_sha256, read_grid
 from voxledger.knowledge import labelled
 from voxledger.records.cases import Case, Split, in_split, require_one_channel, require_patients_apart
 from voxledger.records.ledger import Ledger, read_ledger
-from voxledger.schema import LabelSchema
+from voxledger.repository import file_at, round_tag, tag_exists
+from voxledger.schema import LabelSchema, parse_schema
 
 
 def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, int]]:
@@ -62,6 +63,27 @@ def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, 
         "complete": {name: found.complete for name, found in counts.items()},
         "partly": {name: found.partly for name, found in counts.items()},
     }
+
+
+def require_record(schema: LabelSchema, number: int) -> None:
+    """Raise if a name or an id of the last version before round `number` is neither a class nor on record any more.
+
+    Raises
+    ------
+    Misuse
+        Older versions and models would be misread: names the classes, and how they come back.
+    """
+    tag = next((round_tag(n) for n in reversed(range(number)) if tag_exists(round_tag(n))), None)
+    text = None if tag is None else file_at(tag, layout.SCHEMA)
+    if text is None:
+        return
+    if gone := schema.forgotten(parse_schema(text, f"{layout.SCHEMA} at {tag}")):
+        raise Misuse(
+            f"{layout.SCHEMA} does not say any more what became of {', '.join(f'{c.name} (id {c.id})' for c in gone)}, "
+            f"which it has at {tag}",
+            f"put back what `git show {tag}:{layout.SCHEMA}` says of it, also under `formerly` and `retired`; then "
+            "rename with `voxledger schema rename OLD NEW`, take out with `voxledger schema retire NAME --reason …`",
+        )
 
 
 def _is_empty(case: Case, ledger: Ledger) -> bool:

@@ -24,8 +24,9 @@ from voxledger.records.errors import read_errors, write_errors
 from voxledger.records.ledger import Entry, Ledger, read_ledger, write_ledger
 from voxledger.records.sent import require_no_bundles
 from voxledger.release.state import require_open
-from voxledger.repository import dvc_add, git, require_root
-from voxledger.schema import NAME_PATTERN, LabelSchema, parse_schema, read_schema
+from voxledger.release.trace import schema_at
+from voxledger.repository import dvc_add, git, require_root, round_tag, tag_exists
+from voxledger.schema import NAME_PATTERN, FormerName, LabelSchema, parse_schema, read_schema
 from voxledger.textfile import read_text, read_yaml, replace_text
 
 
@@ -46,7 +47,9 @@ def rename(old: str, new: str) -> list[str]:
     schema = read_schema(layout.SCHEMA)
     if new not in schema.by_name or old not in schema.names_of(new):
         _require_new_name(schema, schema[old].name, new)
-        _edit_schema(lambda document: _rename_in(document, old, new, number))
+        earlier = _former_names(schema[old].id, number)
+        record = earlier.get(old) or FormerName(name=old, round=number, date=date.today())
+        _edit_schema(lambda document: _rename_in(document, record, new))
         schema = read_schema(layout.SCHEMA)
     _rename_in_tables(schema)
     git("add", "--", *(p for p in (layout.SCHEMA, layout.BASE_LEDGER, layout.BASE_ERRORS) if p.is_file()))
@@ -151,12 +154,20 @@ def _edit_schema(edit: Any) -> None:
     replace_text(layout.SCHEMA, stream.getvalue())
 
 
-def _rename_in(document: Any, old: str, new: str, number: int) -> None:
+def _former_names(class_id: int, number: int) -> dict[str, FormerName]:
+    """What the version before a round has on record of a class: taking back a rename of the same round keeps that."""
+    tag = round_tag(number - 1)
+    classes = schema_at(tag).classes if tag_exists(tag) else ()
+    return {f.name: f for c in classes if c.id == class_id for f in c.formerly}
+
+
+def _rename_in(document: Any, record: FormerName, new: str) -> None:
+    old = record.name
     for c in document["classes"]:
         if c["name"] == old:
             c["name"] = new
             earlier = [f for f in c.get("formerly") or [] if f["name"] != new]
-            c["formerly"] = [{"name": old, "round": number, "date": date.today()}, *earlier]
+            c["formerly"] = [record.model_dump(), *earlier]
         if c.get("inside") == old:
             c["inside"] = new
         if old in (c.get("may_overlap") or []):
