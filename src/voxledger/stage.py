@@ -72,10 +72,15 @@ def require_pipeline(stages: Path = layout.STAGES) -> None:
 
 def require_scripts(stages: Path = layout.STAGES) -> None:
     """Raise unless the stage scripts of a repository are of this pipeline."""
-    for script in sorted(stages.glob("*.py")):
-        found = re.search(r"^@stage(?:\((\d+)\))?$", read_text(script), re.MULTILINE)
-        if found:
-            _require_pipeline(int(found[1] or 1))
+    for number in pipelines(stages):
+        _require_pipeline(number)
+
+
+def pipelines(stages: Path = layout.STAGES) -> list[int]:
+    """The pipelines that the stage scripts of a repository belong to, script by script."""
+    scripts = map(read_text, sorted(stages.glob("*.py")))
+    found = (re.search(r"^@stage(?:\((\d+)\))?$", script, re.MULTILINE) for script in scripts)
+    return [int(match[1] or 1) for match in found if match]
 
 
 def _require_pipeline(pipeline: int) -> None:

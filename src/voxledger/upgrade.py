@@ -11,8 +11,10 @@ from typing import Any
 from voxledger import algorithms, layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
+from voxledger.records.sent import is_out
 from voxledger.records.tables import formats
-from voxledger.repository import TEMPLATE_NAME, git, round_tag, tag_exists, template_root
+from voxledger.repository import TEMPLATE_NAME, dvc_output, git, round_tag, tag_exists, template_root
+from voxledger.stage import pipelines
 from voxledger.textfile import parse_yaml, read_text, read_text_if_there, read_yaml, replace_text
 
 Stages = Mapping[str, dict[str, Any]]
@@ -51,11 +53,13 @@ def plan_upgrade() -> Upgrade:
         Files that would be replaced have changes that git does not hold yet.
     """
     params = read_params()
-    if layout.exported(params.round) and not tag_exists(round_tag(params.round)):
+    made = layout.exported(params.round) or _not_pulled(params.round)
+    if is_out(params) or (made and not tag_exists(round_tag(params.round))):
+        back = "`voxledger round recall`" if is_out(params) else f"`dvc pull` and delete {layout.BUNDLES}"
         raise VoxledgerError(
             f"bundles of round {params.round} are out, and the pipeline that made them has to take them in",
-            f"close this round with {algorithms.begun_with()}, then upgrade; if nobody has begun to review, delete "
-            f"{layout.BUNDLES} first",
+            f"close this round with {algorithms.begun_with()}, then upgrade; if nobody has begun to review, "
+            f"{back} first",
         )
     wanted = _wanted(params)
     if changed := git("status", "--porcelain", "--", *wanted).strip():
@@ -66,6 +70,21 @@ def plan_upgrade() -> Upgrade:
     after = parse_yaml(wanted[layout.PIPELINE], layout.PIPELINE, "stages")["stages"]
     again = _again(before, after, files, versions)
     return Upgrade(files, versions, again, _follow(after, again))
+
+
+def _not_pulled(number: int) -> bool:
+    """Whether bundles of a round of pipeline 1, which kept no record of them, are out and never were here.
+
+    Where they lie in DVC's cache, somebody deleted them here.
+    """
+    stage = read_yaml(layout.LOCK).get("stages", {}).get("export", {}) if layout.LOCK.is_file() else {}
+    if 1 not in pipelines() or stage.get("params", {}).get(layout.PARAMS.as_posix(), {}).get("round") != number:
+        return False
+    made = [
+        out["md5"] for out in stage.get("outs", []) if out["path"] == layout.BUNDLES.as_posix() and out.get("nfiles")
+    ]
+    cache = Path(dvc_output("cache", "dir").strip()) / "files/md5"
+    return any(not (cache / md5[:2] / md5[2:]).exists() for md5 in made)
 
 
 def upgrade(plan: Upgrade) -> None:

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 
 from voxledger.algorithms import STAGES, text
 from voxledger.params import read_params
+from voxledger.records.sent import write_sent
 from voxledger.records.tables import formats
 
 ROOT = Path(__file__).parents[2]
@@ -142,7 +143,33 @@ def test_nothing_is_upgraded_under_bundles_or_over_changes() -> None:
     Path("data/round/bundles/bundle-r00-ann").mkdir(parents=True)
     assert "bundles of round 0 are out" in run("voxledger", "upgrade", accept=(1,))
     shutil.rmtree("data/round")
+    # in a clone before `dvc pull` only dvc.lock knows
+    lock = Path("dvc.lock")
+    outs = [{"path": "data/round/bundles", "hash": "md5", "md5": f"{'0' * 32}.dir", "size": 5, "nfiles": 3}]
+    export = {"cmd": "python stages/export.py", "params": {"params.yaml": {"round": 0}}, "outs": outs}
+    lock.write_text(json.dumps({"schema": "2.0", "stages": {"export": export}}) + "\n")
+    said = run("voxledger", "upgrade", accept=(1,))
+    assert "bundles of round 0 are out" in said
+    assert "delete data/round/bundles" in said
+    cached = Path(".dvc/cache/files/md5/00", f"{'0' * 30}.dir")  # they were here, and somebody deleted them
+    cached.parent.mkdir(parents=True)
+    cached.touch()
+    run("voxledger", "upgrade", "--dry-run")
+    lock.unlink()
+    write_sent(0, {"bundle-r00-ann": "a" * 64})
+    assert "`voxledger round recall`" in run("voxledger", "upgrade", accept=(1,))
+    Path("data/sent.json").unlink()
     with open("stages/score.py", "a") as stream:
         stream.write("# mine\n")
     assert "stages/score.py" in run("voxledger", "upgrade", accept=(2,))
     assert output("git", "rev-parse", "HEAD") == head
+
+
+@pytest.mark.usefixtures("old")
+@pytest.mark.parametrize(
+    "command", ["review zip ann", "review receive a.zip", "review emulate --reference data", "round recall"]
+)
+def test_commands_of_a_review_do_no_half_work_on_an_older_pipeline(command: str) -> None:
+    """`review zip` left staged files and a record of bundles that went out, and failed."""
+    assert "those of pipeline 1" in run("voxledger", *command.split(), accept=(2,))
+    assert output("git", "status", "--porcelain") == ""

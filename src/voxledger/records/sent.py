@@ -68,7 +68,8 @@ def read_sent(revision: str | None = None) -> Sent | None:
     except VoxledgerError:
         raise damaged from None
     try:
-        return None if text is None else Sent.model_validate(upgraded(dict(json.loads(text)), UPGRADES, str(layout.SENT)))
+        values = None if text is None else dict(json.loads(text))
+        return None if values is None else Sent.model_validate(upgraded(values, UPGRADES, str(layout.SENT)))
     except (ValueError, TypeError, RecursionError):
         raise damaged from None
 
