@@ -206,7 +206,7 @@ def test_what_people_were_shown_is_not_made_anew_by_plain_dvc(clone: Path) -> No
         Path("params.yaml").write_bytes(kept)
         assert output("git", "status", "--porcelain") == status
     shutil.rmtree("data/round")
-    assert "git restore data/round" in run("voxledger", "round", "run", accept=(1,))
+    assert "dvc.lock data/round reports" in run("voxledger", "round", "run", accept=(1,))
     run("sh", "-c", output("voxledger", "round", "status").split("next     ")[1].split(" (")[0])
     assert {f: hashes(f"data/round/{f}") for f in before} == before
     assert Path("data/sent.json").is_file()
