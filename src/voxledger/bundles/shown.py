@@ -12,6 +12,7 @@ from voxledger import layout
 from voxledger.bundles.merge import Claim, LabelMap, merge
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import Grid, mask_sha256, read_grid, read_label
+from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.records.cases import Case
 from voxledger.records.ledger import Entry, Ledger, Origin
 from voxledger.records.predicted import Ensemble
@@ -53,7 +54,7 @@ def proposal_claims(
     claims = {}
     for name in schema.names:
         entry = entries.get(name)
-        if entry is not None and (entry.origin.trusted or pseudo is None or name not in predicted):
+        if entry is not None and (knowledge_of(entry) is Knowledge.TRUSTED or pseudo is None or name not in predicted):
             claims[name] = Claim(name, entry.origin, entry.version, base)
         elif pseudo is not None and name in predicted:
             claims[name] = Claim(name, Origin.PREDICTED, version, pseudo)

@@ -16,6 +16,7 @@ from voxledger.bundles.shown import Sources, read_sources
 from voxledger.casemap.job import Job, content, place
 from voxledger.errors import BundleRefused, VoxledgerError
 from voxledger.imaging.volume import mask_sha256, read_label, write
+from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.records.decisions import Decided, Decision, Row
 from voxledger.records.ledger import Entry, Neighbour, Origin
 from voxledger.schema import LabelSchema
@@ -135,7 +136,7 @@ class MergeCase(Job[Merged]):
         mask = self.label_schema.mask(merged, claim.name)
         digest = mask_sha256(mask, sources.grid)
         model_ids = tuple(self.predicted.get(claim.name, ()))
-        if old is not None and (old.origin.trusted or not model_ids):
+        if old is not None and (knowledge_of(old) is Knowledge.TRUSTED or not model_ids):
             # What people already stood behind was not proposed by the models of this round.
             model_ids = old.model_ids
         by = overruled[claim.name].by if claim.name in overruled else ()
@@ -231,7 +232,8 @@ def _trusted(known: Mapping[str, Entry], base: LabelMap, proposal: LabelMap, rev
     found = {
         name: base
         for name, entry in known.items()
-        if entry.origin.trusted and (name not in review.decided or review.decided[name][0].decision is Decision.ACCEPT)
+        if knowledge_of(entry) is Knowledge.TRUSTED
+        and (name not in review.decided or review.decided[name][0].decision is Decision.ACCEPT)
     }
     for name, (row, _) in review.decided.items():
         returned = review.claims[name].labels

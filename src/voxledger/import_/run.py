@@ -12,11 +12,12 @@ from voxledger.bundles.shown import entries_of, require_proposed
 from voxledger.casemap.run import casemap
 from voxledger.errors import BundleRefused, VoxledgerError
 from voxledger.import_.merge_case import MergeCase, Returned, Taken
+from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.params import MachineParams
 from voxledger.records.bundle import MANIFEST, returned_files
 from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import write_decided
-from voxledger.records.ledger import Ledger, Origin, write_ledger
+from voxledger.records.ledger import Ledger, write_ledger
 from voxledger.records.predicted import Ensemble
 from voxledger.schema import LabelSchema
 from voxledger.textfile import write_table
@@ -128,8 +129,9 @@ def _require_nothing_lost(before: Ledger, after: Ledger) -> None:
     """Every row of the base is in the new ledger; a trusted one loses its trust to a reviewer's reject alone."""
     for (case_id, name), entry in before.items():
         now = after.get((case_id, name))
-        rejected = now is not None and now.origin is Origin.REJECTED and now.bundle != entry.bundle
-        if now is None or (entry.origin.trusted and not now.origin.trusted and not rejected):
+        was, known = knowledge_of(entry), knowledge_of(now)
+        rejected = now is not None and known is Knowledge.REJECTED and now.bundle != entry.bundle
+        if now is None or (was is Knowledge.TRUSTED and known is not Knowledge.TRUSTED and not rejected):
             raise VoxledgerError(
                 f"case {case_id}, class {name} of the base ledger ({entry.origin}) would be lost",
                 f"nothing was written to the ledger; is the case still in {layout.CASES}?",

@@ -16,7 +16,7 @@ from voxledger import layout
 from voxledger.casemap.job import content, place
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import Volume, mask_sha256, read, read_label
-from voxledger.knowledge import CaseKnowledge, Knowledge
+from voxledger.knowledge import CaseKnowledge, Knowledge, knowledge_of
 from voxledger.models.cohort import Member
 from voxledger.models.start import Start
 from voxledger.params import ModelParams
@@ -66,7 +66,7 @@ class TrainingCase:
             modality=case.modality,
             label=label,
             knowledge=dict(member.knowledge(schema).by_class),
-            masks={e.class_name: e.mask_sha256 for e in member.entries if e.origin.trusted},
+            masks={e.class_name: e.mask_sha256 for e in member.entries if knowledge_of(e) is Knowledge.TRUSTED},
         )
 
 
