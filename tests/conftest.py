@@ -55,3 +55,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     yield disk
     os.chdir(tmp_path)
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+LONGEST = ("test_rounds.py", "test_verify.py")
+"""Files that begin first, so that no process is left with one at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several processes, one makes what the tests of a file share, or all that use the same two versions."""
+    for item in items:
+        shared = "released" if "released" in getattr(item, "fixturenames", ()) else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(shared))
+    items.sort(key=lambda item: item.path.name not in LONGEST)

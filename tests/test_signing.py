@@ -45,13 +45,13 @@ def test_a_signature_counts_for_what_was_signed(
     keys: Path, content: bytes, namespace: str, allowed: str | None, who: str | None
 ) -> None:
     signature = (keys / "file.sig").read_bytes()
-    assert signer(content, signature, namespace, keys / allowed if allowed else None) == who
+    assert signer(content, signature, namespace, keys / allowed if allowed else None).name == who
 
 
 @pytest.mark.parametrize("signature", [b"", b"nonsense", b"-----BEGIN SSH SIGNATURE-----\n"])
 def test_what_is_no_signature_is_by_nobody(keys: Path, signature: bytes) -> None:
-    assert signer(b"content\n", signature, RELEASE, keys / "alice.allowed") is None
-    assert signer(b"content\n", signature, RELEASE, None) is None
+    assert signer(b"content\n", signature, RELEASE, keys / "alice.allowed").name is None
+    assert signer(b"content\n", signature, RELEASE, None).name is None
 
 
 def test_a_key_that_is_not_there_is_named(keys: Path) -> None:
