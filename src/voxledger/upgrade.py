@@ -50,7 +50,7 @@ def plan_upgrade() -> Upgrade:
     VoxledgerError
         Bundles are out: the round has to be finished by the voxledger that began it.
     Misuse
-        Files that would be replaced have changes that git does not hold yet.
+        The round is closed, or files that would be replaced have changes that git does not hold yet.
     """
     params = read_params()
     made = layout.exported(params.round) or _not_pulled(params.round)
@@ -65,6 +65,11 @@ def plan_upgrade() -> Upgrade:
     if changed := git("status", "--porcelain", "--", *wanted).strip():
         raise Misuse(f"there are changes that git does not hold yet: {changed}", "commit or undo them first")
     files = {path: text for path, text in wanted.items() if read_text_if_there(path) != text}
+    if files and tag_exists(round_tag(params.round)):
+        raise Misuse(
+            f"round {params.round} is closed, and stays as it was computed",
+            "run `voxledger round open`, then `voxledger upgrade` in the round that it opens",
+        )
     versions = algorithms.differing()
     before = read_yaml(layout.PIPELINE, "stages")["stages"]
     after = parse_yaml(wanted[layout.PIPELINE], layout.PIPELINE, "stages")["stages"]

@@ -107,6 +107,17 @@ def test_another_version_of_an_algorithm_is_refused_and_upgraded() -> None:
 
 
 @pytest.mark.usefixtures("behind")
+def test_a_closed_round_is_not_upgraded() -> None:
+    """A commit after its tag kept the next round from being opened."""
+    head = output("git", "rev-parse", "HEAD")
+    run("git", "tag", "round-00")
+    said = run("voxledger", "upgrade", accept=(2,))
+    assert "round 0 is closed" in said
+    assert "run `voxledger round open`, then `voxledger upgrade`" in said
+    assert output("git", "rev-parse", "HEAD") == head
+
+
+@pytest.mark.usefixtures("behind")
 def test_a_closed_round_says_which_voxledger_computed_it() -> None:
     made = {"voxledger": {"version": "0.0.2", "commit": "0123456789abcdef"}}
     Path("data/release").mkdir()
