@@ -27,7 +27,9 @@ def send_out(bundles: Mapping[str, str]) -> None:
         Id of every bundle, by the name of its folder.
     """
     params = read_params()
-    sent = read_sent()
+    sent, committed = read_sent(), read_sent("HEAD")
+    if sent is not None and sent == committed and (sent.round, sent.bundles) == (params.round, dict(bundles)):
+        return  # what changed since is of later stages
     if sent is None or (sent.round, sent.bundles) != (params.round, dict(bundles)):
         write_sent(params.round, bundles)
     note_export(params.round)
