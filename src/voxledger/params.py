@@ -42,6 +42,8 @@ class MachineParams(_Strict):
 
     device: Literal["cpu", "cuda"] = "cpu"
     workers: int = Field(default=0, ge=0)
+    gpus: int = Field(default=0, ge=0)
+    """GPUs of the machine that networks compute on with the device `cuda`, one worker each; 0 = the first alone."""
     executor: Annotated[str, AfterValidator(_member(EXECUTORS))] = "local"
     """Where cases are computed; `local` is processes of this machine."""
     recheck: float = Field(default=0.0, ge=0.0, le=1.0)
@@ -55,8 +57,8 @@ class MachineParams(_Strict):
 
     @property
     def for_networks(self) -> MachineParams:
-        """The same with one process where networks run on a GPU: several would each need its memory."""
-        return self.model_copy(update={"workers": 1}) if self.device == "cuda" else self
+        """The same with one process a GPU where networks run on it: several would each need its memory."""
+        return self.model_copy(update={"workers": max(self.gpus, 1)}) if self.device == "cuda" else self
 
 
 class CasesParams(_Strict):

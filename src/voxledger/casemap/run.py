@@ -79,7 +79,7 @@ def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> list[Record]:
         order = [*(i for i in range(len(jobs)) if i not in found), *again]
         failures: dict[int, BaseException] = {}
         bar = progress(stage, len(jobs), done=len(found))
-        for position, outcome in execute(_work, [(jobs[i], i not in found) for i in order], machine.worker_count):
+        for position, outcome in execute(_work, [(jobs[i], i not in found) for i in order], machine):
             index = order[position]
             if isinstance(outcome, BaseException):
                 failures[index] = outcome

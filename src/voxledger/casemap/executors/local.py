@@ -1,23 +1,27 @@
-"""Processes of this machine."""
+"""Processes of this machine; on one with several GPUs each process has one."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, closing
+from multiprocessing.connection import wait
 from typing import TypeVar
 
-from voxledger.errors import VoxledgerError
-from voxledger.process import end_with
+from voxledger.casemap.worker import Worker, WorkerDied, like_this
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.params import MachineParams
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+DEATHS = 2
+"""So often a process may die at an item before it is computed with nothing beside it, for the last time."""
+
 
 def execute(
-    work: Callable[[Item], Result], items: Sequence[Item], workers: int
+    work: Callable[[Item], Result], items: Sequence[Item], machine: MachineParams
 ) -> Iterator[tuple[int, Result | BaseException]]:
     """Call `work` for every item; gives the index of each with its result, or with what it raised, as they finish.
 
@@ -25,37 +29,74 @@ def execute(
     ----------
     work
         Function of a module: it is sent to other processes by name, and the items and results by pickle.
-    workers
-        Processes; 1 computes in this one, where a death of the process ends everything.
+    machine
+        With one worker, or one item, it is computed in this process, whose death ends everything.
 
     Examples
     --------
-    >>> list(execute(len, ["a", "bcd"], workers=1))
+    >>> list(execute(len, ["a", "bcd"], MachineParams(workers=1)))
     [(0, 1), (1, 3)]
     """
-    if workers <= 1 or len(items) <= 1:
-        for index, item in enumerate(items):
-            try:
-                yield index, work(item)
-            except Exception as error:  # one bad item must not hide the others
-                yield index, error
+    count = min(machine.worker_count, len(items))
+    if count > 1:
+        yield from _in_processes(work, items, environments(machine, count))
         return
-    broken = []
-    with _pool(min(workers, len(items))) as pool:
-        futures = {pool.submit(work, item): index for index, item in enumerate(items)}
-        for future in as_completed(futures):
-            failure = future.exception()
-            if isinstance(failure, BrokenProcessPool):
-                broken.append(futures[future])
-            else:
-                yield futures[future], failure if failure is not None else future.result()
-    for index in sorted(broken):  # a process died and took the others with it: find out whose item it was
-        with _pool(1) as pool:
-            failure = (alone := pool.submit(work, items[index])).exception()
-            if isinstance(failure, BrokenProcessPool):
-                failure = VoxledgerError("its process was killed, as when memory runs out", "give it more memory")
-            yield index, failure if failure is not None else alone.result()
+    for index, item in enumerate(items):
+        try:
+            yield index, work(item)
+        except Exception as error:  # one bad item must not hide the others
+            yield index, error
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with, (os.getpid(),))
+def environments(machine: MachineParams, count: int) -> list[dict[str, str]]:
+    """Variables of each of some processes: of this one, and the GPU that it may use.
+
+    Raises
+    ------
+    Misuse
+        There are not as many GPUs as `machine.gpus` says.
+    """
+    if machine.device != "cuda" or not machine.gpus:
+        return [dict(os.environ)] * count
+    listed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = [str(n) for n in range(machine.gpus)] if listed is None else [name for name in listed.split(",") if name]
+    if len(gpus) < machine.gpus:
+        raise Misuse(
+            f"machine.gpus is {machine.gpus}, but CUDA_VISIBLE_DEVICES is “{listed}”",
+            "lower machine.gpus, or give this process more GPUs",
+        )
+    return [{**os.environ, "CUDA_VISIBLE_DEVICES": gpus[n % machine.gpus]} for n in range(count)]
+
+
+def _in_processes(
+    work: Callable[[Item], Result], items: Sequence[Item], variables: Sequence[dict[str, str]]
+) -> Iterator[tuple[int, Result | BaseException]]:
+    waiting, deaths = deque(range(len(items))), Counter[int]()
+    alone: list[int] = []
+    with ExitStack() as stack:
+        prepared = like_this()
+        idle = [stack.enter_context(closing(Worker(given, prepared))) for given in variables]
+        busy: dict[object, tuple[Worker, int]] = {}
+        while waiting or busy:
+            while idle and waiting:
+                worker, index = idle.pop(), waiting.popleft()
+                worker.give(work, items[index])
+                busy[worker.connection] = worker, index
+            finished = [busy.pop(connection) for connection in wait([worker.connection for worker, _ in busy.values()])]
+            for worker, index in finished:
+                idle.append(worker)
+                try:
+                    outcome = worker.result()
+                except WorkerDied:
+                    worker.restart()
+                    deaths[index] += 1
+                    (waiting if deaths[index] < DEATHS else alone).append(index)
+                else:
+                    yield index, outcome
+    for index in sorted(alone):
+        with closing(Worker(variables[0], prepared)) as worker:
+            worker.give(work, items[index])
+            try:
+                yield index, worker.result()
+            except WorkerDied as death:
+                yield index, VoxledgerError(f"its process {death.told}", "give it more memory")

@@ -1,0 +1,115 @@
+"""Processes of this machine: what a death costs, and which GPU each has."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from voxledger.casemap.executors.local import DEATHS, environments, execute
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.params import MachineParams
+
+TWO = MachineParams(workers=2)
+
+
+class Odd(Exception):
+    """Cannot be made again from its arguments."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def dying(item: tuple[int, int]) -> int:
+    """Squares a number; the process dies so many times before."""
+    number, times = item
+    with open("calls.txt", "a") as stream:
+        stream.write(f"{number}\n")
+    time.sleep(0.02)
+    died = list(Path().glob(f"died-{number}-*"))
+    if len(died) < times:
+        Path(f"died-{number}-{len(died)}").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number**2
+
+
+def exiting(number: int) -> int:
+    if number == 1:
+        os._exit(3)
+    return number
+
+
+def raising(number: int) -> int:
+    if number == 1:
+        raise Odd(1, 2)
+    return number
+
+
+def gpu(number: int) -> tuple[int, str | None]:
+    """The process, and the GPU that it may use; slow enough that every process gets work."""
+    time.sleep(0.3)
+    return os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+@pytest.mark.parametrize("times", [0, 1, DEATHS])
+def test_what_a_process_died_at_is_computed_again_and_nothing_else(folder: Path, times: int) -> None:
+    items = [(n, times if n == 2 else 0) for n in range(12)]
+    assert dict(execute(dying, items, TWO)) == {n: n**2 for n in range(12)}
+    assert Counter(Path("calls.txt").read_text().split()) == {str(n): 1 + times * (n == 2) for n in range(12)}
+
+
+def test_what_kills_every_process_fails_alone(folder: Path) -> None:
+    items = [(n, 99 if n in (0, 5) else 0) for n in range(8)]
+    found = dict(execute(dying, items, TWO))
+    assert {n: v for n, v in found.items() if n not in (0, 5)} == {n: n**2 for n in range(8) if n not in (0, 5)}
+    for n in (0, 5):
+        assert isinstance(found[n], VoxledgerError)
+        assert "its process was killed, as when memory runs out" in str(found[n])
+    assert Counter(Path("calls.txt").read_text().split()) == {str(n): 1 + DEATHS * (n in (0, 5)) for n in range(8)}
+
+
+def test_a_process_that_ends_by_itself_is_told_apart() -> None:
+    assert "ended with exit code 3" in str(dict(execute(exiting, range(3), TWO))[1])
+
+
+def test_an_error_that_cannot_be_sent_is_told(folder: Path) -> None:
+    found = dict(execute(raising, range(3), TWO))
+    assert found[0] == 0
+    assert str(found[1]) == "Odd: 1 and 2"
+
+
+@pytest.mark.parametrize(
+    ("machine", "visible", "expected"),
+    [
+        (MachineParams(device="cuda", gpus=3), None, {"0", "1", "2"}),
+        (MachineParams(device="cuda", gpus=2), "4,7,9", {"4", "7"}),
+        (MachineParams(device="cuda", gpus=2), "GPU-aa,GPU-bb", {"GPU-aa", "GPU-bb"}),
+        (MachineParams(device="cpu", gpus=2, workers=2), None, {None}),
+        (MachineParams(device="cpu", gpus=2, workers=2), "5", {"5"}),
+    ],
+)
+def test_every_process_has_a_gpu_of_its_own(
+    machine: MachineParams, visible: str | None, expected: set[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    told = {seen for _, seen in execute(gpu, range(9), machine.for_networks)}
+    assert {name for _, name in told} == expected
+    assert len(told) == machine.for_networks.worker_count
+
+
+def test_a_gpu_that_is_not_there_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    with pytest.raises(Misuse, match=r"machine.gpus is 2, but CUDA_VISIBLE_DEVICES is “3”"):
+        environments(MachineParams(device="cuda", gpus=2), 2)
+
+
+@pytest.mark.parametrize(("gpus", "workers"), [(0, 1), (1, 1), (4, 4)])
+def test_networks_have_one_worker_a_gpu(gpus: int, workers: int) -> None:
+    assert MachineParams(device="cuda", gpus=gpus, workers=8).for_networks.worker_count == workers
+    assert MachineParams(device="cpu", gpus=gpus, workers=8).for_networks.worker_count == 8
