@@ -126,18 +126,18 @@ def test_cases_that_find_no_room_are_not_to_be_mended_or_removed(small_disk: Pat
     assert len(list(MEMO.glob("big/*/memo.json"))) in (1, 2)
 
 
-def test_an_output_that_finds_no_room_is_not_left_half(small_disk: Path) -> None:
-    os.chdir(small_disk)
+def test_an_output_that_finds_no_room_is_not_left_half(small_disk: Path, folder: Path) -> None:
+    """On another disk than the memo, where it is a copy."""
     job = Big(name="c0", number=0)
-    casemap([job], Path("out"))
-    shutil.rmtree("out")
+    casemap([job], small_disk / "out")
+    shutil.rmtree(small_disk / "out")
     fill(small_disk, 20 * PAGE)
     with pytest.raises(OSError, match="No space left") as caught:
-        casemap([job], Path("out"))
+        casemap([job], small_disk / "out")
     found = disk_failure(caught.value)
     assert found is not None
-    assert found.problem == "out/0.nii.gz: no space left on the disk"
-    assert not list(Path("out").iterdir())
+    assert found.problem == f"{small_disk}/out/0.nii.gz: no space left on the disk"
+    assert not list((small_disk / "out").iterdir())
 
 
 def test_a_whole_file_is_not_called_damaged_because_the_disk_is_full(

@@ -169,6 +169,10 @@ CLASS_DICE_PLOT = PLOTS / "class_dice.csv"
 
 MEMO = Path(".memo")
 """What `casemap` remembers of each case, in neither git nor DVC."""
+HASHES = MEMO / "hashes.json"
+"""SHA-256 of files of the dataset as they were when somebody read them last."""
+USED = MEMO / "used"
+"""Which of what is remembered each stage used when it ran last."""
 INTAKE = MEMO / "cases"
 """What `cases add` works on until it is done."""
 INTAKE_STAGING = INTAKE / "staging"

@@ -51,6 +51,17 @@ def end_with_dvc() -> None:
         end_with(os.getppid())
 
 
+def alive(pid: int) -> bool:
+    """Whether a process of this id runs on this machine; its number may be another program's by now."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
 def lock(handle: int, what: str) -> None:
     """Take the lock of an open file or folder; after a second, say on standard error for whom this waits."""
     deadline = time.monotonic() + 1.0

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 from voxledger import layout
 from voxledger.disk import disk_failure, naming
 from voxledger.errors import VoxledgerError
-from voxledger.process import environment_here
+from voxledger.process import alive, environment_here
 
 
 class Rows:
@@ -188,7 +188,9 @@ def fixed(value: float, decimals: int) -> str:
 def _replacing(path: Path) -> Iterator[TextIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        if not _is_written(leftover.suffix.removeprefix(".")):
+        # What a killed process left would enter a commit.
+        writer = leftover.suffix.removeprefix(".")
+        if writer.isdigit() and not alive(int(writer)):
             leftover.unlink(missing_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     with naming(path):
@@ -199,16 +201,3 @@ def _replacing(path: Path) -> Iterator[TextIO]:
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
-
-
-def _is_written(process: str) -> bool:
-    """Whether the process of this id may still be writing its part: what a killed one left would enter a commit."""
-    if not process.isdigit():
-        return True
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True

@@ -138,7 +138,9 @@ def test_a_damaged_record_is_not_trusted(folder: Path, damage: str) -> None:
 def test_a_damaged_file_is_not_trusted(folder: Path) -> None:
     (job,) = squares(5)
     casemap([job], folder / "a")
-    (MEMO / "test" / job.key / "5.txt").write_text("26")
+    remembered_file = MEMO / "test" / job.key / "5.txt"
+    remembered_file.chmod(0o644)
+    remembered_file.write_text("26")
     calls()
     casemap([job], folder / "b")
     assert calls() == ["5"]

@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform, get_typ
 from pydantic import BaseModel, TypeAdapter
 
 from voxledger.algorithms import VERSIONS
-from voxledger.imaging.volume import file_sha256
+from voxledger.casemap.hashes import trusted_sha256
 
 Facts = TypeVar("Facts")
 _KIND, _BY = "voxledger.kind", "voxledger.by"
@@ -157,7 +157,7 @@ def _canonical(value: Any, where: str) -> Any:
             raise TypeError(f"{where} is a {type(value).__name__}: make it a plain number or text")
         return value
     if isinstance(value, Path):
-        return {"sha256": file_sha256(value)}
+        return {"sha256": trusted_sha256(value)}
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, list | tuple):

@@ -1,49 +1,84 @@
-"""What jobs left: `.memo/<stage>/<key>/` holds the files of one job and `memo.json`, their SHA-256 and the facts.
+"""What jobs left: `.memo/<stage>/<key>/` holds the files of one job and `memo.json`: their SHA-256, seals, the facts.
 
-It appears whole or not at all, counts only while its files have their SHA-256, and may be deleted at any time.
+It appears whole or not at all, is read-only, and may be deleted at any time. Outputs of stages are hard links of its
+files, so whoever writes into an output where it lies writes into the memo: a file counts only while it has the size,
+time and inode that it had when it was hashed, and otherwise only if it still has its SHA-256.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from voxledger.casemap.hashes import JUST_NOW_NS, no_memo
 from voxledger.casemap.job import Job
-from voxledger.disk import naming
 from voxledger.imaging.volume import file_sha256
 from voxledger.layout import MEMO
-from voxledger.process import lock
+from voxledger.process import alive, lock
 from voxledger.textfile import replace_text
 
-_RECORD = "memo.json"
+RECORD = "memo.json"
+PARTIAL = ".partial-"
+"""How the folder of a job at work begins, before machine, process and a number: nobody else removes it."""
+
+Seal = tuple[int, int, int]
+"""Size in bytes, time of the last change in nanoseconds, and inode of a file when it was hashed."""
+_OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY)
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a job left: SHA-256 of its files by name, and its facts as JSON text."""
+    """What a job left: SHA-256 of its files by name, its facts as JSON text, and the seals of the files."""
 
     outputs: dict[str, str]
     facts: str
+    seals: dict[str, Seal] = field(default_factory=dict, compare=False)
 
 
-def remembered(job: Job[Any]) -> Record | None:
-    """What the job left earlier; None where nothing whole is remembered."""
-    folder = MEMO / job.stage / job.key
+def folder_of(job: Job[Any]) -> str:
+    """Where the files of a job lie."""
+    return f"{MEMO}/{job.stage}/{job.key}"
+
+
+def seal(status: os.stat_result) -> Seal:
+    """What a file of the memo is trusted by. Links and rights change other things about it, and may."""
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def remembered(job: Job[Any], every_byte: bool = False) -> Record | None:
+    """What the job left earlier; None where nothing whole is remembered, and what was altered is removed.
+
+    Parameters
+    ----------
+    every_byte
+        Whether to read files that look unchanged, too.
+    """
+    folder = folder_of(job)
     try:
-        values = json.loads((folder / _RECORD).read_text("utf-8"))
-        record = Record(values["outputs"], json.dumps(values["facts"], sort_keys=True))
-        if all(file_sha256(folder / name) == digest for name, digest in record.outputs.items()):
-            return record
+        with open(f"{folder}/{RECORD}", encoding="utf-8") as stream:
+            values = json.load(stream)
+        outputs, facts = dict(values["outputs"]), json.dumps(values["facts"], sort_keys=True)
+        seals = {name: (size, changed, inode) for name, (size, changed, inode) in values.get("seals", {}).items()}
+        changed = [n for n in outputs if every_byte or seal(os.stat(f"{folder}/{n}")) != seals.get(n)]
+        if altered := [n for n in changed if file_sha256(f"{folder}/{n}") != outputs[n]]:
+            print(f"{job.stage}: {folder}/{altered[0]} was altered: {job.title} is computed again", file=sys.stderr)
+            forget(Path(folder))
+            return None
+        if any(seals.get(n) != seal(os.stat(f"{folder}/{n}")) for n in changed):
+            return _sealed_anew(folder, outputs, facts)
+        return Record(outputs, facts, seals)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
-    return None
+        return None
 
 
 def compute(job: Job[Any], keep: bool) -> Record:
@@ -52,45 +87,115 @@ def compute(job: Job[Any], keep: bool) -> Record:
     Parameters
     ----------
     keep
-        Whether to remember the result, in place of what was remembered before; otherwise nothing stays of it.
+        Whether to remember the result. What somebody else remembered meanwhile stays and is returned; what is damaged
+        makes room. Otherwise nothing stays of it.
     """
-    final = MEMO / job.stage / job.key
-    final.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=final.parent))
+    folder = _new_partial(Path(MEMO, job.stage))
     try:
         facts = job.to_json(job.compute(folder))
-        files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-        record = Record({name: file_sha256(folder / name) for name in files}, facts)
+        names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+        for name in names:
+            _detach(folder / name)
+        outputs = {name: file_sha256(folder / name) for name in names}
+        rights = folder.stat().st_mode  # some libraries write files that nobody else may read
+        record = Record(outputs, facts, {name: _close(f"{folder}/{name}", rights) for name in names})
         if keep:
-            replace_text(folder / _RECORD, f'{{"facts": {facts}, "outputs": {json.dumps(record.outputs)}}}')
-            if final.exists():
-                shutil.rmtree(final)
-            os.replace(folder, final)
+            _write_record(folder, record)
+            return _keep(job, folder, record)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return record
 
 
-def copy_outputs(job: Job[Any], record: Record, out: Path) -> None:
-    """Copy the remembered files of a job into a folder."""
-    for name in record.outputs:
-        target = out / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        with naming(target):
-            try:
-                shutil.copyfile(MEMO / job.stage / job.key / name, target)
-            except OSError:
-                target.unlink(missing_ok=True)
-                raise
-
-
 @contextmanager
 def alone(stage: str) -> Iterator[None]:
-    """Wait for a stage process that a killed run left behind, and clear away what it did not finish."""
+    """Wait for a stage process that a killed run left behind, and clear away what dead processes did not finish."""
     (MEMO / stage).mkdir(parents=True, exist_ok=True)
     with open(MEMO / stage / ".lock", "w") as held:
         lock(held.fileno(), stage)
-        for leftover in (MEMO / stage).glob(".partial-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in partial_folders(MEMO / stage):
+            if _is_dead(leftover.name):
+                shutil.rmtree(leftover, ignore_errors=True)
         yield
+
+
+def forget(entry: Path) -> None:
+    """Remove what a job left, at once: nobody sees half of it."""
+    away = _new_partial(entry.parent)
+    try:
+        with suppress(FileNotFoundError):  # somebody else may be doing the same
+            os.rename(entry, away / entry.name)
+    finally:
+        shutil.rmtree(away, ignore_errors=True)
+
+
+def partial_folders(folder: Path) -> list[Path]:
+    """Folders of jobs that are at work, or that a killed process did not finish."""
+    with os.scandir(folder) as entries:
+        return [Path(entry.path) for entry in entries if entry.name.startswith(PARTIAL)]
+
+
+def _new_partial(stage: Path) -> Path:
+    """An empty folder that names its process, with the rights that folders have here."""
+    stage.mkdir(parents=True, exist_ok=True)
+    folder = stage / f"{PARTIAL}{os.uname().nodename}.{os.getpid()}.{secrets.token_hex(4)}"
+    folder.mkdir()
+    return folder
+
+
+def _is_dead(partial: str) -> bool:
+    """Whether it is known that nobody works there: of processes of other machines that cannot be told.
+
+    Older versions named no process, and worked on one machine, of which `alone` holds the lock.
+    """
+    machine, _, process = partial.removeprefix(PARTIAL).rpartition(".")[0].rpartition(".")
+    return not process.isdigit() or (machine == os.uname().nodename and not alive(int(process)))
+
+
+def _keep(job: Job[Any], folder: Path, record: Record) -> Record:
+    """Put a finished folder in its place; returns what is remembered now: of two that computed the same, the first."""
+    final = Path(folder_of(job))
+    while True:
+        try:
+            os.rename(folder, final)
+            return record
+        except OSError as error:
+            if error.errno not in _OCCUPIED:
+                raise
+        first = None if no_memo() else remembered(job)
+        if first is not None:
+            return first
+        forget(final)
+
+
+def _detach(path: Path) -> None:
+    """Make a file that a job took in as a link one of its own: what else it belongs to must not be touched."""
+    if path.is_symlink() or path.stat().st_nlink > 1:
+        own = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        shutil.copyfile(path, own)
+        os.replace(own, path)
+
+
+def _close(path: str, rights: int) -> Seal:
+    """Leave of some rights those to read, and set the time of a file back: whoever writes later leaves another one."""
+    status, past = os.stat(path), time.time_ns() - JUST_NOW_NS
+    os.chmod(path, rights & 0o444)
+    if status.st_mtime_ns > past:
+        os.utime(path, ns=(status.st_atime_ns, past))
+    return seal(os.stat(path))
+
+
+def _sealed_anew(folder: str, outputs: dict[str, str], facts: str) -> Record:
+    """The record of files whose bytes are right, but that were copied, touched, or made by an older version."""
+    try:
+        paths = {name: f"{folder}/{name}" for name in outputs}
+        record = Record(outputs, facts, {name: _close(path, os.stat(path).st_mode) for name, path in paths.items()})
+        _write_record(Path(folder), record)
+    except OSError:  # who may not write here reads them again each time
+        record = Record(outputs, facts, {name: seal(os.stat(f"{folder}/{name}")) for name in outputs})
+    return record
+
+
+def _write_record(folder: Path, record: Record) -> None:
+    outputs, seals = (json.dumps(part) for part in (record.outputs, record.seals))
+    replace_text(folder / RECORD, f'{{"facts": {record.facts}, "outputs": {outputs}, "seals": {seals}}}')

@@ -7,23 +7,24 @@ from __future__ import annotations
 
 import atexit
 import errno
-import os
 import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from voxledger.casemap.hashes import no_memo, note_sha256
 from voxledger.casemap.job import Facts, Job
-from voxledger.casemap.memo import alone, compute, remembered
-from voxledger.layout import MEMO
+from voxledger.casemap.memo import alone, compute, folder_of, remembered
+from voxledger.casemap.used import note_used
 
 _NOT_OURS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def once(job: Job[Facts]) -> Facts:
     """The facts of one job, computed unless they are remembered; errors are those of the job, and not remembered."""
-    use = not os.environ.get("VOXLEDGER_NO_MEMO")
+    use = not no_memo()
+    note_used(job.stage, (job.key,))
     if (record := remembered(job) if use else None) is not None:
         return job.from_json(record.facts)
     try:
@@ -44,11 +45,14 @@ def once(job: Job[Facts]) -> Facts:
 
 def files_of(job: Job[Any]) -> Path:
     """Where the files of a job lie, whole; it is computed again where they are gone."""
-    if remembered(job) is not None:
-        return MEMO / job.stage / job.key
+    folder = Path(folder_of(job))
+    if (record := remembered(job)) is not None:
+        for name, digest in record.outputs.items():
+            note_sha256(folder / name, (folder / name).stat(), digest)
+        return folder
     if not _own(job).is_dir():
         once(job)
-    return _own(job) if _own(job).is_dir() else MEMO / job.stage / job.key
+    return _own(job) if _own(job).is_dir() else folder
 
 
 def _own(job: Job[Any]) -> Path:

@@ -1,22 +1,24 @@
 """Compute many jobs: those that are remembered are not computed again, and one bad case does not hide the others.
 
-DVC re-runs a whole stage when one case changes. Stages stay pure; their outputs are refilled from the memo. So an
-unchanged case is not computed again, a killed run resumes, and the result does not depend on order, number of workers
-or history.
+DVC re-runs a whole stage when one case changes. Stages stay pure; their outputs are refilled from the memo, as links.
+So an unchanged case is neither computed nor read again, a killed run resumes, and the result does not depend on order,
+number of workers or history.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from voxledger.casemap import hashes
 from voxledger.casemap.executor import Execute
 from voxledger.casemap.job import Facts, Job
-from voxledger.casemap.memo import Record, alone, compute, copy_outputs, remembered
+from voxledger.casemap.memo import Record, alone, compute, remembered
+from voxledger.casemap.place import place_outputs
+from voxledger.casemap.used import keep_used, note_used, save_used
 from voxledger.disk import disk_failure
 from voxledger.errors import CasesFailed, DiskFailed, VoxledgerError
 from voxledger.layout import MEMO
@@ -59,7 +61,8 @@ def casemap(
     records = _records(jobs, machine) if jobs else []
     out.mkdir(parents=True, exist_ok=True)
     for job, record in zip(jobs, records, strict=True):
-        copy_outputs(job, record, out)
+        place_outputs(job, record, out)
+    hashes.save()
     if manifest is not None:
         lines = [
             json.dumps({"case": job.title, "key": job.key, "outputs": record.outputs}, sort_keys=True) + "\n"
@@ -73,9 +76,14 @@ def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> list[Record]:
     execute: Execute = EXECUTORS.get(machine.executor)
     (stage,) = {job.stage for job in jobs}
     with alone(stage):
-        use = not os.environ.get("VOXLEDGER_NO_MEMO")
-        found = {i: record for i, job in enumerate(jobs) if use and (record := remembered(job)) is not None}
-        again = [i for i in found if random.Random(jobs[i].key).random() < machine.recheck]
+        chance, use = random.Random(), not hashes.no_memo()
+        checked = {i for i in range(len(jobs)) if chance.random() < machine.recheck}
+        known = ((i, remembered(job, every_byte=i in checked)) for i, job in enumerate(jobs) if use)
+        found = {i: record for i, record in known if record is not None}
+        again = sorted(checked & found.keys())
+        note_used(stage, (job.key for job in jobs))
+        save_used()
+        hashes.save()
         order = [*(i for i in range(len(jobs)) if i not in found), *again]
         failures: dict[int, BaseException] = {}
         bar = progress(stage, len(jobs), done=len(found))
@@ -91,6 +99,7 @@ def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> list[Record]:
                 bar.step(jobs[index].title)
         bar.close()
     if failures:
+        keep_used()
         raise _failed(stage, jobs, failures)
     return [found[i] for i in range(len(jobs))]
 

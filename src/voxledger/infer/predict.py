@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from voxledger import layout
+from voxledger.casemap.hashes import trusted_sha256
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
-from voxledger.imaging.volume import file_sha256
 from voxledger.models.backend import backend_of
 from voxledger.models.model import open_models
 from voxledger.params import InferParams, MachineParams
@@ -48,7 +48,7 @@ def predict_cases(
         Predicted(job.case.case_id, job.model.card.name, job.model.card.id, classes, job.key)
         for job, classes in zip(jobs, known, strict=True)
     ]
-    _write_made(out, _read_made(out) | {row.file: [row.key, file_sha256(out / row.file)] for row in rows})
+    _write_made(out, _read_made(out) | {row.file: [row.key, trusted_sha256(out / row.file)] for row in rows})
     return rows
 
 
@@ -92,7 +92,7 @@ def require_predictions(
     absent = {
         row.case_id
         for row in rows
-        if not (out / row.file).is_file() or made.get(row.file) != [row.key, file_sha256(out / row.file)]
+        if not (out / row.file).is_file() or made.get(row.file) != [row.key, trusted_sha256(out / row.file)]
     }
     chosen = [case for case in cases if case.case_id in absent]
     if chosen:

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from voxledger.casemap.hashes import trusted_sha256
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.records.formats import Upgrade, numbered, upgraded
@@ -140,10 +141,10 @@ def check_model(folder: Path) -> ModelCard:
     remedy = "restore the model with `dvc checkout` or `dvc pull`"
     if not (folder / WEIGHTS).is_file():
         raise VoxledgerError(f"{folder / WEIGHTS}: no such file", remedy)
-    if file_sha256(folder / WEIGHTS) != card.id:
+    if trusted_sha256(folder / WEIGHTS) != card.id:
         raise VoxledgerError(f"{folder / WEIGHTS} does not fit the id in {CARD}: it was altered", remedy)
     for name, digest in _companions(folder / WEIGHTS).items():
-        if not (folder / name).is_file() or file_sha256(folder / name) != digest:
+        if not (folder / name).is_file() or trusted_sha256(folder / name) != digest:
             raise VoxledgerError(f"{folder / name} does not fit the weights beside it: it was altered", remedy)
     return card
 
@@ -186,7 +187,7 @@ def predictions_sha256(folder: Path) -> str:
     """Hash over names and contents of all files of a folder of predictions."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.iterdir() if p.is_file()) if folder.is_dir() else []:
-        digest.update(f"{path.name} {file_sha256(path)}\n".encode())
+        digest.update(f"{path.name} {trusted_sha256(path)}\n".encode())
     return digest.hexdigest()
 
 

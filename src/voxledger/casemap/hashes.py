@@ -1,0 +1,131 @@
+"""SHA-256 of files, taken once: what has the size, time and inode that it had when it was read is not read again.
+
+DVC goes by the same three. As in git, a time is believed only once it is past: who writes in the moment in which a file
+is read may leave the same time, so what was written just now is read again the next time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from voxledger import layout
+from voxledger.imaging.volume import file_sha256
+from voxledger.textfile import replace_text
+
+JUST_NOW_NS = 2_000_000_000
+"""Age in nanoseconds from which a time is past: that of the coarsest file system, FAT."""
+Stamp = tuple[int, int, int, int]
+"""Size in bytes, time of the last change in nanoseconds, inode; and 0, or the time at which the inode changed."""
+
+_KEPT = (f"{layout.DATA}/", f"{layout.MODELS}/")
+"""Files whose hashes are written down. Names of others, as they come from a hospital, stay out of the repository."""
+_SECOND = 1_000_000_000
+
+
+def no_memo() -> bool:
+    """Whether everything is to be read and computed again (`voxledger round run --no-memo`)."""
+    return bool(os.environ.get("VOXLEDGER_NO_MEMO"))
+
+
+def stamp(status: os.stat_result) -> Stamp:
+    """What tells whether a file has changed.
+
+    Whole seconds come from archives, where files share them, and not from a write. Then nothing at all may have
+    happened to the inode since, not even that it was linked.
+    """
+    by_archive = status.st_mtime_ns % _SECOND == 0
+    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_ctime_ns if by_archive else 0
+
+
+def trusted_sha256(path: Path | str) -> str:
+    """SHA-256 of a file's bytes; it is read only if it has changed since it was read last.
+
+    Not for what was returned or released: whoever checks that reads it, see `voxledger.imaging.volume.file_sha256`.
+    """
+    hashes, before, began = _here(), os.stat(path), time.time_ns()
+    if (found := hashes.get(path, before)) is not None:
+        return found
+    digest = file_sha256(path)
+    past = before.st_mtime_ns < began - JUST_NOW_NS and stamp(os.stat(path)) == stamp(before)
+    hashes.put(path, before, digest if past else None)
+    return digest
+
+
+def known_sha256(path: Path | str, status: os.stat_result) -> str | None:
+    """The same without ever reading it; None where that would be needed."""
+    return _here().get(path, status)
+
+
+def note_sha256(path: Path | str, status: os.stat_result, digest: str) -> None:
+    """Take note of a file that is known to hold what has this hash, and that nobody writes to."""
+    _here().put(path, status, digest)
+
+
+def save() -> None:
+    """Write down what was noted, for other processes; nothing where that is not possible."""
+    _here().save()
+
+
+def forget_missing() -> None:
+    """Leave out files that are not here any more."""
+    _here().forget_missing()
+
+
+class _Hashes:
+    """Those of one repository."""
+
+    def __init__(self) -> None:
+        self._file = layout.HASHES.absolute()
+        self._rows = self._read()
+        self._noted: dict[str, tuple[str, Stamp] | None] = {}
+
+    def get(self, path: Path | str, status: os.stat_result) -> str | None:
+        row = self._rows.get(os.fspath(path))
+        return row[0] if row is not None and row[1] == stamp(status) and not no_memo() else None
+
+    def put(self, path: Path | str, status: os.stat_result, digest: str | None) -> None:
+        name, row = os.fspath(path), None if digest is None else (digest, stamp(status))
+        if self._rows.get(name) == row:
+            return
+        if row is None:
+            del self._rows[name]
+        else:
+            self._rows[name] = row
+        if name.startswith(_KEPT):
+            self._noted[name] = row
+
+    def save(self) -> None:
+        # Others may have written meanwhile: theirs stay, and of a row that is lost the file is read once more.
+        if self._noted and self._file.parent.is_dir():
+            self._write({**self._read(), **self._noted}.items())
+            self._noted.clear()
+
+    def forget_missing(self) -> None:
+        self._write((name, row) for name, row in {**self._read(), **self._noted}.items() if os.path.exists(name))
+
+    def _read(self) -> dict[str, tuple[str, Stamp]]:
+        try:
+            rows = json.loads(self._file.read_text("utf-8"))
+            return {name: (digest, (size, changed, inode, ctime)) for name, digest, size, changed, inode, ctime in rows}
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def _write(self, rows: Iterable[tuple[str, tuple[str, Stamp] | None]]) -> None:
+        lines = ",\n".join(json.dumps([name, row[0], *row[1]]) for name, row in rows if row is not None)
+        with suppress(OSError):
+            replace_text(self._file, f"[\n{lines}\n]\n")
+
+
+def _here() -> _Hashes:
+    return _of(os.getcwd())
+
+
+@cache
+def _of(_: str) -> _Hashes:
+    return _Hashes()

@@ -1,0 +1,118 @@
+"""Putting remembered files where a stage writes: as hard links; as clones or copies where the file system wants it.
+
+What lies there is unlinked and never written into: it may be a link of DVC's cache, or of the memo itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from voxledger.casemap.hashes import known_sha256, note_sha256
+from voxledger.casemap.job import Job
+from voxledger.casemap.memo import Record, Seal, folder_of, remembered, seal
+from voxledger.disk import naming
+from voxledger.errors import VoxledgerError
+
+_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""Another file system, one without hard links, another owner where the system minds, or too many links."""
+_FICLONE = 0x40049409
+"""Of Linux: a file that shares the blocks of another until either is written to."""
+_SECONDS_UNTIL_SEEN = (0.0, 0.1, 0.5, 2.0, 10.0)
+
+
+def place_outputs(job: Job[Any], record: Record, out: Path) -> None:
+    """Put the remembered files of a job into a folder. What is there already and unchanged stays as it is.
+
+    Raises
+    ------
+    VoxledgerError
+        Somebody is writing into the memo.
+    """
+    try:
+        _place_all(folder_of(job), record, out)
+    except _Altered as altered:
+        again = remembered(job)  # as when another process has just put there what it computed
+        if again != record:
+            raise VoxledgerError(f"{altered} was altered while a stage used it", "run this again") from None
+        _place_all(folder_of(job), again, out)
+
+
+class _Altered(Exception):
+    """A file of the memo that is not what it was when it was looked at."""
+
+
+def _place_all(folder: str, record: Record, out: Path) -> None:
+    for name, digest in record.outputs.items():
+        target, wanted = f"{out}/{name}", record.seals[name]
+        status = _status(target)
+        if status is None or (seal(status) != wanted and known_sha256(target, status) != digest):
+            with naming(target):
+                status = _place(f"{folder}/{name}", target, wanted)
+        note_sha256(target, status, digest)
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except FileNotFoundError:
+        return None
+
+
+def _place(source: str, target: str, wanted: Seal) -> os.stat_result:
+    _unlink(target)
+    try:
+        _link(source, target)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        _wait_for(source)
+        _link(source, target)
+    if seal(os.stat(source)) != wanted:
+        _unlink(target)
+        raise _Altered(source)
+    return os.stat(target)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        _copy(source, target)
+
+
+def _copy(source: str, target: str) -> None:
+    """A clone or a copy, read-only and of the same time."""
+    try:
+        with open(source, "rb") as read, open(target, "xb") as written:
+            try:
+                fcntl.ioctl(written.fileno(), _FICLONE, read.fileno())
+            except OSError:
+                shutil.copyfileobj(read, written, 1 << 20)
+            status = os.fstat(read.fileno())
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.chmod(target, status.st_mode & 0o444)
+    except OSError:
+        _unlink(target)
+        raise
+
+
+def _wait_for(source: str) -> None:
+    """Until what another machine renamed is seen here: NFS shows it late, but looks anew when the folder is listed."""
+    for seconds in _SECONDS_UNTIL_SEEN:
+        time.sleep(seconds)
+        if os.path.exists(source):
+            return
+        os.listdir(os.path.dirname(os.path.dirname(source)))
+
+
+def _unlink(target: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(target)
