@@ -8,8 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import betabinom
 
-from voxledger.statistics import clopper_pearson, gain_interval, mean_interval, rates, ratio, resamples
+from voxledger.statistics import (
+    Estimate,
+    clopper_pearson,
+    expected_revisions,
+    gain_interval,
+    mean_interval,
+    rates,
+    ratio,
+    resamples,
+)
 
 NAN = math.nan
 
@@ -133,3 +143,13 @@ def test_the_interval_of_a_ratio() -> None:
 def test_a_rate_of_nothing() -> None:
     assert math.isnan(rates(np.zeros((0, 2)), [ratio(0, 1)], resamples([], 100, 0))[0].value)
     assert math.isnan(rates(np.zeros((3, 2)), [ratio(0, 1)], resamples(range(3), 100, 0))[0].value)
+
+
+@pytest.mark.parametrize(("revised", "reviewed"), [(0, 1), (0, 20), (7, 20), (20, 20), (1, 400)])
+@pytest.mark.parametrize("ahead", [1, 20, 500])
+def test_revisions_to_expect_are_beta_binomial(revised: int, reviewed: int, ahead: int) -> None:
+    found, scipy = (
+        expected_revisions(revised, reviewed, ahead),
+        betabinom(ahead, revised + 0.5, reviewed - revised + 0.5),
+    )
+    assert found == Estimate(scipy.mean(), scipy.ppf(0.025), scipy.ppf(0.975))

@@ -87,7 +87,7 @@ def dvc(*args: Path | str, quiet: bool = False) -> int:
     # -P: Python would take modules from the current folder first.
     command = [sys.executable, "-P", "-m", "voxledger.process" if args[0] == "repro" else "dvc", *args]
     if args[0] == "repro":
-        _require_nobody_runs()
+        require_nobody_runs()
     if not quiet:
         code = subprocess.run(command, env=environment, check=False).returncode
         if code != 0 and Path(".git/index.lock").exists():
@@ -116,7 +116,7 @@ def dvc_output(*args: Path | str) -> str:
     return done.stdout
 
 
-def _require_nobody_runs() -> None:
+def require_nobody_runs() -> None:
     """Raise if another run of the pipeline is at work here; what takes a moment, as adding a return, is waited for."""
     for _ in range(30):
         blocking = _blocking()

@@ -20,6 +20,13 @@ def track_inbox() -> None:
         dvc_add(*folders)
 
 
+def is_tracked_whole() -> bool:
+    """Whether every return is under DVC by a file that does not break off; what DVC says of the others is for it."""
+    return not untracked(layout.INBOX) and all(
+        path.read_bytes().endswith(b"\n") for path in layout.returned() if path.suffix == ".dvc"
+    )
+
+
 def require_all_tracked() -> None:
     """Raise if a return was copied into the inbox by hand, and no run of the round has seen it."""
     if copied := untracked(layout.INBOX):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from voxledger import layout
 from voxledger.errors import VoxledgerError
@@ -24,11 +25,17 @@ class Output:
 
 def outputs(last: str | None = None) -> Iterator[Output]:
     """Outputs of the stages in the order of `dvc.yaml`, up to the stage `last` if one is named."""
-    for name, stage in read_yaml(layout.PIPELINE, "stages")["stages"].items():
+    for _, stage in _stages(last):
         for kind in ("outs", "metrics", "plots"):
             for out in stage.get(kind, []):
                 path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
                 yield Output(str(path), options.get("cache") is False)
+
+
+def _stages(last: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Stages by name in the order of `dvc.yaml`, up to `last` if one is named."""
+    for name, stage in read_yaml(layout.PIPELINE, "stages")["stages"].items():
+        yield name, stage
         if name == last:
             return
 
@@ -45,19 +52,38 @@ def changed() -> list[str]:
 
 def changed_outputs(*stages: str) -> set[str]:
     """Outputs of some stages that are not what `dvc.lock` says."""
-    return {path for path, _ in _changes(["changed outs"], *stages)}
+    return {path for path, _ in _changes(json.loads(dvc_output("status", "--json", *stages)), ["changed outs"])}
 
 
-def changed_before(stage: str) -> list[str]:
-    """What a stage and those before it read and wrote, and is here, but not as `dvc.lock` says; sorted."""
-    found = _changes(("changed deps", "changed outs"), "--with-deps", stage)
-    return sorted({path for path, state in found if state != "deleted"})
+@dataclass(frozen=True)
+class Status:
+    """What DVC finds changed since the stages ran, asked once: it takes DVC a second to answer anything."""
+
+    entries: Mapping[str, Sequence[Any]]
+    """As `dvc status --json` gives it: by stage, or by data file under DVC."""
+
+    @classmethod
+    def now(cls) -> Status:
+        return cls(json.loads(dvc_output("status", "--json")))
+
+    def up_to(self, last: str) -> Status:
+        """Of the stages up to `last` in the order of `dvc.yaml`, and of the data files that they read."""
+        stages = list(_stages(last))
+        read = {dependency for _, stage in stages for dependency in stage.get("deps", [])}
+        names = {name for name, _ in stages} | {layout.dvc_file(Path(path)).as_posix() for path in read}
+        return Status({name: found for name, found in self.entries.items() if name in names})
+
+    @property
+    def altered(self) -> list[str]:
+        """What these stages read and wrote, and is here, but not as `dvc.lock` says; sorted."""
+        found = _changes(self.entries, ("changed deps", "changed outs"))
+        return sorted({path for path, state in found if state != "deleted"})
 
 
-def _changes(kinds: Sequence[str], *arguments: str) -> Iterator[tuple[str, str]]:
+def _changes(entries: Mapping[str, Sequence[Any]], kinds: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Paths with what DVC finds changed of them: `modified`, `new`, `deleted`."""
-    for entries in json.loads(dvc_output("status", "--json", *arguments)).values():
-        for entry in entries:
+    for of_stage in entries.values():
+        for entry in of_stage:
             for kind in kinds if isinstance(entry, dict) else ():
                 yield from entry.get(kind, {}).items()
 

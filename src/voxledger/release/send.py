@@ -8,9 +8,9 @@ from pathlib import Path
 from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import read_params
-from voxledger.records.sent import BRING_BACK, RECALL, SHOWN, UNDO, is_out, read_sent, write_sent
+from voxledger.records.sent import BRING_BACK, RECALL, SHOWN, UNDO, read_sent, write_sent
 from voxledger.release.inbox import brought_in, remove_at_once
-from voxledger.release.pipeline import changed_before, outputs
+from voxledger.release.pipeline import Status, outputs
 from voxledger.release.times import note_export
 from voxledger.repository import git, round_tag, tag_exists
 from voxledger.stage import require_scripts
@@ -44,8 +44,13 @@ def send_out(bundles: Mapping[str, str]) -> None:
         git("commit", "--quiet", "--message", f"Bundles of round {params.round} go out", "--", *paths)
 
 
-def require_bundles_fit() -> None:
-    """Raise if bundles are out, and they or what they were made from are not here as they were.
+def require_bundles_fit(before: Status) -> None:
+    """Raise if what people were shown, or what it was made from, is not here as it was; bundles are out.
+
+    Parameters
+    ----------
+    before
+        What DVC finds changed up to the export.
 
     Raises
     ------
@@ -53,15 +58,13 @@ def require_bundles_fit() -> None:
         Names what is missing or was changed.
     """
     params = read_params()
-    if not is_out(params):
-        return
     absent = [str(path) for path in SHOWN if not path.exists()]
     if absent:
         raise VoxledgerError(
             f"bundles of round {params.round} are out, and {', '.join(absent)} is not here",
             f"bring back what people were shown: `{BRING_BACK}`, or in a clone `dvc pull`",
         )
-    if changed := changed_before("export"):
+    if changed := before.altered:
         raise VoxledgerError(
             f"bundles of this round are out, and since then these changed: {', '.join(changed)}; running on would make "
             "the bundles anew, and what comes back would no longer fit",
