@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,18 @@ def repository(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """A copy of it, as the current folder."""
     shutil.copytree(out / "repo", tmp_path / "repo", symlinks=True)
     monkeypatch.chdir(tmp_path / "repo")
+
+
+@pytest.fixture(scope="module")
+def finished(out: Path) -> Path:
+    """A copy of it whose round was reviewed and run to the end."""
+    shutil.copytree(out / "repo", out / "finished", symlinks=True)
+    with contextlib.chdir(out / "finished"):
+        run("voxledger", "review", "emulate", "--reference", str(out / "reference"))
+        run("voxledger", "round", "run")
+        run("git", "add", "--all")
+        run("git", "commit", "--quiet", "--message", "finished")
+    return out / "finished"
 
 
 def status() -> dict[str, object]:
@@ -226,3 +239,33 @@ def test_two_curators_close_the_same_round_and_the_second_goes_over_to_the_first
         run("voxledger", "round", "open")
         parent, closed = output("git", "rev-parse", "HEAD^", "round-00^{commit}").split()
         assert parent == closed
+
+
+TRACKED = Path("data/inbox/bundle-r00-ann.dvc")
+
+
+@pytest.mark.parametrize(
+    ("change", "runs"),
+    [
+        (lambda: None, []),
+        (lambda: Path("data/release/labels/case0.nii.gz").unlink(), ["import"]),
+        (lambda: Path("reports/metrics.json").unlink(), ["evaluate"]),
+        (lambda: parameters(evaluate={"tolerance_mm": 1.0}), ["evaluate"]),
+        (lambda: TRACKED.write_text(""), []),
+        (lambda: TRACKED.unlink(), []),
+    ],
+    ids=["nothing", "output", "metric", "parameter", "broken .dvc", "no .dvc"],
+)
+def test_a_finished_round_runs_what_changed_and_nothing_else(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[], object], runs: list[str]
+) -> None:
+    """DVC is asked once; what it would make again is the same as before."""
+    shutil.copytree(finished, tmp_path / "repo", symlinks=True)
+    monkeypatch.chdir(tmp_path / "repo")
+    kept = TRACKED.read_text()
+    change()
+    said = run("voxledger", "round", "run")
+    assert re.findall(r"Running stage '(\w+)'", said) == runs
+    assert "round 0 is finished" in said
+    assert TRACKED.read_text() == kept
+    assert json.loads(output("dvc", "status", "--json")) == {}
