@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tarfile
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,7 @@ V1 = Path(__file__).parent / "v1"
 def v1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the git and DVC remotes, and `repo`: a clone with all its data, at the third round."""
     root = tmp_path_factory.mktemp("v1")
-    with tarfile.open(V1 / "repository.tar.xz") as archive:
-        archive.extractall(root, filter="data")
+    shutil.unpack_archive(V1 / "repository.tar.xz", root)
     run("git", "clone", "--quiet", "--bare", str(root / "history.bundle"), str(root / "hub.git"))
     clone(root, "repo", "main")
     return root

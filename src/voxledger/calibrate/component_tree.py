@@ -219,15 +219,23 @@ def grow(
                 inside[root] += inside[other]
                 components -= 1
                 true += _is_true(voxels[root], inside[root], overlap)
-        if n + 1 < values.size and values[n + 1] == values[n]:
-            continue
-        last = events - 1
-        if events > 0 and counts[0, last] == components and counts[1, last] == true and counts[2, last] == hits:
-            continue
-        out[events] = values[n]
-        counts[0, events], counts[1, events], counts[2, events] = components, true, hits
-        events += 1
+        if n + 1 == values.size or values[n + 1] != values[n]:
+            counts[0, events], counts[1, events], counts[2, events] = components, true, hits
+            if events == 0 or _differ(counts, events):
+                out[events] = values[n]
+                events += 1
     return out[:events].copy(), counts[0, :events].copy(), counts[1, :events].copy(), counts[2, :events].copy()
+
+
+@jit  # type: ignore[untyped-decorator]
+def _differ(counts: Array, event: int) -> bool:
+    """Whether an event changed any of the counts."""
+    before = event - 1
+    return bool(
+        counts[0, event] != counts[0, before]
+        or counts[1, event] != counts[1, before]
+        or counts[2, event] != counts[2, before]
+    )
 
 
 @jit  # type: ignore[untyped-decorator]

@@ -171,16 +171,17 @@ def _matrices(
     rows: Sequence[Row], class_order: Sequence[str], metric: str
 ) -> dict[tuple[str, Generation, str], Floats]:
     """Values (cases of the set, classes) by set, generation and model; NaN where nothing was measured."""
+    import pandas as pd
+
     cases = _cases_of_sets(rows)
-    place = {(s, case): i for s, listed in cases.items() for i, case in enumerate(listed)}
-    column = {c: i for i, c in enumerate(class_order)}
-    matrices: dict[tuple[str, Generation, str], Floats] = {}
-    for r in rows:
-        key = (r.set_name, r.generation, r.model)
-        if key not in matrices:
-            matrices[key] = np.full((len(cases[r.set_name]), len(column)), np.nan)
-        matrices[key][place[r.set_name, r.case_id], column[r.class_name]] = r.values[metric]
-    return matrices
+    values = [(r.set_name, r.generation, r.model, r.case_id, r.class_name, r.values[metric]) for r in rows]
+    table = pd.DataFrame(values, columns=["set", "generation", "model", "case", "class", "value"])
+    return {
+        (set_name, generation, model): part.pivot(index="case", columns="class", values="value")
+        .reindex(index=cases[set_name], columns=class_order)
+        .to_numpy(float)
+        for (set_name, generation, model), part in table.groupby(["set", "generation", "model"], sort=False)
+    }
 
 
 def _cases_of_sets(rows: Sequence[Row]) -> dict[str, list[str]]:

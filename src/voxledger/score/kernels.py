@@ -31,6 +31,36 @@ def _whole(bits: int) -> int:
     return (mantissa | 0x400) << (exponent - 1)
 
 
+@nb.njit(cache=True, nogil=True, inline="always")
+def _empty(p: npt.NDArray[np.uint16], row: int) -> bool:
+    """Whether no model gives a voxel of the row more than 0."""
+    occupied = 0
+    for m in range(p.shape[0]):
+        for x in range(p.shape[2]):  # compiled to wide instructions, and most rows are empty
+            occupied |= p[m, row, x]
+    return occupied == 0
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def _sums(
+    p: npt.NDArray[np.uint16], row: int, x: int, entropies: npt.NDArray[np.int64], vote_above: int
+) -> tuple[int, int, int, int, int]:
+    """Of one voxel over the models: sums of q, of q², of entropies, set of models that claim it, bits above `ONE`."""
+    s1 = s2 = h = claim = improper = 0
+    for m in range(p.shape[0]):
+        bits = int(p[m, row, x])
+        if bits > ONE:
+            improper = bits
+            bits = ONE
+        q = _whole(bits)
+        s1 += q
+        s2 += q * q
+        h += entropies[bits]
+        if q > vote_above:
+            claim |= 1 << m
+    return s1, s2, h, claim, improper
+
+
 @nb.njit(cache=True, nogil=True)
 def flag(
     p: npt.NDArray[np.uint16],
@@ -64,16 +94,10 @@ def flag(
     Sum of all entropies (units of 2**-40), and a bit pattern above `ONE`, which is no probability, if there is one.
     """
     models, rows, columns = p.shape
-    total = 0.0
-    improper = 0
+    total, improper = 0.0, 0
     for row in range(rows):
-        raw[row] = 0
-        mask[row] = 0
-        occupied = 0
-        for m in range(models):
-            for x in range(columns):
-                occupied |= p[m, row, x]
-        if occupied == 0:
+        raw[row], mask[row] = 0, 0
+        if _empty(p, row):
             continue
         for x in range(columns):
             some = 0
@@ -81,21 +105,8 @@ def flag(
                 some |= p[m, row, x]
             if some == 0:
                 continue
-            s1 = 0
-            s2 = 0
-            h = 0
-            claim = 0
-            for m in range(models):
-                bits = int(p[m, row, x])
-                if bits > ONE:
-                    improper = bits
-                    bits = ONE
-                q = _whole(bits)
-                s1 += q
-                s2 += q * q
-                h += entropies[bits]
-                if q > above[3]:
-                    claim |= 1 << m
+            s1, s2, h, claim, wrong = _sums(p, row, x, entropies, above[3])
+            improper = wrong or improper
             total += h
             if s1 > above[2]:
                 mask[row, x] = 1
