@@ -67,3 +67,7 @@ class CasesFailed(VoxledgerError):
 
 class DiskFailed(VoxledgerError):
     """The machine, not the data, is why something could not be read or written."""
+
+
+class ClusterFailed(VoxledgerError):
+    """The cluster, not the data, is why cases were not computed; the finished ones are kept."""

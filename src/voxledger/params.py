@@ -2,7 +2,7 @@
 
 `machine` says how to compute, not what: no stage lists it in `dvc.yaml`. Only `portable` is in memo keys: of what
 networks compute.
-The environment variables VOXLEDGER_DEVICE and VOXLEDGER_WORKERS override it.
+The environment variables VOXLEDGER_DEVICE, VOXLEDGER_WORKERS, VOXLEDGER_EXECUTOR and VOXLEDGER_SCHEDULER override it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from voxledger import layout
 from voxledger.errors import Misuse
@@ -37,6 +37,20 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class SlurmParams(_Strict):
+    """Jobs of Slurm; what is None is that of dask-jobqueue's configuration, `jobqueue.slurm`."""
+
+    queue: str | None = None
+    """The partition."""
+    account: str | None = None
+    walltime: str | None = None
+    """Of one job, such as `08:00:00`; longer than a case takes."""
+    memory: str = "4GB"
+    """Of one job, which computes one case at a time."""
+    interface: str = "lo"
+    """Network between this machine and the nodes, such as `ib0`; `lo` where this machine is the only node."""
+
+
 class MachineParams(_Strict):
     """How to compute: device of the networks, and worker processes (0 = one a core)."""
 
@@ -46,10 +60,17 @@ class MachineParams(_Strict):
     """GPUs of the machine that networks compute on with the device `cuda`, one worker each; 0 = the first alone."""
     executor: Annotated[str, AfterValidator(_member(EXECUTORS))] = "local"
     """Where cases are computed; `local` is processes of this machine."""
+    scheduler: str = ""
+    """Address of the scheduler of `dask`."""
+    slurm: SlurmParams = SlurmParams()
+    wait_minutes: float = Field(default=10.0, gt=0)
+    """How long a stage waits for workers of a cluster that has none."""
     recheck: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of remembered cases that a stage computes again to compare."""
     portable: bool = False
     """Compute with instructions that every x86-64 CPU has, so that another kind of CPU gives the same bits; slower."""
+
+    _networks: bool = PrivateAttr(False)
 
     @property
     def worker_count(self) -> int:
@@ -58,7 +79,16 @@ class MachineParams(_Strict):
     @property
     def for_networks(self) -> MachineParams:
         """The same with one process a GPU where networks run on it: several would each need its memory."""
-        return self.model_copy(update={"workers": max(self.gpus, 1)}) if self.device == "cuda" else self
+        if self.device != "cuda":
+            return self
+        copy = self.model_copy(update={"workers": max(self.gpus, 1)})
+        copy._networks = True
+        return copy
+
+    @property
+    def on_gpus(self) -> bool:
+        """Whether this is how networks compute on GPUs: every worker has one."""
+        return self._networks
 
 
 class CasesParams(_Strict):
@@ -233,10 +263,9 @@ def read_params(path: Path | str = layout.PARAMS) -> Params:
     if not isinstance(machine, dict):
         raise Misuse(f"{path}: machine has no parameters below it", "write them one a line, indented")
     machine = dict(machine)
-    if device := os.environ.get("VOXLEDGER_DEVICE"):
-        machine["device"] = device
-    if workers := os.environ.get("VOXLEDGER_WORKERS"):
-        machine["workers"] = workers
+    for name in ("device", "workers", "executor", "scheduler"):
+        if given := os.environ.get(f"VOXLEDGER_{name.upper()}"):
+            machine[name] = given
     try:
         return Params.model_validate({**values, "machine": machine})
     except ValidationError as error:

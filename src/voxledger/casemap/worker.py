@@ -68,8 +68,11 @@ class Worker:
         return self._process.pid
 
     def give(self, work: Callable[[Any], Any], item: Any) -> None:
-        """Let it call `work` with an item; `result` gives what came of it. A process that ended is started again."""
-        request = pickle.dumps((work, item))
+        """Let it call `work` with an item; `result` gives what came of it."""
+        self.send(pickle.dumps((work, item)))
+
+    def send(self, request: bytes) -> None:
+        """The same of a work and an item as pickled together. A process that ended is started again."""
         if self._process.poll() is not None:
             self.restart()
         try:
@@ -86,8 +89,12 @@ class Worker:
         WorkerDied
             The process is gone.
         """
+        return pickle.loads(self.receive())
+
+    def receive(self) -> bytes:
+        """The same, pickled."""
         try:
-            return pickle.loads(self.connection.recv_bytes())
+            return self.connection.recv_bytes()
         except (EOFError, ConnectionError):
             raise WorkerDied(self._process.wait()) from None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
 import os
 import platform
 import subprocess
@@ -12,27 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import voxledger
-from voxledger.imaging.volume import file_sha256
 from voxledger.process import environment_here
-
-THREADS = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "VOXLEDGER_WORKERS",
-    "VOXLEDGER_DEVICE",
-)
-MATHEMATICS = (
-    "ATEN_CPU_CAPABILITY",
-    "CUBLAS_WORKSPACE_CONFIG",
-    "MKL_CBWR",
-    "MKL_ENABLE_INSTRUCTIONS",
-    "NPY_DISABLE_CPU_FEATURES",
-    "ONEDNN_MAX_CPU_ISA",
-    "OPENBLAS_CORETYPE",
-)
-"""Variables that choose the instructions of a library, and with them the last bits of its results."""
+from voxledger.software import MATHEMATICS, THREADS, cpu_features, lines_sha256, source_sha256
 
 
 def environment() -> dict[str, Any]:
@@ -46,7 +25,7 @@ def environment() -> dict[str, Any]:
         "os": platform.platform(),
         "cpu": {
             "model": _cpu_model(),
-            "features": _cpu_features(),
+            "features": cpu_features(),
             "torch": torch.backends.cpu.get_cpu_capability(),
         },
         "gpu": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
@@ -60,13 +39,12 @@ def environment() -> dict[str, Any]:
             "torch_mkl": torch.backends.mkl.is_available(),
             "torch_onednn": torch.backends.mkldnn.is_available(),
         },
-        "packages": {"sha256": _sha256(packages), "list": packages},
+        "packages": {"sha256": lines_sha256(packages), "list": packages},
     }
 
 
 def _voxledger() -> dict[str, Any]:
     package = Path(voxledger.__file__).parent
-    source = [f"{p.relative_to(package).as_posix()} {file_sha256(p)}" for p in sorted(package.rglob("*.py"))]
     checkout = package.parents[1]
     commit = changes = None
     # An installed package may lie in a git repository that is not its own.
@@ -77,7 +55,7 @@ def _voxledger() -> dict[str, Any]:
         "version": voxledger.__version__,
         "commit": commit,
         "uncommitted_changes": None if changes is None else bool(changes),
-        "source_sha256": _sha256(source),
+        "source_sha256": source_sha256(package),
     }
 
 
@@ -97,18 +75,3 @@ def _cpu_model() -> str:
         lines = []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(named, "") or platform.processor() or platform.machine()
-
-
-def _cpu_features() -> list[str]:
-    """The instruction sets that numpy finds."""
-    for name in ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath"):  # numpy 2, numpy 1
-        try:
-            found = importlib.import_module(name).__cpu_features__
-        except (ImportError, AttributeError):
-            continue
-        return sorted(feature for feature, there in found.items() if there)
-    return []
-
-
-def _sha256(lines: list[str]) -> str:
-    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()

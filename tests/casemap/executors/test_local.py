@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from deadly import dying, gpu
 
 from voxledger.casemap.executors.local import DEATHS, environments, execute
 from voxledger.errors import Misuse, VoxledgerError
@@ -24,19 +23,6 @@ class Odd(Exception):
         super().__init__(f"{one} and {two}")
 
 
-def dying(item: tuple[int, int]) -> int:
-    """Squares a number; the process dies so many times before."""
-    number, times = item
-    with open("calls.txt", "a") as stream:
-        stream.write(f"{number}\n")
-    time.sleep(0.02)
-    died = list(Path().glob(f"died-{number}-*"))
-    if len(died) < times:
-        Path(f"died-{number}-{len(died)}").touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number**2
-
-
 def exiting(number: int) -> int:
     if number == 1:
         os._exit(3)
@@ -47,12 +33,6 @@ def raising(number: int) -> int:
     if number == 1:
         raise Odd(1, 2)
     return number
-
-
-def gpu(number: int) -> tuple[int, str | None]:
-    """The process, and the GPU that it may use; slow enough that every process gets work."""
-    time.sleep(0.3)
-    return os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 @pytest.mark.parametrize("times", [0, 1, DEATHS])

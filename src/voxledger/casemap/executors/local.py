@@ -56,7 +56,7 @@ def environments(machine: MachineParams, count: int) -> list[dict[str, str]]:
     Misuse
         There are not as many GPUs as `machine.gpus` says.
     """
-    if machine.device != "cuda" or not machine.gpus:
+    if not machine.on_gpus or not machine.gpus:
         return [dict(os.environ)] * count
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = [str(n) for n in range(machine.gpus)] if listed is None else [name for name in listed.split(",") if name]
