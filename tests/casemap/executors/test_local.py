@@ -86,7 +86,7 @@ def test_every_process_has_a_gpu_of_its_own(
 def test_a_gpu_that_is_not_there_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     with pytest.raises(Misuse, match=r"machine.gpus is 2, but CUDA_VISIBLE_DEVICES is “3”"):
-        environments(MachineParams(device="cuda", gpus=2), 2)
+        environments(MachineParams(device="cuda", gpus=2).for_networks, 2)
 
 
 @pytest.mark.parametrize(("gpus", "workers"), [(0, 1), (1, 1), (4, 4)])
