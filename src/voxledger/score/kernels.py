@@ -113,9 +113,7 @@ def flag(
                 claim |= 1 << models
             votes[claim] += 1
             variance = models * s2 - s1 * s1
-            flags = 0
-            if variance > above[0]:
-                flags = 1
+            flags = 1 if variance > above[0] else 0
             if h > above[1]:
                 flags |= 2
             if flags:
