@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,20 @@ def test_every_own_member_is_what_its_family_says(family: Family) -> None:
     for name in family.names():
         assert family.get(name) is not None
         assert family.origin(name) == ""
+
+
+def test_a_package_that_pip_installs_joins(tmp_path: Path, site: Path) -> None:
+    built = tmp_path / "built"
+    install(built, "acme-choice", {"acquisition.acme": "acme_choice"}, {"acme_choice": OTHER})
+    (info,) = built.glob("*.dist-info")
+    (info / "WHEEL").write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    files = sorted(path.relative_to(built).as_posix() for path in built.rglob("*") if path.is_file())
+    (info / "RECORD").write_text("".join(f"{name},,\n" for name in [*files, f"{info.name}/RECORD"]))
+    wheel = shutil.make_archive(str(tmp_path / "acme_choice-1.2-py3-none-any"), "zip", built)
+    wheel = str(Path(wheel).rename(Path(wheel).with_suffix(".whl")))
+    run(sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--target", str(site), wheel)
+    assert "acme" in ACQUISITION.names()
+    assert ACQUISITION.origin("acme") == "acme-choice 1.2"
 
 
 def test_listing_imports_no_member() -> None:
