@@ -235,3 +235,16 @@ def test_a_killed_run_resumes(folder: Path) -> None:
     assert sorted(p.name for p in Path("out").iterdir()) == [f"{n}.txt" for n in range(8)]
     assert len(again) == 8 - before + 1
     assert not list((MEMO / "slow").glob(".partial-*"))
+
+
+def test_nothing_else_stays_in_the_folder(folder: Path) -> None:
+    """What earlier jobs left goes once all jobs are done, and not where one fails."""
+    out = folder / "out"
+    casemap(squares(1, 2, 3), out)
+    (out / "stray").mkdir()
+    (out / "stray/old.txt").write_text("old")
+    with pytest.raises(CasesFailed):
+        casemap(squares(1, -1), out, nothing_else=True)
+    assert len(list(out.rglob("*.txt"))) == 4
+    casemap(squares(1, 4), out, nothing_else=True)
+    assert sorted(p.name for p in out.rglob("*.txt")) == ["1.txt", "4.txt"]

@@ -14,7 +14,7 @@ from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import Grid, mask_sha256, read_grid, read_label
 from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.records.cases import Case
-from voxledger.records.ledger import Entry, Ledger, Origin
+from voxledger.records.ledger import Entry, Ledger, Origin, by_case
 from voxledger.records.predicted import Ensemble
 from voxledger.schema import LabelSchema
 
@@ -120,4 +120,4 @@ def _read(schema: LabelSchema, path: Path | None, grid: Grid) -> LabelMap:
 
 def entries_of(ledger: Ledger, case: Case) -> dict[str, Entry]:
     """Rows of the ledger about a case, by class."""
-    return {name: entry for (case_id, name), entry in ledger.items() if case_id == case.case_id}
+    return by_case(ledger).get(case.case_id, {})

@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,16 @@ def place_outputs(job: Job[Any], record: Record, out: Path) -> None:
         if again != record:
             raise VoxledgerError(f"{altered} was altered while a stage used it", "run this again") from None
         _place_all(folder_of(job), again, out)
+
+
+def remove_others(folder: Path | str, kept: Collection[str]) -> None:
+    """Remove every file below a folder whose path is not one of `kept`."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                remove_others(entry.path, kept)
+            elif entry.path not in kept:
+                _unlink(entry.path)
 
 
 class _Altered(Exception):

@@ -17,7 +17,7 @@ from voxledger.casemap import hashes
 from voxledger.casemap.executor import Execute
 from voxledger.casemap.job import Facts, Job
 from voxledger.casemap.memo import Record, alone, compute, remembered
-from voxledger.casemap.place import place_outputs
+from voxledger.casemap.place import place_outputs, remove_others
 from voxledger.casemap.used import keep_used, note_used, save_used
 from voxledger.disk import disk_failure
 from voxledger.errors import CasesFailed, DiskFailed, VoxledgerError
@@ -36,6 +36,7 @@ def casemap(
     machine: MachineParams = ONE_PROCESS,
     *,
     manifest: Path | None = None,
+    nothing_else: bool = False,
 ) -> list[Facts]:
     """Compute jobs of one stage and put their files under `out`; returns the facts of each, in the order of jobs.
 
@@ -48,6 +49,8 @@ def casemap(
         and compare. What is remembered stays as it is.
     manifest
         Where to write one JSON line a job: case, key, outputs with their SHA-256.
+    nothing_else
+        Whether other files under `out` are removed, once all jobs are done.
 
     Raises
     ------
@@ -60,6 +63,8 @@ def casemap(
     MEMO.mkdir(exist_ok=True)
     records = _records(jobs, machine) if jobs else []
     out.mkdir(parents=True, exist_ok=True)
+    if nothing_else:
+        remove_others(out, {f"{out}/{name}" for record in records for name in record.outputs})
     for job, record in zip(jobs, records, strict=True):
         place_outputs(job, record, out)
     hashes.save()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from voxledger import layout
@@ -9,7 +10,7 @@ from voxledger.errors import Misuse
 from voxledger.imaging.volume import empty_sha256, read_grid
 from voxledger.knowledge import labelled
 from voxledger.records.cases import Case, Split, in_split, require_one_channel, require_patients_apart
-from voxledger.records.ledger import Ledger, read_ledger
+from voxledger.records.ledger import Entry, by_case, read_ledger
 from voxledger.repository import file_at, round_tag, tag_exists
 from voxledger.schema import LabelSchema, parse_schema
 
@@ -52,10 +53,10 @@ def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, 
                 f"{layout.BASE_LEDGER} speaks of class {class_name}, which {layout.SCHEMA} lacks",
                 schema.way_out(class_name),
             )
-    with_rows = {case_id for case_id, _ in ledger}
+    rows = by_case(ledger)
     for case in cases:
         label = layout.label_map(layout.BASE_LABELS, case.case_id)
-        if case.case_id in with_rows and not label.is_file() and not _is_empty(case, ledger):
+        if case.case_id in rows and not label.is_file() and not _is_empty(case, rows[case.case_id].values()):
             raise Misuse(f"{label} is not here", "run `dvc pull`")
     counts = {s.value: labelled(ledger, (c.case_id for c in in_split(cases, s)), schema.names) for s in Split}
     return {
@@ -86,7 +87,7 @@ def require_record(schema: LabelSchema, number: int) -> None:
         )
 
 
-def _is_empty(case: Case, ledger: Ledger) -> bool:
+def _is_empty(case: Case, entries: Iterable[Entry]) -> bool:
     """Whether every mask of a case is empty; older versions wrote no label file then."""
     empty = empty_sha256(read_grid(case.image))
-    return all(entry.mask_sha256 == empty for (case_id, _), entry in ledger.items() if case_id == case.case_id)
+    return all(entry.mask_sha256 == empty for entry in entries)

@@ -87,7 +87,8 @@ def add_cases(
     _place(cases)
     _enter_masks(cases, taken, schema, version)
     # The table comes last: cases that it names are whole, and what it does not name is taken back.
-    write_cases(layout.CASES, [*(c for c in registered if c not in cases), *cases])
+    new = {c.case_id for c in cases}
+    write_cases(layout.CASES, [*(c for c in registered if c.case_id not in new), *cases])
     track()
     interrupted.finished()
     return Added(cases, sum(bool(facts.masks) for facts in taken))

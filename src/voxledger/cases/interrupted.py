@@ -44,4 +44,5 @@ def take_back_interrupted(registered: list[Case], schema: LabelSchema) -> list[C
     kept = {key: entry for key, entry in ledger.items() if key[0] not in taken_back}
     if kept != ledger:
         write_ledger(layout.BASE_LEDGER, kept, schema.names)
-    return [c for c in began if c in registered]
+    complete = set(registered)
+    return [c for c in began if c in complete]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +70,7 @@ def filter_round(
     """
     thresholds = thresholds_of(schema, params, calibrated)
     jobs = _jobs(cases, predictions, schema, params, thresholds, ledger)
-    shutil.rmtree(layout.PSEUDO, ignore_errors=True)
-    found = casemap(jobs, layout.PSEUDO, machine, manifest=layout.FILTER_CASES)
+    found = casemap(jobs, layout.PSEUDO, machine, manifest=layout.FILTER_CASES, nothing_else=True)
     write_decisions(layout.FILTER_LOG, [decision for filtered in found for decision in filtered.decisions])
     steps = [step for filtered in found for step in filtered.steps]
     write_steps(layout.DETECTION_STEPS, steps)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from voxledger import layout
 from voxledger.bundles.returned import Return
-from voxledger.bundles.shown import entries_of, require_proposed
+from voxledger.bundles.shown import require_proposed
 from voxledger.casemap.run import casemap
 from voxledger.errors import BundleRefused, VoxledgerError
 from voxledger.import_.merge_case import MergeCase, Returned, Taken
@@ -17,7 +17,7 @@ from voxledger.params import MachineParams
 from voxledger.records.bundle import MANIFEST, returned_files
 from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import write_decided
-from voxledger.records.ledger import Ledger, write_ledger
+from voxledger.records.ledger import Entry, Ledger, by_case, write_ledger
 from voxledger.records.predicted import Ensemble
 from voxledger.schema import LabelSchema
 from voxledger.textfile import write_table
@@ -61,13 +61,14 @@ def import_round(
     CasesFailed
         Names every case that could not be merged; nothing of the version is written.
     """
-    jobs = [_job(case, schema, ledger, predicted, returns, version) for case in cases]
-    shutil.rmtree(layout.RELEASE_LABELS, ignore_errors=True)
+    rows = by_case(ledger)
+    jobs = [_job(case, schema, rows.get(case.case_id, {}), predicted, returns, version) for case in cases]
     found = casemap(
         [job for job in jobs if job.entries or job.predicted or job.returns],
         layout.RELEASE_LABELS,
         machine,
         manifest=layout.IMPORT_CASES,
+        nothing_else=True,
     )
     merged = {(e.case_id, e.class_name): e for one in found for e in one.entries}
     _require_nothing_lost(ledger, merged)
@@ -83,7 +84,7 @@ def import_round(
 def _job(
     case: Case,
     schema: LabelSchema,
-    ledger: Ledger,
+    entries: Mapping[str, Entry],
     predicted: Mapping[str, Ensemble],
     returns: Sequence[Return],
     version: int,
@@ -102,7 +103,7 @@ def _job(
         base=base if base.is_file() else None,
         pseudo=pseudo if ensemble is not None else None,
         predicted=dict(sorted(ensemble.by_class.items())) if ensemble is not None else {},
-        entries=tuple(entries_of(ledger, case).values()),
+        entries=tuple(entries.values()),
         returns=said,
         label_schema=schema,
     )

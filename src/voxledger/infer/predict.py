@@ -96,7 +96,8 @@ def require_predictions(
     }
     chosen = [case for case in cases if case.case_id in absent]
     if chosen:
-        wanted = {row for row in rows if row.case_id in {case.case_id for case in chosen}}
+        ids = {case.case_id for case in chosen}
+        wanted = {row for row in rows if row.case_id in ids}
         differ = wanted ^ set(predict_cases(chosen, models_dir, out, schema, params, machine))
         if differ:
             raise VoxledgerError(

@@ -6,7 +6,7 @@ is readable and the bytes repeat.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ def write_ledger(path: Path | str, ledger: Ledger, class_order: list[str]) -> No
 
 def _to_row(entry: Entry) -> dict[str, Any]:
     return {
-        **asdict(entry),
+        **vars(entry),
         "model_ids": ";".join(entry.model_ids),
         "origin": entry.origin.value,
         "ml": f"{entry.ml:.4f}",
@@ -146,6 +146,14 @@ def _to_row(entry: Entry) -> dict[str, Any]:
 def _neighbour(text: str) -> Neighbour:
     class_name, reviewer, bundle = text.split("/")
     return Neighbour(class_name, reviewer, bundle)
+
+
+def by_case(ledger: Ledger) -> dict[str, dict[str, Entry]]:
+    """Rows of every case that has any, by case and class."""
+    found: dict[str, dict[str, Entry]] = {}
+    for (case_id, class_name), entry in ledger.items():
+        found.setdefault(case_id, {})[class_name] = entry
+    return found
 
 
 def last_reviewed(ledger: Ledger, case_ids: set[str]) -> tuple[int, int]:

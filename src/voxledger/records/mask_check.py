@@ -14,7 +14,7 @@ from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import mask_sha256, read_grid, read_label
 from voxledger.params import MachineParams
 from voxledger.records.cases import Case, require_image
-from voxledger.records.ledger import Ledger
+from voxledger.records.ledger import Ledger, by_case
 from voxledger.schema import LabelSchema
 
 
@@ -58,9 +58,9 @@ def require_masks(
 
     A class that got another id, or two classes that swapped names in labels.yaml, show here.
     """
-    jobs = []
+    jobs, rows = [], by_case(ledger)
     for case in cases:
-        hashes = {name: e.mask_sha256 for (case_id, name), e in ledger.items() if case_id == case.case_id}
+        hashes = {name: entry.mask_sha256 for name, entry in rows.get(case.case_id, {}).items()}
         if hashes:
             label = labels / f"{case.case_id}.nii.gz"
             job = MaskCheck(

@@ -17,7 +17,7 @@ from voxledger.disk import disk_failure
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import Grid, read, read_label, require_same_grid
 from voxledger.progress import progress
-from voxledger.records.ledger import Entry, Ledger, parse_ledger
+from voxledger.records.ledger import Entry, Ledger, by_case, parse_ledger
 from voxledger.release.trace import schema_at
 from voxledger.repository import commit_of, file_at
 from voxledger.schema import LabelSchema, pair
@@ -156,11 +156,11 @@ def _labels_at(tag: str, ledger: Ledger) -> Iterator[Any]:
     from dvc.api import DVCFileSystem
     from dvc_data.index import DataIndexDirError
 
-    filesystem = DVCFileSystem(".", rev=tag)
+    filesystem, entries = DVCFileSystem(".", rev=tag), by_case(ledger)
     with tempfile.TemporaryDirectory() as folder:
 
         def load(case_id: str) -> tuple[npt.NDArray[Any], Grid] | None:
-            rows = [entry for (case, _), entry in ledger.items() if case == case_id]
+            rows = list(entries.get(case_id, {}).values())
             # Empty masks on one grid have one hash.
             if not any(entry.ml for entry in rows) and len({entry.mask_sha256 for entry in rows}) == 1:
                 return None

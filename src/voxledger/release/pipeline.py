@@ -68,7 +68,7 @@ class Status:
 
     def up_to(self, last: str) -> Status:
         """Of the stages up to `last` in the order of `dvc.yaml`, and of the data files that they read."""
-        stages = list(_stages(last))
+        stages = list(_stages(last)) if self.entries else []
         read = {dependency for _, stage in stages for dependency in stage.get("deps", [])}
         names = {name for name, _ in stages} | {layout.dvc_file(Path(path)).as_posix() for path in read}
         return Status({name: found for name, found in self.entries.items() if name in names})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -178,12 +177,12 @@ def attend(
         for case in pool
         if (files := sorted(predictions.glob(f"*/{case.case_id}.b2nd")))
     ]
-    shutil.rmtree(layout.ATTENTION, ignore_errors=True)
     found = casemap(
         jobs,
         layout.ATTENTION,
         params.machine,
         manifest=layout.SCORE_CASES,
+        nothing_else=True,
     )
     return {job.name: attention for job, attention in zip(jobs, found, strict=True)}
 
@@ -299,5 +298,6 @@ def _by_case(scores: Sequence[ClassScore]) -> list[CaseScore]:
 def _with_features(open_cases: Sequence[CaseScore], pool: Sequence[Case], params: Params) -> list[CaseScore]:
     from voxledger.score.features import features_of
 
-    found = features_of([c for c in pool if c.case_id in {o.case_id for o in open_cases}], params.machine)
+    ids = {case.case_id for case in open_cases}
+    found = features_of([c for c in pool if c.case_id in ids], params.machine)
     return [CaseScore(c.case_id, c.classes, found[c.case_id]) for c in open_cases]
