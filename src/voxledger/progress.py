@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Any
 
 
 class Progress:
     """Counts steps towards a total; on a terminal a bar, otherwise at most one line every ten seconds."""
 
     def __init__(self, what: str, total: int, done: int = 0) -> None:
-        from tqdm import tqdm
-
         self.what, self.total, self.done = what, total, done
         self._started = self._said = time.monotonic()
-        self._bar = tqdm(total=total, initial=done, desc=what, leave=True) if sys.stderr.isatty() else None
+        self._bar = _bar(what, total, done) if sys.stderr.isatty() else None
         if self._bar is None and done < total:
             print(f"{what}: {total - done} to do, {done} remembered", file=sys.stderr, flush=True)
 
@@ -33,6 +32,12 @@ class Progress:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+def _bar(what: str, total: int, done: int) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, initial=done, desc=what, leave=True)
 
 
 def progress(what: str, total: int, done: int = 0) -> Progress:

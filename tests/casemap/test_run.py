@@ -125,7 +125,9 @@ def test_only_new_cases_are_computed(folder: Path) -> None:
     assert (folder / "b" / "1.txt").read_text() == "1"
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"outputs": {}}', '{"outputs": null, "facts": 1}'])
+@pytest.mark.parametrize(
+    "damage", ["{", "[]", '{"outputs": {}}', '{"outputs": null, "facts": 1}', '{"outputs": {}, "seals": {}}\n{']
+)
 def test_a_damaged_record_is_not_trusted(folder: Path, damage: str) -> None:
     (job,) = squares(5)
     casemap([job], folder / "a")

@@ -48,6 +48,7 @@ def trusted_sha256(path: Path | str) -> str:
 
     Not for what was returned or released: whoever checks that reads it, see `voxledger.imaging.volume.file_sha256`.
     """
+    path = os.fspath(path)
     hashes, before, began = _here(), os.stat(path), time.time_ns()
     if (found := hashes.get(path, before)) is not None:
         return found
@@ -59,12 +60,12 @@ def trusted_sha256(path: Path | str) -> str:
 
 def known_sha256(path: Path | str, status: os.stat_result) -> str | None:
     """The same without ever reading it; None where that would be needed."""
-    return _here().get(path, status)
+    return _here().get(os.fspath(path), status)
 
 
 def note_sha256(path: Path | str, status: os.stat_result, digest: str) -> None:
     """Take note of a file that is known to hold what has this hash, and that nobody writes to."""
-    _here().put(path, status, digest)
+    _here().put(os.fspath(path), status, digest)
 
 
 def save() -> None:
@@ -85,12 +86,12 @@ class _Hashes:
         self._rows = self._read()
         self._noted: dict[str, tuple[str, Stamp] | None] = {}
 
-    def get(self, path: Path | str, status: os.stat_result) -> str | None:
-        row = self._rows.get(os.fspath(path))
+    def get(self, name: str, status: os.stat_result) -> str | None:
+        row = self._rows.get(name)
         return row[0] if row is not None and row[1] == stamp(status) and not no_memo() else None
 
-    def put(self, path: Path | str, status: os.stat_result, digest: str | None) -> None:
-        name, row = os.fspath(path), None if digest is None else (digest, stamp(status))
+    def put(self, name: str, status: os.stat_result, digest: str | None) -> None:
+        row = None if digest is None else (digest, stamp(status))
         if self._rows.get(name) == row:
             return
         if row is None:

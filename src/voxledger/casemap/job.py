@@ -29,6 +29,8 @@ from voxledger.casemap.hashes import trusted_sha256
 
 Facts = TypeVar("Facts")
 _KIND, _BY = "voxledger.kind", "voxledger.by"
+_PLAIN = (type(None), bool, int, float, str)
+_AS_TEXT = json.JSONEncoder(sort_keys=True, allow_nan=False)
 
 
 def content(by: Callable[[Any], Any] | None = None, default: Any = dataclasses.MISSING) -> Any:
@@ -117,7 +119,7 @@ class Job(ABC, Generic[Facts]):
             "algorithms": {name: VERSIONS[name] for name in self.algorithms},
             "content": _fields(self, type(self).__name__),
         }
-        return hashlib.sha256(json.dumps(parts, sort_keys=True, allow_nan=False).encode()).hexdigest()
+        return hashlib.sha256(_AS_TEXT.encode(parts).encode()).hexdigest()
 
     def to_json(self, facts: Facts) -> str:
         """Facts as JSON text, the keys of dictionaries in order."""
@@ -141,21 +143,26 @@ def is_place(field: dataclasses.Field[Any]) -> bool:
 
 def _fields(value: Any, where: str) -> dict[str, Any]:
     found = {}
-    for field in dataclasses.fields(value):
-        if not is_place(field):
-            part, by = getattr(value, field.name), field.metadata.get(_BY)
-            found[field.name] = _canonical(part if by is None else by(part), f"{where}.{field.name}")
+    for name, by in _content_of(value.__class__):
+        part = getattr(value, name)
+        found[name] = _canonical(part if by is None else by(part), f"{where}.{name}")
     return found
+
+
+@cache
+def _content_of(kind: type) -> list[tuple[str, Callable[[Any], Any] | None]]:
+    """Fields of a dataclass that are content, and what of each counts."""
+    return [(f.name, f.metadata.get(_BY)) for f in dataclasses.fields(kind) if not is_place(f)]
 
 
 def _canonical(value: Any, where: str) -> Any:
     """A value as JSON that differs where the value does; `TypeError` naming the field where there is no such JSON."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Enum):
         return _canonical(value.value, where)
-    if value is None or isinstance(value, bool | int | float | str):
-        if type(value) not in (type(None), bool, int, float, str):
-            raise TypeError(f"{where} is a {type(value).__name__}: make it a plain number or text")
-        return value
+    if isinstance(value, int | float | str):
+        raise TypeError(f"{where} is a {type(value).__name__}: make it a plain number or text")
     if isinstance(value, Path):
         return {"sha256": trusted_sha256(value)}
     if isinstance(value, BaseModel):

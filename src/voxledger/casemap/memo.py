@@ -1,4 +1,4 @@
-"""What jobs left: `.memo/<stage>/<key>/` holds the files of one job and `memo.json`: their SHA-256, seals, the facts.
+"""What jobs left: `.memo/<stage>/<key>/` holds the files of one job and `memo.json`: a line of SHA-256, one of facts.
 
 It appears whole or not at all, is read-only, and may be deleted at any time. Outputs of stages are hard links of its
 files, so whoever writes into an output where it lies writes into the memo: a file counts only while it has the size,
@@ -8,6 +8,7 @@ time and inode that it had when it was hashed, and otherwise only if it still ha
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -65,9 +66,14 @@ def remembered(job: Job[Any], every_byte: bool = False) -> Record | None:
     """
     folder = folder_of(job)
     try:
-        with open(f"{folder}/{RECORD}", encoding="utf-8") as stream:
-            values = json.load(stream)
-        outputs, facts = dict(values["outputs"]), json.dumps(values["facts"], sort_keys=True)
+        with open(f"{folder}/{RECORD}", "rb", buffering=0) as stream:
+            first, _, rest = stream.read().decode().partition("\n")
+        values, facts = json.loads(first), rest.removesuffix("\n")
+        if "facts" in values:  # of an older version
+            facts = json.dumps(values["facts"], sort_keys=True)
+        elif _sha256(facts) != values["facts_sha256"]:
+            return None
+        outputs: dict[str, str] = values["outputs"]
         seals = {name: (size, changed, inode) for name, (size, changed, inode) in values.get("seals", {}).items()}
         changed = [n for n in outputs if every_byte or seal(os.stat(f"{folder}/{n}")) != seals.get(n)]
         if altered := [n for n in changed if file_sha256(f"{folder}/{n}") != outputs[n]]:
@@ -197,5 +203,9 @@ def _sealed_anew(folder: str, outputs: dict[str, str], facts: str) -> Record:
 
 
 def _write_record(folder: Path, record: Record) -> None:
-    outputs, seals = (json.dumps(part) for part in (record.outputs, record.seals))
-    replace_text(folder / RECORD, f'{{"facts": {record.facts}, "outputs": {outputs}, "seals": {seals}}}')
+    first = {"outputs": record.outputs, "seals": record.seals, "facts_sha256": _sha256(record.facts)}
+    replace_text(folder / RECORD, f"{json.dumps(first)}\n{record.facts}\n")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -61,46 +61,50 @@ class _Altered(Exception):
 
 def _place_all(folder: str, record: Record, out: Path) -> None:
     for name, digest in record.outputs.items():
-        target, wanted = f"{out}/{name}", record.seals[name]
-        status = _status(target)
-        if status is None or (seal(status) != wanted and known_sha256(target, status) != digest):
-            with naming(target):
-                status = _place(f"{folder}/{name}", target, wanted)
+        source, target, wanted = f"{folder}/{name}", f"{out}/{name}", record.seals[name]
+        with naming(target):
+            try:
+                status = _placed(source, target, wanted)
+            except FileExistsError:
+                there = _status(target)
+                if there is not None and (seal(there) == wanted or known_sha256(target, there) == digest):
+                    status = there
+                else:
+                    os.unlink(target)
+                    status = _placed(source, target, wanted)
         note_sha256(target, status, digest)
 
 
 def _status(path: str) -> os.stat_result | None:
+    """None of a symbolic link that leads nowhere."""
     try:
         return os.stat(path)
     except FileNotFoundError:
         return None
 
 
-def _place(source: str, target: str, wanted: Seal) -> os.stat_result:
-    _unlink(target)
+def _placed(source: str, target: str, wanted: Seal) -> os.stat_result:
+    """Put a file where none is."""
     try:
-        _link(source, target)
+        os.link(source, target)
+        status = origin = os.stat(target)
     except FileNotFoundError:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         _wait_for(source)
-        _link(source, target)
-    if seal(os.stat(source)) != wanted:
-        _unlink(target)
-        raise _Altered(source)
-    return os.stat(target)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
+        return _placed(source, target, wanted)
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise
-        _copy(source, target)
+        origin = _copy(source, target)
+        status = os.stat(target)
+    if seal(origin) != wanted:
+        os.unlink(target)
+        raise _Altered(source)
+    return status
 
 
-def _copy(source: str, target: str) -> None:
-    """A clone or a copy, read-only and of the same time."""
+def _copy(source: str, target: str) -> os.stat_result:
+    """Make a clone or a copy, read-only and of the same time; returns how the file is that was copied."""
     try:
         with open(source, "rb") as read, open(target, "xb") as written:
             try:
@@ -110,8 +114,12 @@ def _copy(source: str, target: str) -> None:
             status = os.fstat(read.fileno())
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
         os.chmod(target, status.st_mode & 0o444)
+        return status
+    except FileExistsError:
+        raise
     except OSError:
-        _unlink(target)
+        with suppress(FileNotFoundError):
+            os.unlink(target)
         raise
 
 
@@ -122,8 +130,4 @@ def _wait_for(source: str) -> None:
         if os.path.exists(source):
             return
         os.listdir(os.path.dirname(os.path.dirname(source)))
-
-
-def _unlink(target: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(target)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)

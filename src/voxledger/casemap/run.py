@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,6 @@ def casemap(
 
 
 def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> list[Record]:
-    execute: Execute = EXECUTORS.get(machine.executor)
     (stage,) = {job.stage for job in jobs}
     with alone(stage):
         chance, use = random.Random(), not hashes.no_memo()
@@ -92,7 +91,7 @@ def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> list[Record]:
         order = [*(i for i in range(len(jobs)) if i not in found), *again]
         failures: dict[int, BaseException] = {}
         bar = progress(stage, len(jobs), done=len(found))
-        for position, outcome in execute(_work, [(jobs[i], i not in found) for i in order], machine):
+        for position, outcome in _computed([(jobs[i], i not in found) for i in order], machine):
             index = order[position]
             if isinstance(outcome, BaseException):
                 failures[index] = outcome
@@ -107,6 +106,12 @@ def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> list[Record]:
         keep_used()
         raise _failed(stage, jobs, failures)
     return [found[i] for i in range(len(jobs))]
+
+
+def _computed(orders: Sequence[tuple[Job[Any], bool]], machine: MachineParams) -> Iterator[tuple[int, Any]]:
+    if orders:  # looking for executors takes longer than to find hundreds of cases unchanged
+        execute: Execute = EXECUTORS.get(machine.executor)
+        yield from execute(_work, orders, machine)
 
 
 def _work(order: tuple[Job[Any], bool]) -> Record:
