@@ -15,9 +15,9 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,33 +56,46 @@ def seal(status: os.stat_result) -> Seal:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-def remembered(job: Job[Any], every_byte: bool = False) -> Record | None:
+def read_record(folder: str) -> Record:
+    """The record in a folder of the memo; `OSError` or `ValueError` where there is none, or one that is damaged."""
+    with open(f"{folder}/{RECORD}", "rb", buffering=0) as stream:
+        first, _, rest = stream.read().decode().partition("\n")
+    values, facts = json.loads(first), rest.removesuffix("\n")
+    if "facts" in values:  # of an older version
+        facts = json.dumps(values["facts"], sort_keys=True)
+    elif _sha256(facts) != values["facts_sha256"]:
+        raise ValueError(f"{folder} does not hold the facts that were returned")
+    return Record(dict(values["outputs"]), facts, {n: as_seal(s) for n, s in values.get("seals", {}).items()})
+
+
+def as_seal(values: Sequence[int]) -> Seal:
+    """A seal from JSON."""
+    size, changed, inode = values
+    return size, changed, inode
+
+
+def remembered(job: Job[Any], every_byte: bool = False, read: Callable[[str], Record] = read_record) -> Record | None:
     """What the job left earlier; None where nothing whole is remembered, and what was altered is removed.
 
     Parameters
     ----------
     every_byte
         Whether to read files that look unchanged, too.
+    read
+        Gives the record in a folder, as `read_record` does.
     """
     folder = folder_of(job)
     try:
-        with open(f"{folder}/{RECORD}", "rb", buffering=0) as stream:
-            first, _, rest = stream.read().decode().partition("\n")
-        values, facts = json.loads(first), rest.removesuffix("\n")
-        if "facts" in values:  # of an older version
-            facts = json.dumps(values["facts"], sort_keys=True)
-        elif _sha256(facts) != values["facts_sha256"]:
-            return None
-        outputs: dict[str, str] = values["outputs"]
-        seals = {name: (size, changed, inode) for name, (size, changed, inode) in values.get("seals", {}).items()}
+        record = read(folder)
+        outputs, seals = record.outputs, record.seals
         changed = [n for n in outputs if every_byte or seal(os.stat(f"{folder}/{n}")) != seals.get(n)]
         if altered := [n for n in changed if file_sha256(f"{folder}/{n}") != outputs[n]]:
             print(f"{job.stage}: {folder}/{altered[0]} was altered: {job.title} is computed again", file=sys.stderr)
             forget(Path(folder))
             return None
         if any(seals.get(n) != seal(os.stat(f"{folder}/{n}")) for n in changed):
-            return _sealed_anew(folder, outputs, facts)
-        return Record(outputs, facts, seals)
+            return _sealed_anew(folder, record)
+        return record
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -191,15 +204,15 @@ def _close(path: str, rights: int) -> Seal:
     return seal(os.stat(path))
 
 
-def _sealed_anew(folder: str, outputs: dict[str, str], facts: str) -> Record:
+def _sealed_anew(folder: str, record: Record) -> Record:
     """The record of files whose bytes are right, but that were copied, touched, or made by an older version."""
+    paths = {name: f"{folder}/{name}" for name in record.outputs}
     try:
-        paths = {name: f"{folder}/{name}" for name in outputs}
-        record = Record(outputs, facts, {name: _close(path, os.stat(path).st_mode) for name, path in paths.items()})
-        _write_record(Path(folder), record)
+        found = replace(record, seals={name: _close(path, os.stat(path).st_mode) for name, path in paths.items()})
+        _write_record(Path(folder), found)
     except OSError:  # who may not write here reads them again each time
-        record = Record(outputs, facts, {name: seal(os.stat(f"{folder}/{name}")) for name in outputs})
-    return record
+        found = replace(record, seals={name: seal(os.stat(path)) for name, path in paths.items()})
+    return found
 
 
 def _write_record(folder: Path, record: Record) -> None:

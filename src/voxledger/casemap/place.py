@@ -52,7 +52,7 @@ def remove_others(folder: Path | str, kept: Collection[str]) -> None:
             if entry.is_dir(follow_symlinks=False):
                 remove_others(entry.path, kept)
             elif entry.path not in kept:
-                _unlink(entry.path)
+                os.unlink(entry.path)
 
 
 class _Altered(Exception):

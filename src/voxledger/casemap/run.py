@@ -16,8 +16,9 @@ from typing import Any
 from voxledger.casemap import hashes
 from voxledger.casemap.executor import Execute
 from voxledger.casemap.job import Facts, Job
-from voxledger.casemap.memo import Record, alone, compute, remembered
+from voxledger.casemap.memo import Record, alone, compute, folder_of, remembered
 from voxledger.casemap.place import place_outputs, remove_others
+from voxledger.casemap.records import Records
 from voxledger.casemap.used import keep_used, note_used, save_used
 from voxledger.disk import disk_failure
 from voxledger.errors import CasesFailed, DiskFailed, VoxledgerError
@@ -82,7 +83,8 @@ def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> list[Record]:
     with alone(stage):
         chance, use = random.Random(), not hashes.no_memo()
         checked = {i for i in range(len(jobs)) if chance.random() < machine.recheck}
-        known = ((i, remembered(job, every_byte=i in checked)) for i, job in enumerate(jobs) if use)
+        records = Records(stage)
+        known = ((i, remembered(job, i in checked, records.read)) for i, job in enumerate(jobs) if use)
         found = {i: record for i, record in known if record is not None}
         again = sorted(checked & found.keys())
         note_used(stage, (job.key for job in jobs))
@@ -102,6 +104,10 @@ def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> list[Record]:
             if index not in again:
                 bar.step(jobs[index].title)
         bar.close()
+        for index in order:
+            if index in found:
+                records.read(folder_of(jobs[index]))
+        records.save()
     if failures:
         keep_used()
         raise _failed(stage, jobs, failures)
