@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ruamel.yaml import YAML
 
 from voxledger.algorithms import STAGES
 from voxledger.imaging.volume import Grid, file_sha256, write
+from voxledger.layout import SENT
 
 ROOT = Path(__file__).parents[1]
 PIPELINE: dict[str, Any] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -105,3 +107,35 @@ def test_a_stage_reads_nothing_but_what_dvc_yaml_lists(finished: Path, tmp_path:
     made = hashes(finished, outputs(stage))
     assert made
     assert hashes(tmp_path, outputs(stage)) == made
+
+
+HEAVY = {"SimpleITK", "blosc2", "dvc", "jinja2", "matplotlib", "monai", "nnunetv2", "numba", "pandas", "scipy", "torch"}
+NEEDED = {
+    "score": {"SimpleITK", "matplotlib"},  # pictures of the report
+    "export": {"SimpleITK", "blosc2", "scipy"},  # bundles are written anew
+    "evaluate": HEAVY - {"dvc", "monai", "nnunetv2", "torch"},
+}
+"""What a stage uses even where nothing is left to compute."""
+RUN = """
+import runpy, sys
+runpy.run_path(sys.argv[1], run_name="__main__")
+print(*sys.modules.keys() & set(sys.argv[2:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def repeated(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy whose stages may run again: nobody looks at its bundles."""
+    copied = tmp_path_factory.mktemp("repeated") / "repo"
+    shutil.copytree(finished, copied, symlinks=True)
+    (copied / SENT).unlink()
+    run("git", "rm", "--quiet", "--cached", str(SENT), cwd=copied)
+    return copied
+
+
+@pytest.mark.parametrize("name", list(PIPELINE))
+def test_a_stage_with_nothing_to_compute_imports_nothing_to_compute_with(repeated: Path, name: str) -> None:
+    """It starts in half a second: what takes longer to import waits inside the function that needs it."""
+    script = PIPELINE[name]["cmd"].removeprefix("python ")
+    said = output(sys.executable, "-c", RUN, script, *HEAVY, cwd=repeated)
+    assert set(said.splitlines()[-1].split()) <= NEEDED.get(name, set())

@@ -150,7 +150,13 @@ def _modules(path: tuple[str, ...], folders: bool) -> Sequence[str]:
 @lru_cache
 def _entry_points(group: str, path: tuple[str, ...]) -> Sequence[EntryPoint]:
     """Entry points of a group; `path` is where they are looked for."""
-    return sorted(entry_points(group=group), key=lambda point: (point.name, _distribution(point)))
+    return sorted(_installed(path).select(group=group), key=lambda point: (point.name, _distribution(point)))
+
+
+@lru_cache
+def _installed(path: tuple[str, ...]) -> Any:
+    """Entry points of all installed packages, whose files are read once."""
+    return entry_points()
 
 
 def _distribution(point: EntryPoint) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from voxledger.evaluate.detection_section import write_detection
 from voxledger.filter.decisions import Decision, tally
 from voxledger.filter.proposal import Outcome
 from voxledger.imaging.detection import ANY, Step
+from voxledger.layout import MEMO
 
 
 def step(case: str, number: int, components: int, true: int, hit: str, voxels: int = 100, ml: float = 1.0) -> Step:
@@ -84,12 +86,12 @@ def test_harm() -> None:
     assert [(h.case_id, h.rule, h.voxels, h.lesions) for h in found] == [("a", "mean_hu", 40, 1)]
 
 
-def test_section(tmp_path: Path) -> None:
+def test_section(folder: Path) -> None:
     decisions = [
         Decision("a", "pdac", "mean_hu", 1, 8, 0.5, 0.9, 300.0, 300.0, "-206..185HU", Outcome.TO_ORGAN),
         Decision("b", "pdac", "mean_hu", 1, 8, 0.5, 0.9, 40.0, 40.0, "-206..185HU", Outcome.KEPT),
     ]
-    section, metrics = tmp_path / "filter.html", tmp_path / "detection.json"
+    section, metrics = folder / "filter.html", folder / "detection.json"
     write_detection(STEPS, tally(decisions), PATIENTS, section, metrics)
     html = section.read_text()
     assert "<td>mean_hu</td><td>pdac</td><td>2</td><td>2</td><td>1</td><td>0.50</td>" in html
@@ -100,8 +102,10 @@ def test_section(tmp_path: Path) -> None:
     assert "http://" not in html
     pdac = json.loads(metrics.read_text())["calibration"]["pdac"]
     assert (pdac["cases"], pdac["before"]["sensitivity"]["value"], pdac["after"]["ppv"]["value"]) == (4, 0.666667, 0.5)
-    write_detection(STEPS, tally(decisions), PATIENTS, tmp_path / "again.html", metrics)
-    assert (tmp_path / "again.html").read_bytes() == section.read_bytes()
+    for when in ("remembered", "drawn anew"):
+        write_detection(STEPS, tally(decisions), PATIENTS, folder / "again.html", metrics)
+        assert (folder / "again.html").read_bytes() == section.read_bytes(), when
+        shutil.rmtree(MEMO)
 
 
 def test_section_of_nothing(tmp_path: Path) -> None:

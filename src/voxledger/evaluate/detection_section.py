@@ -10,6 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
+from voxledger.casemap.job import Job, content
+from voxledger.casemap.once import once
 from voxledger.evaluate.charts import COLORS, GREY, svg
 from voxledger.evaluate.detection import RATES, Harm, Missed, Rates, detection_rates, harm, missed_by_size
 from voxledger.html import image, table
@@ -103,7 +105,8 @@ def detection_section(
         text.append(table(header, rows))
         text += [f"<p>{escape(_account(of_split, name))}</p>" for name in dict.fromkeys(r.class_name for r in of_split)]
         text.append("<h3>Before and after each rule</h3>")
-        text.append(image(waterfall(of_split), "sensitivity and false regions per scan after each rule", "svg+xml"))
+        drawn = once(Waterfall(name=split, rates=tuple(of_split)))
+        text.append(image(drawn.encode(), "sensitivity and false regions per scan after each rule", "svg+xml"))
         shown = ("sensitivity", "ppv", "f1", "false_positives_per_scan", "patient_specificity")
         rows = [[_name(r), r.rule, *(_rate(getattr(r, name)) for name in shown)] for r in of_split]
         text.append(table(["Class", "After", *(TITLES[name] for name in shown)], rows))
@@ -125,6 +128,17 @@ def detection_section(
     else:
         text.append("<p>No rule removed a voxel of a true lesion.</p>")
     return "\n".join(text) + "\n"
+
+
+class Waterfall(Job[str]):
+    """The chart of one split, remembered: most changes of a round leave it as it is, and drawing takes a second."""
+
+    stage, algorithms = "charts", ("charts",)
+    rates: tuple[Rates, ...] = content(by=repr)
+    """Some are not numbers, which have no JSON."""
+
+    def compute(self, folder: Path) -> str:
+        return waterfall(self.rates).decode()
 
 
 def waterfall(rates: Sequence[Rates]) -> bytes:
