@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -23,6 +24,16 @@ def losing_the_worker(item: tuple[int, int]) -> int:
     number, times = item
     if _once_more(number, times):
         os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    return number**2
+
+
+def losing_the_job(item: tuple[int, int]) -> int:
+    """The same, but it is the job of Slurm that is cancelled, as when its node is lost."""
+    number, times = item
+    if _once_more(number, times):
+        subprocess.run(["scancel", "--signal=KILL", "--full", os.environ["SLURM_JOB_ID"]], check=False)
+        subprocess.run(["scancel", os.environ["SLURM_JOB_ID"]], check=False)
         time.sleep(60)
     return number**2
 

@@ -15,6 +15,11 @@ from voxledger.errors import ClusterFailed, Misuse
 from voxledger.layout import MEMO
 from voxledger.params import MachineParams, SlurmParams
 
+LOOPBACK = "127.0.0.1:0"
+"""Where dask serves its pages, which anybody who reaches them may read."""
+LOGS = MEMO / ".slurm"
+"""What jobs print."""
+
 
 def execute(work: Callable[[Any], Any], items: Sequence[Any], machine: MachineParams) -> Iterator[tuple[int, Any]]:
     """Call `work` for every item; gives the index of each with its result, or with what it raised, as they finish.
@@ -40,7 +45,7 @@ def execute(work: Callable[[Any], Any], items: Sequence[Any], machine: MachinePa
             "say how many jobs there shall be at the same time, such as `workers: 20`",
         )
     cluster, client = _started(machine.slurm, machine.workers, machine.on_gpus)
-    how = "`squeue --me` shows its jobs, and slurm-*.out what they say; machine.slurm has partition, memory and network"
+    how = f"`squeue --me` shows its jobs, and {LOGS} what they say; machine.slurm has partition, memory and network"
     called = f"the dask cluster of Slurm at {cluster.scheduler_address}"
     yield from Cluster(client, called, how, machine).execute(work, items)
 
@@ -64,8 +69,10 @@ def _started(slurm: SlurmParams, jobs: int, gpus: bool) -> tuple[Any, Any]:
             protocol="tls://",
             security=Security.temporary(),
             shared_temp_directory=str(MEMO.absolute()),
-            scheduler_options={"dashboard_address": None},
-            worker_extra_args=["--no-dashboard", *(["--resources", "GPU=1"] if gpus else [])],
+            scheduler_options={"dashboard_address": LOOPBACK, "dashboard": False},
+            worker_extra_args=["--dashboard-address", LOOPBACK, *(["--resources", "GPU=1"] if gpus else [])],
+            log_directory=str(LOGS.absolute()),
+            job_name="voxledger",
             job_extra_directives=["--gres=gpu:1"] if gpus else [],
         )
         cluster.adapt(minimum=jobs, maximum=jobs)
