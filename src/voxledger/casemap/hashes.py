@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from voxledger import layout
 from voxledger.imaging.volume import file_sha256
@@ -49,10 +49,10 @@ def trusted_sha256(path: Path | str) -> str:
     Not for what was returned or released: whoever checks that reads it, see `voxledger.imaging.volume.file_sha256`.
     """
     path = os.fspath(path)
-    hashes, before, began = _here(), os.stat(path), time.time_ns()
+    hashes, before = _here(), os.stat(path)
     if (found := hashes.get(path, before)) is not None:
         return found
-    digest = file_sha256(path)
+    began, digest = time.time_ns(), file_sha256(path)
     past = before.st_mtime_ns < began - JUST_NOW_NS and stamp(os.stat(path)) == stamp(before)
     hashes.put(path, before, digest if past else None)
     return digest
@@ -78,20 +78,25 @@ def forget_missing() -> None:
     _here().forget_missing()
 
 
+Row = list[Any]
+"""SHA-256, and what a stamp holds: as JSON has it, since most rows of a run are only compared."""
+
+
 class _Hashes:
     """Those of one repository."""
 
     def __init__(self) -> None:
         self._file = layout.HASHES.absolute()
+        self._seen: Stamp | None = None
         self._rows = self._read()
-        self._noted: dict[str, tuple[str, Stamp] | None] = {}
+        self._noted: set[str] = set()
 
     def get(self, name: str, status: os.stat_result) -> str | None:
         row = self._rows.get(name)
-        return row[0] if row is not None and row[1] == stamp(status) and not no_memo() else None
+        return row[0] if row is not None and row[1:] == [*stamp(status)] and not no_memo() else None
 
     def put(self, name: str, status: os.stat_result, digest: str | None) -> None:
-        row = None if digest is None else (digest, stamp(status))
+        row = None if digest is None else [digest, *stamp(status)]
         if self._rows.get(name) == row:
             return
         if row is None:
@@ -99,28 +104,38 @@ class _Hashes:
         else:
             self._rows[name] = row
         if name.startswith(_KEPT):
-            self._noted[name] = row
+            self._noted.add(name)
 
     def save(self) -> None:
-        # Others may have written meanwhile: theirs stay, and of a row that is lost the file is read once more.
         if self._noted and self._file.parent.is_dir():
-            self._write({**self._read(), **self._noted}.items())
+            if self._seen != self._on_disk():  # what others wrote meanwhile stays
+                self._rows = self._read() | self._rows
+            self._write()
             self._noted.clear()
 
     def forget_missing(self) -> None:
-        self._write((name, row) for name, row in {**self._read(), **self._noted}.items() if os.path.exists(name))
+        self._rows = {name: row for name, row in (self._read() | self._rows).items() if os.path.exists(name)}
+        self._write()
 
-    def _read(self) -> dict[str, tuple[str, Stamp]]:
+    def _on_disk(self) -> Stamp | None:
+        try:
+            return stamp(os.stat(self._file))
+        except OSError:
+            return None
+
+    def _read(self) -> dict[str, Row]:
+        self._seen = self._on_disk()
         try:
             rows = json.loads(self._file.read_text("utf-8"))
-            return {name: (digest, (size, changed, inode, ctime)) for name, digest, size, changed, inode, ctime in rows}
-        except (OSError, ValueError, TypeError):
+            return {name: row for name, row in rows.items() if isinstance(row, list)}
+        except (OSError, ValueError, AttributeError):
             return {}
 
-    def _write(self, rows: Iterable[tuple[str, tuple[str, Stamp] | None]]) -> None:
-        lines = ",\n".join(json.dumps([name, row[0], *row[1]]) for name, row in rows if row is not None)
+    def _write(self) -> None:
         with suppress(OSError):
-            replace_text(self._file, f"[\n{lines}\n]\n")
+            kept = {name: row for name, row in self._rows.items() if name.startswith(_KEPT)}
+            replace_text(self._file, json.dumps(kept))
+            self._seen = self._on_disk()
 
 
 def _here() -> _Hashes:

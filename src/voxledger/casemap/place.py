@@ -62,16 +62,19 @@ class _Altered(Exception):
 def _place_all(folder: str, record: Record, out: Path) -> None:
     for name, digest in record.outputs.items():
         source, target, wanted = f"{folder}/{name}", f"{out}/{name}", record.seals[name]
-        with naming(target):
-            try:
-                status = _placed(source, target, wanted)
-            except FileExistsError:
-                there = _status(target)
-                if there is not None and (seal(there) == wanted or known_sha256(target, there) == digest):
-                    status = there
-                else:
-                    os.unlink(target)
+        try:
+            status = _placed(source, target, wanted)
+        except FileExistsError:
+            there = _status(target)
+            if there is not None and (seal(there) == wanted or known_sha256(target, there) == digest):
+                status = there
+            else:
+                os.unlink(target)
+                with naming(target):
                     status = _placed(source, target, wanted)
+        except OSError as error:
+            with naming(target):
+                raise error
         note_sha256(target, status, digest)
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
-from voxledger.casemap.memo import RECORD, Record, Seal, as_seal, read_record, seal
+from voxledger.casemap.memo import RECORD, Record, as_seal, read_record, seal
 from voxledger.layout import MEMO
 from voxledger.textfile import replace_text
 
@@ -25,29 +26,31 @@ class Records:
     def __init__(self, stage: str) -> None:
         self._file = MEMO / stage / FILE
         self._new = False
-        self._rows: dict[str, tuple[Seal, Record]] = {}
+        self._rows: dict[str, list[Any]] = {}
+        """By key: seal of `memo.json`, and what a record holds, as JSON has them."""
         with suppress(OSError, ValueError, TypeError):
-            rows = json.loads(self._file.read_text("utf-8"))
-            self._rows = {key: (as_seal(own), _record(*values)) for key, own, *values in rows}
+            self._rows = dict(json.loads(self._file.read_text("utf-8")))
 
     def read(self, folder: str) -> Record:
         """The record in a folder, see `voxledger.casemap.memo.read_record`."""
         key, own = folder.rpartition("/")[2], seal(os.stat(f"{folder}/{RECORD}"))
         row = self._rows.get(key)
-        if row is not None and row[0] == own:
-            return row[1]
+        if row is not None and row[0] == [*own]:
+            _, outputs, facts, seals = row
+            return Record(outputs, facts, {name: as_seal(values) for name, values in seals.items()})
         record = read_record(folder)
         if len(record.facts) <= _MOST_FACTS:
-            self._rows[key], self._new = (own, record), True
+            self._rows[key], self._new = [[*own], record.outputs, record.facts, record.seals], True
         return record
 
+    def keep(self, keys: Collection[str]) -> None:
+        """Leave out all others."""
+        rows = {key: row for key, row in self._rows.items() if key in keys}
+        self._new, self._rows = len(rows) < len(self._rows), rows
+        self.save()
+
     def save(self) -> None:
-        """Write them down, if there are new ones."""
+        """Write them down, if they are others than were read."""
         if self._new:
-            rows = ([key, own, r.outputs, r.facts, r.seals] for key, (own, r) in self._rows.items())
             with suppress(OSError):
-                replace_text(self._file, "[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
-
-
-def _record(outputs: dict[str, str], facts: str, seals: dict[str, Any]) -> Record:
-    return Record(outputs, facts, {name: as_seal(values) for name, values in seals.items()})
+                replace_text(self._file, json.dumps(self._rows))

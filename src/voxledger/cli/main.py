@@ -23,6 +23,7 @@ COMMANDS = {
     "trace": ("voxledger.cli.trace:trace", "Where a label came from: person, bundle, model, sources."),
     "verify": ("voxledger.cli.verify:verify", "Check a version against its manifest and signature."),
     "diff": ("voxledger.cli.diff:diff", "What changed between two versions, and by whom."),
+    "memo": ("voxledger.cli.memo:memo", "What is remembered of cases; remove what no open round needs."),
     "upgrade": ("voxledger.cli.upgrade:upgrade", "Bring the pipeline to the voxledger that is installed."),
     "demo": ("voxledger.cli.demo:demo", "Two rounds on example cases with an emulated reader."),
 }
