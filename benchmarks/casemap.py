@@ -92,22 +92,22 @@ def measure(count: int, size: int, repeats: int, workers: int) -> list[str]:
     for n in range(count):
         (IMAGES / f"{n:04}.raw").write_bytes(os.urandom(size))
     time.sleep(JUST_NOW_NS / 1e9)
-    cold = run(workers)
-    before = on_disk()
-    copies, nothing, one = [], [], []
+    cold, copies, nothing, one = [run(workers)], [], [], []
     for n in range(repeats):
         copies.append(copy())
+        before = on_disk()
         nothing.append(run(workers))
         extra = on_disk() - before
         (IMAGES / f"{n:04}.raw").write_bytes(os.urandom(size))
         one.append(run(workers))
-        before = on_disk()
-    copied, unchanged, changed = (statistics.median(seconds) for seconds in (copies, nothing, one))
-    ratio, share = unchanged / copied, changed / cold
+    shutil.rmtree(MEMO)
+    cold.append(run(workers))
+    made, copied, unchanged, changed = (statistics.median(seconds) for seconds in (cold, copies, nothing, one))
+    ratio = statistics.median(n / c for n, c in zip(nothing, copies, strict=True))
     return [
-        f"{count} cases of {size >> 20} MiB: cold {cold:.2f} s, plain copy {copied:.2f} s",
+        f"{count} cases of {size >> 20} MiB: cold {made:.2f} s, plain copy {copied:.2f} s",
         f"  nothing changed {unchanged:.3f} s: {ratio:.3f} of the copy (bound {NOTHING}), {extra:+.2f} MiB on the disk",
-        f"  one changed     {changed:.3f} s: {share:.2%} of all (bound {ONE:.1%} for 1,000)",
+        f"  one changed     {changed:.3f} s: {changed / made:.2%} of all (bound {ONE:.1%} for 1,000)",
     ]
 
 

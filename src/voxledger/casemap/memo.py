@@ -91,6 +91,9 @@ def remembered(job: Job[Any], every_byte: bool = False, read: Callable[[str], Re
         changed = [n for n in outputs if every_byte or seal(os.stat(f"{folder}/{n}")) != seals.get(n)]
         if altered := [n for n in changed if file_sha256(f"{folder}/{n}") != outputs[n]]:
             print(f"{job.stage}: {folder}/{altered[0]} was altered: {job.title} is computed again", file=sys.stderr)
+            with suppress(OSError):  # where DVC's cache is a link of it, DVC believes it as long as it is read-only
+                for name in altered:
+                    os.chmod(f"{folder}/{name}", 0o644)
             forget(Path(folder))
             return None
         if any(seals.get(n) != seal(os.stat(f"{folder}/{n}")) for n in changed):
