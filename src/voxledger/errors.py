@@ -71,3 +71,7 @@ class DiskFailed(VoxledgerError):
 
 class ClusterFailed(VoxledgerError):
     """The cluster, not the data, is why cases were not computed; the finished ones are kept."""
+
+
+class ProcessDied(VoxledgerError):
+    """A process of ours was killed or ended at one case, however often it was tried."""

@@ -12,6 +12,8 @@ import pytest
 from commands import output, run
 from ruamel.yaml import YAML
 
+from voxledger.release import diff as module
+
 from .conftest import Released
 
 
@@ -55,3 +57,12 @@ def test_a_tag_that_is_not_here_is_fetched(released: Released, tags: tuple[str, 
     said = run("voxledger", "diff", *tags, accept=(2,), cwd=released.clone)
     assert "round-00 is not a version here" in said
     assert "`git fetch --tags`" in said
+
+
+def test_several_processes_compare_the_same(released: Released, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(released.repository)
+    alone = module.diff("round-00", "round-01")
+    monkeypatch.setattr(module, "WORTH_CASES", 1)
+    monkeypatch.setenv("VOXLEDGER_WORKERS", "2")
+    assert module.diff("round-00", "round-01") == alone
+    assert len(alone) == 3

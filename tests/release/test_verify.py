@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from commands import output, run
 
+from voxledger.casemap import each
 from voxledger.cli.main import cli
 
 from .conftest import Released, make_key
@@ -107,6 +108,20 @@ FILES = [
     ".dvc/config",
     ".dvc/.gitignore",
 ]
+
+
+@pytest.mark.parametrize("name", [LABEL, "data/images/case2.nii.gz", "data/cases.csv"])
+def test_several_processes_find_the_same(
+    clone: Path, released: Released, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clone's own say on where cases are computed counts for nothing."""
+    flip(clone / name)
+    alone = verify(released)
+    monkeypatch.setattr(each, "WORTH_BYTES", 0)
+    monkeypatch.setenv("VOXLEDGER_WORKERS", "2")
+    monkeypatch.setenv("VOXLEDGER_EXECUTOR", "nothing")
+    assert verify(released).stdout == alone.stdout
+    require_altered(alone, name)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -356,6 +371,12 @@ def in_the_place_of(module: str) -> Callable[[Path], None]:
     return alter
 
 
+def in_several_processes(root: Path) -> None:
+    """Which verify starts only for many bytes."""
+    for module in ("numpy.py", "voxledger/__init__.py", "multiprocessing/__init__.py"):
+        in_the_place_of(module)(root)
+
+
 def as_file_monitor(root: Path) -> None:
     run("git", "config", "core.fsmonitor", runs(root))
 
@@ -388,14 +409,20 @@ def as_remote_of_lost_objects(root: Path) -> None:
     [
         in_the_place_of("dvc.py"),
         in_the_place_of("dvc/__init__.py"),
+        in_several_processes,
         as_file_monitor,
         as_hooks,
         as_remote_of_lost_objects,
     ],
 )
-def test_nothing_of_the_clone_runs(clone: Path, released: Released, alter: Callable[[Path], None]) -> None:
+def test_nothing_of_the_clone_runs(
+    clone: Path, released: Released, alter: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`python -m dvc` took modules from the current folder, and git runs what the clone's settings name."""
     alter(clone)
+    if alter is in_several_processes:
+        monkeypatch.setattr(each, "WORTH_BYTES", 0)
+        monkeypatch.setenv("VOXLEDGER_WORKERS", "2")
     (clone.parent / "ran").unlink(missing_ok=True)
     result = verify(released)
     assert not (clone.parent / "ran").exists(), result.output

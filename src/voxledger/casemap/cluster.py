@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from voxledger.casemap.remote import Answer, Death, Session, close, compute, variables
-from voxledger.errors import ClusterFailed, Misuse, VoxledgerError
+from voxledger.errors import ClusterFailed, Misuse, ProcessDied, VoxledgerError
 from voxledger.layout import MEMO
 from voxledger.params import MachineParams
 from voxledger.software import software
@@ -107,7 +107,7 @@ class Cluster:
                 elif deaths[index] == DEATHS:
                     alone.append(index)
                 else:
-                    yield index, VoxledgerError(f"its process {answer.told}", "give it more memory")
+                    yield index, ProcessDied(f"its process {answer.told}", "give it more memory")
         finally:
             with suppress(Exception):
                 self._client.cancel(list(pending.values()), force=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger import layout
+from voxledger.casemap.each import WORTH_BYTES, each
 from voxledger.disk import disk_failure
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import Grid, read, read_label, require_same_grid
-from voxledger.progress import progress
 from voxledger.records.ledger import Entry, Ledger, by_case, parse_ledger
 from voxledger.release.trace import schema_at
 from voxledger.repository import commit_of, file_at
 from voxledger.schema import LabelSchema, pair
+
+WORTH_CASES = 16
+"""Cases with another mask from which several processes compare them."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +67,42 @@ def diff(old: str, new: str) -> list[Change]:
     older, after = _ledger(old), _ledger(new)
     before = {(c, names.get(n, n)): e for (c, n), e in older.items()}
     changed = [key for key in sorted(before.keys() | after.keys()) if _differs(before.get(key), after.get(key))]
-    by_case: dict[str, list[str]] = {}
-    for case_id, class_name in changed:
-        by_case.setdefault(case_id, []).append(class_name)
     order = [*schemas[1].names, *(n for n in schemas[0].names if n not in names)]
-    changes = []
-    with _labels_at(old, older) as old_labels, _labels_at(new, after) as new_labels:
-        bar = progress("diff", len(by_case))
-        for case_id, classes in by_case.items():
-            redrawn = [n for n in classes if _mask(before.get((case_id, n))) != _mask(after.get((case_id, n)))]
-            a = old_labels(case_id) if any((case_id, n) in before for n in redrawn) else None
-            b = new_labels(case_id) if any((case_id, n) in after for n in redrawn) else None
-            for name in sorted(classes, key=order.index):
-                changes.append(_change(name, before.get((case_id, name)), after.get((case_id, name)), a, b, schemas))
-            bar.step(case_id)
-        bar.close()
-    return changes
+    rows, cases = (by_case(older), by_case(after)), []
+    for case_id, keys in groupby(changed, lambda key: key[0]):
+        pairs = {name: (before.get((case_id, name)), after.get((case_id, name))) for _, name in keys}
+        pairs = dict(sorted(pairs.items(), key=lambda pair: order.index(pair[0])))
+        entries = tuple(tuple(part.get(case_id, {}).values()) for part in rows)
+        cases.append(_Case(case_id, pairs, (old, new), schemas, entries[0], entries[1]))
+    worth = sum(case.redrawn for case in cases) >= WORTH_CASES
+    found = each("diff", _changes, cases, lambda case: case.case_id, WORTH_BYTES if worth else 0)
+    return [change for changes in found for change in changes]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What changed in one case."""
+
+    case_id: str
+    pairs: dict[str, tuple[Entry | None, Entry | None]]
+    """Rows of both ledgers by class, as the newer version calls it, in the order of its classes."""
+    tags: tuple[str, str]
+    schemas: tuple[LabelSchema, LabelSchema]
+    older: tuple[Entry, ...]
+    """All rows of the case, also of classes that did not change."""
+    newer: tuple[Entry, ...]
+
+    @property
+    def redrawn(self) -> bool:
+        """Whether any mask is another."""
+        return any(_mask(old) != _mask(new) for old, new in self.pairs.values())
+
+
+def _changes(case: _Case) -> list[Change]:
+    redrawn = [pair for pair in case.pairs.values() if _mask(pair[0]) != _mask(pair[1])]
+    a = _label_at(case.tags[0], case.case_id, case.older) if any(old for old, _ in redrawn) else None
+    b = _label_at(case.tags[1], case.case_id, case.newer) if any(new for _, new in redrawn) else None
+    return [_change(name, old, new, a, b, case.schemas) for name, (old, new) in case.pairs.items()]
 
 
 def renamings(old: str, new: str) -> list[str]:
@@ -147,34 +171,33 @@ def _change(
     )
 
 
-@contextmanager
-def _labels_at(tag: str, ledger: Ledger) -> Iterator[Any]:
-    """A function that gives a case's label map and grid at a tag, from DVC's cache or remote.
+@cache
+def _files_at(tag: str, repository: Path) -> Any:
+    from dvc.api import DVCFileSystem
+
+    return DVCFileSystem(str(repository), rev=tag)
+
+
+def _label_at(tag: str, case_id: str, rows: Sequence[Entry]) -> tuple[npt.NDArray[Any], Grid] | None:
+    """Label map and grid of a case at a tag, from DVC's cache or remote.
 
     None where every mask is empty: older versions wrote no label file then. A label that is lacking is no empty one.
     """
-    from dvc.api import DVCFileSystem
     from dvc_data.index import DataIndexDirError
 
-    filesystem, entries = DVCFileSystem(".", rev=tag), by_case(ledger)
+    # Empty masks on one grid have one hash.
+    if not any(entry.ml for entry in rows) and len({entry.mask_sha256 for entry in rows}) == 1:
+        return None
+    path = layout.label_map(layout.RELEASE_LABELS, case_id).as_posix()
     with tempfile.TemporaryDirectory() as folder:
-
-        def load(case_id: str) -> tuple[npt.NDArray[Any], Grid] | None:
-            rows = list(entries.get(case_id, {}).values())
-            # Empty masks on one grid have one hash.
-            if not any(entry.ml for entry in rows) and len({entry.mask_sha256 for entry in rows}) == 1:
-                return None
-            path = layout.label_map(layout.RELEASE_LABELS, case_id).as_posix()
-            local = str(Path(folder) / f"{case_id}.nii.gz")
-            try:
-                filesystem.get_file(path, local)
-            except (OSError, DataIndexDirError) as error:
-                if disk_failure(error) is not None:
-                    raise
-                raise VoxledgerError(
-                    f"{path} of {tag} is neither in the cache nor on the remote: {error}",
-                    "run `dvc fetch --all-tags`, or ask whoever has the remote",
-                ) from None
-            return read_label(local), read(local).grid
-
-        yield load
+        local = str(Path(folder) / f"{case_id}.nii.gz")
+        try:
+            _files_at(tag, Path.cwd()).get_file(path, local)
+        except (OSError, DataIndexDirError) as error:
+            if disk_failure(error) is not None:
+                raise
+            raise VoxledgerError(
+                f"{path} of {tag} is neither in the cache nor on the remote: {error}",
+                "run `dvc fetch --all-tags`, or ask whoever has the remote",
+            ) from None
+        return read_label(local), read(local).grid

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from voxledger import layout
+from voxledger.casemap.each import bytes_of, each
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import file_sha256
-from voxledger.progress import progress
 from voxledger.records.manifest import Manifest
 from voxledger.release.committed import Blob, ignored, is_content
 from voxledger.repository import dvc_output
@@ -47,11 +47,13 @@ def check_files(tree: Mapping[str, Blob], manifest: Manifest | None) -> Findings
     linked_by_dvc = any(stat.S_ISLNK(here.get(name, 0)) and name not in tree for name in names)
     cache = _cache() if linked_by_dvc else None
     links = set()
-    bar = progress("verify files", len(names))
+    expected = [_Expected(name, here[name], digests.get(name), tree.get(name), cache) for name in names if name in here]
+    looked_at = each("verify files", _compare, expected, lambda e: e.name, bytes_of(e.name for e in expected))
+    compared = {e.name: result for e, result in zip(expected, looked_at, strict=True)}
     for name in names:
         if name in here:
-            problem = _difference(name, here[name], digests.get(name), tree.get(name), cache)
-            if problem and _has_other_line_ends(name, here[name], digests.get(name), tree.get(name)):
+            problem, other_line_ends = compared[name]
+            if other_line_ends:
                 found.converted.append(name)
             elif problem:
                 found.problems.append(f"{name}: {problem}")
@@ -68,8 +70,6 @@ def check_files(tree: Mapping[str, Blob], manifest: Manifest | None) -> Findings
             found.missing.append(name)
         if problem != "":
             found.unusable.add(name)
-        bar.step(name)
-    bar.close()
     found.problems += [f"{name}: {_what(name, here[name])}, not the folder of the version" for name in sorted(links)]
     own = {layout.MANIFEST.as_posix(), layout.SIGNATURE.as_posix()}
     if manifest and manifest.listed_folders is None:
@@ -81,6 +81,27 @@ def check_files(tree: Mapping[str, Blob], manifest: Manifest | None) -> Findings
         link = f", {_what(name, here[name])}" if stat.S_ISLNK(here[name]) else ""
         found.problems.append(f"{name}: not part of the version{link}")
     return found
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """A file that lies here, and what it has to be."""
+
+    name: str
+    mode: int
+    """That it has here."""
+    digest: str | None
+    """In the manifest."""
+    blob: Blob | None
+    """In the commit."""
+    cache: Path | None
+    """DVC's, where it may be a link into it."""
+
+
+def _compare(file: _Expected) -> tuple[str | None, bool]:
+    """What is wrong with a file, see `_difference`, and whether that is its line ends alone."""
+    problem = _difference(file.name, file.mode, file.digest, file.blob, file.cache)
+    return problem, bool(problem) and _has_other_line_ends(file.name, file.mode, file.digest, file.blob)
 
 
 def bring(missing: Collection[str], tree: Collection[str]) -> str:

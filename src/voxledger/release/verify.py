@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from voxledger import layout
+from voxledger.casemap.each import bytes_of, each
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256
-from voxledger.progress import progress
-from voxledger.records.cases import read_cases
+from voxledger.records.cases import Case, read_cases
 from voxledger.records.ledger import read_ledger
 from voxledger.records.manifest import Manifest, read_manifest
 from voxledger.records.mask_check import differing_masks
@@ -208,22 +209,12 @@ def _check_masks(found: Findings) -> int:
     except VoxledgerError as error:
         found.problems.append(error.problem)
         return 0
-    for image, digest in sorted((f.image, f.sha256) for c in cases.values() for f in c.channels):
-        if image in found.unusable:
-            continue
-        if not Path(image).is_file():  # as it may be with manifests of format 1, which do not list images
-            found.missing.append(image)
-        elif file_sha256(image) != digest:
-            found.problems.append(f"{image}: altered, its SHA-256 is not the one in {layout.CASES}")
-        else:
-            continue
-        found.unusable.add(image)
-    by_case: dict[str, dict[str, str]] = {}
+    _check_images(found, cases)
+    of_case: dict[str, dict[str, str]] = {}
     for (case_id, class_name), entry in ledger.items():
-        by_case.setdefault(case_id, {})[class_name] = entry.mask_sha256
-    checked = 0
-    bar = progress("verify masks", len(by_case))
-    for case_id, hashes in sorted(by_case.items()):
+        of_case.setdefault(case_id, {})[class_name] = entry.mask_sha256
+    masks = []
+    for case_id, hashes in sorted(of_case.items()):
         label = layout.label_map(layout.RELEASE_LABELS, case_id).as_posix()
         unknown = sorted(hashes.keys() - set(schema.names))
         if case_id not in cases or unknown:
@@ -231,16 +222,47 @@ def _check_masks(found: Findings) -> int:
             listed = layout.SCHEMA if unknown else layout.CASES
             found.problems.append(f"{layout.RELEASE_LEDGER}: {what} is not in {listed}")
         elif not found.unusable & {label, *(f.image for f in cases[case_id].channels)}:
-            checked += len(hashes)
-            found.problems += _differing(schema, cases[case_id].channels[0].image, label, hashes)
-        bar.step(case_id)
-    bar.close()
-    return checked
+            masks.append(_Masks(case_id, schema, cases[case_id].channels[0].image, label, hashes))
+    size = bytes_of(path for m in masks for path in (m.image, m.label))
+    for problems in each("verify masks", _differing, masks, lambda m: m.case_id, size):
+        found.problems += problems
+    return sum(len(m.hashes) for m in masks)
 
 
-def _differing(schema: LabelSchema, image: str, label: str, hashes: dict[str, str]) -> list[str]:
+def _check_images(found: Findings, cases: Mapping[str, Case]) -> None:
+    """Compare images with the case table; adds what it finds."""
+    listed = sorted((f.image, f.sha256) for c in cases.values() for f in c.channels)
+    here = [image for image, _ in listed if image not in found.unusable and Path(image).is_file()]
+    hashed = each("verify images", file_sha256, here, str, bytes_of(here))
+    digests = dict(zip(here, hashed, strict=True))
+    for image, digest in listed:
+        if image in found.unusable:
+            continue
+        if image not in digests:  # as it may be with manifests of format 1, which do not list images
+            found.missing.append(image)
+        elif digests[image] != digest:
+            found.problems.append(f"{image}: altered, its SHA-256 is not the one in {layout.CASES}")
+        else:
+            continue
+        found.unusable.add(image)
+
+
+@dataclass(frozen=True)
+class _Masks:
+    """The masks of a case, and what the ledger says of them."""
+
+    case_id: str
+    schema: LabelSchema
+    image: str
+    label: str
+    hashes: dict[str, str]
+    """SHA-256 by class."""
+
+
+def _differing(masks: _Masks) -> list[str]:
+    """What is wrong with them."""
     try:
-        names = differing_masks(schema, image, label, hashes)
+        names = differing_masks(masks.schema, masks.image, masks.label, masks.hashes)
     except VoxledgerError as error:
         return [error.problem]
-    return [f"{label}: class {name} is not the mask that the ledger names" for name in names]
+    return [f"{masks.label}: class {name} is not the mask that the ledger names" for name in names]

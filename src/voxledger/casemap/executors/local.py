@@ -10,7 +10,7 @@ from multiprocessing.connection import wait
 from typing import TypeVar
 
 from voxledger.casemap.worker import Worker, WorkerDied, like_this
-from voxledger.errors import Misuse, VoxledgerError
+from voxledger.errors import Misuse, ProcessDied
 from voxledger.params import MachineParams
 
 Item = TypeVar("Item")
@@ -99,4 +99,4 @@ def _in_processes(
             try:
                 yield index, worker.result()
             except WorkerDied as death:
-                yield index, VoxledgerError(f"its process {death.told}", "give it more memory")
+                yield index, ProcessDied(f"its process {death.told}", "give it more memory")
