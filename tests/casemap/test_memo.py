@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -237,6 +238,34 @@ def test_what_dvc_put_there_and_a_stage_has_read_stays(folder: Path) -> None:
     casemap([JOB], out)
     assert file.samefile(remembered_file())
     assert file.read_text() == "right"
+
+
+def no_links(source: str, target: str) -> None:
+    """As where the file system has none, or the memo is another person's."""
+    raise FileExistsError(errno.EEXIST, "") if Path(target).exists() else OSError(errno.EPERM, "")
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_where_links_are_refused_outputs_are_copies(
+    folder: Path, small_disk: Path, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another disk, too. They are read-only, not copied again while nothing changes, and the memo is safe."""
+    if refused:
+        monkeypatch.setattr(os, "link", no_links)
+    out = folder / "out" if refused else small_disk / "out"
+    (out / "sub").mkdir(parents=True)
+    for _ in range(2):
+        casemap([JOB], out)
+        file = out / "sub/7.txt"
+        assert not file.samefile(remembered_file())
+        assert file.stat().st_mode == remembered_file().stat().st_mode
+        inode = file.stat().st_ino
+        casemap([JOB], out)
+        assert file.stat().st_ino == inode
+        in_place(file)
+    casemap([JOB], out)
+    assert file.read_text() == "right"
+    assert calls() == 1
 
 
 def test_the_first_of_two_wins(folder: Path) -> None:
