@@ -9,6 +9,8 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from voxledger.casemap.hashes import JUST_NOW_NS
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.memo import PARTIAL, compute, remembered
 from voxledger.casemap.run import casemap
+from voxledger.errors import VoxledgerError
 from voxledger.layout import MEMO
 from voxledger.params import MachineParams
 
@@ -159,7 +162,7 @@ def test_no_memo_reads_and_computes_all(folder: Path, monkeypatch: pytest.Monkey
 
 
 def touched(folder: Path) -> None:
-    os.utime(folder / "sub/7.txt")
+    os.utime(folder / "sub/7.txt", ns=(1, time.time_ns() - 2 * JUST_NOW_NS))
 
 
 def copied(folder: Path) -> None:
@@ -187,6 +190,39 @@ def test_what_only_looks_altered_is_read_once_and_sealed_anew(folder: Path, chan
     assert run() == 0
     assert (MEMO / "test" / JOB.key / "memo.json").read_text() == sealed
     assert remembered_file().stat().st_mode & 0o222 == 0
+
+
+def test_what_was_touched_just_now_is_read_until_that_is_past(folder: Path) -> None:
+    """Who writes in the same moment leaves the same time."""
+    run()
+    before = (MEMO / "test" / JOB.key / "memo.json").read_text()
+    os.utime(remembered_file())
+    assert run() == 0
+    assert (MEMO / "test" / JOB.key / "memo.json").read_text() == before
+
+
+def test_a_memo_that_goes_while_it_is_used_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from voxledger.casemap import place
+
+    monkeypatch.setattr(place, "_SECONDS_UNTIL_SEEN", (0.0, 0.0))
+    record = compute(JOB, keep=True)
+    shutil.rmtree(MEMO)
+    with pytest.raises(VoxledgerError, match="altered while a stage used it"):
+        place.place_outputs(JOB, record, OUT)
+
+
+def test_what_is_seen_late_is_waited_for(folder: Path) -> None:
+    """As on NFS, where another machine has renamed it."""
+    from voxledger.casemap import place
+
+    record = compute(JOB, keep=True)
+    final = MEMO / "test" / JOB.key
+    final.rename("late")
+    timer = threading.Timer(0.3, Path("late").rename, (final.absolute(),))
+    timer.start()
+    place.place_outputs(JOB, record, OUT)
+    timer.join()
+    assert FILE.read_text() == "right"
 
 
 def test_the_time_of_a_remembered_file_is_past(folder: Path) -> None:
@@ -334,7 +370,7 @@ def test_what_was_written_meanwhile_is_not_served(folder: Path, monkeypatch: pyt
     run()
     shutil.rmtree(OUT)
     monkeypatch.setattr(module, "place_outputs", late)
-    with pytest.raises(Exception, match="was altered while a stage used it"):
+    with pytest.raises(VoxledgerError, match="was altered while a stage used it"):
         casemap([JOB], OUT)
     assert not FILE.exists()
     monkeypatch.undo()

@@ -88,17 +88,16 @@ def remembered(job: Job[Any], every_byte: bool = False, read: Callable[[str], Re
     try:
         record = read(folder)
         outputs, seals = record.outputs, record.seals
-        changed = [n for n in outputs if every_byte or seal(os.stat(f"{folder}/{n}")) != seals.get(n)]
-        if altered := [n for n in changed if file_sha256(f"{folder}/{n}") != outputs[n]]:
+        found = {n: seal(os.stat(f"{folder}/{n}")) for n in outputs}
+        changed = [n for n in outputs if every_byte or found[n] != seals.get(n)]
+        if altered := [n for n in changed if not _holds(f"{folder}/{n}", found[n], outputs[n])]:
             print(f"{job.stage}: {folder}/{altered[0]} was altered: {job.title} is computed again", file=sys.stderr)
             with suppress(OSError):  # where DVC's cache is a link of it, DVC believes it as long as it is read-only
                 for name in altered:
                     os.chmod(f"{folder}/{name}", 0o644)
             forget(Path(folder))
             return None
-        if any(seals.get(n) != seal(os.stat(f"{folder}/{n}")) for n in changed):
-            return _sealed_anew(folder, record)
-        return record
+        return record if found == seals else _sealed_anew(folder, replace(record, seals=found))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -207,15 +206,23 @@ def _close(path: str, rights: int) -> Seal:
     return seal(os.stat(path))
 
 
+def _holds(path: str, found: Seal, digest: str) -> bool:
+    """Whether a file has that SHA-256, and nobody wrote there while it was read."""
+    return file_sha256(path) == digest and seal(os.stat(path)) == found
+
+
 def _sealed_anew(folder: str, record: Record) -> Record:
-    """The record of files whose bytes are right, but that were copied, touched, or made by an older version."""
-    paths = {name: f"{folder}/{name}" for name in record.outputs}
-    try:
-        found = replace(record, seals={name: _close(path, os.stat(path).st_mode) for name, path in paths.items()})
-        _write_record(Path(folder), found)
-    except OSError:  # who may not write here reads them again each time
-        found = replace(record, seals={name: seal(os.stat(path)) for name, path in paths.items()})
-    return found
+    """Note what files are trusted by whose bytes are right, but that were copied, touched, or made by an older version.
+
+    Not if that was just now, since more may follow in the same moment: they are read again the next time.
+    """
+    past = time.time_ns() - JUST_NOW_NS
+    if all(changed < past for _, changed, _ in record.seals.values()):
+        with suppress(OSError):  # who may not write here reads them again each time
+            for name in record.outputs:
+                os.chmod(f"{folder}/{name}", os.stat(f"{folder}/{name}").st_mode & 0o444)
+            _write_record(Path(folder), record)
+    return record
 
 
 def _write_record(folder: Path, record: Record) -> None:

@@ -92,8 +92,9 @@ def _placed(source: str, target: str, wanted: Seal) -> os.stat_result:
         os.link(source, target)
         status = origin = os.stat(target)
     except FileNotFoundError:
+        if not _appears(source):
+            raise _Altered(source) from None
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        _wait_for(source)
         return _placed(source, target, wanted)
     except OSError as error:
         if error.errno not in _NO_LINK:
@@ -126,11 +127,12 @@ def _copy(source: str, target: str) -> os.stat_result:
         raise
 
 
-def _wait_for(source: str) -> None:
-    """Until what another machine renamed is seen here: NFS shows it late, but looks anew when the folder is listed."""
+def _appears(source: str) -> bool:
+    """Wait for what another machine renamed: NFS shows it late, but looks anew when the folder is listed."""
     for seconds in _SECONDS_UNTIL_SEEN:
         time.sleep(seconds)
         if os.path.exists(source):
-            return
-        os.listdir(os.path.dirname(os.path.dirname(source)))
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source)
+            return True
+        with suppress(FileNotFoundError):
+            os.listdir(os.path.dirname(os.path.dirname(source)))
+    return False
