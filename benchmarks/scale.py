@@ -20,6 +20,7 @@ import json
 import math
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,8 @@ class Measured:
     """One command."""
 
     seconds: float
+    cpu_seconds: float
+    """Of all its processes; the measure that other work on the machine disturbs least."""
     peak_mb: float
     """Resident sets of all its processes, summed, MiB."""
     open_files: int
@@ -97,17 +100,18 @@ def measured(command: Sequence[str | Path], accept: int, log: Path) -> Measured:
     with open(log, "ab") as stream:
         stream.write(f"\n$ {' '.join(map(str, command))}\n".encode())
         stream.flush()
-        started = time.perf_counter()
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
         sampler = Sampler(process.pid)
         sampler.start()
         code = process.wait()
-        seconds = time.perf_counter() - started
+        seconds, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
         sampler.ended.set()
         sampler.join()
     if code != accept:
         sys.exit(f"{' '.join(map(str, command))} ended with {code}, see {log}")
-    return Measured(seconds, sampler.peak_mb, sampler.open_files)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Measured(seconds, cpu, sampler.peak_mb, sampler.open_files)
 
 
 def voxledger(*arguments: str | Path) -> list[str | Path]:
@@ -277,7 +281,8 @@ def measure(work: Path, size: int, last: str = "") -> dict[str, Measured]:
         if name and took is not None:
             found[name] = asdict(took)
             print(
-                f"{size:6} cases  {name:44} {took.seconds:9.2f} s {took.peak_mb:7.0f} MiB {took.open_files:5}",
+                f"{size:6} cases  {name:44} {took.seconds:9.2f} s {took.cpu_seconds:9.2f} s of CPU "
+                f"{took.peak_mb:7.0f} MiB {took.open_files:5} files",
                 flush=True,
             )
         notes.write_text(json.dumps({"began": number, "done": number, "found": found}), "utf-8")
@@ -289,34 +294,35 @@ Found = dict[int, dict[str, Measured]]
 
 
 def growth(found: Found, name: str) -> str:
-    """Exponent of the time above that of the smallest size, between the two largest; 1 is linear.
+    """Exponent of the CPU time above that of the smallest size, between the two largest; 1 is linear.
 
-    Only where the larger takes at least twice the smallest: below, noise would speak.
+    Only where the largest takes at least twice the smallest: below, noise would speak.
     """
     small, *_, before, largest = sorted(found)
-    fixed = found[small][name].seconds
-    rest = [found[size][name].seconds - fixed for size in (before, largest)]
-    if rest[1] < fixed or rest[0] <= 0.1 * fixed:
-        return "fixed" if rest[1] < fixed else "–"
-    return f"{math.log(rest[1] / rest[0]) / math.log(largest / before):.2f}"
+    fixed = found[small][name].cpu_seconds
+    rest = [found[size][name].cpu_seconds - fixed for size in (before, largest)]
+    if rest[1] < fixed:
+        return "fixed"
+    return f"{math.log(rest[1] / rest[0]) / math.log(largest / before):.2f}" if rest[0] > 0.1 * fixed else "–"
 
 
 def tables(found: Found) -> str:
     """Seconds with growth and share of start-up, then memory and open files, as Markdown."""
     sizes = sorted(found)
     names = list(found[sizes[0]])
-    head = [f"{size:,}" for size in sizes]
+    cases = " | ".join(f"{size:,}" for size in sizes)
     lines = [
-        f"| seconds for | {' | '.join(head)} cases | ms a case | growth | start-up at {', '.join(head[1:])} |",
+        f"| seconds, of CPU in brackets | {cases} cases | CPU, ms a case | growth | start-up |",
         f"| --- |{' ---: |' * (len(sizes) + 3)}",
     ]
     for name in names:
-        took = [found[size][name].seconds for size in sizes]
-        shares = ", ".join(f"{min(took[0] / seconds, 1):.0%}" for seconds in took[1:])
-        each = 1000 * max(took[-1] - took[0], 0) / (sizes[-1] - sizes[0])
-        cells = [*(f"{seconds:.1f}" for seconds in took), f"{each:.1f}", growth(found, name), shares]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", f"| MiB and open files of | {' | '.join(head)} cases |", f"| --- |{' ---: |' * len(sizes)}"]
+        took = [found[size][name] for size in sizes]
+        fixed, most = took[0].cpu_seconds, took[-1].cpu_seconds
+        each = 1000 * max(most - fixed, 0) / (sizes[-1] - sizes[0])
+        shares = ", ".join(f"{min(fixed / one.cpu_seconds, 1):.0%}" for one in took[1:])
+        cells = [*(f"{one.seconds:.1f} ({one.cpu_seconds:.1f})" for one in took), f"{each:.1f}", growth(found, name)]
+        lines.append(f"| {name} | {' | '.join(cells)} | {shares} |")
+    lines += ["", f"| MiB, open files | {cases} cases |", f"| --- |{' ---: |' * len(sizes)}"]
     for name in names:
         cells = [f"{found[size][name].peak_mb:.0f}, {found[size][name].open_files}" for size in sizes]
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -334,15 +340,15 @@ def plot(found: Found, path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.5), sharex=True)
     for number, name in enumerate(found[sizes[0]]):
         style = {"color": f"C{number % 10}", "linestyle": "-" if number < 10 else "--", "marker": ".", "label": name}
-        left.plot(sizes, [found[size][name].seconds for size in sizes], **style)
+        left.plot(sizes, [found[size][name].cpu_seconds for size in sizes], **style)
         right.plot(sizes, [found[size][name].peak_mb for size in sizes], **style)
     left.plot(
         sizes[-2:],
-        [found[sizes[-2]]["round run, the first"].seconds * s / sizes[-2] for s in sizes[-2:]],
+        [found[sizes[-2]]["round run, the first"].cpu_seconds * s / sizes[-2] for s in sizes[-2:]],
         "k:",
         label="linear",
     )
-    for axes, label in ((left, "seconds"), (right, "MiB of all processes")):
+    for axes, label in ((left, "seconds of CPU"), (right, "MiB of all processes")):
         axes.set(xscale="log", yscale="log", xlabel="cases", ylabel=label)
         axes.grid(alpha=0.3)
     figure.legend(*left.get_legend_handles_labels(), loc="lower center", ncols=3, fontsize=8, frameon=False)
