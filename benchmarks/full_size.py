@@ -91,6 +91,7 @@ def make(work: Path) -> None:
     for number, name in enumerate(NAMES):
         write(work / f"{name}/{name}.nii.gz", image(labels, number), grid)
         write(work / f"reference/{name}.nii.gz", labels, grid)
+    write(work / "labels/test.nii.gz", labels, grid)
     subprocess.run(voxledger("init", work / "repository"), check=True)
     os.chdir(work / "repository")
     for name, value in (("user.name", "benchmark"), ("user.email", "benchmark@example.org")):
@@ -116,7 +117,7 @@ def steps(work: Path) -> Iterator[tuple[str, Measured]]:
     """A round, command by command and stage by stage."""
     log = work / "log.txt"
     yield "cases add", measured(voxledger("cases", "add", work / "pool"), DONE, log)
-    labelled = ("--labels", work / "reference", "--split", "test")
+    labelled = ("--labels", work / "labels", "--split", "test")
     yield "cases add, labelled", measured(voxledger("cases", "add", work / "test", *labelled), DONE, log)
     predict(work)
     for number in range(MODELS):

@@ -111,7 +111,6 @@ def test_a_stage_reads_nothing_but_what_dvc_yaml_lists(finished: Path, tmp_path:
 
 HEAVY = {"SimpleITK", "blosc2", "dvc", "jinja2", "matplotlib", "monai", "nnunetv2", "numba", "pandas", "scipy", "torch"}
 NEEDED = {
-    "score": {"SimpleITK", "matplotlib"},  # pictures of the report
     "export": {"SimpleITK", "blosc2", "scipy"},  # bundles are written anew
     "evaluate": HEAVY - {"dvc", "monai", "nnunetv2", "torch"},
 }

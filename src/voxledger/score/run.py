@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from voxledger import layout
 from voxledger.casemap.job import Job, content
+from voxledger.casemap.once import once
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
 from voxledger.knowledge import trusted
@@ -23,8 +24,9 @@ from voxledger.registry import ACQUISITION
 from voxledger.schema import LabelSchema
 from voxledger.score.acquire import Acquisition
 from voxledger.score.bias import agreement
+from voxledger.score.drawn import AttentionCurve, TopCase
 from voxledger.score.likely_error import experience
-from voxledger.score.pictures import attention_curve, busiest_slice, side_by_side, thermal_table
+from voxledger.score.pictures import thermal_table
 from voxledger.score.section import score_section
 from voxledger.score.stopping import outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
@@ -81,8 +83,9 @@ def score_round(
     _write_agreement(pairs)
     predicted = [c for c in open_cases if c.case_id in found]
     _write_plot(predicted)
-    curve = attention_curve([c.attention_ml for c in predicted], view.above_knee, selected)
-    section = score_section(view, curve, _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema))
+    attention_ml = tuple(sorted(c.attention_ml for c in predicted))
+    curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=selected)
+    section = score_section(view, once(curve).png, _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema))
     replace_text(layout.SCORE_SECTION, section)
     return rows
 
@@ -135,19 +138,20 @@ def _pictures(
     pool: Sequence[Case], rows: Sequence[WorkItem], found: Mapping[str, Any], schema: LabelSchema
 ) -> list[tuple[str, str, bytes]]:
     """The first cases of the worklist, at the slice with most heat, with the pseudo-label."""
-    from voxledger.imaging import volume
-
     by_id = {c.case_id: c for c in pool}
     pictures = []
     for case_id in [c for c in dict.fromkeys(r.case_id for r in rows) if c in found][:PICTURES]:
-        heat = volume.read(layout.heat(case_id))
-        image = volume.read(by_id[case_id].image)
-        labels = volume.read_label(layout.label_map(layout.PSEUDO, case_id), image.grid)
-        z = busiest_slice(heat.array)
+        job = TopCase(
+            name=case_id,
+            image=Path(by_id[case_id].image),
+            proposal=layout.label_map(layout.PSEUDO, case_id),
+            heat=layout.heat(case_id),
+            schema=schema,
+        )
+        drawn = once(job)
         top = max((r for r in rows if r.case_id == case_id), key=lambda r: r.attention_ml)
-        caption = f"{top.priority:.1f} ml of attention, most in {top.class_name}; slice {z}"
-        png = side_by_side(image.array[z], labels[z], heat.array[z], heat.grid, schema)
-        pictures.append((case_id, caption, png))
+        caption = f"{top.priority:.1f} ml of attention, most in {top.class_name}; slice {drawn.slice}"
+        pictures.append((case_id, caption, drawn.png))
     return pictures
 
 
