@@ -26,6 +26,7 @@ def main(params: Params) -> None:
         ensembles(read_predicted(layout.PREDICTED)),
         params.dataset,
         params.round,
+        params.machine,
     )
 
 

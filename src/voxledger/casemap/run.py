@@ -148,7 +148,9 @@ def _failed(stage: str, jobs: Sequence[Job[Any]], failures: dict[int, BaseExcept
     finished = len(jobs) - len(failures)
     if of_the_machine is not None:
         return DiskFailed(said, f"{of_the_machine.remedy}; the {finished} finished cases are kept")
+    remedies = {error.remedy if isinstance(error, VoxledgerError) else "" for error in failures.values()}
+    remedy = next(iter(remedies)) if len(remedies) == 1 else ""
     return CasesFailed(
         said,
-        f"mend or remove these cases and run `dvc repro` again; the {finished} finished ones are kept",
+        f"{remedy or 'mend or remove these cases'}, then run `dvc repro` again; the {finished} finished ones are kept",
     )

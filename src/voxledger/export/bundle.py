@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from voxledger import layout
-from voxledger.bundles.shown import entries_of, read_sources, require_proposed
-from voxledger.errors import VoxledgerError
+from voxledger.bundles.shown import entries_of, require_proposed
 from voxledger.export.colors import SLICER_TABLE, SNAP_DESCRIPTIONS, slicer_table, snap_descriptions
+from voxledger.export.draw_case import DrawCase, not_registered
 from voxledger.export.readme import bundle_readme
-from voxledger.imaging.volume import Grid, file_sha256, smallest_unsigned, write
+from voxledger.imaging.volume import file_sha256
 from voxledger.records.bundle import (
     ATTENTION,
     IMAGES,
-    LABELS,
     MANIFEST,
     WEAK,
     Asked,
     File,
     make_manifest,
-    voxel_count,
 )
 from voxledger.records.cases import Case
 from voxledger.records.decisions import FILE as DECISIONS
@@ -48,32 +45,68 @@ class Material:
     round_number: int
 
 
+def draw_job(bundle: str, case_id: str, asked: Sequence[str], material: Material) -> DrawCase:
+    """The job of drawing what a reviewer is shown of one case.
+
+    Raises
+    ------
+    VoxledgerError
+        A pseudo-label is not here.
+    """
+    case, ensemble = material.cases[case_id], material.predicted.get(case_id)
+    base, pseudo = (layout.label_map(place, case_id) for place in (layout.BASE_LABELS, layout.PSEUDO))
+    require_proposed(case_id, ensemble, pseudo)
+    bits = layout.attention(case_id)
+    return DrawCase(
+        name=f"{case_id} ({bundle})",
+        case_id=case_id,
+        bundle=bundle,
+        image=Path(case.image),
+        image_sha256=case.sha256,
+        base=base if base.is_file() else None,
+        pseudo=pseudo if pseudo.is_file() else None,
+        attention=bits if bits.is_file() else None,
+        entries=tuple(entries_of(material.ledger, case).values()),
+        predicted=tuple(sorted(ensemble.classes)) if ensemble is not None else (),
+        version=material.round_number,
+        asked=tuple(asked),
+        label_schema=material.schema,
+    )
+
+
 def write_bundle(
-    folder: Path, reviewer: str, asked: Sequence[Asked], material: Material, step: Callable[[str], None]
+    folder: Path, reviewer: str, asked: Sequence[Asked], material: Material, voxels: Mapping[str, int]
 ) -> None:
-    """Write the bundle of one reviewer into a new folder; the bytes depend on the arguments alone.
+    """Complete the bundle of one reviewer, in which the label maps lie; the bytes depend on the arguments alone.
 
     Parameters
     ----------
     asked
         Classes of cases that the reviewer is asked about, in the order of `decisions.csv`.
-    step
-        Is told every case that is done.
+    voxels
+        Of the images, by case.
 
     Raises
     ------
     VoxledgerError
-        An image, a base label or a pseudo-label is not what it was, or is not here.
+        An image is not what it was.
     """
-    voxels: dict[str, int] = {}
     models: set[str] = set()
-    for case_id in sorted({a.case_id for a in asked}):
-        grid = _write_case(folder, material.cases[case_id], material)
-        _write_attention(folder, case_id, material.schema, [a.class_name for a in asked if a.case_id == case_id], grid)
-        voxels[case_id] = voxel_count(grid.shape)
+    for path in [p for p in folder.rglob("*") if p.is_file()]:
+        _make_own(path)
+    for case_id in sorted(voxels):
+        _copy_images(folder, material.cases[case_id])
         models.update(material.predicted.get(case_id, Ensemble({})).model_ids)
-        step(case_id)
     _write_texts(folder, reviewer, asked, material)
+    files = {
+        p.relative_to(folder).as_posix(): File(sha256=file_sha256(p), bytes=p.stat().st_size)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+    for case_id in voxels:
+        image = layout.label_map(Path(IMAGES), case_id).as_posix()
+        if files[image].sha256 != material.cases[case_id].sha256:
+            raise not_registered(material.cases[case_id].image)
     manifest = make_manifest(
         dataset=material.dataset,
         round=material.round_number,
@@ -82,14 +115,17 @@ def write_bundle(
         model_ids=tuple(sorted(models)),
         label_schema=material.schema,
         asked=tuple(asked),
-        voxels=voxels,
-        files={
-            p.relative_to(folder).as_posix(): File(sha256=file_sha256(p), bytes=p.stat().st_size)
-            for p in sorted(folder.rglob("*"))
-            if p.is_file()
-        },
+        voxels=dict(voxels),
+        files=files,
     )
     (folder / MANIFEST).write_bytes(manifest.to_bytes())
+
+
+def _make_own(path: Path) -> None:
+    """Put a file that may be written to in the place of one that belongs to the memo: people work in copies of it."""
+    own = path.with_name(f".{path.name}.own")
+    shutil.copyfile(path, own)
+    os.replace(own, path)
 
 
 def _write_texts(folder: Path, reviewer: str, asked: Sequence[Asked], material: Material) -> None:
@@ -105,46 +141,16 @@ def _write_texts(folder: Path, reviewer: str, asked: Sequence[Asked], material: 
         (folder / name).write_bytes(text.encode("utf-8"))
 
 
-def _write_case(folder: Path, case: Case, material: Material) -> Grid:
-    """Image, proposal and weak label of one case; returns the grid of its image."""
-    base, pseudo = (layout.label_map(place, case.case_id) for place in (layout.BASE_LABELS, layout.PSEUDO))
-    ensemble = material.predicted.get(case.case_id)
-    require_proposed(case.case_id, ensemble, pseudo)
-    if file_sha256(case.image) != case.sha256:
-        raise VoxledgerError(f"{case.image} is not the registered image", f"run `dvc checkout {layout.IMAGES}`")
-    sources = read_sources(
-        material.schema,
-        Path(case.image),
-        base if base.is_file() else None,
-        pseudo if pseudo.is_file() else None,
-        entries_of(material.ledger, case),
-        ensemble.classes if ensemble is not None else frozenset(),
-        material.round_number,
-    )
+def _copy_images(folder: Path, case: Case) -> None:
+    """Image, heat map and weak label of one case."""
     (folder / IMAGES).mkdir(parents=True, exist_ok=True)
     shutil.copyfile(case.image, layout.label_map(folder / IMAGES, case.case_id))
-    write(layout.label_map(folder / LABELS, case.case_id), sources.proposal(material.schema), sources.grid)
     if case.weak_label:
         weak = Path(case.weak_label)
         (folder / WEAK).mkdir(exist_ok=True)
         shutil.copyfile(weak, folder / WEAK / weak.name)
-    return sources.grid
-
-
-def _write_attention(folder: Path, case_id: str, schema: LabelSchema, asked: Sequence[str], grid: Grid) -> None:
-    """The heat map, and one label map of the classes in question, inner classes over outer ones."""
-    heat, bits = layout.heat(case_id), layout.attention(case_id)
+    heat = layout.heat(case.case_id)
     if heat.is_file():
         (folder / ATTENTION).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(heat, folder / ATTENTION / heat.name)
         shutil.copyfile(layout.HEAT_COLORS, folder / ATTENTION / layout.HEAT_COLORS.name)
-    if bits.is_file():
-        from voxledger.imaging.attention_file import open_attention
-
-        found = open_attention(bits)
-        shown = np.zeros(grid.shape, np.uint16)
-        for name in sorted(asked, key=lambda n: (len(schema.chain(n)), schema[n].id)):
-            box = found.boxes.get(name)
-            if box is not None:
-                shown[box][found.read(name, box) > 0] = schema[name].id
-        write(folder / ATTENTION / f"{case_id}_attention.nii.gz", smallest_unsigned(shown), grid)

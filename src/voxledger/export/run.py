@@ -9,9 +9,10 @@ from pathlib import Path
 
 from voxledger import layout
 from voxledger.bundles.untouched import require_untouched
+from voxledger.casemap.run import ONE_PROCESS, casemap
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.export.bundle import Material, write_bundle
-from voxledger.progress import progress
+from voxledger.export.bundle import Material, draw_job, write_bundle
+from voxledger.params import MachineParams
 from voxledger.records.bundle import Asked, bundle_name, require_case_name, require_reviewers
 from voxledger.records.cases import Case, Split
 from voxledger.records.ledger import Ledger
@@ -28,6 +29,7 @@ def export_round(
     predicted: Mapping[str, Ensemble],
     dataset: str,
     round_number: int,
+    machine: MachineParams = ONE_PROCESS,
 ) -> list[Path]:
     """Write `data/round/bundles/bundle-rNN-<reviewer>/` for every reviewer of the worklist.
 
@@ -44,6 +46,8 @@ def export_round(
         Who predicted each case.
     dataset, round_number
         What the bundles are called by.
+    machine
+        Where label maps are drawn.
 
     Returns
     -------
@@ -58,6 +62,8 @@ def export_round(
         A name cannot be a file name, or one class of one case is given to two reviewers.
     VoxledgerError
         The worklist names a case that is not registered or not in the pool, or a hash does not fit.
+    CasesFailed
+        Names every case that cannot be shown, and why.
     """
     material = Material({c.case_id: c for c in cases}, schema, ledger, predicted, dataset, round_number)
     _require_sound(worklist, material)
@@ -67,16 +73,20 @@ def export_round(
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    bar = progress("export", len({(i.reviewer, i.case_id) for i in worklist}))
-    folders = []
-    for reviewer in sorted({item.reviewer for item in worklist}):
-        name = bundle_name(round_number, reviewer)
-        write_bundle(partial / name, reviewer, _asked(worklist, reviewer, schema), material, bar.step)
-        folders.append(out / name)
-    bar.close()
+    reviewers = sorted({item.reviewer for item in worklist})
+    asked = {bundle_name(round_number, reviewer): _asked(worklist, reviewer, schema) for reviewer in reviewers}
+    jobs = [
+        draw_job(bundle, case_id, [a.class_name for a in rows if a.case_id == case_id], material)
+        for bundle, rows in asked.items()
+        for case_id in sorted({a.case_id for a in rows})
+    ]
+    drawn = casemap(jobs, partial, machine)
+    for (bundle, rows), reviewer in zip(asked.items(), reviewers, strict=True):
+        voxels = {job.case_id: count for job, count in zip(jobs, drawn, strict=True) if job.bundle == bundle}
+        write_bundle(partial / bundle, reviewer, rows, material, voxels)
     shutil.rmtree(out, ignore_errors=True)
     os.replace(partial, out)
-    return folders
+    return [out / bundle for bundle in asked]
 
 
 def _asked(worklist: Sequence[WorkItem], reviewer: str, schema: LabelSchema) -> list[Asked]:
