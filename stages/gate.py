@@ -15,6 +15,7 @@ def main(params: Params) -> None:
         layout.BASE_REVISIONS,
         params.round,
         layout.RECEIVED,
+        params.machine,
     )
 
 

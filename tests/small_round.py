@@ -115,13 +115,14 @@ class Repo:
     def names(self) -> list[str]:
         return SCHEMA.names
 
-    def gate(self) -> None:
+    def gate(self, machine: MachineParams | None = None) -> None:
         pass_gate(
             Path("data/round/bundles"),
             Path("data/inbox"),
             Path("data/base/revisions"),
             self.version,
             Path("data/round/received.json"),
+            machine,
         )
 
     def take_in(self) -> Ledger:

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from voxledger.bundles import returned
 from voxledger.errors import BundleRefused, CasesFailed, Waiting
 from voxledger.imaging.volume import read, write
+from voxledger.params import MachineParams
 from voxledger.records.cases import Split
 from voxledger.review.receive import receive
 from voxledger.review.status import status
@@ -81,6 +83,22 @@ def test_an_altered_image_is_refused(sent: Any) -> None:
     write(image, volume.array, volume.grid)
     text = refused(sent)
     assert "case case_1, images/case_1.nii.gz: was altered or damaged" in text
+
+
+@pytest.mark.parametrize("content", [None, b"no label"])
+def test_several_processes_find_the_same(sent: Any, content: bytes | None) -> None:
+    """Labels that are drawn anew are compared ahead; one that is no label is still named as it is alone."""
+    redrawn = {c: np.roll(sent.shown("alice", c), 1, axis=2) for c in ("case_1", "case_2")}
+    folder = sent.give_back("alice", redrawn, case_1={"pancreas": "revise", "lesion": "revise"})
+    if content is not None:
+        (folder / LABEL).write_bytes(content)
+    alone = refused(sent)
+    shutil.rmtree(".memo")
+    returned._known.clear()
+    with pytest.raises(BundleRefused) as caught:
+        sent.gate(MachineParams(workers=2))
+    assert str(caught.value) == alone
+    assert len(list(Path(".memo/gate").glob("[!.]*/memo.json"))) == (2 if content is None else 1)
 
 
 def test_images_may_be_left_out(sent: Any) -> None:

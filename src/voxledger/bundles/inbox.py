@@ -13,6 +13,7 @@ from voxledger.bundles.finding import Finding
 from voxledger.bundles.returned import Return, read_return
 from voxledger.bundles.untouched import in_words, remedy, touched
 from voxledger.errors import BundleRefused, VoxledgerError, Waiting
+from voxledger.params import MachineParams
 from voxledger.records.bundle import (
     MANIFEST,
     PREFIX,
@@ -75,7 +76,9 @@ def _claimed(finding: Finding) -> str:
     return finding.bundle_id if isinstance(finding, _Duplicate) else ""
 
 
-def look_into(bundles: Path, inbox: Path, revisions: Path, round_number: int) -> Inbox:
+def look_into(
+    bundles: Path, inbox: Path, revisions: Path, round_number: int, machine: MachineParams | None = None
+) -> Inbox:
     """Check everything in the inbox against the bundles that were exported for a round.
 
     Parameters
@@ -112,7 +115,7 @@ def look_into(bundles: Path, inbox: Path, revisions: Path, round_number: int) ->
                 )
             )
             continue
-        found.returned[bundle_id] = read_return(manifest, exported, returns[0])
+        found.returned[bundle_id] = read_return(manifest, exported, returns[0], machine)
     found.problems.extend(decided_twice(found.returned.values()))
     found.problems.extend(claimed_twice(found.returned.values()))
     return found
@@ -195,7 +198,9 @@ def foreign(manifest: Manifest, expected: Sequence[Manifest], round_number: int)
     )
 
 
-def require_complete(bundles: Path, inbox: Path, revisions: Path, round_number: int) -> list[Return]:
+def require_complete(
+    bundles: Path, inbox: Path, revisions: Path, round_number: int, machine: MachineParams | None = None
+) -> list[Return]:
     """The return of every bundle of a round, sorted by name, if all are back and in order.
 
     Parameters are those of `look_into`.
@@ -207,7 +212,7 @@ def require_complete(bundles: Path, inbox: Path, revisions: Path, round_number: 
     Waiting
         Nothing is wrong, but not everything is there: lists what, by reviewer.
     """
-    found = look_into(bundles, inbox, revisions, round_number)
+    found = look_into(bundles, inbox, revisions, round_number, machine)
     missing = [f"  {m}" for m in found.all_missing]
     if problems := found.all_problems:
         listed = [f"  {p}" for p in problems]

@@ -18,10 +18,12 @@ from voxledger.bundles.label_check import Compared, LabelCheck, foreground_dice
 from voxledger.bundles.label_file import EXPORT_SEGMENTATION
 from voxledger.bundles.merge import LabelMap
 from voxledger.casemap.once import files_of, once
+from voxledger.casemap.run import compute_ahead
 from voxledger.errors import BundleRefused, DiskFailed, VoxledgerError
 from voxledger.imaging.formats.seg_nrrd import PROBLEM as SEGMENTATION
 from voxledger.imaging.formats.seg_nrrd import is_segmentation
 from voxledger.imaging.volume import file_sha256, read, read_grid, read_label
+from voxledger.params import MachineParams
 from voxledger.records.bundle import (
     ATTENTION,
     IMAGES,
@@ -126,7 +128,7 @@ _known: dict[tuple[Path, Path], tuple[Manifest, _Seen, Return]] = {}
 """The last return by folders that came back and went out, with what it was made from."""
 
 
-def read_return(manifest: Manifest, exported: Path, folder: Path) -> Return:
+def read_return(manifest: Manifest, exported: Path, folder: Path, machine: MachineParams | None = None) -> Return:
     """Read and check a returned folder; once, as long as its content and that of the bundle that was sent is the same.
 
     Never raises for what a reviewer did: every problem of every file is listed.
@@ -137,6 +139,8 @@ def read_return(manifest: Manifest, exported: Path, folder: Path) -> Return:
         The bundle that was sent, and its folder.
     folder
         What came back; its `bundle.json` claims to be `manifest`.
+    machine
+        Where the label maps are compared; None: one after another in this process.
 
     Raises
     ------
@@ -148,7 +152,7 @@ def read_return(manifest: Manifest, exported: Path, folder: Path) -> Return:
     place = folder.resolve(), exported.resolve()
     known = _known.get(place)
     if known is None or known[:2] != (manifest, seen):
-        known = _known[place] = manifest, seen, _Check(manifest, exported, folder, seen).result()
+        known = _known[place] = manifest, seen, _Check(manifest, exported, folder, seen).result(machine)
     return known[2]
 
 
@@ -196,7 +200,7 @@ class _Check:
         self.problems = list(seen.problems)
         self.missing: list[Finding] = []
 
-    def result(self) -> Return:
+    def result(self, machine: MachineParams | None) -> Return:
         """Everything, in the order in which it is listed for people."""
         manifest = self.folder / MANIFEST
         if MANIFEST in self.seen.plain and not says_what_was_sent(manifest.read_bytes(), self.manifest):
@@ -205,6 +209,9 @@ class _Check:
             self._file(path)
         labels = self._label_files()
         rows = self._decisions()
+        if machine is not None:
+            jobs = (self._job(case, path, rows) for case, path in labels.items())
+            compute_ahead([job for job in jobs if job is not None], machine)
         found = {case: self._label(case, path, rows) for case, path in labels.items()}
         checked = Return(
             self.manifest,
@@ -293,15 +300,13 @@ class _Check:
                 self._missing("has no decision", "write accept, revise or reject", *key, DECISIONS)
         return rows
 
-    def _label(self, case: str, path: str, rows: Mapping[tuple[str, str], Row]) -> tuple[LabelCheck, Compared] | None:
-        """Compare the label of one case with what was sent; None where it is the same, or cannot be read."""
-        own = {class_name: row for (c, class_name), row in rows.items() if c == case}
+    def _job(self, case: str, path: str, rows: Mapping[tuple[str, str], Row]) -> LabelCheck | None:
+        """The comparison of the label of one case with what was sent; None where it is the same."""
         sent = f"{LABELS}/{case}.nii.gz"
         shown_sha256 = self.manifest.files[sent].sha256
         if self.seen.sha256[path] == shown_sha256:
-            self._contradictions(case, path, unchanged(own))
             return None
-        job = LabelCheck(
+        return LabelCheck(
             name=case,
             path=self.folder / path,
             sha256=self.seen.sha256[path],
@@ -310,9 +315,17 @@ class _Check:
             shown_sha256=shown_sha256,
             most_bytes=self.manifest.most_label_bytes(case),
             label_schema=self.manifest.label_schema,
-            rows=tuple(own.values()),
+            rows=tuple(row for (c, _), row in rows.items() if c == case),
             asked=tuple(a.class_name for a in self.manifest.asked if a.case_id == case),
         )
+
+    def _label(self, case: str, path: str, rows: Mapping[tuple[str, str], Row]) -> tuple[LabelCheck, Compared] | None:
+        """Compare the label of one case with what was sent; None where it is the same, or cannot be read."""
+        job = self._job(case, path, rows)
+        if job is None:
+            own = {class_name: row for (c, class_name), row in rows.items() if c == case}
+            self._contradictions(case, path, unchanged(own))
+            return None
         try:
             compared = once(job)
         except DiskFailed:

@@ -73,20 +73,26 @@ def export_round(
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    names = _write_bundles(partial, worklist, material, machine)
+    shutil.rmtree(out, ignore_errors=True)
+    os.replace(partial, out)
+    return [out / name for name in names]
+
+
+def _write_bundles(out: Path, worklist: Sequence[WorkItem], material: Material, machine: MachineParams) -> list[str]:
+    """Write the bundle of every reviewer; returns their names, by reviewer."""
     reviewers = sorted({item.reviewer for item in worklist})
-    asked = {bundle_name(round_number, reviewer): _asked(worklist, reviewer, schema) for reviewer in reviewers}
+    asked = {bundle_name(material.round_number, who): _asked(worklist, who, material.schema) for who in reviewers}
     jobs = [
         draw_job(bundle, case_id, [a.class_name for a in rows if a.case_id == case_id], material)
         for bundle, rows in asked.items()
         for case_id in sorted({a.case_id for a in rows})
     ]
-    drawn = casemap(jobs, partial, machine)
+    drawn = casemap(jobs, out, machine)
     for (bundle, rows), reviewer in zip(asked.items(), reviewers, strict=True):
         voxels = {job.case_id: count for job, count in zip(jobs, drawn, strict=True) if job.bundle == bundle}
-        write_bundle(partial / bundle, reviewer, rows, material, voxels)
-    shutil.rmtree(out, ignore_errors=True)
-    os.replace(partial, out)
-    return [out / bundle for bundle in asked]
+        write_bundle(out / bundle, reviewer, rows, material, voxels)
+    return list(asked)
 
 
 def _asked(worklist: Sequence[WorkItem], reviewer: str, schema: LabelSchema) -> list[Asked]:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from voxledger.bundles.inbox import require_complete
+from voxledger.params import MachineParams
 from voxledger.records.received import Received, write_received
 
 
-def pass_gate(bundles: Path, inbox: Path, revisions: Path, round_number: int, received: Path) -> None:
+def pass_gate(
+    bundles: Path,
+    inbox: Path,
+    revisions: Path,
+    round_number: int,
+    received: Path,
+    machine: MachineParams | None = None,
+) -> None:
     """Write `received` if every bundle of the round is back and in order.
 
     Parameters and errors are those of `voxledger.bundles.inbox.require_complete`.
@@ -23,6 +31,6 @@ def pass_gate(bundles: Path, inbox: Path, revisions: Path, round_number: int, re
                 sha256=one.sha256,
                 files=dict(one.files),
             )
-            for one in require_complete(bundles, inbox, revisions, round_number)
+            for one in require_complete(bundles, inbox, revisions, round_number, machine)
         ),
     )
