@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import sys
@@ -51,6 +52,7 @@ class Cluster:
     """
 
     def __init__(self, client: Any, called: str, how: str, machine: MachineParams) -> None:
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it says is raised here, in words
         self._client, self._called, self._how = client, called, how
         self._machine = machine
 
@@ -149,6 +151,8 @@ class Cluster:
         except VoxledgerError as error:
             raise ClusterFailed(error.problem, error.remedy) from None
         except Exception as error:
+            if future.status != "error":  # the worker is not to blame, but the way to what it returned
+                raise self._lost(f"{type(error).__name__}: {error}") from None
             raise ClusterFailed(
                 f"a worker of {self._called} cannot begin: {type(error).__name__}: {error}",
                 "start the workers from the environment that voxledger is installed in here",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dask.config
 import distributed
 import pytest
 from deadly import Slow, dying, gpu, losing_the_worker, told
@@ -155,6 +159,70 @@ def test_networks_go_to_workers_with_a_gpu_of_their_own(machine: MachineParams, 
     finally:
         shares.terminate()
         shares.wait()
+
+
+def test_tls_takes_the_certificates_of_dask_s_configuration(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    security = distributed.Security.temporary()
+    client = security.get_tls_config_for_role("client")
+    certificates = {"ca-file": client["ca_file"], "client.cert": client["cert"], "client.key": client["key"]}
+    with distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        security=security,
+        host="tls://127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        env={"PYTHONPATH": PATHS},
+    ) as secured:
+        machine = MachineParams(executor="dask", scheduler=secured.scheduler_address)
+        assert machine.scheduler.startswith("tls://")
+        with dask.config.set({f"distributed.comm.tls.{name}": value for name, value in certificates.items()}):
+            assert dict(execute(dying, [(2, 0), (3, 0)], machine)) == {0: 4, 1: 9}
+        monkeypatch.setattr(executor, "CONNECT_SECONDS", 1.0)
+        plain = machine.model_copy(update={"scheduler": machine.scheduler.replace("tls", "tcp")})
+        for other in (machine, plain):
+            with pytest.raises(ClusterFailed, match="certificates of dask's configuration"):
+                list(execute(dying, [(4, 0)], other))
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_started_again_loses_nothing(folder: Path) -> None:
+    """What is finished is kept, nothing half is left, and the same command goes on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{one.getsockname()[1]}"
+    machine = MachineParams(executor="dask", scheduler=address, wait_minutes=0.5)
+    jobs = [Slow(name=f"case{n}", number=n, seconds=0.5) for n in range(12)]
+    found: list[list[int]] = []
+    for number in range(2):
+        processes = [scheduler(address), worker(address), worker(address)]
+        if number == 0:
+            killer = threading.Thread(target=kill_when_some_are_done, args=(processes[0],))
+            killer.start()
+            with pytest.raises(ClusterFailed, match=r"was lost(.|\n)*run the same command again"):
+                casemap(jobs, folder / "out", machine)
+            killer.join()
+            done = {path.parent for path in Path(".memo/slow").glob("*/memo.json")}
+            assert 2 <= len(done) < 12
+        else:
+            found.append(casemap(jobs, folder / "out", machine))
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert found == [[n**2 for n in range(12)]]
+    assert {path.parent for path in Path(".memo/slow").glob("*/memo.json")} > done
+    assert sorted(p.read_text() for p in Path("out").iterdir()) == sorted(str(n**2) for n in range(12))
+
+
+def kill_when_some_are_done(process: subprocess.Popen[bytes]) -> None:
+    while len(list(Path(".memo/slow").glob("*/memo.json"))) < 2:
+        time.sleep(0.05)
+    process.kill()
+
+
+def scheduler(address: str) -> subprocess.Popen[bytes]:
+    host, port = address.removeprefix("tcp://").split(":")
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", host, "--port", port]
+    return subprocess.Popen([*command, "--dashboard-address", "127.0.0.1:0"], stderr=subprocess.DEVNULL)
 
 
 def test_a_cluster_without_workers_is_waited_for(folder: Path) -> None:
