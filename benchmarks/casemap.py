@@ -4,20 +4,25 @@
 
 1,000 cases with a file of 1 MiB each and 100 with one of 16 MiB. A case reads its file and writes another of the same
 size, with as little work between as there can be, which leaves the memory the least to hide behind: a real case takes
-seconds. Every run is a process of its own and finds an empty output folder, as DVC leaves it; importing and reading
-parameters is not counted. Files are in the page cache, and all that was written is on the disk before a run is timed.
+seconds. Every run is a process of its own, and finds the outputs of the last one, as infer, filter and score do; before
+other stages DVC empties them. Importing and reading parameters is not counted. Files are in the page cache, and all
+that was written is on the disk before a run is timed.
+Seconds of CPU tell more on a machine that is busy with other work; the seconds that pass tell all on one that is not.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -27,6 +32,7 @@ from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
 from voxledger.layout import DATA, IMAGES, MEMO, PREDICTIONS
 from voxledger.params import MachineParams
+from voxledger.registry import EXECUTORS
 
 SIZES = ((1000, 1 << 20), (100, 16 << 20))
 NOTHING, ONE = 0.1, 0.015
@@ -47,35 +53,55 @@ class Invert(Job[int]):
         return int(values[0])
 
 
-def work(workers: int) -> None:
+@dataclass(frozen=True)
+class Cost:
+    """Of one run: seconds that passed, and seconds of CPU, of all its processes."""
+
+    wall: float
+    cpu: float
+
+
+def timed(work: Callable[[], object]) -> Cost:
+    """What a function costs."""
+    started, before = time.perf_counter(), cpu()
+    work()
+    return Cost(time.perf_counter() - started, cpu() - before)
+
+
+def cpu() -> float:
+    """Seconds of CPU of this process and of those that it has waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def work(workers: int) -> Cost:
     """One run, timed."""
     jobs = [Invert(name=path.name, file=path) for path in sorted(IMAGES.iterdir())]
     machine = MachineParams(workers=workers, executor="local")
-    started = time.perf_counter()
-    casemap(jobs, PREDICTIONS, machine)
-    print(json.dumps(time.perf_counter() - started))
+    EXECUTORS.get(machine.executor)
+    return timed(lambda: casemap(jobs, PREDICTIONS, machine))
 
 
-def run(workers: int) -> float:
-    """Seconds of a run in a process of its own."""
-    shutil.rmtree(PREDICTIONS, ignore_errors=True)
+def run(workers: int, emptied: bool = False) -> Cost:
+    """What a run costs, in a process of its own."""
+    if emptied:
+        shutil.rmtree(PREDICTIONS, ignore_errors=True)
     os.sync()
     command = [sys.executable, __file__, "--child", "--workers", str(workers)]
-    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return Cost(**json.loads(done.stdout))
 
 
-def copy() -> float:
-    """Seconds of a plain copy of what the cases wrote."""
+def copy() -> Cost:
+    """What a plain copy of what the cases wrote costs."""
     target = Path("copy")
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     os.sync()
-    started = time.perf_counter()
-    for path in sorted(PREDICTIONS.iterdir()):
-        shutil.copyfile(path, target / path.name)
-    seconds = time.perf_counter() - started
+    files = sorted(PREDICTIONS.iterdir())
+    cost = timed(lambda: [shutil.copyfile(path, target / path.name) for path in files])
     shutil.rmtree(target)
-    return seconds
+    return cost
 
 
 def on_disk() -> float:
@@ -92,23 +118,42 @@ def measure(count: int, size: int, repeats: int, workers: int) -> list[str]:
     for n in range(count):
         (IMAGES / f"{n:04}.raw").write_bytes(os.urandom(size))
     time.sleep(JUST_NOW_NS / 1e9)
-    cold, copies, nothing, one = [run(workers)], [], [], []
+    cold, copies, nothing, linked, one = [run(workers)], [], [], [], []
     for n in range(repeats):
         copies.append(copy())
         before = on_disk()
         nothing.append(run(workers))
+        linked.append(run(workers, emptied=True))
         extra = on_disk() - before
         (IMAGES / f"{n:04}.raw").write_bytes(os.urandom(size))
         one.append(run(workers))
     shutil.rmtree(MEMO)
-    cold.append(run(workers))
-    made, copied, unchanged, changed = (statistics.median(seconds) for seconds in (cold, copies, nothing, one))
-    ratio = statistics.median(n / c for n, c in zip(nothing, copies, strict=True))
+    cold.append(run(workers, emptied=True))
+    made, copied, changed = map(median, (cold, copies, one))
+    lines = [f"{count} cases of {size >> 20} MiB: cold {shown(made)}; plain copy {shown(copied)}"]
+    for what, costs in (("nothing changed", nothing), ("and outputs emptied", linked)):
+        cost = median(costs)
+        lines.append(f"  {what} {shown(cost)}: {of(cost, copied)} of the copy (bound {NOTHING:.0%})")
     return [
-        f"{count} cases of {size >> 20} MiB: cold {made:.2f} s, plain copy {copied:.2f} s",
-        f"  nothing changed {unchanged:.3f} s: {ratio:.3f} of the copy (bound {NOTHING}), {extra:+.2f} MiB on the disk",
-        f"  one changed     {changed:.3f} s: {changed / made:.2%} of all (bound {ONE:.1%} for 1,000)",
+        *lines,
+        f"  on the disk {extra:+.2f} MiB",
+        f"  one changed {shown(changed)}: {of(changed, made)} of all (bound {ONE:.1%} for 1,000)",
     ]
+
+
+def of(cost: Cost, whole: Cost) -> str:
+    """Shares of another cost."""
+    return f"{cost.wall / whole.wall:.1%}, by CPU {cost.cpu / whole.cpu:.1%},"
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    """The median of each."""
+    return Cost(statistics.median(c.wall for c in costs), statistics.median(c.cpu for c in costs))
+
+
+def shown(cost: Cost) -> str:
+    """As it is printed."""
+    return f"{cost.wall:.3f} s (CPU {cost.cpu:.3f})"
 
 
 @click.command()
@@ -119,7 +164,7 @@ def measure(count: int, size: int, repeats: int, workers: int) -> list[str]:
 def main(folder: Path | None, repeats: int, workers: int, child: bool) -> None:
     """Print seconds and ratios, the medians of the repeats."""
     if child:
-        work(workers)
+        print(json.dumps(asdict(work(workers))))
         return
     with tempfile.TemporaryDirectory(dir=folder) as here:
         os.chdir(here)

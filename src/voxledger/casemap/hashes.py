@@ -88,12 +88,12 @@ class _Hashes:
     def __init__(self) -> None:
         self._file = layout.HASHES.absolute()
         self._seen: Stamp | None = None
-        self._rows = self._read()
+        self._rows = {} if no_memo() else self._read()
         self._noted: set[str] = set()
 
     def get(self, name: str, status: os.stat_result) -> str | None:
         row = self._rows.get(name)
-        return row[0] if row is not None and row[1:] == [*stamp(status)] and not no_memo() else None
+        return row[0] if row is not None and row[1:] == [*stamp(status)] else None
 
     def put(self, name: str, status: os.stat_result, digest: str | None) -> None:
         row = None if digest is None else [digest, *stamp(status)]
@@ -126,8 +126,8 @@ class _Hashes:
     def _read(self) -> dict[str, Row]:
         self._seen = self._on_disk()
         try:
-            rows = json.loads(self._file.read_text("utf-8"))
-            return {name: row for name, row in rows.items() if isinstance(row, list)}
+            rows: dict[str, Row] = json.loads(self._file.read_text("utf-8"))
+            return rows if set(map(type, rows.values())) <= {list} else {}
         except (OSError, ValueError, AttributeError):
             return {}
 

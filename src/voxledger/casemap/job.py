@@ -159,12 +159,12 @@ def _canonical(value: Any, where: str) -> Any:
     """A value as JSON that differs where the value does; `TypeError` naming the field where there is no such JSON."""
     if type(value) in _PLAIN:
         return value
+    if isinstance(value, Path):
+        return {"sha256": trusted_sha256(value)}
     if isinstance(value, Enum):
         return _canonical(value.value, where)
     if isinstance(value, int | float | str):
         raise TypeError(f"{where} is a {type(value).__name__}: make it a plain number or text")
-    if isinstance(value, Path):
-        return {"sha256": trusted_sha256(value)}
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, list | tuple):

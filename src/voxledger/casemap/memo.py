@@ -89,6 +89,8 @@ def remembered(job: Job[Any], every_byte: bool = False, read: Callable[[str], Re
         record = read(folder)
         outputs, seals = record.outputs, record.seals
         found = {n: seal(os.stat(f"{folder}/{n}")) for n in outputs}
+        if found == seals and not every_byte:
+            return record
         changed = [n for n in outputs if every_byte or found[n] != seals.get(n)]
         if altered := [n for n in changed if not _holds(f"{folder}/{n}", found[n], outputs[n])]:
             print(f"{job.stage}: {folder}/{altered[0]} was altered: {job.title} is computed again", file=sys.stderr)

@@ -61,41 +61,34 @@ class _Altered(Exception):
 
 def _place_all(folder: str, record: Record, out: Path) -> None:
     for name, digest in record.outputs.items():
-        source, target, wanted = f"{folder}/{name}", f"{out}/{name}", record.seals[name]
-        try:
-            status = _placed(source, target, wanted)
-        except FileExistsError:
-            there = _status(target)
-            if there is not None and (seal(there) == wanted or known_sha256(target, there) == digest):
-                status = there
-            else:
-                os.unlink(target)
-                with naming(target):
-                    status = _placed(source, target, wanted)
-        except OSError as error:
+        target, wanted = f"{out}/{name}", record.seals[name]
+        status = _status(target)
+        if status is None or (seal(status) != wanted and known_sha256(target, status) != digest):
             with naming(target):
-                raise error
+                status = _place(f"{folder}/{name}", target, wanted)
         note_sha256(target, status, digest)
 
 
 def _status(path: str) -> os.stat_result | None:
-    """None of a symbolic link that leads nowhere."""
+    """None of a file that is not there, and of a symbolic link that leads nowhere."""
     try:
         return os.stat(path)
     except FileNotFoundError:
         return None
 
 
-def _placed(source: str, target: str, wanted: Seal) -> os.stat_result:
-    """Put a file where none is."""
+def _place(source: str, target: str, wanted: Seal) -> os.stat_result:
     try:
         os.link(source, target)
         status = origin = os.stat(target)
+    except FileExistsError:
+        os.unlink(target)
+        return _place(source, target, wanted)
     except FileNotFoundError:
         if not _appears(source):
             raise _Altered(source) from None
         os.makedirs(os.path.dirname(target), exist_ok=True)
-        return _placed(source, target, wanted)
+        return _place(source, target, wanted)
     except OSError as error:
         if error.errno not in _NO_LINK:
             raise
@@ -119,8 +112,6 @@ def _copy(source: str, target: str) -> os.stat_result:
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
         os.chmod(target, status.st_mode & 0o444)
         return status
-    except FileExistsError:
-        raise
     except OSError:
         with suppress(FileNotFoundError):
             os.unlink(target)

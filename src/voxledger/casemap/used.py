@@ -58,8 +58,9 @@ class _Used:
         atexit.register(self._end)
 
     def save(self) -> None:
-        stages = {*self.now, *self._before}
-        self._write({s: self.now.get(s, set()) | self._before.get(s, set()) for s in stages})
+        both = {s: self.now.get(s, set()) | self._before.get(s, set()) for s in {*self.now, *self._before}}
+        if both != self._before:
+            self._write(both)
 
     def _end(self) -> None:
         if self.finished and self.now:
@@ -68,7 +69,7 @@ class _Used:
     def _write(self, keys: Keys) -> None:
         if self._file.parents[1].is_dir():
             with suppress(OSError):
-                replace_text(self._file, json.dumps({s: sorted(k) for s, k in sorted(keys.items())}, indent=0))
+                replace_text(self._file, json.dumps({s: sorted(k) for s, k in sorted(keys.items())}))
 
 
 def _read(path: Path) -> Keys:
