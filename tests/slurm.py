@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -129,7 +130,9 @@ def _paths() -> str:
 if __name__ == "__main__":
     if problem := missing():
         sys.exit(problem)
-    with slurm() as configuration, contextlib.suppress(KeyboardInterrupt):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit())
+    with slurm() as configuration:
         print(f"export SLURM_CONF={configuration}", flush=True)
         while True:
             time.sleep(1)
