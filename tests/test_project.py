@@ -77,6 +77,14 @@ def test_the_pipeline_asks_for_no_number_that_an_older_params_file_lacks() -> No
     assert asked <= set(YAML(typ="safe").load((ROOT / "params.yaml").read_text()))
 
 
+def test_no_stage_depends_on_the_machine() -> None:
+    """Where and with how many processes cases are computed is in no hash."""
+    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    asked = {name for stage in stages for name in stage["params"] if isinstance(name, str)}
+    assert asked
+    assert not {name for name in asked if name.split(".")[0] == "machine"}
+
+
 def test_the_templates_are_valid() -> None:
     params, schema = read_params(ROOT / "params.yaml"), read_schema(ROOT / "labels.yaml")
     named = {name for rule in params.filter.rules for name in rule["classes"]}
