@@ -34,6 +34,7 @@ PARTIAL = ".partial-"
 
 Seal = tuple[int, int, int]
 """Size in bytes, time of the last change in nanoseconds, and inode of a file when it was hashed."""
+_MEMO = str(MEMO)
 _OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY)
 
 
@@ -48,7 +49,7 @@ class Record:
 
 def folder_of(job: Job[Any]) -> str:
     """Where the files of a job lie."""
-    return f"{MEMO}/{job.stage}/{job.key}"
+    return f"{_MEMO}/{job.stage}/{job.key}"
 
 
 def seal(status: os.stat_result) -> Seal:

@@ -28,7 +28,7 @@ _FICLONE = 0x40049409
 _SECONDS_UNTIL_SEEN = (0.0, 0.1, 0.5, 2.0, 10.0)
 
 
-def place_outputs(job: Job[Any], record: Record, out: Path) -> None:
+def place_outputs(job: Job[Any], record: Record, out: Path | str) -> None:
     """Put the remembered files of a job into a folder. What is there already and unchanged stays as it is.
 
     Raises
@@ -59,13 +59,16 @@ class _Altered(Exception):
     """A file of the memo that is not what it was when it was looked at."""
 
 
-def _place_all(folder: str, record: Record, out: Path) -> None:
+def _place_all(folder: str, record: Record, out: Path | str) -> None:
     for name, digest in record.outputs.items():
         target, wanted = f"{out}/{name}", record.seals[name]
         status = _status(target)
         if status is None or (seal(status) != wanted and known_sha256(target, status) != digest):
-            with naming(target):
+            try:
                 status = _place(f"{folder}/{name}", target, wanted)
+            except OSError as error:
+                with naming(target):
+                    raise error
         note_sha256(target, status, digest)
 
 

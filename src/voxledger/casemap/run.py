@@ -67,8 +67,9 @@ def casemap(
     out.mkdir(parents=True, exist_ok=True)
     if nothing_else:
         remove_others(out, {f"{out}/{name}" for record in records for name in record.outputs})
+    place = str(out)
     for job, record in zip(jobs, records, strict=True):
-        place_outputs(job, record, out)
+        place_outputs(job, record, place)
     hashes.save()
     if manifest is not None:
         lines = [
