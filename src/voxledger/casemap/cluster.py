@@ -71,7 +71,7 @@ class Cluster:
             for index in sorted(alone):
                 yield from self._all(session, work, items, [index], deaths)
             with suppress(Exception):
-                self._client.run(close, on_error="ignore")
+                self._client.run(close, session.token, on_error="ignore")
             _look_again()
 
     def _all(

@@ -81,10 +81,12 @@ def compute(session: Session, request: bytes) -> Answer | Death:
         return Death(death.told)
 
 
-def close() -> None:
-    """End all processes of this worker."""
-    for thread in list(_processes):
-        _processes.pop(thread)[1].close()
+def close(token: str) -> None:
+    """End the processes of this worker that a session used; others may be computing for somebody else."""
+    for thread, (used_by, worker, _) in list(_processes.items()):
+        if used_by == token:
+            del _processes[thread]
+            worker.close()
 
 
 def _process_for(session: Session) -> tuple[Worker, Software]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -83,6 +84,20 @@ def test_a_worker_that_dies_loses_nothing(machine: MachineParams) -> None:
     found = dict(execute(losing_the_worker, [(n, 1 if n == 2 else 0) for n in range(6)], machine))
     assert found == {n: n**2 for n in range(6)}
     assert Path("died-2-0").exists()
+
+
+def test_who_has_finished_leaves_the_processes_of_others_alone(folder: Path) -> None:
+    """Several repositories may share a cluster."""
+    Path(".memo").mkdir()
+    Path(".memo/.session-mine").touch()
+    mine = session(folder, ".memo/.session-mine")
+    answer = remote.compute(mine, pickle.dumps((len, "abc")))
+    assert isinstance(answer, remote.Answer)
+    assert pickle.loads(answer.content) == 3
+    remote.close(".memo/.session-of-others")
+    assert [token for token, _, _ in remote._processes.values()] == [mine.token]
+    remote.close(mine.token)
+    assert not remote._processes
 
 
 def test_processes_work_here_and_with_the_variables_of_this_one(
