@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -159,6 +160,32 @@ def test_no_memo_reads_and_computes_all(folder: Path, monkeypatch: pytest.Monkey
     unseen(FILE)
     monkeypatch.setenv("VOXLEDGER_NO_MEMO", "1")
     assert run() == 1
+
+
+@pytest.mark.parametrize("how", ["recheck", "no memo"])
+@pytest.mark.parametrize("own", [False, True], ids=["link", "copy"])
+def test_an_output_that_was_altered_unseen_is_replaced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, how: str, own: bool
+) -> None:
+    """Also where it is no link of the memo, as DVC's copies."""
+    run()
+    if own:
+        copy = FILE.with_suffix(".copy")
+        shutil.copyfile(FILE, copy)
+        os.utime(copy, ns=(1, FILE.stat().st_mtime_ns))
+        copy.replace(FILE)
+        casemap([JOB], OUT)
+    unseen(FILE)
+    if how == "no memo":
+        monkeypatch.setenv("VOXLEDGER_NO_MEMO", "1")
+    casemap([JOB], OUT, MachineParams(workers=1, recheck=1.0 if how == "recheck" else 0.0))
+    assert FILE.read_text() == "right"
+
+
+def test_a_folder_where_an_output_belongs_is_named(folder: Path) -> None:
+    FILE.mkdir(parents=True)
+    with pytest.raises(VoxledgerError, match=re.escape(f"{FILE} is a folder")):
+        casemap([JOB], OUT)
 
 
 def touched(folder: Path) -> None:
@@ -363,9 +390,9 @@ def test_what_was_written_meanwhile_is_not_served(folder: Path, monkeypatch: pyt
 
     place: Any = module.place_outputs
 
-    def late(job: Job[Any], record: Any, out: Path) -> None:
+    def late(job: Job[Any], record: Any, out: Path, anew: bool) -> None:
         in_place(remembered_file())
-        place(job, record, out)
+        place(job, record, out, anew)
 
     run()
     shutil.rmtree(OUT)

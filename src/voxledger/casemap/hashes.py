@@ -108,14 +108,17 @@ class _Hashes:
 
     def save(self) -> None:
         if self._noted and self._file.parent.is_dir():
-            if self._seen != self._on_disk():  # what others wrote meanwhile stays
-                self._rows = self._read() | self._rows
-            self._write()
+            rows = self._rows
+            if no_memo() or self._seen != self._on_disk():  # what others wrote stays
+                rows = self._read() | rows
+            if not no_memo():
+                self._rows = rows
+            self._write(rows)
             self._noted.clear()
 
     def forget_missing(self) -> None:
         self._rows = {name: row for name, row in (self._read() | self._rows).items() if os.path.exists(name)}
-        self._write()
+        self._write(self._rows)
 
     def _on_disk(self) -> Stamp | None:
         try:
@@ -131,9 +134,9 @@ class _Hashes:
         except (OSError, ValueError, AttributeError):
             return {}
 
-    def _write(self) -> None:
+    def _write(self, rows: dict[str, Row]) -> None:
         with suppress(OSError):
-            kept = {name: row for name, row in self._rows.items() if name.startswith(_KEPT)}
+            kept = {name: row for name, row in rows.items() if name.startswith(_KEPT)}
             replace_text(self._file, json.dumps(kept))
             self._seen = self._on_disk()
 

@@ -28,8 +28,13 @@ _FICLONE = 0x40049409
 _SECONDS_UNTIL_SEEN = (0.0, 0.1, 0.5, 2.0, 10.0)
 
 
-def place_outputs(job: Job[Any], record: Record, out: Path | str) -> None:
+def place_outputs(job: Job[Any], record: Record, out: Path | str, anew: bool = False) -> None:
     """Put the remembered files of a job into a folder. What is there already and unchanged stays as it is.
+
+    Parameters
+    ----------
+    anew
+        Whether only links of the memo itself stay, and not what merely looks unchanged.
 
     Raises
     ------
@@ -37,12 +42,12 @@ def place_outputs(job: Job[Any], record: Record, out: Path | str) -> None:
         Somebody is writing into the memo.
     """
     try:
-        _place_all(folder_of(job), record, out)
+        _place_all(folder_of(job), record, out, anew)
     except _Altered as altered:
         again = remembered(job)  # as when another process has just put there what it computed
         if again != record:
             raise VoxledgerError(f"{altered} was altered while a stage used it", "run this again") from None
-        _place_all(folder_of(job), again, out)
+        _place_all(folder_of(job), again, out, anew)
 
 
 def remove_others(folder: Path | str, kept: Collection[str]) -> None:
@@ -59,11 +64,11 @@ class _Altered(Exception):
     """A file of the memo that is not what it was when it was looked at."""
 
 
-def _place_all(folder: str, record: Record, out: Path | str) -> None:
+def _place_all(folder: str, record: Record, out: Path | str, anew: bool) -> None:
     for name, digest in record.outputs.items():
         target, wanted = f"{out}/{name}", record.seals[name]
         status = _status(target)
-        if status is None or (seal(status) != wanted and known_sha256(target, status) != digest):
+        if status is None or (seal(status) != wanted and (anew or known_sha256(target, status) != digest)):
             try:
                 status = _place(f"{folder}/{name}", target, wanted)
             except OSError as error:
@@ -85,6 +90,10 @@ def _place(source: str, target: str, wanted: Seal) -> os.stat_result:
         os.link(source, target)
         status = origin = os.stat(target)
     except FileExistsError:
+        if os.path.isdir(target) and not os.path.islink(target):
+            raise VoxledgerError(
+                f"{target} is a folder where a file belongs", "remove it, and run this again"
+            ) from None
         os.unlink(target)
         return _place(source, target, wanted)
     except FileNotFoundError:

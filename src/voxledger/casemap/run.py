@@ -63,13 +63,13 @@ def casemap(
         The same, where the machine is to blame and not the cases.
     """
     MEMO.mkdir(exist_ok=True)
-    records = _records(jobs, machine) if jobs else []
+    records, checked = _records(jobs, machine) if jobs else ([], set())
     out.mkdir(parents=True, exist_ok=True)
     if nothing_else:
         remove_others(out, {f"{out}/{name}" for record in records for name in record.outputs})
     place = str(out)
-    for job, record in zip(jobs, records, strict=True):
-        place_outputs(job, record, place)
+    for i, (job, record) in enumerate(zip(jobs, records, strict=True)):
+        place_outputs(job, record, place, anew=i in checked)
     hashes.save()
     if manifest is not None:
         lines = [
@@ -89,11 +89,12 @@ def compute_ahead(jobs: Sequence[Job[Any]], machine: MachineParams) -> None:
             _records(missing, machine)
 
 
-def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> list[Record]:
+def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> tuple[list[Record], set[int]]:
+    """What the jobs leave, and the indices of those of which nothing was believed that was not read or computed."""
     (stage,) = {job.stage for job in jobs}
     with alone(stage):
         chance, use = random.Random(), not hashes.no_memo()
-        checked = {i for i in range(len(jobs)) if chance.random() < machine.recheck}
+        checked = {i for i in range(len(jobs)) if not use or chance.random() < machine.recheck}
         records = Records(stage)
         known = ((i, remembered(job, i in checked, records.read)) for i, job in enumerate(jobs) if use)
         found = {i: record for i, record in known if record is not None}
@@ -122,7 +123,7 @@ def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> list[Record]:
     if failures:
         keep_used()
         raise _failed(stage, jobs, failures)
-    return [found[i] for i in range(len(jobs))]
+    return [found[i] for i in range(len(jobs))], checked
 
 
 def _computed(orders: Sequence[tuple[Job[Any], bool]], machine: MachineParams) -> Iterator[tuple[int, Any]]:

@@ -37,6 +37,11 @@ def keep_used() -> None:
     _here().finished = False
 
 
+def finish_used() -> None:
+    """Only what this process used stays noted: it came to its end."""
+    _here().finished = True
+
+
 def used() -> Keys:
     """What all stages used."""
     found: Keys = {}

@@ -95,7 +95,7 @@ class Worker:
         """The same, pickled."""
         try:
             return self.connection.recv_bytes()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):  # the latter where a message breaks off
             raise WorkerDied(self._process.wait()) from None
 
     def restart(self) -> None:
