@@ -28,6 +28,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -294,33 +295,28 @@ Found = dict[int, dict[str, Measured]]
 
 
 def growth(found: Found, name: str) -> str:
-    """Exponent of the CPU time above that of the smallest size, between the two largest; 1 is linear.
-
-    Only where the largest takes at least twice the smallest: below, noise would speak.
-    """
-    small, *_, before, largest = sorted(found)
-    fixed = found[small][name].cpu_seconds
-    rest = [found[size][name].cpu_seconds - fixed for size in (before, largest)]
-    if rest[1] < fixed:
-        return "fixed"
-    return f"{math.log(rest[1] / rest[0]) / math.log(largest / before):.2f}" if rest[0] > 0.1 * fixed else "–"
+    """Exponent of the CPU time between the two largest sizes, start-up included; 1 is linear."""
+    before, largest = sorted(found)[-2:]
+    return f"{math.log(found[largest][name].cpu_seconds / found[before][name].cpu_seconds, largest / before):.2f}"
 
 
 def tables(found: Found) -> str:
-    """Seconds with growth and share of start-up, then memory and open files, as Markdown."""
+    """Seconds with growth and share of start-up, then memory and open files, as Markdown; of two sizes at least."""
     sizes = sorted(found)
     names = list(found[sizes[0]])
     cases = " | ".join(f"{size:,}" for size in sizes)
     lines = [
-        f"| seconds, of CPU in brackets | {cases} cases | CPU, ms a case | growth | start-up |",
+        f"| seconds, of CPU in brackets | {cases} cases | ms of CPU, each more case | growth | start-up |",
         f"| --- |{' ---: |' * (len(sizes) + 3)}",
     ]
     for name in names:
         took = [found[size][name] for size in sizes]
-        fixed, most = took[0].cpu_seconds, took[-1].cpu_seconds
-        each = 1000 * max(most - fixed, 0) / (sizes[-1] - sizes[0])
-        shares = ", ".join(f"{min(fixed / one.cpu_seconds, 1):.0%}" for one in took[1:])
-        cells = [*(f"{one.seconds:.1f} ({one.cpu_seconds:.1f})" for one in took), f"{each:.1f}", growth(found, name)]
+        each = ", ".join(
+            f"{1000 * (more.cpu_seconds - less.cpu_seconds) / (larger - smaller):.1f}"
+            for (smaller, less), (larger, more) in pairwise(zip(sizes, took, strict=True))
+        )
+        shares = ", ".join(f"{min(took[0].cpu_seconds / one.cpu_seconds, 1):.0%}" for one in took[1:])
+        cells = [*(f"{one.seconds:.1f} ({one.cpu_seconds:.1f})" for one in took), each, growth(found, name)]
         lines.append(f"| {name} | {' | '.join(cells)} | {shares} |")
     lines += ["", f"| MiB, open files | {cases} cases |", f"| --- |{' ---: |' * len(sizes)}"]
     for name in names:
@@ -387,7 +383,7 @@ def main() -> None:
     given = parser.parse_args()
     work = given.work.resolve()
     found = {size: measure(work / str(size), size, given.until) for size in sorted(given.sizes)}
-    if given.until:
+    if given.until or len(found) < 2:
         return
     (work / "scale.json").write_text(
         json.dumps(
