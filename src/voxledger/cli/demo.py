@@ -31,7 +31,7 @@ PARAMETERS: dict[str, Any] = {
                 "network": "unet",
                 "patch": [32, 48, 48],
                 "features": features,
-                "iterations": 240,
+                "iterations": 140,
                 "learning_rate": 0.006,
             }
             for name, features in (("unet", [24, 48, 96]), ("unet-deep", [16, 32, 64, 128]))
