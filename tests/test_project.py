@@ -144,6 +144,14 @@ def test_functions_are_short() -> None:
                 assert lines <= 60, f"{path}: {node.name} has {lines} lines"
 
 
+def test_what_numba_compiles_is_left_out_of_the_count_of_lines() -> None:
+    """Instrumented, it would not compile."""
+    listed = re.search(r"^COMPILED := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert listed
+    compiled = {p for p in (ROOT / "src").rglob("*.py") if re.search(r"^ *import numba", p.read_text(), re.MULTILINE)}
+    assert {p for p in (ROOT / "src").rglob("*.py") for e in listed[1].split(",") if p.match(e)} == compiled
+
+
 def test_numbers_of_people_name_the_paper_that_they_are_from() -> None:
     """3'43" and 15' a series are SAIM's, for kidneys in MR; 15 minutes to revise a case are AbdomenAtlas's."""
     sources = {

@@ -15,6 +15,8 @@ from pathlib import Path
 
 _DVC = ("dvc", "voxledger", "voxledger.process")
 _watched: threading.Thread | None = None
+at_work = False
+"""Whether this process is a stage that has not come to its end."""
 
 
 _ELSEWHERE = (

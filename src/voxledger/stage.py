@@ -8,9 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from voxledger import layout
+from voxledger import layout, process
 from voxledger.algorithms import closed_round, how_to_go_on_from_closed, require_versions
-from voxledger.casemap.used import finish_used, keep_used
 from voxledger.disk import disk_failure
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
@@ -45,7 +44,7 @@ def stage(pipeline: int) -> Callable[[Main], Callable[[], None]]:
                 params = read_params()
                 if params.machine.portable:
                     pin_instruction_set()
-                keep_used()  # until it has come to its end
+                process.at_work = True
                 main(params)
             except VoxledgerError as error:
                 failure = error
@@ -54,7 +53,7 @@ def stage(pipeline: int) -> Callable[[Main], Callable[[], None]]:
                     raise
                 failure = of_the_machine
             else:
-                finish_used()
+                process.at_work = False
                 return
             print(f"error: {failure}", file=sys.stderr, flush=True)
             sys.exit(failure.exit_code)

@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from voxledger import layout
+from voxledger import layout, process
 from voxledger.textfile import replace_text
 
 Keys = dict[str, set[str]]
@@ -35,11 +35,6 @@ def save_used() -> None:
 def keep_used() -> None:
     """What the stage used before stays noted: this process did not come to its end."""
     _here().finished = False
-
-
-def finish_used() -> None:
-    """Only what this process used stays noted: it came to its end."""
-    _here().finished = True
 
 
 def used() -> Keys:
@@ -68,7 +63,7 @@ class _Used:
             self._write(both)
 
     def _end(self) -> None:
-        if self.finished and self.now:
+        if self.finished and not process.at_work and self.now:
             self._write(self.now)
 
     def _write(self, keys: Keys) -> None:
