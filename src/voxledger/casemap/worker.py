@@ -54,6 +54,10 @@ class Worker:
         self._environment, self._prepared = dict(environment), dict(prepared)
         self._start()
 
+    def fits(self, environment: Mapping[str, str], prepared: Mapping[str, Any]) -> bool:
+        """Whether another one made of these would be like it."""
+        return self._environment == environment and self._prepared == prepared
+
     def _start(self) -> None:
         self.connection, its = Pipe()
         program = [sys.executable, "-P", "-m", __name__, str(its.fileno()), str(os.getpid())]

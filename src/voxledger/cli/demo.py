@@ -29,12 +29,13 @@ PARAMETERS: dict[str, Any] = {
             name: {
                 "backend": "monai",
                 "network": "unet",
-                "patch": [32, 48, 48],
+                "spacing": [8.25, 6.75, 6.75],
+                "patch": [32, 32, 32],
                 "features": features,
-                "iterations": 140,
+                "iterations": 135,
                 "learning_rate": 0.006,
             }
-            for name, features in (("unet", [24, 48, 96]), ("unet-deep", [16, 32, 64, 128]))
+            for name, features in (("unet", [16, 32, 64]), ("unet-deep", [12, 24, 48, 96]))
         },
     },
 }

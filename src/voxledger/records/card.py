@@ -195,7 +195,7 @@ def _companions(weights: Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(weights, framework="pt") as stream:
+        with safe_open(weights, framework="np") as stream:
             companions: dict[str, str] = json.loads((stream.metadata() or {})[_HEADER])
     except (SafetensorError, KeyError, ValueError) as error:
         raise VoxledgerError(f"{weights} was not written by voxledger: {error}", "train the model again") from None

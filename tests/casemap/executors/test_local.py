@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from deadly import dying, gpu
 from voxledger.casemap.executors.local import DEATHS, environments, execute
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import MachineParams
+from voxledger.process import alive
 
 TWO = MachineParams(workers=2)
 
@@ -21,6 +23,11 @@ class Odd(Exception):
 
     def __init__(self, one: int, two: int) -> None:
         super().__init__(f"{one} and {two}")
+
+
+def slow(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
 
 
 def exiting(number: int) -> int:
@@ -54,6 +61,33 @@ def test_what_kills_every_process_fails_alone(folder: Path) -> None:
 
 def test_a_process_that_ends_by_itself_is_told_apart() -> None:
     assert "ended with exit code 3" in str(dict(execute(exiting, range(3), TWO))[1])
+
+
+def process(_: int) -> int:
+    return os.getpid()
+
+
+def processes(count: int = 2) -> set[int]:
+    return {pid for _, pid in execute(process, range(20), MachineParams(workers=count)) if isinstance(pid, int)}
+
+
+def test_processes_go_on_with_the_next_items(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = processes()
+    assert processes() <= first
+    monkeypatch.setenv("VOXLEDGER_ANYTHING", "1")
+    other = processes()
+    assert not other & first
+    assert not any(alive(pid) for pid in first)
+    assert processes(3) >= other
+
+
+def test_what_nobody_waits_for_any_more_ends(folder: Path) -> None:
+    before = processes()
+    results = execute(slow, [0.0, 600.0, 600.0], TWO)
+    assert next(results) == (0, 0.0)
+    results.close()
+    assert sum(map(alive, before)) <= 1, "one is idle, and the other slept"
+    assert processes()
 
 
 def test_an_error_that_cannot_be_sent_is_told(folder: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from multiprocessing.connection import wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from voxledger.casemap.worker import Worker, WorkerDied, like_this
 from voxledger.errors import Misuse, ProcessDied
@@ -16,6 +17,7 @@ from voxledger.params import MachineParams
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_idle: list[Worker] = []
 DEATHS = 2
 """So often a process may die at an item before it is computed with nothing beside it, for the last time."""
 
@@ -68,14 +70,43 @@ def environments(machine: MachineParams, count: int) -> list[dict[str, str]]:
     return [{**os.environ, "CUDA_VISIBLE_DEVICES": gpus[n % machine.gpus]} for n in range(count)]
 
 
+@contextmanager
+def _workers(variables: Sequence[dict[str, str]], prepared: Mapping[str, Any]) -> Iterator[list[Worker]]:
+    """One worker for each set of variables: an idle one where one fits, or a new one.
+
+    Those in the list at the end are kept for the next time: what they imported, PyTorch for one, takes seconds.
+    """
+    found: list[Worker] = []
+    for given in variables:
+        worker = next((worker for worker in _idle if worker.fits(given, prepared)), None)
+        if worker is not None:
+            _idle.remove(worker)
+        found.append(worker or Worker(given, prepared))
+    _end_idle()
+    in_use = list(found)
+    try:
+        yield found
+    finally:
+        for worker in in_use:
+            if worker in found:
+                _idle.append(worker)
+            else:
+                worker.close()
+
+
+@atexit.register
+def _end_idle() -> None:
+    while _idle:
+        _idle.pop().close()
+
+
 def _in_processes(
     work: Callable[[Item], Result], items: Sequence[Item], variables: Sequence[dict[str, str]]
 ) -> Iterator[tuple[int, Result | BaseException]]:
     waiting, deaths = deque(range(len(items))), Counter[int]()
     alone: list[int] = []
-    with ExitStack() as stack:
-        prepared = like_this()
-        idle = [stack.enter_context(closing(Worker(given, prepared))) for given in variables]
+    prepared = like_this()
+    with _workers(variables, prepared) as idle:
         busy: dict[object, tuple[Worker, int]] = {}
         while waiting or busy:
             while idle and waiting:
