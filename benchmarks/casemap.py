@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
+import numpy as np
 
 from voxledger.casemap.hashes import JUST_NOW_NS
 from voxledger.casemap.job import Job, content
@@ -46,8 +47,6 @@ class Invert(Job[int]):
     file: Path = content()
 
     def compute(self, folder: Path) -> int:
-        import numpy as np
-
         values = ~np.fromfile(self.file, np.uint8)
         values.tofile(folder / self.file.name)
         return int(values[0])

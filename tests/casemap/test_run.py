@@ -132,6 +132,7 @@ def test_a_damaged_record_is_not_trusted(folder: Path, damage: str) -> None:
     (job,) = squares(5)
     casemap([job], folder / "a")
     (MEMO / "test" / job.key / "memo.json").write_text(damage)
+    (MEMO / "test" / "records.json").unlink()
     calls()
     assert casemap([job], folder / "b") == [{"square": 25}]
     assert calls() == ["5"]

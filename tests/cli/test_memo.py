@@ -19,6 +19,7 @@ from voxledger.layout import MEMO
 STAGE = """
 import sys
 from pathlib import Path
+from voxledger import process
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
 
@@ -33,8 +34,12 @@ class Square(Job[int]):
         (folder / f"{self.number}.txt").write_text("x" * 1000)
         return self.number ** 2
 
+process.at_work = True
 for numbers in sys.argv[1:]:
+    if numbers == "stop":
+        sys.exit(1)
     casemap([Square(name=n, number=int(n)) for n in numbers.split(",")], Path("data/round/pseudo"), nothing_else=True)
+process.at_work = False
 """
 
 
@@ -53,7 +58,7 @@ def run(stage: str, *numbers: str) -> list[int]:
     """Run a stage as DVC does; returns what was computed."""
     command = [sys.executable, "stage.py", *numbers]
     done = subprocess.run(command, env={**os.environ, "DVC_STAGE": stage}, stdout=subprocess.PIPE, text=True)
-    assert (done.returncode == 0) is ("-1" not in ",".join(numbers))
+    assert (done.returncode == 0) is not bool({"-1", "stop"} & set(",".join(numbers).split(",")))
     return [int(n) for n in done.stdout.split()]
 
 
@@ -94,6 +99,10 @@ def test_a_run_that_failed_takes_nothing_away(repository: Path) -> None:
     run("one", "1,2", "3")
     run("one", "1,-1", "3")
     assert squares()["unneeded"] == 0
+    run("one", "1", "stop", "3")
+    assert squares()["unneeded"] == 0
+    run("one", "1", "3")
+    assert squares()["unneeded"] == 1
 
 
 def test_where_no_stage_has_said_what_it_uses_all_stays(repository: Path) -> None:

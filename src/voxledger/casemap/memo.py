@@ -57,8 +57,11 @@ def seal(status: os.stat_result) -> Seal:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-def read_record(folder: str) -> Record:
-    """The record in a folder of the memo; `OSError` or `ValueError` where there is none, or one that is damaged."""
+def read_record(folder: str, anew: bool = False) -> Record:
+    """The record in a folder of the memo; `OSError` or `ValueError` where there is none, or one that is damaged.
+
+    It is read `anew` either way; see `voxledger.casemap.records.Records.read`, which knows another.
+    """
     with open(f"{folder}/{RECORD}", "rb", buffering=0) as stream:
         first, _, rest = stream.read().decode().partition("\n")
     values, facts = json.loads(first), rest.removesuffix("\n")
@@ -75,7 +78,9 @@ def as_seal(values: Sequence[int]) -> Seal:
     return size, changed, inode
 
 
-def remembered(job: Job[Any], every_byte: bool = False, read: Callable[[str], Record] = read_record) -> Record | None:
+def remembered(
+    job: Job[Any], every_byte: bool = False, read: Callable[[str, bool], Record] = read_record
+) -> Record | None:
     """What the job left earlier; None where nothing whole is remembered, and what was altered is removed.
 
     Parameters
@@ -83,13 +88,16 @@ def remembered(job: Job[Any], every_byte: bool = False, read: Callable[[str], Re
     every_byte
         Whether to read files that look unchanged, too.
     read
-        Gives the record in a folder, as `read_record` does.
+        Gives the record in a folder, as `read_record` does; one of which the seals fit is not asked for anew.
     """
     folder = folder_of(job)
     try:
-        record = read(folder)
+        record = read(folder, False)
+        found = _found(folder, record)
+        if found != record.seals:
+            record = read(folder, True)
+            found = _found(folder, record)
         outputs, seals = record.outputs, record.seals
-        found = {n: seal(os.stat(f"{folder}/{n}")) for n in outputs}
         if found == seals and not every_byte:
             return record
         changed = [n for n in outputs if every_byte or found[n] != seals.get(n)]
@@ -103,6 +111,11 @@ def remembered(job: Job[Any], every_byte: bool = False, read: Callable[[str], Re
         return record if found == seals else _sealed_anew(folder, replace(record, seals=found))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _found(folder: str, record: Record) -> dict[str, Seal]:
+    """The seals that the files of a record have now."""
+    return {name: seal(os.stat(f"{folder}/{name}")) for name in record.outputs}
 
 
 def compute(job: Job[Any], keep: bool) -> Record:

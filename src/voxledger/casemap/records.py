@@ -1,6 +1,7 @@
 """All records of a folder of the memo in one file, so that a run opens one and not thousands.
 
-A record counts as long as its own file, `memo.json`, is the one that it was read from. The file may go at any time.
+A record counts as long as the files that it names have its seals, or, of a job that left none, as long as its own file,
+`memo.json`, is the one that it was read from. The file may go at any time.
 """
 
 from __future__ import annotations
@@ -31,13 +32,21 @@ class Records:
         with suppress(OSError, ValueError, TypeError):
             self._rows = dict(json.loads(self._file.read_text("utf-8")))
 
-    def read(self, folder: str) -> Record:
-        """The record in a folder, see `voxledger.casemap.memo.read_record`."""
-        key, own = folder.rpartition("/")[2], seal(os.stat(f"{folder}/{RECORD}"))
+    def read(self, folder: str, anew: bool = False) -> Record:
+        """The record in a folder, see `voxledger.casemap.memo.read_record`.
+
+        Parameters
+        ----------
+        anew
+            Whether the one that is known did not fit, so that only what lies in the folder counts.
+        """
+        key = folder.rpartition("/")[2]
         row = self._rows.get(key)
+        if row is not None and row[1] and not anew:
+            return _record(row)
+        own = seal(os.stat(f"{folder}/{RECORD}"))
         if row is not None and row[0] == [*own]:
-            _, outputs, facts, seals = row
-            return Record(outputs, facts, {name: as_seal(values) for name, values in seals.items()})
+            return _record(row)
         record = read_record(folder)
         if len(record.facts) <= _MOST_FACTS:
             self._rows[key], self._new = [[*own], record.outputs, record.facts, record.seals], True
@@ -54,3 +63,8 @@ class Records:
         if self._new:
             with suppress(OSError):
                 replace_text(self._file, json.dumps(self._rows))
+
+
+def _record(row: list[Any]) -> Record:
+    _, outputs, facts, seals = row
+    return Record(outputs, facts, {name: as_seal(values) for name, values in seals.items()})

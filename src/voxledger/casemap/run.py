@@ -118,7 +118,7 @@ def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> tuple[list[Rec
         bar.close()
         for index in order:
             if index in found:
-                records.read(folder_of(jobs[index]))
+                records.read(folder_of(jobs[index]), anew=True)
         records.save()
     if failures:
         keep_used()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -61,6 +63,20 @@ def test_what_kills_every_process_fails_alone(folder: Path) -> None:
 
 def test_a_process_that_ends_by_itself_is_told_apart() -> None:
     assert "ended with exit code 3" in str(dict(execute(exiting, range(3), TWO))[1])
+
+
+def breaking_off(number: int) -> int:
+    """The process dies when a part of its answer is sent: first the length of it, then less."""
+    if number == 1:
+        os.write(int(sys.orig_argv[-2]), struct.pack("!i", 100) + b"abc")
+        os._exit(4)
+    return number
+
+
+def test_an_answer_that_breaks_off_is_a_death() -> None:
+    found = dict(execute(breaking_off, range(3), TWO))
+    assert "ended with exit code 4" in str(found[1])
+    assert (found[0], found[2]) == (0, 2)
 
 
 def process(_: int) -> int:
