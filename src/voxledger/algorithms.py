@@ -19,7 +19,7 @@ STAGES = {
     "infer": 4,
     "precomputed": 2,
     "calibrate": 2,
-    "filter": 4,
+    "filter": 5,
     "score": 1,
     "features": 1,
     "export": 1,

@@ -201,6 +201,28 @@ def test_the_log_replayed_gives_the_result_and_nothing_is_left_outside_its_organ
             assert sum(c.voxels for c in proposal.components(name)) == proposal.voxels(name) == int(masks[name].sum())
 
 
+def test_what_strays_into_another_component_does_not_take_its_voxels_before_it_is_judged() -> None:
+    """The log said a voxel of the second organ component was removed that the core of the first had taken along."""
+    found = np.zeros((len(SCHEMA.classes), *SHAPE), np.float16)
+    found[0, 0, 0, [0, 2]] = 1  # two components of the organ
+    found[1, 0, 0, 0] = 1  # a lesion in the first
+    found[2, 0, 0, 0:5] = 1  # its core, which strays into the second
+    proposal = proposal_of(found)
+    masks = masks_of(proposal)
+    rule = {"rule": "minimum_volume", "classes": ["organ"], "ml": 0.004}
+    log = list(decide(proposal, read_rules([rule], SCHEMA), "case-1"))
+    for decision, component in log:
+        replay(masks, decision, component)
+    assert [(d.class_name, d.voxels, d.bound) for d, _ in log] == [
+        ("organ", 1, ">=0.0040"),
+        ("lesion", 1, "with organ 1"),
+        ("core", 1, "with organ 1"),
+        ("organ", 1, ">=0.0040"),
+        ("core", 4, "with organ 2"),
+    ]
+    assert not proposal.names
+
+
 def test_a_stone_in_a_kidney_that_changes_sides_joins_the_other_kidney_and_is_told() -> None:
     """A class inside the left kidney would make its voxels left again."""
     found = np.zeros((len(SCHEMA.classes), *SHAPE), np.float16)

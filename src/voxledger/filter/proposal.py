@@ -189,8 +189,8 @@ class Proposal:
         """Do to the masks what a verdict on a component of class `name` says.
 
         The classes inside it go where it goes: left behind, they would count as the class around them and bring it
-        back. What lay in no other part of that class goes whole, else what lay in the component. Returns class and
-        verdict of each component that went along.
+        back. What lies in nothing that is left of that class, or of those between, goes whole, else what lay in what
+        went. Returns class and verdict of each component that went along.
         """
         match verdict.outcome:
             case Outcome.KEPT:
@@ -204,7 +204,7 @@ class Proposal:
         for inner in sorted(inside, key=lambda n: len(self.schema.chain(n))):
             gone = [verdict.component, *(v.component for n, v in along if n in self.schema.chain(inner))]
             for component in self._met(inner, gone):
-                part = self._share(inner, component, gone)
+                part = self._share(inner, component, gone, name)
                 share = part.voxels / component.voxels
                 bound = f"with {name} {verdict.component.number}"
                 along.append((inner, Verdict(part, share, bound, verdict.outcome, verdict.partner)))
@@ -217,11 +217,14 @@ class Proposal:
             return []
         return [c for c in self.components(name) if any(_overlap(c, g).any() for g in gone)]
 
-    def _share(self, name: str, component: Component, gone: Sequence[Component]) -> Component:
-        """What of a component goes along: all of it, unless it also lies in what is left of the class around it."""
-        around = self.schema[name].inside
-        assert around is not None
-        if not (self.mask(around, component.box) & component.mask).any():
+    def _share(self, name: str, component: Component, gone: Sequence[Component], outermost: str) -> Component:
+        """What of a component goes along: all of it, unless it also lies in what is left of a class around it.
+
+        Looked at are the classes around it up to `outermost`, a component of which was taken first.
+        """
+        chain = self.schema.chain(name)
+        around = chain[1 : chain.index(outermost) + 1]
+        if not any((self.mask(n, component.box) & component.mask).any() for n in around):
             return component
         mask = np.logical_or.reduce([_overlap(component, g) for g in gone])
         values = self.image[component.box][mask].astype(np.float64)
