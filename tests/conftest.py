@@ -61,6 +61,7 @@ LONGEST = ("test_rounds.py", "test_verify.py")
 """Files that begin first, so that no process is left with one at the end."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before that of xdist, which takes the groups down
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several processes, one makes what the tests of a file share, or all that use the same two versions."""
     for item in items:
