@@ -74,11 +74,12 @@ def cpu() -> float:
 
 
 def work(workers: int) -> Cost:
-    """One run, timed."""
+    """One run, timed; its CPU are the seconds before it, since its processes go on until this one ends."""
     jobs = [Invert(name=path.name, file=path) for path in sorted(IMAGES.iterdir())]
     machine = MachineParams(workers=workers, executor="local")
     EXECUTORS.get(machine.executor)
-    return timed(lambda: casemap(jobs, PREDICTIONS, machine))
+    before = cpu()
+    return Cost(timed(lambda: casemap(jobs, PREDICTIONS, machine)).wall, before)
 
 
 def run(workers: int, emptied: bool = False) -> Cost:
@@ -87,8 +88,15 @@ def run(workers: int, emptied: bool = False) -> Cost:
         shutil.rmtree(PREDICTIONS, ignore_errors=True)
     os.sync()
     command = [sys.executable, __file__, "--child", "--workers", str(workers)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return Cost(**json.loads(done.stdout))
+    ended: list[Cost] = []
+
+    def child() -> None:
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        ended.append(Cost(**json.loads(done.stdout)))
+
+    whole = timed(child)
+    (told,) = ended
+    return Cost(told.wall, whole.cpu - told.cpu)
 
 
 def copy() -> Cost:
@@ -166,6 +174,8 @@ def main(folder: Path | None, repeats: int, workers: int, child: bool) -> None:
     if child:
         print(json.dumps(asdict(work(workers))))
         return
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as here:
         os.chdir(here)
         for count, size in SIZES:
