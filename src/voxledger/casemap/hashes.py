@@ -58,11 +58,6 @@ def trusted_sha256(path: Path | str) -> str:
     return digest
 
 
-def known_sha256(path: Path | str, status: os.stat_result) -> str | None:
-    """The same without ever reading it; None where that would be needed."""
-    return _here().get(os.fspath(path), status)
-
-
 def note_sha256(path: Path | str, status: os.stat_result, digest: str) -> None:
     """Take note of a file that is known to hold what has this hash, and that nobody writes to."""
     _here().put(os.fspath(path), status, digest)

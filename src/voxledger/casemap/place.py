@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from voxledger.casemap.hashes import known_sha256, note_sha256
+from voxledger.casemap.hashes import note_sha256, trusted_sha256
 from voxledger.casemap.job import Job
 from voxledger.casemap.memo import Record, Seal, folder_of, remembered, seal
 from voxledger.disk import naming
@@ -68,13 +68,18 @@ def _place_all(folder: str, record: Record, out: Path | str, anew: bool) -> None
     for name, digest in record.outputs.items():
         target, wanted = f"{out}/{name}", record.seals[name]
         status = _status(target)
-        if status is None or (seal(status) != wanted and (anew or known_sha256(target, status) != digest)):
+        if status is None or (seal(status) != wanted and (anew or not _holds(target, status, wanted, digest))):
             try:
                 status = _place(f"{folder}/{name}", target, wanted)
             except OSError as error:
                 with naming(target):
                     raise error
         note_sha256(target, status, digest)
+
+
+def _holds(path: str, status: os.stat_result, wanted: Seal, digest: str) -> bool:
+    """Whether a file of its own holds what is wanted: DVC leaves such ones, and would make another of a link."""
+    return status.st_size == wanted[0] and trusted_sha256(path) == digest
 
 
 def _status(path: str) -> os.stat_result | None:
