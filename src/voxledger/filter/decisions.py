@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def read_decisions(path: Path | str) -> list[Decision]:
 def to_row(decision: Decision) -> dict[str, Any]:
     """A decision as text, numbers with a fixed number of digits."""
     return {
-        **asdict(decision),
+        **vars(decision),
         "ml": f"{decision.ml:.4f}",
         "peak_p": f"{decision.peak_p:.4f}",
         "mean_hu": f"{decision.mean_hu:.1f}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
@@ -127,7 +127,7 @@ def parse_cases(text: str, what: str) -> list[Case]:
 def write_cases(path: Path | str, cases: Iterable[Case]) -> None:
     """Write the case table, sorted by case id."""
     ordered = sorted(cases, key=lambda c: c.case_id)
-    write_table(path, TABLE.columns, ({**asdict(case), "split": case.split.value} for case in ordered))
+    write_table(path, TABLE.columns, ({**vars(case), "split": case.split.value} for case in ordered))
 
 
 def require_patients_apart(cases: Iterable[Case]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.errors import VoxledgerError
@@ -73,7 +73,7 @@ def read_predicted(path: Path) -> list[Predicted]:
 
 def write_predicted(path: Path, rows: Iterable[Predicted]) -> None:
     """Write the table, in the order given."""
-    replace_text(path, "".join(json.dumps(asdict(row), sort_keys=True) + "\n" for row in rows))
+    replace_text(path, "".join(json.dumps(vars(row), sort_keys=True) + "\n" for row in rows))
 
 
 def ensembles(rows: Iterable[Predicted]) -> dict[str, Ensemble]:

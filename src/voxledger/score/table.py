@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -80,5 +80,5 @@ def read_scores(path: Path | str) -> list[ClassScore]:
 
 
 def _to_row(score: ClassScore) -> dict[str, Any]:
-    row = {k: f"{v:.{_DECIMALS.get(k, 4)}f}" if isinstance(v, float) else v for k, v in asdict(score).items()}
+    row = {k: f"{v:.{_DECIMALS.get(k, 4)}f}" if isinstance(v, float) else v for k, v in vars(score).items()}
     return {**row, "trusted": str(score.trusted).lower()}
