@@ -147,12 +147,17 @@ def root_edits(path: Path) -> None:
 
 
 @pytest.mark.parametrize("edits", [person_edits, root_edits])
-def test_an_edit_of_an_output_is_found_and_not_served(repository: Path, edits: Callable[[Path], None]) -> None:
+def test_an_edit_of_an_output_is_found_and_not_served(
+    repository: Path, cache_type: str, edits: Callable[[Path], None]
+) -> None:
     """Of a link it is an edit of the memo, and of DVC's cache, which believes whatever is read-only."""
     repro()
     if edits is root_edits and not os.access(OUT / "case1.txt", os.W_OK):
         pytest.skip("only root can write into what is read-only")
     edits(OUT / "case1.txt")
+    assert cache_type == "hardlink" or all(p.read_text().isupper() for p in remembered())
+    if cache_type == "symlink":
+        (OUT / "case1.txt").chmod(0o644)  # root wrote into DVC's own file: docs/curators.md says that it takes this
     assert set(repro("--force")) <= {"case1", "count case1"}
     assert repro("--force") == []
 

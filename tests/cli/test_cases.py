@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import output, run
+from commands import output, parameters, run
 from killed import kill_before
 
 from voxledger.errors import VoxledgerError
@@ -27,7 +27,9 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a new curation repository, and three images with two labels beside it."""
     root = tmp_path_factory.mktemp("cases")
     init(root / "repo", "atlas")
-    (root / "repo/labels.yaml").write_text("name: one\nclasses:\n  - {id: 1, name: organ}\n")
+    with contextlib.chdir(root / "repo"):
+        Path("labels.yaml").write_text("name: one\nclasses:\n  - {id: 1, name: organ}\n")
+        parameters()
     for n in range(3):
         write(root / f"images/c{n}.nii.gz", np.random.default_rng(n).integers(0, 99, GRID.shape).astype(np.int16), GRID)
         if n < 2:
@@ -65,7 +67,7 @@ def state() -> tuple[str, str]:
         pytest.param("os.rename .*ledger.csv", id="before the ledger", marks=pytest.mark.slow),
         pytest.param("os.rename .*cases.csv", id="before the table", marks=pytest.mark.slow),
         pytest.param("subprocess.Popen .*'dvc', 'add'", id="before dvc add"),
-        pytest.param("subprocess.Popen .*'git', 'add', 'data/cases", id="before git add", marks=pytest.mark.slow),
+        pytest.param("subprocess.Popen .*git', 'add', .*data/cases", id="before git add", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.usefixtures("repository")

@@ -23,8 +23,9 @@ from voxledger.init import init
 from voxledger.models.precomputed.adopt import add_precomputed
 from voxledger.params import read_params
 from voxledger.records.bundle import expected_bundles
+from voxledger.release.inbox import track_inbox
 from voxledger.release.manifest import write_manifest
-from voxledger.repository import dvc_add, git, round_tag
+from voxledger.repository import dvc, dvc_add, git, round_tag
 from voxledger.review.emulate import emulate_bundle
 from voxledger.schema import read_schema
 
@@ -79,11 +80,12 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in AFTER_REVIEW:
             run_stage(name)
         dvc_add("data/images", "data/base/labels", "data/weak", "models/base")
-        Path("dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
+        track_inbox()
+        assert dvc("commit", "--force", quiet=True) == 0
         write_manifest("one", 0, "v0.0.0")
         git("add", "--all")
         git("commit", "--quiet", "--message", "Close round 0")
-        git("tag", "--annotate", round_tag(0), "--message", "one")
+        git("tag", "--annotate", round_tag(0), "--message", "one v0.0.0")
     return root / "repo"
 
 
