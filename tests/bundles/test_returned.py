@@ -13,7 +13,7 @@ import pytest
 from voxledger.bundles import label_check, returned
 from voxledger.bundles.inbox import look_into, received_returns
 from voxledger.bundles.returned import read_return
-from voxledger.casemap import once
+from voxledger.casemap import each, once
 from voxledger.errors import BundleRefused, VoxledgerError
 from voxledger.review.status import status
 
@@ -85,6 +85,23 @@ def test_a_return_is_one_object_as_long_as_it_is_the_same(back: Any) -> None:
     assert read_return(back.manifest("alice"), exported, folder) is first
     Path(folder, "README.md").write_text("other")
     assert read_return(back.manifest("alice"), exported, folder) is not first
+
+
+def test_several_processes_read_what_is_large(back: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    exported, folder = back.bundle("alice"), INBOX / "bundle-r01-alice"
+    first = read_return(back.manifest("alice"), exported, folder)
+    for module in (returned, each):
+        monkeypatch.setattr(module, "WORTH_BYTES", 0)
+    monkeypatch.setenv("VOXLEDGER_WORKERS", "2")
+    called: list[str] = []
+
+    def counted(what: str, *rest: Any) -> Any:
+        called.append(what)
+        return each.each(what, *rest)
+
+    monkeypatch.setattr(returned, "each", counted)
+    assert read_return(back.manifest("alice"), exported, folder) is first
+    assert called == ["read bundle-r01-alice"]
 
 
 @pytest.mark.parametrize("by", ["label", "decisions", "suffix"])

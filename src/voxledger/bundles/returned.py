@@ -17,6 +17,7 @@ from voxledger.bundles.label_check import FILE as CHECKED_FILE
 from voxledger.bundles.label_check import Compared, LabelCheck, foreground_dice
 from voxledger.bundles.label_file import EXPORT_SEGMENTATION
 from voxledger.bundles.merge import LabelMap
+from voxledger.casemap.each import WORTH_BYTES, each
 from voxledger.casemap.once import files_of, once
 from voxledger.casemap.run import compute_ahead
 from voxledger.errors import BundleRefused, DiskFailed, VoxledgerError
@@ -157,7 +158,7 @@ def read_return(manifest: Manifest, exported: Path, folder: Path, machine: Machi
 
 
 def _look_through(folder: Path, manifest: Manifest) -> _Seen:
-    plain, hashes, problems = {}, {}, []
+    plain, hashed, problems = {}, [], []
     for path in list_files(folder):
         file = folder / path
         if not _is_plain(file):
@@ -172,8 +173,16 @@ def _look_through(folder: Path, manifest: Manifest) -> _Seen:
             continue
         plain[path] = size
         if known or path == MANIFEST or is_image_like(path):
-            hashes[path] = file_sha256(file)
-    return _Seen(plain, hashes, tuple(problems))
+            hashed.append(path)
+    return _Seen(plain, _hashes(folder, {path: plain[path] for path in hashed}), tuple(problems))
+
+
+def _hashes(folder: Path, sizes: Mapping[str, int]) -> dict[str, str]:
+    """SHA-256 of files of a folder by path, on several processes where that ends earlier."""
+    files, size = [folder / path for path in sizes], sum(sizes.values())
+    if size < WORTH_BYTES:
+        return dict(zip(sizes, map(file_sha256, files), strict=True))
+    return dict(zip(sizes, each(f"read {folder.name}", file_sha256, files, str, size), strict=True))
 
 
 def _is_plain(file: Path) -> bool:
