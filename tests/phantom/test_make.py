@@ -21,8 +21,8 @@ CASES = [(site, index) for site in "ab" for index in range(8)]
 
 
 @cache
-def made(site: str, index: int) -> Phantom:
-    return make_phantom(5, index, SITES[site], Size.SMALL)
+def made(site: str, index: int, size: Size = Size.SMALL) -> Phantom:
+    return make_phantom(5, index, SITES[site], size)
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -35,9 +35,12 @@ def test_classes_are_those_of_labels_yaml() -> None:
     assert SCHEMA.ids_of("pancreas") == [7, 8, 11, 12, 13]
 
 
-@pytest.mark.parametrize(("site", "index"), CASES)
-def test_every_organ_is_there_in_one_piece_and_of_human_size(site: str, index: int) -> None:
-    p = made(site, index)
+@pytest.mark.parametrize(
+    ("site", "index", "size"),
+    [*((*case, Size.SMALL) for case in CASES), ("a", 1, Size.MEDIUM), ("b", 2, Size.MEDIUM)],
+)
+def test_every_organ_is_there_in_one_piece_and_of_human_size(site: str, index: int, size: Size) -> None:
+    p = made(site, index, size)
     SCHEMA.check(p.labels, "phantom")
     volumes = {name: SCHEMA.mask(p.labels, name).sum() * p.grid.voxel_ml for name in CLASSES}
     bounds = {"liver": (900, 2200), "spleen": (50, 450), "kidney_right": (85, 260), "kidney_left": (85, 260)}
@@ -216,6 +219,13 @@ def test_a_folder_with_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Misuse, match="not an empty folder"):
         write_phantoms(tmp_path, 1)
     assert hashes(tmp_path).keys() == {"notes.txt"}
+
+
+def test_the_medium_preset_depends_on_its_arguments_alone() -> None:
+    one, again = made("a", 1, Size.MEDIUM), make_phantom(5, 1, SITES["a"], Size.MEDIUM)
+    assert (one.lesion, one.phase) == (made("a", 1).lesion, made("a", 1).phase)
+    assert np.array_equal(one.image, again.image)
+    assert np.array_equal(one.labels, again.labels)
 
 
 @pytest.mark.slow

@@ -4,12 +4,20 @@ import pytest
 from voxledger.phantom.scanner import SITES, Size, grid_of, scan
 
 
+@pytest.mark.parametrize(
+    ("size", "voxels", "least", "most"), [(Size.SMALL, 500_000, 4, 5), (Size.MEDIUM, 5_000_000, 1.9, 2.4)]
+)
 @pytest.mark.parametrize("name", ["a", "b"])
-def test_grids_of_the_presets(name: str) -> None:
-    small, axes = grid_of(SITES[name], Size.SMALL, np.random.default_rng(0))
-    assert np.prod(small.shape) <= 500_000
-    assert all(4 <= s <= 5 for s in small.spacing)
-    assert tuple(a.size for a in axes) == small.shape
+def test_grids_of_the_presets(name: str, size: Size, voxels: int, least: float, most: float) -> None:
+    grid, axes = grid_of(SITES[name], size, np.random.default_rng(0))
+    assert np.prod(grid.shape) <= voxels
+    assert all(least <= s <= most for s in grid.spacing)
+    assert tuple(a.size for a in axes) == grid.shape
+    assert 340 <= grid.shape[2] * grid.spacing[2] <= 370
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_the_grid_of_the_full_preset(name: str) -> None:
     full, _ = grid_of(SITES[name], Size.FULL, np.random.default_rng(0))
     assert full.shape[1:] == (512, 512)
     assert 0.7 <= full.spacing[2] <= 0.9
@@ -27,7 +35,7 @@ def test_noise_has_the_level_of_its_site_and_is_correlated(name: str) -> None:
     image, _ = noise_of(name)
     assert image.mean() == pytest.approx(50 + SITES[name].shift_hu, abs=0.5)
     middle = image[:, 25:-25, 25:-25]
-    assert middle.std() == pytest.approx(SITES[name].small_noise_hu, rel=0.25)
+    assert middle.std() == pytest.approx(SITES[name].presets[Size.SMALL].noise_hu, rel=0.25)
     # Filtered backprojection: less power at low frequencies than at higher ones.
     power = np.mean(np.abs(np.fft.fft2(image - image.mean())) ** 2, axis=0)
     assert power[0, 1:4].mean() < 0.5 * power[0, 12:20].mean()

@@ -19,7 +19,11 @@ import click
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Seed of the series.")
 @click.option("--site", default="a", show_default=True, type=click.Choice(["a", "b"]), help="Which hospital.")
 @click.option(
-    "--size", default="small", show_default=True, type=click.Choice(["small", "full"]), help="4 to 5 mm, or as sent."
+    "--size",
+    default="small",
+    show_default=True,
+    type=click.Choice(["small", "medium", "full"]),
+    help="4 to 5 mm, about 2 mm, or as sent.",
 )
 @click.option(
     "--lesions", default=0.75, show_default=True, type=click.FloatRange(0, 1), help="Share of cases with a lesion."
