@@ -63,6 +63,41 @@ def test_minimum_volume(judge: Judge, spacing: tuple[float, float, float], ml: f
     assert proposal.voxels("liver") == (64 if kept else 0)
 
 
+@pytest.mark.parametrize(
+    ("spacing", "grown_mm", "share"),
+    [
+        ((1.0, 1.0, 1.0), 0.0, 0.0),
+        ((1.0, 1.0, 1.0), 0.9, 0.0),
+        ((1.0, 1.0, 1.0), 1.0, 0.25),
+        ((1.0, 1.0, 1.0), 3.0, 0.75),
+        ((1.0, 1.0, 1.0), 99.0, 1.0),
+        ((5.0, 0.7, 0.7), 0.7, 0.25),  # x is counted in its own spacing
+        ((5.0, 0.7, 0.7), 4.9, 1.0),
+    ],
+)
+def test_inside_an_organ_that_is_grown(
+    judge: Judge, spacing: tuple[float, float, float], grown_mm: float, share: float
+) -> None:
+    blocks = {"pancreas": [(A, A, slice(2, 6), 0.9)], "cyst": [(3, 3, slice(6, 10), 0.9)]}
+    rule = {"rule": "inside_organ", "grown_mm": grown_mm, "classes": ["cyst"]}
+    _, decisions = judge(blocks, rule, spacing=spacing)
+    assert [(d.measured, d.outcome.value) for d in decisions] == [(share, "kept" if share else "removed")]
+
+
+@pytest.mark.parametrize(
+    ("z", "grown_mm", "outcome"), [(6, 4.9, "removed"), (6, 5.0, "kept"), (7, 9.9, "removed"), (7, 10.0, "kept")]
+)
+def test_a_slice_away_is_far_where_slices_are_thick(judge: Judge, z: int, grown_mm: float, outcome: str) -> None:
+    blocks = {"pancreas": [(A, A, A, 0.9)], "cyst": [(z, 3, 3, 0.9)]}
+    rule = {"rule": "inside_organ", "grown_mm": grown_mm, "classes": ["cyst"]}
+    assert outcomes(judge(blocks, rule, spacing=(5.0, 0.7, 0.7))[1]) == [(1, outcome)]
+
+
+def test_nothing_lies_near_an_organ_that_is_not_there(judge: Judge) -> None:
+    rule = {"rule": "inside_organ", "grown_mm": 99, "classes": ["cyst"]}
+    assert outcomes(judge({"pancreas": [], "cyst": [(3, 3, 3, 0.9)]}, rule)[1]) == [(1, "removed")]
+
+
 def test_minimum_volume_of_a_lesion_goes_to_the_organ(judge: Judge) -> None:
     blocks = {"pancreas": [(A, A, A, 0.9)], "pdac": [(3, 3, 3, 0.9)]}
     proposal, decisions = judge(blocks, {"rule": "minimum_volume", "ml": 0.05, "classes": ["pdac"]})
@@ -198,12 +233,29 @@ def test_mean_hu_published(judge: Judge, hu: int, outcome: str) -> None:
 
 
 def test_mean_hu_is_clipped_before_it_is_averaged(judge: Judge) -> None:
-    image = np.full((12, 24, 30), 100, np.int16)
-    image[2, 2, 2:4] = 30000  # metal in 2 of 64 voxels
+    image = np.zeros((12, 24, 30), np.int16)
+    image[3, 3, 3] = 30000  # metal in one of the 8 voxels of the core
     blocks = {"pancreas": ORGAN, "pdac": [(A, A, A, 0.9)]}
     _, decisions = judge(blocks, {"rule": "mean_hu", "classes": ["pdac"]}, image=image)
-    assert decisions[0].measured == pytest.approx((62 * 100 + 2 * 1000) / 64)
+    assert decisions[0].measured == pytest.approx(1000 / 8)
     assert decisions[0].outcome.value == "kept"
+
+
+@pytest.mark.parametrize(
+    ("lesion", "measured", "outcome"),
+    [
+        ([(A, A, A)], 20, "kept"),  # its border is half fat, and its core is not
+        ([(slice(2, 4), A, A)], -50, "to_organ"),  # without a core all of it counts: 4 of 32 voxels are no fat
+        ([(3, 3, 3)], 20, "kept"),  # a single voxel
+        ([(2, 2, 2)], -60, "to_organ"),
+    ],
+)
+def test_mean_hu_of_the_core(judge: Judge, lesion: list[Any], measured: float, outcome: str) -> None:
+    image = np.full((12, 24, 30), -60, np.int16)
+    image[(slice(3, 5),) * 3] = 20
+    blocks = {"pancreas": ORGAN, "cyst": [(*block, 0.9) for block in lesion]}
+    _, decisions = judge(blocks, {"rule": "mean_hu", "classes": ["cyst"]}, image=image)
+    assert [(d.measured, d.outcome.value) for d in decisions] == [(pytest.approx(measured), outcome)]
 
 
 def test_mean_hu_means_nothing_in_mr(judge: Judge) -> None:

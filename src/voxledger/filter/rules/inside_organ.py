@@ -1,8 +1,9 @@
 """inside_organ: a lesion lies in its organ; a component that does not is a false alarm.
 
-Measured: share of the component's voxels that lie in the organ of the label schema (`inside`). Bound: the share
-must be above `share`; the published rule is 0, any overlap. Rule 1 of Efficient Human-in-the-Loop Pancreatic Tumor
-Annotation. Nothing is judged where no model of the case knows the organ.
+Measured: share of the component's voxels that lie in the organ of the label schema (`inside`), or not farther than
+`grown_mm` from it. Bound: the share must be above `share`. The published rule, and the default, is any overlap: Rule 1
+of Efficient Human-in-the-Loop Pancreatic Tumor Annotation. Nothing is judged where no model of the case knows the
+organ.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from pydantic import Field
 
 from voxledger import layout
 from voxledger.errors import Misuse
-from voxledger.filter.proposal import Proposal, Verdict
+from voxledger.filter.proposal import Component, Mask, Proposal, Verdict
 from voxledger.filter.rule import Destination, RemovalRule
+from voxledger.imaging.boxes import grown, view
 from voxledger.schema import LabelSchema
+
+TOLERANCE_MM = 1e-6
+"""Forgives the rounding of spacings that are no binary fractions."""
 
 
 class InsideOrgan(RemovalRule):
@@ -24,6 +29,9 @@ class InsideOrgan(RemovalRule):
     ----------
     share
         Share of the voxels, from 0 below 1, that must be exceeded.
+    grown_mm
+        How far in mm from the organ a voxel still counts as inside, centre to centre. A cyst bulges out of its organ,
+        which models then do not draw around it.
     classes
         Classes that it judges.
     to
@@ -37,10 +45,14 @@ class InsideOrgan(RemovalRule):
     >>> rule = InsideOrgan(rule="inside_organ", classes=("pdac",))
     >>> verdicts(rule, proposal, "pdac")  # share
     [(0.5, 'kept'), (0.0, 'removed')]
+    >>> grown = InsideOrgan(rule="inside_organ", classes=("pdac",), grown_mm=1)
+    >>> verdicts(grown, proposal, "pdac")
+    [(0.75, 'kept'), (0.0, 'removed')]
     """
 
     to: Destination = "background"
     share: float = Field(default=0.0, ge=0, lt=1)
+    grown_mm: float = Field(default=0.0, ge=0)
 
     def check(self, schema: LabelSchema) -> None:
         for name in self.classes:
@@ -57,6 +69,20 @@ class InsideOrgan(RemovalRule):
             return []
         verdicts = []
         for c in proposal.components(name):
-            share = int(np.count_nonzero(c.mask & proposal.mask(organ, c.box))) / c.voxels
+            share = int(np.count_nonzero(c.mask & self._inside(proposal, organ, c))) / c.voxels
             verdicts.append(self.verdict(proposal, name, c, share, f">{self.share:.4f}", share > self.share))
         return verdicts
+
+    def _inside(self, proposal: Proposal, organ: str, component: Component) -> Mask:
+        """Where in the box of a component its voxels count as inside."""
+        if not self.grown_mm:
+            return proposal.mask(organ, component.box)
+        from scipy.ndimage import distance_transform_edt
+
+        margin = int(np.ceil(self.grown_mm / proposal.spacing.min()))
+        around = grown(component.box, margin, proposal.grid.shape)
+        mask = proposal.mask(organ, around)
+        if not mask.any():
+            return np.zeros(component.mask.shape, np.bool_)
+        near = distance_transform_edt(~mask, sampling=proposal.spacing) <= self.grown_mm + TOLERANCE_MM
+        return view(near, around, component.box)

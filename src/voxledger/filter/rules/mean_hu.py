@@ -1,7 +1,9 @@
 """mean_hu: a lesion is neither fat nor bone nor bright contrast.
 
-Measured: mean HU of the component after clipping to [-1000, 1000]. Bound: the `ranges` entry of the class, ends
-included. Rule 4 of Efficient Human-in-the-Loop Pancreatic Tumor Annotation, whose ranges are the defaults: PDAC
+Measured: mean HU of the component's core after clipping to [-1000, 1000]. The core is what no face of a voxel leads
+out of, since voxels of the border are in part what lies beside the lesion, such as fat; a component without a core is
+measured whole. Bound: the `ranges` entry of the class, ends included. Rule 4 of Efficient Human-in-the-Loop Pancreatic
+Tumor Annotation, which speaks of the whole component and of finer scans, and whose ranges are the defaults: PDAC
 −206…185, cyst −33…222, PNET −16…270 HU. Images that are not CT have no HU: their components stay.
 """
 
@@ -9,10 +11,11 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+import numpy as np
 from pydantic import Field, field_validator
 
 from voxledger.errors import Misuse
-from voxledger.filter.proposal import Proposal, Verdict
+from voxledger.filter.proposal import HU_LIMITS, Component, Proposal, Verdict
 from voxledger.filter.rule import RemovalRule
 from voxledger.schema import LabelSchema
 
@@ -68,8 +71,17 @@ class MeanHu(RemovalRule):
         if bound is None:
             return []
         low, high = bound
-        text = f"{low:g}..{high:g}HU" if proposal.is_ct else "not CT"
-        return [
-            self.verdict(proposal, name, c, c.mean_hu, text, not proposal.is_ct or low <= c.mean_hu <= high)
-            for c in proposal.components(name)
-        ]
+        if not proposal.is_ct:
+            return [self.verdict(proposal, name, c, c.mean_hu, "not CT", True) for c in proposal.components(name)]
+        measured = [(c, core_hu(proposal, c)) for c in proposal.components(name)]
+        return [self.verdict(proposal, name, c, hu, f"{low:g}..{high:g}HU", low <= hu <= high) for c, hu in measured]
+
+
+def core_hu(proposal: Proposal, component: Component) -> float:
+    """Mean HU of what no face of a voxel leads out of, after clipping; of the whole component if there is no such."""
+    from scipy.ndimage import binary_erosion
+
+    core = binary_erosion(component.mask)
+    if not core.any():
+        return component.mean_hu
+    return float(np.clip(proposal.image[component.box][core], *HU_LIMITS).astype(np.float64).mean())
