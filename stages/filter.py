@@ -18,7 +18,7 @@ def main(params: Params) -> None:
 
     require_not_out(params, "filter")
     cases, schema = read_cases(), read_schema(layout.SCHEMA)
-    steps = filter_round(
+    steps, advice = filter_round(
         cases,
         require_predictions(cases, schema, params.infer, params.machine),
         schema,
@@ -28,7 +28,8 @@ def main(params: Params) -> None:
         read_ledger(layout.BASE_LEDGER),
     )
     tallies = tally(read_decisions(layout.FILTER_LOG))
-    write_detection(steps, tallies, {c.case_id: c.patient for c in cases}, layout.FILTER_SECTION, layout.DETECTION)
+    patients = {c.case_id: c.patient for c in cases}
+    write_detection(steps, advice, tallies, patients, layout.FILTER_SECTION, layout.DETECTION)
 
 
 if __name__ == "__main__":

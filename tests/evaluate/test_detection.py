@@ -14,7 +14,7 @@ from voxledger.evaluate.detection import detection_rates, diameter_mm, harm, mis
 from voxledger.evaluate.detection_section import write_detection
 from voxledger.filter.decisions import Decision, tally
 from voxledger.filter.proposal import Outcome
-from voxledger.imaging.detection import ANY, Step
+from voxledger.imaging.detection import ANY, Advice, Step, Taken
 from voxledger.layout import MEMO
 
 
@@ -92,10 +92,14 @@ def test_section(folder: Path) -> None:
         Decision("b", "pdac", "mean_hu", 1, 8, 0.5, 0.9, 40.0, 40.0, "-206..185HU", Outcome.KEPT),
     ]
     section, metrics = folder / "filter.html", folder / "detection.json"
-    write_detection(STEPS, tally(decisions), PATIENTS, section, metrics)
+    taken = Taken("a", "calibration", "pdac", 1, "mean_hu", 1, 0.5, 300.0, "-206..185HU", 300.0)
+    advice = [Advice(1, "mean_hu", "pdac", (taken,), "ranges: {pdac: [-206, 300]}")]
+    write_detection(STEPS, advice, tally(decisions), PATIENTS, section, metrics)
     html = section.read_text()
     assert "<td>mean_hu</td><td>pdac</td><td>2</td><td>2</td><td>1</td><td>0.50</td>" in html
     assert "mean_hu removed 1 true pdac of calibration case a." in html
+    assert "<td>a</td><td>1</td><td>0.500</td><td>300</td><td>-206..185HU</td>" in html
+    assert "mean_hu of pdac: <code>ranges: {pdac: [-206, 300]}</code> would have kept it" in html
     assert "1 of 3 lesions found (1 below the threshold of the models, 1 removed by mean_hu)" in html
     assert "0.25 false regions per scan, 1.00 before the rules" in html
     assert "data:image/svg+xml;base64," in html
@@ -103,12 +107,12 @@ def test_section(folder: Path) -> None:
     pdac = json.loads(metrics.read_text())["calibration"]["pdac"]
     assert (pdac["cases"], pdac["before"]["sensitivity"]["value"], pdac["after"]["ppv"]["value"]) == (4, 0.666667, 0.5)
     for when in ("remembered", "drawn anew"):
-        write_detection(STEPS, tally(decisions), PATIENTS, folder / "again.html", metrics)
+        write_detection(STEPS, advice, tally(decisions), PATIENTS, folder / "again.html", metrics)
         assert (folder / "again.html").read_bytes() == section.read_bytes(), when
         shutil.rmtree(MEMO)
 
 
 def test_section_of_nothing(tmp_path: Path) -> None:
-    write_detection([], [], {}, tmp_path / "filter.html", tmp_path / "detection.json")
+    write_detection([], [], [], {}, tmp_path / "filter.html", tmp_path / "detection.json")
     assert "no predictions, or no rules" in (tmp_path / "filter.html").read_text()
     assert json.loads((tmp_path / "detection.json").read_text()) == {}

@@ -70,7 +70,7 @@ def run(
 ) -> list[Step]:
     machine = MachineParams(workers=workers)
     params = FilterParams(rules=RULES)
-    return filter_round(cases, OUT / "predictions", schema, params, calibrated, machine, ledger or {})
+    return filter_round(cases, OUT / "predictions", schema, params, calibrated, machine, ledger or {})[0]
 
 
 def test_outputs(repository: list[Case], schema: LabelSchema) -> None:
@@ -88,6 +88,25 @@ def test_outputs(repository: list[Case], schema: LabelSchema) -> None:
     ]
     assert {d.mean_hu for d in decisions} == {41.0}
     assert len((OUT / "filter.jsonl").read_text().splitlines()) == 3
+
+
+def test_what_a_rule_took_of_a_true_lesion_is_told_with_what_would_have_kept_it(
+    repository: list[Case], schema: LabelSchema
+) -> None:
+    truth = np.zeros(SHAPE, np.uint8)
+    truth[7, 9, 10:12] = truth[3, 3, 3] = schema["pdac"].id
+    for n in (1, 2):
+        write(LABELS / f"case-{n}.nii.gz", truth, Grid.plain(SHAPE))
+    ledger = {
+        (f"case-{n}", "pdac"): Entry(f"case-{n}", "pdac", 0, Origin.SOURCE, (), "", "", "", "", 0.0) for n in (1, 2)
+    }
+    params, machine = FilterParams(rules=RULES), MachineParams(workers=1)
+    (advice,) = filter_round(repository, OUT / "predictions", schema, params, {}, machine, ledger)[1]
+    assert (advice.step, advice.rule, advice.class_name) == (2, "inside_organ", "pdac")
+    (taken,) = advice.taken  # case-2 is a test case
+    assert (taken.case_id, taken.component, taken.ml, taken.measured) == ("case-1", 2, 0.001, 0.0)
+    assert taken.needed == pytest.approx(np.sqrt(2**2 + 4**2 + 6**2))
+    assert advice.keeps == "grown_mm: 7.5"
 
 
 def test_an_image_that_is_not_the_registered_one_is_refused(repository: list[Case], schema: LabelSchema) -> None:

@@ -15,7 +15,7 @@ from voxledger.casemap.once import once
 from voxledger.evaluate.charts import COLORS, GREY, svg
 from voxledger.evaluate.detection import RATES, Harm, Missed, Rates, detection_rates, harm, missed_by_size
 from voxledger.html import image, table
-from voxledger.imaging.detection import ANY, Step
+from voxledger.imaging.detection import ANY, Advice, Step
 from voxledger.statistics import Rate
 from voxledger.textfile import replace_text
 
@@ -53,11 +53,16 @@ SAMPLES, SEED = 1000, 0
 
 
 def write_detection(
-    steps: Sequence[Step], tallies: Sequence[RuleTally], patients: Mapping[str, str], section: Path, metrics: Path
+    steps: Sequence[Step],
+    advice: Sequence[Advice],
+    tallies: Sequence[RuleTally],
+    patients: Mapping[str, str],
+    section: Path,
+    metrics: Path,
 ) -> None:
     """Write the section (HTML) and the metrics (JSON) of one round's filter; patients by case id."""
     rates = detection_rates(steps, patients, SAMPLES, SEED)
-    replace_text(section, detection_section(rates, missed_by_size(steps), harm(steps), tallies))
+    replace_text(section, detection_section(rates, missed_by_size(steps), harm(steps), advice, tallies))
     replace_text(metrics, json.dumps(detection_metrics(rates), indent=2) + "\n")
 
 
@@ -73,7 +78,11 @@ def detection_metrics(rates: Sequence[Rates]) -> dict[str, Any]:
 
 
 def detection_section(
-    rates: Sequence[Rates], missed: Sequence[Missed], harms: Sequence[Harm], tallies: Sequence[RuleTally]
+    rates: Sequence[Rates],
+    missed: Sequence[Missed],
+    harms: Sequence[Harm],
+    advice: Sequence[Advice],
+    tallies: Sequence[RuleTally],
 ) -> str:
     """HTML fragment, complete in itself; its bytes repeat."""
     text = ["<h2>Filter</h2>"]
@@ -122,12 +131,36 @@ def detection_section(
             f"<p><strong>{escape(h.rule)} removed {h.lesions} true {escape(h.class_name)} of calibration case "
             f"{escape(h.case_id)}.</strong></p>"
         )
+    text += _advised(advice)
     if harms:
         rows = [[h.rule, h.class_name, h.split, h.case_id, str(h.voxels), str(h.lesions)] for h in harms]
         text.append(table(["Rule", "Class", "Split", "Case", "True voxels removed", "True lesions removed"], rows))
     else:
         text.append("<p>No rule removed a voxel of a true lesion.</p>")
     return "\n".join(text) + "\n"
+
+
+def _advised(advice: Sequence[Advice]) -> list[str]:
+    """What rules took of true lesions of calibration cases, one by one, and what would have kept it."""
+    if not advice:
+        return []
+    rows = [
+        [one.rule, one.class_name, one.case_id, str(one.component), f"{one.ml:.3f}", f"{one.measured:g}", one.bound]
+        for a in advice
+        for one in a.taken
+    ]
+    kept = [
+        f"<li>{escape(a.rule)} of {escape(a.class_name)}: "
+        + (f"<code>{escape(a.keeps)}</code>" if a.keeps else "no bound of this rule")
+        + f" would have kept {'it' if len(a.taken) == 1 else f'all {len(a.taken)}'}</li>"
+        for a in advice
+    ]
+    return [
+        table(["Rule", "Class", "Calibration case", "Component", "ml", "Measured", "Bound"], rows),
+        f"<ul>{''.join(kept)}</ul>",
+        '<p class="note">A bound that keeps every true lesion lets false ones through as well: see what the rule does '
+        "to both above, and <code>voxledger filter fit</code>.</p>",
+    ]
 
 
 class Waterfall(Job[str]):

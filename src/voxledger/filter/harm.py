@@ -1,16 +1,18 @@
-"""What is found of the true lesions of a labelled case, at any point between the rules."""
+"""What is found of the true lesions of a labelled case, at any point between the rules, and what a rule takes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.filter.proposal import Mask, Proposal
+from voxledger.filter.decisions import Decision
+from voxledger.filter.proposal import Component, Mask, Outcome, Proposal
+from voxledger.filter.rule import Rule
 from voxledger.imaging.boxes import Box, bounding_box, shape_of, union
-from voxledger.imaging.detection import ANY, Step, detect
+from voxledger.imaging.detection import ANY, Advice, Step, Taken, detect
 from voxledger.schema import LabelSchema
 
 
@@ -57,6 +59,65 @@ def detect_lesions(
             )
         )
     return steps
+
+
+def taken_by(
+    rule: Rule,
+    step: int,
+    proposal: Proposal,
+    truth: npt.NDArray[Any],
+    known: Sequence[str],
+    split: str,
+    decided: Iterable[tuple[Decision, Component]],
+) -> list[Taken]:
+    """Of what a rule has just decided, the removed components that share a voxel with a true lesion of their class.
+
+    Parameters
+    ----------
+    known
+        Lesion classes that the true label map (z, y, x) is trusted in.
+    decided
+        As from `voxledger.filter.apply.decide`; what went along with an organ is left out.
+    """
+    found = []
+    for decision, component in decided:
+        name = decision.class_name
+        if decision.outcome not in (Outcome.REMOVED, Outcome.TO_ORGAN) or name not in known or name not in rule.classes:
+            continue
+        if not (np.isin(truth[component.box], proposal.schema.ids_of(name)) & component.mask).any():
+            continue
+        found.append(
+            Taken(
+                decision.case_id,
+                split,
+                name,
+                step,
+                decision.rule,
+                decision.component,
+                round(decision.ml, 4),
+                round(decision.measured, 4),
+                decision.bound,
+                rule.needed(proposal, name, component, decision.measured),
+            )
+        )
+    return found
+
+
+def advise(taken: Sequence[Taken], rules: Sequence[Rule]) -> list[Advice]:
+    """What would have kept what each rule took of each class, by the position of the rule.
+
+    Parameters
+    ----------
+    taken
+        Of any cases; `step` counts `rules` from 1.
+    """
+    groups: dict[tuple[int, str], list[Taken]] = {}
+    for one in taken:
+        groups.setdefault((one.step, one.class_name), []).append(one)
+    return [
+        Advice(step, group[0].rule, name, tuple(group), rules[step - 1].keeping(name, [one.needed for one in group]))
+        for (step, name), group in sorted(groups.items())
+    ]
 
 
 def _masks(proposal: Proposal, truth: npt.NDArray[Any], names: Sequence[str], box: Box | None) -> tuple[Mask, Mask]:

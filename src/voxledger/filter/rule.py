@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,6 +35,17 @@ class Rule(BaseModel):
         """Judge every component of a class, those that stay too; changes nothing."""
         raise NotImplementedError
 
+    def needed(self, proposal: Proposal, name: str, component: Component, measured: float) -> float:
+        """What a bound would have to allow for a component that was removed to stay; what was measured by default."""
+        return measured
+
+    def keeping(self, name: str, needed: Sequence[float]) -> str:
+        """Parameters, as in `params.yaml`, with which all components that need this would have stayed.
+
+        Empty where no bound does that. At least one is given.
+        """
+        return ""
+
 
 class RemovalRule(Rule):
     """A rule that takes components away."""
@@ -49,3 +62,13 @@ class RemovalRule(Rule):
             return Verdict(component, measured, bound, Outcome.KEPT)
         in_organ = self.to == "organ" and proposal.schema[name].inside is not None
         return Verdict(component, measured, bound, Outcome.TO_ORGAN if in_organ else Outcome.REMOVED)
+
+
+def at_least(values: Sequence[float], digits: int) -> float:
+    """The largest of some values, rounded up."""
+    return math.ceil(round(max(values) * 10.0**digits, 6)) / 10.0**digits
+
+
+def at_most(values: Sequence[float], digits: int) -> float:
+    """The smallest of some values, rounded down."""
+    return math.floor(round(min(values) * 10.0**digits, 6)) / 10.0**digits

@@ -12,7 +12,7 @@ from voxledger.casemap.job import Job, content, place
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
 from voxledger.filter.decisions import Decision, write_decisions
-from voxledger.imaging.detection import Step, as_written, write_steps
+from voxledger.imaging.detection import Advice, Step, Taken, as_written, write_steps
 from voxledger.knowledge import trusted
 from voxledger.params import FilterParams, MachineParams
 from voxledger.records.cases import Case, Split, in_split, require_image
@@ -51,10 +51,11 @@ def filter_round(
     calibrated: Mapping[str, float],
     machine: MachineParams,
     ledger: Ledger,
-) -> list[Step]:
+) -> tuple[list[Step], list[Advice]]:
     """Write the proposals of the round, every decision of a rule, and what becomes of true lesions.
 
-    Returns what is found of the true lesions of labelled cases after each rule, as in `layout.DETECTION_STEPS`.
+    Returns what is found of the true lesions of labelled cases after each rule, as in `layout.DETECTION_STEPS`, and
+    what rules took of those of calibration cases, with the parameters that would have kept it.
 
     Parameters
     ----------
@@ -74,7 +75,13 @@ def filter_round(
     write_decisions(layout.FILTER_LOG, [decision for filtered in found for decision in filtered.decisions])
     steps = [step for filtered in found for step in filtered.steps]
     write_steps(layout.DETECTION_STEPS, steps)
-    return steps
+    taken = [one for filtered in found for one in filtered.taken if one.split == Split.CALIBRATION]
+    if not taken:
+        return steps, []
+    from voxledger.filter.chain import read_rules
+    from voxledger.filter.harm import advise
+
+    return steps, advise(taken, read_rules(params.rules, schema))
 
 
 def _jobs(
@@ -157,6 +164,8 @@ class Filtered:
 
     decisions: list[Decision]
     steps: list[Step]
+    taken: list[Taken]
+    """Of true lesions, by rules."""
 
 
 class Propose(Job[Filtered]):
@@ -179,9 +188,9 @@ class Propose(Job[Filtered]):
     thresholds: dict[str, float] = content()
 
     def compute(self, folder: Path) -> Filtered:
-        from voxledger.filter.apply import apply_rules
+        from voxledger.filter.apply import decide
         from voxledger.filter.chain import read_rules
-        from voxledger.filter.harm import detect_lesions
+        from voxledger.filter.harm import detect_lesions, taken_by
         from voxledger.imaging import volume
 
         proposal = open_case(
@@ -195,9 +204,13 @@ class Propose(Job[Filtered]):
                 steps.extend(detect_lesions(proposal, truth, self.known, self.name, self.split.value, number, rule))
 
         look(0, "threshold")
-        decisions = []
+        decisions: list[Decision] = []
+        taken: list[Taken] = []
         for number, rule in enumerate(read_rules(self.rules, self.schema), start=1):
-            decisions += apply_rules(proposal, [rule], self.name)
+            decided = list(decide(proposal, [rule], self.name))
+            decisions += [decision for decision, _ in decided]
             look(number, rule.rule)
+            if truth is not None:
+                taken += taken_by(rule, number, proposal, truth, self.known, self.split.value, decided)
         volume.write(folder / f"{self.name}.nii.gz", proposal.label_map(), proposal.grid)
-        return Filtered(decisions, [as_written(step) for step in steps])
+        return Filtered(decisions, [as_written(step) for step in steps], taken)

@@ -128,6 +128,35 @@ def read_steps(path: Path | str) -> list[Step]:
         return [step_from_row(row) for row in rows]
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A component of a true lesion that a rule removed."""
+
+    case_id: str
+    split: str
+    class_name: str
+    step: int
+    rule: str
+    component: int
+    ml: float
+    measured: float
+    bound: str
+    needed: float
+    """What the rule's bound would have had to allow."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What one rule took of the true lesions of one class, and the parameters with which they would have stayed."""
+
+    step: int
+    rule: str
+    class_name: str
+    taken: tuple[Taken, ...]
+    keeps: str
+    """As in `params.yaml`; empty where no bound of the rule keeps them."""
+
+
 def as_written(step: Step) -> Step:
     """A step with volumes of as many digits as its text has."""
     return replace(step, lesion_ml=tuple(round(ml, 4) for ml in step.lesion_ml))

@@ -7,11 +7,14 @@ knows any of them.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from voxledger.filter.distance import distances
 from voxledger.filter.proposal import Proposal, Verdict
-from voxledger.filter.rule import RemovalRule
+from voxledger.filter.rule import RemovalRule, at_least
 from voxledger.schema import LabelSchema
 
 
@@ -45,6 +48,9 @@ class Distance(RemovalRule):
     def check(self, schema: LabelSchema) -> None:
         for name in self.structures:
             schema[name]
+
+    def keeping(self, name: str, needed: Sequence[float]) -> str:
+        return f"maximum_mm: {at_least(needed, 1):g}" if max(needed) < math.inf else ""
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         if not any(proposal.knows(s) for s in self.structures):

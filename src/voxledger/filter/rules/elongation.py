@@ -7,11 +7,13 @@ flat, a tube of length L and diameter D has about 1.15 · L / D. Bound: `maximum
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from pydantic import Field
 
 from voxledger.filter.proposal import Component, Proposal, Verdict
-from voxledger.filter.rule import RemovalRule
+from voxledger.filter.rule import RemovalRule, at_least
 
 
 class Elongation(RemovalRule):
@@ -36,6 +38,9 @@ class Elongation(RemovalRule):
     """
 
     maximum: float = Field(ge=1)
+
+    def keeping(self, name: str, needed: Sequence[float]) -> str:
+        return f"maximum: {at_least(needed, 1):g}"
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         verdicts = []

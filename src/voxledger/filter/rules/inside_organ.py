@@ -8,13 +8,17 @@ organ.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from pydantic import Field
 
 from voxledger import layout
 from voxledger.errors import Misuse
+from voxledger.filter.distance import distances
 from voxledger.filter.proposal import Component, Mask, Proposal, Verdict
-from voxledger.filter.rule import Destination, RemovalRule
+from voxledger.filter.rule import Destination, RemovalRule, at_least
 from voxledger.imaging.boxes import grown, view
 from voxledger.schema import LabelSchema
 
@@ -61,6 +65,18 @@ class InsideOrgan(RemovalRule):
                     f"inside_organ is asked of {name}, which lies in no organ",
                     f"give {name} an `inside:` in {layout.SCHEMA}, or take it out of the rule",
                 )
+
+    def needed(self, proposal: Proposal, name: str, component: Component, measured: float) -> float:
+        organ = proposal.schema[name].inside
+        assert organ is not None  # by check()
+        return distances(proposal, [component], [organ])[0]
+
+    def keeping(self, name: str, needed: Sequence[float]) -> str:
+        reach = at_least(needed, 1) if max(needed) < math.inf else None
+        if reach is None:
+            return ""
+        share = ["share: 0"] if self.share else []
+        return ", ".join([*share, *([f"grown_mm: {reach:g}"] if reach > self.grown_mm else [])])
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         organ = proposal.schema[name].inside

@@ -9,6 +9,8 @@ Tumor Annotation, which speaks of the whole component and of finer scans, and wh
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -16,7 +18,7 @@ from pydantic import Field, field_validator
 
 from voxledger.errors import Misuse
 from voxledger.filter.proposal import HU_LIMITS, Component, Proposal, Verdict
-from voxledger.filter.rule import RemovalRule
+from voxledger.filter.rule import RemovalRule, at_least, at_most
 from voxledger.schema import LabelSchema
 
 PUBLISHED = MappingProxyType({"pdac": (-206.0, 185.0), "cyst": (-33.0, 222.0), "pnet": (-16.0, 270.0)})
@@ -65,6 +67,10 @@ class MeanHu(RemovalRule):
         for name in self.classes:
             if self.bound(name) is None:
                 raise Misuse(f"mean_hu has no range for {name}", f"add `ranges: {{{name}: [low, high]}}`")
+
+    def keeping(self, name: str, needed: Sequence[float]) -> str:
+        low, high = self.bound(name) or (math.inf, -math.inf)
+        return f"ranges: {{{name}: [{min(low, at_most(needed, 0)):g}, {max(high, at_least(needed, 0)):g}]}}"
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         bound = self.bound(name)

@@ -5,6 +5,8 @@ Measured: number of slices (z) that the component spans. Bound: `slices`; a comp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from voxledger.filter.proposal import Proposal, Verdict
@@ -33,6 +35,9 @@ class MinimumSlices(RemovalRule):
     """
 
     slices: int = Field(ge=1)
+
+    def keeping(self, name: str, needed: Sequence[float]) -> str:
+        return f"slices: {min(needed):g}"
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         verdicts = []

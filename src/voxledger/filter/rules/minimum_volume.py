@@ -5,10 +5,12 @@ Measured: volume of the component in ml. Bound: `ml`; a component of exactly tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from voxledger.filter.proposal import Proposal, Verdict
-from voxledger.filter.rule import RemovalRule
+from voxledger.filter.rule import RemovalRule, at_most
 
 TOLERANCE = 1e-6
 """Voxels; forgives the rounding of ml divided by the volume of a voxel."""
@@ -36,6 +38,9 @@ class MinimumVolume(RemovalRule):
     """
 
     ml: float = Field(gt=0)
+
+    def keeping(self, name: str, needed: Sequence[float]) -> str:
+        return f"ml: {at_most(needed, 4):g}"
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         least = self.ml / proposal.grid.voxel_ml

@@ -7,6 +7,9 @@ cysts and PNETs that touch the pancreatic duct, the default.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from pydantic import Field
 
 from voxledger.filter.distance import distances
@@ -44,6 +47,10 @@ class Touching(RemovalRule):
     def check(self, schema: LabelSchema) -> None:
         for name in self.structures:
             schema[name]
+
+    def keeping(self, name: str, needed: Sequence[float]) -> str:
+        below = math.ceil(round(min(needed) * 10, 6) - 1) / 10  # it has to be exceeded
+        return f"tolerance_mm: {below:g}" if below >= 0 else ""
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         components = proposal.components(name)

@@ -9,6 +9,7 @@ knows the organ.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ from pydantic import Field
 from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.filter.proposal import Proposal, Verdict
-from voxledger.filter.rule import RemovalRule
+from voxledger.filter.rule import RemovalRule, at_least
 from voxledger.schema import LabelSchema
 
 PUBLISHED = MappingProxyType({"pdac": 133.0, "cyst": 83.0, "pnet": 46.0})
@@ -70,6 +71,9 @@ class VolumeRatio(RemovalRule):
                 )
             if self.bound(name) is None:
                 raise Misuse(f"volume_ratio has no bound for {name}", f"add `percent: {{{name}: …}}`")
+
+    def keeping(self, name: str, needed: Sequence[float]) -> str:
+        return f"percent: {{{name}: {at_least(needed, 1):g}}}" if max(needed) < math.inf else ""
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         components = proposal.components(name)
