@@ -135,13 +135,13 @@ ENDED = ("is closed", "is registered already")
 
 
 def finish(step: Step) -> None:
-    """Type the command again, once more after what it says to do about a lock that git or DVC left, and compare."""
+    """Type the command again, once more after what it says to do about a file that git or DVC left, and compare."""
     for _ in range(3):
         done = subprocess.run(["voxledger", *step.command], capture_output=True, text=True, check=False)
         said = done.stdout + done.stderr
-        if not (lock := re.search(r"`rm (\S+lock)`", said)):
+        if not (remedy := re.search(r"`(rm|git restore) (\S+lock)`", said)):
             break
-        Path(lock[1]).unlink()
+        run(*remedy[1].split(), remedy[2])
     assert done.returncode == step.code or any(text in said for text in ENDED), said
     now = state()
     differ = {k: (step.state.get(k), now.get(k)) for k in {*step.state, *now} if step.state.get(k) != now.get(k)}
@@ -164,6 +164,13 @@ def test_a_command_killed_between_its_changes(prepare: Prepare, name: str, share
 def test_a_command_killed_with_the_programs_that_it_started(prepare: Prepare, name: str, share: float) -> None:
     step = prepare(name)
     kill_after(step.seconds * share, "voxledger", *step.command)
+    finish(step)
+
+
+def test_a_round_run_that_was_killed_while_dvc_wrote_its_lock_file(prepare: Prepare) -> None:
+    step, lock = prepare("finish"), Path("dvc.lock")
+    kill_after(step.seconds * 0.5, "voxledger", *step.command)
+    lock.write_bytes(lock.read_bytes()[:-100])
     finish(step)
 
 
