@@ -24,7 +24,7 @@ from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
 from voxledger.process import lock
-from voxledger.repository import dvc, dvc_add, dvc_output
+from voxledger.repository import dvc, dvc_add, dvc_output, require_nobody_runs
 
 WORK = """
 import os, sys, time
@@ -206,6 +206,16 @@ def test_what_blocks_a_run_is_named_with_its_command_and_since_when(
     assert caught.value.remedy == f"wait for it, or `kill {process.pid}`; then run this again"
     Path("inbox").mkdir()
     dvc_add("inbox")  # a return may come in meanwhile
+
+
+def test_a_lock_file_that_is_just_being_written_is_read_again(repository: Path) -> None:
+    """DVC empties it before it writes: a second run said that it was damaged, and to remove it."""
+    lock = Path(".dvc/tmp/rwlock")
+    lock.write_text("")
+    written = threading.Timer(0.3, lock.write_text, ["{}"])
+    written.start()
+    require_nobody_runs()
+    written.join()
 
 
 @pytest.mark.slow

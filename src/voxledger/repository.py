@@ -151,17 +151,19 @@ def _blocking() -> list[int]:
     import psutil
 
     path = Path(".dvc/tmp/rwlock")
-    try:
-        held = json.loads(path.read_text("utf-8"))
-        infos = [*held.get("write", {}).values(), *(i for found in held.get("read", {}).values() for i in found)]
-        return sorted({int(i["pid"]) for i in infos if psutil.pid_exists(int(i["pid"]))})
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise VoxledgerError(
-            f"{path}, where DVC notes what it is working on, is damaged, as by a DVC that was killed while it wrote it",
-            f"`rm {path}` if no DVC process runs here, then run this again",
-        ) from None
+    for _ in range(20):
+        try:
+            held = json.loads(path.read_text("utf-8"))
+            infos = [*held.get("write", {}).values(), *(i for found in held.get("read", {}).values() for i in found)]
+            return sorted({int(i["pid"]) for i in infos if psutil.pid_exists(int(i["pid"]))})
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            time.sleep(0.05)  # DVC empties it before it writes
+    raise VoxledgerError(
+        f"{path}, where DVC notes what it is working on, is damaged, as by a DVC that was killed while it wrote it",
+        f"`rm {path}` if no DVC process runs here, then run this again",
+    )
 
 
 def _busy(pids: list[int]) -> VoxledgerError:

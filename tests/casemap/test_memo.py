@@ -182,6 +182,15 @@ def test_an_output_that_was_altered_unseen_is_replaced(
     assert FILE.read_text() == "right"
 
 
+def test_an_output_that_leads_nowhere_is_replaced(folder: Path) -> None:
+    run()
+    for make in (lambda: FILE.symlink_to(FILE.name), lambda: FILE.symlink_to("gone.txt"), lambda: os.mkfifo(FILE)):
+        FILE.unlink()
+        make()
+        casemap([JOB], OUT)
+        assert FILE.samefile(remembered_file())
+
+
 def test_a_folder_where_an_output_belongs_is_named(folder: Path) -> None:
     FILE.mkdir(parents=True)
     with pytest.raises(VoxledgerError, match=re.escape(f"{FILE} is a folder")):
@@ -205,6 +214,34 @@ def made_by_an_older_version(folder: Path) -> None:
     record.write_text(json.dumps({"facts": facts, "outputs": files["outputs"]}))
     (folder / "sub/7.txt").chmod(0o644)
     (folder.parent / "records.json").unlink()
+
+
+def test_a_table_of_records_that_somebody_wrote_into_is_not_believed(folder: Path) -> None:
+    run()
+    table = MEMO / "test/records.json"
+    before = table.read_text()
+    table.chmod(0o644)
+    table.write_text(before.replace(f'"{JOB.number}"', '"8"'))
+    assert table.read_text() != before
+    assert casemap([JOB], OUT) == [7]
+    assert calls() == 0
+    assert table.read_text() == before
+    for rows in ("{}", "[]", '{"' + JOB.key + '": []}', '{"' + JOB.key + '": [1, {}, "x"]}', "", "\0"):
+        table.write_text(rows)
+        assert casemap([JOB], OUT) == [7], rows
+        assert calls() == 0, rows
+
+
+def test_what_another_job_left_is_not_taken_for_this_one(folder: Path) -> None:
+    """As after a person moved folders of the memo about."""
+    other = Text(name="other", number=8)
+    casemap([JOB, other], OUT)
+    calls()
+    for source, target in ((JOB.key, "third"), (other.key, JOB.key), ("third", other.key)):
+        (MEMO / "test" / source).rename(MEMO / "test" / target)
+    assert casemap([JOB, other], OUT) == [7, 8]
+    assert (FILE.read_text(), (OUT / "sub/8.txt").read_text()) == ("right", "right")
+    assert calls() == 2
 
 
 @pytest.mark.parametrize("change", [touched, copied, made_by_an_older_version])

@@ -97,6 +97,28 @@ def test_a_removed_data_round_is_said_and_brought_back(out: Path) -> None:
     run("voxledger", "review", "status")
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("repository")
+def test_links_to_what_dvc_threw_away_are_removed_or_named() -> None:
+    """As after somebody wrote through one into its cache: it stopped at that link in every run."""
+    run("dvc", "config", "cache.type", "symlink")
+    run("voxledger", "round", "recall")
+    proposal = next(Path("data/round/pseudo").glob("*.nii.gz"))
+    whole, locked = proposal.read_bytes(), Path("dvc.lock").read_bytes()
+    proposal.unlink()
+    proposal.symlink_to("/thrown/away")
+    run("voxledger", "round", "run", accept=(3,))
+    assert proposal.read_bytes() == whole
+    assert Path("dvc.lock").read_bytes() == locked
+    run("voxledger", "round", "recall")
+    prediction = next(Path("models/base").rglob("*.nii.gz"))
+    prediction.unlink()
+    prediction.symlink_to("/thrown/away")
+    said = run("voxledger", "round", "run", accept=(1,))
+    assert f"{prediction} is a link to what is no longer in DVC's cache" in said
+    assert "`dvc pull --force`" in said
+
+
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize("bytes_left", [0, 3000])
 @pytest.mark.parametrize("path", ["dvc.lock", "data/images.dvc"])

@@ -25,6 +25,8 @@ from voxledger.software import software
 INSTALL = "`pip install 'voxledger[hpc]'`"
 DEATHS = 2
 """So often a process may die at an item before it is computed with nothing beside it, for the last time."""
+SAY_SECONDS = 10.0
+"""After which it is said that workers are waited for."""
 LOOK_SECONDS = 2.0
 """How often to look whether there are workers, where nothing finishes."""
 
@@ -167,8 +169,12 @@ class Cluster:
         return sum(not self._machine.on_gpus or worker["resources"].get("GPU", 0) >= 1 for worker in found)
 
     def _require_workers(self) -> None:
-        deadline = time.monotonic() + 60 * self._machine.wait_minutes
+        began = time.monotonic()
+        deadline, said = began + 60 * self._machine.wait_minutes, False
         while not self._workers():
+            if not said and time.monotonic() > began + SAY_SECONDS:
+                said = True
+                print(f"waiting for workers of {self._called}", file=sys.stderr, flush=True)
             if time.monotonic() > deadline:
                 kind = " that offers a GPU" if self._machine.on_gpus else ""
                 raise ClusterFailed(

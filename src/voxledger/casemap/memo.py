@@ -35,6 +35,8 @@ PARTIAL = ".partial-"
 Seal = tuple[int, int, int]
 """Size in bytes, time of the last change in nanoseconds, and inode of a file when it was hashed."""
 _MEMO = str(MEMO)
+DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError)
+"""What reading a record raises where there is none, or one that nobody wrote like this."""
 _OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY)
 
 
@@ -58,7 +60,7 @@ def seal(status: os.stat_result) -> Seal:
 
 
 def read_record(folder: str, anew: bool = False) -> Record:
-    """The record in a folder of the memo; `OSError` or `ValueError` where there is none, or one that is damaged.
+    """The record in a folder of the memo; one of `DAMAGED` where there is none, or one that is damaged.
 
     It is read `anew` either way; see `voxledger.casemap.records.Records.read`, which knows another.
     """
@@ -67,8 +69,10 @@ def read_record(folder: str, anew: bool = False) -> Record:
     values, facts = json.loads(first), rest.removesuffix("\n")
     if "facts" in values:  # of an older version
         facts = json.dumps(values["facts"], sort_keys=True)
-    elif _sha256(facts) != values["facts_sha256"]:
+    elif text_sha256(facts) != values["facts_sha256"]:
         raise ValueError(f"{folder} does not hold the facts that were returned")
+    if values.get("key", key := folder.rpartition("/")[2]) != key:
+        raise ValueError(f"{folder} holds what another job left")
     return Record(dict(values["outputs"]), facts, {n: as_seal(s) for n, s in values.get("seals", {}).items()})
 
 
@@ -109,7 +113,7 @@ def remembered(
             forget(Path(folder))
             return None
         return record if found == seals else _sealed_anew(folder, replace(record, seals=found))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except DAMAGED:
         return None
 
 
@@ -137,7 +141,7 @@ def compute(job: Job[Any], keep: bool) -> Record:
         rights = folder.stat().st_mode  # some libraries write files that nobody else may read
         record = Record(outputs, facts, {name: _close(f"{folder}/{name}", rights) for name in names})
         if keep:
-            _write_record(folder, record)
+            _write_record(folder, record, job.key)
             return _keep(job, folder, record)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -224,7 +228,7 @@ def _close(path: str, rights: int) -> Seal:
 
 def _holds(path: str, found: Seal, digest: str) -> bool:
     """Whether a file has that SHA-256, and nobody wrote there while it was read."""
-    return file_sha256(path) == digest and seal(os.stat(path)) == found
+    return os.path.isfile(path) and file_sha256(path) == digest and seal(os.stat(path)) == found
 
 
 def _sealed_anew(folder: str, record: Record) -> Record:
@@ -237,14 +241,15 @@ def _sealed_anew(folder: str, record: Record) -> Record:
         with suppress(OSError):  # who may not write here reads them again each time
             for name in record.outputs:
                 os.chmod(f"{folder}/{name}", os.stat(f"{folder}/{name}").st_mode & 0o444)
-            _write_record(Path(folder), record)
+            _write_record(Path(folder), record, Path(folder).name)
     return record
 
 
-def _write_record(folder: Path, record: Record) -> None:
-    first = {"outputs": record.outputs, "seals": record.seals, "facts_sha256": _sha256(record.facts)}
+def _write_record(folder: Path, record: Record, key: str) -> None:
+    first = {"key": key, "outputs": record.outputs, "seals": record.seals, "facts_sha256": text_sha256(record.facts)}
     replace_text(folder / RECORD, f"{json.dumps(first)}\n{record.facts}\n")
 
 
-def _sha256(text: str) -> str:
+def text_sha256(text: str) -> str:
+    """SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()

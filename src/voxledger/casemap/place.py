@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from voxledger.casemap.hashes import note_sha256, trusted_sha256
@@ -79,7 +80,9 @@ def _place_all(folder: str, record: Record, out: Path | str, anew: bool) -> None
 
 def _holds(path: str, status: os.stat_result, wanted: Seal, digest: str) -> bool:
     """Whether a file of its own holds what is wanted: DVC leaves such ones, and would make another of a link."""
-    return status.st_size == wanted[0] and trusted_sha256(path) == digest
+    with suppress(OSError):
+        return S_ISREG(status.st_mode) and status.st_size == wanted[0] and trusted_sha256(path) == digest
+    return False
 
 
 def _status(path: str) -> os.stat_result | None:
@@ -88,6 +91,10 @@ def _status(path: str) -> os.stat_result | None:
         return os.stat(path)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
 
 
 def _place(source: str, target: str, wanted: Seal) -> os.stat_result:

@@ -1,7 +1,7 @@
 """All records of a folder of the memo in one file, so that a run opens one and not thousands.
 
 A record counts as long as the files that it names have its seals, or, of a job that left none, as long as its own file,
-`memo.json`, is the one that it was read from. The file may go at any time.
+`memo.json`, is the one that it was read from. The file begins with the SHA-256 of the rest, and may go at any time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
-from voxledger.casemap.memo import RECORD, Record, as_seal, read_record, seal
+from voxledger.casemap.memo import RECORD, Record, as_seal, read_record, seal, text_sha256
 from voxledger.layout import MEMO
 from voxledger.textfile import replace_text
 
@@ -29,8 +29,10 @@ class Records:
         self._new = False
         self._rows: dict[str, list[Any]] = {}
         """By key: seal of `memo.json`, and what a record holds, as JSON has them."""
-        with suppress(OSError, ValueError, TypeError):
-            self._rows = dict(json.loads(self._file.read_text("utf-8")))
+        with suppress(OSError, ValueError):
+            digest, _, rows = self._file.read_text("utf-8").partition("\n")
+            if digest == text_sha256(rows):
+                self._rows = json.loads(rows)
 
     def read(self, folder: str, anew: bool = False) -> Record:
         """The record in a folder, see `voxledger.casemap.memo.read_record`.
@@ -42,11 +44,9 @@ class Records:
         """
         key = folder.rpartition("/")[2]
         row = self._rows.get(key)
-        if row is not None and row[1] and not anew:
+        if row is not None and not anew and (row[1] or row[0] == [*seal(os.stat(f"{folder}/{RECORD}"))]):
             return _record(row)
         own = seal(os.stat(f"{folder}/{RECORD}"))
-        if row is not None and row[0] == [*own]:
-            return _record(row)
         record = read_record(folder)
         if len(record.facts) <= _MOST_FACTS:
             self._rows[key], self._new = [[*own], record.outputs, record.facts, record.seals], True
@@ -62,7 +62,8 @@ class Records:
         """Write them down, if they are others than were read."""
         if self._new:
             with suppress(OSError):
-                replace_text(self._file, json.dumps(self._rows))
+                rows = json.dumps(self._rows)
+                replace_text(self._file, f"{text_sha256(rows)}\n{rows}")
 
 
 def _record(row: list[Any]) -> Record:

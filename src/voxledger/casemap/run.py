@@ -17,7 +17,7 @@ from typing import Any
 from voxledger.casemap import hashes
 from voxledger.casemap.executor import Execute
 from voxledger.casemap.job import Facts, Job
-from voxledger.casemap.memo import Record, alone, compute, folder_of, remembered
+from voxledger.casemap.memo import DAMAGED, Record, alone, compute, folder_of, remembered
 from voxledger.casemap.place import place_outputs, remove_others
 from voxledger.casemap.records import Records
 from voxledger.casemap.used import keep_used, note_used, save_used
@@ -118,7 +118,8 @@ def _records(jobs: Sequence[Job[Any]], machine: MachineParams) -> tuple[list[Rec
         bar.close()
         for index in order:
             if index in found:
-                records.read(folder_of(jobs[index]), anew=True)
+                with suppress(*DAMAGED):  # of a memo that somebody removes meanwhile
+                    records.read(folder_of(jobs[index]), anew=True)
         records.save()
     if failures:
         keep_used()

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from voxledger.process import end_with
@@ -121,6 +122,18 @@ def like_this() -> dict[str, Any]:
 
 
 def _answer(request: bytes) -> bytes:
+    """What work makes of an item; the folder and the variables are those of before for the next one."""
+    folder, variables = Path.cwd(), dict(os.environ)
+    try:
+        return _call(request)
+    finally:
+        os.chdir(folder)
+        if os.environ != variables:
+            os.environ.clear()
+            os.environ.update(variables)
+
+
+def _call(request: bytes) -> bytes:
     try:
         work, item = pickle.loads(request)
         return pickle.dumps(work(item))

@@ -11,7 +11,7 @@ from typing import Any
 from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.repository import dvc_output
-from voxledger.textfile import parse_yaml, read_yaml
+from voxledger.textfile import is_tracked, parse_yaml, read_yaml
 
 
 @dataclass(frozen=True)
@@ -108,5 +108,5 @@ def require_whole_dvc_files() -> None:
         if path.is_file() and not path.read_bytes().endswith(b"\n"):
             raise VoxledgerError(
                 f"{path} breaks off, as by a DVC that was killed while it wrote it",
-                f"`git restore {path}`, then run this again",
+                f"`{'git restore' if is_tracked(path) else 'rm'} {path}`, then run this again",
             )

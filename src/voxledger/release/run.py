@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 from voxledger import layout
 from voxledger.bundles.inbox import require_complete
@@ -67,6 +69,8 @@ def run_round(params: Params, no_memo: bool) -> None:
     """
     require_untouched(layout.BUNDLES)
     out = is_out(params)
+    if not out:
+        _remove_dangling(layout.PSEUDO, layout.ATTENTION, layout.BUNDLES)
     # Asking DVC takes as long as letting it find nothing to do: only where nothing is likely to have changed.
     status = _status() if out or (not no_memo and run_of(params.round) is not None) else None
     before = None if status is None else status.up_to("export")
@@ -76,6 +80,7 @@ def run_round(params: Params, no_memo: bool) -> None:
         os.environ["VOXLEDGER_NO_MEMO"] = "1"
     again = ["--force"] if no_memo and not out else []
     if (again or before is None or before.entries) and dvc("repro", *again, "export") != 0:
+        _require_nothing_dangles(layout.DATA, layout.MODELS)
         raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
     if bundles := expected_bundles(layout.BUNDLES, params.round):
         send_out({folder.name: manifest.id for folder, manifest in bundles.items()})
@@ -83,6 +88,28 @@ def run_round(params: Params, no_memo: bool) -> None:
     if no_memo or status is None or status.entries or not is_tracked_whole():
         _run_to_the_end(no_memo)
     note_run(params.round)
+
+
+def _remove_dangling(*folders: Path) -> None:
+    """Remove links to what DVC threw out of its cache, as it does with what was altered: it stops where one dangles.
+
+    A stage makes again what is missing.
+    """
+    for path in _dangling(*folders):
+        path.unlink()
+
+
+def _require_nothing_dangles(*folders: Path) -> None:
+    """Raise with what brings back what no stage makes."""
+    if path := next(_dangling(*folders), None):
+        raise VoxledgerError(
+            f"{path} is a link to what is no longer in DVC's cache, from which it throws away what was altered",
+            "`dvc pull --force` brings it back if it was pushed; then run this again",
+        )
+
+
+def _dangling(*folders: Path) -> Iterator[Path]:
+    return (path for folder in folders for path in folder.rglob("*") if path.is_symlink() and not path.exists())
 
 
 def _status() -> Status:

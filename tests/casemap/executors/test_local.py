@@ -79,6 +79,47 @@ def test_an_answer_that_breaks_off_is_a_death() -> None:
     assert (found[0], found[2]) == (0, 2)
 
 
+class Stubborn:
+    """Cannot be made again where it arrives."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return int, ("not a number",)
+
+
+def stubborn(number: int) -> object:
+    return Stubborn() if number == 1 else number
+
+
+def test_what_cannot_be_made_again_here_fails_alone() -> None:
+    found = dict(execute(stubborn, range(3), TWO))
+    assert isinstance(found[1], ValueError)
+    assert (found[0], found[2]) == (0, 2)
+
+
+def wandering(number: int) -> tuple[str, str | None]:
+    seen = str(Path.cwd()), os.environ.get("WANDERED")
+    os.chdir("/")
+    os.environ["WANDERED"] = str(number)
+    return seen
+
+
+def test_folder_and_variables_are_those_of_before_for_the_next_item(folder: Path) -> None:
+    assert set(dict(execute(wandering, range(9), TWO)).values()) == {(str(folder), None)}
+
+
+def leaving(number: int) -> int:
+    if number == 1:
+        raise SystemExit(3)
+    return number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_item_that_wants_to_leave_fails_alone(workers: int) -> None:
+    found = dict(execute(leaving, range(3), MachineParams(workers=workers)))
+    assert isinstance(found[1], SystemExit)
+    assert (found[0], found[2]) == (0, 2)
+
+
 def process(_: int) -> int:
     return os.getpid()
 

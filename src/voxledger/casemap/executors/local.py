@@ -46,7 +46,7 @@ def execute(
     for index, item in enumerate(items):
         try:
             yield index, work(item)
-        except Exception as error:  # one bad item must not hide the others
+        except (Exception, SystemExit) as error:  # one bad item must not hide the others
             yield index, error
 
 
@@ -122,8 +122,10 @@ def _in_processes(
                     worker.restart()
                     deaths[index] += 1
                     (waiting if deaths[index] < DEATHS else alone).append(index)
-                else:
-                    yield index, outcome
+                    continue
+                except Exception as error:  # what it returned cannot be made again here
+                    outcome = error
+                yield index, outcome
     for index in sorted(alone):
         with closing(Worker(variables[0], prepared)) as worker:
             worker.give(work, items[index])
