@@ -124,7 +124,12 @@ def detection_section(
             text.append("<h3>Missed lesions by size</h3>")
             rows = [[_any(m.class_name), m.size, str(m.lesions), str(m.missed)] for m in sizes]
             text.append(table(["Class", "Diameter", "Lesions", "Missed"], rows))
-    text.append("<h3>Where the rules did harm</h3>")
+    return "\n".join([*text, *_harm_done(harms, advice)]) + "\n"
+
+
+def _harm_done(harms: Sequence[Harm], advice: Sequence[Advice]) -> list[str]:
+    """What rules took from true lesions."""
+    text = ["<h3>Where the rules did harm</h3>"]
     flagged = [h for h in harms if h.lesions and h.split == "calibration"]
     for h in flagged:
         text.append(
@@ -132,12 +137,10 @@ def detection_section(
             f"{escape(h.case_id)}.</strong></p>"
         )
     text += _advised(advice)
-    if harms:
-        rows = [[h.rule, h.class_name, h.split, h.case_id, str(h.voxels), str(h.lesions)] for h in harms]
-        text.append(table(["Rule", "Class", "Split", "Case", "True voxels removed", "True lesions removed"], rows))
-    else:
-        text.append("<p>No rule removed a voxel of a true lesion.</p>")
-    return "\n".join(text) + "\n"
+    if not harms:
+        return [*text, "<p>No rule removed a voxel of a true lesion.</p>"]
+    rows = [[h.rule, h.class_name, h.split, h.case_id, str(h.voxels), str(h.lesions)] for h in harms]
+    return [*text, table(["Rule", "Class", "Split", "Case", "True voxels removed", "True lesions removed"], rows)]
 
 
 def _advised(advice: Sequence[Advice]) -> list[str]:
