@@ -33,7 +33,7 @@ STAGES = {
 `features` in score, `hindsight` in evaluate."""
 COMMANDS = {"intake": 2, "tune": 2}
 """Of commands that no stage runs."""
-PICTURES = {"charts": 1}
+PICTURES = {"charts": 1, "pictures": 1}
 """Of what is remembered of the report; nothing else depends on it."""
 VERSIONS = STAGES | COMMANDS | PICTURES
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from voxledger import layout
 from voxledger.audit import Audit
-from voxledger.casemap.run import casemap
+from voxledger.casemap.once import files_of, once
+from voxledger.casemap.run import casemap, compute_ahead
 from voxledger.errors import Misuse
 from voxledger.evaluate.case_metrics import Generation, Measure
 from voxledger.evaluate.changes import changes
@@ -20,11 +21,9 @@ from voxledger.evaluate.history import minutes_before, round_rows, untimed_befor
 from voxledger.evaluate.metric import all_metrics, averaged
 from voxledger.evaluate.report import Report, render
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary, Row, gains, summarise
-from voxledger.evaluate.worst import Picture, picture, worst_rows
-from voxledger.imaging.soft import open_soft
-from voxledger.imaging.volume import read, read_label, require_same_grid
+from voxledger.evaluate.worst import PNG, Draw, Picture, worst_rows
 from voxledger.knowledge import trusted
-from voxledger.params import Params
+from voxledger.params import MachineParams, Params
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import read_decided
@@ -118,7 +117,7 @@ def evaluate_round(
         changes=changes(before, after, schema.names),
         decisions=decided,
         pool=len(pool),
-        pictures=_pictures(rows, judged.cases, found, schema),
+        pictures=_pictures(rows, judged.cases, found, schema, params.machine),
         unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
         sections=[read_text(path) for path in sorted(sections, key=lambda p: p.name)],
     )
@@ -253,17 +252,29 @@ def _pictures(
     cases: Mapping[str, Case],
     found: Mapping[str, Predictions],
     schema: LabelSchema,
+    machine: MachineParams,
 ) -> list[Picture]:
-    pictures = []
-    for row, mean_dice in worst_rows(rows):
-        case = cases[row.case_id]
-        image = read(case.image)
-        paths = found[row.case_id][Generation.NEXT]
-        models = [open_soft(p) for name, p in paths.items() if row.model in (ENSEMBLE, name)]
-        require_same_grid(models[0].grid, image.grid, f"prediction of {case.case_id}")
-        labels = read_label(_label(case), image.grid)
-        pictures.append(picture(row, mean_dice, image, labels, models, schema, case.modality))
-    return pictures
+    worst = worst_rows(rows)
+    jobs = [
+        Draw(
+            name=case.case_id,
+            class_name=row.class_name,
+            image=Path(case.image),
+            image_sha256=case.sha256,
+            modality=case.modality,
+            label=_label(case),
+            predictions=tuple(
+                path for name, path in found[case.case_id][Generation.NEXT].items() if row.model in (ENSEMBLE, name)
+            ),
+            schema=schema,
+        )
+        for row, case in ((row, cases[row.case_id]) for row, _ in worst)
+    ]
+    compute_ahead(jobs, machine)
+    return [
+        Picture(row, mean_dice, once(job), (files_of(job) / PNG).read_bytes())
+        for (row, mean_dice), job in zip(worst, jobs, strict=True)
+    ]
 
 
 def _write_cases(rows: Sequence[Row]) -> None:

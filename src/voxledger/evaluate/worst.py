@@ -5,23 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from voxledger.casemap.job import Job, content, place
 from voxledger.evaluate.case_metrics import THRESHOLD, Generation
 from voxledger.evaluate.overlay import overlay_png, worst_slice
 from voxledger.evaluate.summary import TEST, Row
 from voxledger.evaluate.view import grey_range, view_of
-from voxledger.imaging.soft import SoftPrediction, ensemble_mean
-from voxledger.imaging.volume import Volume
+from voxledger.imaging.soft import ensemble_mean, open_soft
+from voxledger.imaging.volume import read, read_label, require_same_grid
 from voxledger.records.card import ENSEMBLE
 from voxledger.schema import LabelSchema
 
 TEST_PICTURES = 6
 EXTERNAL_PICTURES = 3
 """Pictures of the test split, and of each external source."""
+PNG = "picture.png"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a picture shows."""
+
+    plane: str
+    slice_number: int
+    """Counted from 1 in the order of the file."""
+    slices: int
 
 
 @dataclass(frozen=True)
@@ -31,10 +42,7 @@ class Picture:
     row: Row
     mean_dice: float
     """Over the classes of the case."""
-    plane: str
-    slice_number: int
-    """Counted from 1 in the order of the file."""
-    slices: int
+    shown: Drawn
     png: bytes
 
 
@@ -60,25 +68,26 @@ def worst_rows(rows: Sequence[Row]) -> list[tuple[Row, float]]:
     return found
 
 
-def picture(
-    row: Row,
-    mean_dice: float,
-    image: Volume,
-    labels: npt.NDArray[Any],
-    models: Sequence[SoftPrediction],
-    schema: LabelSchema,
-    modality: str,
-) -> Picture:
-    """Draw the slice in which the mean of `models` differs most from the reference in the class of `row`."""
-    reference = schema.mask(labels, row.class_name)
-    prediction = ensemble_mean(models, row.class_name) > THRESHOLD
-    view = view_of(image.grid)
-    index = worst_slice(reference, prediction, view.axis)
-    return Picture(
-        row=row,
-        mean_dice=mean_dice,
-        plane=view.plane,
-        slice_number=index + 1,
-        slices=image.grid.shape[view.axis],
-        png=overlay_png(image.array, reference, prediction, index, view, grey_range(image.array, modality)),
-    )
+class Draw(Job[Drawn]):
+    """The slice of a case in which the mean of models differs most from the reference in a class, as `PNG`."""
+
+    stage, algorithms = "pictures", ("pictures",)
+    class_name: str = content()
+    image: Path = place()
+    image_sha256: str = content()
+    modality: str = content()
+    label: Path = content()
+    predictions: tuple[Path, ...] = content()
+    """Of one model, or of those whose mean is drawn."""
+    schema: LabelSchema = content()
+
+    def compute(self, folder: Path) -> Drawn:
+        image, models = read(self.image), [open_soft(path) for path in self.predictions]
+        require_same_grid(models[0].grid, image.grid, f"prediction of {self.name}")
+        reference = self.schema.mask(read_label(self.label, image.grid), self.class_name)
+        prediction = ensemble_mean(models, self.class_name) > THRESHOLD
+        view = view_of(image.grid)
+        index = worst_slice(reference, prediction, view.axis)
+        grey = grey_range(image.array, self.modality)
+        (folder / PNG).write_bytes(overlay_png(image.array, reference, prediction, index, view, grey))
+        return Drawn(view.plane, index + 1, image.grid.shape[view.axis])
