@@ -226,7 +226,22 @@ def test_a_lock_whose_process_id_now_belongs_to_another_program_is_named(reposit
     )
     with pytest.raises(VoxledgerError, match=f"process {os.getpid()} .*, which does not look like DVC") as caught:
         dvc("repro")
-    assert "remove .dvc/tmp/rwlock" in caught.value.remedy
+    assert "`rm .dvc/tmp/rwlock`" in caught.value.remedy
+
+
+def test_a_dvc_that_outlived_a_killed_command_is_waited_for(
+    repository: Path, started: list[subprocess.Popen[bytes]]
+) -> None:
+    """It wrote dvc.lock, while the next command read half of it and said that bundles did not fit."""
+    holder = hold(Path(".dvc/tmp/lock"), 1)
+    started.append(holder)
+    began = time.monotonic()
+    require_nobody_runs()
+    assert time.monotonic() - began > 0.5
+    holder = hold(Path(".dvc/tmp/lock"), 30)
+    started.append(holder)
+    with pytest.raises(VoxledgerError, match=f"process {holder.pid}"):
+        require_nobody_runs()
 
 
 @pytest.mark.slow

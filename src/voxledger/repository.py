@@ -119,7 +119,7 @@ def dvc_output(*args: Path | str) -> str:
 def require_nobody_runs() -> None:
     """Raise if another run of the pipeline is at work here; what takes a moment, as adding a return, is waited for."""
     for _ in range(30):
-        blocking = _blocking()
+        blocking = sorted({*_holding(), *_blocking()})
         if not blocking:
             return
         time.sleep(0.1)
@@ -136,14 +136,19 @@ def _raise_known(said: str) -> None:
     if "RWLock-file" in said:
         _blocking()
     if "Unable to acquire lock" in said or "is busy" in said:
-        lock = Path(".dvc/tmp/lock")
-        raise _busy([*(holders_of(lock.stat()) if lock.exists() else []), *_blocking()])
+        raise _busy([*_holding(), *_blocking()])
 
 
 def without_tracebacks(said: str) -> str:
     """What a program in Python printed, without where in its code that was: what went wrong stays."""
     calls = r"^(?:Exception ignored in.*\n)?Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*"
     return re.sub(calls, "", said, flags=re.MULTILINE).strip()
+
+
+def _holding() -> list[int]:
+    """Processes that hold the lock of DVC, as it does but while a stage computes."""
+    lock = Path(".dvc/tmp/lock")
+    return holders_of(lock.stat()) if lock.exists() else []
 
 
 def _blocking() -> list[int]:
@@ -171,7 +176,7 @@ def _busy(pids: list[int]) -> VoxledgerError:
         return VoxledgerError(
             f".dvc/tmp/rwlock names {described(others[0])}, which does not look like DVC: what held the lock may have "
             "been killed, and its number be another program's now",
-            "if so, remove .dvc/tmp/rwlock, and run this again",
+            "if so, `rm .dvc/tmp/rwlock`, then run this again",
         )
     held = ", ".join(described(pid) for pid in pids) or "another DVC process"
     kill = " ".join(str(pid) for pid in pids)

@@ -10,7 +10,7 @@ from typing import Any
 
 from voxledger import layout
 from voxledger.errors import VoxledgerError
-from voxledger.repository import dvc_output
+from voxledger.repository import dvc_output, require_nobody_runs
 from voxledger.textfile import is_tracked, parse_yaml, read_yaml
 
 
@@ -100,10 +100,12 @@ def dvc_file_hash(path: Path) -> str:
 
 
 def require_whole_dvc_files() -> None:
-    """Raise if a file of DVC's breaks off, which DVC itself takes for fewer data or none.
+    """Raise if a file of DVC's breaks off, which DVC itself takes for fewer data or none, or if DVC is at work here.
 
+    One that outlived a killed command may be writing just now.
     Those of the inbox are left out: `voxledger.release.inbox.track_inbox` writes them anew.
     """
+    require_nobody_runs()
     for path in (layout.LOCK, *layout.dvc_files()):
         if path.is_file() and not path.read_bytes().endswith(b"\n"):
             raise VoxledgerError(

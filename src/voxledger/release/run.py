@@ -18,7 +18,7 @@ from voxledger.release.pipeline import Status, require_whole_dvc_files
 from voxledger.release.send import require_bundles_fit, send_out
 from voxledger.release.state import require_open
 from voxledger.release.times import note_run, run_of
-from voxledger.repository import dvc, require_nobody_runs, require_root
+from voxledger.repository import dvc, require_root
 from voxledger.schema import LabelSchema, read_schema
 from voxledger.stage import require_pipeline
 
@@ -72,7 +72,7 @@ def run_round(params: Params, no_memo: bool) -> None:
     if not out:
         _remove_dangling(layout.PSEUDO, layout.ATTENTION, layout.BUNDLES)
     # Asking DVC takes as long as letting it find nothing to do: only where nothing is likely to have changed.
-    status = _status() if out or (not no_memo and run_of(params.round) is not None) else None
+    status = Status.now() if out or (not no_memo and run_of(params.round) is not None) else None
     before = None if status is None else status.up_to("export")
     if out and before is not None:
         require_bundles_fit(before)
@@ -110,11 +110,6 @@ def _require_nothing_dangles(*folders: Path) -> None:
 
 def _dangling(*folders: Path) -> Iterator[Path]:
     return (path for folder in folders for path in folder.rglob("*") if path.is_symlink() and not path.exists())
-
-
-def _status() -> Status:
-    require_nobody_runs()
-    return Status.now()
 
 
 def _run_to_the_end(no_memo: bool) -> None:
