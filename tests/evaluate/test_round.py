@@ -125,6 +125,20 @@ def test_one_voxel_shift_by_hand(repository, evaluated):
     assert float(row["dice"]) == pytest.approx(expected, abs=1e-4)
 
 
+def test_no_picture_of_another_image_is_remembered(repository, evaluated):
+    evaluated()
+    first = outputs()
+    shutil.rmtree(".memo")
+    image = Path(repository.cases[0].image)
+    kept = image.read_bytes()
+    image.write_bytes(Path(repository.cases[1].image).read_bytes())
+    with pytest.raises(VoxledgerError, match="is not the image that was registered"):
+        evaluated()
+    image.write_bytes(kept)
+    evaluated()
+    assert outputs() == first
+
+
 def test_bytes_repeat_with_and_without_memo_and_in_any_order(repository, evaluated, monkeypatch):
     evaluated()
     first = outputs()

@@ -17,6 +17,7 @@ from voxledger.evaluate.view import grey_range, view_of
 from voxledger.imaging.soft import ensemble_mean, open_soft
 from voxledger.imaging.volume import read, read_label, require_same_grid
 from voxledger.records.card import ENSEMBLE
+from voxledger.records.cases import require_image
 from voxledger.schema import LabelSchema
 
 TEST_PICTURES = 6
@@ -82,6 +83,7 @@ class Draw(Job[Drawn]):
     schema: LabelSchema = content()
 
     def compute(self, folder: Path) -> Drawn:
+        require_image(self.image, self.image_sha256)
         image, models = read(self.image), [open_soft(path) for path in self.predictions]
         require_same_grid(models[0].grid, image.grid, f"prediction of {self.name}")
         reference = self.schema.mask(read_label(self.label, image.grid), self.class_name)
