@@ -23,7 +23,7 @@ class Size(StrEnum):
 
     SMALL = "small"
     MEDIUM = "medium"
-    """About 2 mm, on which a cyst of 10 mm is a hundred voxels."""
+    """About 2 mm, on which a ball of 10 mm is 65 voxels."""
     FULL = "full"
 
 
