@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -72,18 +73,19 @@ def _git_failure(problem: str) -> VoxledgerError:
     return VoxledgerError(problem, f"{left}then run this again" if left else "correct this and run again")
 
 
-def dvc(*args: Path | str, quiet: bool = False) -> int:
+def dvc(*args: Path | str, quiet: bool = False, more: Mapping[str, str] | None = None) -> int:
     """Run DVC in the current folder with this Python first on the path; returns its exit code.
 
     What it prints goes to the terminal, or, if `quiet`, is shown only when it fails. A run of the pipeline ends with
-    this process.
+    this process. `more` holds environment variables for this command alone.
 
     Raises
     ------
     VoxledgerError
         Another DVC process is at work here; it is named.
     """
-    environment = environment_here(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = environment_here(PATH=path, **(more or {}))
     # -P: Python would take modules from the current folder first.
     command = [sys.executable, "-P", "-m", "voxledger.process" if args[0] == "repro" else "dvc", *args]
     if args[0] == "repro":
@@ -98,6 +100,17 @@ def dvc(*args: Path | str, quiet: bool = False) -> int:
         _raise_known(done.stderr)
         print(done.stdout + done.stderr, file=sys.stderr)
     return done.returncode
+
+
+def dvc_push() -> None:
+    """Push the data, whatever DVC noted before.
+
+    What it noted for a push is incomplete after one that was killed while it collected; the next push then leaves out
+    the rest without a word, and later ones find nothing to do (DVC 3.67). It keeps these notes beside the repository.
+    """
+    with tempfile.TemporaryDirectory(prefix="voxledger-push-") as fresh:
+        if dvc("push", more={"DVC_SITE_CACHE_DIR": fresh}) != 0:
+            raise VoxledgerError("the data could not be pushed", "mend the remote, or use --no-push and push later")
 
 
 def dvc_add(*paths: Path | str) -> None:

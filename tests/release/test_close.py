@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,38 @@ def test_the_manifest_lists_every_file_of_a_clone(released: Released) -> None:
     for name in ("data/round/bundles/bundle-r01-ann/bundle.json", "data/images/case0.nii.gz", "data/cases.csv"):
         assert files[name] == output("sha256sum", str(released.clone / name)).split()[0]
     assert (released.repository / "data/round/predictions/m/case0.b2nd").is_file()
+
+
+_KILLED_PUSH = """\
+import os, signal
+from dvc.cli import main
+from dvc_data.index import collect
+
+before, calls = collect._collect_from_index, []
+
+def note(*given, **named):
+    calls.append(given)
+    if len(calls) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return before(*given, **named)
+
+collect._collect_from_index = note
+main(["push"])
+"""
+"""A push that is killed once it has noted the first of what it is to push."""
+
+
+def test_a_push_that_was_killed_while_it_collected_loses_nothing(repository: Path, tmp_path: Path) -> None:
+    """DVC goes on from its notes, pushes what is in them, and has nothing more to do ever after."""
+    remote = tmp_path / "another-store"
+    run("dvc", "remote", "modify", "store", "url", str(remote))
+    run("git", "commit", "--quiet", "--all", "--message", "another remote")
+    # The commit is the one whose files the manifest lists.
+    run(sys.executable, "-c", _KILLED_PUSH, accept=(-signal.SIGKILL,))
+    close()
+    run("git", "clone", "--quiet", str(repository), str(tmp_path / "second"))
+    assert "fetched" in run("dvc", "pull", cwd=tmp_path / "second")
+    run("voxledger", "verify", "round-01", cwd=tmp_path / "second")
 
 
 @pytest.mark.parametrize("flag", ["assume-unchanged", pytest.param("skip-worktree", marks=pytest.mark.slow)])

@@ -13,7 +13,7 @@ from voxledger.release.inbox import track_inbox
 from voxledger.release.manifest import write_manifest
 from voxledger.release.pipeline import changed, has_artifact, outputs, require_whole_dvc_files
 from voxledger.release.state import evaluated_round, opening, release_name, require_open, version_tags
-from voxledger.repository import commit_of, dvc, dvc_output, git, require_root, tag_exists
+from voxledger.repository import commit_of, dvc_output, dvc_push, git, require_root, tag_exists
 from voxledger.signing import RELEASE, sign
 
 
@@ -46,8 +46,8 @@ def close(push: bool = True) -> str:
     signed = bool(key) and git("config", "gpg.format", check=False).strip() == "ssh"
     _commit(params, str(Path(key).expanduser()) if signed else None)
     _require_committed()
-    if push and dvc_output("remote", "list").strip() and dvc("push") != 0:
-        raise VoxledgerError("the data could not be pushed", "mend the remote, or use --no-push and push later")
+    if push and dvc_output("remote", "list").strip():
+        dvc_push()
     for tag in tags:
         if not tag_exists(tag):
             message = f"{params.dataset} {release_name(params.round)}"
