@@ -80,7 +80,10 @@ def list_(as_json: bool) -> None:
         return
     for which, cards in found.items():
         for card in cards:
-            origin = f"{card.strategy}, round {card.round}" if card.strategy else f"{card.params['cases']} cases"
+            recipe = f"recipe {card.params['recipe']}, " if "recipe" in card.params else ""
+            origin = (
+                f"{recipe}{card.strategy}, round {card.round}" if card.strategy else f"{card.params['cases']} cases"
+            )
             click.echo(f"{which:5} {card.name:16} {card.id[:16]:16} {card.backend:11} {card.architecture} ({origin})")
     if not any(found.values()):
         click.echo("no models yet: `voxledger round run` trains the first ones from the labelled cases")

@@ -45,6 +45,8 @@ class Backend:
         The folder as a package, `__name__` of its `__init__.py`.
     networks
         What `network` of a model may say in `params.yaml`; empty where the backend does not ask for it.
+    recipes
+        What `recipe` of a model may say, the default first; empty where there is one way to train alone.
     made_elsewhere
         Whether its predictions lie in the folder of the model. Such a model is not trained, and goes on from round to
         round as it is.
@@ -59,6 +61,7 @@ class Backend:
 
     package: str
     networks: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ()
     made_elsewhere: bool = False
 
     def train(self, training: Training, folder: Path) -> str:
