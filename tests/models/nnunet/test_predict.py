@@ -68,7 +68,11 @@ def test_linear_resampling_is_that_of_nnunets_plans(spacing, shape, onto, wanted
 
     kwargs = {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None}
     planned = ConfigurationManager(
-        {"resampling_fn_probabilities": "resample_data_or_seg_to_shape", "resampling_fn_probabilities_kwargs": kwargs}
+        {
+            "architecture": {},
+            "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
+            "resampling_fn_probabilities_kwargs": kwargs,
+        }
     )
     logits = torch.from_numpy(np.random.default_rng(0).normal(0, 5, (1, *shape)).astype(np.float32))
     ours = nnunet._resampling(planned)(logits, wanted, spacing, onto)
