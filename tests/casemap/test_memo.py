@@ -216,6 +216,17 @@ def made_by_an_older_version(folder: Path) -> None:
     (folder.parent / "records.json").unlink()
 
 
+def test_a_named_pipe_in_the_place_of_a_record_is_not_waited_for(folder: Path) -> None:
+    run()
+    record = MEMO / "test" / JOB.key / "memo.json"
+    (MEMO / "test/records.json").unlink()
+    record.parent.chmod(0o755)
+    record.unlink()
+    os.mkfifo(record)
+    assert run() == 1
+    assert FILE.read_text() == "right"
+
+
 def test_a_table_of_records_that_somebody_wrote_into_is_not_believed(folder: Path) -> None:
     run()
     table = MEMO / "test/records.json"

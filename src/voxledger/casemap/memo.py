@@ -64,7 +64,7 @@ def read_record(folder: str, anew: bool = False) -> Record:
 
     It is read `anew` either way; see `voxledger.casemap.records.Records.read`, which knows another.
     """
-    with open(f"{folder}/{RECORD}", "rb", buffering=0) as stream:
+    with open(f"{folder}/{RECORD}", "rb", buffering=0, opener=_at_once) as stream:
         first, _, rest = stream.read().decode().partition("\n")
     values, facts = json.loads(first), rest.removesuffix("\n")
     if "facts" in values:  # of an older version
@@ -74,6 +74,11 @@ def read_record(folder: str, anew: bool = False) -> Record:
     if values.get("key", key := folder.rpartition("/")[2]) != key:
         raise ValueError(f"{folder} holds what another job left")
     return Record(dict(values["outputs"]), facts, {n: as_seal(s) for n, s in values.get("seals", {}).items()})
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting, as a named pipe would have one do."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def as_seal(values: Sequence[int]) -> Seal:
