@@ -23,7 +23,7 @@ import cc3d
 import numpy as np
 from scipy import ndimage
 
-from voxledger.calibrate.froc import case_curve
+from voxledger.imaging.froc import case_curve
 from voxledger.imaging.detection import label_lesions
 
 SHAPE = (128, 256, 256)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxledger.calibrate.froc import CaseCurve, case_curve
+from voxledger.imaging.froc import CaseCurve, case_curve
 from voxledger.calibrate.operating_point import (
     below,
     highest_threshold,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.calibrate.froc import CaseCurve
+from voxledger.imaging.froc import CaseCurve
 from voxledger.statistics import Rate, Resamples, rates, ratio
 
 CONFIDENCE = 0.95

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from voxledger import layout
-from voxledger.calibrate.froc import CaseCurve, case_curve
+from voxledger.imaging.froc import CaseCurve, case_curve
 from voxledger.calibrate.operating_point import (
     OperatingPoint,
     highest_threshold,

@@ -19,20 +19,17 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-ROUNDING = 1e-9
-"""Voxels; a share that is met exactly must not fail for the rounding of a product."""
-
 _TABLE = 1 << 14
 
 jit = numba.njit(cache=True, nogil=True)
 
 
 @jit  # type: ignore[untyped-decorator]
-def collect(probability: Array, lesions: Array, padded: Array, index: Array, lesion: Array) -> int:
-    """Find the voxels above 0 of a map (z, y, x); returns how many.
+def collect(probability: Array, floor: np.float32, padded: Array, index: Array, voxel: Array) -> int:
+    """Find the voxels above `floor` of a map (z, y, x); returns how many.
 
     Fills `padded`, the map padded by 1 on all sides and flattened (zeros before), and for each voxel `index`, its place
-    in `padded`, and `lesion`, its lesion.
+    in `padded`, and `voxel`, its place in the map.
     """
     depth, height, width = probability.shape
     n = 0
@@ -40,15 +37,15 @@ def collect(probability: Array, lesions: Array, padded: Array, index: Array, les
         for y in range(height):
             some = 0
             for x in range(width):  # compiled to wide instructions, and most rows are empty
-                some += probability[z, y, x] > 0
+                some += probability[z, y, x] > floor
             if some == 0:
                 continue
             row = ((z + 1) * (height + 2) + y + 1) * (width + 2) + 1
             for x in range(width):
-                if probability[z, y, x] > 0:
+                if probability[z, y, x] > floor:
                     padded[row + x] = probability[z, y, x]
                     index[n] = row + x
-                    lesion[n] = lesions[z, y, x]
+                    voxel[n] = (z * height + y) * width + x
                     n += 1
     return n
 
@@ -167,85 +164,159 @@ def descending(bits: Array) -> Array:
 
 
 @jit  # type: ignore[untyped-decorator]
-def grow(
-    values: Array, first: Array, second: Array, lesion: Array, basin_count: int, sizes: Array, overlap: float
-) -> tuple[Array, Array, Array, Array]:
-    """Add voxels and meetings of basins in the order given, from high to low, and count after each distinct value.
+def build(values: Array, first: Array, second: Array, basin_count: int) -> tuple[Array, Array, Array, Array]:
+    """Add voxels and meetings of basins in the order given, from high to low; a component gets a node where it changes.
 
     Parameters
     ----------
-    values, first, second, lesion
-        A voxel names its basin twice, and its lesion; a meeting names two basins.
-    sizes
-        Voxels of every lesion, by its number; index 0 unused.
-    overlap
-        Share that makes a hit, see `froc`; above 0 every voxel has to be given.
+    values, first, second
+        A voxel names its basin twice; a meeting names two basins, and comes after all voxels of its value.
 
     Returns
     -------
-    values, components, true components, lesions hit
-        One entry a distinct value at which any of the three counts changes.
+    levels
+        The distinct values, descending.
+    start
+        Number of the level at which a node appears. Children come before their parents.
+    parent
+        The node that takes its place, at a lower level, or at the same one where the node never stands alone; −1 for none.
+    entered
+        Node of every voxel, −1 for meetings.
     """
-    parent = np.full(basin_count, -1, np.int32)
-    voxels, inside = np.zeros(basin_count, np.int32), np.zeros(basin_count, np.int32)
-    covered, needed = np.zeros(sizes.size, np.int64), np.empty(sizes.size, np.int64)
-    for k in range(sizes.size):
-        needed[k] = max(1, np.ceil(overlap * sizes[k] - ROUNDING))
-    out = np.empty(values.size, np.float32)
-    counts = np.empty((3, values.size), np.int64)
-    events = components = true = hits = 0
+    group, weight = np.full(basin_count, -1, np.int32), np.zeros(basin_count, np.int32)
+    top = np.full(basin_count, -1, np.int32)  # the node that the component of a basin stands at
+    levels = np.empty(values.size, np.float32)
+    start, parent = np.empty(values.size, np.int32), np.full(values.size, -1, np.int32)
+    entered = np.full(values.size, -1, np.int32)
+    nodes, level = 0, -1
     for n in range(values.size):
-        root = _root(parent, first[n])
-        components += parent[root] < 0
-        parent[root] = root
-        if first[n] == second[n]:
-            true -= _is_true(voxels[root], inside[root], overlap)
-            voxels[root] += 1
-            if lesion[n] > 0:
-                inside[root] += 1
-                covered[lesion[n]] += 1
-                hits += covered[lesion[n]] == needed[lesion[n]]
-            true += _is_true(voxels[root], inside[root], overlap)
-        else:
-            other = _root(parent, second[n])
-            components += parent[other] < 0
-            parent[other] = other
-            if other != root:
-                true -= _is_true(voxels[root], inside[root], overlap) + _is_true(voxels[other], inside[other], overlap)
-                if voxels[other] > voxels[root]:
-                    root, other = other, root
-                parent[other] = root
-                voxels[root] += voxels[other]
-                inside[root] += inside[other]
-                components -= 1
-                true += _is_true(voxels[root], inside[root], overlap)
-        if n + 1 == values.size or values[n + 1] != values[n]:
-            counts[0, events], counts[1, events], counts[2, events] = components, true, hits
-            if events == 0 or _differ(counts, events):
-                out[events] = values[n]
-                events += 1
-    return out[:events].copy(), counts[0, :events].copy(), counts[1, :events].copy(), counts[2, :events].copy()
+        if n == 0 or values[n] != values[n - 1]:
+            level += 1
+            levels[level] = values[n]
+        root, other = _root(group, first[n]), np.int32(-1)
+        group[root] = root
+        old = top[root]
+        if first[n] != second[n]:
+            other = _root(group, second[n])
+            if other == root:
+                continue
+            if weight[other] > weight[root]:
+                root, other = other, root
+            group[root] = group[other] = root
+            weight[root] += weight[other] + 1
+            old, joined = min(top[root], top[other]), max(top[root], top[other])
+            top[root] = joined
+            if start[joined] == level:
+                parent[old] = joined
+                continue
+            parent[joined] = nodes
+        if old < 0 or start[old] != level:
+            if old >= 0:
+                parent[old] = nodes
+            start[nodes] = level
+            top[root] = nodes
+            nodes += 1
+        if other < 0:
+            entered[n] = top[root]
+    return levels[: level + 1].copy(), start[:nodes].copy(), parent[:nodes].copy(), entered
 
 
 @jit  # type: ignore[untyped-decorator]
-def _differ(counts: Array, event: int) -> bool:
-    """Whether an event changed any of the counts."""
-    before = event - 1
-    return bool(
-        counts[0, event] != counts[0, before]
-        or counts[1, event] != counts[1, before]
-        or counts[2, event] != counts[2, before]
-    )
+def _root(group: Array, basin: int) -> int:
+    while group[basin] >= 0 and group[basin] != basin:
+        group[basin] = group[group[basin]]
+        basin = group[basin]
+    return basin
 
 
 @jit  # type: ignore[untyped-decorator]
-def _root(parent: Array, node: int) -> int:
-    while parent[node] >= 0 and parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
+def add_up(parent: Array, values: Array) -> None:
+    """Add to every node what the nodes below it have."""
+    for n in range(parent.size):
+        if parent[n] >= 0:
+            values[parent[n]] += values[n]
 
 
 @jit  # type: ignore[untyped-decorator]
-def _is_true(voxels: int, inside: int, overlap: float) -> int:
-    return 1 if inside > 0 and inside >= overlap * voxels - ROUNDING else 0
+def lowest(parent: Array, values: Array) -> None:
+    """Give every node the least of what it and the nodes below it have."""
+    for n in range(parent.size):
+        if parent[n] >= 0 and values[n] < values[parent[n]]:
+            values[parent[n]] = values[n]
+
+
+@jit  # type: ignore[untyped-decorator]
+def hand_down(parent: Array, marked: Array) -> None:
+    """Mark every node that lies below a marked one."""
+    for n in range(parent.size - 1, -1, -1):
+        if parent[n] >= 0 and marked[parent[n]]:
+            marked[n] = True
+
+
+@jit  # type: ignore[untyped-decorator]
+def runs(start: Array, stop: Array, quantity: Array, least: Array, most: Array) -> tuple[Array, Array, Array]:
+    """Parts of spans of levels in which `quantity` lies between two bounds, ends included: (span, start, stop)."""
+    span, begin, end = (np.empty(start.size + 16, np.int32) for _ in range(3))
+    count = 0
+    for n in range(start.size):
+        since = -1
+        for level in range(start[n], stop[n] + 1):
+            fits = level < stop[n] and least[level] <= quantity[n] <= most[level]
+            if fits and since < 0:
+                since = level
+            elif not fits and since >= 0:
+                if count == span.size:
+                    span, begin, end = _doubled(span), _doubled(begin), _doubled(end)
+                span[count], begin[count], end[count] = n, since, level
+                count += 1
+                since = -1
+    return span[:count].copy(), begin[:count].copy(), end[:count].copy()
+
+
+@jit  # type: ignore[untyped-decorator]
+def greatest(start: Array, stop: Array, quantity: Array, found: Array) -> None:
+    """Raise `found`, one entry a level, to the greatest quantity of the spans that hold the level."""
+    for n in range(start.size):
+        for level in range(start[n], stop[n]):
+            if quantity[n] > found[level]:
+                found[level] = quantity[n]
+
+
+@jit  # type: ignore[untyped-decorator]
+def inherited(
+    start: Array, stop: Array, held: Array, appears: Array, parent: Array, first: Array, begin: Array, end: Array
+) -> tuple[Array, Array, Array]:
+    """Parts of spans in which the node of another tree that holds them there is kept: (span, start, stop).
+
+    Parameters
+    ----------
+    start, stop
+        The spans.
+    held
+        Node of the other tree that a voxel of each span enters at; its level is not below the start of the span.
+    appears, parent
+        `start` and `parent` of the other tree.
+    first, begin, end
+        Kept spans of the other tree: those of node n are `first[n]` to `first[n + 1]`.
+    """
+    span, low, high = (np.empty(start.size + 16, np.int32) for _ in range(3))
+    count = 0
+    for n in range(start.size):
+        node = held[n]
+        while node >= 0 and appears[node] < stop[n]:
+            for k in range(first[node], first[node + 1]):
+                since, until = max(begin[k], start[n]), min(end[k], stop[n])
+                if since < until:
+                    if count == span.size:
+                        span, low, high = _doubled(span), _doubled(low), _doubled(high)
+                    span[count], low[count], high[count] = n, since, until
+                    count += 1
+            node = parent[node]
+    return span[:count].copy(), low[:count].copy(), high[:count].copy()
+
+
+@jit  # type: ignore[untyped-decorator]
+def _doubled(values: Array) -> Array:
+    longer = np.empty(2 * values.size, values.dtype)
+    longer[: values.size] = values
+    return longer
