@@ -23,8 +23,8 @@ import cc3d
 import numpy as np
 from scipy import ndimage
 
-from voxledger.imaging.froc import case_curve
 from voxledger.imaging.detection import label_lesions
+from voxledger.imaging.froc import case_curve
 
 SHAPE = (128, 256, 256)
 THRESHOLDS = 100

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxledger.imaging.froc import case_curve
 from voxledger.imaging.components import connected_components
+from voxledger.imaging.froc import case_curve
 
 
 def labelled(p: Any, lesions: Any, threshold: Any, overlap: float, connectivity: int) -> tuple[int, int, int]:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from voxledger import layout
-from voxledger.imaging.froc import CaseCurve, case_curve
 from voxledger.calibrate.operating_point import (
     OperatingPoint,
     highest_threshold,
@@ -23,6 +22,7 @@ from voxledger.calibrate.operating_point import (
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
 from voxledger.errors import Misuse
+from voxledger.imaging.froc import CaseCurve, case_curve
 from voxledger.knowledge import trusted
 from voxledger.params import CalibrateParams, MachineParams
 from voxledger.records.cases import Case, Split, in_split

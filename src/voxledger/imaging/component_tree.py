@@ -179,7 +179,7 @@ def build(values: Array, first: Array, second: Array, basin_count: int) -> tuple
     start
         Number of the level at which a node appears. Children come before their parents.
     parent
-        The node that takes its place, at a lower level, or at the same one where the node never stands alone; −1 for none.
+        The node that takes its place, at a lower level, or at the same one where a node never stands alone; −1: none.
     entered
         Node of every voxel, −1 for meetings.
     """

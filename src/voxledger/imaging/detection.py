@@ -2,9 +2,9 @@
 
 Two tests decide, both by `overlap` (a share in [0, 1]; 0 asks for a single voxel):
 
-* a true lesion is *hit* when at least that share of its voxels is predicted, by components of which the lesion would be
-  at least that share: at 0.1 they are no larger than ten times the lesion. Else one component that fills the organ would
-  find everything in it.
+* a true lesion is *hit* when at least that share of its voxels is predicted, by components of which the lesion would
+  be at least that share: at 0.1 they are no larger than ten times the lesion. Else one component that fills the organ
+  would find everything in it.
 * a predicted component is *true* when at least that share of its voxels lies in lesions, else *false*.
 
 A patient is positive when anything is predicted.

@@ -21,7 +21,7 @@ Integers = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class Spans:
-    """Components, each at some levels in a row. A node may have several spans: what decides may change with the level."""
+    """Components, each at some levels in a row. A node may have several spans: a bound may change by level."""
 
     node: Integers
     start: Integers
