@@ -256,7 +256,8 @@ def hand_down(parent: Array, marked: Array) -> None:
 @jit  # type: ignore[untyped-decorator]
 def runs(start: Array, stop: Array, quantity: Array, least: Array, most: Array) -> tuple[Array, Array, Array]:
     """Parts of spans of levels in which `quantity` lies between two bounds, ends included: (span, start, stop)."""
-    span, begin, end = (np.empty(start.size + 16, np.int32) for _ in range(3))
+    span, begin = np.empty(start.size + 16, np.int32), np.empty(start.size + 16, np.int32)
+    end = np.empty(start.size + 16, np.int32)
     count = 0
     for n in range(start.size):
         since = -1
@@ -299,7 +300,8 @@ def inherited(
     first, begin, end
         Kept spans of the other tree: those of node n are `first[n]` to `first[n + 1]`.
     """
-    span, low, high = (np.empty(start.size + 16, np.int32) for _ in range(3))
+    span, low = np.empty(start.size + 16, np.int32), np.empty(start.size + 16, np.int32)
+    high = np.empty(start.size + 16, np.int32)
     count = 0
     for n in range(start.size):
         node = held[n]

@@ -99,12 +99,7 @@ def curve_of_spans(
         near = touching.where((covered > 0) & (overlap * voxels <= size + ROUNDING))
         found = near.at_each_level(covered, levels)
         hits += (found > 0) & (found >= overlap * size - ROUNDING)
-    counts = np.stack(
-        [
-            spans.at_each_level(np.ones(tree.size), levels).astype(np.int64),
-            spans.at_each_level(true, levels).astype(np.int64),
-            hits,
-        ]
-    )
-    changes = np.diff(counts, axis=1, prepend=0).any(axis=0)
-    return CaseCurve(tree.levels[changes], *counts[:, changes], len(lesion_voxels))
+    there = [spans.at_each_level(of, levels).astype(np.int64) for of in (np.ones(tree.size), true)]
+    changes = np.diff([*there, hits], axis=1, prepend=0).any(axis=0)
+    components, true_components = (count[changes] for count in there)
+    return CaseCurve(tree.levels[changes], components, true_components, hits[changes], len(lesion_voxels))

@@ -65,7 +65,7 @@ class Spans:
 
     def length(self, nodes: int) -> npt.NDArray[np.float64]:
         """Number of levels of every node."""
-        return np.bincount(self.node, self.stop - self.start, nodes)
+        return np.bincount(self.node, self.stop - self.start, nodes).astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
