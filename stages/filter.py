@@ -26,6 +26,7 @@ def main(params: Params) -> None:
         read_calibrated(layout.CALIBRATION),
         params.machine,
         read_ledger(layout.BASE_LEDGER),
+        params.calibrate.overlap,
     )
     tallies = tally(read_decisions(layout.FILTER_LOG))
     patients = {c.case_id: c.patient for c in cases}

@@ -42,6 +42,27 @@ class CaseCurve:
         return components, true, hits
 
 
+@dataclass(frozen=True, eq=False)
+class CaseCurves:
+    """The curves of one case, by lesion class."""
+
+    patient: str
+    curves: dict[str, CaseCurve]
+
+
+TRIED = 100
+"""Thresholds at which a curve is known that is not known at all."""
+
+
+def tried_thresholds(highest: float, lowest: float) -> list[float]:
+    """`TRIED` descending thresholds (float32), evenly in their logarithm, both ends included."""
+    from voxledger.imaging.soft import FLOOR
+
+    ends = (highest, max(lowest, FLOOR))
+    between = np.geomspace(ends[0], ends[1], TRIED)[1:-1].tolist()
+    return [float(t) for t in np.unique(np.array([*ends, *between], np.float32))[::-1]]
+
+
 def case_curve(
     probability: npt.NDArray[np.float32],
     lesions: npt.NDArray[Any],
