@@ -117,7 +117,7 @@ class CalibrateParams(_Strict):
     """Lowest threshold, that of EfficientAnno; below it components grow together, and everything counts as found."""
     overlap: float = Field(default=0.1, ge=0, le=1)
     """Share of a lesion that has to be predicted for a hit, by components of which the lesion would be that share, and
-    of a component that has to be lesion; 0 = any voxel. Of the report on detection, too."""
+    of a component that has to be lesion; 0 = any voxel. The report on detection counts by it, too."""
     connectivity: Literal[26] = 26
     """That of the filter, whose components are calibrated; older files name it."""
     bootstrap: int = Field(default=1000, ge=100)
