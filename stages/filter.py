@@ -11,6 +11,7 @@ def main(params: Params) -> None:
     from voxledger.filter.decisions import read_decisions, tally
     from voxledger.filter.run import filter_round, read_calibrated
     from voxledger.infer.predict import require_predictions
+    from voxledger.records.calibration import read_calibration
     from voxledger.records.cases import read_cases
     from voxledger.records.ledger import read_ledger
     from voxledger.records.sent import require_not_out
@@ -26,10 +27,12 @@ def main(params: Params) -> None:
         read_calibrated(layout.CALIBRATION),
         params.machine,
         read_ledger(layout.BASE_LEDGER),
+        params.calibrate.overlap,
     )
     tallies = tally(read_decisions(layout.FILTER_LOG))
     patients = {c.case_id: c.patient for c in cases}
-    write_detection(steps, advice, tallies, patients, layout.FILTER_SECTION, layout.DETECTION)
+    told = (steps, advice, tallies, patients, read_calibration())
+    write_detection(*told, layout.FILTER_SECTION, layout.DETECTION)
 
 
 if __name__ == "__main__":

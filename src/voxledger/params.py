@@ -113,9 +113,13 @@ class CalibrateParams(_Strict):
     sensitivity: float = Field(default=0.99, gt=0, le=1)
     """Share of the true lesions that the threshold has to keep; 0.99 in EfficientAnno (Efficient Human-in-the-Loop
     Pancreatic Tumor Annotation)."""
-    overlap: float = Field(default=0.0, ge=0, le=1)
-    """Share of a lesion that has to be predicted for a hit, and of a component that has to be lesion; 0 = any voxel."""
-    connectivity: Literal[6, 18, 26] = 26
+    floor: float = Field(default=0.003, ge=0, lt=1)
+    """Lowest threshold, that of EfficientAnno; below it components grow together, and everything counts as found."""
+    overlap: float = Field(default=0.1, ge=0, le=1)
+    """Share of a lesion that has to be predicted for a hit, by components of which the lesion would be that share, and
+    of a component that has to be lesion; 0 = any voxel. The report on detection counts by it, too."""
+    connectivity: Literal[26] = 26
+    """That of the filter, whose components are calibrated; older files name it."""
     bootstrap: int = Field(default=1000, ge=100)
     """Resamples of the patients for the confidence intervals."""
     seed: int = 0

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxledger.calibrate.froc import CaseCurve, case_curve
 from voxledger.calibrate.operating_point import (
     below,
     highest_threshold,
@@ -18,6 +17,7 @@ from voxledger.calibrate.operating_point import (
     plotted_thresholds,
     provable,
 )
+from voxledger.imaging.froc import CaseCurve, case_curve
 from voxledger.statistics import resamples
 
 

@@ -137,9 +137,10 @@ def _files(folder: Path) -> None:
 def test_jobs_are_found() -> None:
     assert {
         "Attend",
-        "Curves",
         "Features",
+        "FoundLesions",
         "JudgeAttention",
+        "LesionCurves",
         "MaskCheck",
         "Measure",
         "NetworkPrediction",

@@ -98,7 +98,7 @@ def test_another_version_of_an_algorithm_is_refused_and_upgraded() -> None:
     assert plan == {
         "files": ["algorithms.yaml"],
         "versions": {"filter": {"old": 1, "new": STAGES["filter"]}},
-        "run_again": {"filter": [f"filter 1 → {STAGES['filter']}"]},
+        "run_again": {stage: [f"filter 1 → {STAGES['filter']}"] for stage in ("calibrate", "filter")},
         "follow": ["score", "export", "gate", "import", "retrain", "evaluate"],
     }
     assert json.loads(output("voxledger", "upgrade", "--json")) == plan

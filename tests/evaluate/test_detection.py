@@ -16,6 +16,7 @@ from voxledger.filter.decisions import Decision, tally
 from voxledger.filter.proposal import Outcome
 from voxledger.imaging.detection import ANY, Advice, Step, Taken
 from voxledger.layout import MEMO
+from voxledger.records.calibration import Calibration
 
 
 def step(case: str, number: int, components: int, true: int, hit: str, voxels: int = 100, ml: float = 1.0) -> Step:
@@ -25,6 +26,7 @@ def step(case: str, number: int, components: int, true: int, hit: str, voxels: i
     return Step(case, "calibration", "pdac", number, rule, components, true, voxels, (ml,) * len(hits), hits)
 
 
+NOTHING = Calibration(wanted_sensitivity=0.99, floor=0.003, overlap=0.1, classes={}, notes={})
 PATIENTS = {name: name for name in "abcd"}
 STEPS = [
     step("a", 0, 4, 2, "11"),
@@ -94,7 +96,7 @@ def test_section(folder: Path) -> None:
     section, metrics = folder / "filter.html", folder / "detection.json"
     taken = Taken("a", "calibration", "pdac", 1, "mean_hu", 1, 0.5, 300.0, "-206..185HU", 300.0)
     advice = [Advice(1, "mean_hu", "pdac", (taken,), "ranges: {pdac: [-206, 300]}")]
-    write_detection(STEPS, advice, tally(decisions), PATIENTS, section, metrics)
+    write_detection(STEPS, advice, tally(decisions), PATIENTS, NOTHING, section, metrics)
     html = section.read_text()
     assert "<td>mean_hu</td><td>pdac</td><td>2</td><td>2</td><td>1</td><td>0.50</td>" in html
     assert "mean_hu removed 1 true pdac of calibration case a." in html
@@ -104,15 +106,17 @@ def test_section(folder: Path) -> None:
     assert "0.25 false regions per scan, 1.00 before the rules" in html
     assert "data:image/svg+xml;base64," in html
     assert "http://" not in html
+    assert "<h2>Calibration</h2>" not in html
+    assert "found where 10% of it are predicted, by components of at most 10 times its size" in html
     pdac = json.loads(metrics.read_text())["calibration"]["pdac"]
     assert (pdac["cases"], pdac["before"]["sensitivity"]["value"], pdac["after"]["ppv"]["value"]) == (4, 0.666667, 0.5)
     for when in ("remembered", "drawn anew"):
-        write_detection(STEPS, advice, tally(decisions), PATIENTS, folder / "again.html", metrics)
+        write_detection(STEPS, advice, tally(decisions), PATIENTS, NOTHING, folder / "again.html", metrics)
         assert (folder / "again.html").read_bytes() == section.read_bytes(), when
         shutil.rmtree(MEMO)
 
 
 def test_section_of_nothing(tmp_path: Path) -> None:
-    write_detection([], [], [], {}, tmp_path / "filter.html", tmp_path / "detection.json")
+    write_detection([], [], [], {}, NOTHING, tmp_path / "filter.html", tmp_path / "detection.json")
     assert "no predictions, or no rules" in (tmp_path / "filter.html").read_text()
     assert json.loads((tmp_path / "detection.json").read_text()) == {}

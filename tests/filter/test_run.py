@@ -66,11 +66,16 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Case]:
 
 
 def run(
-    cases: list[Case], schema: LabelSchema, workers: int = 1, ledger: Ledger | None = None, **calibrated: float
+    cases: list[Case],
+    schema: LabelSchema,
+    workers: int = 1,
+    ledger: Ledger | None = None,
+    overlap: float = 0.1,
+    **calibrated: float,
 ) -> list[Step]:
     machine = MachineParams(workers=workers)
     params = FilterParams(rules=RULES)
-    return filter_round(cases, OUT / "predictions", schema, params, calibrated, machine, ledger or {})[0]
+    return filter_round(cases, OUT / "predictions", schema, params, calibrated, machine, ledger or {}, overlap)[0]
 
 
 def test_outputs(repository: list[Case], schema: LabelSchema) -> None:
@@ -101,7 +106,7 @@ def test_what_a_rule_took_of_a_true_lesion_is_told_with_what_would_have_kept_it(
         (f"case-{n}", "pdac"): Entry(f"case-{n}", "pdac", 0, Origin.SOURCE, (), "", "", "", "", 0.0) for n in (1, 2)
     }
     params, machine = FilterParams(rules=RULES), MachineParams(workers=1)
-    (advice,) = filter_round(repository, OUT / "predictions", schema, params, {}, machine, ledger)[1]
+    (advice,) = filter_round(repository, OUT / "predictions", schema, params, {}, machine, ledger, 0.1)[1]
     assert (advice.step, advice.rule, advice.class_name) == (2, "inside_organ", "pdac")
     (taken,) = advice.taken  # case-2 is a test case
     assert (taken.case_id, taken.component, taken.ml, taken.measured) == ("case-1", 2, 0.001, 0.0)
@@ -145,6 +150,7 @@ def test_a_proposal_is_remembered_by_all_that_it_depends_on(
         keys(pdac=0.3),
         keys(ledger=lesions),
         keys(ledger=lesions | {("case-1", "cyst"): cyst}),
+        keys(overlap=0.0),
     ]
     write(LABELS / "case-1.nii.gz", np.ones(SHAPE, np.uint8), Grid.plain(SHAPE))
     changed.append(keys(ledger=lesions))
@@ -189,7 +195,7 @@ def test_calibration_never_raises_a_threshold(schema: LabelSchema) -> None:
 
 
 def test_no_models(repository: list[Case], schema: LabelSchema) -> None:
-    filter_round(repository, Path("nowhere"), schema, FilterParams(), {}, MachineParams(), {})
+    filter_round(repository, Path("nowhere"), schema, FilterParams(), {}, MachineParams(), {}, 0.1)
     assert list((OUT / "pseudo").iterdir()) == []
     assert (OUT / "filter.csv").read_text() == ",".join(COLUMNS) + "\n"
     assert (OUT / "filter.jsonl").read_text() == ""

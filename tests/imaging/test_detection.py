@@ -23,7 +23,10 @@ def line(text: str) -> Any:
         ("......", "##..#.", 0.0, 0, 0, (False, False)),
         ("#..##.", "##....", 0.0, 2, 1, (True,)),
         ("######", "#....#", 0.0, 1, 1, (True, True)),
-        ("######", "#....#", 0.5, 1, 0, (True, True)),  # 2 of 6 voxels are lesion
+        ("######", "#....#", 0.5, 1, 0, (False, False)),  # a sixth of it is either of the lesions
+        ("##########.", "#..........", 0.1, 1, 1, (True,)),
+        ("###########", "#..........", 0.1, 1, 0, (False,)),  # more than ten times the lesion
+        ("###########", "#.........#", 0.1, 1, 1, (False, False)),  # a false alarm for neither, and finds neither
         ("#.....", "##....", 0.5, 1, 1, (True,)),
         ("#.....", "###...", 0.5, 1, 1, (False,)),
         ("#.#...", "###...", 0.5, 2, 2, (True,)),  # what counts is the share of the lesion, not of one component

@@ -1,4 +1,4 @@
-"""Pool the curves of all cases, and find the threshold that keeps the wanted sensitivity.
+"""Pool the curves of all cases, and find the threshold that keeps the wanted sensitivity after the rules.
 
 The rule is that of Efficient Human-in-the-Loop Pancreatic Tumor Annotation: of all thresholds that find the wanted
 share of the lesions, the highest, because it raises the fewest false alarms.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.calibrate.froc import CaseCurve
+from voxledger.imaging.froc import CaseCurve, tried_thresholds
 from voxledger.statistics import Rate, Resamples, rates, ratio
 
 CONFIDENCE = 0.95
@@ -43,11 +43,14 @@ def lesion_count(curves: Sequence[CaseCurve]) -> int:
 
 
 def hits_by_value(curves: Sequence[CaseCurve]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Lesions hit in all cases by the masks {p >= value}, at the values where that number changes, descending."""
+    """Lesions hit in all cases by the masks {p >= value}, at the values where that number changes, descending.
+
+    Lower thresholds may hit fewer: a rule may take what has grown.
+    """
     values = np.concatenate([c.values for c in curves]) if curves else np.empty(0, np.float32)
-    gained = [np.diff(c.hits, prepend=0) for c in curves]
-    steps = np.concatenate(gained) if gained else np.empty(0, np.int64)
-    values, steps = values[steps > 0], steps[steps > 0]
+    changes = [np.diff(c.hits, prepend=0) for c in curves]
+    steps = np.concatenate(changes) if changes else np.empty(0, np.int64)
+    values, steps = values[steps != 0], steps[steps != 0]
     distinct, inverse = np.unique(-values, return_inverse=True)
     return -distinct, np.cumsum(np.bincount(inverse, weights=steps, minlength=distinct.size)).astype(np.int64)
 
@@ -57,18 +60,38 @@ def below(value: np.float32) -> float:
     return float(np.nextafter(np.float32(value), np.float32(0)))
 
 
-def highest_threshold(curves: Sequence[CaseCurve], sensitivity: float) -> tuple[float, bool] | None:
+def candidates(curves: Sequence[CaseCurve], highest: float, floor: float) -> list[float]:
+    """Descending thresholds, from `highest` on, of which the others hit what one of these does.
+
+    Where a curve does not hold at all thresholds, those at which such curves do.
+    """
+    if any(curve.tried for curve in curves):
+        return tried_thresholds(highest, floor)
+    values, _ = hits_by_value(curves)
+    lower = [below(value) for value in values[values <= np.float32(highest)]]
+    return [float(np.float32(highest)), *(max(threshold, float(np.float32(floor))) for threshold in lower)]
+
+
+def highest_threshold(
+    curves: Sequence[CaseCurve], sensitivity: float, highest: float = 1.0, floor: float = 0.0
+) -> tuple[float, bool] | None:
     """The highest threshold that finds `sensitivity` of the lesions, and whether any threshold does.
 
     Where none does, the highest that finds as many as can be found; None where no lesion can be.
+
+    Parameters
+    ----------
+    highest, floor
+        Between these it lies, ends included.
     """
-    values, hits = hits_by_value(curves)
-    if values.size == 0:
+    thresholds = candidates(curves, highest, floor)
+    at = np.array(thresholds, np.float32)
+    hits = sum((c.at(at)[2] for c in curves), np.zeros(at.size, np.int64))
+    if hits.max() == 0:
         return None
-    needed = math.ceil(sensitivity * lesion_count(curves) - ROUNDING)
-    reached = bool(hits[-1] >= needed)
-    first = int(np.searchsorted(hits, needed if reached else hits[-1]))
-    return below(values[first]), reached
+    needed = hits_needed(sensitivity, lesion_count(curves))
+    reached = bool(hits.max() >= needed)
+    return thresholds[int(np.argmax(hits >= (needed if reached else hits.max())))], reached
 
 
 def operating_points(
@@ -100,9 +123,13 @@ def operating_points(
 
 
 def plotted_thresholds(curves: Sequence[CaseCurve], limit: int) -> list[float]:
-    """Thresholds that show the curve, descending: at most `limit` where a lesion is gained, and as many between."""
-    gains, _ = hits_by_value(curves)
-    every = np.unique(np.concatenate([c.values for c in curves])) if curves else np.empty(0, np.float32)
+    """Thresholds that show the curve, descending: at most `limit` where lesions are gained or lost, as many between.
+
+    Where a curve does not hold at all thresholds, there are those alone at which it does.
+    """
+    tried = [c for c in curves if c.tried]
+    gains, _ = hits_by_value([] if tried else curves)
+    every = np.unique(np.concatenate([c.values for c in tried or curves])) if curves else np.empty(0, np.float32)
     chosen = np.concatenate([_spread(gains, limit), _spread(every, limit)])
     return sorted({below(value) for value in chosen}, reverse=True)
 
@@ -110,6 +137,11 @@ def plotted_thresholds(curves: Sequence[CaseCurve], limit: int) -> list[float]:
 def _spread(values: npt.NDArray[np.float32], limit: int) -> npt.NDArray[np.float32]:
     places = np.unique(np.linspace(0, values.size - 1, min(limit, values.size)).round().astype(np.int64))
     return values.take(places)
+
+
+def hits_needed(sensitivity: float, lesions: int) -> int:
+    """Lesions that have to be found for a share of them."""
+    return math.ceil(sensitivity * lesions - ROUNDING)
 
 
 def lesions_needed(sensitivity: float) -> int | None:

@@ -2,238 +2,204 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
 
 from voxledger import layout
-from voxledger.calibrate.froc import CaseCurve, case_curve
 from voxledger.calibrate.operating_point import (
     OperatingPoint,
     highest_threshold,
+    hits_needed,
     lesion_count,
     lesions_needed,
     operating_points,
     plotted_thresholds,
     provable,
 )
-from voxledger.casemap.job import Job, content
-from voxledger.casemap.run import casemap
 from voxledger.errors import Misuse
-from voxledger.knowledge import trusted
-from voxledger.params import CalibrateParams, MachineParams
-from voxledger.records.cases import Case, Split, in_split
-from voxledger.records.ledger import Ledger
+from voxledger.imaging.froc import CaseCurve, CaseCurves
+from voxledger.params import CalibrateParams, FilterParams, Params
+from voxledger.records.calibration import CalibratedClass, Calibration, write_calibration
 from voxledger.schema import LabelSchema
 from voxledger.statistics import Resamples, resamples
-from voxledger.textfile import replace_text, write_table
+from voxledger.textfile import write_table
 
 PLOTTED = 100
-"""Points of the curve in `froc.csv`: at most so many where a lesion is gained, and as many between."""
+"""Points of the curve in `froc.csv`: at most so many where lesions are gained or lost, and as many between."""
 RATES = ("sensitivity", "false_positives_per_scan", "patient_sensitivity", "patient_specificity")
 PLOT_COLUMNS = ["class_name", "threshold", *(f"{r}{end}" for r in RATES for end in ("", "_low", "_high"))]
 
 
-@dataclass(frozen=True)
-class ClassCalibration:
-    """The calibration of one class: the point chosen, or the reason why there is none."""
+def require_lesions(schema: LabelSchema, params: Params) -> None:
+    """Raise `Misuse` where what is to be calibrated is no lesion class, or has no room for a threshold."""
+    names, floor, common = params.calibrate.classes, params.calibrate.floor, params.filter.threshold
+    schema.require(names, "calibrate.classes")
+    for name in names:
+        if not schema[name].lesion:
+            raise Misuse(
+                f"calibrate.classes: {name} is not a lesion class", f"mark it `lesion: true` or leave {name} out"
+            )
+    if names and floor > common:
+        raise Misuse(
+            f"calibrate.floor is {floor:g}, above filter.threshold, {common:g}",
+            "lower the floor or raise the threshold",
+        )
 
-    name: str
+
+@dataclass(frozen=True)
+class OfClass:
+    """The curves of one class over the calibration cases whose models know it."""
+
     curves: list[CaseCurve]
     draws: Resamples
     """Of the patients of the curves."""
-    point: OperatingPoint | None
-    notes: list[str]
+
+    @classmethod
+    def of(cls, name: str, cases: Sequence[CaseCurves], params: CalibrateParams) -> OfClass:
+        those = [case for case in cases if name in case.curves]
+        patients = [case.patient for case in those]
+        return cls([case.curves[name] for case in those], resamples(patients, params.bootstrap, params.seed))
 
 
-def calibrate_class(
-    name: str, curves: list[CaseCurve], patients: list[str], params: CalibrateParams
-) -> ClassCalibration:
-    """Choose the threshold of one class from the curves of all calibration cases, and the patient of each."""
-    lesions = lesion_count(curves)
-    draws = resamples(patients, params.bootstrap, params.seed)
-    if lesions == 0:
-        return ClassCalibration(
-            name, curves, draws, None, [f"no trusted lesion in {len(curves)} calibration cases whose models know it"]
-        )
-    chosen = highest_threshold(curves, params.sensitivity)
-    if chosen is None:
-        return ClassCalibration(name, curves, draws, None, [f"no model finds any of the {lesions} calibration lesions"])
-    threshold, reached = chosen
-    point = operating_points(curves, [threshold], draws)[0]
-    notes = []
-    if not reached:
-        notes.append(
-            f"no threshold finds {params.sensitivity:.1%} of the {lesions} lesions; "
-            f"the models find {point.sensitivity.value:.1%} at most"
-        )
-    needed = lesions_needed(params.sensitivity)
-    if needed is None or lesions < needed:
-        wanted = "no number of lesions is enough" if needed is None else f"{needed} lesions are needed"
-        notes.append(
-            f"too few calibration lesions: {lesions} show a sensitivity of {provable(lesions):.1%} at best, "
-            f"for {params.sensitivity:.1%} {wanted} (exact binomial, 95 %, all found)"
-        )
-    return ClassCalibration(name, curves, draws, point, notes)
+def choose_thresholds(cases: Sequence[CaseCurves], params: Params) -> dict[str, float]:
+    """The threshold of every class that has one: the highest that keeps the wanted sensitivity.
+
+    Between `calibrate.floor` and `filter.threshold`, from which the filter only goes down. Where none does, the highest
+    that finds as many lesions as any.
+    """
+    chosen = {}
+    for name in params.calibrate.classes:
+        curves = OfClass.of(name, cases, params.calibrate).curves
+        bounds = (params.filter.threshold, params.calibrate.floor)
+        found = highest_threshold(curves, params.calibrate.sensitivity, *bounds)
+        if found is not None:
+            chosen[name] = found[0]
+    return chosen
 
 
-def calibrate_round(
-    cases: Sequence[Case],
-    predictions: Path,
-    ledger: Ledger,
-    schema: LabelSchema,
-    params: CalibrateParams,
-    machine: MachineParams,
+def write_round(
+    swept: Sequence[CaseCurves], chosen: Mapping[str, float], found: Sequence[CaseCurves], params: Params
 ) -> list[str]:
     """Write the thresholds of the round and the plot of the curves; returns what a person should know.
 
     Parameters
     ----------
-    cases
-        The case table; those of the calibration split with predictions and a trusted label are used, class by
-        class if a model of the case knows it.
-    predictions
-        Folder with one folder a model, `<model>/<case>.b2nd`.
-    ledger
-        That of the base labels: which of them people stand behind.
-
-    Raises
-    ------
-    Misuse
-        A class to calibrate is none of lesions.
+    swept
+        The curves of the calibration cases.
+    chosen
+        From these, by `choose_thresholds`.
+    found
+        What the filter leaves at the chosen thresholds of all classes, which is what is claimed.
     """
-    schema.require(params.classes, "calibrate.classes")
-    for name in params.classes:
-        if not schema[name].lesion:
-            raise Misuse(
-                f"calibrate.classes: {name} is not a lesion class", f"mark it `lesion: true` or leave {name} out"
-            )
-    jobs, patients = [], []
-    for case in in_split(cases, Split.CALIBRATION):
-        known = [name for name in params.classes if trusted(ledger, case.case_id, name)]
-        label = layout.label_map(layout.BASE_LABELS, case.case_id)
-        files = sorted(predictions.glob(f"*/{case.case_id}.b2nd"))
-        if not known or not files or not label.is_file():
-            continue
-        job = Curves(
-            name=case.case_id,
-            label=label,
-            predictions=tuple(files),
-            schema=schema,
-            classes=tuple(known),
-            overlap=params.overlap,
-            connectivity=params.connectivity,
-        )
-        jobs.append(job)
-        patients.append(case.patient)
-    found = casemap(jobs, layout.ROUND, machine)
-    calibrated = []
-    for name in params.classes:
-        curves = [curve_of(counts[name]) for counts in found if name in counts]
-        of = [patient for patient, counts in zip(patients, found, strict=True) if name in counts]
-        calibrated.append(calibrate_class(name, curves, of, params))
-    _write_json(layout.CALIBRATION, calibrated, params)
-    _write_plot(layout.FROC_PLOT, calibrated, params)
-    return [f"{c.name}: {note}" for c in calibrated for note in c.notes]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """A `CaseCurve` as numbers without arrays."""
-
-    values: list[float]
-    components: list[int]
-    true_components: list[int]
-    hits: list[int]
-    lesions: int
-
-
-class Curves(Job[dict[str, Counts]]):
-    """The curves of one case, by lesion class; classes that no model of the case knows have none."""
-
-    stage, algorithms = "calibrate", ("calibrate",)
-    label: Path = content()
-    predictions: tuple[Path, ...] = content()
-    schema: LabelSchema = content()
-    classes: tuple[str, ...] = content()
-    overlap: float = content()
-    connectivity: int = content()
-
-    def compute(self, folder: Path) -> dict[str, Counts]:
-        from voxledger.imaging.detection import label_lesions
-        from voxledger.imaging.soft import ensemble_box, ensemble_mean, open_soft
-        from voxledger.imaging.volume import read_label
-
-        predictions = [open_soft(path) for path in self.predictions]
-        labels = read_label(self.label, predictions[0].grid)
-        found = {}
-        for name in self.classes:
-            if not any(name in p.classes for p in predictions):
-                continue
-            lesions, voxels = label_lesions(self.schema.mask(labels, name), self.connectivity)
-            box = ensemble_box(predictions, name) or (slice(0, 1), slice(0, 1), slice(0, 1))
-            mean = ensemble_mean(predictions, name, box)
-            found[name] = _counts(case_curve(mean, lesions[box], voxels, self.overlap, self.connectivity))
-        return found
-
-
-def _counts(curve: CaseCurve) -> Counts:
-    return Counts(
-        curve.values.astype(float).tolist(),
-        curve.components.tolist(),
-        curve.true_components.tolist(),
-        curve.hits.tolist(),
-        curve.lesions,
-    )
-
-
-def curve_of(counts: Counts) -> CaseCurve:
-    """The curve that numbers stand for."""
-    return CaseCurve(
-        np.array(counts.values, np.float32),
-        np.array(counts.components, np.int64),
-        np.array(counts.true_components, np.int64),
-        np.array(counts.hits, np.int64),
-        counts.lesions,
-    )
-
-
-def _write_json(path: Path, calibrated: Sequence[ClassCalibration], params: CalibrateParams) -> None:
     classes, notes = {}, {}
-    for c in calibrated:
-        if c.notes:
-            notes[c.name] = c.notes
-        if c.point is None:
-            continue
-        needed = lesions_needed(params.sensitivity)
-        classes[c.name] = {
-            "threshold": c.point.threshold,
-            **{rate: getattr(c.point, rate).to_json() for rate in RATES},
-            "cases": len(c.curves),
-            "cases_with_lesion": sum(curve.lesions > 0 for curve in c.curves),
-            "lesions": lesion_count(c.curves),
+    of_class = {name: OfClass.of(name, swept, params.calibrate) for name in params.calibrate.classes}
+    for name, on_curve in of_class.items():
+        calibrated = None
+        said = [*_why_tried(on_curve.curves)]
+        if name in chosen:
+            at = params.filter.thresholds.get(name, chosen[name])
+            calibrated = calibrated_class(at, OfClass.of(name, found, params.calibrate), params.calibrate)
+            classes[name] = calibrated
+            said += _of_other_thresholds(name, on_curve, chosen[name], calibrated, params.filter)
+        said = [*_of_lesions(lesion_count(on_curve.curves), len(on_curve.curves), calibrated, params.calibrate), *said]
+        if said:
+            notes[name] = said
+    settings = params.calibrate
+    write_calibration(
+        layout.CALIBRATION,
+        Calibration(
+            wanted_sensitivity=settings.sensitivity,
+            floor=settings.floor,
+            overlap=settings.overlap,
+            classes=classes,
+            notes=notes,
+        ),
+    )
+    _write_plot(of_class)
+    return [f"{name}: {note}" for name, said in notes.items() for note in said]
+
+
+def calibrated_class(threshold: float, found: OfClass, params: CalibrateParams) -> CalibratedClass:
+    """What is claimed of a threshold, from what the filter leaves there."""
+    (point,) = operating_points(found.curves, [threshold], found.draws)
+    lesions, needed = lesion_count(found.curves), lesions_needed(params.sensitivity)
+    return CalibratedClass.model_validate(
+        {
+            "threshold": threshold,
+            "fit": round(point.sensitivity.value * lesions) >= hits_needed(params.sensitivity, lesions),
+            **{rate: getattr(point, rate).to_json() for rate in RATES},
+            "cases": len(found.curves),
+            "cases_with_lesion": sum(curve.lesions > 0 for curve in found.curves),
+            "lesions": lesions,
             "lesions_needed": needed,
-            "supported": needed is not None and lesion_count(c.curves) >= needed,
+            "supported": needed is not None and lesions >= needed,
         }
-    values = {"wanted_sensitivity": params.sensitivity, "classes": classes, "notes": notes}
-    replace_text(path, json.dumps(values, indent=2) + "\n")
+    )
 
 
-def _write_plot(path: Path, calibrated: Sequence[ClassCalibration], params: CalibrateParams) -> None:
+def _of_lesions(lesions: int, cases: int, found: CalibratedClass | None, params: CalibrateParams) -> list[str]:
+    """Whether the models are fit for the wanted sensitivity, and whether the lesions are enough to say so."""
+    if lesions == 0:
+        return [f"no trusted lesion in {cases} calibration cases whose models know it"]
+    needed = lesions_needed(params.sensitivity)
+    enough = "no number of lesions is enough" if needed is None else f"{needed} lesions are needed"
+    notes = []
+    if found is None or not found.fit:
+        value = 0.0 if found is None or found.sensitivity.value is None else found.sensitivity.value
+        notes.append(
+            f"the models are not fit for a sensitivity of {params.sensitivity:.1%}: with a threshold of at least "
+            f"{params.floor:g}, and after the rules, they find {value:.1%} of the {lesions} lesions; to claim "
+            f"{params.sensitivity:.1%} {enough}, all found"
+        )
+    if needed is None or lesions < needed:
+        notes.append(
+            f"too few calibration lesions: {lesions} show a sensitivity of {provable(lesions):.1%} at best, "
+            f"for {params.sensitivity:.1%} {enough} (exact binomial, 95 %, all found)"
+        )
+    return notes
+
+
+def _why_tried(curves: Sequence[CaseCurve]) -> list[str]:
+    """What to know of curves that hold at some thresholds alone."""
+    tried = [curve.tried for curve in curves if curve.tried]
+    if not tried:
+        return []
+    why = "; ".join(sorted(set(tried)))
+    return [
+        f"{len(tried)} of {len(curves)} cases were filtered at each of a list of thresholds, which is slow, and the "
+        f"best of the list is taken: {why}"
+    ]
+
+
+def _of_other_thresholds(
+    name: str, on_curve: OfClass, chosen: float, found: CalibratedClass, filtering: FilterParams
+) -> list[str]:
+    """What to know where the filter leaves something else at its thresholds than the curve says."""
+    if name in filtering.thresholds:
+        return [f"filter.thresholds has {filtering.thresholds[name]:g} in the place of {chosen:.6g}"]
+    (point,) = operating_points(on_curve.curves, [chosen], on_curve.draws)
+    said, left = point.sensitivity.to_json()["value"], found.sensitivity.value
+    if said == left:
+        return []
+    return [
+        f"with the calibrated thresholds of all classes the rules leave {left or 0:.1%} of the lesions, and "
+        f"{said or 0:.1%} where the other lesion classes are at those of the filter"
+    ]
+
+
+def _write_plot(of_class: Mapping[str, OfClass]) -> None:
     rows = []
-    for c in calibrated:
-        thresholds = plotted_thresholds(c.curves, PLOTTED) if lesion_count(c.curves) else []
-        for point in operating_points(c.curves, thresholds, c.draws):
-            row = {"class_name": c.name, "threshold": f"{point.threshold:.6g}"}
+    for name, found in of_class.items():
+        thresholds = plotted_thresholds(found.curves, PLOTTED) if lesion_count(found.curves) else []
+        points: list[OperatingPoint] = operating_points(found.curves, thresholds, found.draws)
+        for point in points:
+            row = {"class_name": name, "threshold": f"{point.threshold:.6g}"}
             for rate in RATES:
-                found = getattr(point, rate)
+                value = getattr(point, rate)
                 row |= {
-                    rate: f"{found.value:.4f}",
-                    f"{rate}_low": f"{found.low:.4f}",
-                    f"{rate}_high": f"{found.high:.4f}",
+                    rate: f"{value.value:.4f}",
+                    f"{rate}_low": f"{value.low:.4f}",
+                    f"{rate}_high": f"{value.high:.4f}",
                 }
             rows.append(row)
-    write_table(path, PLOT_COLUMNS, rows)
+    write_table(layout.FROC_PLOT, PLOT_COLUMNS, rows)

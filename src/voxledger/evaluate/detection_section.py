@@ -12,10 +12,12 @@ from typing import Any, Protocol
 
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.once import once
+from voxledger.evaluate.calibration_section import calibration_section
 from voxledger.evaluate.charts import COLORS, GREY, svg
 from voxledger.evaluate.detection import RATES, Harm, Missed, Rates, detection_rates, harm, missed_by_size
 from voxledger.html import image, table
 from voxledger.imaging.detection import ANY, Advice, Step
+from voxledger.records.calibration import Calibration
 from voxledger.statistics import Rate
 from voxledger.textfile import replace_text
 
@@ -57,12 +59,14 @@ def write_detection(
     advice: Sequence[Advice],
     tallies: Sequence[RuleTally],
     patients: Mapping[str, str],
+    calibration: Calibration,
     section: Path,
     metrics: Path,
 ) -> None:
     """Write the section (HTML) and the metrics (JSON) of one round's filter; patients by case id."""
     rates = detection_rates(steps, patients, SAMPLES, SEED)
-    replace_text(section, detection_section(rates, missed_by_size(steps), harm(steps), advice, tallies))
+    told = detection_section(rates, missed_by_size(steps), harm(steps), advice, tallies, calibration.overlap)
+    replace_text(section, calibration_section(calibration, rates) + told)
     replace_text(metrics, json.dumps(detection_metrics(rates), indent=2) + "\n")
 
 
@@ -83,6 +87,7 @@ def detection_section(
     harms: Sequence[Harm],
     advice: Sequence[Advice],
     tallies: Sequence[RuleTally],
+    overlap: float,
 ) -> str:
     """HTML fragment, complete in itself; its bytes repeat."""
     text = ["<h2>Filter</h2>"]
@@ -99,9 +104,8 @@ def detection_section(
         text.append('<p class="note">No case has a trusted lesion label, so nothing can be said about detection.</p>')
         return "\n".join(text) + "\n"
     text.append(
-        '<p class="note">Any shared voxel is a hit; a predicted component that shares none with a lesion is a false '
-        "region. 95 % percentile intervals from a bootstrap over patients. Models may have been trained on pool "
-        "cases.</p>"
+        f'<p class="note">{_hit(overlap)} 95 % percentile intervals from a bootstrap over patients. Models may have '
+        "been trained on pool cases.</p>"
     )
     for split in sorted({r.split for r in rates}):
         of_split = [r for r in rates if r.split == split]
@@ -125,6 +129,16 @@ def detection_section(
             rows = [[_any(m.class_name), m.size, str(m.lesions), str(m.missed)] for m in sizes]
             text.append(table(["Class", "Diameter", "Lesions", "Missed"], rows))
     return "\n".join([*text, *_harm_done(harms, advice)]) + "\n"
+
+
+def _hit(overlap: float) -> str:
+    """What counts as found, and what as a false region."""
+    if overlap == 0:
+        return "Any shared voxel is a hit; a predicted component that shares none with a lesion is a false region."
+    return (
+        f"A lesion is found where {overlap:.0%} of it are predicted, by components of at most {1 / overlap:g} times "
+        f"its size; a component of which less than {overlap:.0%} is lesion is a false region."
+    )
 
 
 def _harm_done(harms: Sequence[Harm], advice: Sequence[Advice]) -> list[str]:

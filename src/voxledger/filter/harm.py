@@ -12,7 +12,7 @@ from voxledger.filter.decisions import Decision
 from voxledger.filter.proposal import Component, Mask, Outcome, Proposal
 from voxledger.filter.rule import Rule
 from voxledger.imaging.boxes import Box, bounding_box, shape_of, union
-from voxledger.imaging.detection import ANY, Advice, Step, Taken, detect
+from voxledger.imaging.detection import ANY, Advice, Detection, Step, Taken, detect
 from voxledger.schema import LabelSchema
 
 
@@ -24,6 +24,7 @@ def detect_lesions(
     split: str,
     step: int,
     rule: str,
+    overlap: float,
 ) -> list[Step]:
     """Compare the proposal with the true label map (z, y, x), class by class.
 
@@ -32,18 +33,16 @@ def detect_lesions(
     known
         Lesion classes that a person stands behind. Where these are all lesion classes of the schema, all of them
         together are compared too.
+    overlap
+        Share that makes a hit: `voxledger.imaging.detection`.
     """
     schema = proposal.schema
     groups = {name: [name] for name in known}
     if set(known) == {c.name for c in schema.classes if c.lesion}:
         groups[ANY] = list(known)
-    regions = [region for name in known if (region := proposal.region(name)) is not None]
-    box = union([bounding_box(np.isin(truth, _ids(schema, known))), *(region.box for region in regions)])
     steps = []
     for group, members in groups.items():
-        predicted, true = _masks(proposal, truth, members, box)
-        found = detect(predicted, true, proposal.grid.voxel_ml)
-        common = int(np.count_nonzero(predicted & true))
+        found, common = detection_of(proposal, truth, members, overlap)
         steps.append(
             Step(
                 case_id,
@@ -118,6 +117,17 @@ def advise(taken: Sequence[Taken], rules: Sequence[Rule]) -> list[Advice]:
         Advice(step, group[0].rule, name, tuple(group), rules[step - 1].keeping(name, [one.needed for one in group]))
         for (step, name), group in sorted(groups.items())
     ]
+
+
+def detection_of(
+    proposal: Proposal, truth: npt.NDArray[Any], names: Sequence[str], overlap: float
+) -> tuple[Detection, int]:
+    """What the proposal finds of some classes taken together in a true label map (z, y, x); voxels that both have."""
+    regions = [region for name in names if (region := proposal.region(name)) is not None]
+    box = union([bounding_box(np.isin(truth, _ids(proposal.schema, names))), *(region.box for region in regions)])
+    predicted, true = _masks(proposal, truth, names, box)
+    found = detect(predicted, true, proposal.grid.voxel_ml, overlap)
+    return found, int(np.count_nonzero(predicted & true))
 
 
 def _masks(proposal: Proposal, truth: npt.NDArray[Any], names: Sequence[str], box: Box | None) -> tuple[Mask, Mask]:

@@ -122,6 +122,11 @@ class Proposal:
         for name in thresholds:
             self._propose(name)
 
+    def at(self, name: str, threshold: float) -> Proposal:
+        """A proposal as this one was before any rule, but for the threshold of one class."""
+        thresholds = {**self.thresholds, name: threshold}
+        return Proposal(self.predictions, self.image, self.is_ct, self.schema, thresholds, self.grid)
+
     @cached_property
     def spacing(self) -> npt.NDArray[np.float64]:
         """Spacing in mm (z, y, x)."""

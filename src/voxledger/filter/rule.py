@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from voxledger.filter.proposal import Component, Outcome, Proposal, Verdict
 from voxledger.schema import LabelSchema
+
+if TYPE_CHECKING:
+    from voxledger.filter.nodes import Nodes
+    from voxledger.imaging.tree import Spans
 
 Destination = Literal["organ", "background"]
 """Where the voxels of a rejected component go."""
@@ -25,6 +29,9 @@ class Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     rule: str
+    monotone: ClassVar[bool] = False
+    """Whether more voxels of another class can only turn its verdicts one way: all to kept, or all from it."""
+
     classes: tuple[str, ...] = Field(min_length=1)
     """Classes that it judges, one after the other."""
 
@@ -34,6 +41,13 @@ class Rule(BaseModel):
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         """Judge every component of a class, those that stay too; changes nothing."""
         raise NotImplementedError
+
+    def kept(self, nodes: Nodes) -> Spans | None:
+        """What `judge` would keep of the components of a class at every threshold; changes nothing.
+
+        None, the default, where the rule can say that of one threshold alone: calibration then filters at some.
+        """
+        return None
 
     def needed(self, proposal: Proposal, name: str, component: Component, measured: float) -> float:
         """What a bound would have to allow for a component that was removed to stay; what was measured by default."""

@@ -51,6 +51,7 @@ def filter_round(
     calibrated: Mapping[str, float],
     machine: MachineParams,
     ledger: Ledger,
+    overlap: float,
 ) -> tuple[list[Step], list[Advice]]:
     """Write the proposals of the round, every decision of a rule, and what becomes of true lesions.
 
@@ -68,9 +69,11 @@ def filter_round(
     ledger
         That of the base labels. Those that it trusts say what each rule does to true lesions; they change nothing in
         the outcome.
+    overlap
+        Share that makes a hit, `calibrate.overlap`; it changes nothing in the outcome either.
     """
     thresholds = thresholds_of(schema, params, calibrated)
-    jobs = _jobs(cases, predictions, schema, params, thresholds, ledger)
+    jobs = _jobs(cases, predictions, schema, params, thresholds, ledger, overlap)
     found = casemap(jobs, layout.PSEUDO, machine, manifest=layout.FILTER_CASES, nothing_else=True)
     write_decisions(layout.FILTER_LOG, [decision for filtered in found for decision in filtered.decisions])
     steps = [step for filtered in found for step in filtered.steps]
@@ -91,6 +94,7 @@ def _jobs(
     params: FilterParams,
     thresholds: dict[str, float],
     ledger: Ledger,
+    overlap: float,
 ) -> list[Propose]:
     """A job for every case that was predicted."""
     from voxledger.filter.chain import origins, read_rules
@@ -115,6 +119,7 @@ def _jobs(
             rules=rules,
             packages=origins(params.rules),
             thresholds=thresholds,
+            overlap=overlap,
         )
         jobs.append(job)
     return jobs
@@ -186,6 +191,7 @@ class Propose(Job[Filtered]):
     packages: dict[str, str] = content()
     """Of rules from other packages, with their versions."""
     thresholds: dict[str, float] = content()
+    overlap: float = content()
 
     def compute(self, folder: Path) -> Filtered:
         from voxledger.filter.apply import decide
@@ -201,7 +207,8 @@ class Propose(Job[Filtered]):
 
         def look(number: int, rule: str) -> None:
             if truth is not None:
-                steps.extend(detect_lesions(proposal, truth, self.known, self.name, self.split.value, number, rule))
+                whose = (self.known, self.name, self.split.value)
+                steps.extend(detect_lesions(proposal, truth, *whose, number, rule, self.overlap))
 
         look(0, "threshold")
         decisions: list[Decision] = []

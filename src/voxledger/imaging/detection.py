@@ -2,7 +2,9 @@
 
 Two tests decide, both by `overlap` (a share in [0, 1]; 0 asks for a single voxel):
 
-* a true lesion is *hit* when at least that share of its voxels is predicted;
+* a true lesion is *hit* when at least that share of its voxels is predicted, by components of which the lesion would
+  be at least that share: at 0.1 they are no larger than ten times the lesion. Else one component that fills the organ
+  would find everything in it.
 * a predicted component is *true* when at least that share of its voxels lies in lesions, else *false*.
 
 A patient is positive when anything is predicted.
@@ -74,10 +76,14 @@ def detect(
         raise ValueError(f"prediction of shape {predicted.shape} and truth of shape {truth.shape}")
     lesions, lesion_voxels = label_lesions(truth, connectivity)
     components, component_voxels = label_lesions(predicted, connectivity)
-    covered = np.bincount(lesions[predicted], minlength=len(lesion_voxels) + 1)[1:]
-    inside = np.bincount(components[truth], minlength=len(component_voxels) + 1)[1:]
-    hit = (covered > 0) & (covered >= overlap * np.array(lesion_voxels, float) - ROUNDING)
-    true = (inside > 0) & (inside >= overlap * np.array(component_voxels, float) - ROUNDING)
+    lesion_sizes, component_sizes = np.array([0, *lesion_voxels], float), np.array([0, *component_voxels], float)
+    both = predicted & truth
+    lesion, component = lesions[both], components[both]
+    near = overlap * component_sizes[component] <= lesion_sizes[lesion] + ROUNDING
+    covered = np.bincount(lesion[near], minlength=lesion_sizes.size)
+    inside = np.bincount(component, minlength=component_sizes.size)
+    hit = ((covered > 0) & (covered >= overlap * lesion_sizes - ROUNDING))[1:]
+    true = ((inside > 0) & (inside >= overlap * component_sizes - ROUNDING))[1:]
     return Detection(
         len(component_voxels),
         int(true.sum()),

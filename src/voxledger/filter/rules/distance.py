@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
 from voxledger.filter.distance import distances
+from voxledger.filter.nodes import Nodes
 from voxledger.filter.proposal import Proposal, Verdict
 from voxledger.filter.rule import RemovalRule, at_least
+from voxledger.imaging.tree import Spans
 from voxledger.schema import LabelSchema
 
 
@@ -42,6 +45,8 @@ class Distance(RemovalRule):
     [(4.0, 'kept'), (15.0, 'removed')]
     """
 
+    monotone: ClassVar[bool] = True
+
     structures: tuple[str, ...] = Field(min_length=1)
     maximum_mm: float = Field(ge=0)
 
@@ -51,6 +56,11 @@ class Distance(RemovalRule):
 
     def keeping(self, name: str, needed: Sequence[float]) -> str:
         return f"maximum_mm: {at_least(needed, 1):g}" if max(needed) < math.inf else ""
+
+    def kept(self, nodes: Nodes) -> Spans:
+        if not any(nodes.proposal.knows(s) for s in self.structures):
+            return nodes.spans
+        return nodes.spans.where(nodes.least(nodes.distance(self.structures, self.maximum_mm)) <= self.maximum_mm)
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         if not any(proposal.knows(s) for s in self.structures):

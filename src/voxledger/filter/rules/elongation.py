@@ -8,12 +8,18 @@ flat, a tube of length L and diameter D has about 1.15 · L / D. Bound: `maximum
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from pydantic import Field
 
+from voxledger.filter.nodes import Nodes
 from voxledger.filter.proposal import Component, Proposal, Verdict
 from voxledger.filter.rule import RemovalRule, at_least
+from voxledger.imaging.tree import Spans
+
+TOLERANCE = 1e-6
+"""Forgives the rounding of sums and roots."""
 
 
 class Elongation(RemovalRule):
@@ -42,11 +48,23 @@ class Elongation(RemovalRule):
     def keeping(self, name: str, needed: Sequence[float]) -> str:
         return f"maximum: {at_least(needed, 1):g}"
 
+    def kept(self, nodes: Nodes) -> Spans:
+        voxels, spacing = np.maximum(nodes.voxels, 1), nodes.proposal.spacing
+        centred = (nodes.places - np.array(nodes.probability.shape) // 2) * spacing
+        mean = [nodes.total(centred[:, a]) / voxels for a in range(3)]
+        covariance = np.empty((voxels.size, 3, 3))
+        for a, b in product(range(3), repeat=2):
+            spread = nodes.total(centred[:, a] * centred[:, b]) / voxels - mean[a] * mean[b]
+            covariance[:, a, b] = spread + (a == b) * spacing[a] ** 2 / 12
+        _, second, longest = np.linalg.eigvalsh(covariance).T
+        return nodes.spans.where(np.sqrt(longest / second) <= self.maximum + TOLERANCE)
+
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         verdicts = []
         for c in proposal.components(name):
             found = elongation(c, proposal)
-            verdicts.append(self.verdict(proposal, name, c, found, f"<={self.maximum:g}", found <= self.maximum))
+            keep = found <= self.maximum + TOLERANCE
+            verdicts.append(self.verdict(proposal, name, c, found, f"<={self.maximum:g}", keep))
         return verdicts
 
 

@@ -17,9 +17,11 @@ from pydantic import Field
 from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.filter.distance import distances
+from voxledger.filter.nodes import Nodes
 from voxledger.filter.proposal import Component, Mask, Proposal, Verdict
 from voxledger.filter.rule import Destination, RemovalRule, at_least
 from voxledger.imaging.boxes import grown, view
+from voxledger.imaging.tree import Spans
 from voxledger.schema import LabelSchema
 
 TOLERANCE_MM = 1e-6
@@ -77,6 +79,14 @@ class InsideOrgan(RemovalRule):
             return ""
         share = ["share: 0"] if self.share else []
         return ", ".join([*share, *([f"grown_mm: {reach:g}"] if reach > self.grown_mm else [])])
+
+    def kept(self, nodes: Nodes) -> Spans:
+        organ = nodes.proposal.schema[nodes.name].inside
+        assert organ is not None  # by check()
+        if not nodes.proposal.knows(organ):
+            return nodes.spans
+        inside = nodes.distance([organ], self.grown_mm) <= self.grown_mm + TOLERANCE_MM
+        return nodes.spans.where(nodes.total(inside) / np.maximum(nodes.voxels, 1) > self.share)
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         organ = proposal.schema[name].inside

@@ -6,8 +6,12 @@ first (z, y, x) stays.
 
 from __future__ import annotations
 
+import numpy as np
+
+from voxledger.filter.nodes import Nodes
 from voxledger.filter.proposal import Proposal, Verdict
 from voxledger.filter.rule import Destination, RemovalRule
+from voxledger.imaging.tree import Spans
 
 
 class LargestComponent(RemovalRule):
@@ -30,6 +34,12 @@ class LargestComponent(RemovalRule):
     """
 
     to: Destination = "background"
+
+    def kept(self, nodes: Nodes) -> Spans:
+        first = nodes.least(nodes.tree.voxel).astype(np.int64)
+        rank = (nodes.voxels + 1) * nodes.probability.size - first
+        highest = nodes.spans.greatest(rank, nodes.levels)
+        return nodes.spans.between(rank, highest, highest)
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         components = proposal.components(name)

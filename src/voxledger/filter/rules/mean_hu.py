@@ -17,8 +17,10 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from voxledger.errors import Misuse
+from voxledger.filter.nodes import Nodes
 from voxledger.filter.proposal import HU_LIMITS, Component, Proposal, Verdict
 from voxledger.filter.rule import RemovalRule, at_least, at_most
+from voxledger.imaging.tree import Spans
 from voxledger.schema import LabelSchema
 
 PUBLISHED = MappingProxyType({"pdac": (-206.0, 185.0), "cyst": (-33.0, 222.0), "pnet": (-16.0, 270.0)})
@@ -71,6 +73,17 @@ class MeanHu(RemovalRule):
     def keeping(self, name: str, needed: Sequence[float]) -> str:
         low, high = self.bound(name) or (math.inf, -math.inf)
         return f"ranges: {{{name}: [{min(low, at_most(needed, 0)):g}, {max(high, at_least(needed, 0)):g}]}}"
+
+    def kept(self, nodes: Nodes) -> Spans:
+        bound = self.bound(nodes.name)
+        if bound is None or not nodes.proposal.is_ct:
+            return nodes.spans
+        hu = np.clip(nodes.intensity, *HU_LIMITS)
+        inner, entering = nodes.core
+        voxels = nodes.tree.total(np.ones(entering.size), entering)
+        core = nodes.tree.total(hu[inner], entering) / np.maximum(voxels, 1)
+        mean = np.where(voxels > 0, core, nodes.total(hu) / np.maximum(nodes.voxels, 1))
+        return nodes.spans.where((mean >= bound[0]) & (mean <= bound[1]))
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         bound = self.bound(name)

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from voxledger.filter.nodes import Nodes
 from voxledger.filter.proposal import Proposal, Verdict
 from voxledger.filter.rule import RemovalRule
+from voxledger.imaging.tree import Spans
 
 
 class MinimumSlices(RemovalRule):
@@ -38,6 +40,10 @@ class MinimumSlices(RemovalRule):
 
     def keeping(self, name: str, needed: Sequence[float]) -> str:
         return f"slices: {min(needed):g}"
+
+    def kept(self, nodes: Nodes) -> Spans:
+        z = nodes.places[:, 0]
+        return nodes.spans.where(1 - nodes.least(-z) - nodes.least(z) >= self.slices)
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         verdicts = []

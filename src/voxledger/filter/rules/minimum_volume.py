@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
+from voxledger.filter.nodes import Nodes
 from voxledger.filter.proposal import Proposal, Verdict
 from voxledger.filter.rule import RemovalRule, at_most
+from voxledger.imaging.tree import Spans
 
 TOLERANCE = 1e-6
 """Voxels; forgives the rounding of ml divided by the volume of a voxel."""
@@ -41,6 +43,9 @@ class MinimumVolume(RemovalRule):
 
     def keeping(self, name: str, needed: Sequence[float]) -> str:
         return f"ml: {at_most(needed, 4):g}"
+
+    def kept(self, nodes: Nodes) -> Spans:
+        return nodes.spans.where(nodes.voxels >= self.ml / nodes.proposal.grid.voxel_ml - TOLERANCE)
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         least = self.ml / proposal.grid.voxel_ml

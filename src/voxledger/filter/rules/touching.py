@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
 from voxledger.filter.distance import distances
+from voxledger.filter.nodes import Nodes
 from voxledger.filter.proposal import Proposal, Verdict
 from voxledger.filter.rule import RemovalRule
+from voxledger.imaging.tree import Spans
 from voxledger.schema import LabelSchema
 
 
@@ -41,6 +44,8 @@ class Touching(RemovalRule):
     [(1.0, 'to_organ'), (5.0, 'kept')]
     """
 
+    monotone: ClassVar[bool] = True
+
     structures: tuple[str, ...] = Field(default=("pancreatic_duct",), min_length=1)
     tolerance_mm: float = Field(default=0.0, ge=0)
 
@@ -51,6 +56,9 @@ class Touching(RemovalRule):
     def keeping(self, name: str, needed: Sequence[float]) -> str:
         below = math.ceil(round(min(needed) * 10, 6) - 1) / 10  # it has to be exceeded
         return f"tolerance_mm: {below:g}" if below >= 0 else ""
+
+    def kept(self, nodes: Nodes) -> Spans:
+        return nodes.spans.where(nodes.least(nodes.distance(self.structures, self.tolerance_mm)) > self.tolerance_mm)
 
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         components = proposal.components(name)

@@ -11,15 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from voxledger import layout
 from voxledger.errors import Misuse
-from voxledger.filter.proposal import Proposal, Verdict
+from voxledger.filter.nodes import Nodes
+from voxledger.filter.proposal import Proposal, Region, Verdict
 from voxledger.filter.rule import RemovalRule, at_least
+from voxledger.imaging.tree import Spans
 from voxledger.schema import LabelSchema
 
 PUBLISHED = MappingProxyType({"pdac": 133.0, "cyst": 83.0, "pnet": 46.0})
@@ -51,6 +54,8 @@ class VolumeRatio(RemovalRule):
     [(300.0, 'to_organ')]
     """
 
+    monotone: ClassVar[bool] = True
+
     percent: dict[str, Annotated[float, Field(gt=0)]] = Field(default={})
     """Bound by class; classes that are not named have the published one."""
     scope: Literal["component", "patient"] = "component"
@@ -75,12 +80,24 @@ class VolumeRatio(RemovalRule):
     def keeping(self, name: str, needed: Sequence[float]) -> str:
         return f"percent: {{{name}: {at_least(needed, 1):g}}}" if max(needed) < math.inf else ""
 
+    def kept(self, nodes: Nodes) -> Spans:
+        bound, organ_class = self.bound(nodes.name), nodes.proposal.schema[nodes.name].inside
+        if bound is None or organ_class is None or not nodes.proposal.knows(organ_class):
+            return nodes.spans
+        organ = organ_at_each_level(nodes, organ_class, self.denominator == "organ_without_lesion")
+        none = np.zeros(nodes.levels)
+        if self.scope == "component":
+            return nodes.spans.between(nodes.voxels, none, most_voxels(bound, organ))
+        total = nodes.spans.at_each_level(nodes.voxels, nodes.levels)
+        return nodes.spans.between(np.zeros(nodes.tree.size), none, most_voxels(bound, organ) - total)
+
     def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
         components = proposal.components(name)
         bound, organ_class = self.bound(name), proposal.schema[name].inside
         if not components or bound is None or organ_class is None or not proposal.knows(organ_class):
             return []
-        organ = organ_voxels(proposal, name, self.denominator == "organ_without_lesion")
+        lesions = lesions_in(proposal.schema, organ_class)
+        organ = organ_voxels(proposal, organ_class, lesions, self.denominator == "organ_without_lesion")
         total = sum(c.voxels for c in components)
         verdicts = []
         for c in components:
@@ -90,12 +107,14 @@ class VolumeRatio(RemovalRule):
         return verdicts
 
 
-def organ_voxels(proposal: Proposal, name: str, without_lesions: bool) -> int:
-    """Voxels of the organ around a class: its mask less the lesions in it, or its mask and the lesions in it."""
-    schema = proposal.schema
-    organ = schema[name].inside
-    region = proposal.region(organ) if organ else None
-    lesions = [c.name for c in schema.classes if c.lesion and organ in schema.chain(c.name)[1:]]
+def lesions_in(schema: LabelSchema, organ: str) -> list[str]:
+    """The lesion classes that lie in an organ."""
+    return [c.name for c in schema.classes if c.lesion and organ in schema.chain(c.name)[1:]]
+
+
+def organ_voxels(proposal: Proposal, organ: str, lesions: Sequence[str], without_lesions: bool) -> int:
+    """Voxels of an organ: its mask less the lesions in it, or its mask and the lesions in it."""
+    region = proposal.region(organ)
     if region is None:
         return 0 if without_lesions else sum(proposal.voxels(lesion) for lesion in lesions)
     mask = region.mask.copy()
@@ -108,3 +127,26 @@ def organ_voxels(proposal: Proposal, name: str, without_lesions: bool) -> int:
             mask |= inside
             outside += proposal.voxels(lesion) - int(np.count_nonzero(inside))
     return int(np.count_nonzero(mask)) + outside
+
+
+def organ_at_each_level(nodes: Nodes, organ: str, without_lesions: bool) -> npt.NDArray[np.float64]:
+    """What `organ_voxels` counts at every level of the tree of a class."""
+    others = [name for name in lesions_in(nodes.proposal.schema, organ) if name != nodes.name]
+    count = organ_voxels(nodes.proposal, organ, others, without_lesions)
+    region = nodes.proposal.region(organ)
+    lesion, inside = nodes.lies_in(*others), nodes.lies_in(organ)
+    if without_lesions:
+        return count - nodes.spans.at_each_level(nodes.total(inside & ~lesion), nodes.levels)
+    box = np.zeros(nodes.tree.voxel.size, np.bool_)
+    if region is not None:
+        box = nodes.at(Region(region.box, np.ones_like(region.mask)).read(nodes.box))
+    return count + nodes.spans.at_each_level(nodes.total(~(box & (inside | lesion))), nodes.levels)
+
+
+def most_voxels(bound: float, organ: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Most voxels that are at most `bound` percent of an organ; −1 where there is no organ."""
+    most = np.floor(bound * organ / 100) + 1
+    for _ in range(2):  # the product is rounded otherwise than the quotient that `judge` compares
+        with np.errstate(invalid="ignore", divide="ignore"):
+            most -= 100 * most / organ > bound
+    return np.where(organ > 0, most, -1.0)

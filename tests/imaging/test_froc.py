@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxledger.calibrate.froc import case_curve
 from voxledger.imaging.components import connected_components
+from voxledger.imaging.froc import case_curve
 
 
 def labelled(p: Any, lesions: Any, threshold: Any, overlap: float, connectivity: int) -> tuple[int, int, int]:
@@ -23,7 +23,9 @@ def labelled(p: Any, lesions: Any, threshold: Any, overlap: float, connectivity:
         true += inside > 0 and inside >= overlap * np.count_nonzero(labels == k) - 1e-9
     hits = 0
     for k in range(1, int(lesions.max(initial=0)) + 1):
-        covered = np.count_nonzero(mask & (lesions == k))
+        size = np.count_nonzero(lesions == k)
+        near = [c for c in range(1, count + 1) if overlap * np.count_nonzero(labels == c) <= size + 1e-9]
+        covered = np.count_nonzero(np.isin(labels, near) & (lesions == k))
         hits += covered > 0 and covered >= overlap * np.count_nonzero(lesions == k) - 1e-9
     return count, true, hits
 
@@ -132,3 +134,13 @@ def test_lesion_outside_the_window_counts_as_missed() -> None:
 def test_shapes_must_agree() -> None:
     with pytest.raises(ValueError, match=r"shape \(4, 4, 4\) and lesions of shape \(4, 4, 5\)"):
         case_curve(one(), one((4, 4, 5)).astype(np.uint8), [])
+
+
+def test_a_component_that_has_grown_too_large_for_a_lesion_no_longer_finds_it() -> None:
+    p, lesions = one((1, 1, 12)), one((1, 1, 12)).astype(np.uint8)
+    p[0, 0, :11] = np.linspace(0.9, 0.4, 11)
+    lesions[0, 0, 0] = 1
+    curve = case_curve(p, lesions, [1], overlap=0.1)
+    hits = curve.at(np.unique(p)[::-1][1:])[2]  # above the second highest one voxel is left
+    assert hits.tolist() == [1] * 10 + [0]
+    assert case_curve(p, lesions, [1], overlap=0.1, floor=0.42).hits.tolist() == [1]

@@ -1,0 +1,240 @@
+"""What reviewers would see of the true lesions of calibration cases, at every threshold: after the rules.
+
+While one class is swept, all others stand at the thresholds of `filter.threshold` and `filter.thresholds`, which for
+other lesion classes are not the calibrated ones. So what is chosen from the curves is looked at once more, by filtering
+with all chosen thresholds together (`found_lesions`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger import layout
+from voxledger.casemap.job import Job, content, place
+from voxledger.casemap.run import casemap
+from voxledger.filter.run import open_case, thresholds_of
+from voxledger.imaging.froc import CaseCurve, CaseCurves, tried_thresholds
+from voxledger.knowledge import trusted
+from voxledger.params import Params
+from voxledger.records.cases import Case, Split, in_split
+from voxledger.records.ledger import Ledger
+from voxledger.schema import LabelSchema
+
+if TYPE_CHECKING:
+    from voxledger.filter.proposal import Proposal
+    from voxledger.filter.rule import Rule
+    from voxledger.imaging.detection import Detection
+
+
+@dataclass(frozen=True)
+class Counts:
+    """A `CaseCurve` as numbers without arrays."""
+
+    values: list[float]
+    components: list[int]
+    true_components: list[int]
+    hits: list[int]
+    lesions: int
+    tried: str
+
+    @classmethod
+    def of(cls, curve: CaseCurve) -> Counts:
+        counts = (curve.components.tolist(), curve.true_components.tolist(), curve.hits.tolist())
+        return cls(curve.values.astype(float).tolist(), *counts, curve.lesions, curve.tried)
+
+    @property
+    def curve(self) -> CaseCurve:
+        components, true, hits = (np.array(c, np.int64) for c in (self.components, self.true_components, self.hits))
+        return CaseCurve(np.array(self.values, np.float32), components, true, hits, self.lesions, self.tried)
+
+
+class OfLesions(Job[dict[str, Counts]]):
+    """What is found of the true lesions of one case, by class; classes that no model of the case knows are left out."""
+
+    stage, algorithms = "calibrate", ("calibrate", "filter")
+    label: Path = content()
+    image: Path = place()
+    image_sha256: str = content()
+    modality: str = content()
+    predictions: tuple[Path, ...] = content()
+    schema: LabelSchema = content()
+    classes: tuple[str, ...] = content()
+    rules: list[dict[str, Any]] = content()
+    packages: dict[str, str] = content()
+    """Of rules from other packages, with their versions."""
+    thresholds: dict[str, float] = content()
+    overlap: float = content()
+    floor: float = content()
+
+    def proposal(self) -> Proposal:
+        """The masks of the case before any rule."""
+        where = (self.name, self.image, self.image_sha256, self.modality)
+        return open_case(*where, self.predictions, self.schema, self.thresholds)
+
+    def truth(self, proposal: Proposal) -> npt.NDArray[Any]:
+        """The label map (z, y, x)."""
+        from voxledger.imaging.volume import read_label
+
+        return read_label(self.label, proposal.grid)
+
+    def chain(self) -> list[Rule]:
+        """The rules of the filter."""
+        from voxledger.filter.chain import read_rules
+
+        return read_rules(self.rules, self.schema)
+
+
+class LesionCurves(OfLesions):
+    """The curves of one case."""
+
+    def compute(self, folder: Path) -> dict[str, Counts]:
+        proposal = self.proposal()
+        truth, rules = self.truth(proposal), self.chain()
+        return {
+            name: Counts.of(lesion_curve(proposal, truth, name, rules, self.overlap, self.floor))
+            for name in self.classes
+            if proposal.knows(name)
+        }
+
+
+class FoundLesions(OfLesions):
+    """What the filter leaves in one case."""
+
+    def compute(self, folder: Path) -> dict[str, Counts]:
+        from voxledger.filter.apply import apply_rules
+        from voxledger.filter.harm import detection_of
+
+        proposal = self.proposal()
+        truth = self.truth(proposal)
+        apply_rules(proposal, self.chain(), self.name)
+        found = {}
+        for name in self.classes:
+            if proposal.knows(name):
+                detection, _ = detection_of(proposal, truth, [name], self.overlap)
+                found[name] = Counts.of(_tried([self.thresholds[name]], [detection], "filtered at its threshold"))
+        return found
+
+
+def lesions_seen(
+    kind: type[OfLesions],
+    cases: Sequence[Case],
+    predictions: Path,
+    ledger: Ledger,
+    schema: LabelSchema,
+    params: Params,
+    calibrated: Mapping[str, float],
+) -> list[CaseCurves]:
+    """What is found of the true lesions of every calibration case, by lesion class.
+
+    Parameters
+    ----------
+    kind
+        `LesionCurves`: at every threshold of one class, the other classes at theirs. `FoundLesions`: with all
+        thresholds together; a curve that holds at that of its class alone.
+    cases
+        The case table; those of the calibration split with predictions and a trusted label are used, class by class
+        if a model of the case knows it.
+    predictions
+        Folder with one folder a model, `<model>/<case>.b2nd`.
+    ledger
+        That of the base labels: which of them people stand behind.
+    calibrated
+        Calibrated thresholds, as the filter stage will have them.
+    """
+    from voxledger.filter.chain import origins, read_rules
+
+    rules = [rule.model_dump(mode="json") for rule in read_rules(params.filter.rules, schema)]
+    jobs, patients = [], []
+    for case in in_split(cases, Split.CALIBRATION):
+        known = tuple(name for name in params.calibrate.classes if trusted(ledger, case.case_id, name))
+        label = layout.label_map(layout.BASE_LABELS, case.case_id)
+        files = tuple(sorted(predictions.glob(f"*/{case.case_id}.b2nd")))
+        if not known or not files or not label.is_file():
+            continue
+        job = kind(
+            name=case.case_id,
+            label=label,
+            image=Path(case.image),
+            image_sha256=case.sha256,
+            modality=case.modality,
+            predictions=files,
+            schema=schema,
+            classes=known,
+            rules=rules,
+            packages=origins(params.filter.rules),
+            thresholds=thresholds_of(schema, params.filter, calibrated),
+            overlap=params.calibrate.overlap,
+            floor=params.calibrate.floor,
+        )
+        jobs.append(job)
+        patients.append(case.patient)
+    found = casemap(jobs, layout.ROUND, params.machine)
+    return [
+        CaseCurves(patient, {name: counts.curve for name, counts in of_case.items()})
+        for patient, of_case in zip(patients, found, strict=True)
+    ]
+
+
+def lesion_curve(
+    proposal: Proposal, truth: npt.NDArray[Any], name: str, rules: Sequence[Rule], overlap: float, floor: float
+) -> CaseCurve:
+    """The curve of one class after the rules.
+
+    Exact at every threshold from `floor` up; where `voxledger.filter.sweep` cannot say it, at some of them, up to that
+    of the class in the proposal.
+
+    Parameters
+    ----------
+    proposal
+        Before any rule; it is not changed.
+    truth
+        True label map (z, y, x).
+    """
+    from voxledger.filter.sweep import Unseen, sweep
+    from voxledger.imaging.detection import label_lesions
+    from voxledger.imaging.froc import curve_of_spans
+
+    try:
+        nodes = sweep(proposal, name, rules, floor)
+    except Unseen as why:
+        thresholds = tried_thresholds(proposal.thresholds[name], floor)
+        return curve_by_filtering(proposal, truth, name, rules, overlap, thresholds, str(why))
+    lesions, sizes = label_lesions(proposal.schema.mask(truth, name))
+    if nodes is None:
+        none = np.empty(0, np.int64)
+        return CaseCurve(np.empty(0, np.float32), none, none, none, len(sizes))
+    return curve_of_spans(nodes.tree, nodes.spans, nodes.at(lesions[nodes.box]), sizes, overlap)
+
+
+def curve_by_filtering(
+    proposal: Proposal,
+    truth: npt.NDArray[Any],
+    name: str,
+    rules: Sequence[Rule],
+    overlap: float,
+    thresholds: Sequence[float],
+    why: str,
+) -> CaseCurve:
+    """The curve of one class, by filtering at each of some descending thresholds; `why` not at all is told with it."""
+    from voxledger.filter.apply import apply_rules
+    from voxledger.filter.harm import detection_of
+
+    found = []
+    for threshold in thresholds:
+        one = proposal.at(name, threshold)
+        apply_rules(one, rules, "")
+        found.append(detection_of(one, truth, [name], overlap)[0])
+    return _tried(thresholds, found, why)
+
+
+def _tried(thresholds: Sequence[float], found: Sequence[Detection], why: str) -> CaseCurve:
+    """Detections at descending thresholds as a curve; {p > threshold} is {p >= the next value}."""
+    components, true, hits = np.array([(d.components, d.true_components, d.hits) for d in found], np.int64).T
+    values = np.nextafter(np.array(thresholds, np.float32), np.float32(1))
+    return CaseCurve(values, components, true, hits, found[0].lesions, why)
