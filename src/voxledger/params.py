@@ -180,8 +180,21 @@ class ExportParams(_Strict):
     reviewers: list[str] = Field(default=["reader-1"], min_length=1)
 
 
+OPTIONS = ("lesion_share", "augmentation", "loss")
+"""Parameters of a training that not every backend has."""
+
+
+class RegionParams(_Strict):
+    """What of an image a model looks at: the box around an organ."""
+
+    inside: str
+    """Class of the organ. It is found by the models without a region."""
+    margin_mm: float = Field(default=20.0, ge=0)
+    """How far the box reaches beyond the organ, on every side."""
+
+
 class ModelParams(_Strict):
-    """One model to train: its backend, network, and budget of optimisation."""
+    """One model to train: its backend, what it looks at, network, and budget of optimisation."""
 
     backend: Annotated[str, AfterValidator(_member(BACKENDS))]
     network: str = "plans"
@@ -194,6 +207,18 @@ class ModelParams(_Strict):
     learning_rate: float = Field(default=2e-3, gt=0)
     spacing: tuple[float, float, float] | None = None
     """Working spacing in mm (z, y, x); None = the median of the cohort."""
+    region: RegionParams | None = None
+    """The organ that the model looks at; None = the whole image."""
+    classes: tuple[str, ...] | None = None
+    """Classes that it learns; None = those of the region, or all. What lies in one of them counts as that."""
+    lesion_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the patches that are centred on a lesion, drawn the more often the smaller it is; the others are centred
+    on any class, each as often as the next."""
+    augmentation: Literal["light", "strong"] = "light"
+    """`strong` turns, scales, blurs, and changes noise, contrast and resolution."""
+    loss: Literal["dice_ce", "dice_focal", "tversky_ce"] = "dice_ce"
+    """Dice with cross-entropy; with a focal term, which looks at hard voxels; or Tversky's index, which holds a missed
+    voxel for worse than one too many, with cross-entropy."""
 
     @model_validator(mode="after")
     def _trainable(self) -> ModelParams:
@@ -204,6 +229,11 @@ class ModelParams(_Strict):
             raise ValueError(
                 f"{self.network} is no network of {self.backend}: use one of {', '.join(backend.networks)}"
             )
+        refused = [
+            n for n in OPTIONS if n not in backend.options and getattr(self, n) != type(self).model_fields[n].default
+        ]
+        if refused:
+            raise ValueError(f"the backend {self.backend} has no {', '.join(refused)}: remove it")
         return self
 
 

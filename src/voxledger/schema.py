@@ -290,7 +290,8 @@ class LabelSchema(_Record):
         for c in self.classes:
             kept = next((n for n in self.chain(c.name) if n in fewer.by_name), None)
             ids[c.id] = fewer[kept].id if kept else 0
-        return ids[labels]
+        repainted: npt.NDArray[np.uint16] = ids[labels]
+        return repainted
 
     def may_overlap(self, a: str, b: str) -> bool:
         """Whether a voxel may belong to both: one lies inside the other, or either allows it."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from voxledger import layout
@@ -71,6 +72,7 @@ def evaluate_round(
     *,
     audit: Audit | None = None,
     sections: Sequence[Path] = (),
+    not_found: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> None:
     """Judge the models before and after a round on the test split and each external source, and report it.
 
@@ -88,6 +90,8 @@ def evaluate_round(
         What the blind audit of the round found, to be kept in the history.
     sections
         Files with HTML fragments of other stages, put into the report in the order of their names.
+    not_found
+        Organs that next models of a region did not find, by case.
 
     Raises
     ------
@@ -119,6 +123,7 @@ def evaluate_round(
         pool=len(pool),
         pictures=_pictures(rows, judged.cases, found, schema, params.machine),
         unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
+        not_found=not_found,
         sections=[read_text(path) for path in sorted(sections, key=lambda p: p.name)],
     )
     _write_cases(rows)

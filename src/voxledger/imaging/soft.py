@@ -31,6 +31,9 @@ from voxledger.imaging.volume import Grid
 FLOOR = 2.0**-12
 """Probabilities below this are stored as 0; the lowest threshold the papers use, 0.003, is 12 times larger."""
 
+NOWHERE: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
+"""The extent of a model that looked at nothing."""
+
 _PREDICT_AGAIN = "write it again with `voxledger.imaging.soft.write_soft`, and copy it once more"
 
 _BLOCK = (1, 32, 32, 64)
@@ -47,8 +50,12 @@ class SoftPrediction:
     model_id: str
     image_sha256: str
     extent: Box
-    """What of the image the model looked at; it has no say outside."""
+    """What of the image the model looked at; it has no say outside. `NOWHERE` if it did not find what it looks at."""
     _array: Any
+
+    def looked_for(self, name: str) -> bool:
+        """Whether the model has a say in a class, at least somewhere in the image."""
+        return name in self.classes and all(s.start < s.stop for s in self.extent)
 
     def read(self, name: str, box: Box | None = None) -> npt.NDArray[np.float16]:
         """Probabilities of one class (z, y, x), whole or inside a box; zeros for a class the model does not know, and
@@ -92,10 +99,8 @@ def write_soft(
     ----------
     probabilities
         Pairs of class name and probabilities (z, y, x) in [0, 1], consumed one at a time, in the order of `classes`.
-    classes
-        None at all where the model has no say in the case.
     extent
-        The box of the image that the probabilities fill; None is the whole.
+        The box of the image that the probabilities fill, or `NOWHERE`; None is the whole.
     """
     import blosc2
 
@@ -104,7 +109,7 @@ def write_soft(
     partial = path.with_name(f".{path.stem}.{os.getpid()}.b2nd")
     partial.unlink(missing_ok=True)
     region = extent or whole(grid.shape)
-    shape = (max(len(classes), 1), *grid.shape)
+    shape = (len(classes), *grid.shape)
     chunks = tuple(min(c, n) for c, n in zip(_CHUNK, shape, strict=True))
     with replacing(path, partial, 2 * math.prod(shape) + (1 << 16)):
         array = blosc2.zeros(

@@ -174,7 +174,7 @@ class Attention:
     ) -> _Opened:
         from voxledger.score import kernels
 
-        models = tuple(i for i, p in enumerate(predictions) if name in p.classes)
+        models = tuple(i for i, p in enumerate(predictions) if p.looked_for(name))
         knowing = [predictions[i] for i in models]
         votes = np.zeros(2 << len(models), np.int64)
         box = ensemble_box(knowing, name)
@@ -342,11 +342,10 @@ def _uncertain_anywhere(
     if box is None:
         return None
     found = np.zeros(shape_of(box), np.uint8)
-    speaking = [p for p in predictions if p.classes]
     for z in slabs(box[0].start, box[0].stop):
-        for part, asked in parts((z, box[1], box[2]), [p.extent for p in speaking]):
+        for part, asked in parts((z, box[1], box[2]), [p.extent for p in predictions]):
             scale = max(len(asked), 1) << ENTROPY_BITS
-            total = categorical([speaking[i] for i in asked], schema, part)
+            total = categorical([predictions[i] for i in asked], schema, part)
             level = np.clip(np.rint(total * (255.0 / scale)), 1, 255).astype(np.uint8)
             view(found, box, part)[...] = np.where(total > math.floor(Fraction(params.uncertainty) * scale), level, 0)
     return _Shared(box, found)

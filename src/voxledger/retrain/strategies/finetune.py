@@ -46,7 +46,8 @@ def _obstacle(model: ModelParams, base: Model | None, classes: list[str]) -> str
     if base is None:
         return f"{layout.BASE_MODELS} has no model of this name"
     wanted = model.model_dump(mode="json", exclude=BUDGET)
-    if base.card.backend != model.backend or {k: base.card.params.get(k) for k in wanted} != wanted:
+    default = {k: field.default for k, field in ModelParams.model_fields.items()}  # cards of before lack what is new
+    if base.card.backend != model.backend or {k: base.card.params.get(k, default[k]) for k in wanted} != wanted:
         return "the base model was made with other parameters"
     if base.classes != classes:
         return "the base model has other classes"

@@ -13,7 +13,7 @@ def torch():
 
 
 def test_ignored_voxels_have_no_say(torch):
-    from voxledger.models.monai.train import HybridLoss
+    from voxledger.models.losses import HybridLoss
 
     torch.manual_seed(0)
     logits = torch.randn(2, 3, 4, 4, 4, requires_grad=True)
@@ -30,7 +30,7 @@ def test_ignored_voxels_have_no_say(torch):
 
 
 def test_the_loss_falls_towards_zero_for_the_right_answer_and_survives_an_unknown_batch(torch):
-    from voxledger.models.monai.train import HybridLoss
+    from voxledger.models.losses import HybridLoss
 
     loss = HybridLoss(3, IGNORE)
     labels = torch.arange(64).reshape(1, 4, 4, 4) % 3
