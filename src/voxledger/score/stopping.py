@@ -29,6 +29,10 @@ def knee(values: Sequence[float]) -> int:
     return best if below[best] > 1e-9 else 0
 
 
+def _cases(count: int) -> str:
+    return f"{count} case{'' if count == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Outlook:
     """What the score stage knows about stopping."""
@@ -67,7 +71,7 @@ def outlook(cases: Sequence[CaseScore], chosen: int, revised: int, reviewed: int
     if not cases:
         stop, why = True, "people stand behind every class of every case"
     elif unseen:
-        stop, why = False, f"an organ was not found in {unseen} cases, and nobody has looked for what lies in it"
+        stop, why = False, f"an organ was not found in {_cases(unseen)}, and nobody has looked for what lies in it"
     elif reviewed and not revised:
         stop, why = True, f"none of the {reviewed} cases at the top of the last worklist needed revision"
     elif total == 0 and reviewed:
