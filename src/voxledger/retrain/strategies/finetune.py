@@ -11,7 +11,7 @@ from voxledger.models.start import Start
 from voxledger.params import ModelParams, RetrainParams
 from voxledger.retrain.strategies import full
 
-BUDGET = {"batch", "iterations", "learning_rate"}
+BUDGET = {"batch", "iterations", "learning_rate", "lesion_share", "augmentation", "loss"}
 """Parameters that may change between a model and its fine-tuning; the others decide what the network is."""
 
 
@@ -46,8 +46,7 @@ def _obstacle(model: ModelParams, base: Model | None, classes: list[str]) -> str
     if base is None:
         return f"{layout.BASE_MODELS} has no model of this name"
     wanted = model.model_dump(mode="json", exclude=BUDGET)
-    default = {k: field.default for k, field in ModelParams.model_fields.items()}  # cards of before lack what is new
-    if base.card.backend != model.backend or {k: base.card.params.get(k, default[k]) for k in wanted} != wanted:
+    if base.card.backend != model.backend or {k: base.card.params.get(k) for k in wanted} != wanted:
         return "the base model was made with other parameters"
     if base.classes != classes:
         return "the base model has other classes"
