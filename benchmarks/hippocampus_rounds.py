@@ -30,7 +30,13 @@ PARAMETERS: dict[str, Any] = {
     "retrain": {
         "licence": "CC-BY-SA-4.0",
         "models": {
-            "nnunet": {"backend": "nnunet", "patch": [40, 56, 40], "iterations": 320, "learning_rate": 0.004},
+            "nnunet": {
+                "backend": "nnunet",
+                "recipe": "small",
+                "patch": [40, 56, 40],
+                "iterations": 320,
+                "learning_rate": 0.004,
+            },
             "unet": {
                 "backend": "monai",
                 "network": "unet",

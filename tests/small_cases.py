@@ -25,7 +25,7 @@ SCHEMA = LabelSchema(
 )
 GRID = Grid.plain((12, 20, 24), (2.0, 1.0, 1.0))
 TINY = {
-    "nn": ModelParams(backend="nnunet", patch=(8, 16, 16), features=(4, 8), iterations=3),
+    "nn": ModelParams(backend="nnunet", recipe="small", patch=(8, 16, 16), features=(4, 8), iterations=3),
     "unet": ModelParams(backend="monai", network="unet", patch=(8, 16, 16), features=(4, 8), iterations=3),
 }
 

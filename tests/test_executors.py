@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 GRID = Grid.plain((16, 24, 20), (2.0, 1.5, 1.5))
 LABELS = "name: two\nclasses:\n  - {id: 1, name: organ}\n  - {id: 2, name: lesion, inside: organ, lesion: true}\n"
 MODELS = {
-    "nnunet": {"backend": "nnunet", "patch": [16, 16, 16], "features": [4, 8], "iterations": 4},
+    "nnunet": {"backend": "nnunet", "recipe": "small", "patch": [16, 16, 16], "features": [4, 8], "iterations": 4},
     "unet": {"backend": "monai", "network": "unet", "patch": [16, 16, 16], "features": [4, 8], "iterations": 4},
 }
 

@@ -21,7 +21,7 @@ from voxledger.layout import MEMO
 GRID = Grid.plain((16, 24, 20), (2.0, 1.5, 1.5))
 LABELS = "name: one\nclasses:\n  - {id: 1, name: organ}\n"
 MODELS = {
-    "nnunet": {"backend": "nnunet", "patch": [16, 16, 16], "features": [4, 8], "iterations": 3},
+    "nnunet": {"backend": "nnunet", "recipe": "small", "patch": [16, 16, 16], "features": [4, 8], "iterations": 3},
     "unet": {"backend": "monai", "network": "unet", "patch": [16, 16, 16], "features": [4, 8], "iterations": 3},
 }
 

@@ -17,7 +17,7 @@ from voxledger.imaging.volume import Grid, file_sha256, write
 GRID = Grid.plain((16, 24, 20), (2.0, 1.5, 1.5))
 LABELS = "name: two\nclasses:\n  - {id: 1, name: organ}\n  - {id: 2, name: lesion, inside: organ, lesion: true}\n"
 MODELS = {
-    "nnunet": {"backend": "nnunet", "patch": [16, 16, 16], "features": [4, 8], "iterations": 4},
+    "nnunet": {"backend": "nnunet", "recipe": "small", "patch": [16, 16, 16], "features": [4, 8], "iterations": 4},
     "unet": {"backend": "monai", "network": "unet", "patch": [16, 16, 16], "features": [4, 8], "iterations": 4},
 }
 OTHER_CPU = {"MKL_CBWR": "COMPATIBLE", "ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default"}

@@ -180,6 +180,8 @@ class ExportParams(_Strict):
     reviewers: list[str] = Field(default=["reader-1"], min_length=1)
 
 
+EPOCH = 250
+"""Iterations of an epoch of nnU-Net."""
 OPTIONS = ("lesion_share", "augmentation", "loss")
 """Parameters of a training that not every backend has."""
 
@@ -197,8 +199,15 @@ class ModelParams(_Strict):
     """One model to train: its backend, what it looks at, network, and budget of optimisation."""
 
     backend: Annotated[str, AfterValidator(_member(BACKENDS))]
+    recipe: str = ""
+    """Of nnU-Net: `nnunet`, the default, plans and trains as nnU-Net does; `small` is for hundreds of iterations on
+    CPUs. Where one of the parameters that are its own is given (`patch`, `features`, `batch`, `iterations`,
+    `learning_rate`), as before version 0.4, it is `small`."""
     network: str = "plans"
-    """`plans` is nnU-Net's own; `unet`, `segresnet` and `swinunetr` are MONAI's."""
+    """`plans` is nnU-Net's default, the same as `nnUNetPlans`; its other presets are called as nnU-Net calls their
+    plans, such as `nnUNetResEncUNetMPlans`. `unet`, `segresnet` and `swinunetr` are MONAI's."""
+    epochs: int = Field(default=1000, ge=1)
+    """Of the recipe `nnunet`, each of `EPOCH` iterations; of a cascade, for each of its two networks."""
     patch: tuple[int, int, int] | None = None
     """Patch size in voxels (z, y, x); None lets nnU-Net's planner decide."""
     features: tuple[int, ...] = (16, 32, 64, 128)
@@ -213,12 +222,23 @@ class ModelParams(_Strict):
     """Classes that it learns; None = those of the region, or all. What lies in one of them counts as that."""
     lesion_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the patches that are centred on a lesion, drawn the more often the smaller it is; the others are centred
-    on any class, each as often as the next."""
+    on any class or the background, each as often as the next."""
     augmentation: Literal["light", "strong"] = "light"
     """`strong` turns, scales, blurs, and changes noise, contrast and resolution."""
     loss: Literal["dice_ce", "dice_focal", "tversky_ce"] = "dice_ce"
     """Dice with cross-entropy; with a focal term, which looks at hard voxels; or Tversky's index, which holds a missed
     voxel for worse than one too many, with cross-entropy."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_recipe(cls, values: Any) -> Any:
+        """The first recipe of the backend where neither it nor what only `small` has is given."""
+        if not isinstance(values, dict) or values.get("recipe") or values.get("backend") not in BACKENDS.names():
+            return values
+        recipes = BACKENDS.get(values["backend"]).recipes
+        if not recipes:
+            return values
+        return {**values, "recipe": "small" if any(name in values for name in _SMALL) else recipes[0]}
 
     @model_validator(mode="after")
     def _trainable(self) -> ModelParams:
@@ -229,12 +249,56 @@ class ModelParams(_Strict):
             raise ValueError(
                 f"{self.network} is no network of {self.backend}: use one of {', '.join(backend.networks)}"
             )
-        refused = [
-            n for n in OPTIONS if n not in backend.options and getattr(self, n) != type(self).model_fields[n].default
-        ]
-        if refused:
-            raise ValueError(f"the backend {self.backend} has no {', '.join(refused)}: remove it")
+        if self.recipe not in (backend.recipes or ("",)):
+            raise ValueError(
+                f"{self.recipe} is no recipe of {self.backend}: "
+                + (f"use one of {', '.join(backend.recipes)}" if backend.recipes else "it has none")
+            )
+        if self.recipe == "nnunet" and (given := self._given(*_SMALL, *OPTIONS)):
+            raise ValueError(
+                f"with `recipe: nnunet`, nnU-Net decides {', '.join(given)} itself: give `epochs` alone, or say "
+                "`recipe: small`"
+            )
+        if self.recipe != "nnunet" and self._given("epochs"):
+            raise ValueError("epochs are those of nnU-Net with `recipe: nnunet`: give `iterations`")
+        if self.recipe == "small" and self.network != "plans":
+            raise ValueError(f"{self.network} is of `recipe: nnunet`")
+        if given := self._given(*(name for name in OPTIONS if name not in backend.options)):
+            raise ValueError(f"the backend {self.backend} has no {', '.join(given)}: remove it")
         return self
+
+    def _given(self, *names: str) -> list[str]:
+        """Those of some parameters that are not their default."""
+        return [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
+
+    def record(self) -> dict[str, Any]:
+        """What it says, for the card of a model: without what another recipe or backend would read.
+
+        Examples
+        --------
+        >>> list(ModelParams(backend="nnunet").record())
+        ['backend', 'recipe', 'network', 'epochs', 'spacing', 'region', 'classes']
+        """
+        left_out = set((*_SMALL, *OPTIONS) if self.recipe == "nnunet" else ("epochs",)) | (
+            set() if self.recipe else {"recipe"}
+        )
+        return self.model_dump(mode="json", exclude=left_out)
+
+    def budget(self, share: float = 1.0) -> int:
+        """Iterations of a share of the training, in whole epochs where they are what is given.
+
+        Examples
+        --------
+        >>> ModelParams(backend="nnunet", epochs=10).budget(0.5)
+        1250
+        """
+        if self.recipe == "nnunet":
+            return max(1, round(self.epochs * share)) * EPOCH
+        return max(1, round(self.iterations * share))
+
+
+_SMALL = ("patch", "features", "batch", "iterations", "learning_rate")
+"""Parameters of a model that nnU-Net decides itself."""
 
 
 class RetrainParams(_Strict):

@@ -200,7 +200,7 @@ def _pipeline(template: str, dataset: str) -> str:
 
 
 def _parameters(text: str, params: Params, pipeline: str) -> str:
-    """The text of params.yaml with every section that a stage of dvc.yaml names."""
+    """The text of params.yaml with every section that a stage of dvc.yaml names, and the recipe of every nnU-Net."""
     from ruamel.yaml import YAML
 
     yaml = YAML()
@@ -212,6 +212,11 @@ def _parameters(text: str, params: Params, pipeline: str) -> str:
             if section not in document:
                 document[section] = values[section]
                 missing = True
+    for name, model in params.retrain.models.items():
+        entry = document["retrain"]["models"][name]
+        if model.recipe and "recipe" not in entry:
+            entry.insert(1, "recipe", model.recipe)
+            missing = True
     if not missing:
         return text
     stream = io.StringIO()

@@ -67,7 +67,7 @@ MODELS: dict[type[BaseModel], Two] = {
     ScoreParams: (ScoreParams(), ScoreParams(opening=1)),
     EvaluateParams: (EvaluateParams(), EvaluateParams(tolerance_mm=1.0)),
     RetrainParams: (RetrainParams(), RetrainParams(seed=1)),
-    ModelParams: (ModelParams(backend="nnunet"), ModelParams(backend="nnunet", batch=3)),
+    ModelParams: (ModelParams(backend="nnunet"), ModelParams(backend="nnunet", epochs=3)),
 }
 PLAIN: dict[Any, Two] = {
     str: ("a", "b"),

@@ -131,16 +131,18 @@ def test_names_that_could_leave_the_folder_are_no_names(tmp_path: Path, name: st
 
 def test_plans_cannot_call_foreign_code():
     pytest.importorskip("nnunetv2")
-    from voxledger.models.nnunet.network import CONFIGURATION, build_network
+    from voxledger.models.nnunet.network import build_network
+    from voxledger.models.nnunet.stages import FULLRES
 
     architecture = {"network_class_name": "os.system", "arch_kwargs": {}, "_kw_requires_import": []}
-    plans = {"configurations": {CONFIGURATION: {"architecture": architecture}}}
+    plans = {"configurations": {FULLRES: {"architecture": architecture}}}
+    dataset = {"channel_names": {"0": "CT"}, "labels": {"background": 0}}
     with pytest.raises(VoxledgerError, match="not nnU-Net's"):
-        build_network(plans, {"labels": {"background": 0}}, deep_supervision=False)
+        build_network(plans, dataset, FULLRES, deep_supervision=False)
     architecture.update(
         network_class_name="dynamic_network_architectures.architectures.unet.PlainConvUNet",
         arch_kwargs={"conv_op": "os.system"},
         _kw_requires_import=["conv_op"],
     )
     with pytest.raises(VoxledgerError, match="not nnU-Net's"):
-        build_network(plans, {"labels": {"background": 0}}, deep_supervision=False)
+        build_network(plans, dataset, FULLRES, deep_supervision=False)

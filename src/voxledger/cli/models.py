@@ -80,7 +80,10 @@ def list_(as_json: bool) -> None:
         return
     for which, cards in found.items():
         for card in cards:
-            origin = f"{card.strategy}, round {card.round}" if card.strategy else f"{card.params['cases']} cases"
+            recipe = f"recipe {card.params['recipe']}, " if "recipe" in card.params else ""
+            origin = (
+                f"{recipe}{card.strategy}, round {card.round}" if card.strategy else f"{card.params['cases']} cases"
+            )
             region = card.params.get("region")
             seen = f", {region['inside']} and {region['margin_mm']:g} mm around it" if region else ""
             told = f"{card.architecture}{seen} ({origin})"

@@ -45,6 +45,8 @@ class Backend:
         The folder as a package, `__name__` of its `__init__.py`.
     networks
         What `network` of a model may say in `params.yaml`; empty where the backend does not ask for it.
+    recipes
+        What `recipe` of a model may say, the default first; empty where there is one way to train alone.
     options
         Which of `voxledger.params.OPTIONS` its trainings follow.
     made_elsewhere
@@ -61,6 +63,7 @@ class Backend:
 
     package: str
     networks: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     made_elsewhere: bool = False
 

@@ -176,9 +176,9 @@ class Training:
             )
 
     @contextmanager
-    def report(self) -> Iterator[Callable[[float], None]]:
-        """Show the progress of the training; gets the loss of every step and shows its running mean."""
-        bar, mean = progress(f"train {self.name}", self.start.iterations), 0.0
+    def report(self, network: str = "") -> Iterator[Callable[[float], None]]:
+        """Show the progress of a network of the training; gets the loss of every step and shows its running mean."""
+        bar, mean = progress(f"train {self.name} {network}".rstrip(), self.start.iterations), 0.0
 
         def step(loss: float) -> None:
             nonlocal mean

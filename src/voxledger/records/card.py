@@ -157,28 +157,38 @@ def check_model(folder: Path) -> ModelCard:
 
 def save_weights(folder: Path, network: Any) -> str:
     """Write the weights of a network beside the JSON files of the model; returns the model id."""
+    return save_tensors(folder, weights_of(network))
+
+
+def save_tensors(folder: Path, tensors: dict[str, Any]) -> str:
+    """Write weights by name beside the JSON files of the model; returns the model id.
+
+    Of a model of several networks, the names of each begin with a prefix of its own.
+    """
     from safetensors.torch import save_file
 
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in _tensors(network).items()}
     companions = {name: file_sha256(folder / name) for name in (DATASET, PLANS, REGION) if (folder / name).is_file()}
     # One entry alone: the order of several would differ from run to run.
     save_file(tensors, folder / WEIGHTS, metadata={_HEADER: json.dumps(companions, sort_keys=True)})
     return file_sha256(folder / WEIGHTS)
 
 
-def load_weights(folder: Path, network: Any) -> None:
-    """Put the weights of a model that `check_model` has accepted into a network."""
-    from safetensors.torch import load_file
+def load_weights(folder: Path, network: Any, prefix: str = "") -> None:
+    """Put the weights of a model that `check_model` has accepted into a network; `prefix` is that of their names."""
+    from safetensors import safe_open
 
-    saved, own = load_file(folder / WEIGHTS), _tensors(network)
+    with safe_open(folder / WEIGHTS, framework="pt") as stream:
+        saved = {n.removeprefix(prefix): stream.get_tensor(n) for n in stream.keys() if n.startswith(prefix)}  # noqa: SIM118
+    own = weights_of(network)
     if {n: t.shape for n, t in saved.items()} != {n: t.shape for n, t in own.items()}:
         raise VoxledgerError(f"{folder / WEIGHTS} does not fit the network in {PLANS}", "train the model again")
     network.load_state_dict(saved, strict=False)
 
 
-def _tensors(network: Any) -> dict[str, Any]:
-    """Parameters and buffers, each once: nnU-Net's networks list their layers under several names."""
-    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
+def weights_of(network: Any, prefix: str = "") -> dict[str, Any]:
+    """Parameters and buffers on the CPU, each once: nnU-Net's networks list their layers under several names."""
+    found = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    return {prefix + name: tensor.detach().cpu().contiguous() for name, tensor in found.items()}
 
 
 def parse_cards(text: str, what: str) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ class TrainModel(Job[str]):
             strategy=start.strategy,
             cohort=self.cohort,
             parent=start.parent.card.id if start.parent else "",
-            params=training.model.model_dump(mode="json"),
+            params=training.model.record(),
             licence=self.licence,
             round=self.round,
         )

@@ -31,7 +31,7 @@ class _Case:
     image: Image
     labels: Labels
     centres: list[Voxels]
-    """Voxels of every class."""
+    """Voxels of every class, the background included."""
 
 
 class Patches:
@@ -40,8 +40,8 @@ class Patches:
     Parameters
     ----------
     training
-        What to train on. Patches are centred on a class drawn by chance of a case drawn by chance; `lesion_share` of
-        them on a lesion of the cohort, with a weight of 1 / diameter.
+        What to train on. Patches are centred on a class, or the background, drawn by chance of a case drawn by chance;
+        `lesion_share` of them on a lesion of the cohort, with a weight of 1 / diameter.
     plans
         Working spacing and patch.
     work
@@ -75,10 +75,10 @@ class Patches:
         self._weights = weights / weights.sum()
 
     def _centres(self, classes: Labels) -> list[Voxels]:
-        """Voxels of every class in the case; of all that is known where there is none."""
-        present = [c for c in np.unique(classes).tolist() if 0 < c != self._ignore]
-        found = [np.argwhere(classes == c) for c in present] or [np.argwhere(classes != self._ignore)]
-        return [v if len(v) <= _CENTRES else self._rng.choice(v, _CENTRES, replace=False) for v in found]
+        """Voxels of every class in the case, the background included."""
+        found = [np.flatnonzero(classes == c) for c in np.unique(classes).tolist() if c != self._ignore]
+        drawn = [v if v.size <= _CENTRES else v[self._rng.integers(v.size, size=_CENTRES)] for v in found]
+        return [np.stack(np.unravel_index(v, classes.shape), axis=1) for v in drawn]
 
     def _lesions_of(self, classes: Labels) -> list[Voxels]:
         """Voxels of every lesion in the case."""

@@ -2,4 +2,14 @@
 
 from voxledger.models.backend import Backend
 
-BACKEND = Backend(__name__, networks=("plans",))
+BACKEND = Backend(
+    __name__,
+    networks=(
+        "plans",
+        "nnUNetPlans",
+        "nnUNetResEncUNetMPlans",
+        "nnUNetResEncUNetLPlans",
+        "nnUNetResEncUNetXLPlans",
+    ),
+    recipes=("nnunet", "small"),
+)

@@ -1,32 +1,39 @@
-"""nnU-Net: its fingerprint and planner on the cases of a cohort."""
+"""nnU-Net's planner on the cases of a cohort."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from voxledger.errors import VoxledgerError
-from voxledger.models.nnunet.network import CONFIGURATION
+from voxledger.models.nnunet.fingerprint import fingerprint
+from voxledger.models.nnunet.stages import FULLRES, KEY, Stages, planned
 from voxledger.models.training import Training
 from voxledger.records.card import to_json
 from voxledger.textfile import read_json, replace_text
 
 DATASET_NAME = "Dataset001_cohort"
 """How nnU-Net calls the cohort."""
-_FINGERPRINT_VOXELS = 2_000_000
-"""Foreground intensities drawn for the percentiles that normalise CT; nnU-Net's 10^8 change them by a hundredth of
-a standard deviation and need gigabytes."""
+_PLANNERS = "nnunetv2.experiment_planning.experiment_planners."
+_RESIDUAL = f"{_PLANNERS}residual_unets.residual_encoder_unet_planners"
+PLANNERS = {
+    "plans": (f"{_PLANNERS}default_experiment_planner", "ExperimentPlanner"),
+    "nnUNetPlans": (f"{_PLANNERS}default_experiment_planner", "ExperimentPlanner"),
+    "nnUNetResEncUNetMPlans": (_RESIDUAL, "nnUNetPlannerResEncM"),
+    "nnUNetResEncUNetLPlans": (_RESIDUAL, "nnUNetPlannerResEncL"),
+    "nnUNetResEncUNetXLPlans": (_RESIDUAL, "nnUNetPlannerResEncXL"),
+}
+"""Module and class of the planner, by what `network` says."""
 
 
 def plan(training: Training, dataset: dict[str, Any], work: Path) -> dict[str, Any]:
-    """Make nnU-Net's plans for the cohort, with what the parameters fix put in.
+    """Make nnU-Net's plans for the cohort; of the recipe `small`, with what the parameters fix put in.
 
     Parameters
     ----------
     training
-        Its model may fix spacing in mm and patch in voxels (both z, y, x), features and batch.
+        Its model may fix the spacing in mm (z, y, x); of the recipe `small` also patch in voxels, features and batch.
     dataset
         `dataset.json` of the model.
     work
@@ -37,62 +44,29 @@ def plan(training: Training, dataset: dict[str, Any], work: Path) -> dict[str, A
     VoxledgerError
         No class has a voxel in the cohort, or nnU-Net plans no 3-D network.
     """
-    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
-
     files = {
         case.case_id: {"images": [str(case.image.resolve())], "label": str(case.label.resolve())}
         for case in training.cases
     }
     raw, preprocessed = work / "raw" / DATASET_NAME, work / "preprocessed" / DATASET_NAME
     replace_text(raw / "dataset.json", to_json({**dataset, "dataset": files}))
-    replace_text(preprocessed / "dataset_fingerprint.json", to_json(_fingerprint(training)))
+    replace_text(preprocessed / "dataset_fingerprint.json", to_json(fingerprint(training)))
     spacing = [float(s) for s in training.model.spacing] if training.model.spacing else None
-    planner = ExperimentPlanner(DATASET_NAME, overwrite_target_spacing=spacing)
-    planner.lowres_creation_threshold = 0.0  # only the full resolution is trained
+    module, name = PLANNERS[training.model.network]
+    planner = getattr(import_module(module), name)(DATASET_NAME, overwrite_target_spacing=spacing)
+    small = training.model.recipe == "small"
+    if small:
+        planner.lowres_creation_threshold = 0.0  # only the full resolution is trained
     planner.plan_experiment()
-    plans = read_json(preprocessed / "nnUNetPlans.json")
-    if CONFIGURATION not in plans["configurations"]:
+    plans: dict[str, Any] = read_json(preprocessed / f"{planner.plans_identifier}.json")
+    if FULLRES not in plans["configurations"]:
         raise VoxledgerError("nnU-Net plans no 3-D network for this cohort", "train on volumes of several slices")
-    plans["configurations"] = {CONFIGURATION: _fixed(training, plans, plans["configurations"][CONFIGURATION])}
-    return plans
-
-
-def _fingerprint(training: Training) -> dict[str, Any]:
-    """What nnU-Net's fingerprint extractor gathers; ignored voxels are no foreground."""
-    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
-    from nnunetv2.preprocessing.cropping.cropping import crop_to_nonzero
-
-    spacings, shapes, sizes, intensities = [], [], [], []
-    for _, image, labels in training.load_all():
-        known = np.where(labels == training.ignore, 0, labels)
-        data, seg, _ = crop_to_nonzero(image.array[None].astype(np.float32), known[None])
-        drawn, _ = DatasetFingerprintExtractor.collect_foreground_intensities(
-            seg, data, num_samples=_FINGERPRINT_VOXELS // len(training.cases)
-        )
-        intensities.extend(drawn)
-        spacings.append(list(image.grid.spacing))
-        shapes.append(list(data.shape[1:]))
-        sizes.append(data[0].size / image.array.size)
-    foreground = np.concatenate(intensities)
-    if foreground.size == 0:
-        raise VoxledgerError("the cohort holds no voxel of any class", "review cases in which the classes are seen")
-    low, median, high = np.percentile(foreground, (0.5, 50.0, 99.5))
-    return {
-        "spacings": spacings,
-        "shapes_after_crop": shapes,
-        "median_relative_size_after_cropping": float(np.median(sizes)),
-        "foreground_intensity_properties_per_channel": {
-            "0": {
-                "mean": float(np.mean(foreground, dtype=np.float64)),
-                "median": float(median),
-                "std": float(np.std(foreground, dtype=np.float64)),
-                "min": float(foreground.min()),
-                "max": float(foreground.max()),
-                "percentile_99_5": float(high),
-                "percentile_00_5": float(low),
-            }
-        },
-    }
+    if small:
+        plans["configurations"] = {FULLRES: _fixed(training, plans, plans["configurations"][FULLRES])}
+        return plans
+    # nnU-Net's trainer mirrors patches of volumes along all three axes, and says so in its checkpoints.
+    stages = Stages(recipe="nnunet", trainer="nnUNetTrainer", configurations=planned(plans), mirror_axes=(0, 1, 2))
+    return {**plans, KEY: stages.model_dump(mode="json")}
 
 
 def _fixed(training: Training, plans: dict[str, Any], planned: dict[str, Any]) -> dict[str, Any]:

@@ -5,19 +5,23 @@ nnU-Net's own export of probabilities resamples all classes at once, which takes
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from voxledger.imaging.volume import Volume
 from voxledger.models.channels import Array, Channels, softmax
 from voxledger.models.dataset import channels, untaught
-from voxledger.models.nnunet.network import CONFIGURATION, build_network
+from voxledger.models.nnunet.network import build_network
+from voxledger.models.nnunet.stages import stages_of
 from voxledger.models.process import quiet
 from voxledger.params import InferParams
-from voxledger.records.card import DATASET, PLANS, load_weights
+from voxledger.records.card import DATASET, PLANS, load_weights, weights_of
 from voxledger.textfile import read_json
 
 
@@ -40,46 +44,138 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
     Channels
         Probabilities (z, y, x) on the grid of the image, computed channel by channel when they are asked for.
     """
-    import torch
-
+    found: npt.NDArray[Any] | None = None
     with quiet():
-        predictor = _predictor(folder, model_id, params, device)
-        plans, configuration = predictor.plans_manager, predictor.configuration_manager
-        data, _, properties = configuration.preprocessor_class(verbose=False).run_case_npy(
-            image.array[None], None, {"spacing": list(image.grid.spacing)}, plans, configuration, predictor.dataset_json
+        stages = _stages(folder, model_id, params, device)
+        for number, stage in enumerate(stages):
+            predicted = stage.predict(image, found)
+            if number + 1 < len(stages):
+                found = _segmentation(predicted)
+    dataset = stages[-1].predictor.dataset_json
+    return Channels(channels(dataset), predicted.probability, untaught(dataset))
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """Probabilities of the channels of a network, background first, on the grid of the image."""
+
+    channels: int
+    inside: Any
+    """Probability of a channel in `box`, outside of which the image is empty; both transposed as in the plans."""
+    box: tuple[slice, ...]
+    shape: tuple[int, ...]
+    backward: list[int]
+
+    def probability(self, channel: int) -> Array:
+        whole = np.zeros(self.shape, np.float32)
+        whole[self.box] = self.inside(channel)
+        return whole.transpose(self.backward)
+
+
+def _segmentation(predicted: _Predicted) -> npt.NDArray[Any]:
+    """The most probable channel of every voxel (z, y, x); of equal ones the first."""
+    best, largest = np.zeros(0, np.int16), np.zeros(0, np.float32)
+    for channel in range(predicted.channels):
+        values = predicted.inside(channel)
+        if channel == 0:
+            best, largest = np.zeros(values.shape, np.int16), values
+        else:
+            higher = values > largest
+            best[higher], largest = channel, np.maximum(largest, values)
+    whole = np.zeros(predicted.shape, np.int16)
+    whole[predicted.box] = best
+    return whole.transpose(predicted.backward)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """One network of a model with the weights of every fold."""
+
+    predictor: Any
+    folds: list[dict[str, Any]]
+
+    def predict(self, image: Volume, previous: npt.NDArray[Any] | None) -> _Predicted:
+        """Predict an image; `previous` is the segmentation (z, y, x) of the stage before in a cascade."""
+        import torch
+
+        plans, configuration = self.predictor.plans_manager, self.predictor.configuration_manager
+        data, seg, properties = configuration.preprocessor_class(verbose=False).run_case_npy(
+            image.array[None],
+            None if previous is None else previous[None],
+            {"spacing": list(image.grid.spacing)},
+            plans,
+            configuration,
+            self.predictor.dataset_json,
         )
-        logits = predictor.predict_sliding_window_return_logits(torch.from_numpy(data)).cpu()
-    spacing = [image.grid.spacing[axis] for axis in plans.transpose_forward]
-    shape = properties["shape_after_cropping_and_before_resampling"]
+        if previous is not None:
+            from voxledger.models.nnunet.cascade import with_previous
 
-    def on_crop(channel: int) -> Any:
-        values = logits[channel : channel + 1].float()
-        return configuration.resampling_fn_probabilities(values, shape, configuration.spacing, spacing)[0].numpy()
+            data = with_previous(data, seg, self.predictor.label_manager.foreground_labels)
+        logits = self._logits(torch.from_numpy(data))
+        spacing = [image.grid.spacing[axis] for axis in plans.transpose_forward]
+        shape = properties["shape_after_cropping_and_before_resampling"]
 
-    inside = softmax(len(logits), on_crop)
-    box = tuple(slice(*bounds) for bounds in properties["bbox_used_for_cropping"])
+        resample = _resampling(configuration)
 
-    def probability(channel: int) -> Array:
-        whole = np.zeros(properties["shape_before_cropping"], np.float32)
-        whole[box] = inside(channel)
-        return whole.transpose(plans.transpose_backward)
+        def on_crop(channel: int) -> Any:
+            return np.asarray(resample(logits[channel : channel + 1].float(), shape, configuration.spacing, spacing)[0])
 
-    return Channels(channels(predictor.dataset_json), probability, untaught(predictor.dataset_json))
+        return _Predicted(
+            channels=len(logits),
+            inside=softmax(len(logits), on_crop),
+            box=tuple(slice(*bounds) for bounds in properties["bbox_used_for_cropping"]),
+            shape=properties["shape_before_cropping"],
+            backward=plans.transpose_backward,
+        )
+
+    def _logits(self, data: Any) -> Any:
+        """Logits of the network, averaged over the folds."""
+        if len(self.folds) == 1:
+            return self.predictor.predict_sliding_window_return_logits(data).cpu()
+        total: Any = 0
+        for weights in self.folds:
+            self.predictor.network.load_state_dict(weights, strict=False)
+            total = total + self.predictor.predict_sliding_window_return_logits(data).cpu()
+        return total / len(self.folds)
+
+
+def _resampling(configuration: Any) -> Callable[..., Any]:
+    """What brings probabilities back to the image.
+
+    nnU-Net's default, linear by scikit-image, is done by torch in float32, as nnU-Net does elsewhere: logits of a
+    standard deviation of 5 are the same within 2e-4.
+    """
+    from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_fornnunet
+
+    planned = configuration.configuration
+    given = planned["resampling_fn_probabilities_kwargs"]
+    linear = {"is_seg": False, "order": 1, "order_z": 0}
+    if planned["resampling_fn_probabilities"] == "resample_data_or_seg_to_shape" and linear.items() <= given.items():
+        return partial(resample_torch_fornnunet, num_threads=1, force_separate_z=given.get("force_separate_z"))
+    function: Callable[..., Any] = configuration.resampling_fn_probabilities
+    return function
 
 
 @lru_cache(maxsize=2)
-def _predictor(folder: Path, model_id: str, params: InferParams, device: str) -> Any:
+def _stages(folder: Path, model_id: str, params: InferParams, device: str) -> list[_Stage]:
     """The loaded model; kept for the next case of this process. `model_id` tells retrained models apart."""
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
-    network = build_network(plans, dataset, deep_supervision=False)
-    load_weights(folder, network)
-    manager = PlansManager(plans)
-    predictor = nnUNetPredictor(params.step, use_mirroring=False, device=torch.device(device), allow_tqdm=False)
-    predictor.manual_initialization(
-        network, manager, manager.get_configuration(CONFIGURATION), None, dataset, "BudgetTrainer", None
-    )
-    return predictor
+    stages, manager, found = stages_of(plans), PlansManager(plans), list[_Stage]()
+    for name in stages.configurations:
+        network, folds = build_network(plans, dataset, name, deep_supervision=False), list[dict[str, Any]]()
+        for fold in stages.folds:
+            load_weights(folder, network, stages.prefix(name, fold))
+            folds.append({n: t.clone() for n, t in weights_of(network).items()} if len(stages.folds) > 1 else {})
+        predictor = nnUNetPredictor(
+            params.step, use_mirroring=bool(stages.mirror_axes), device=torch.device(device), allow_tqdm=False
+        )
+        configuration = manager.get_configuration(name)
+        predictor.manual_initialization(
+            network, manager, configuration, None, dataset, stages.trainer, stages.mirror_axes or None
+        )
+        found.append(_Stage(predictor, folds))
+    return found

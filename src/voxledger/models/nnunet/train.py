@@ -5,18 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from voxledger.models.dataset import describe, with_untaught
-from voxledger.models.nnunet.network import CONFIGURATION, architecture_name
+from voxledger.models.nnunet.network import architecture_name
 from voxledger.models.nnunet.plan import DATASET_NAME, plan
-from voxledger.models.process import quiet
+from voxledger.models.nnunet.stages import CASCADE, FULLRES, stages_of
+from voxledger.models.process import quiet, seed_everything
 from voxledger.models.training import Training
-from voxledger.records.card import DATASET, PLANS, save_weights, to_json
+from voxledger.records.card import DATASET, PLANS, save_tensors, to_json, weights_of
 from voxledger.textfile import read_json, replace_text
 
 
@@ -45,13 +46,22 @@ def train(training: Training, folder: Path) -> str:
             if training.start.parent is None
             else read_json(training.start.parent.folder / PLANS)
         )
-        learned = _preprocess(training, plans, dataset, work)
+        stages = stages_of(plans)
+        learned = set[int]()
+        for data in _data_of(stages.configurations):
+            learned = _preprocess(training, plans, dataset, data, work)
         replace_text(folder / PLANS, to_json(plans))
         replace_text(folder / DATASET, to_json(with_untaught(dataset, learned, training.start.dataset)))
-        network = _fit(training, plans, dataset)
+        fit = _fit_small if stages.recipe == "small" else _fit
+        weights = fit(training, plans, dataset)
     shutil.rmtree(work)
-    save_weights(folder, network)
+    save_tensors(folder, weights)
     return architecture_name(plans)
+
+
+def _data_of(configurations: Sequence[str]) -> list[str]:
+    """Configurations to preprocess for: the second network of a cascade reads images of the full resolution."""
+    return [FULLRES if name == CASCADE else name for name in configurations]
 
 
 @contextlib.contextmanager
@@ -71,8 +81,8 @@ def _nnunet_folders(work: Path) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _preprocess(training: Training, plans: dict[str, Any], dataset: dict[str, Any], work: Path) -> set[int]:
-    """Crop, normalise and resample every case with nnU-Net's preprocessor, into nnU-Net's own files.
+def _preprocess(training: Training, plans: dict[str, Any], dataset: dict[str, Any], name: str, work: Path) -> set[int]:
+    """Crop, normalise and resample every case for a configuration, with nnU-Net's preprocessor into its own files.
 
     Returns the labels that occur in any case.
     """
@@ -80,7 +90,7 @@ def _preprocess(training: Training, plans: dict[str, Any], dataset: dict[str, An
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     manager = PlansManager(plans)
-    configuration = manager.get_configuration(CONFIGURATION)
+    configuration = manager.get_configuration(name)
     preprocessor = configuration.preprocessor_class(verbose=False)
     out = work / "preprocessed" / DATASET_NAME / configuration.data_identifier
     out.mkdir(parents=True)
@@ -99,20 +109,55 @@ def _preprocess(training: Training, plans: dict[str, Any], dataset: dict[str, An
     return learned
 
 
-def _fit(training: Training, plans: dict[str, Any], dataset: dict[str, Any]) -> Any:
-    """Train and return the network."""
+def _fit(training: Training, plans: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
+    """Train the networks of the plans as nnU-Net does, one after the other; returns their weights.
+
+    Every one starts with the seed of the training, so that it does not depend on what was drawn before.
+    """
     import torch
 
-    from voxledger.models.nnunet.trainer import BudgetTrainer
+    from voxledger.models.nnunet.cascade import predict_next_stage
+    from voxledger.models.nnunet.trainer import RecipeTrainer
 
-    os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112 (only here: planning crashes with it)
+    _augment_here(training.device)
+    stages, weights, parent = stages_of(plans), dict[str, Any](), training.start.parent
+    for number, name in enumerate(stages.configurations):
+        seed_everything(training.seed)
+        trainer = RecipeTrainer(
+            {**plans, "continue_training": False}, name, "all", dataset, torch.device(training.device)
+        )
+        trainer.num_epochs = training.start.iterations // trainer.num_iterations_per_epoch
+        prefix = stages.prefix(name, "all")
+        with training.report(name) as report:
+            trainer.fit((parent.folder, prefix) if parent else None, report)
+        weights |= weights_of(trainer.network, prefix)
+        if number + 1 < len(stages.configurations):
+            predict_next_stage(trainer, stages.configurations[number + 1], stages.mirror_axes)
+    return weights
+
+
+def _fit_small(training: Training, plans: dict[str, Any], dataset: dict[str, Any]) -> dict[str, Any]:
+    """Train the network with the recipe for small budgets; returns its weights."""
+    import torch
+
+    from voxledger.models.nnunet.small_trainer import BudgetTrainer
+
+    _augment_here("cpu")
     trainer = BudgetTrainer(
-        {**plans, "continue_training": False}, CONFIGURATION, "all", dataset, torch.device(training.device)
+        {**plans, "continue_training": False}, FULLRES, "all", dataset, torch.device(training.device)
     )
     trainer.learning_rate, trainer.iterations = training.model.learning_rate, training.start.iterations
     trainer.oversample_foreground_percent = 1.0
     # nnU-Net gives the coarsest output no weight; with two stages it is the only one, and the loss would be 0 / 0.
-    stages = plans["configurations"][CONFIGURATION]["architecture"]["arch_kwargs"]["n_stages"]
-    trainer.enable_deep_supervision = stages > 2
+    trainer.enable_deep_supervision = plans["configurations"][FULLRES]["architecture"]["arch_kwargs"]["n_stages"] > 2
     with training.report() as report:
-        return trainer.fit(training.start.parent.folder if training.start.parent else None, report)
+        return weights_of(trainer.fit(training.start.parent.folder if training.start.parent else None, report))
+
+
+def _augment_here(device: str) -> None:
+    """Augment in this process, so that a CPU repeats it bit for bit; a GPU would wait for it.
+
+    Only from here on: planning crashes with it.
+    """
+    if device == "cpu":
+        os.environ["nnUNet_n_proc_DA"] = "0"  # noqa: SIM112

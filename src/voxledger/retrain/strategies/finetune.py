@@ -8,10 +8,10 @@ from __future__ import annotations
 from voxledger import layout
 from voxledger.models.model import Model
 from voxledger.models.start import Start
-from voxledger.params import ModelParams, RetrainParams
+from voxledger.params import OPTIONS, ModelParams, RetrainParams
 from voxledger.retrain.strategies import full
 
-BUDGET = {"batch", "iterations", "learning_rate", "lesion_share", "augmentation", "loss"}
+BUDGET = {"batch", "epochs", "iterations", "learning_rate", *OPTIONS}
 """Parameters that may change between a model and its fine-tuning; the others decide what the network is."""
 
 
@@ -39,14 +39,15 @@ def start(model: ModelParams, params: RetrainParams, base: Model | None, classes
     if base is None or obstacle:
         scratch = full.start(model, params, base, classes)
         return Start(scratch.strategy, scratch.iterations, note=f"trained in full: {obstacle}")
-    return Start("finetune", max(1, round(model.iterations * params.finetune_iterations)), base)
+    return Start("finetune", model.budget(params.finetune_iterations), base)
 
 
 def _obstacle(model: ModelParams, base: Model | None, classes: list[str]) -> str:
     if base is None:
         return f"{layout.BASE_MODELS} has no model of this name"
-    wanted = model.model_dump(mode="json", exclude=BUDGET)
-    if base.card.backend != model.backend or {k: base.card.params.get(k) for k in wanted} != wanted:
+    wanted = {name: value for name, value in model.record().items() if name not in BUDGET}
+    made = {"recipe": "small", **base.card.params}  # cards of before 0.4 name none
+    if base.card.backend != model.backend or any(made.get(name) != value for name, value in wanted.items()):
         return "the base model was made with other parameters"
     if base.classes != classes:
         return "the base model has other classes"

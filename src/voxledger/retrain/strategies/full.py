@@ -13,7 +13,7 @@ def start(model: ModelParams, params: RetrainParams, base: Model | None, classes
     Parameters
     ----------
     model
-        The model to train; its `iterations` are what is spent.
+        The model to train; its budget is what is spent.
     params, base, classes
         Not used.
 
@@ -22,4 +22,4 @@ def start(model: ModelParams, params: RetrainParams, base: Model | None, classes
     >>> start(ModelParams(backend="monai", network="unet", iterations=240), RetrainParams(), None, ["liver"])
     Start(strategy='full', iterations=240, parent=None, note='')
     """
-    return Start("full", model.iterations)
+    return Start("full", model.budget())
