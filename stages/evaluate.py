@@ -15,6 +15,7 @@ def main(params: Params) -> None:
     from voxledger.evaluate.history import read_audits
     from voxledger.evaluate.round import evaluate_round
     from voxledger.infer.predict import predict_cases, require_predictions
+    from voxledger.models.region import organs_not_found
     from voxledger.records.cases import Split, in_split, read_cases
     from voxledger.records.worklist import on_worklist
     from voxledger.schema import read_schema
@@ -22,18 +23,17 @@ def main(params: Params) -> None:
     schema, cases = read_schema(layout.SCHEMA), read_cases()
     external = in_split(cases, Split.EXTERNAL)
     judged = [*in_split(cases, Split.TEST), *on_worklist(cases)]
-    predicted = require_predictions(judged, schema, params.infer, params.machine)
+    asked = schema, params.infer, params.machine
+    predicted = require_predictions(judged, *asked)
     found = hindsight(cases, schema, params.round, params.machine, earlier=read_audits(layout.BASE_HISTORY))
     with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=layout.MEMO) as folder:
         base, after = Path(folder, "base"), Path(folder, "next")
-        for models, out, chosen in (
-            (layout.BASE_MODELS, base, external),
-            (layout.NEXT_MODELS, after, in_split(cases, Split.TEST, Split.EXTERNAL)),
-        ):
-            predict_cases(chosen, models, out, schema, params.infer, params.machine)
+        predict_cases(external, layout.BASE_MODELS, base, *asked)
+        rows = predict_cases([*in_split(cases, Split.TEST), *external], layout.NEXT_MODELS, after, *asked)
         predictions = {Generation.BASE: [predicted, base], Generation.NEXT: [after]}
         sections = list(layout.SECTIONS.glob("*.html"))
-        evaluate_round(cases, schema, params, predictions, audit=audit_of(found), sections=sections)
+        missing = organs_not_found(rows, layout.NEXT_MODELS, schema)
+        evaluate_round(cases, schema, params, predictions, audit=audit_of(found), sections=sections, not_found=missing)
 
 
 if __name__ == "__main__":

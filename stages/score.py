@@ -8,9 +8,11 @@ from voxledger.stage import stage
 @stage(3)
 def main(params: Params) -> None:
     from voxledger.infer.predict import require_predictions
+    from voxledger.models.region import organs_not_found
     from voxledger.records.cases import Split, in_split, read_cases
     from voxledger.records.errors import read_errors
     from voxledger.records.ledger import read_ledger
+    from voxledger.records.predicted import read_predicted
     from voxledger.records.sent import require_not_out
     from voxledger.schema import read_schema
     from voxledger.score.run import score_round
@@ -24,6 +26,7 @@ def main(params: Params) -> None:
         require_predictions(in_split(cases, Split.POOL), schema, params.infer, params.machine),
         schema,
         params,
+        organs_not_found(read_predicted(layout.PREDICTED), layout.BASE_MODELS, schema),
     )
 
 

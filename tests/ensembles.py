@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from voxledger.imaging.soft import FLOOR, open_soft, write_soft
+from voxledger.imaging.boxes import bounding_box
+from voxledger.imaging.soft import FLOOR, NOWHERE, open_soft, write_soft
 from voxledger.imaging.volume import Grid
 from voxledger.schema import LabelClass, LabelSchema
 
@@ -17,8 +18,8 @@ def schema_of(count, **extra):
 
 
 def as_stored(p):
-    """What a soft prediction keeps of probabilities: float16, and 0 below the floor."""
-    return np.where(p >= FLOOR, p, 0).astype(np.float16).astype(np.float64)
+    """What a soft prediction keeps of probabilities: float16, and 0 below the floor; NaN where nobody looked."""
+    return np.where(p < FLOOR, 0, p).astype(np.float16).astype(np.float64)
 
 
 def blob(shape, centre, radii, softness, rng, wobble):
@@ -42,11 +43,17 @@ def ensemble(shape, classes, models, seed, softness=1.5, wobble=2.0):
 
 
 def write_ensemble(folder, models, grid=None, case="case"):
-    """Write an ensemble as `<folder>/model<i>/<case>.b2nd`; returns the open predictions."""
+    """Write an ensemble as `<folder>/model<i>/<case>.b2nd`; returns the open predictions.
+
+    A model looked at the box around what is not NaN.
+    """
     found = []
     for i, model in enumerate(models):
         shape = next(iter(model.values())).shape
         path = folder / f"model{i}" / f"{case}.b2nd"
-        write_soft(path, model.items(), list(model), grid or Grid.plain(shape), f"m{i}", "image")
+        seen = ~np.isnan(next(iter(model.values())))
+        extent = None if seen.all() else bounding_box(seen) or NOWHERE
+        values = model.items() if extent is None else ((name, p[extent]) for name, p in model.items())
+        write_soft(path, values, list(model), grid or Grid.plain(shape), f"m{i}", "image", extent)
         found.append(open_soft(path))
     return found

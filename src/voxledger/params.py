@@ -186,10 +186,21 @@ class ExportParams(_Strict):
 
 EPOCH = 250
 """Iterations of an epoch of nnU-Net."""
+OPTIONS = ("lesion_share", "augmentation", "loss")
+"""Parameters of a training that not every backend has."""
+
+
+class RegionParams(_Strict):
+    """What of an image a model looks at: the box around an organ."""
+
+    inside: str
+    """Class of the organ. It is found by the models without a region."""
+    margin_mm: float = Field(default=20.0, ge=0)
+    """How far the box reaches beyond the organ, on every side."""
 
 
 class ModelParams(_Strict):
-    """One model to train: its backend, network, and budget of optimisation."""
+    """One model to train: its backend, what it looks at, network, and budget of optimisation."""
 
     backend: Annotated[str, AfterValidator(_member(BACKENDS))]
     recipe: str = ""
@@ -209,6 +220,18 @@ class ModelParams(_Strict):
     learning_rate: float = Field(default=2e-3, gt=0)
     spacing: tuple[float, float, float] | None = None
     """Working spacing in mm (z, y, x); None = the median of the cohort."""
+    region: RegionParams | None = None
+    """The organ that the model looks at; None = the whole image."""
+    classes: tuple[str, ...] | None = None
+    """Classes that it learns; None = those of the region, or all. What lies in one of them counts as that."""
+    lesion_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the patches that are centred on a lesion, drawn the more often the smaller it is; the others are centred
+    on any class or the background, each as often as the next."""
+    augmentation: Literal["light", "strong"] = "light"
+    """`strong` turns, scales, blurs, and changes noise, contrast and resolution."""
+    loss: Literal["dice_ce", "dice_focal", "tversky_ce"] = "dice_ce"
+    """Dice with cross-entropy; with a focal term, which looks at hard voxels; or Tversky's index, which holds a missed
+    voxel for worse than one too many, with cross-entropy."""
 
     @model_validator(mode="before")
     @classmethod
@@ -235,28 +258,34 @@ class ModelParams(_Strict):
                 f"{self.recipe} is no recipe of {self.backend}: "
                 + (f"use one of {', '.join(backend.recipes)}" if backend.recipes else "it has none")
             )
-        foreign = _SMALL if self.recipe == "nnunet" else ("epochs",)
-        given = [n for n in foreign if getattr(self, n) != type(self).model_fields[n].default]
-        if given and self.recipe == "nnunet":
+        if self.recipe == "nnunet" and (given := self._given(*_SMALL, *OPTIONS)):
             raise ValueError(
                 f"with `recipe: nnunet`, nnU-Net decides {', '.join(given)} itself: give `epochs` alone, or say "
                 "`recipe: small`"
             )
-        if given:
+        if self.recipe != "nnunet" and self._given("epochs"):
             raise ValueError("epochs are those of nnU-Net with `recipe: nnunet`: give `iterations`")
         if self.recipe == "small" and self.network != "plans":
             raise ValueError(f"{self.network} is of `recipe: nnunet`")
+        if given := self._given(*(name for name in OPTIONS if name not in backend.options)):
+            raise ValueError(f"the backend {self.backend} has no {', '.join(given)}: remove it")
         return self
+
+    def _given(self, *names: str) -> list[str]:
+        """Those of some parameters that are not their default."""
+        return [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
 
     def record(self) -> dict[str, Any]:
         """What it says, for the card of a model: without what another recipe or backend would read.
 
         Examples
         --------
-        >>> ModelParams(backend="nnunet").record()
-        {'backend': 'nnunet', 'recipe': 'nnunet', 'network': 'plans', 'epochs': 1000, 'spacing': None}
+        >>> list(ModelParams(backend="nnunet").record())
+        ['backend', 'recipe', 'network', 'epochs', 'spacing', 'region', 'classes']
         """
-        left_out = set(_SMALL if self.recipe == "nnunet" else ("epochs",)) | (set() if self.recipe else {"recipe"})
+        left_out = set((*_SMALL, *OPTIONS) if self.recipe == "nnunet" else ("epochs",)) | (
+            set() if self.recipe else {"recipe"}
+        )
         return self.model_dump(mode="json", exclude=left_out)
 
     def budget(self, share: float = 1.0) -> int:

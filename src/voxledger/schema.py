@@ -250,7 +250,7 @@ class LabelSchema(_Record):
 
     def ids_of(self, name: str) -> list[int]:
         """Ids that count as `name`: its own and those of every class inside it, at any depth."""
-        return [c.id for c in self.classes if name in self.chain(c.name)]
+        return [self.by_name[n].id for n in self.within(name)]
 
     def chain(self, name: str) -> list[str]:
         """`name`, the class it lies in, the class that one lies in, and so on outwards."""
@@ -258,6 +258,40 @@ class LabelSchema(_Record):
         while (outer := self.by_name[chain[-1]].inside) is not None:
             chain.append(outer)
         return chain
+
+    def only(self, names: Iterable[str]) -> LabelSchema:
+        """The schema of some of its classes, each inside the nearest of them that it lay in; nothing is on record.
+
+        Raises
+        ------
+        Misuse
+            One is not a class.
+        """
+        kept = {self[name].name for name in names}
+        classes = tuple(
+            c.model_copy(
+                update={
+                    "inside": next((n for n in self.chain(c.name)[1:] if n in kept), None),
+                    "may_overlap": tuple(n for n in c.may_overlap if n in kept),
+                }
+            )
+            for c in self.classes
+            if c.name in kept
+        )
+        return LabelSchema(name=self.name, classes=classes)
+
+    def within(self, name: str) -> list[str]:
+        """A class and all that lie in it, at any depth, in the order of the schema."""
+        return [c.name for c in self.classes if name in self.chain(c.name)]
+
+    def repaint(self, labels: npt.NDArray[Any], fewer: LabelSchema) -> npt.NDArray[np.uint16]:
+        """A label map of this schema in `fewer` of its classes (`only`): others become the class around, or 0."""
+        ids = np.zeros(self.classes[-1].id + 1, np.uint16)
+        for c in self.classes:
+            kept = next((n for n in self.chain(c.name) if n in fewer.by_name), None)
+            ids[c.id] = fewer[kept].id if kept else 0
+        repainted: npt.NDArray[np.uint16] = ids[labels]
+        return repainted
 
     def may_overlap(self, a: str, b: str) -> bool:
         """Whether a voxel may belong to both: one lies inside the other, or either allows it."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -113,10 +114,17 @@ def evaluated(repository: Repository) -> Callable[..., None]:
         workers: int = 1,
         sections: Sequence[Path] = (),
         audit: Audit | None = None,
+        not_found: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
         params = PARAMS.model_copy(update={"machine": MachineParams(workers=workers)})
         evaluate_round(
-            cases or repository.cases, SCHEMA, params, repository.predictions, audit=audit, sections=sections
+            cases or repository.cases,
+            SCHEMA,
+            params,
+            repository.predictions,
+            audit=audit,
+            sections=sections,
+            not_found=not_found,
         )
 
     return evaluate

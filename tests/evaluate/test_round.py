@@ -19,7 +19,7 @@ from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.evaluate import round as stage
 from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.history import read_audits, unbroken
-from voxledger.imaging.soft import open_soft, write_soft
+from voxledger.imaging.soft import NOWHERE, open_soft, write_soft
 from voxledger.imaging.volume import read_label, write
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.history import HistoryRow
@@ -379,3 +379,24 @@ def test_no_model_may_be_named_ensemble(repository, evaluated):
     shutil.copytree("next/unet", "next/ensemble")
     with pytest.raises(Misuse, match="named ensemble"):
         evaluated()
+
+
+def test_an_organ_that_was_not_found_is_in_the_report(evaluated, repository):
+    """A model that looked at nothing missed what is there: that counts, and is said."""
+    before = open_soft("next/unet/test-0.b2nd")
+    blank = ((name, np.zeros((0, 0, 0), np.float32)) for name in before.classes)
+    identity = (before.model_id, before.image_sha256)
+    write_soft("next/unet/test-0.b2nd", blank, list(before.classes), before.grid, *identity, NOWHERE)
+    evaluated(not_found={"test-0": ["pancreas"]})
+    said = Path("reports/round.html").read_text()
+    assert "Organ not found by the next models" in said
+    assert "test-0 (pancreas)" in said
+    cyst = {
+        r["model"]: r["dice"]
+        for r in table("reports/cases.csv")
+        if (r["case_id"], r["class_name"], r["stage"]) == ("test-0", "cyst", "next")
+    }
+    assert float(cyst["unet"]) == 0
+    assert cyst["ensemble"] == cyst["nnunet"] != cyst["unet"]
+    evaluated()
+    assert "Organ not found" not in Path("reports/round.html").read_text()

@@ -140,7 +140,7 @@ def probabilities(draw: st.DrawFn) -> np.ndarray:
 def proposal_of(found: np.ndarray) -> Proposal:
     boxes = {name: bounding_box(p) for name, p in zip(SCHEMA.names, found, strict=True)}
     grid = Grid.plain(SHAPE)
-    soft = SoftPrediction(tuple(SCHEMA.names), boxes, grid, "m", "i", found)
+    soft = SoftPrediction(tuple(SCHEMA.names), boxes, grid, "m", "i", tuple(slice(0, n) for n in SHAPE), found)
     return Proposal([soft], np.zeros(SHAPE, np.int16), True, SCHEMA, dict.fromkeys(SCHEMA.names, 0.5), grid)
 
 

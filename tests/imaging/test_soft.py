@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from voxledger.errors import UnreadableImage
-from voxledger.imaging.soft import FLOOR, open_soft, write_soft
+from voxledger.imaging.soft import FLOOR, NOWHERE, ensemble_mean, open_soft, write_soft
 from voxledger.imaging.volume import Grid, file_sha256
 
 GRID = Grid((5, 70, 131), (5.0, 0.8, 0.8), (1.0, 2.0, 3.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
@@ -77,3 +77,50 @@ def test_the_bytes_do_not_depend_on_the_threads_of_the_process(tmp_path: Path) -
     put(tmp_path / "b.b2nd", some())
     blosc2.set_nthreads(before)
     assert file_sha256(tmp_path / "a.b2nd") == file_sha256(tmp_path / "b.b2nd")
+
+
+EXTENT = (slice(1, 4), slice(20, 60), slice(90, 131))
+
+
+def put_part(path: Path, extent, value: float, classes: tuple[str, ...] = ("liver",)) -> None:
+    values = np.full(tuple(s.stop - s.start for s in extent), value, np.float32)
+    write_soft(path, ((name, values) for name in classes), list(classes), GRID, "m", "i", extent)
+
+
+def test_a_part_of_the_image_is_written_where_it_lies(tmp_path: Path) -> None:
+    put_part(tmp_path / "a.b2nd", EXTENT, 0.75)
+    soft = open_soft(tmp_path / "a.b2nd")
+    expected = np.zeros(GRID.shape, np.float16)
+    expected[EXTENT] = 0.75
+    np.testing.assert_array_equal(soft.read("liver"), expected)
+    assert (soft.extent, soft.boxes["liver"], soft.looked_for("liver")) == (EXTENT, EXTENT, True)
+    put(tmp_path / "b.b2nd", some())
+    assert open_soft(tmp_path / "b.b2nd").extent == (slice(0, 5), slice(0, 70), slice(0, 131))
+    with pytest.raises(ValueError, match="expected"):
+        write_soft(tmp_path / "c.b2nd", [("liver", expected)], ["liver"], GRID, "m", "i", EXTENT)
+
+
+def test_a_model_that_looked_at_nothing_says_nothing(tmp_path: Path) -> None:
+    put_part(tmp_path / "a.b2nd", NOWHERE, 0.5)
+    soft = open_soft(tmp_path / "a.b2nd")
+    assert (soft.classes, soft.boxes, soft.extent) == (("liver",), {"liver": None}, NOWHERE)
+    assert not soft.looked_for("liver")
+    assert not soft.read("liver").any()
+
+
+@pytest.mark.parametrize("box", [None, (slice(0, 2), slice(10, 30), slice(80, 100)), (slice(0, 1),) * 3])
+def test_the_mean_is_over_those_that_looked_at_the_voxel(tmp_path: Path, box) -> None:
+    """By voxel, as one would write it down: sum over those that have a say, divided by how many they are."""
+    whole = (slice(0, 5), slice(0, 70), slice(0, 131))
+    extents = [whole, EXTENT, (slice(0, 5), slice(0, 25), slice(0, 95)), NOWHERE]
+    values = [0.9, 0.3, 0.6, 1.0]
+    total, count = np.zeros(GRID.shape, np.float32), np.zeros(GRID.shape, np.float32)
+    for i, (extent, value) in enumerate(zip(extents, values, strict=True)):
+        put_part(tmp_path / f"{i}.b2nd", extent, value)
+        total[extent] += np.float32(np.float16(value))
+        count[extent] += 1
+    put_part(tmp_path / "other.b2nd", whole, 1.0, ("spleen",))
+    softs = [open_soft(path) for path in sorted(tmp_path.glob("*.b2nd"))]
+    expected = (total / np.maximum(count, 1))[box or whole]
+    np.testing.assert_array_equal(ensemble_mean(softs, "liver", box), expected)
+    assert not ensemble_mean(softs, "kidney", box).any()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from scipy import ndimage
 
@@ -9,7 +11,7 @@ CUBE = np.ones((3, 3, 3), bool)
 
 
 def one_sided(p):
-    return np.where(p > 0, -p * np.log(np.where(p > 0, p, 1)), 0.0)
+    return np.where(p > 0, -p * np.log(np.where(p > 0, p, 1)), 0.0 * p)
 
 
 def binary(p):
@@ -32,6 +34,13 @@ def categorical(model, schema):
     return sum(one_sided(np.clip(q, 0, 1)) for q in innermost(model, schema).values())
 
 
+def over_those_that_looked(statistic, values):
+    """A statistic over models (first axis), 0 where none looked."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of voxels at which none looked
+        return np.nan_to_num(statistic(values, axis=0))
+
+
 def opened(mask, times):
     if times == 0:  # scipy takes 0 for "until nothing changes"
         return mask
@@ -42,7 +51,7 @@ def opened(mask, times):
 def attention(models, schema, params):
     """Bit mask (1 inconsistent, 2 uncertain, 4 overlapping) by class, and the heat map as float.
 
-    `models` is a list of dicts of class name to probability (z, y, x), float64.
+    `models` is a list of dicts of class name to probability (z, y, x), float64; NaN where the model did not look.
     """
     shape = next(iter(models[0].values())).shape
     masks, bits = {}, {}
@@ -57,12 +66,12 @@ def attention(models, schema, params):
         own = params.classes.get(name)
         t_std = params.inconsistency if own is None or own.inconsistency is None else own.inconsistency
         t_entropy = params.uncertainty if own is None or own.uncertainty is None else own.uncertainty
-        mean, std = p.mean(0), p.std(0)
+        mean, std = over_those_that_looked(np.nanmean, p), over_those_that_looked(np.nanstd, p)
         if params.entropy == "categorical":
-            entropy = np.mean([categorical(m, schema) for m in models], axis=0)
+            entropy = over_those_that_looked(np.nanmean, np.stack([categorical(m, schema) for m in models]))
             unsure = (entropy > t_entropy) & (mean > 0.01)
         else:
-            entropy = (binary if params.entropy == "binary" else one_sided)(p).mean(0)
+            entropy = over_those_that_looked(np.nanmean, (binary if params.entropy == "binary" else one_sided)(p))
             unsure = entropy > t_entropy
         inconsistent, uncertain = opened(std > t_std, params.opening), opened(unsure, params.opening)
         masks[name] = mean > 0.5

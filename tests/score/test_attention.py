@@ -37,9 +37,11 @@ def assert_equal_to_plain(tmp_path, models, schema, params, grid=None):
         assert found.voxels == {c: np.count_nonzero(bits[name] & c) for c in Criterion}
         known = [m[name] for m in models if name in m]
         if known:
-            assert found.predicted == np.count_nonzero(np.mean(known, axis=0) > 0.5)
+            mean = plain_attention.over_those_that_looked(np.nanmean, np.stack(known))
+            assert found.predicted == np.count_nonzero(mean > 0.5)
             formula = plain_attention.binary if params.entropy == "binary" else plain_attention.one_sided
-            assert found.entropy == pytest.approx(np.mean([formula(p) for p in known], axis=0).sum(), abs=1e-6)
+            entropy = plain_attention.over_those_that_looked(np.nanmean, np.stack([formula(p) for p in known]))
+            assert found.entropy == pytest.approx(entropy.sum(), abs=1e-6)
     assert np.abs(attention.heat / 255 - heat).max() <= 1.01 / 255
     return attention
 
@@ -108,6 +110,46 @@ def test_a_model_that_does_not_know_a_class_has_no_say(tmp_path):
     models = [both[0], {"c0": both[1]["c0"]}]
     attention = assert_equal_to_plain(tmp_path, models, schema, ScoreParams())
     assert attention["c1"].voxels[Criterion.INCONSISTENT] == 0
+
+
+EXTENTS = {
+    "one in the middle": [None, None, (slice(9, 30), slice(5, 31), slice(3, 33))],
+    "all but one, not alike": [
+        None,
+        (slice(0, 20), slice(0, 40), slice(8, 40)),
+        (slice(9, 40), slice(5, 31), slice(0, 40)),
+    ],
+    "none looked everywhere": [(slice(0, 18), slice(0, 40), slice(0, 40)), (slice(22, 40), slice(9, 40), slice(0, 31))],
+    "one did not look": [None, None, (slice(0, 0),) * 3],
+    "nobody looked": [(slice(0, 0),) * 3] * 2,
+    "across chunks of a file": [None, (slice(3, 39), slice(1, 2), slice(0, 40))],
+}
+
+
+def seen_through(model, extent):
+    """The probabilities of a model, NaN outside its extent."""
+    if extent is None:
+        return model
+    outside = np.ones(next(iter(model.values())).shape, bool)
+    outside[extent] = False
+    return {name: np.where(outside, np.nan, p) for name, p in model.items()}
+
+
+@pytest.mark.parametrize("entropy", ["one_sided", "categorical"])
+@pytest.mark.parametrize("extents", list(EXTENTS.values()), ids=list(EXTENTS))
+def test_models_are_counted_where_they_looked(tmp_path, extents, entropy):
+    """Outside of its region a model neither disagrees nor agrees, and its classes may be fewer."""
+    schema = ensembles.schema_of(4, **NESTED)
+    models = ensembles.ensemble((40, 40, 40), schema.names, len(extents), seed=1, wobble=9)
+    models = [seen_through(m, e) for m, e in zip(models, extents, strict=True)]
+    models[-1] = {n: models[-1][n] for n in ("c0", "c1")}
+    attention = assert_equal_to_plain(tmp_path, models, schema, ScoreParams(entropy=entropy, opening=1))
+    looked = [i for i, e in enumerate(extents) if e is None or e[0].start < e[0].stop]
+    assert attention["c0"].models == tuple(looked)
+    claimed = {i: np.nan_to_num(models[i]["c0"]) > 0.5 for i in looked}
+    for bit, i in enumerate(looked):
+        votes = attention["c0"].votes
+        assert sum(n for claim, n in enumerate(votes) if claim >> bit & 1) == np.count_nonzero(claimed[i])
 
 
 @pytest.mark.parametrize("corner", [(0, 0, 0), (19, 15, 17), (0, 8, 17)])

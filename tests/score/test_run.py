@@ -20,7 +20,7 @@ from voxledger.imaging.volume import Grid, read, write
 from voxledger.params import Params
 from voxledger.records.cases import Case, Split
 from voxledger.records.ledger import Entry, Origin
-from voxledger.records.worklist import AUDIT, read_worklist
+from voxledger.records.worklist import AUDIT, NOT_FOUND, read_worklist
 from voxledger.score import run as stage
 from voxledger.score.run import score_round
 from voxledger.score.table import read_scores
@@ -58,7 +58,7 @@ CASES = [*(case(f"case{i}") for i in range(6)), case("case6", Split.TEST)]
 PREDICTIONS, OUT = "data/round/predictions", "data/round"
 
 
-def score(repository, ledger=(), cases=CASES, errors=(), **score_params):
+def score(repository, ledger=(), cases=CASES, errors=(), not_found=None, **score_params):
     params = Params.model_validate(
         {
             "round": 1,
@@ -74,6 +74,7 @@ def score(repository, ledger=(), cases=CASES, errors=(), **score_params):
         repository / PREDICTIONS,
         SCHEMA,
         params,
+        not_found or {},
     )
 
 
@@ -251,3 +252,29 @@ def test_a_prediction_of_another_image_is_refused(repository):
     other = [Case(**{**c.__dict__, "sha256": "another"}) for c in CASES[:1]]
     with pytest.raises(CasesFailed, match="another image"):
         score(repository, cases=other)
+
+
+def test_a_case_in_which_an_organ_was_not_found_is_looked_at_first_and_the_report_says_so(repository):
+    """The least attention, but no model looked for what lies in c0; a test case is in the report alone."""
+    not_found = {"case0": ["c0"], "case6": ["c0"]}
+    rows = score(repository, not_found=not_found)
+    assert [(r.case_id, r.reason) for r in rows[::3]] == [
+        ("case0", NOT_FOUND),
+        ("case5", "attention"),
+        ("case4", "attention"),
+    ]
+    assert [r.reason for r in read_worklist(repository / OUT / "worklist.csv")] == [r.reason for r in rows]
+    said = (repository / "reports/sections/score.html").read_text()
+    assert "<strong>Organ not found</strong> in 2 cases" in said
+    assert "case0 (c0); case6 (c0)" in said
+    view = json.loads((repository / OUT / "outlook.json").read_text())
+    assert (view["stop"], view["why"]) == (
+        False,
+        "an organ was not found in 1 case, and nobody has looked for what lies in it",
+    )
+    trusted = [entry("case0", name) for name in ("c0", "c1")]
+    assert [r.case_id for r in score(repository, ledger=trusted, not_found=not_found)][::3] == [
+        "case5",
+        "case4",
+        "case3",
+    ]

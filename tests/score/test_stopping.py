@@ -70,6 +70,13 @@ def test_outlook(cases, revised, reviewed, stop, why):
     assert (found.expected_revisions is None) == (reviewed == 0)
 
 
+@pytest.mark.parametrize(("revised", "reviewed"), [(0, 5), (2, 5), (0, 0)])
+def test_nobody_stops_while_an_organ_was_not_found(revised, reviewed):
+    found = outlook([case("a", 0.0)], 1, revised, reviewed, unseen=1)
+    assert not found.stop
+    assert "not found in 1 case," in found.why
+
+
 def audits(*cases, population="p", start=1):
     return [Audit(start + i, n, 0, population) for i, n in enumerate(cases)]
 

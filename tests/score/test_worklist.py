@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from voxledger.params import ScoreParams
-from voxledger.records.worklist import AUDIT, read_worklist, write_worklist
+from voxledger.records.worklist import AUDIT, NOT_FOUND, read_worklist, write_worklist
 from voxledger.registry import ACQUISITION
 from voxledger.score.table import CaseScore, ClassScore
 from voxledger.score.worklist import choose, worklist
@@ -91,6 +91,14 @@ def test_budget(params, count):
     chosen = choose(CASES, 2, ScoreParams(**params), "seed", {})
     assert len(chosen) == count
     assert list(chosen) == [f"case{9 - i:02d}" for i in range(count)]
+
+
+def test_cases_in_which_an_organ_was_not_found_come_first_within_the_budget():
+    missing = {"case00", "case02", "case05"}
+    chosen = choose(CASES, 2, ScoreParams(budget=4), "seed", {}, not_found=missing)
+    assert list(chosen) == ["case05", "case02", "case00", "case09"]
+    assert list(chosen.values()) == [NOT_FOUND] * 3 + ["attention"]
+    assert list(choose(CASES, 2, ScoreParams(budget=2), "seed", {}, not_found=missing)) == ["case05", "case02"]
 
 
 def test_audit_never_overlaps_and_takes_what_is_left():

@@ -84,6 +84,9 @@ def list_(as_json: bool) -> None:
             origin = (
                 f"{recipe}{card.strategy}, round {card.round}" if card.strategy else f"{card.params['cases']} cases"
             )
-            click.echo(f"{which:5} {card.name:16} {card.id[:16]:16} {card.backend:11} {card.architecture} ({origin})")
+            region = card.params.get("region")
+            seen = f", {region['inside']} and {region['margin_mm']:g} mm around it" if region else ""
+            told = f"{card.architecture}{seen} ({origin})"
+            click.echo(f"{which:5} {card.name:16} {card.id[:16]:16} {card.backend:11} {told}")
     if not any(found.values()):
         click.echo("no models yet: `voxledger round run` trains the first ones from the labelled cases")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -50,6 +50,8 @@ class Report:
     pictures: Sequence[Picture]
     unjudged: Sequence[str]
     """Cases of the test and external sets without a trusted reference label or without any prediction."""
+    not_found: Mapping[str, Sequence[str]]
+    """Organs that next models of a region did not find, by case."""
     sections: Sequence[str]
     """HTML fragments of other stages, each beginning with its own heading; put into the page as they are."""
 

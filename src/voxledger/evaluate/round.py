@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from voxledger import layout
@@ -71,6 +72,7 @@ def evaluate_round(
     *,
     audit: Audit | None = None,
     sections: Sequence[Path] = (),
+    not_found: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> None:
     """Judge the models before and after a round on the test split and each external source, and report it.
 
@@ -82,12 +84,13 @@ def evaluate_round(
     cases
         All cases of the repository.
     predictions
-        Folders that hold `<model>/<case>.b2nd`, by generation. A model is judged on the cases that it predicted:
-        a precomputed one need not know them all.
+        Folders that hold `<model>/<case>.b2nd`, by generation. A model is judged on the cases that it predicted.
     audit
         What the blind audit of the round found, to be kept in the history.
     sections
         Files with HTML fragments of other stages, put into the report in the order of their names.
+    not_found
+        Organs that next models of a region did not find, by case.
 
     Raises
     ------
@@ -101,10 +104,8 @@ def evaluate_round(
     rows = _measure(judged, found, models, schema, params)
     resampled = (params.evaluate.bootstrap, params.evaluate.seed, {n: c.patient for n, c in judged.cases.items()})
     summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
-    past, decided = read_history(layout.BASE_HISTORY), read_decided(layout.DECISIONS)
-    pool = [c.case_id for c in in_split(cases, Split.POOL)]
-    before_it = minutes_before(past), untimed_before(past)
-    cost = effort(decided, after, pool, schema.names, *before_it, params.score.scratch_minutes)
+    past, pool = read_history(layout.BASE_HISTORY), [c.case_id for c in in_split(cases, Split.POOL)]
+    cost = _cost(pool, schema, after, past, params)
     report = Report(
         dataset=params.dataset,
         round=params.round,
@@ -115,18 +116,27 @@ def evaluate_round(
         history=[*past, *round_rows(params.round, summaries, cost, audit, gained)],
         effort=cost,
         changes=changes(before, after, schema.names),
-        decisions=decided,
+        decisions=read_decided(layout.DECISIONS),
         pool=len(pool),
         pictures=_pictures(rows, judged.cases, found, schema, params.machine),
         unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
+        not_found=not_found,
         sections=[read_text(path) for path in sorted(sections, key=lambda p: p.name)],
     )
+    _write(report, rows)
+
+
+def _cost(
+    pool: Sequence[str], schema: LabelSchema, after: Ledger, past: Sequence[HistoryRow], params: Params
+) -> Effort:
+    before_it = minutes_before(past), untimed_before(past)
+    decided = read_decided(layout.DECISIONS)
+    return effort(decided, after, pool, schema.names, *before_it, params.score.scratch_minutes)
+
+
+def _write(report: Report, rows: Sequence[Row]) -> None:
+    """Write what was measured, and what the report says: history, plots, metrics and the page."""
     _write_cases(rows)
-    _write(report)
-
-
-def _write(report: Report) -> None:
-    """Write what a report says: history, plots, metrics and the page."""
     write_history(layout.HISTORY, report.history, list(averaged()))
     _write_plots(report.history, report.summaries)
     numbers = metrics(report.round, report.summaries, report.gains, report.effort)

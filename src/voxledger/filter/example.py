@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from voxledger.filter.proposal import Proposal
 from voxledger.filter.rule import Rule
-from voxledger.imaging.boxes import bounding_box
+from voxledger.imaging.boxes import bounding_box, whole
 from voxledger.imaging.soft import SoftPrediction
 from voxledger.imaging.volume import Grid
 from voxledger.schema import LabelClass, LabelSchema
@@ -52,7 +52,7 @@ def proposal_of(
         for place in places:
             values[place] = 0.9
     boxes = {name: bounding_box(values) for name, values in zip(blocks, probabilities, strict=True)}
-    soft = SoftPrediction(tuple(blocks), boxes, Grid.plain(shape), "example", "", probabilities)
+    soft = SoftPrediction(tuple(blocks), boxes, Grid.plain(shape), "example", "", whole(shape), probabilities)
     hu = np.full(shape, 40, np.int16) if image is None else image
     return Proposal([soft], hu, True, SCHEMA, dict.fromkeys(SCHEMA.names, 0.5))
 

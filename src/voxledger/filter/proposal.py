@@ -151,7 +151,7 @@ class Proposal:
 
     def knows(self, name: str) -> bool:
         """Whether any model looked for a class: if none did, that it is not there means nothing."""
-        return any(name in p.classes for p in self.predictions)
+        return any(p.looked_for(name) for p in self.predictions)
 
     def region(self, name: str) -> Region | None:
         """The mask of a class in its box; None where it is empty."""

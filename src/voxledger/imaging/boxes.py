@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -43,10 +44,37 @@ def label_boxes(labels: npt.NDArray[Any]) -> dict[int, Box]:
     return {number: (box[0], box[1], box[2]) for number, box in enumerate(found, start=1) if box is not None}
 
 
-def grown(box: Box, margin: int, shape: tuple[int, ...]) -> Box:
-    """A box whose sides are moved out by `margin` voxels, as far as an array of `shape` (z, y, x) goes."""
-    z, y, x = (slice(max(s.start - margin, 0), min(s.stop + margin, n)) for s, n in zip(box, shape, strict=True))
+def grown(box: Box, margin: int | Sequence[int], shape: tuple[int, ...]) -> Box:
+    """A box whose sides are moved out by `margin` voxels, or as many as it says for (z, y, x), as far as an array of
+    `shape` (z, y, x) goes."""
+    margins = (margin,) * 3 if isinstance(margin, int) else margin
+    z, y, x = (slice(max(s.start - m, 0), min(s.stop + m, n)) for s, m, n in zip(box, margins, shape, strict=True))
     return z, y, x
+
+
+def whole(shape: tuple[int, ...]) -> Box:
+    """The box of a whole array of `shape` (z, y, x)."""
+    z, y, x = (slice(0, n) for n in shape)
+    return z, y, x
+
+
+def parts(box: Box, others: Sequence[Box]) -> Iterator[tuple[Box, tuple[int, ...]]]:
+    """Cut a box along the sides of others; gives each part, and the indices of the others that it lies in.
+
+    Examples
+    --------
+    >>> line = (slice(0, 1), slice(0, 1), slice(0, 9))
+    >>> [(part[2], inside) for part, inside in parts(line, [line, (slice(0, 1), slice(0, 1), slice(4, 9))])]
+    [(slice(0, 4, None), (0,)), (slice(4, 9, None), (0, 1))]
+    """
+    sides = []
+    for axis, s in enumerate(box):
+        edges = {edge for other in others for edge in (other[axis].start, other[axis].stop)}
+        cuts = sorted({s.start, s.stop, *(edge for edge in edges if s.start < edge < s.stop)})
+        sides.append([slice(a, b) for a, b in pairwise(cuts)])
+    for z, y, x in product(*sides):
+        part = (z, y, x)
+        yield part, tuple(i for i, other in enumerate(others) if intersection(part, other) == part)
 
 
 def aligned(box: Box, chunks: tuple[int, ...], shape: tuple[int, ...]) -> Box:

@@ -6,6 +6,9 @@ stored as 0, so that background costs no bytes and the boxes are tight.
 
 The probability of a class is that of belonging to it, the classes inside it included: where a lesion lies in
 an organ, the organ's probability is the sum of both.
+
+A model of a region looked at a part of the image alone. That part, the extent, is in the file; of what lies outside
+the model says nothing, which is not that there is nothing.
 """
 
 from __future__ import annotations
@@ -22,11 +25,14 @@ import numpy.typing as npt
 
 from voxledger.disk import replacing
 from voxledger.errors import UnreadableImage
-from voxledger.imaging.boxes import Box, aligned, bounding_box, union
+from voxledger.imaging.boxes import Box, aligned, bounding_box, parts, shape_of, union, view, whole
 from voxledger.imaging.volume import Grid
 
 FLOOR = 2.0**-12
 """Probabilities below this are stored as 0; the lowest threshold the papers use, 0.003, is 12 times larger."""
+
+NOWHERE: Box = (slice(0, 0), slice(0, 0), slice(0, 0))
+"""The extent of a model that looked at nothing."""
 
 _PREDICT_AGAIN = "write it again with `voxledger.imaging.soft.write_soft`, and copy it once more"
 
@@ -43,15 +49,21 @@ class SoftPrediction:
     grid: Grid
     model_id: str
     image_sha256: str
+    extent: Box
+    """What of the image the model looked at; it has no say outside. `NOWHERE` if it did not find what it looks at."""
     _array: Any
 
+    def looked_for(self, name: str) -> bool:
+        """Whether the model has a say in a class, at least somewhere in the image."""
+        return name in self.classes and all(s.start < s.stop for s in self.extent)
+
     def read(self, name: str, box: Box | None = None) -> npt.NDArray[np.float16]:
-        """Probabilities of one class (z, y, x), whole or inside a box; zeros for a class the model does not know."""
-        region = box or tuple(slice(0, n) for n in self.grid.shape)
-        shape = tuple(s.stop - s.start for s in region)
+        """Probabilities of one class (z, y, x), whole or inside a box; zeros for a class the model does not know, and
+        outside its extent."""
+        region = box or whole(self.grid.shape)
         if self.boxes.get(name) is None:
-            return np.zeros(shape, np.float16)
-        return np.asarray(self._array[(self.classes.index(name), *region)], np.float16).reshape(shape)
+            return np.zeros(shape_of(region), np.float16)
+        return np.asarray(self._array[(self.classes.index(name), *region)], np.float16).reshape(shape_of(region))
 
     def probabilities(self, name: str) -> npt.NDArray[np.float16]:
         """Everything that the file holds of a class (z, y, x), whatever its box says; for files from outside.
@@ -79,6 +91,7 @@ def write_soft(
     grid: Grid,
     model_id: str,
     image_sha256: str,
+    extent: Box | None = None,
 ) -> None:
     """Write a soft prediction class by class; the bytes depend on the content alone.
 
@@ -86,6 +99,8 @@ def write_soft(
     ----------
     probabilities
         Pairs of class name and probabilities (z, y, x) in [0, 1], consumed one at a time, in the order of `classes`.
+    extent
+        The box of the image that the probabilities fill, or `NOWHERE`; None is the whole.
     """
     import blosc2
 
@@ -93,6 +108,7 @@ def write_soft(
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.stem}.{os.getpid()}.b2nd")
     partial.unlink(missing_ok=True)
+    region = extent or whole(grid.shape)
     shape = (len(classes), *grid.shape)
     chunks = tuple(min(c, n) for c, n in zip(_CHUNK, shape, strict=True))
     with replacing(path, partial, 2 * math.prod(shape) + (1 << 16)):
@@ -108,20 +124,22 @@ def write_soft(
         )
         boxes: dict[str, list[list[int]] | None] = {}
         for index, (name, values) in enumerate(probabilities):
-            if name != classes[index] or values.shape != grid.shape:
-                raise ValueError(f"class {name} of shape {values.shape}, expected {classes[index]} of {grid.shape}")
-            half = np.where(values >= FLOOR, values, 0).astype(np.float16)
+            if name != classes[index] or values.shape != shape_of(region):
+                raise ValueError(f"{name} of shape {values.shape}, expected {classes[index]} of {shape_of(region)}")
+            half = np.zeros(grid.shape, np.float16)
+            half[region] = np.where(values >= FLOOR, values, 0)
             box = bounding_box(half)
-            boxes[name] = None if box is None else [[s.start, s.stop] for s in box]
+            boxes[name] = None if box is None else _to_json(box)
             if box is not None:
-                whole = aligned(box, chunks[1:], grid.shape)
-                array[(index, *whole)] = np.ascontiguousarray(half[whole])
+                chunked = aligned(box, chunks[1:], grid.shape)
+                array[(index, *chunked)] = np.ascontiguousarray(half[chunked])
         array.schunk.vlmeta["voxledger"] = {
             "classes": classes,
             "boxes": [boxes[name] for name in classes],
             "grid": grid.to_json(),
             "model_id": model_id,
             "image_sha256": image_sha256,
+            **({} if extent is None else {"extent": _to_json(extent)}),
         }
         del array
 
@@ -137,11 +155,19 @@ def open_soft(path: Path | str) -> SoftPrediction:
         raise UnreadableImage(
             f"{path} is not a readable soft prediction: {error}", "delete it and run `dvc repro infer`"
         ) from None
-    classes = tuple(meta["classes"])
-    boxes: dict[str, Box | None] = {}
-    for name, box in zip(classes, meta["boxes"], strict=True):
-        boxes[name] = None if box is None else (slice(*box[0]), slice(*box[1]), slice(*box[2]))
-    return SoftPrediction(classes, boxes, Grid.from_json(meta["grid"]), meta["model_id"], meta["image_sha256"], array)
+    classes, grid = tuple(meta["classes"]), Grid.from_json(meta["grid"])
+    boxes = {n: box and _from_json(box) for n, box in zip(classes, meta["boxes"], strict=True)}
+    extent = _from_json(meta["extent"]) if "extent" in meta else whole(grid.shape)
+    return SoftPrediction(classes, boxes, grid, meta["model_id"], meta["image_sha256"], extent, array)
+
+
+def _to_json(box: Box) -> list[list[int]]:
+    return [[s.start, s.stop] for s in box]
+
+
+def _from_json(sides: list[list[int]]) -> Box:
+    z, y, x = (slice(*side) for side in sides)
+    return z, y, x
 
 
 def ensemble_box(predictions: Sequence[SoftPrediction], name: str) -> Box | None:
@@ -150,16 +176,18 @@ def ensemble_box(predictions: Sequence[SoftPrediction], name: str) -> Box | None
 
 
 def ensemble_mean(predictions: Sequence[SoftPrediction], name: str, box: Box | None = None) -> npt.NDArray[np.float32]:
-    """Mean probability of a class (z, y, x), whole or inside a box, over the models that know the class.
+    """Mean probability of a class (z, y, x), whole or inside a box, over the models that have a say.
 
-    A model that was never taught a class has no say in it; where no model knows it, the mean is 0.
+    A model has none in a class that it was never taught, and none outside its extent. Where no model has a say, the
+    mean is 0.
     """
     knowing = [p for p in predictions if name in p.classes]
-    if not knowing:
-        return (predictions[0].read(name, box)).astype(np.float32)
-    total = knowing[0].read(name, box).astype(np.float32)
-    for prediction in knowing[1:]:
-        total += prediction.read(name, box)
-    if len(knowing) > 1:
-        total /= np.float32(len(knowing))
-    return total
+    region = box or whole(predictions[0].grid.shape)
+    mean = np.zeros(shape_of(region), np.float32)
+    for part, asked in parts(region, [p.extent for p in knowing]):
+        total = view(mean, region, part)
+        for i in asked:
+            total += knowing[i].read(name, part)
+        if len(asked) > 1:
+            total /= np.float32(len(asked))
+    return mean

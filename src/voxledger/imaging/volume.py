@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from voxledger.disk import replacing
 from voxledger.errors import GridMismatch, UnreadableImage
-from voxledger.imaging.boxes import bounding_box
+from voxledger.imaging.boxes import Box, bounding_box, shape_of
 from voxledger.imaging.format import format_of
 
 SPACING_TOLERANCE_MM = 1e-3
@@ -69,6 +69,12 @@ class Grid:
         ox, oy, oz = (float(v) for v in values["origin"])
         return cls((z, y, x), (sz, sy, sx), (ox, oy, oz), tuple(float(v) for v in values["direction"]))
 
+    def cropped(self, box: Box) -> Grid:
+        """The grid of the voxels in a box."""
+        steps = np.multiply(self.spacing, [s.start for s in box])[::-1]
+        x, y, z = np.asarray(self.origin) + np.reshape(self.direction, (3, 3)) @ steps
+        return Grid(shape_of(box), self.spacing, (float(x), float(y), float(z)), self.direction)
+
     @classmethod
     def plain(cls, shape: tuple[int, int, int], spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Grid:
         """An axis-aligned grid at the origin."""
@@ -81,6 +87,10 @@ class Volume:
 
     array: npt.NDArray[Any]
     grid: Grid
+
+    def cropped(self, box: Box) -> Volume:
+        """The part of it in a box, as a copy."""
+        return Volume(np.ascontiguousarray(self.array[box]), self.grid.cropped(box))
 
 
 def differences(a: Grid, b: Grid) -> list[str]:

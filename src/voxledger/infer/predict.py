@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from voxledger import layout
@@ -11,7 +11,8 @@ from voxledger.casemap.hashes import trusted_sha256
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
 from voxledger.models.backend import backend_of
-from voxledger.models.model import open_models
+from voxledger.models.model import Model, open_models
+from voxledger.models.prediction import Prediction, region_prediction
 from voxledger.params import InferParams, MachineParams
 from voxledger.records.cases import Case
 from voxledger.records.predicted import Predicted, read_predicted
@@ -32,8 +33,10 @@ def predict_cases(
 ) -> list[Predicted]:
     """Write `<out>/<model name>/<case>.b2nd` for every model and case; returns what was predicted, by model and case.
 
-    A model that is made elsewhere covers only the cases that it has; for the others nothing is written. A case that was
-    predicted before by the same model with the same parameters is taken from the memo, wherever the model lies.
+    Models of a region come after the others, which find the organ for them; where it is not found they say nothing, of
+    no class. A model that is made elsewhere covers only the cases that it has; for the others nothing is written. A
+    case that was predicted before by the same model with the same parameters is taken from the memo, wherever the
+    model lies.
 
     Raises
     ------
@@ -42,14 +45,42 @@ def predict_cases(
     """
     ordered = sorted(cases, key=lambda case: case.case_id)
     models = open_models(models_dir, schema)
-    jobs = [job for m in models for job in backend_of(m.card).predictions(m, ordered, params, machine)]
+    whole = [model for model in models if model.region is None]
+    rows = _predict(
+        [job for m in whole for job in backend_of(m.card).predictions(m, ordered, params, machine)], out, machine
+    )
+    if located := [job for m in models for job in _located(m, ordered, rows, out, params, machine)]:
+        rows = sorted([*rows, *_predict(located, out, machine)], key=lambda row: (row.model, row.case_id))
+    _write_made(out, _read_made(out) | {row.file: [row.key, trusted_sha256(out / row.file)] for row in rows})
+    return rows
+
+
+def _located(
+    model: Model,
+    cases: Sequence[Case],
+    rows: Sequence[Predicted],
+    out: Path,
+    params: InferParams,
+    machine: MachineParams,
+) -> Iterator[Prediction]:
+    """Jobs of a model of a region, each with what `rows` say of the organ; none of a model without."""
+    if model.region is None:
+        return
+    organ = model.region.name(model.schema)
+    finders: dict[str, dict[str, Path]] = {}
+    for row in rows:
+        if organ in row.classes:
+            finders.setdefault(row.case_id, {})[row.key] = out / row.file
+    for case in cases:
+        yield region_prediction(model, case, finders.get(case.case_id, {}), params, machine)
+
+
+def _predict(jobs: Sequence[Prediction], out: Path, machine: MachineParams) -> list[Predicted]:
     known = casemap(jobs, out, machine.for_networks)
-    rows = [
+    return [
         Predicted(job.case.case_id, job.model.card.name, job.model.card.id, classes, job.key)
         for job, classes in zip(jobs, known, strict=True)
     ]
-    _write_made(out, _read_made(out) | {row.file: [row.key, trusted_sha256(out / row.file)] for row in rows})
-    return rows
 
 
 def predict_round(

@@ -3,7 +3,7 @@
     __init__.py  BACKEND, which says what there is
     plan.py      what is decided before training: working spacing, patch, layers
     train.py     train(training: Training, folder: Path) -> str: trains, writes weights, plans and dataset.json into the
-                 folder, and returns the architecture in words
+                 folder, and returns the architecture in words; of a model of a region the folder holds `region.json`
     network.py   the network that the plans describe
     predict.py   predict(folder, model_id, image, params, device) -> Channels: probabilities for one image
     adopt.py     of a backend whose predictions are made elsewhere: takes them in
@@ -47,6 +47,8 @@ class Backend:
         What `network` of a model may say in `params.yaml`; empty where the backend does not ask for it.
     recipes
         What `recipe` of a model may say, the default first; empty where there is one way to train alone.
+    options
+        Which of `voxledger.params.OPTIONS` its trainings follow.
     made_elsewhere
         Whether its predictions lie in the folder of the model. Such a model is not trained, and goes on from round to
         round as it is.
@@ -62,10 +64,11 @@ class Backend:
     package: str
     networks: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     made_elsewhere: bool = False
 
     def train(self, training: Training, folder: Path) -> str:
-        """Train into an empty folder, the same bytes every time on the same kind of CPU; returns the architecture."""
+        """Train into a new folder, the same bytes every time on the same kind of CPU; returns the architecture."""
         architecture: str = import_module(f"{self.package}.train").train(training, folder)
         return architecture
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,7 @@ class Channels:
         What lies in a class says where some of it is, not where all of it is: a network of lesions alone has no say
         in their organ.
         """
-        known = {schema.renamed(name) for name in self.of if name not in self.untaught}
-        return [name for name in schema.names if name in known]
+        return named_today((name for name in self.of if name not in self.untaught), schema)
 
     def by_class(self, schema: LabelSchema) -> Iterator[tuple[str, Array]]:
         """Probability of every class, the classes inside it included, one class in memory at a time."""
@@ -46,6 +45,12 @@ class Channels:
         holders = {n: holder for n in self.of if (holder := schema.holder(n)) is not None}
         order = sorted(holders, key=lambda n: (schema[holders[n]].id, self.of[n]))
         return [self.of[n] for n in order if name in schema.chain(holders[n])]
+
+
+def named_today(names: Iterable[str], schema: LabelSchema) -> list[str]:
+    """Classes that are or were called so, by their names of today, in the order of the schema."""
+    known = {schema.renamed(name) for name in names}
+    return [name for name in schema.names if name in known]
 
 
 def softmax(channels: int, logits: Callable[[int], npt.NDArray[Any]]) -> Callable[[int], Array]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxledger.models.dataset import channels
+from voxledger.models.channels import named_today
+from voxledger.models.dataset import channels, untaught
+from voxledger.models.region import Region, read_region
 from voxledger.records.card import DATASET, ModelCard, check_model, list_models
 from voxledger.schema import LabelSchema
 from voxledger.textfile import read_json
@@ -23,6 +25,17 @@ class Model:
     def classes(self) -> list[str]:
         """Classes it knows, in the order of its output channels, as they are called today."""
         return [self.schema.renamed(name) or name for name in channels(read_json(self.folder / DATASET))]
+
+    @property
+    def taught(self) -> list[str]:
+        """Classes that it was taught, as they are called today, in the order of the schema."""
+        dataset = read_json(self.folder / DATASET)
+        return named_today(channels(dataset).keys() - untaught(dataset), self.schema)
+
+    @property
+    def region(self) -> Region | None:
+        """What of an image it looks at; None for the whole."""
+        return read_region(self.folder)
 
 
 def open_models(models: Path, schema: LabelSchema) -> list[Model]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from voxledger.casemap.job import Job, content, place
 from voxledger.errors import VoxledgerError
-from voxledger.imaging.soft import write_soft
-from voxledger.imaging.volume import file_sha256, read
+from voxledger.imaging.boxes import Box, shape_of
+from voxledger.imaging.soft import NOWHERE, open_soft, write_soft
+from voxledger.imaging.volume import Volume, file_sha256, read
 from voxledger.models.channels import Channels
 from voxledger.models.model import Model
 from voxledger.models.process import single_thread
@@ -62,30 +65,68 @@ class NetworkPrediction(Prediction):
 
     def predict(self, out: Path) -> tuple[str, ...]:
         """Write the probabilities of the classes that the network was taught."""
-        image, schema, card = read(self.case.image), self.model.schema, self.model.card
+        return self._predict(out, read(self.case.image))
+
+    def _predict(self, out: Path, image: Volume, extent: Box | None = None) -> tuple[str, ...]:
+        """Write what the network says of an image, or of the part of it in `extent`."""
+        schema, card = self.model.schema, self.model.card
         backend = import_module(f"{BACKENDS.get(card.backend).package}.predict")
+        seen = image if extent is None else image.cropped(extent)
         with single_thread(self.device):
-            channels: Channels = backend.predict(self.model.folder, card.id, image, self.params, self.device)
+            channels: Channels = backend.predict(self.model.folder, card.id, seen, self.params, self.device)
             classes = channels.classes(schema)
-            write_soft(out, channels.by_class(schema), classes, image.grid, card.id, self.case.sha256)
+            write_soft(out, channels.by_class(schema), classes, image.grid, card.id, self.case.sha256, extent)
         return tuple(classes)
+
+
+class RegionPrediction(NetworkPrediction):
+    """What the network of a region says of an image: returns no class where the organ is not found."""
+
+    organ: tuple[str, ...] = content()
+    """Keys of the predictions that find the organ."""
+    files: tuple[Path, ...] = place()
+    """What those wrote."""
+
+    def predict(self, out: Path) -> tuple[str, ...]:
+        """Write the probabilities around the organ."""
+        image, region = read(self.case.image), self.model.region
+        assert region is not None  # only such models get this job
+        extent = region.find([open_soft(path) for path in self.files], self.model.schema)
+        if extent is None:
+            nothing = np.zeros(shape_of(NOWHERE), np.float32)
+            taught = self.model.taught
+            blank = ((name, nothing) for name in taught)
+            write_soft(out, blank, taught, image.grid, self.model.card.id, self.case.sha256, NOWHERE)
+            return ()
+        return self._predict(out, image, extent)
 
 
 def network_predictions(
     model: Model, cases: Sequence[Case], params: InferParams, machine: MachineParams
 ) -> list[Prediction]:
     """A job for every case."""
-    return [
-        NetworkPrediction(
-            name=title(case, model),
-            case=case,
-            model=model,
-            params=params,
-            device=machine.device,
-            portable=machine.portable,
-        )
-        for case in cases
-    ]
+    return [NetworkPrediction(**_network(model, case, params, machine)) for case in cases]
+
+
+def region_prediction(
+    model: Model, case: Case, organ: Mapping[str, Path], params: InferParams, machine: MachineParams
+) -> Prediction:
+    """The job of a case and a model of a region; `organ` are the predictions of the case that find it, by key."""
+    keys = tuple(sorted(organ))
+    return RegionPrediction(
+        **_network(model, case, params, machine), organ=keys, files=tuple(organ[key] for key in keys)
+    )
+
+
+def _network(model: Model, case: Case, params: InferParams, machine: MachineParams) -> dict[str, Any]:
+    return {
+        "name": title(case, model),
+        "case": case,
+        "model": model,
+        "params": params,
+        "device": machine.device,
+        "portable": machine.portable,
+    }
 
 
 def title(case: Case, model: Model) -> str:

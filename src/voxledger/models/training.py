@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import numpy.typing as npt
 from voxledger import layout
 from voxledger.casemap.job import content, place
 from voxledger.errors import VoxledgerError
-from voxledger.imaging.volume import Volume, mask_sha256, read, read_label
+from voxledger.imaging.boxes import Box, whole
+from voxledger.imaging.volume import Grid, Volume, mask_sha256, read, read_label
 from voxledger.knowledge import CaseKnowledge, Knowledge, knowledge_of
 from voxledger.models.cohort import Member
+from voxledger.models.region import Region, organ_box
 from voxledger.models.start import Start
 from voxledger.params import ModelParams
 from voxledger.progress import progress
@@ -84,13 +87,16 @@ class Training:
     start: Start
     cases: tuple[TrainingCase, ...]
     schema: LabelSchema = content(by=_taught)
+    """The classes that the model learns."""
+    labels: LabelSchema = content(by=_taught)
+    """Those of the label maps: all of `labels.yaml`."""
     seed: int
     device: str = place()
 
     @property
     def ignores(self) -> bool:
         """Whether anything of a case may be unknown."""
-        return any(known is not Knowledge.TRUSTED for case in self.cases for known in case.knowledge.values())
+        return any(case.knowledge[name] is not Knowledge.TRUSTED for case in self.cases for name in self.schema.names)
 
     @property
     def ignore(self) -> int:
@@ -98,22 +104,58 @@ class Training:
         return len(self.schema.classes) + 1
 
     def load(self, case: TrainingCase) -> tuple[Volume, npt.NDArray[np.int16]]:
-        """Image and labels to learn (z, y, x) of a case.
+        """Image and labels to learn (z, y, x) of a case, of a model of a region those around its organ.
 
-        The image is hashed against the case table and the masks of trusted classes against the ledger first: what is
-        trained on is what people saw.
+        Without a voxel of the organ there is nothing to learn for it: every label is `ignore`. The image is hashed
+        against the case table and the masks of trusted classes against the ledger first: what is trained on is what
+        people saw.
         """
         require_image(case.image, case.image_sha256)
         image = read(case.image)
         labels = read_label(case.label, image.grid)
-        self.schema.check(labels, str(case.label))
+        self.labels.check(labels, str(case.label))
         for name, digest in case.masks.items():
-            if mask_sha256(self.schema.mask(labels, name), image.grid) != digest:
+            if mask_sha256(self.labels.mask(labels, name), image.grid) != digest:
                 raise VoxledgerError(
                     f"case {case.case_id}: {name} in {case.label} is not the mask that the ledger names",
                     "restore the labels with `dvc checkout`, or run `dvc repro import`",
                 )
-        return image, CaseKnowledge(self.schema, case.knowledge).voxels(labels).learned
+        box = self._box(labels, image.grid)
+        if box is None:
+            return image, np.full(labels.shape, self.ignore, np.int16)
+        known = CaseKnowledge(self.schema, {name: case.knowledge[name] for name in self.schema.names})
+        learned = known.voxels(self.labels.repaint(labels[box], self.schema)).learned
+        return image.cropped(box), learned
+
+    def _box(self, labels: npt.NDArray[Any], grid: Grid) -> Box | None:
+        """What of a case is learned from; None where that is nothing."""
+        if self.region is None:
+            return whole(grid.shape)
+        organ = organ_box(self.labels.mask(labels, self.region.inside))
+        return None if organ is None else self.region.box(organ, grid)
+
+    @cached_property
+    def region(self) -> Region | None:
+        """What the model looks at.
+
+        Raises
+        ------
+        VoxledgerError
+            No case has a voxel of the organ.
+        """
+        if self.model.region is None:
+            return None
+        name, volumes = self.model.region.inside, []
+        for case in self.cases:
+            label = read(case.label)
+            voxels = int(np.count_nonzero(self.labels.mask(label.array, name)))
+            volumes += [voxels * label.grid.voxel_ml] if voxels else []
+        if not volumes:
+            raise VoxledgerError(
+                f"{self.name} looks at the {name}, of which no case of the cohort has a voxel",
+                f"review cases for it, or remove retrain.models.{self.name}.region from {layout.PARAMS}",
+            )
+        return Region(inside=name, margin_mm=self.model.region.margin_mm, smallest_ml=min(volumes))
 
     def load_all(self) -> Iterator[tuple[TrainingCase, Volume, npt.NDArray[np.int16]]]:
         """Every case of which anything is known, one at a time.

@@ -1,8 +1,9 @@
 """The model folder and its card, `model.json`.
 
-A trained model is a folder of `weights.safetensors`, `plans.json`, `dataset.json` and `model.json`. Its id is the
-SHA-256 of `weights.safetensors`, whose header holds the hashes of the two JSON files, so that the id covers all
-that a prediction depends on. A precomputed model has `predictions/` instead, and an id that its owner declares.
+A trained model is a folder of `weights.safetensors`, `plans.json`, `dataset.json` and `model.json`, with `region.json`
+if it looks at one organ alone. Its id is the SHA-256 of `weights.safetensors`, whose header holds the hashes of the
+JSON files beside it, so that the id covers all that a prediction depends on. A precomputed model has `predictions/`
+instead, and an id that its owner declares.
 Nothing here is ever unpickled.
 """
 
@@ -26,6 +27,8 @@ CARD = "model.json"
 WEIGHTS = "weights.safetensors"
 PLANS = "plans.json"
 DATASET = "dataset.json"
+REGION = "region.json"
+"""Of a model that looks at one organ alone."""
 PREDICTIONS = "predictions"
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]*$"
@@ -143,25 +146,28 @@ def check_model(folder: Path) -> ModelCard:
         raise VoxledgerError(f"{folder / WEIGHTS}: no such file", remedy)
     if trusted_sha256(folder / WEIGHTS) != card.id:
         raise VoxledgerError(f"{folder / WEIGHTS} does not fit the id in {CARD}: it was altered", remedy)
-    for name, digest in _companions(folder / WEIGHTS).items():
+    companions = _companions(folder / WEIGHTS)
+    if REGION not in companions and (folder / REGION).exists():
+        raise VoxledgerError(f"{folder / REGION} is not of the model beside it: it was added", remedy)
+    for name, digest in companions.items():
         if not (folder / name).is_file() or trusted_sha256(folder / name) != digest:
             raise VoxledgerError(f"{folder / name} does not fit the weights beside it: it was altered", remedy)
     return card
 
 
 def save_weights(folder: Path, network: Any) -> str:
-    """Write the weights of a network beside its `plans.json` and `dataset.json`; returns the model id."""
+    """Write the weights of a network beside the JSON files of the model; returns the model id."""
     return save_tensors(folder, weights_of(network))
 
 
 def save_tensors(folder: Path, tensors: dict[str, Any]) -> str:
-    """Write weights by name beside `plans.json` and `dataset.json`; returns the model id.
+    """Write weights by name beside the JSON files of the model; returns the model id.
 
     Of a model of several networks, the names of each begin with a prefix of its own.
     """
     from safetensors.torch import save_file
 
-    companions = {name: file_sha256(folder / name) for name in (DATASET, PLANS)}
+    companions = {name: file_sha256(folder / name) for name in (DATASET, PLANS, REGION) if (folder / name).is_file()}
     # One entry alone: the order of several would differ from run to run.
     save_file(tensors, folder / WEIGHTS, metadata={_HEADER: json.dumps(companions, sort_keys=True)})
     return file_sha256(folder / WEIGHTS)

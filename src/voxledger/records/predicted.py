@@ -26,7 +26,8 @@ class Predicted:
     """Name of the model's folder."""
     model_id: str
     classes: tuple[str, ...]
-    """Classes that the model knows, in the order of the schema."""
+    """Classes that the model has a say in, in the order of the schema; none where a model of a region did not find its
+    organ."""
     key: str
     """Hash of image, model, parameters and algorithm version."""
 

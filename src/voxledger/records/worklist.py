@@ -14,6 +14,8 @@ from voxledger.textfile import read_text, write_table
 
 AUDIT = "audit"
 """Reason of cases that were drawn blindly from those that were not chosen. Reviewers must not be able to tell."""
+NOT_FOUND = "organ not found"
+"""Reason of cases in which a model of a region did not find its organ, so that nobody looked for what lies in it."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class WorkItem:
     priority: float
     """Attention of all untrusted classes of the case, in ml."""
     reason: str
-    """Why the case is on the worklist: the acquisition function that chose it, or `AUDIT`."""
+    """Why the case is on the worklist: the acquisition function that chose it, `NOT_FOUND` or `AUDIT`."""
     reviewer: str
     expected_minutes: float
 

@@ -10,6 +10,7 @@ from voxledger import layout
 from voxledger.bundles.inbox import require_complete
 from voxledger.bundles.untouched import require_untouched
 from voxledger.errors import VoxledgerError
+from voxledger.models.region import learned_schema
 from voxledger.params import Params, read_params
 from voxledger.records.bundle import expected_bundles
 from voxledger.records.sent import is_out
@@ -48,6 +49,8 @@ def _require_known_classes(params: Params, schema: LabelSchema) -> None:
         names = rule.get("classes")
         schema.require(map(str, names) if isinstance(names, list) else (), f"filter.rules[{number}]")
     schema.require(params.score.classes, "score.classes")
+    for name, model in params.retrain.models.items():
+        learned_schema(model, schema, name)
 
 
 def run_round(params: Params, no_memo: bool) -> None:

@@ -12,6 +12,7 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.models.backend import backend_of
 from voxledger.models.cohort import Member, build_cohort, cohort_sha256, to_csv, write_cohort
 from voxledger.models.model import Model, open_models
+from voxledger.models.region import learned_schema
 from voxledger.models.training import Training, TrainingCase
 from voxledger.params import MachineParams, RetrainParams
 from voxledger.records.card import FORMAT, ModelCard, list_models, parse_card, parse_cards, require_name, to_json
@@ -110,10 +111,20 @@ def _trainings(
     """What to train, by name; says where another strategy is followed than was asked for."""
     strategy: Strategy = STRATEGIES.get(params.strategy)
     for name, model in sorted(params.models.items()):
-        start = strategy(model, params, before.get(name), schema.names)
+        learned = learned_schema(model, schema, name)
+        start = strategy(model, params, before.get(name), learned.names)
         if start.note:
             print(f"retrain: {name} {start.note}", file=sys.stderr)
-        yield Training(name=name, model=model, start=start, cases=cases, schema=schema, seed=params.seed, device=device)
+        yield Training(
+            name=name,
+            model=model,
+            start=start,
+            cases=cases,
+            schema=learned,
+            labels=schema,
+            seed=params.seed,
+            device=device,
+        )
 
 
 def _job(

@@ -8,6 +8,7 @@ from voxledger.casemap.job import Job, content
 from voxledger.imaging.volume import file_sha256
 from voxledger.models.backend import Backend
 from voxledger.models.process import seed_everything, single_thread
+from voxledger.models.region import write_region
 from voxledger.models.training import Training
 from voxledger.records.card import WEIGHTS, ModelCard, write_card
 from voxledger.registry import BACKENDS
@@ -33,6 +34,8 @@ class TrainModel(Job[str]):
         home = folder / training.name
         home.mkdir()
         backend: Backend = BACKENDS.get(training.model.backend)
+        if training.region is not None:
+            write_region(home, training.region)
         with single_thread(training.device):
             seed_everything(training.seed)
             architecture = backend.train(training, home)

@@ -1,7 +1,7 @@
 """Attention: which voxels of an ensemble's prediction are likely wrong, and why.
 
 After AbdomenAtlas-8K (Qu et al., Annotating 8,000 Abdominal CT Volumes for Multi-Organ Segmentation in Three
-Weeks, NeurIPS 2023). For every class, over the models that know it:
+Weeks, NeurIPS 2023). For every class, over the models that know it and looked at the voxel:
 
 inconsistent  the population standard deviation of the probabilities exceeds a threshold
 uncertain     the mean entropy of the models exceeds a threshold
@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.attention_file import Criterion
-from voxledger.imaging.boxes import Box, absolute, bounding_box, intersection, relative, shape_of, union, view
+from voxledger.imaging.boxes import Box, absolute, bounding_box, intersection, parts, relative, shape_of, union, view
 from voxledger.imaging.soft import SoftPrediction, ensemble_box
 from voxledger.imaging.volume import Grid, differences
 from voxledger.params import ScoreParams
@@ -174,44 +174,33 @@ class Attention:
     ) -> _Opened:
         from voxledger.score import kernels
 
-        models = tuple(i for i, p in enumerate(predictions) if name in p.classes)
+        models = tuple(i for i, p in enumerate(predictions) if p.looked_for(name))
         knowing = [predictions[i] for i in models]
         votes = np.zeros(2 << len(models), np.int64)
         box = ensemble_box(knowing, name)
         if box is None:
             return _Opened(models, votes, 0.0, None, [])
         shape = shape_of(box)
-        raw, deviation, entropy, other = (self._scratch(i, shape) for i in range(4))
-        entropies, above = table(params.entropy), _limits(name, len(models), params)
+        raw, deviation, entropy, other = maps = tuple(self._scratch(i, shape) for i in range(4))
         claimed = np.zeros((shape[0], shape[1], -(-shape[2] // 8)), np.uint8)
-        total = 0.0
+        totals: dict[int, float] = {}
         for z in slabs(box[0].start, box[0].stop):
-            part = (z, box[1], box[2])
-            here = slice(z.start - box[0].start, z.stop - box[0].start)
-            values_of_part = self._scratch(4, (2 * len(models) * math.prod(shape_of(part)),))
-            p = values_of_part.view(np.uint16).reshape(len(models), *shape_of(part))
-            for values, prediction in zip(p, knowing, strict=True):
-                values[...] = prediction.read(name, part).view(np.uint16)
-            lines = (-1, shape[2])
-            summed, improper = kernels.flag(
-                p.reshape(len(models), *lines),
-                entropies,
-                above,
-                raw[here].reshape(lines),
-                other[here].reshape(lines),
-                deviation[here].reshape(lines),
-                entropy[here].reshape(lines),
-                votes,
-            )
-            if improper:
-                raise VoxledgerError(
-                    f"class {name}: a soft prediction holds values above 1, negative values or NaN",
-                    "predict the case again with probabilities from 0 to 1",
-                )
-            if shared is not None:
-                kernels.share(p, view(shared.entropy, shared.box, part), above, raw[here], entropy[here])
-            total += summed
-            kernels.pack(claimed[here], other[here], 1)
+            slab = (z, box[1], box[2])
+            for part, asked in parts(slab, [p.extent for p in knowing]):
+                found = tuple(view(m, box, part) for m in maps)
+                # The kernels want maps without gaps.
+                flagged = found if part == slab else tuple(np.zeros(shape_of(part), np.uint8) for _ in maps)
+                if asked:
+                    limits = _limits(name, len(asked), params)
+                    summed, counts = self._flag(
+                        name, part, [knowing[i] for i in asked], limits, flagged, params, shared
+                    )
+                    totals[len(asked)] = totals.get(len(asked), 0.0) + summed
+                    votes[_claims(asked, len(models))] += counts
+                if part != slab:
+                    for values, own in zip(found, flagged, strict=True):
+                        values[...] = own
+            kernels.pack(claimed[z.start - box[0].start : z.stop - box[0].start], view(other, box, slab), 1)
         if params.opening:
             kernels.open_cube(raw, other, params.opening)
         flags = []
@@ -221,8 +210,49 @@ class Attention:
             kernels.heat_up(self.heat[where], raw[tight], deviation[tight], entropy[tight])
             for criterion in (Criterion.INCONSISTENT, Criterion.UNCERTAIN):
                 flags.append((criterion, _packed(where, raw[tight], criterion)))
-        nats = total / 2.0**kernels.ENTROPY_BITS / len(models)
+        nats = sum(total / 2.0**kernels.ENTROPY_BITS / count for count, total in sorted(totals.items()))
         return _Opened(models, votes, nats, _tightened(_Packed(box, claimed)), flags)
+
+    def _flag(
+        self,
+        name: str,
+        part: Box,
+        predictions: Sequence[SoftPrediction],
+        limits: npt.NDArray[np.int64],
+        maps: tuple[npt.NDArray[np.uint8], ...],
+        params: ScoreParams,
+        shared: _Shared | None,
+    ) -> tuple[float, npt.NDArray[np.int64]]:
+        """Flag a part in which all of these models have a say; returns summed entropy and voxels by claim.
+
+        `maps` are flags, deviation, entropy and the ensemble's mask (z, y, x), written.
+        """
+        from voxledger.score import kernels
+
+        raw, deviation, entropy, mask = maps
+        values_of_part = self._scratch(4, (2 * len(predictions) * math.prod(shape_of(part)),))
+        p = values_of_part.view(np.uint16).reshape(len(predictions), *shape_of(part))
+        for values, prediction in zip(p, predictions, strict=True):
+            values[...] = prediction.read(name, part).view(np.uint16)
+        lines, votes = (-1, p.shape[-1]), np.zeros(2 << len(predictions), np.int64)
+        summed, improper = kernels.flag(
+            p.reshape(len(predictions), *lines),
+            table(params.entropy),
+            limits,
+            raw.reshape(lines),
+            mask.reshape(lines),
+            deviation.reshape(lines),
+            entropy.reshape(lines),
+            votes,
+        )
+        if improper:
+            raise VoxledgerError(
+                f"class {name}: a soft prediction holds values above 1, negative values or NaN",
+                "predict the case again with probabilities from 0 to 1",
+            )
+        if shared is not None:
+            kernels.share(p, view(shared.entropy, shared.box, part), limits, raw, entropy)
+        return summed, votes
 
     def _overlap(self, name: str) -> list[tuple[Criterion, _Packed]]:
         own = self._opened[name].mask
@@ -270,6 +300,16 @@ def _tightened(mask: _Packed) -> _Packed | None:
     return _Packed(absolute(voxels, mask.box), mask.rows[tight].copy())
 
 
+def _claims(asked: tuple[int, ...], models: int) -> list[int]:
+    """Sets of models that claim a voxel, among all that know the class, by the set among those that have a say in it.
+
+    >>> _claims((1,), models=2)
+    [0, 2, 4, 6]
+    """
+    bits = [*asked, models]
+    return [sum(1 << bit for i, bit in enumerate(bits) if claim >> i & 1) for claim in range(1 << len(bits))]
+
+
 def _limits(name: str, models: int, params: ScoreParams) -> npt.NDArray[np.int64]:
     """The thresholds in the integer units of the kernel's sums, rounded down: a sum exceeds both or neither."""
     from voxledger.score.kernels import ENTROPY_BITS, PROBABILITY_BITS
@@ -302,10 +342,10 @@ def _uncertain_anywhere(
     if box is None:
         return None
     found = np.zeros(shape_of(box), np.uint8)
-    scale = len(predictions) << ENTROPY_BITS
-    above = math.floor(Fraction(params.uncertainty) * scale)
     for z in slabs(box[0].start, box[0].stop):
-        total = categorical(predictions, schema, (z, box[1], box[2]))
-        level = np.clip(np.rint(total * (255.0 / scale)), 1, 255).astype(np.uint8)
-        found[z.start - box[0].start : z.stop - box[0].start] = np.where(total > above, level, 0)
+        for part, asked in parts((z, box[1], box[2]), [p.extent for p in predictions]):
+            scale = max(len(asked), 1) << ENTROPY_BITS
+            total = categorical([predictions[i] for i in asked], schema, part)
+            level = np.clip(np.rint(total * (255.0 / scale)), 1, 255).astype(np.uint8)
+            view(found, box, part)[...] = np.where(total > math.floor(Fraction(params.uncertainty) * scale), level, 0)
     return _Shared(box, found)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from voxledger import layout
@@ -47,6 +48,7 @@ def score_round(
     predictions: Path,
     schema: LabelSchema,
     params: Params,
+    not_found: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[WorkItem]:
     """Write attention, scores, agreement of the models, worklist and outlook of the round; returns the worklist.
 
@@ -62,17 +64,20 @@ def score_round(
         Folder with one folder a model, `<model>/<case>.b2nd`. Where there is none, people label from
         scratch: `budget` cases by chance, unless some case teaches models what is background, that is, people stand
         behind every class of it that lies in no other.
+    not_found
+        Organs that models of a region did not find, by case, of all that were predicted.
     """
     pool = in_split(cases, Split.POOL)
     found = attend(pool, predictions, schema, params)
     replace_text(layout.HEAT_COLORS, thermal_table())
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
-    open_cases, chosen = _choose(pool, scores, errors, found, schema, params)
+    unseen = _unseen(scores, not_found, schema)
+    open_cases, chosen = _choose(pool, scores, errors, found, schema, params, unseen)
     rows = worklist(open_cases, chosen, params.export.reviewers, len(schema.names), params.score)
     write_worklist(layout.WORKLIST, rows)
     selected = sum(reason != AUDIT for reason in chosen.values())
-    view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}))
+    view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}), len(unseen))
     replace_text(layout.OUTLOOK, json.dumps(asdict(view), indent=2) + "\n")
     pairs = [
         (case_id, name, *pair, dice)
@@ -85,8 +90,8 @@ def score_round(
     _write_plot(predicted)
     attention_ml = tuple(sorted(c.attention_ml for c in predicted))
     curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=selected)
-    section = score_section(view, once(curve).png, _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema))
-    replace_text(layout.SCORE_SECTION, section)
+    shown, bias = _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema)
+    replace_text(layout.SCORE_SECTION, score_section(view, once(curve).png, shown, bias, not_found))
     return rows
 
 
@@ -97,6 +102,7 @@ def _choose(
     found: Mapping[str, Any],
     schema: LabelSchema,
     params: Params,
+    unseen: Collection[str],
 ) -> tuple[list[CaseScore], dict[str, str]]:
     """The cases with classes that nobody stands behind, and those of them that are chosen, with the reason."""
     open_cases = [c for c in _by_case(scores) if c.classes]
@@ -107,10 +113,22 @@ def _choose(
     if found:
         if acquisition.features:
             open_cases = _with_features(open_cases, pool, params)
-        return open_cases, choose([c for c in open_cases if c.case_id in found], count, params.score, seed, known)
+        predicted = [c for c in open_cases if c.case_id in found]
+        return open_cases, choose(predicted, count, params.score, seed, known, not_found=unseen)
     if any(outermost <= {s.class_name for s in of_case if s.trusted} for of_case in _grouped(scores)):
         return open_cases, {}
     return open_cases, choose(open_cases, count, params.score, seed, known, "random")
+
+
+def _unseen(
+    scores: Sequence[ClassScore], not_found: Mapping[str, Sequence[str]], schema: LabelSchema
+) -> frozenset[str]:
+    """Cases in which nobody stands behind some class that lies in an organ which was not found."""
+    return frozenset(
+        s.case_id
+        for s in scores
+        if not s.trusted and any(organ in schema.chain(s.class_name) for organ in not_found.get(s.case_id, ()))
+    )
 
 
 def _write_agreement(pairs: Sequence[tuple[str, str, str, str, float]]) -> None:

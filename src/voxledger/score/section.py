@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from voxledger.html import image, table
@@ -14,6 +14,7 @@ def score_section(
     curve: bytes,
     pictures: Sequence[tuple[str, str, bytes]],
     bias: Sequence[tuple[str, str, str, float]],
+    not_found: Mapping[str, Sequence[str]],
 ) -> str:
     """HTML of what was expected before people looked.
 
@@ -25,6 +26,8 @@ def score_section(
         Case, caption and PNG of the first cases of the worklist.
     bias
         Class, model, other model or `ensemble`, mean Dice over the cases.
+    not_found
+        Organs that models of a region did not find, by case.
     """
     verdict = "stop" if outlook.stop else "continue"
     text = [
@@ -38,6 +41,12 @@ def score_section(
         text.append(
             f"<p>Of the {outlook.chosen} cases chosen now, {expected.estimate:.1f} are expected to need revision "
             f"(95 % interval {expected.low:.0f} to {expected.high:.0f}).</p>"
+        )
+    if not_found:
+        listed = "; ".join(f"{escape(case_id)} ({escape(', '.join(organs))})" for case_id, organs in not_found.items())
+        text.append(
+            f"<p><strong>Organ not found</strong> in {len(not_found)} cases, so that the models of a region looked at "
+            f"nothing there: {listed}. Cases of the pool come first on the worklist.</p>"
         )
     text.append(image(curve, "attention in ml, cases sorted", "png"))
     if pictures:

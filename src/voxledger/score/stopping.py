@@ -29,6 +29,10 @@ def knee(values: Sequence[float]) -> int:
     return best if below[best] > 1e-9 else 0
 
 
+def _cases(count: int) -> str:
+    return f"{count} case{'' if count == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Outlook:
     """What the score stage knows about stopping."""
@@ -47,7 +51,7 @@ class Outlook:
     why: str
 
 
-def outlook(cases: Sequence[CaseScore], chosen: int, revised: int, reviewed: int) -> Outlook:
+def outlook(cases: Sequence[CaseScore], chosen: int, revised: int, reviewed: int, unseen: int = 0) -> Outlook:
     """Say whether to go on, and why.
 
     Parameters
@@ -58,12 +62,16 @@ def outlook(cases: Sequence[CaseScore], chosen: int, revised: int, reviewed: int
         Cases on the worklist of this round, the audit left out.
     revised, reviewed
         Cases that needed revision and cases looked at in the last round.
+    unseen
+        Cases in which an organ was not found, so that no model looked for what lies in it.
     """
     sizes = sorted((c.attention_ml for c in cases), reverse=True)
     above = knee(sizes)
     total = sum(sizes)
     if not cases:
         stop, why = True, "people stand behind every class of every case"
+    elif unseen:
+        stop, why = False, f"an organ was not found in {_cases(unseen)}, and nobody has looked for what lies in it"
     elif reviewed and not revised:
         stop, why = True, f"none of the {reviewed} cases at the top of the last worklist needed revision"
     elif total == 0 and reviewed:

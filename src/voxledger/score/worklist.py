@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from voxledger.errors import Misuse
 from voxledger.params import ScoreParams
-from voxledger.records.worklist import AUDIT, WorkItem
+from voxledger.records.worklist import AUDIT, NOT_FOUND, WorkItem
 from voxledger.registry import ACQUISITION
 from voxledger.score.acquire import Acquisition
 from voxledger.score.chance import draw, shuffled
@@ -27,6 +27,7 @@ def choose(
     seed: str,
     known: Experience,
     reason: str | None = None,
+    not_found: Collection[str] = (),
 ) -> dict[str, str]:
     """Choose the cases of a round by the acquisition function, and the audit sample; case ids in working order.
 
@@ -42,6 +43,8 @@ def choose(
         What kinds of errors earlier rounds had, for `most_alike`.
     reason
         Acquisition function to use instead of the one in `params`.
+    not_found
+        Cases in which a model of a region did not find its organ: they come first, in their order.
 
     Notes
     -----
@@ -60,13 +63,13 @@ def choose(
     ordered = function.order(cases, f"{seed}/acquisition")
     if params.most_alike is not None:
         ordered = spread(ordered, lambda case_id: likely_error(by_id[case_id], known), params.most_alike)
-    for case_id in ordered:
+    for case_id in sorted(ordered, key=lambda case_id: case_id not in not_found):
         cost = sum(expected_minutes(s, classes, params) for s in by_id[case_id].classes)
         if len(chosen) == allowed or cost > minutes + 1e-9:
             break
         minutes -= cost
         chosen.append(case_id)
-    reasons = dict.fromkeys(chosen, reason)
+    reasons = {case_id: NOT_FOUND if case_id in not_found else reason for case_id in chosen}
     audit = shuffled(by_id.keys() - reasons.keys(), f"{seed}/audit")[: params.audit]
     working = list(chosen)
     for case_id in audit:

@@ -2,4 +2,6 @@
 
 from voxledger.models.backend import Backend
 
-BACKEND = Backend(__name__, networks=("unet", "segresnet", "swinunetr"))
+BACKEND = Backend(
+    __name__, networks=("unet", "segresnet", "swinunetr"), options=("lesion_share", "augmentation", "loss")
+)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from voxledger import layout
 from voxledger.models.model import Model
 from voxledger.models.start import Start
-from voxledger.params import ModelParams, RetrainParams
+from voxledger.params import OPTIONS, ModelParams, RetrainParams
 from voxledger.retrain.strategies import full
 
-BUDGET = {"batch", "epochs", "iterations", "learning_rate"}
+BUDGET = {"batch", "epochs", "iterations", "learning_rate", *OPTIONS}
 """Parameters that may change between a model and its fine-tuning; the others decide what the network is."""
 
 
