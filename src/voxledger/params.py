@@ -258,7 +258,9 @@ class ModelParams(_Strict):
                 f"{self.recipe} is no recipe of {self.backend}: "
                 + (f"use one of {', '.join(backend.recipes)}" if backend.recipes else "it has none")
             )
-        if self.recipe == "nnunet" and (given := self._given(*_SMALL, *OPTIONS)):
+        if given := self._given(*(name for name in OPTIONS if name not in backend.options)):
+            raise ValueError(f"the backend {self.backend} has no {', '.join(given)}: remove it")
+        if self.recipe == "nnunet" and (given := self._given(*_SMALL)):
             raise ValueError(
                 f"with `recipe: nnunet`, nnU-Net decides {', '.join(given)} itself: give `epochs` alone, or say "
                 "`recipe: small`"
@@ -267,8 +269,6 @@ class ModelParams(_Strict):
             raise ValueError("epochs are those of nnU-Net with `recipe: nnunet`: give `iterations`")
         if self.recipe == "small" and self.network != "plans":
             raise ValueError(f"{self.network} is of `recipe: nnunet`")
-        if given := self._given(*(name for name in OPTIONS if name not in backend.options)):
-            raise ValueError(f"the backend {self.backend} has no {', '.join(given)}: remove it")
         return self
 
     def _given(self, *names: str) -> list[str]:
