@@ -19,7 +19,7 @@ from voxledger.params import read_params
         ("round: one\n", "round"),
         ("dataset: 'Not a name'\n", "dataset"),
         ("a: [", "not valid YAML"),
-        ("retrain: {models: {m: {backend: nnunet, loss: dice_focal}}}\n", r"models\.m: .*backend nnunet has no loss"),
+        ("retrain: {models: {m: {backend: nnunet, loss: dice_focal}}}\n", r"models\.m: .*nnU-Net decides loss itself"),
         ("retrain: {models: {m: {backend: nnunet, loss: focal}}}\n", r"models\.m\.loss"),
         ("retrain: {models: {m: {backend: monai, network: unet, region: {margin_mm: 3}}}}\n", r"m\.region\.inside"),
         ("retrain: {models: {m: {backend: monai, network: unet, lesion_share: 2}}}\n", r"m\.lesion_share"),

@@ -9,15 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voxledger import layout
+from voxledger.errors import CasesFailed
 from voxledger.imaging.boxes import bounding_box, grown
 from voxledger.imaging.soft import FLOOR, NOWHERE, ensemble_mean, open_soft
-from voxledger.imaging.volume import file_sha256, read, read_label, write
+from voxledger.imaging.volume import file_sha256, mask_sha256, read, read_label, write
 from voxledger.infer.predict import predict_cases, predict_round, require_predictions
 from voxledger.models.precomputed.adopt import add_precomputed
 from voxledger.models.process import single_thread
 from voxledger.models.region import organs_not_found
 from voxledger.params import InferParams, MachineParams, RegionParams, RetrainParams
 from voxledger.records.card import check_model
+from voxledger.records.ledger import Entry, Origin, write_ledger
 from voxledger.records.predicted import ensembles, write_predicted
 from voxledger.registry import BACKENDS
 from voxledger.retrain.run import retrain_round
@@ -136,12 +139,15 @@ def test_neither_workers_nor_order_change_a_byte_and_nothing_is_computed_twice(r
     assert hashes(Path("third")) == hashes(OUT)
 
 
-@pytest.mark.parametrize("change", ["another finder", "another image", "a model of the region"])
+@pytest.mark.parametrize("change", ["another finder", "another image", "people", "a model of the region"])
 def test_the_key_of_a_prediction_has_what_found_the_organ_in_it(regional, change):
     before = {(r.case_id, r.model): r.key for r in predict(regional)}
     if change == "another finder":
         find_organ(regional, moved=2, model_id="maps-2")
         changed = {"c0", "c1", "c2", "c3"}
+    elif change == "people":
+        stand_behind(regional)
+        changed = {"c0", "c1", "c2"}
     elif change == "another image":
         find = read(regional.cases[0].image)
         write(regional.cases[0].image, find.array + 1, find.grid)
@@ -152,6 +158,51 @@ def test_the_key_of_a_prediction_has_what_found_the_organ_in_it(regional, change
         changed = set()
     after = {(r.case_id, r.model): r.key for r in predict(regional, Path("again"))}
     assert {c for (c, model), key in after.items() if model == "unet" and before[c, model] != key} == changed
+
+
+def stand_behind(small, *, moved: int = 0, origin: Origin = Origin.SOURCE, lost: str = "") -> None:
+    """Base labels of every case, the organ somewhere else than the models find it."""
+    ledger = {}
+    for case in small.cases:
+        grid = read(case.image).grid
+        labels = np.roll(read_label(f"data/release/labels/{case.case_id}.nii.gz"), moved, 1)
+        labels = labels * (case.case_id != lost)
+        write(layout.label_map(layout.BASE_LABELS, case.case_id), labels.astype(np.uint8), grid)
+        mask = small.schema.mask(labels, "organ")
+        ledger[case.case_id, "organ"] = Entry(
+            case.case_id, "organ", 0, origin, (), "", "", mask_sha256(mask, grid), "", float(mask.sum()) * 0.002
+        )
+    write_ledger(layout.BASE_LEDGER, ledger, small.schema.names)
+
+
+def extents(small):
+    predict(small)
+    return {case.case_id: open_soft(OUT / "unet" / f"{case.case_id}.b2nd").extent for case in small.cases}
+
+
+def test_people_say_where_the_organ_is_in_the_pool_and_models_in_cases_that_judge_them(regional):
+    by_models = extents(regional)
+    stand_behind(regional, moved=1)
+    found = extents(regional)
+    assert found["c3"] == by_models["c3"]
+    for case_id in ("c0", "c1", "c2"):
+        z, y, x = by_models[case_id]
+        assert found[case_id] == (z, slice(max(y.start + 1, 0), y.stop + 1), x)
+
+
+@pytest.mark.parametrize("case", [{"origin": Origin.PREDICTED}, {"lost": "c0"}], ids=["predicted", "said to be absent"])
+def test_models_say_where_the_organ_is_where_people_do_not(regional, case):
+    by_models = extents(regional)
+    stand_behind(regional, moved=1, **case)
+    assert extents(regional)["c0"] == by_models["c0"]
+
+
+def test_a_label_that_is_not_what_people_stand_behind_is_refused(regional):
+    stand_behind(regional)
+    label = layout.label_map(layout.BASE_LABELS, "c1")
+    write(label, np.zeros((12, 20, 24), np.uint8), read(regional.cases[1].image).grid)
+    with pytest.raises(CasesFailed, match=r"case c1: organ in data/base/labels/c1.nii.gz is not the mask"):
+        predict(regional)
 
 
 def need(small, cases):

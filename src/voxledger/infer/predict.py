@@ -10,11 +10,13 @@ from voxledger import layout
 from voxledger.casemap.hashes import trusted_sha256
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
+from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.models.backend import backend_of
 from voxledger.models.model import Model, open_models
-from voxledger.models.prediction import Prediction, region_prediction
+from voxledger.models.prediction import Prediction, TrustedOrgan, region_prediction
 from voxledger.params import InferParams, MachineParams
-from voxledger.records.cases import Case
+from voxledger.records.cases import Case, Split
+from voxledger.records.ledger import read_ledger
 from voxledger.records.predicted import Predicted, read_predicted
 from voxledger.schema import LabelSchema
 from voxledger.textfile import replace_text
@@ -63,16 +65,25 @@ def _located(
     params: InferParams,
     machine: MachineParams,
 ) -> Iterator[Prediction]:
-    """Jobs of a model of a region, each with what `rows` say of the organ; none of a model without."""
+    """Jobs of a model of a region, each with who says where the organ is; none of a model without.
+
+    Those are the people who stand behind the organ in a case of the pool, and else the models of `rows`. In cases that
+    models are judged by, the models do, as in a case that nobody has seen.
+    """
     if model.region is None:
         return
     organ = model.region.name(model.schema)
+    ledger = read_ledger(layout.BASE_LEDGER)
     finders: dict[str, dict[str, Path]] = {}
     for row in rows:
         if organ in row.classes:
             finders.setdefault(row.case_id, {})[row.key] = out / row.file
     for case in cases:
-        yield region_prediction(model, case, finders.get(case.case_id, {}), params, machine)
+        entry = ledger.get((case.case_id, organ)) if case.split is Split.POOL else None
+        known = None
+        if entry is not None and entry.ml > 0 and knowledge_of(entry) is Knowledge.TRUSTED:
+            known = TrustedOrgan(entry.mask_sha256, layout.label_map(layout.BASE_LABELS, case.case_id))
+        yield region_prediction(model, case, known, finders.get(case.case_id, {}), params, machine)
 
 
 def _predict(jobs: Sequence[Prediction], out: Path, machine: MachineParams) -> list[Predicted]:

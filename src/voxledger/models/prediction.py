@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,10 +15,11 @@ from voxledger.casemap.job import Job, content, place
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.boxes import Box, shape_of
 from voxledger.imaging.soft import NOWHERE, open_soft, write_soft
-from voxledger.imaging.volume import Volume, file_sha256, read
+from voxledger.imaging.volume import Volume, file_sha256, mask_sha256, read, read_label
 from voxledger.models.channels import Channels
 from voxledger.models.model import Model
 from voxledger.models.process import single_thread
+from voxledger.models.region import organ_box
 from voxledger.params import InferParams, MachineParams
 from voxledger.records.cases import Case
 from voxledger.registry import BACKENDS
@@ -79,9 +81,21 @@ class NetworkPrediction(Prediction):
         return tuple(classes)
 
 
+@dataclass(frozen=True)
+class TrustedOrgan:
+    """An organ as people stand behind it."""
+
+    mask: str
+    """SHA-256 of its mask."""
+    label: Path = place()
+    """The label map that holds it."""
+
+
 class RegionPrediction(NetworkPrediction):
     """What the network of a region says of an image: returns no class where the organ is not found."""
 
+    trusted: TrustedOrgan | None = content()
+    """Says where the organ is, if people have; otherwise the models do."""
     organ: tuple[str, ...] = content()
     """Keys of the predictions that find the organ."""
     files: tuple[Path, ...] = place()
@@ -89,16 +103,29 @@ class RegionPrediction(NetworkPrediction):
 
     def predict(self, out: Path) -> tuple[str, ...]:
         """Write the probabilities around the organ."""
-        image, region = read(self.case.image), self.model.region
+        image = read(self.case.image)
+        extent = self._extent(image)
+        if extent is not None:
+            return self._predict(out, image, extent)
+        taught, nothing = self.model.taught, np.zeros(shape_of(NOWHERE), np.float32)
+        blank = ((name, nothing) for name in taught)
+        write_soft(out, blank, taught, image.grid, self.model.card.id, self.case.sha256, NOWHERE)
+        return ()
+
+    def _extent(self, image: Volume) -> Box | None:
+        region, schema = self.model.region, self.model.schema
         assert region is not None  # only such models get this job
-        extent = region.find([open_soft(path) for path in self.files], self.model.schema)
-        if extent is None:
-            nothing = np.zeros(shape_of(NOWHERE), np.float32)
-            taught = self.model.taught
-            blank = ((name, nothing) for name in taught)
-            write_soft(out, blank, taught, image.grid, self.model.card.id, self.case.sha256, NOWHERE)
-            return ()
-        return self._predict(out, image, extent)
+        if self.trusted is None:
+            return region.find([open_soft(path) for path in self.files], schema)
+        mask = schema.mask(read_label(self.trusted.label, image.grid), region.name(schema))
+        if mask_sha256(mask, image.grid) != self.trusted.mask:
+            raise VoxledgerError(
+                f"case {self.case.case_id}: {region.name(schema)} in {self.trusted.label} is not the mask that the "
+                "ledger names",
+                "restore the labels with `dvc checkout`",
+            )
+        organ = organ_box(mask)
+        return None if organ is None else region.box(organ, image.grid)
 
 
 def network_predictions(
@@ -109,12 +136,25 @@ def network_predictions(
 
 
 def region_prediction(
-    model: Model, case: Case, organ: Mapping[str, Path], params: InferParams, machine: MachineParams
+    model: Model,
+    case: Case,
+    trusted: TrustedOrgan | None,
+    organ: Mapping[str, Path],
+    params: InferParams,
+    machine: MachineParams,
 ) -> Prediction:
-    """The job of a case and a model of a region; `organ` are the predictions of the case that find it, by key."""
-    keys = tuple(sorted(organ))
+    """The job of a case and a model of a region.
+
+    Parameters
+    ----------
+    trusted
+        The organ as people stand behind it, if they do.
+    organ
+        What the models without a region wrote that know the organ, by key; read where nobody stands behind it.
+    """
+    keys = tuple(sorted(organ)) if trusted is None else ()
     return RegionPrediction(
-        **_network(model, case, params, machine), organ=keys, files=tuple(organ[key] for key in keys)
+        **_network(model, case, params, machine), trusted=trusted, organ=keys, files=tuple(organ[key] for key in keys)
     )
 
 

@@ -98,6 +98,7 @@ def training(cohort: tuple[TrainingCase, ...], network: str, losses: list[float]
         start=Start("full", model.budget()),
         cases=cohort,
         schema=SCHEMA,
+        labels=SCHEMA,
         seed=0,
         device="cpu",
         losses=losses,

@@ -10,18 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.imaging.boxes import grown
-from voxledger.imaging.components import connected_components
+from voxledger.models.centres import Voxels, centres, chances, lesion_numbers, lesions
 from voxledger.models.monai.augment import REACH, TURNED, strong
 from voxledger.models.monai.network import preprocess, resample, working_shape
 from voxledger.models.training import Training
 
-_CENTRES = 10_000
-"""Voxels of a class and case that patches are centred on, drawn once."""
-
 Image = npt.NDArray[np.float32]
 Labels = npt.NDArray[Any]
-Voxels = npt.NDArray[np.int64]
-"""Indices (voxel, axis) of voxels, axes z, y, x."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,6 @@ class Patches:
         self._rng = np.random.default_rng(training.seed)
         self._patch: list[int] = plans["patch"]
         self._ignore, self._share = training.ignore, training.model.lesion_share
-        self._lesion = [i for i, c in enumerate(training.schema.classes, start=1) if c.lesion]
         self._augment = strong(self._patch, training.seed) if training.model.augmentation == "strong" else None
         self.learned: set[int] = set()
         """Labels that occur in any case."""
@@ -68,22 +62,12 @@ class Patches:
             np.save(paths[0], values)
             np.save(paths[1], classes)
             mapped = np.load(paths[0], mmap_mode="r"), np.load(paths[1], mmap_mode="r")
-            self._cases.append(_Case(*mapped, self._centres(classes)))
+            known = [c for c in np.unique(classes).tolist() if c != self._ignore]
+            self._cases.append(_Case(*mapped, list(centres(classes, known, self._rng).values())))
             if self._share:
-                self._lesions += [(self._cases[-1], voxels) for voxels in self._lesions_of(classes)]
-        weights = np.array([len(voxels) ** (-1 / 3) for _, voxels in self._lesions])
-        self._weights = weights / weights.sum()
-
-    def _centres(self, classes: Labels) -> list[Voxels]:
-        """Voxels of every class in the case, the background included."""
-        found = [np.flatnonzero(classes == c) for c in np.unique(classes).tolist() if c != self._ignore]
-        drawn = [v if v.size <= _CENTRES else v[self._rng.integers(v.size, size=_CENTRES)] for v in found]
-        return [np.stack(np.unravel_index(v, classes.shape), axis=1) for v in drawn]
-
-    def _lesions_of(self, classes: Labels) -> list[Voxels]:
-        """Voxels of every lesion in the case."""
-        pieces, count = connected_components(np.isin(classes, self._lesion))
-        return [np.argwhere(pieces == number) for number in range(1, count + 1)]
+                found = lesions(classes, lesion_numbers(training.schema))
+                self._lesions += [(self._cases[-1], voxels) for voxels in found]
+        self._chances = chances([voxels for _, voxels in self._lesions])
 
     def batch(self, size: int) -> tuple[Any, Any]:
         """Images (batch, 1, z, y, x) and labels (batch, z, y, x)."""
@@ -110,7 +94,7 @@ class Patches:
     def _place(self) -> tuple[_Case, Voxels]:
         """The case and the voxel that a patch is centred on."""
         if self._lesions and self._rng.random() < self._share:
-            case, voxels = self._lesions[self._rng.choice(len(self._lesions), p=self._weights)]
+            case, voxels = self._lesions[self._rng.choice(len(self._lesions), p=self._chances)]
         else:
             case = self._cases[self._rng.integers(len(self._cases))]
             voxels = case.centres[self._rng.integers(len(case.centres))]

@@ -12,4 +12,5 @@ BACKEND = Backend(
         "nnUNetResEncUNetXLPlans",
     ),
     recipes=("nnunet", "small"),
+    options=("lesion_share", "augmentation", "loss"),
 )

@@ -146,7 +146,7 @@ def _fit_small(training: Training, plans: dict[str, Any], dataset: dict[str, Any
     trainer = BudgetTrainer(
         {**plans, "continue_training": False}, FULLRES, "all", dataset, torch.device(training.device)
     )
-    trainer.learning_rate, trainer.iterations = training.model.learning_rate, training.start.iterations
+    trainer.wanted = training
     trainer.oversample_foreground_percent = 1.0
     # nnU-Net gives the coarsest output no weight; with two stages it is the only one, and the loss would be 0 / 0.
     trainer.enable_deep_supervision = plans["configurations"][FULLRES]["architecture"]["arch_kwargs"]["n_stages"] > 2
