@@ -8,7 +8,7 @@ from typing import Any
 
 from voxledger.imaging.volume import Volume
 from voxledger.models.channels import Array, Channels, softmax
-from voxledger.models.dataset import channels, untaught
+from voxledger.models.dataset import channels, outputs, untaught
 from voxledger.models.monai.network import build_network, preprocess, resample
 from voxledger.params import InferParams
 from voxledger.records.card import DATASET, PLANS, load_weights
@@ -61,6 +61,6 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
 def _network(folder: Path, model_id: str, device: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """The loaded model; kept for the next case of this process. `model_id` tells retrained models apart."""
     plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
-    network = build_network(plans, len(channels(dataset)) + 1)
+    network = build_network(plans, len(outputs(dataset)))
     load_weights(folder, network)
     return network.to(device).eval(), plans, dataset
