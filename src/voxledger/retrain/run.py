@@ -35,8 +35,8 @@ def retrain_round(
 ) -> None:
     """Train the next models on what people stand behind.
 
-    Base models that are made elsewhere go on unchanged. Without any trusted case nothing can be trained: then all base
-    models go on unchanged, so that a round of predictions alone is possible. Writes the models, the table of what they
+    Base models that are not trained anew go on unchanged. Without any trusted case nothing can be trained: then all
+    base models go on, so that a round of predictions alone is possible. Writes the models, the table of what they
     learned from, and the cards of the next models and of every model before them, since masks in the ledger go on
     naming those.
 
@@ -68,7 +68,7 @@ def retrain_round(
     if not cohort:
         print(f"retrain: no trusted case yet, so the models of {layout.BASE_MODELS} go on unchanged", file=sys.stderr)
     for name, model in before.items():
-        if not cohort or name in elsewhere:
+        if not cohort or name not in params.models:
             shutil.copytree(model.folder, layout.NEXT_MODELS / name, copy_function=shutil.copyfile)
     learned_from = tuple(TrainingCase.of(member, layout.RELEASE_LABELS, schema) for member in cohort)
     trainings = _trainings(learned_from, schema, before, params, machine.device) if cohort else ()

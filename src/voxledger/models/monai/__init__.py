@@ -2,4 +2,4 @@
 
 from voxledger.models.backend import Backend
 
-BACKEND = Backend(__name__, networks=("unet", "segresnet", "swinunetr"))
+BACKEND = Backend(__name__, networks=("unet", "segresnet", "swinunetr"), adopts=True, exports="monai-bundle")

@@ -12,4 +12,6 @@ BACKEND = Backend(
         "nnUNetResEncUNetXLPlans",
     ),
     recipes=("nnunet", "small"),
+    adopts=True,
+    exports="nnunet",
 )
