@@ -1,4 +1,4 @@
-"""A results folder that nnU-Net itself planned, preprocessed and trained: two folds of a small network, a short epoch."""
+"""A results folder that nnU-Net itself planned, preprocessed and trained: two folds of a small network, one epoch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def train(root: Path, images: Sequence[Path], iterations: int = 4, reader: str =
     threads = torch.get_num_threads()
     for kind in ("raw", "preprocessed", "results"):
         os.environ[f"nnUNet_{kind}"] = str(root / kind)
-    os.environ["nnUNet_def_n_proc"] = "1"
+    os.environ["nnUNet_def_n_proc"] = "1"  # noqa: SIM112 (nnU-Net's own name)
     try:
         torch.set_num_threads(1)
         _plan(root)

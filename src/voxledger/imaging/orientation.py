@@ -59,13 +59,14 @@ class Turn:
 
     def apply(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The turned array (z, y, x); a view."""
-        turned = array.transpose(self.order)
-        return np.flip(turned, [axis for axis in range(3) if self.flipped[axis]])
+        return self._flip(array.transpose(self.order))
 
     def back(self, turned: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The array as it was, from a turned one."""
-        plain = np.flip(turned, [axis for axis in range(3) if self.flipped[axis]])
-        return plain.transpose(tuple(int(i) for i in np.argsort(self.order)))
+        return self._flip(turned).transpose([int(i) for i in np.argsort(self.order)])
+
+    def _flip(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return array[tuple(slice(None, None, -1 if flipped else 1) for flipped in self.flipped)]
 
     def spacing(self, spacing: tuple[float, float, float]) -> tuple[float, float, float]:
         """Spacing in mm (z, y, x) of the turned array."""

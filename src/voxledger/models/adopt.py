@@ -30,6 +30,7 @@ from voxledger.records.card import (
     require_name,
     save_tensors,
     to_json,
+    weights_of,
     write_card,
 )
 from voxledger.registry import BACKENDS
@@ -188,8 +189,6 @@ def load_state(network: Any, state: Any, path: Path) -> dict[str, Any]:
     VoxledgerError
         They are of another architecture; names the tensors that differ.
     """
-    from voxledger.records.card import tensors_of
-
     own = network.state_dict()
     given = state if isinstance(state, dict) else {}
     differ = [
@@ -204,7 +203,7 @@ def load_state(network: Any, state: Any, path: Path) -> dict[str, Any]:
             "give the plans or description that it was trained with",
         )
     network.load_state_dict(given)
-    return {name: tensor.clone() for name, tensor in tensors_of(network).items()}
+    return weights_of(network)
 
 
 def _shape(tensor: Any) -> str:

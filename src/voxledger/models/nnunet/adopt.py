@@ -15,7 +15,7 @@ from voxledger.errors import VoxledgerError
 from voxledger.models.adopt import FromElsewhere, load_checkpoint, load_state
 from voxledger.models.nnunet.network import architecture_name, build_network
 from voxledger.models.nnunet.reader import require_reader
-from voxledger.models.nnunet.stored import OWN, prefix
+from voxledger.models.nnunet.stages import KEY, Stages
 from voxledger.records.card import DATASET, PLANS
 from voxledger.textfile import read_json
 
@@ -57,19 +57,19 @@ def read_model(folder: Path, folds: Sequence[str]) -> FromElsewhere:
                 "choose folds of one training with --folds, and adopt the others under another name",
             )
     configuration = _configuration(folder, plans, first["configuration"])
-    own = {
-        "configurations": [configuration],
-        "folds": taken,
-        "mirror_axes": first["mirrored axes"],
-        "recipe": "adopted",
-        "trainer": first["trainer"],
-    }
-    plans = {**plans, OWN: own}
-    tensors = {}
+    stages = Stages(
+        recipe="adopted",
+        trainer=first["trainer"],
+        configurations=(configuration,),
+        folds=tuple(taken),
+        mirror_axes=tuple(first["mirrored axes"]),
+    )
+    plans = {**plans, KEY: stages.model_dump(mode="json")}
+    tensors = dict[str, Any]()
     for fold, checkpoint in checkpoints.items():
-        network = build_network(plans, dataset, deep_supervision=False)
+        network = build_network(plans, dataset, configuration, deep_supervision=False)
         found = load_state(network, checkpoint["weights"], folder / f"fold_{fold}" / CHECKPOINT)
-        tensors |= {prefix(plans, configuration, fold) + name: tensor for name, tensor in found.items()}
+        tensors |= {stages.prefix(configuration, fold) + name: tensor for name, tensor in found.items()}
     return FromElsewhere(
         architecture_name(plans) + (f", {len(taken)} folds" if len(taken) > 1 else ""),
         plans,
@@ -99,16 +99,18 @@ def _read_fold(folder: Path, fold: str) -> dict[str, Any]:
     try:
         arguments = {name: checkpoint["init_args"].get(name) for name in _ARGUMENTS}
         arguments["plans"] = {k: v for k, v in arguments["plans"].items() if k != "continue_training"}
-        mirrored = checkpoint.get("inference_allowed_mirroring_axes")
+        mirrored = checkpoint.get("inference_allowed_mirroring_axes") or ()
         return {
             "weights": checkpoint["network_weights"],
             "trainer": str(checkpoint["trainer_name"]),
             "plans": json.loads(json.dumps(arguments["plans"])),
             "configuration": str(arguments["configuration"]),
-            "mirrored axes": None if mirrored is None else [int(axis) for axis in mirrored],
+            "mirrored axes": [int(axis) for axis in mirrored],
         }
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise VoxledgerError(f"{path} is no checkpoint of nnU-Net: {error!r}", "give the folder that it wrote") from None
+        raise VoxledgerError(
+            f"{path} is no checkpoint of nnU-Net: {error!r}", "give the folder that nnU-Net wrote"
+        ) from None
 
 
 def _numpy_scalars() -> list[Any]:
@@ -124,8 +126,9 @@ def _require_supported(folder: Path, plans: dict[str, Any], dataset: dict[str, A
     """Raise where an image of one channel and a softmax over classes is not what the model is made for."""
     inputs = dataset.get("channel_names") or dataset.get("modality") or {}
     if len(inputs) != 1:
+        named = ", ".join(map(str, inputs.values()))
         raise VoxledgerError(
-            f"{folder / DATASET}: the model reads {len(inputs)} images of a case ({', '.join(map(str, inputs.values()))})",
+            f"{folder / DATASET}: the model reads {len(inputs)} images of a case ({named})",
             "a case has one image here; add its predictions with `voxledger models add`",
         )
     regions = [name for name, value in dataset["labels"].items() if isinstance(value, list)]
