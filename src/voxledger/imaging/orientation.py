@@ -43,10 +43,10 @@ class Turn:
         # Column x, y, z of the direction is where that axis of the array runs to, in LPS; each is given to the side
         # that it is closest to, the most certain first, as oblique axes must not share one.
         direction = np.array(grid.direction).reshape(3, 3) * [[-1], [-1], [1]]
-        closeness, axis_of = np.abs(direction), {}
+        closeness, axis_of = np.abs(direction), dict[int, int]()
         for _ in range(3):
-            side, axis = np.unravel_index(np.argmax(closeness), (3, 3))
-            axis_of[int(side)] = int(axis)
+            side, axis = (int(i) for i in divmod(int(np.argmax(closeness)), 3))
+            axis_of[side] = axis
             closeness[side, :], closeness[:, axis] = -1, -1
         order, flipped = [], []
         for code in codes:

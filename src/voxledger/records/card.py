@@ -179,7 +179,7 @@ def save_tensors(folder: Path, tensors: dict[str, Any]) -> str:
 
     companions = {name: file_sha256(folder / name) for name in (DATASET, PLANS)}
     # One entry alone: the order of several would differ from run to run.
-    save_file(plain, folder / WEIGHTS, metadata={_HEADER: json.dumps(companions, sort_keys=True)})
+    save_file(tensors, folder / WEIGHTS, metadata={_HEADER: json.dumps(companions, sort_keys=True)})
     return file_sha256(folder / WEIGHTS)
 
 
@@ -192,7 +192,7 @@ def load_weights(folder: Path, network: Any, prefix: str = "") -> None:
 
 
 def load_tensors(folder: Path, prefix: str = "") -> dict[str, Any]:
-    """Weights of a model that `check_model` has accepted whose names begin with a prefix, by the rest of their names."""
+    """Weights of a model that `check_model` has accepted, those whose names begin with a prefix, named without it."""
     from safetensors import safe_open
 
     with safe_open(folder / WEIGHTS, framework="pt") as stream:
