@@ -74,6 +74,14 @@ def from_elsewhere(plans: dict[str, Any]) -> bool:
     return isinstance(plans["network"], dict)
 
 
+def patch_of(plans: dict[str, Any]) -> list[int]:
+    """Patch in voxels: z, y, x where it was planned here; x, y, z where the network is from elsewhere."""
+    if not from_elsewhere(plans):
+        return list(plans["patch"])
+    size = plans["window"]["roi_size"]
+    return [size] * 3 if isinstance(size, int) else list(size)
+
+
 def network_arguments(name: str, arguments: dict[str, Any], what: str) -> dict[str, Any]:
     """Arguments of a network from elsewhere, checked; `what` names the file in errors.
 

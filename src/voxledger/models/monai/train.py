@@ -9,17 +9,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.imaging.volume import Volume
 from voxledger.models.dataset import describe, with_untaught
+from voxledger.models.heads import take_over
 from voxledger.models.monai.network import (
     architecture_name,
     build_network,
+    from_elsewhere,
+    patch_of,
     preprocess,
     resample,
     working_shape,
 )
 from voxledger.models.monai.plan import plan
+from voxledger.models.monai.transforms import prepare, prepare_labels
 from voxledger.models.training import Training
-from voxledger.records.card import DATASET, PLANS, load_weights, save_weights, to_json
+from voxledger.records.card import DATASET, PLANS, load_tensors, save_weights, to_json
 from voxledger.textfile import read_json, replace_text
 
 _CENTRES = 10_000
@@ -53,7 +58,7 @@ def train(training: Training, folder: Path) -> str:
     work.mkdir()
     patches = _Patches(training, plans, work)
     replace_text(folder / DATASET, to_json(with_untaught(dataset, patches.learned, training.start.dataset)))
-    network = _fit(training, plans, patches)
+    network = _fit(training, plans, dataset, patches)
     shutil.rmtree(work)
     save_weights(folder, network)
     return architecture_name(plans)
@@ -64,19 +69,18 @@ class _Patches:
 
     def __init__(self, training: Training, plans: dict[str, Any], work: Path) -> None:
         self._rng = np.random.default_rng(training.seed)
-        self._patch = plans["patch"]
+        self._plans = plans
+        self._patch = patch_of(plans)
         self._ignore = training.ignore
         self.learned: set[int] = set()
         """Labels that occur in any case."""
         self._cases: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.int16], list[npt.NDArray[Any]]]] = []
         for case, image, labels in training.load_all():
             self.learned.update(np.unique(labels).tolist())
-            values = preprocess(image.array, image.grid.spacing, plans)
-            shape = working_shape(image.array.shape, image.grid.spacing, plans)
-            classes = resample(labels, shape, nearest=True).astype(np.int16)
+            values, classes = self._prepared(image, labels)
             pads = [
                 (max(0, p - n) // 2, max(0, p - n) - max(0, p - n) // 2)
-                for p, n in zip(self._patch, shape, strict=True)
+                for p, n in zip(self._patch, values.shape, strict=True)
             ]
             values = np.pad(values, pads)
             classes = np.pad(classes, pads)
@@ -86,6 +90,16 @@ class _Patches:
             self._cases.append(
                 (np.load(paths[0], mmap_mode="r"), np.load(paths[1], mmap_mode="r"), self._centres(classes))
             )
+
+    def _prepared(self, image: Volume, labels: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int16]]:
+        """Image and labels as the network sees them; their axes are those of the patch."""
+        if from_elsewhere(self._plans):
+            transforms = self._plans["transforms"]
+            values = prepare(image.array, image.grid, transforms)[0].numpy()
+            return values, prepare_labels(labels, image.grid, transforms)
+        shape = working_shape(image.array.shape, image.grid.spacing, self._plans)
+        values = preprocess(image.array, image.grid.spacing, self._plans)
+        return values, resample(labels, shape, nearest=True).astype(np.int16)
 
     def _centres(self, classes: npt.NDArray[np.int16]) -> list[npt.NDArray[Any]]:
         """Voxels of every class in the case; of all that is known where there is none."""
@@ -115,13 +129,14 @@ class _Patches:
         return np.asarray(values[box] * scale + shift, np.float32), np.asarray(classes[box], np.int64)
 
 
-def _fit(training: Training, plans: dict[str, Any], patches: _Patches) -> Any:
+def _fit(training: Training, plans: dict[str, Any], dataset: dict[str, Any], patches: _Patches) -> Any:
     import torch
 
     iterations = training.start.iterations
     network = build_network(plans, len(training.schema.classes) + 1)
-    if training.start.parent is not None:
-        load_weights(training.start.parent.folder, network)
+    if training.start.parent is not None and training.start.dataset is not None:
+        weights = load_tensors(training.start.parent.folder)
+        take_over(network, weights, training.start.dataset, dataset, lambda count: build_network(plans, count))
     network.to(training.device).train()
     # Fused: PyTorch's own square root. Otherwise MKL's, which differs between makes of CPU.
     optimizer = torch.optim.AdamW(network.parameters(), training.model.learning_rate, weight_decay=1e-4, fused=True)
@@ -134,13 +149,20 @@ def _fit(training: Training, plans: dict[str, Any], patches: _Patches) -> Any:
         for _ in range(iterations):
             images, labels = patches.batch(training.model.batch)
             optimizer.zero_grad(set_to_none=True)
-            value = loss(network(images.to(training.device)), labels.to(training.device))
+            value = loss(_finest(network(images.to(training.device))), labels.to(training.device))
             value.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 12)
             optimizer.step()
             schedule.step()
             report(value.item())
     return network
+
+
+def _finest(outputs: Any) -> Any:
+    """Logits (batch, channel, patch) of the finest output, of networks that train several (DynUNet, SegResNetDS)."""
+    if isinstance(outputs, list | tuple):
+        return outputs[0]
+    return outputs[:, 0] if outputs.ndim == 6 else outputs
 
 
 class HybridLoss:

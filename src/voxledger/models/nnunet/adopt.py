@@ -15,7 +15,7 @@ from voxledger.errors import VoxledgerError
 from voxledger.models.adopt import FromElsewhere, load_checkpoint, load_state
 from voxledger.models.nnunet.network import architecture_name, build_network
 from voxledger.models.nnunet.reader import require_reader
-from voxledger.models.nnunet.stages import KEY, Stages
+from voxledger.models.nnunet.stages import ADOPTED, KEY, Stages
 from voxledger.records.card import DATASET, PLANS
 from voxledger.textfile import read_json
 
@@ -58,7 +58,7 @@ def read_model(folder: Path, folds: Sequence[str]) -> FromElsewhere:
             )
     configuration = _configuration(folder, plans, first["configuration"])
     stages = Stages(
-        recipe="adopted",
+        recipe=ADOPTED,
         trainer=first["trainer"],
         configurations=(configuration,),
         folds=tuple(taken),
