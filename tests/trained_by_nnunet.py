@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 NAME = "Dataset004_Hippocampus"
 CLASSES = {"background": 0, "Anterior": 1, "Posterior": 2}
@@ -55,7 +56,7 @@ def _label(image: Path) -> Path:
 
 
 def _plan(root: Path) -> None:
-    """nnU-Net's plans with fewer features and a small batch, and the cases preprocessed by them."""
+    """nnU-Net's plans with fewer features, a small patch and batch, and the cases preprocessed by them."""
     from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
@@ -65,9 +66,9 @@ def _plan(root: Path) -> None:
     path = root / "preprocessed" / NAME / "nnUNetPlans.json"
     plans = json.loads(path.read_text())
     configuration = plans["configurations"]["3d_fullres"]
-    configuration["batch_size"] = 2
+    configuration["batch_size"], configuration["patch_size"] = 2, [24, 32, 24]
     kwargs = configuration["architecture"]["arch_kwargs"]
-    kwargs["features_per_stage"] = [4 * 2 ** min(i, 2) for i in range(kwargs["n_stages"])]
+    kwargs["features_per_stage"] = [8 * 2 ** min(i, 2) for i in range(kwargs["n_stages"])]
     path.write_text(json.dumps(plans))
     DefaultPreprocessor(verbose=False).run(NAME, "3d_fullres", "nnUNetPlans", 1)
     names = [p.name.removesuffix(".nii.gz") for p in sorted((root / "raw" / NAME / "labelsTr").iterdir())]
@@ -88,6 +89,15 @@ def _fit(root: Path, iterations: int) -> Path:
         torch.manual_seed(fold)
         trainer = nnUNetTrainer({**plans, "continue_training": False}, "3d_fullres", fold, dataset, torch.device("cpu"))
         trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = 1, iterations, 1
-        trainer.initial_lr = 1e-3
+        # SGD does not leave empty masks within so few steps.
+        trainer.oversample_foreground_percent = 1.0
+        trainer.configure_optimizers = lambda trainer=trainer: _adam(trainer, iterations)
         trainer.run_training()
     return Path(trainer.output_folder_base)
+
+
+def _adam(trainer: Any, iterations: int) -> tuple[Any, Any]:
+    import torch
+
+    optimizer = torch.optim.AdamW(trainer.network.parameters(), 5e-3)
+    return optimizer, torch.optim.lr_scheduler.PolynomialLR(optimizer, iterations)

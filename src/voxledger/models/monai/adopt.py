@@ -152,7 +152,7 @@ def _named(configuration: Configuration, where: str, entry: Any) -> tuple[str, d
     if not name.isidentifier():
         raise configuration.refuse(
             where,
-            f"names the class {target or entry!r}, which is not one of MONAI's",
+            f"names the class {target or repr(entry)}, which is not one of MONAI's",
             "only networks of monai.networks.nets and MONAI's own transforms are taken over; add the predictions of "
             "other models with `voxledger models add`",
         )

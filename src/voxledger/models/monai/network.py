@@ -41,31 +41,30 @@ def build_network(plans: dict[str, Any], outputs: int) -> Any:
     """
     from monai.networks import nets
 
+    name, arguments = described(plans, outputs)
+    return getattr(nets, name)(**arguments)
+
+
+def described(plans: dict[str, Any], outputs: int) -> tuple[str, dict[str, Any]]:
+    """Class in `monai.networks.nets`, and the arguments that it is made with.
+
+    Examples
+    --------
+    >>> described({"network": "swinunetr", "features": [24]}, outputs=2)
+    ('SwinUNETR', {'in_channels': 1, 'out_channels': 2, 'feature_size': 24, 'spatial_dims': 3})
+    """
     if from_elsewhere(plans):
-        described = plans["network"]
-        return getattr(nets, described["class"])(**{**described["arguments"], "out_channels": outputs})
-    features = tuple(plans["features"])
+        return plans["network"]["class"], {**plans["network"]["arguments"], "out_channels": outputs}
+    features = list(plans["features"])
+    channels = {"in_channels": 1, "out_channels": outputs}
     if plans["network"] == "unet":
-        return nets.UNet(
-            3,
-            1,
-            outputs,
-            channels=features,
-            strides=(2,) * (len(features) - 1),
-            num_res_units=2,
-            norm=("instance", {"affine": True}),
-        )
+        layers = {"channels": features, "strides": [2] * (len(features) - 1), "num_res_units": 2}
+        return "UNet", {"spatial_dims": 3, **channels, **layers, "norm": ["instance", {"affine": True}]}
     if plans["network"] == "segresnet":
-        return nets.SegResNet(
-            3,
-            features[0],
-            1,
-            outputs,
-            blocks_down=(1, *(2,) * (len(features) - 1)),
-            blocks_up=(1,) * (len(features) - 1),
-        )
+        blocks = {"blocks_down": [1] + [2] * (len(features) - 1), "blocks_up": [1] * (len(features) - 1)}
+        return "SegResNet", {"spatial_dims": 3, "init_filters": features[0], **channels, **blocks}
     if plans["network"] == "swinunetr":
-        return nets.SwinUNETR(1, outputs, feature_size=features[0], spatial_dims=3)
+        return "SwinUNETR", {**channels, "feature_size": features[0], "spatial_dims": 3}
     raise Misuse(f"network {plans['network']} is not one of MONAI's here", "choose unet, segresnet or swinunetr")
 
 

@@ -11,7 +11,7 @@ from voxledger.imaging.volume import Volume
 from voxledger.models.channels import Array, Channels, softmax
 from voxledger.models.dataset import channels, outputs, untaught
 from voxledger.models.monai.network import build_network, from_elsewhere, preprocess, resample
-from voxledger.models.monai.transforms import back, prepare
+from voxledger.models.monai.transforms import Preparation
 from voxledger.params import InferParams
 from voxledger.records.card import DATASET, PLANS, load_weights
 from voxledger.textfile import read_json
@@ -66,10 +66,10 @@ def _from_elsewhere(network: Any, plans: dict[str, Any], image: Volume, device: 
     import torch
     from monai.inferers import sliding_window_inference
 
-    prepared = prepare(image.array, image.grid, plans["transforms"])
+    preparation = Preparation(plans["transforms"])
     with torch.inference_mode():
         logits = sliding_window_inference(
-            prepared.as_tensor()[None],
+            preparation.image(image.array, image.grid)[None],
             sw_batch_size=1,
             predictor=network,
             sw_device=device,
@@ -77,7 +77,7 @@ def _from_elsewhere(network: Any, plans: dict[str, Any], image: Volume, device: 
             **plans["window"],
         )[0]
         probabilities = logits.softmax(0)
-    return lambda channel: back(probabilities[channel], prepared, plans["transforms"])
+    return lambda channel: preparation.back(probabilities[channel])
 
 
 @lru_cache(maxsize=2)

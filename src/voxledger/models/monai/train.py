@@ -22,7 +22,7 @@ from voxledger.models.monai.network import (
     working_shape,
 )
 from voxledger.models.monai.plan import plan
-from voxledger.models.monai.transforms import prepare, prepare_labels
+from voxledger.models.monai.transforms import Preparation
 from voxledger.models.training import Training
 from voxledger.records.card import DATASET, PLANS, load_tensors, save_weights, to_json
 from voxledger.textfile import read_json, replace_text
@@ -94,9 +94,8 @@ class _Patches:
     def _prepared(self, image: Volume, labels: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int16]]:
         """Image and labels as the network sees them; their axes are those of the patch."""
         if from_elsewhere(self._plans):
-            transforms = self._plans["transforms"]
-            values = prepare(image.array, image.grid, transforms)[0].numpy()
-            return values, prepare_labels(labels, image.grid, transforms)
+            preparation = Preparation(self._plans["transforms"])
+            return preparation.image(image.array, image.grid)[0].numpy(), preparation.labels(labels, image.grid)
         shape = working_shape(image.array.shape, image.grid.spacing, self._plans)
         values = preprocess(image.array, image.grid.spacing, self._plans)
         return values, resample(labels, shape, nearest=True).astype(np.int16)

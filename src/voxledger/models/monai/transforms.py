@@ -6,6 +6,7 @@ order (x, y, z) first, with the affine in RAS coordinates that MONAI's readers g
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,60 +23,50 @@ INTENSITY = ("ScaleIntensityRanged", "NormalizeIntensityd", "ScaleIntensityd", "
 _LABEL_MODE = {"Spacingd": {"mode": "nearest"}}
 
 
-def prepare(array: npt.NDArray[Any], grid: Grid, transforms: Sequence[dict[str, Any]]) -> Any:
-    """An image as the network sees it.
+class Preparation:
+    """The transforms of the plans, for one image; the way back goes through the same objects.
 
     Parameters
     ----------
-    array
-        Intensities (z, y, x).
     transforms
-        Of the plans.
-
-    Returns
-    -------
-    MetaTensor
-        (1, x, y, z), which knows the way back.
+        Of the plans: `_target_` and arguments, as a bundle writes them.
     """
-    return _compose(transforms)({"image": _tensor(array, grid)})["image"]
 
+    def __init__(self, transforms: Sequence[dict[str, Any]]) -> None:
+        self._transforms = transforms
+        self._composed = _compose(transforms)
+        self._prepared: Any = None
 
-def prepare_labels(labels: npt.NDArray[Any], grid: Grid, transforms: Sequence[dict[str, Any]]) -> npt.NDArray[np.int16]:
-    """Labels (z, y, x) on the grid of the prepared image, as (x, y, z): the nearest label of every voxel."""
-    spatial = [{**t, **_LABEL_MODE.get(t["_target_"], {})} for t in transforms if t["_target_"] in SPATIAL]
-    prepared = _compose(spatial)({"image": _tensor(labels, grid)})["image"]
-    return np.asarray(prepared[0].numpy().round(), np.int16)
+    def image(self, array: npt.NDArray[Any], grid: Grid) -> Any:
+        """An image (z, y, x) as the network sees it: a tensor (1, x, y, z) on the grid of the last transform."""
+        self._prepared = self._composed({"image": _tensor(array, grid)})["image"]
+        return self._prepared.as_tensor()
 
+    def labels(self, labels: npt.NDArray[Any], grid: Grid) -> npt.NDArray[np.int16]:
+        """Labels (z, y, x) on the grid of the prepared image, as (x, y, z): the nearest label of every voxel."""
+        spatial = [{**t, **_LABEL_MODE.get(t["_target_"], {})} for t in self._transforms if t["_target_"] in SPATIAL]
+        prepared = _compose(spatial)({"image": _tensor(labels, grid)})["image"]
+        return np.asarray(prepared[0].numpy().round(), np.int16)
 
-def back(values: Any, prepared: Any, transforms: Sequence[dict[str, Any]]) -> Array:
-    """One channel on the grid of a prepared image, brought back to the image.
+    def back(self, values: Any) -> Array:
+        """One channel, a tensor (x, y, z) on the grid of the prepared image, brought to that of the image (z, y, x)."""
+        from monai.data import MetaTensor
 
-    Parameters
-    ----------
-    values
-        Tensor (x, y, z).
-    prepared
-        What `prepare` gave.
-
-    Returns
-    -------
-    Array
-        (z, y, x).
-    """
-    from monai.data import MetaTensor
-
-    channel = MetaTensor(values[None], affine=prepared.affine, applied_operations=list(prepared.applied_operations))
-    restored = _compose(transforms).inverse({"image": channel})["image"]
-    return np.ascontiguousarray(restored[0].numpy().T, np.float32)
+        operations = list(self._prepared.applied_operations)
+        channel = MetaTensor(values[None], affine=self._prepared.affine, applied_operations=operations)
+        restored = self._composed.inverse({"image": channel})["image"]
+        return np.ascontiguousarray(restored[0].numpy().T, np.float32)
 
 
 def _compose(transforms: Sequence[dict[str, Any]]) -> Any:
     import monai.transforms
 
     made = []
-    for transform in transforms:
-        arguments = {name: value for name, value in transform.items() if name != "_target_"}
-        made.append(getattr(monai.transforms, transform["_target_"])(keys=["image"], **arguments))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that defaults of MONAI changed
+        for transform in transforms:
+            arguments = {name: value for name, value in transform.items() if name != "_target_"}
+            made.append(getattr(monai.transforms, transform["_target_"])(keys=["image"], **arguments))
     return monai.transforms.Compose(made)
 
 
