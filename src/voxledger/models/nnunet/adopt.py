@@ -7,6 +7,7 @@ holds numpy scalars, in its log; reading those runs nothing.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,13 @@ def _require_supported(folder: Path, plans: dict[str, Any], dataset: dict[str, A
             "classes share one softmax here; add its predictions with `voxledger models add`",
         )
     require_reader(folder / PLANS, plans)
+    named = {"dataset_name": plans.get("dataset_name"), "plans_name": plans.get("plans_name")}
+    named |= {f"{n}: data_identifier": c.get("data_identifier") for n, c in plans["configurations"].items()}
+    for what, name in named.items():
+        if name is not None and not re.fullmatch(r"[\w. -]+", str(name)):
+            raise VoxledgerError(
+                f"{folder / PLANS}: {what} is {name}, which is not the name of a folder", "correct the plans"
+            )
 
 
 def _configuration(folder: Path, plans: dict[str, Any], name: str) -> str:

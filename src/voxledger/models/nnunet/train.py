@@ -66,7 +66,7 @@ def _plans_of_parent(training: Training) -> dict[str, Any]:
     if stages.recipe == ADOPTED:
         trainer = "BudgetTrainer" if training.model.recipe == "small" else "nnUNetTrainer"
         stages = stages.model_copy(update={"recipe": training.model.recipe, "trainer": trainer, "folds": ("all",)})
-        plans[KEY] = stages.model_dump(mode="json")
+        plans |= {KEY: stages.model_dump(mode="json"), "dataset_name": DATASET_NAME}
     return plans
 
 
