@@ -86,7 +86,7 @@ def test_plans_of_older_nnunets_describe_the_same_network(folder, schema):
     (source / "plans.json").write_text(json.dumps({**PLANS, "configurations": {"3d_fullres": older}}))
     card = adopt(source, schema)
     assert card.architecture == "PlainConvUNet 4-8-8"
-    image = Volume(np.full((1, 1, 1), 7, np.int16), Grid.plain((1, 1, 1)))
+    image = Volume(np.full((1, 1, 1), 7, np.int16), Grid.plain((1, 1, 1), (2.0, 1.0, 1.0)))
     assert nnunet.predict(HOME, card.id, image, InferParams(), "cpu").probability(1).shape == (1, 1, 1)
 
 

@@ -118,7 +118,7 @@ def cohort(images: list[Path]) -> tuple[list[Case], Ledger]:
 
 
 def test_it_is_fine_tuned_and_nnunet_reads_it_again(folder, trained, image, shared_data):
-    home, card = adopt(trained)
+    home, card = adopt(trained, folds=["0"])
     before = by_us(home, card.id, image)[1]
     cases, ledger = cohort(theirs.cases_of(shared_data, 4))
     model = ModelParams(backend="nnunet", recipe="small", iterations=8, learning_rate=1e-4)

@@ -17,6 +17,7 @@ from voxledger.models.adopt import FromElsewhere, load_checkpoint, load_state
 from voxledger.models.nnunet.network import architecture_name, build_network
 from voxledger.models.nnunet.reader import require_reader
 from voxledger.models.nnunet.stages import ADOPTED, KEY, Stages
+from voxledger.models.process import quiet
 from voxledger.records.card import DATASET, PLANS
 from voxledger.textfile import read_json
 
@@ -68,7 +69,8 @@ def read_model(folder: Path, folds: Sequence[str]) -> FromElsewhere:
     plans = {**plans, KEY: stages.model_dump(mode="json")}
     tensors = dict[str, Any]()
     for fold, checkpoint in checkpoints.items():
-        network = build_network(plans, dataset, configuration, deep_supervision=False)
+        with quiet():
+            network = build_network(plans, dataset, configuration, deep_supervision=False)
         found = load_state(network, checkpoint["weights"], folder / f"fold_{fold}" / CHECKPOINT)
         tensors |= {stages.prefix(configuration, fold) + name: tensor for name, tensor in found.items()}
     return FromElsewhere(
