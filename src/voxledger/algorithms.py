@@ -25,7 +25,7 @@ STAGES = {
     "export": 1,
     "gate": 1,
     "import": 4,
-    "retrain": 3,
+    "retrain": 4,
     "evaluate": 1,
     "hindsight": 2,
 }

@@ -13,7 +13,7 @@ from voxledger.models.backend import backend_of
 from voxledger.models.cohort import Member, build_cohort, cohort_sha256, to_csv, write_cohort
 from voxledger.models.model import Model, open_models
 from voxledger.models.training import Training, TrainingCase
-from voxledger.params import MachineParams, RetrainParams
+from voxledger.params import UNSPECIFIED, MachineParams, RetrainParams
 from voxledger.records.card import FORMAT, ModelCard, list_models, parse_card, parse_cards, require_name, to_json
 from voxledger.records.cases import Case
 from voxledger.records.formats import numbered
@@ -123,11 +123,17 @@ def _job(
         name=training.name,
         training=training,
         cohort=cohort,
-        licence=params.licence,
+        licence=_licence(training, params.licence),
         round=round_number,
         packages=(BACKENDS.origin(training.model.backend), STRATEGIES.origin(training.start.strategy)),
         portable=machine.portable,
     )
+
+
+def _licence(training: Training, given: str) -> str:
+    """Licence of the trained model; where the parameters say none, that of the weights that it goes on from."""
+    parent = training.start.parent
+    return parent.card.licence if parent and given == UNSPECIFIED else given
 
 
 def _genealogy() -> list[ModelCard]:
