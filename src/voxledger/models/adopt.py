@@ -110,32 +110,46 @@ def adopt_model(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        replace_text(partial / PLANS, to_json(found.plans))
-        replace_text(partial / DATASET, to_json({**found.dataset, CLASS_MAP: mapped}))
-        card = ModelCard(
-            id=save_tensors(partial, found.tensors),
-            name=name,
-            backend=backend,
-            architecture=found.architecture,
-            strategy=STRATEGY,
-            cohort="",
-            parent="",
-            params={},
-            licence=said.licence,
-            round=round_number,
-            source=Source(
-                name=said.source or found.name or folder.resolve().name,
-                version=said.version or found.version,
-                training_set=said.training_set or found.training_set,
-                classes=mapped,
-            ),
-        )
-        write_card(partial, card)
+        card = _write(partial, name, backend, found, said, mapped, round_number)
         models.mkdir(parents=True, exist_ok=True)
         partial.rename(models / name)
         return card
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(
+    folder: Path,
+    name: str,
+    backend: str,
+    found: FromElsewhere,
+    said: Said,
+    mapped: dict[str, str],
+    round_number: int,
+) -> ModelCard:
+    """Write the model; the class map is in `dataset.json`, so that the id covers it."""
+    replace_text(folder / PLANS, to_json(found.plans))
+    replace_text(folder / DATASET, to_json({**found.dataset, CLASS_MAP: mapped}))
+    card = ModelCard(
+        id=save_tensors(folder, found.tensors),
+        name=name,
+        backend=backend,
+        architecture=found.architecture,
+        strategy=STRATEGY,
+        cohort="",
+        parent="",
+        params={},
+        licence=said.licence,
+        round=round_number,
+        source=Source(
+            name=said.source or found.name,
+            version=said.version or found.version,
+            training_set=said.training_set or found.training_set,
+            classes=mapped,
+        ),
+    )
+    write_card(folder, card)
+    return card
 
 
 def _backend_for(folder: Path) -> str:

@@ -141,10 +141,10 @@ def _require_supported(folder: Path, plans: dict[str, Any], dataset: dict[str, A
             "classes share one softmax here; add its predictions with `voxledger models add`",
         )
     require_reader(folder / PLANS, plans)
-    named: dict[str, Any] = {"dataset_name": plans.get("dataset_name"), "plans_name": plans.get("plans_name")}
-    named |= {f"{n}: data_identifier": c.get("data_identifier") for n, c in plans["configurations"].items()}
-    for what, name in named.items():
-        if name is not None and not re.fullmatch(r"[\w. -]+", str(name)):
+    folders = {"dataset_name": plans.get("dataset_name"), "plans_name": plans.get("plans_name")}
+    folders |= {f"{n}: data_identifier": c.get("data_identifier") for n, c in plans["configurations"].items()}
+    for what, name in folders.items():
+        if name is not None and not re.fullmatch(r"\w[\w. -]*", str(name)):
             raise VoxledgerError(
                 f"{folder / PLANS}: {what} is {name}, which is not the name of a folder", "correct the plans"
             )
