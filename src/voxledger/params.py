@@ -305,6 +305,10 @@ _SMALL = ("patch", "features", "batch", "iterations", "learning_rate")
 """Parameters of a model that nnU-Net decides itself."""
 
 
+UNSPECIFIED = "unspecified"
+"""Where no licence is given."""
+
+
 class RetrainParams(_Strict):
     """Which models are trained, from what, and how."""
 
@@ -313,8 +317,9 @@ class RetrainParams(_Strict):
     finetune_iterations: float = Field(default=0.5, gt=0)
     """Share of a model's iterations that fine-tuning spends."""
     models: dict[str, ModelParams] = {}
-    licence: str = "unspecified"
-    """Licence of the trained models, written into model.json."""
+    licence: str = UNSPECIFIED
+    """Licence of the trained models, written into model.json; where none is given, fine-tuned models have that of the
+    weights that they go on from."""
     seed: int = 0
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from voxledger.models.channels import Channels, softmax
+from voxledger.models.dataset import channels, untaught, with_untaught
 from voxledger.schema import LabelClass, LabelSchema
 
 
@@ -30,7 +31,7 @@ def test_a_class_counts_what_lies_in_it_at_any_depth(schema):
         classes=(*schema.classes, LabelClass(id=9, name="necrosis", inside="lesion"), LabelClass(id=11, name="aorta")),
     )
     values = {1: 0.1, 2: 0.2, 3: 0.3, 4: 0.25}
-    of = {"organ": 1, "lesion": 2, "spleen": 3, "necrosis": 4}
+    of = {"organ": (1,), "lesion": (2,), "spleen": (3,), "necrosis": (4,)}
     channels = Channels(of, lambda c: np.full((2, 1, 1), values[c], np.float32))
     found = {name: float(p[0, 0, 0]) for name, p in channels.by_class(deep)}
     assert found == pytest.approx({"organ": 0.55, "lesion": 0.45, "spleen": 0.3, "necrosis": 0.25})
@@ -39,5 +40,32 @@ def test_a_class_counts_what_lies_in_it_at_any_depth(schema):
 
 def test_a_class_without_a_channel_is_not_known_through_what_lies_in_it(schema):
     """A network of lesions alone does not say that the rest of the organ is none: it has no say in the organ."""
-    channels = Channels({"lesion": 1}, lambda c: np.full((1, 1, 1), 0.5, np.float32))
+    channels = Channels({"lesion": (1,)}, lambda c: np.full((1, 1, 1), 0.5, np.float32))
     assert channels.classes(schema) == ["lesion"]
+
+
+def test_what_a_network_from_elsewhere_tells_apart_is_summed_and_what_is_ignored_has_no_say(schema):
+    dataset = {
+        "labels": {"background": 0, "head": 1, "hip": 2, "tail": 3, "tumour": 4},
+        "class_map": {"head": "organ", "tail": "organ", "hip": "ignore", "tumour": "lesion"},
+    }
+    values = {1: 0.1, 2: 0.5, 3: 0.2, 4: 0.05}
+    found = Channels(channels(dataset), lambda c: np.full((2, 1, 1), values[c], np.float32)).by_class(schema)
+    assert {name: float(p[0, 0, 0]) for name, p in found} == pytest.approx({"organ": 0.35, "lesion": 0.05})
+
+
+@pytest.mark.parametrize(
+    ("learned", "before", "named"),
+    [
+        ([0, 1], None, ["b"]),
+        ([0, 1], {"labels": {"background": 0, "x": 1, "b": 2}}, []),
+        ([0, 1], {"labels": {"background": 0, "x": 1}, "class_map": {"x": "b"}}, []),
+        ([0, 1], {"labels": {"background": 0, "x": 1, "b": 2}, "untaught": ["b"]}, ["b"]),
+        ([0, 1], {"labels": {"background": 0, "b": 1}, "class_map": {"b": "ignore"}}, ["b"]),
+        ([0], {"labels": {"background": 0, "x": 1}}, ["a", "b"]),
+    ],
+    ids=["from nothing", "taught before", "under another name", "never taught", "ignored there", "no channel there"],
+)
+def test_a_class_is_untaught_that_neither_the_cohort_nor_the_parent_shows(learned, before, named):
+    dataset = {"labels": {"background": 0, "a": 1, "b": 2, "ignore": 3}}
+    assert sorted(untaught(with_untaught(dataset, learned, before))) == named

@@ -14,12 +14,15 @@ from memo_keys import keys_of
 from voxledger import layout
 from voxledger.algorithms import VERSIONS
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
-from voxledger.imaging.volume import file_sha256, read, read_label, write
+from voxledger.imaging.volume import file_sha256, mask_sha256, read, read_label, write
 from voxledger.params import MachineParams, RetrainParams
-from voxledger.records.card import ModelCard, check_model, list_models, write_card
+from voxledger.records.card import ModelCard, check_model, list_models, load_tensors, read_card, write_card
 from voxledger.records.ledger import Origin
 from voxledger.retrain import run as stage
 from voxledger.retrain.run import retrain_round
+from voxledger.schema import LabelClass, LabelSchema
+
+torch = pytest.importorskip("torch")
 
 BASE, NEXT, CARDS, COHORT = layout.BASE_MODELS, layout.NEXT_MODELS, layout.NEXT_CARDS, layout.COHORT
 
@@ -154,6 +157,57 @@ def test_precomputed_models_go_on_unchanged(small, tiny):
     assert hashes(NEXT / "elsewhere") == hashes(model)
     with pytest.raises(Misuse, match="a model of this name, made elsewhere"):
         retrain(small, {"elsewhere": tiny["unet"]})
+
+
+def test_base_models_that_are_not_trained_anew_go_on_byte_for_byte(small, tiny):
+    """They used to vanish. The one that is trained anew replaces its base."""
+    retrain(small, tiny)
+    shutil.move(NEXT, BASE)
+    shutil.move(CARDS, "models/base.json")
+    before = hashes(BASE)
+    retrain(small, {"unet": tiny["unet"]}, round_number=1, seed=5)
+    after = hashes(NEXT)
+    assert {name for name in after if after[name] == before.get(name)} >= {n for n in before if n.startswith("nn/")}
+    assert after["unet/weights.safetensors"] != before["unet/weights.safetensors"]
+    assert [(c["round"], c["name"]) for c in json.loads(CARDS.read_text("utf-8"))] == [
+        (0, "nn"),
+        (0, "unet"),
+        (1, "unet"),
+    ]
+
+
+def test_fine_tuning_goes_on_where_a_class_came_new(small, tiny):
+    """Its output begins anew; those of the others are found by name."""
+    models = {name: model.model_copy(update={"iterations": 1, "learning_rate": 1e-9}) for name, model in tiny.items()}
+    retrain(small, models)
+    shutil.move(NEXT, BASE)
+    shutil.move(CARDS, "models/base.json")
+    first = LabelClass(id=1, name="bone")
+    others = (small.schema.classes[0].model_copy(update={"id": 4}), *small.schema.classes[1:])
+    classes = tuple(sorted((first, *others), key=lambda c: c.id))
+    for case_id in ("c0", "c1", "c2"):
+        path = f"data/release/labels/{case_id}.nii.gz"
+        labels = read_label(path)
+        labels[labels == 1] = 4
+        labels[0, 0, :3] = 1
+        grid = read(f"images/{case_id}.nii.gz").grid
+        write(path, labels, grid)
+        digest = mask_sha256(labels == 1, grid)
+        small.ledger[case_id, "bone"] = replace(small.ledger[case_id, "organ"], class_name="bone", mask_sha256=digest)
+    schema = LabelSchema(name="small", classes=classes)
+    retrain(replace(small, schema=schema), models, round_number=1, strategy="finetune", finetune_iterations=1.0)
+    order = [0, *(schema.names.index(name) + 1 for name in small.schema.names)]
+    for name, card in {c.name: c for c in list_models(NEXT)}.items():
+        assert (card.strategy, card.architecture) == ("finetune", read_card(BASE / name).architecture)
+        before, after = load_tensors(BASE / name), load_tensors(NEXT / name)
+        heads = [n for n in before if before[n].shape != after[n].shape]
+        assert heads, name
+        for n in before:
+            found = after[n]
+            for axis in range(found.ndim if n in heads else 0):
+                if found.shape[axis] == len(order) + 1:
+                    found = found.index_select(axis, torch.tensor(order))
+            torch.testing.assert_close(found, before[n], rtol=0, atol=1e-7, msg=f"{name}: {n}")
 
 
 def test_nothing_to_train_on_is_said_with_a_remedy(small, tiny):

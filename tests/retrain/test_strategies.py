@@ -11,7 +11,7 @@ import pytest
 from voxledger.models.dataset import UNTAUGHT, describe, untaught
 from voxledger.models.model import Model
 from voxledger.params import RetrainParams
-from voxledger.records.card import DATASET, ModelCard, to_json
+from voxledger.records.card import DATASET, ModelCard, Source, to_json
 from voxledger.registry import STRATEGIES
 from voxledger.schema import FormerName, LabelSchema
 from voxledger.textfile import read_json
@@ -48,13 +48,26 @@ def test_finetune_goes_on_from_the_base_model_with_a_share_of_the_iterations(bas
     assert (start.strategy, start.iterations, start.parent) == ("finetune", 50, base)
 
 
-@pytest.mark.parametrize("why", ["no base", "other network", "other classes"])
+def test_finetune_goes_on_with_other_classes(base, tiny, schema):
+    start = STRATEGIES.get("finetune")(tiny["nn"], PARAMS, base, [*schema.names, "kidney"])
+    assert (start.strategy, start.parent, start.note) == ("finetune", base, "")
+
+
+@pytest.mark.parametrize(("backend", "strategy"), [("nnunet", "finetune"), ("monai", "full")])
+def test_a_model_from_elsewhere_keeps_its_network_if_the_backend_is_the_same(base, tiny, schema, backend, strategy):
+    source = Source(name="theirs", version="1", training_set="", classes={"Organ": "organ"})
+    adopted = base.card.model_copy(update={"params": {}, "strategy": "adopted", "source": source})
+    model = tiny["nn" if backend == "nnunet" else "unet"]
+    start = STRATEGIES.get("finetune")(model, PARAMS, replace(base, card=adopted), schema.names)
+    assert (start.strategy, start.parent is None) == (strategy, strategy == "full")
+    assert start.note == ("" if strategy == "finetune" else "trained in full: the base model is of the backend nnunet")
+
+
+@pytest.mark.parametrize("why", ["no base", "other network"])
 def test_finetune_trains_in_full_and_says_why_where_the_base_model_does_not_fit(why, base, tiny, schema):
     model, classes = tiny["nn"], schema.names
     if why == "other network":
         model = model.model_copy(update={"features": (8, 16)})
-    if why == "other classes":
-        classes = [*classes, "kidney"]
     start = STRATEGIES.get("finetune")(model, PARAMS, None if why == "no base" else base, classes)
     assert (start.strategy, start.iterations, start.parent) == ("full", 3, None)
     assert start.note.startswith("trained in full: ")

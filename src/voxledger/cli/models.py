@@ -1,18 +1,23 @@
-"""`voxledger models`: register predictions made elsewhere, list models."""
+"""`voxledger models`: models and predictions from elsewhere, and models for others."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from voxledger import layout
 
+if TYPE_CHECKING:
+    from voxledger.params import Params
+    from voxledger.records.card import ModelCard
+
 
 @click.group()
 def models() -> None:
-    """Register and list models."""
+    """Take in, list, write out and remove models."""
 
 
 @models.command()
@@ -33,17 +38,11 @@ def add(name: str, predictions: Path, model_id: str, licence: str, classes: str 
       voxledger models add totalseg --predictions ts-out --id totalsegmentator-2.4.0 --licence Apache-2.0
     """
     from voxledger.models.precomputed.adopt import add_precomputed
-    from voxledger.params import read_params
     from voxledger.records.cases import read_cases
-    from voxledger.records.sent import require_no_bundles
-    from voxledger.release.state import require_open
-    from voxledger.repository import dvc_add, require_root
+    from voxledger.repository import dvc_add
     from voxledger.schema import read_schema
 
-    require_root()
-    params = read_params()
-    require_open(params)
-    require_no_bundles(params, "people were shown what the models of this round say")
+    params = _params_while_models_may_change()
     card = add_precomputed(
         name,
         predictions,
@@ -58,6 +57,116 @@ def add(name: str, predictions: Path, model_id: str, licence: str, classes: str 
     dvc_add(str(layout.BASE_MODELS))
     click.echo(f"added {card.name}: {card.params['cases']} cases, classes {', '.join(card.params['classes'])}.")
     click.echo("Next: voxledger round run")
+
+
+@models.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--name", required=True, help="What the model is called here.")
+@click.option("--licence", required=True, help="Licence of the weights, as an SPDX id.")
+@click.option("--map", "class_map", help="Which class of labels.yaml each of its classes is: a file, or a ready map.")
+@click.option("--folds", help="Folds of nnU-Net, with commas; by default all that are there.")
+@click.option("--source", default="", help="What its makers call it; by default what the folder says.")
+@click.option("--version", default="", help="Its version; by default what the folder says.")
+@click.option("--training-set", default="", help="What it was trained on; by default what the folder says.")
+def adopt(
+    folder: Path,
+    name: str,
+    licence: str,
+    class_map: str | None,
+    folds: str | None,
+    source: str,
+    version: str,
+    training_set: str,
+) -> None:
+    """Take in a model that was trained elsewhere; it predicts from now on, and may be fine-tuned.
+
+    FOLDER holds results of nnU-Net (plans.json, dataset.json, fold_K/checkpoint_final.pth), a MONAI bundle, or weights
+    of a MONAI network with their description (model.pt, network.yaml). Nothing in it is run.
+
+    \b
+    Example:
+      voxledger models adopt nnUNetTrainer__nnUNetPlans__3d_fullres --name totalseg --licence Apache-2.0 \\
+        --map totalsegmentator
+    """
+    from voxledger.models.adopt import Said, adopt_model
+    from voxledger.repository import dvc_add
+    from voxledger.schema import read_schema
+
+    params = _params_while_models_may_change()
+    said = Said(licence, source, version, training_set)
+    chosen, schema = folds.split(",") if folds else [], read_schema(layout.SCHEMA)
+    card = adopt_model(name, folder, said, class_map, chosen, schema, layout.BASE_MODELS, params.round)
+    dvc_add(str(layout.BASE_MODELS))
+    click.echo(f"adopted {card.name}: {card.architecture}, id {card.id[:16]}")
+    for theirs, ours in card.source.classes.items() if card.source else ():
+        click.echo(f"  {theirs} → {ours}")
+    click.echo("Next: voxledger round run")
+
+
+@models.command()
+@click.argument("name")
+def remove(name: str) -> None:
+    """Take model NAME out of this round and those to come; masks that it made, and its card, stay.
+
+    \b
+    Example:
+      voxledger models remove totalseg
+    """
+    import shutil
+
+    from voxledger.records.card import read_card
+    from voxledger.repository import dvc_add
+
+    params = _params_while_models_may_change()
+    card = read_card(_model_folder(name, layout.BASE_MODELS))
+    shutil.rmtree(layout.BASE_MODELS / name)
+    dvc_add(str(layout.BASE_MODELS))
+    click.echo(f"removed {name}, {card.id[:16]}")
+    if name in params.retrain.models:
+        click.echo(f"{layout.PARAMS} still names it in retrain.models: it will be trained from nothing")
+    click.echo("Next: voxledger round run")
+
+
+@models.command()
+@click.argument("name")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--format", "format_name", required=True, help="nnunet or monai-bundle.")
+@click.option("--next", "of_next", is_flag=True, help="The model that this round trained, not the one it began with.")
+def export(name: str, folder: Path, format_name: str, of_next: bool) -> None:
+    """Write model NAME into a new FOLDER that nnUNetv2_predict, or MONAI's bundle runner, runs with the same masks.
+
+    \b
+    Example:
+      voxledger models export nnunet out --format nnunet
+    """
+    from voxledger.models.export import export_model
+    from voxledger.models.model import Model
+    from voxledger.records.card import check_model
+    from voxledger.repository import require_root
+    from voxledger.schema import read_schema
+
+    require_root()
+    home = _model_folder(name, layout.NEXT_MODELS if of_next else layout.BASE_MODELS)
+    export_model(Model(home, check_model(home), read_schema(layout.SCHEMA)), format_name, folder)
+    click.echo(f"wrote {folder}")
+
+
+@models.command()
+@click.argument("name")
+@click.option("--next", "of_next", is_flag=True, help="The model that this round trained, not the one it began with.")
+def show(name: str, of_next: bool) -> None:
+    """Print the card of model NAME: what it is, what it learned from, its classes, source and licence.
+
+    \b
+    Example:
+      voxledger models show totalseg
+    """
+    from voxledger.models.card_page import card_page
+    from voxledger.records.card import read_card
+    from voxledger.repository import require_root
+
+    require_root()
+    click.echo(card_page(read_card(_model_folder(name, layout.NEXT_MODELS if of_next else layout.BASE_MODELS))))
 
 
 @models.command("list")
@@ -80,13 +189,43 @@ def list_(as_json: bool) -> None:
         return
     for which, cards in found.items():
         for card in cards:
-            recipe = f"recipe {card.params['recipe']}, " if "recipe" in card.params else ""
-            origin = (
-                f"{recipe}{card.strategy}, round {card.round}" if card.strategy else f"{card.params['cases']} cases"
+            click.echo(
+                f"{which:5} {card.name:16} {card.id[:16]:16} {card.backend:11} {card.architecture} ({_origin(card)})"
             )
-            region = card.params.get("region")
-            seen = f", {region['inside']} and {region['margin_mm']:g} mm around it" if region else ""
-            told = f"{card.architecture}{seen} ({origin})"
-            click.echo(f"{which:5} {card.name:16} {card.id[:16]:16} {card.backend:11} {told}")
     if not any(found.values()):
         click.echo("no models yet: `voxledger round run` trains the first ones from the labelled cases")
+
+
+def _origin(card: ModelCard) -> str:
+    """Where a model is from, in a few words."""
+    if card.source:
+        return f"{card.source.name} {card.source.version}".strip() + f", {card.licence}, adopted"
+    if not card.strategy:
+        return f"{card.params['cases']} cases"
+    recipe = f"recipe {card.params['recipe']}, " if "recipe" in card.params else ""
+    region = card.params.get("region")
+    seen = f"{region['inside']} and {region['margin_mm']:g} mm around it, " if region else ""
+    return f"{seen}{recipe}{card.strategy}, round {card.round}"
+
+
+def _params_while_models_may_change() -> Params:
+    """The parameters of the round; raises unless it is open and nobody was shown what its models say."""
+    from voxledger.params import read_params
+    from voxledger.records.sent import require_no_bundles
+    from voxledger.release.state import require_open
+    from voxledger.repository import require_root
+
+    require_root()
+    params = read_params()
+    require_open(params)
+    require_no_bundles(params, "people were shown what the models of this round say")
+    return params
+
+
+def _model_folder(name: str, models: Path) -> Path:
+    """The folder of a model; raises where there is none of this name."""
+    from voxledger.errors import Misuse
+
+    if not (models / name).is_dir() or Path(name).name != name:
+        raise Misuse(f"{models} has no model {name}", "see `voxledger models list`")
+    return models / name

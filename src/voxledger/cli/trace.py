@@ -71,7 +71,11 @@ def _print_class(entry: dict[str, Any]) -> None:
 
 def _print_model(model: dict[str, Any]) -> None:
     click.echo(f"\nmodel {model['id'][:12]}: {model.get('name')} ({model.get('backend', '?')})")
-    if "round" in model:
+    if source := model.get("source"):
+        version = f" {source['version']}" if source["version"] else ""
+        click.echo(f"  adopted in round {model['round']} from {source['name']}{version}")
+        click.echo(f"  learned from {source['training_set'] or 'what its makers do not say'}")
+    elif "round" in model:
         parent = f", parent {model['parent'][:12]}" if model["parent"] else ""
         click.echo(f"  trained in round {model['round']}, strategy {model['strategy']}{parent}")
     if model.get("cohort"):

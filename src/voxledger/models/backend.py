@@ -6,10 +6,11 @@
                  folder, and returns the architecture in words; of a model of a region the folder holds `region.json`
     network.py   the network that the plans describe
     predict.py   predict(folder, model_id, image, params, device) -> Channels: probabilities for one image
-    adopt.py     of a backend whose predictions are made elsewhere: takes them in
+    adopt.py     takes in what was trained elsewhere, see `models/adopt.py`; only where BACKEND says so
+    export.py    export_model(model: Model, folder: Path): writes it for others; only where BACKEND says so
 
 `train.py` and `predict.py` are what the stages call; plan and network are the backend's own affair. A backend whose
-predictions are made elsewhere has `adopt.py` instead of `train.py`, and its `predict.py` holds
+predictions are made elsewhere has `adopt.py`, which takes them in, instead of `train.py`, and its `predict.py` holds
 `predictions(model, cases, params, machine) -> list[Prediction]`, which gives a job for each case that it covers.
 Heavy libraries are imported inside the functions that need them.
 """
@@ -66,6 +67,10 @@ class Backend:
     recipes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     made_elsewhere: bool = False
+    adopts: bool = False
+    """Whether it takes in models that were trained elsewhere."""
+    exports: str = ""
+    """The format that it writes its models in for others, as `voxledger models export --format` calls it."""
 
     def train(self, training: Training, folder: Path) -> str:
         """Train into a new folder, the same bytes every time on the same kind of CPU; returns the architecture."""

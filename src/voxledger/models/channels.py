@@ -18,7 +18,8 @@ Array = npt.NDArray[np.float32]
 class Channels:
     """Output channels of a network by class; `probability(channel)` computes one (z, y, x) when it is asked for."""
 
-    of: dict[str, int]
+    of: dict[str, tuple[int, ...]]
+    """Several where a network tells apart what is one class here: their sum is its probability."""
     probability: Callable[[int], Array]
     untaught: frozenset[str] = frozenset()
     """Classes with a channel that the network never saw a voxel of."""
@@ -44,7 +45,7 @@ class Channels:
         """Channels that count as a class, by the names of today: a retired class counts as what it lay in."""
         holders = {n: holder for n in self.of if (holder := schema.holder(n)) is not None}
         order = sorted(holders, key=lambda n: (schema[holders[n]].id, self.of[n]))
-        return [self.of[n] for n in order if name in schema.chain(holders[n])]
+        return [channel for n in order if name in schema.chain(holders[n]) for channel in self.of[n]]
 
 
 def named_today(names: Iterable[str], schema: LabelSchema) -> list[str]:

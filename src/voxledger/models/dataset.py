@@ -15,6 +15,8 @@ BACKGROUND = "background"
 IGNORE = "ignore"
 UNTAUGHT = "untaught"
 """Classes that have a channel, but of which no case of the cohort showed a voxel; left out where there are none."""
+CLASS_MAP = "class_map"
+"""What classes of a model from elsewhere are called here, or `ignore`; left out where it was trained here."""
 
 
 def describe(schema: LabelSchema, modalities: Iterable[str], cases: int, ignore: bool) -> dict[str, Any]:
@@ -46,7 +48,8 @@ def with_untaught(dataset: dict[str, Any], learned: Iterable[int], before: dict[
         `dataset.json` of the model that training goes on from: what that one was taught, the next still knows.
     """
     seen = set(learned)
-    names = [n for n, i in channels(dataset).items() if i not in seen and (before is None or n in untaught(before))]
+    known = set() if before is None else set(channels(before)) - untaught(before)
+    names = [name for name, found in channels(dataset).items() if not seen & set(found) and name not in known]
     return {**dataset, UNTAUGHT: names} if names else dataset
 
 
@@ -55,7 +58,28 @@ def untaught(dataset: dict[str, Any]) -> frozenset[str]:
     return frozenset(dataset.get(UNTAUGHT, ()))
 
 
-def channels(dataset: dict[str, Any]) -> dict[str, int]:
-    """Output channel of every class, in ascending order; background is channel 0."""
+def outputs(dataset: dict[str, Any]) -> dict[str, int]:
+    """Output channel of everything that the network tells apart, by its own names, ascending; background is 0."""
     labels = sorted(dataset["labels"].items(), key=lambda item: int(item[1]))
-    return {name: int(i) for name, i in labels if name not in (BACKGROUND, IGNORE)}
+    return {name: int(i) for name, i in labels if name != IGNORE}
+
+
+def channels(dataset: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Output channels of every class that it has a say in, by the first of them.
+
+    A model from elsewhere may tell apart what is one class here: its probability is the sum of theirs.
+
+    Examples
+    --------
+    >>> channels({"labels": {"background": 0, "liver": 1, "ignore": 2}})
+    {'liver': (1,)}
+    >>> theirs = {"background": 0, "L1": 1, "hip": 2, "L2": 3}
+    >>> channels({"labels": theirs, "class_map": {"L1": "spine", "L2": "spine", "hip": "ignore"}})
+    {'spine': (1, 3)}
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for name, channel in outputs(dataset).items():
+        ours = dataset.get(CLASS_MAP, {}).get(name, name)
+        if ours not in (BACKGROUND, IGNORE):
+            found[ours] = (*found.get(ours, ()), channel)
+    return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voxledger.casemap.job import content, place
-from voxledger.models.dataset import UNTAUGHT, untaught
+from voxledger.models.dataset import CLASS_MAP, UNTAUGHT, outputs, untaught
 from voxledger.models.model import Model
 from voxledger.records.card import DATASET
 from voxledger.textfile import read_json
@@ -26,8 +26,13 @@ class Start:
 
     @property
     def dataset(self) -> dict[str, Any] | None:
-        """`dataset.json` of the parent with today's names of what it was not taught; None where there is no parent."""
+        """`dataset.json` of the parent with today's names of its classes; None where there is no parent."""
         if self.parent is None:
             return None
-        dataset = read_json(self.parent.folder / DATASET)
-        return {**dataset, UNTAUGHT: sorted(self.parent.schema.renamed(name) or name for name in untaught(dataset))}
+        dataset, schema = read_json(self.parent.folder / DATASET), self.parent.schema
+        called = {name: dataset.get(CLASS_MAP, {}).get(name, name) for name in outputs(dataset)}
+        return {
+            **dataset,
+            CLASS_MAP: {name: schema.renamed(ours) or ours for name, ours in called.items()},
+            UNTAUGHT: sorted(schema.renamed(name) or name for name in untaught(dataset)),
+        }

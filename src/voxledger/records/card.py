@@ -38,11 +38,25 @@ ENSEMBLE = "ensemble"
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
 """Ids of models: they stand in the ledger, separated by semicolons."""
 
-UPGRADES: tuple[Upgrade, ...] = ()
+UPGRADES: tuple[Upgrade, ...] = (lambda card: {**card, "source": None},)
 FORMAT = len(UPGRADES) + 1
-"""Format 1 has no number in the file."""
+"""Format 1 has no number in the file. Format 2 names the source of a model from elsewhere."""
 
 _HEADER = "voxledger"
+
+
+class Source(BaseModel):
+    """Where a model from elsewhere came from, as far as its folder or the curator says; its licence is the card's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    """What its makers call it, such as `TotalSegmentator`."""
+    version: str
+    training_set: str
+    """What it was trained on."""
+    classes: dict[str, str]
+    """What each of its classes is called here, or `ignore`."""
 
 
 class ModelCard(BaseModel):
@@ -64,6 +78,8 @@ class ModelCard(BaseModel):
     params: dict[str, Any]
     licence: str
     round: int = Field(ge=0)
+    source: Source | None = None
+    """Of a model that was adopted; None where it was trained here or is precomputed."""
 
 
 def require_name(name: str) -> None:
@@ -175,14 +191,18 @@ def save_tensors(folder: Path, tensors: dict[str, Any]) -> str:
 
 def load_weights(folder: Path, network: Any, prefix: str = "") -> None:
     """Put the weights of a model that `check_model` has accepted into a network; `prefix` is that of their names."""
-    from safetensors import safe_open
-
-    with safe_open(folder / WEIGHTS, framework="pt") as stream:
-        saved = {n.removeprefix(prefix): stream.get_tensor(n) for n in stream.keys() if n.startswith(prefix)}  # noqa: SIM118
-    own = weights_of(network)
+    saved, own = load_tensors(folder, prefix), weights_of(network)
     if {n: t.shape for n, t in saved.items()} != {n: t.shape for n, t in own.items()}:
         raise VoxledgerError(f"{folder / WEIGHTS} does not fit the network in {PLANS}", "train the model again")
     network.load_state_dict(saved, strict=False)
+
+
+def load_tensors(folder: Path, prefix: str = "") -> dict[str, Any]:
+    """Weights of a model that `check_model` has accepted, those whose names begin with a prefix, named without it."""
+    from safetensors import safe_open
+
+    with safe_open(folder / WEIGHTS, framework="pt") as stream:
+        return {n.removeprefix(prefix): stream.get_tensor(n) for n in stream.keys() if n.startswith(prefix)}  # noqa: SIM118
 
 
 def weights_of(network: Any, prefix: str = "") -> dict[str, Any]:

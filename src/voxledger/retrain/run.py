@@ -14,7 +14,7 @@ from voxledger.models.cohort import Member, build_cohort, cohort_sha256, to_csv,
 from voxledger.models.model import Model, open_models
 from voxledger.models.region import learned_schema
 from voxledger.models.training import Training, TrainingCase
-from voxledger.params import MachineParams, RetrainParams
+from voxledger.params import UNSPECIFIED, MachineParams, RetrainParams
 from voxledger.records.card import FORMAT, ModelCard, list_models, parse_card, parse_cards, require_name, to_json
 from voxledger.records.cases import Case
 from voxledger.records.formats import numbered
@@ -36,8 +36,8 @@ def retrain_round(
 ) -> None:
     """Train the next models on what people stand behind.
 
-    Base models that are made elsewhere go on unchanged. Without any trusted case nothing can be trained: then all base
-    models go on unchanged, so that a round of predictions alone is possible. Writes the models, the table of what they
+    Base models that are not trained anew go on unchanged. Without any trusted case nothing can be trained: then all
+    base models go on, so that a round of predictions alone is possible. Writes the models, the table of what they
     learned from, and the cards of the next models and of every model before them, since masks in the ledger go on
     naming those.
 
@@ -69,7 +69,7 @@ def retrain_round(
     if not cohort:
         print(f"retrain: no trusted case yet, so the models of {layout.BASE_MODELS} go on unchanged", file=sys.stderr)
     for name, model in before.items():
-        if not cohort or name in elsewhere:
+        if not cohort or name not in params.models:
             shutil.copytree(model.folder, layout.NEXT_MODELS / name, copy_function=shutil.copyfile)
     learned_from = tuple(TrainingCase.of(member, layout.RELEASE_LABELS, schema) for member in cohort)
     trainings = _trainings(learned_from, schema, before, params, machine.device) if cohort else ()
@@ -134,11 +134,17 @@ def _job(
         name=training.name,
         training=training,
         cohort=cohort,
-        licence=params.licence,
+        licence=_licence(training, params.licence),
         round=round_number,
         packages=(BACKENDS.origin(training.model.backend), STRATEGIES.origin(training.start.strategy)),
         portable=machine.portable,
     )
+
+
+def _licence(training: Training, given: str) -> str:
+    """Licence of the trained model; where the parameters say none, that of the weights that it goes on from."""
+    parent = training.start.parent
+    return parent.card.licence if parent and given == UNSPECIFIED else given
 
 
 def _genealogy() -> list[ModelCard]:

@@ -46,8 +46,8 @@ def test_probabilities_equal_nnunets_export(small, tiny, spacing):
     _, expected = convert_predicted_logits_to_segmentation_with_correct_shape(
         logits.float(), plans, configuration, predictor.label_manager, properties, return_probabilities=True
     )
-    assert list(channels.of.values()) == [1, 2, 3]
-    for channel in channels.of.values():
+    assert list(channels.of.values()) == [(1,), (2,), (3,)]
+    for (channel,) in channels.of.values():
         np.testing.assert_allclose(channels.probability(channel), expected[channel], atol=1e-5)
 
 

@@ -3,5 +3,9 @@
 from voxledger.models.backend import Backend
 
 BACKEND = Backend(
-    __name__, networks=("unet", "segresnet", "swinunetr"), options=("lesion_share", "augmentation", "loss")
+    __name__,
+    networks=("unet", "segresnet", "swinunetr"),
+    options=("lesion_share", "augmentation", "loss"),
+    adopts=True,
+    exports="monai-bundle",
 )

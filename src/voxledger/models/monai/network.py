@@ -1,17 +1,20 @@
 """MONAI networks of a `plans.json`, and what an image becomes before them.
 
-The plans hold `network`, `features`, `spacing` and `patch` (z, y, x), and `intensity`: for CT the bounds, mean and
-standard deviation of the cohort's foreground; null otherwise, and then every image is scaled by its own.
+Plans of a model that was trained here from nothing hold `network`, `features`, `spacing` and `patch` (z, y, x), and
+`intensity`: for CT the bounds, mean and standard deviation of the cohort's foreground; null otherwise, and then every
+image is scaled by its own. Those of a model from elsewhere hold `network` (`class` and `arguments`), `transforms` (see
+`transforms.py`) and the sliding `window`, whose axes are x, y, z.
 """
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.errors import Misuse
+from voxledger.errors import Misuse, VoxledgerError
 
 Array = npt.NDArray[np.float32]
 
@@ -25,7 +28,7 @@ def build_network(plans: dict[str, Any], outputs: int) -> Any:
     Parameters
     ----------
     plans
-        `network` and `features` of it are used.
+        `network` of it is used, and `features` where it was trained here.
     outputs
         Output channels, background first.
 
@@ -38,29 +41,80 @@ def build_network(plans: dict[str, Any], outputs: int) -> Any:
     """
     from monai.networks import nets
 
-    features = tuple(plans["features"])
+    name, arguments = described(plans, outputs)
+    return getattr(nets, name)(**arguments)
+
+
+def described(plans: dict[str, Any], outputs: int) -> tuple[str, dict[str, Any]]:
+    """Class in `monai.networks.nets`, and the arguments that it is made with.
+
+    Examples
+    --------
+    >>> described({"network": "swinunetr", "features": [24]}, outputs=2)
+    ('SwinUNETR', {'in_channels': 1, 'out_channels': 2, 'feature_size': 24, 'spatial_dims': 3})
+    """
+    if from_elsewhere(plans):
+        return plans["network"]["class"], {**plans["network"]["arguments"], "out_channels": outputs}
+    features = list(plans["features"])
+    channels = {"in_channels": 1, "out_channels": outputs}
     if plans["network"] == "unet":
-        return nets.UNet(
-            3,
-            1,
-            outputs,
-            channels=features,
-            strides=(2,) * (len(features) - 1),
-            num_res_units=2,
-            norm=("instance", {"affine": True}),
-        )
+        layers = {"channels": features, "strides": [2] * (len(features) - 1), "num_res_units": 2}
+        return "UNet", {"spatial_dims": 3, **channels, **layers, "norm": ["instance", {"affine": True}]}
     if plans["network"] == "segresnet":
-        return nets.SegResNet(
-            3,
-            features[0],
-            1,
-            outputs,
-            blocks_down=(1, *(2,) * (len(features) - 1)),
-            blocks_up=(1,) * (len(features) - 1),
-        )
+        blocks = {"blocks_down": [1] + [2] * (len(features) - 1), "blocks_up": [1] * (len(features) - 1)}
+        return "SegResNet", {"spatial_dims": 3, "init_filters": features[0], **channels, **blocks}
     if plans["network"] == "swinunetr":
-        return nets.SwinUNETR(1, outputs, feature_size=features[0], spatial_dims=3)
+        return "SwinUNETR", {**channels, "feature_size": features[0], "spatial_dims": 3}
     raise Misuse(f"network {plans['network']} is not one of MONAI's here", "choose unet, segresnet or swinunetr")
+
+
+def from_elsewhere(plans: dict[str, Any]) -> bool:
+    """Whether plans describe a network that was adopted."""
+    return isinstance(plans["network"], dict)
+
+
+def patch_of(plans: dict[str, Any]) -> list[int]:
+    """Patch in voxels: z, y, x where it was planned here; x, y, z where the network is from elsewhere."""
+    if not from_elsewhere(plans):
+        return list(plans["patch"])
+    size = plans["window"]["roi_size"]
+    return [size] * 3 if isinstance(size, int) else list(size)
+
+
+def network_arguments(name: str, arguments: dict[str, Any], what: str) -> dict[str, Any]:
+    """Arguments of a network from elsewhere, checked; `what` names the file in errors.
+
+    Raises
+    ------
+    VoxledgerError
+        `monai.networks.nets` has no such network, it does not take these arguments, or it is not one that segments a
+        volume of one channel.
+    """
+    from monai.networks import nets
+    from torch.nn import Module
+
+    found = getattr(nets, str(name), None)
+    if not (isinstance(found, type) and issubclass(found, Module)):
+        raise VoxledgerError(
+            f"{what}: {name} is no network of monai.networks.nets",
+            "only those are taken over; add predictions of other models with `voxledger models add`",
+        )
+    # Both have no effect on what trained weights predict; one fetches other weights, one is unknown to MONAI by now.
+    given = {k: v for k, v in arguments.items() if k not in ("pretrained", "img_size" if name == "SwinUNETR" else "")}
+    try:
+        bound = inspect.signature(found).bind(**given)
+    except TypeError as error:
+        raise VoxledgerError(f"{what}: {name}: {error}", "name the arguments as the installed MONAI does") from None
+    bound.apply_defaults()
+    for argument, wanted in (("in_channels", 1), ("spatial_dims", 3)):
+        if bound.arguments.get(argument, wanted) != wanted:
+            raise VoxledgerError(
+                f"{what}: {name} has {argument} {bound.arguments[argument]}",
+                f"only networks with {argument} {wanted} are taken over: a case is one volume of one channel",
+            )
+    if "out_channels" not in bound.arguments:
+        raise VoxledgerError(f"{what}: {name} has no out_channels", "only networks that segment are taken over")
+    return given
 
 
 def patch_divisor(network: str, stages: int) -> int:
@@ -80,7 +134,9 @@ def patch_divisor(network: str, stages: int) -> int:
 
 
 def architecture_name(plans: dict[str, Any]) -> str:
-    """Class and features, such as `UNet 16-32-64-128`."""
+    """Class and features, such as `UNet 16-32-64-128`; of a network from elsewhere the class."""
+    if from_elsewhere(plans):
+        return str(plans["network"]["class"])
     name = {"unet": "UNet", "segresnet": "SegResNet", "swinunetr": "SwinUNETR"}[plans["network"]]
     features = plans["features"] if plans["network"] != "swinunetr" else plans["features"][:1]
     return f"{name} {'-'.join(str(f) for f in features)}"

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.imaging.boxes import grown
+from voxledger.imaging.volume import Volume
 from voxledger.models.centres import Voxels, centres, chances, lesion_numbers, lesions
 from voxledger.models.monai.augment import REACH, TURNED, strong
-from voxledger.models.monai.network import preprocess, resample, working_shape
+from voxledger.models.monai.network import from_elsewhere, patch_of, preprocess, resample, working_shape
+from voxledger.models.monai.transforms import Preparation
 from voxledger.models.training import Training
 
 Image = npt.NDArray[np.float32]
@@ -27,6 +29,16 @@ class _Case:
     labels: Labels
     centres: list[Voxels]
     """Voxels of every class, the background included."""
+
+
+def prepared(image: Volume, labels: Labels, plans: dict[str, Any]) -> tuple[Image, Labels]:
+    """Image and labels as the network sees them; their axes are those of the patch."""
+    if from_elsewhere(plans):
+        preparation = Preparation(plans["transforms"])
+        return preparation.image(image.array, image.grid)[0].numpy(), preparation.labels(labels, image.grid)
+    shape = working_shape(image.array.shape, image.grid.spacing, plans)
+    values = preprocess(image.array, image.grid.spacing, plans)
+    return values, resample(labels, shape, nearest=True).astype(np.int16)
 
 
 class Patches:
@@ -45,7 +57,7 @@ class Patches:
 
     def __init__(self, training: Training, plans: dict[str, Any], work: Path) -> None:
         self._rng = np.random.default_rng(training.seed)
-        self._patch: list[int] = plans["patch"]
+        self._patch = patch_of(plans)
         self._ignore, self._share = training.ignore, training.model.lesion_share
         self._augment = strong(self._patch, training.seed) if training.model.augmentation == "strong" else None
         self.learned: set[int] = set()
@@ -54,10 +66,10 @@ class Patches:
         self._lesions: list[tuple[_Case, Voxels]] = []
         for case, image, labels in training.load_all():
             self.learned.update(np.unique(labels).tolist())
-            shape = working_shape(image.array.shape, image.grid.spacing, plans)
-            pads = [(max(0, p - n) // 2, -(-max(0, p - n) // 2)) for p, n in zip(self._patch, shape, strict=True)]
-            values = np.pad(preprocess(image.array, image.grid.spacing, plans), pads)
-            classes = np.pad(resample(labels, shape, nearest=True).astype(np.int16), pads)
+            values, classes = prepared(image, labels, plans)
+            lacking = [max(0, p - n) for p, n in zip(self._patch, values.shape, strict=True)]
+            pads = [(n // 2, n - n // 2) for n in lacking]
+            values, classes = np.pad(values, pads), np.pad(classes, pads)
             paths = [work / f"{case.case_id}.{kind}.npy" for kind in ("image", "labels")]
             np.save(paths[0], values)
             np.save(paths[1], classes)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from voxledger.imaging.volume import Volume
 from voxledger.models.channels import Array, Channels, softmax
-from voxledger.models.dataset import channels, untaught
-from voxledger.models.monai.network import build_network, preprocess, resample
+from voxledger.models.dataset import channels, outputs, untaught
+from voxledger.models.monai.network import build_network, from_elsewhere, preprocess, resample
+from voxledger.models.monai.transforms import Preparation
 from voxledger.params import InferParams
 from voxledger.records.card import DATASET, PLANS, load_weights
 from voxledger.textfile import read_json
@@ -38,6 +40,8 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
     from monai.inferers import sliding_window_inference
 
     network, plans, dataset = _network(folder, model_id, device)
+    if from_elsewhere(plans):
+        return Channels(channels(dataset), _from_elsewhere(network, plans, image, device), untaught(dataset))
     values = torch.from_numpy(preprocess(image.array, image.grid.spacing, plans))[None, None]
     with torch.inference_mode():
         logits = sliding_window_inference(
@@ -57,10 +61,29 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
     return Channels(channels(dataset), softmax(len(logits), on_image), untaught(dataset))
 
 
+def _from_elsewhere(network: Any, plans: dict[str, Any], image: Volume, device: str) -> Callable[[int], Array]:
+    """Probabilities of a network that was adopted: softmax where it predicts, then back to the image, as bundles do."""
+    import torch
+    from monai.inferers import sliding_window_inference
+
+    preparation = Preparation(plans["transforms"])
+    with torch.inference_mode():
+        logits = sliding_window_inference(
+            preparation.image(image.array, image.grid)[None],
+            sw_batch_size=1,
+            predictor=network,
+            sw_device=device,
+            device="cpu",
+            **plans["window"],
+        )[0]
+        probabilities = logits.softmax(0)
+    return lambda channel: preparation.back(probabilities[channel])
+
+
 @lru_cache(maxsize=2)
 def _network(folder: Path, model_id: str, device: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """The loaded model; kept for the next case of this process. `model_id` tells retrained models apart."""
     plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
-    network = build_network(plans, len(channels(dataset)) + 1)
+    network = build_network(plans, len(outputs(dataset)))
     load_weights(folder, network)
     return network.to(device).eval(), plans, dataset

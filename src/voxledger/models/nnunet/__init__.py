@@ -13,4 +13,6 @@ BACKEND = Backend(
     ),
     recipes=("nnunet", "small"),
     options=("lesion_share", "augmentation", "loss"),
+    adopts=True,
+    exports="nnunet",
 )

@@ -49,9 +49,19 @@ def architecture_name(plans: dict[str, Any]) -> str:
     found = []
     for name in stages_of(plans).configurations:
         planned = plans["configurations"][name]
-        while "architecture" not in planned:
+        while "inherits_from" in planned and "architecture" not in planned:
             planned = plans["configurations"][planned["inherits_from"]]
-        architecture = planned["architecture"]
-        features = "-".join(str(f) for f in architecture["arch_kwargs"]["features_per_stage"])
-        found.append(f"{architecture['network_class_name'].rsplit('.', 1)[-1]} {features}")
+        found.append(_in_words(planned))
     return " → ".join(found)
+
+
+def _in_words(planned: dict[str, Any]) -> str:
+    if "architecture" in planned:
+        name, features = planned["architecture"]["network_class_name"], planned["architecture"]["arch_kwargs"]
+        features = features["features_per_stage"]
+    else:  # plans of nnU-Net before 2.5
+        name, stages = planned["UNet_class_name"], len(planned["n_conv_per_stage_encoder"])
+        features = [
+            min(planned["UNet_base_num_features"] * 2**i, planned["unet_max_num_features"]) for i in range(stages)
+        ]
+    return f"{name.rsplit('.', 1)[-1]} {'-'.join(str(f) for f in features)}"

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.imaging.orientation import Turn
 from voxledger.imaging.volume import Volume
 from voxledger.models.channels import Array, Channels, softmax
 from voxledger.models.dataset import channels, untaught
 from voxledger.models.nnunet.network import build_network
+from voxledger.models.nnunet.reader import turn_of
 from voxledger.models.nnunet.stages import stages_of
 from voxledger.models.process import quiet
 from voxledger.params import InferParams
@@ -65,11 +67,12 @@ class _Predicted:
     box: tuple[slice, ...]
     shape: tuple[int, ...]
     backward: list[int]
+    turn: Turn
 
     def probability(self, channel: int) -> Array:
         whole = np.zeros(self.shape, np.float32)
         whole[self.box] = self.inside(channel)
-        return whole.transpose(self.backward)
+        return self.turn.back(whole.transpose(self.backward))
 
 
 def _segmentation(predicted: _Predicted) -> npt.NDArray[Any]:
@@ -84,7 +87,7 @@ def _segmentation(predicted: _Predicted) -> npt.NDArray[Any]:
             best[higher], largest = channel, np.maximum(largest, values)
     whole = np.zeros(predicted.shape, np.int16)
     whole[predicted.box] = best
-    return whole.transpose(predicted.backward)
+    return predicted.turn.back(whole.transpose(predicted.backward))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +102,11 @@ class _Stage:
         import torch
 
         plans, configuration = self.predictor.plans_manager, self.predictor.configuration_manager
+        turn = turn_of(plans.plans, image.grid)
         data, seg, properties = configuration.preprocessor_class(verbose=False).run_case_npy(
-            image.array[None],
-            None if previous is None else previous[None],
-            {"spacing": list(image.grid.spacing)},
+            turn.apply(image.array)[None],
+            None if previous is None else turn.apply(previous)[None],
+            {"spacing": list(turn.spacing(image.grid.spacing))},
             plans,
             configuration,
             self.predictor.dataset_json,
@@ -112,7 +116,7 @@ class _Stage:
 
             data = with_previous(data, seg, self.predictor.label_manager.foreground_labels)
         logits = self._logits(torch.from_numpy(data))
-        spacing = [image.grid.spacing[axis] for axis in plans.transpose_forward]
+        spacing = [properties["spacing"][axis] for axis in plans.transpose_forward]
         shape = properties["shape_after_cropping_and_before_resampling"]
 
         resample = _resampling(configuration)
@@ -126,6 +130,7 @@ class _Stage:
             box=tuple(slice(*bounds) for bounds in properties["bbox_used_for_cropping"]),
             shape=properties["shape_before_cropping"],
             backward=plans.transpose_backward,
+            turn=turn,
         )
 
     def _logits(self, data: Any) -> Any:

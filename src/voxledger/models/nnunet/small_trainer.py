@@ -12,7 +12,6 @@ This module imports torch and nnunetv2 at once: import it only where a model is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +22,6 @@ from voxledger.models.centres import lesion_numbers
 from voxledger.models.losses import HybridLoss
 from voxledger.models.nnunet.centred import CentredDataset
 from voxledger.models.training import Training
-from voxledger.records.card import load_weights
 
 WARM_UP = 0.05
 """Share of the iterations over which the learning rate rises."""
@@ -90,11 +88,10 @@ class BudgetTrainer(nnUNetTrainer):  # type: ignore[misc]
     def _do_i_compile(self) -> bool:
         return False
 
-    def fit(self, parent: Path | None, report: Callable[[float], None]) -> Any:
-        """Train, from the weights of a model folder if there is one; `report` gets the loss of every step."""
+    def fit(self, begin: Callable[[Any], None], report: Callable[[float], None]) -> Any:
+        """Train; `begin` gets the initialised network, and `report` the loss of every step."""
         self.initialize()
-        if parent is not None:
-            load_weights(parent, self.network)
+        begin(self.network)
         batches, _ = self.get_dataloaders()
         self.set_deep_supervision_enabled(self.enable_deep_supervision)
         self.network.train()

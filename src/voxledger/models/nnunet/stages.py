@@ -14,6 +14,8 @@ KEY = "voxledger"
 FULLRES = "3d_fullres"
 LOWRES = "3d_lowres"
 CASCADE = "3d_cascade_fullres"
+ADOPTED = "adopted"
+"""Recipe of a model that was trained elsewhere."""
 
 
 class Stages(BaseModel):

@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from voxledger.models.dataset import describe, with_untaught
-from voxledger.models.nnunet.network import architecture_name
+from voxledger.models.dataset import BACKGROUND, describe, with_untaught
+from voxledger.models.heads import take_over
+from voxledger.models.nnunet.network import architecture_name, build_network
 from voxledger.models.nnunet.plan import DATASET_NAME, plan
-from voxledger.models.nnunet.stages import CASCADE, FULLRES, stages_of
+from voxledger.models.nnunet.reader import turn_of
+from voxledger.models.nnunet.stages import ADOPTED, CASCADE, FULLRES, KEY, stages_of
 from voxledger.models.process import quiet, seed_everything
 from voxledger.models.training import Training
-from voxledger.records.card import DATASET, PLANS, save_tensors, to_json, weights_of
+from voxledger.records.card import DATASET, PLANS, load_tensors, save_tensors, to_json, weights_of
 from voxledger.textfile import read_json, replace_text
 
 
@@ -41,11 +43,8 @@ def train(training: Training, folder: Path) -> str:
         dataset = describe(
             training.schema, (case.modality for case in training.cases), len(training.cases), training.ignores
         )
-        plans = (
-            plan(training, dataset, work)
-            if training.start.parent is None
-            else read_json(training.start.parent.folder / PLANS)
-        )
+        plans = plan(training, dataset, work) if training.start.parent is None else _plans_of_parent(training)
+        dataset["overwrite_image_reader_writer"] = plans["image_reader_writer"]
         stages = stages_of(plans)
         learned = set[int]()
         for data in _data_of(stages.configurations):
@@ -57,6 +56,33 @@ def train(training: Training, folder: Path) -> str:
     shutil.rmtree(work)
     save_tensors(folder, weights)
     return architecture_name(plans)
+
+
+def _plans_of_parent(training: Training) -> dict[str, Any]:
+    """Plans of the model that training goes on from; one from elsewhere goes on as one network, by a recipe of ours."""
+    assert training.start.parent is not None
+    plans = read_json(training.start.parent.folder / PLANS)
+    stages = stages_of(plans)
+    if stages.recipe == ADOPTED:
+        trainer = "BudgetTrainer" if training.model.recipe == "small" else "nnUNetTrainer"
+        stages = stages.model_copy(update={"recipe": training.model.recipe, "trainer": trainer, "folds": ("all",)})
+        plans |= {KEY: stages.model_dump(mode="json"), "dataset_name": DATASET_NAME}
+    return plans
+
+
+def _begin(training: Training, plans: dict[str, Any], dataset: dict[str, Any], name: str) -> Callable[[Any], None]:
+    """What puts the weights of the parent, the first fold of several, into a network of a configuration."""
+    parent, before = training.start.parent, training.start.dataset
+    if parent is None or before is None:
+        return lambda network: None
+
+    def build(count: int) -> Any:
+        labels = {BACKGROUND: 0, **{str(n): n for n in range(1, count)}}
+        return build_network(plans, {**dataset, "labels": labels}, name, deep_supervision=False)
+
+    stages = stages_of(read_json(parent.folder / PLANS))
+    weights = load_tensors(parent.folder, stages.prefix(name, stages.folds[0]))
+    return lambda network: take_over(network, weights, before, dataset, build)
 
 
 def _data_of(configurations: Sequence[str]) -> list[str]:
@@ -97,8 +123,10 @@ def _preprocess(training: Training, plans: dict[str, Any], dataset: dict[str, An
     learned: set[int] = set()
     for case, image, labels in training.load_all():
         learned.update(np.unique(labels).tolist())
+        turn = turn_of(plans, image.grid)
+        properties = {"spacing": list(turn.spacing(image.grid.spacing))}
         data, seg, properties = preprocessor.run_case_npy(
-            image.array[None], labels[None], {"spacing": list(image.grid.spacing)}, manager, configuration, dataset
+            turn.apply(image.array)[None], turn.apply(labels)[None], properties, manager, configuration, dataset
         )
         data, seg = data.astype(np.float32, copy=False), seg.astype(np.int16, copy=False)
         blocks, chunks = comp_blosc2_params(data.shape, tuple(configuration.patch_size), data.itemsize)
@@ -120,16 +148,17 @@ def _fit(training: Training, plans: dict[str, Any], dataset: dict[str, Any]) -> 
     from voxledger.models.nnunet.trainer import RecipeTrainer
 
     _augment_here(training.device)
-    stages, weights, parent = stages_of(plans), dict[str, Any](), training.start.parent
+    stages, weights = stages_of(plans), dict[str, Any]()
     for number, name in enumerate(stages.configurations):
         seed_everything(training.seed)
         trainer = RecipeTrainer(
             {**plans, "continue_training": False}, name, "all", dataset, torch.device(training.device)
         )
+        trainer.mirrored = stages.mirror_axes
         trainer.num_epochs = training.start.iterations // trainer.num_iterations_per_epoch
         prefix = stages.prefix(name, "all")
         with training.report(name) as report:
-            trainer.fit((parent.folder, prefix) if parent else None, report)
+            trainer.fit(_begin(training, plans, dataset, name), report)
         weights |= weights_of(trainer.network, prefix)
         if number + 1 < len(stages.configurations):
             predict_next_stage(trainer, stages.configurations[number + 1], stages.mirror_axes)
@@ -143,15 +172,14 @@ def _fit_small(training: Training, plans: dict[str, Any], dataset: dict[str, Any
     from voxledger.models.nnunet.small_trainer import BudgetTrainer
 
     _augment_here("cpu")
-    trainer = BudgetTrainer(
-        {**plans, "continue_training": False}, FULLRES, "all", dataset, torch.device(training.device)
-    )
+    (name,) = stages_of(plans).configurations
+    trainer = BudgetTrainer({**plans, "continue_training": False}, name, "all", dataset, torch.device(training.device))
     trainer.wanted = training
     trainer.oversample_foreground_percent = 1.0
     # nnU-Net gives the coarsest output no weight; with two stages it is the only one, and the loss would be 0 / 0.
-    trainer.enable_deep_supervision = plans["configurations"][FULLRES]["architecture"]["arch_kwargs"]["n_stages"] > 2
+    trainer.enable_deep_supervision = trainer.configuration_manager.network_arch_init_kwargs["n_stages"] > 2
     with training.report() as report:
-        return weights_of(trainer.fit(training.start.parent.folder if training.start.parent else None, report))
+        return weights_of(trainer.fit(_begin(training, plans, dataset, name), report))
 
 
 def _augment_here(device: str) -> None:

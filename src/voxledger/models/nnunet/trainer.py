@@ -9,28 +9,30 @@ This module imports torch and nnunetv2 at once: import it only where a model is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from voxledger.records.card import load_weights
-
 
 class RecipeTrainer(nnUNetTrainer):  # type: ignore[misc]
-    """Trains `num_epochs` epochs, which the caller sets after construction."""
+    """Trains `num_epochs` epochs; the caller sets that and `mirrored` after construction."""
+
+    mirrored: tuple[int, ...]
+    """Axes along which patches are mirrored; none where a model from elsewhere tells left from right."""
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, bool, Any, Any]:
+        rotation, dummy, patch, _ = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        self.inference_allowed_mirroring_axes = self.mirrored or None
+        return rotation, dummy, patch, self.inference_allowed_mirroring_axes
 
     def _do_i_compile(self) -> bool:
         return False
 
-    def fit(self, parent: tuple[Path, str] | None, report: Callable[[float], None]) -> None:
-        """Train, from the weights of a model folder and the prefix of their names if there is one.
-
-        `report` gets the loss of every step.
-        """
+    def fit(self, begin: Callable[[Any], None], report: Callable[[float], None]) -> None:
+        """Train; `begin` gets the initialised network, and `report` the loss of every step."""
         self.disable_checkpointing = True
         self.initialize()
-        if parent is not None:
-            load_weights(parent[0], self.network, parent[1])
+        begin(self.network)
         self.dataloader_train, self.dataloader_val = self.get_dataloaders()
         self.set_deep_supervision_enabled(self.enable_deep_supervision)
         for _ in range(self.num_epochs):

@@ -1,6 +1,8 @@
 """`finetune`: go on from the base model of the same name, with its plans, on the whole cohort.
 
-Where there is no such model, or it has another network or other classes, the model is trained in full instead.
+Output channels go by the names of the classes: one that the base model knows keeps its weights, another begins anew.
+Where there is no such model, or it has another network, the model is trained in full instead. A model from elsewhere
+keeps its own network, whatever the parameters say of that.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ def start(model: ModelParams, params: RetrainParams, base: Model | None, classes
     base
         The model of this name that the round began with.
     classes
-        Classes to learn, in the order of the schema.
+        Not used: what the base model does not know begins anew.
 
     Examples
     --------
@@ -35,20 +37,21 @@ def start(model: ModelParams, params: RetrainParams, base: Model | None, classes
     >>> start(model, RetrainParams(strategy="finetune"), None, ["liver"])
     Start(strategy='full', iterations=240, parent=None, note='trained in full: models/base has no model of this name')
     """
-    obstacle = _obstacle(model, base, classes)
+    obstacle = _obstacle(model, base)
     if base is None or obstacle:
         scratch = full.start(model, params, base, classes)
         return Start(scratch.strategy, scratch.iterations, note=f"trained in full: {obstacle}")
     return Start("finetune", model.budget(params.finetune_iterations), base)
 
 
-def _obstacle(model: ModelParams, base: Model | None, classes: list[str]) -> str:
+def _obstacle(model: ModelParams, base: Model | None) -> str:
     if base is None:
         return f"{layout.BASE_MODELS} has no model of this name"
+    if base.card.source is not None:
+        same = base.card.backend == model.backend
+        return "" if same else f"the base model is of the backend {base.card.backend}"
     wanted = {name: value for name, value in model.record().items() if name not in BUDGET}
     made = {"recipe": "small", **base.card.params}  # cards of before 0.4 name none
     if base.card.backend != model.backend or any(made.get(name) != value for name, value in wanted.items()):
         return "the base model was made with other parameters"
-    if base.classes != classes:
-        return "the base model has other classes"
     return ""

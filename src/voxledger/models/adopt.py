@@ -1,0 +1,224 @@
+"""Taking in a trained model from elsewhere: read without running any of it, and written as a model of ours.
+
+Each backend that can has an `adopt.py` with
+
+    recognises(folder: Path) -> bool                              whether the folder is of its kind
+    read_model(folder: Path, folds: Sequence[str]) -> FromElsewhere   what is in it
+
+Weights are read as tensors alone: a pickle that would run code is refused.
+"""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.models.class_map import class_map
+from voxledger.models.dataset import BACKGROUND, CLASS_MAP, outputs
+from voxledger.records.card import (
+    DATASET,
+    PLANS,
+    ModelCard,
+    Source,
+    list_models,
+    require_name,
+    save_tensors,
+    to_json,
+    weights_of,
+    write_card,
+)
+from voxledger.registry import BACKENDS
+from voxledger.schema import LabelSchema
+from voxledger.textfile import replace_text
+
+STRATEGY = "adopted"
+"""What the card of an adopted model names in place of a strategy of training."""
+
+
+@dataclass(frozen=True)
+class FromElsewhere:
+    """What a backend found in a folder."""
+
+    architecture: str
+    """Class and features in words."""
+    plans: dict[str, Any]
+    dataset: dict[str, Any]
+    """As `models/dataset.py` has it, classes under their own names."""
+    tensors: dict[str, Any]
+    """Weights as `weights.safetensors` has them."""
+    name: str = ""
+    version: str = ""
+    training_set: str = ""
+    """What the folder says of itself; what the curator says goes before."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a curator says of a model from elsewhere; empty where its folder does."""
+
+    licence: str
+    source: str = ""
+    version: str = ""
+    training_set: str = ""
+
+
+def adopt_model(
+    name: str,
+    folder: Path,
+    said: Said,
+    chosen_map: str | None,
+    folds: Sequence[str],
+    schema: LabelSchema,
+    models: Path,
+    round_number: int,
+) -> ModelCard:
+    """Write `<models>/<name>/`; nothing is kept if anything is refused.
+
+    Parameters
+    ----------
+    folder
+        An nnU-Net results folder, a MONAI bundle, or weights of a MONAI network with their description.
+    said
+        Its licence, and whatever else the folder does not say of itself.
+    chosen_map
+        Of its classes to those of the schema, see `class_map`.
+    folds
+        Folds of nnU-Net to take; none for all that are there.
+
+    Raises
+    ------
+    Misuse
+        The name is taken or unusable, the folder is of no known kind, or the class map does not fit.
+    VoxledgerError
+        A file of it is refused; names the file and why.
+    """
+    require_name(name)
+    if any(other.name == name for other in list_models(models)):
+        raise Misuse(f"there is a model {name} already", f"choose another name, or `voxledger models remove {name}`")
+    backend = _backend_for(folder)
+    found: FromElsewhere = import_module(f"{BACKENDS.get(backend).package}.adopt").read_model(folder, folds)
+    theirs = [n for n in outputs(found.dataset) if n != BACKGROUND]
+    mapped = class_map(chosen_map, theirs, schema)
+    # Beside the models: what a killed command leaves of one is no part of them.
+    partial = models.parent / f".{name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        card = _write(partial, name, backend, found, said, mapped, round_number)
+        models.mkdir(parents=True, exist_ok=True)
+        partial.rename(models / name)
+        return card
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(
+    folder: Path,
+    name: str,
+    backend: str,
+    found: FromElsewhere,
+    said: Said,
+    mapped: dict[str, str],
+    round_number: int,
+) -> ModelCard:
+    """Write the model; the class map is in `dataset.json`, so that the id covers it."""
+    replace_text(folder / PLANS, to_json(found.plans))
+    replace_text(folder / DATASET, to_json({**found.dataset, CLASS_MAP: mapped}))
+    card = ModelCard(
+        id=save_tensors(folder, found.tensors),
+        name=name,
+        backend=backend,
+        architecture=found.architecture,
+        strategy=STRATEGY,
+        cohort="",
+        parent="",
+        params={},
+        licence=said.licence,
+        round=round_number,
+        source=Source(
+            name=said.source or found.name,
+            version=said.version or found.version,
+            training_set=said.training_set or found.training_set,
+            classes=mapped,
+        ),
+    )
+    write_card(folder, card)
+    return card
+
+
+def _backend_for(folder: Path) -> str:
+    backends = {name: BACKENDS.get(name) for name in BACKENDS.names()}
+    for name, backend in backends.items():
+        if backend.adopts and import_module(f"{backend.package}.adopt").recognises(folder):
+            return name
+    raise Misuse(
+        f"{folder} is no model that can be adopted",
+        "give an nnU-Net results folder (plans.json, dataset.json, fold_0/checkpoint_final.pth), a MONAI bundle "
+        "(configs/metadata.json, configs/inference.json, models/model.pt), or a folder with model.pt and network.yaml; "
+        "of a model that is none of these, `voxledger models add` takes the predictions",
+    )
+
+
+def load_checkpoint(path: Path, allowed: Sequence[Callable[..., Any] | tuple[Any, str]] = ()) -> Any:
+    """What is in a file of `torch.save`, if it is tensors and plain values alone.
+
+    Parameters
+    ----------
+    allowed
+        Types beside torch's own that may be in it; they run nothing.
+
+    Raises
+    ------
+    VoxledgerError
+        It is not there, is damaged, or would run code when it is read.
+    """
+    import torch
+
+    if not path.is_file():
+        raise VoxledgerError(f"{path}: no such file", "give the folder of the whole model")
+    try:
+        with torch.serialization.safe_globals(list(allowed)):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = next((line for line in str(error).splitlines() if "GLOBAL" in line), str(error).splitlines()[0])
+        raise VoxledgerError(
+            f"{path} holds more than tensors and plain values, and would run code when it is read: {reason.strip()}",
+            "ask its makers for a state dict alone: `torch.save(network.state_dict(), FILE)`",
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise VoxledgerError(f"{path} is damaged: {error}", "copy it again") from None
+
+
+def load_state(network: Any, state: Any, path: Path) -> dict[str, Any]:
+    """Weights of a checkpoint, once they are known to be those of a network; each tensor once.
+
+    Raises
+    ------
+    VoxledgerError
+        They are of another architecture; names the tensors that differ.
+    """
+    own = network.state_dict()
+    given = state if isinstance(state, dict) else {}
+    differ = [
+        f"{name} ({_shape(given.get(name))}, not {_shape(own.get(name))})"
+        for name in sorted(own.keys() | given.keys())
+        if _shape(own.get(name)) != _shape(given.get(name))
+    ]
+    if differ:
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+        raise VoxledgerError(
+            f"{path} is a checkpoint of another architecture than its folder describes: {', '.join(differ[:3])}{more}",
+            "give the plans or description that it was trained with",
+        )
+    network.load_state_dict(given)
+    return weights_of(network)
+
+
+def _shape(tensor: Any) -> str:
+    return "missing" if tensor is None else "×".join(map(str, getattr(tensor, "shape", ("?",)))) or "one number"

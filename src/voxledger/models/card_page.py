@@ -1,0 +1,38 @@
+"""The card of a model as a page for people."""
+
+from __future__ import annotations
+
+from voxledger.records.card import ModelCard
+
+
+def card_page(card: ModelCard) -> str:
+    """The page, in Markdown: what the model is, what it learned from, its licence, and where it came from.
+
+    Parameters
+    ----------
+    card
+        Of any model; what it does not say is left out.
+    """
+    rows = {
+        "id": card.id,
+        "backend": card.backend,
+        "architecture": card.architecture,
+        "licence": card.licence,
+        "strategy": card.strategy,
+        "round": str(card.round),
+        "cohort": card.cohort,
+        "parent": card.parent,
+    }
+    if card.source is not None:
+        rows |= {
+            "source": f"{card.source.name} {card.source.version}".strip(),
+            "trained elsewhere on": card.source.training_set or "not said",
+        }
+    lines = [f"# {card.name}", "", "| | |", "| --- | --- |"]
+    lines += [f"| {name} | {value} |" for name, value in rows.items() if value]
+    lines += ["", "Weights are checked by the id, their SHA-256.", ""]
+    if card.source is not None:
+        lines += ["| its class | class here |", "| --- | --- |"]
+        lines += [f"| {theirs} | {ours} |" for theirs, ours in card.source.classes.items()]
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,86 @@
+"""Weights of a network taken over by one of other classes: output channels go by the names of the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from voxledger.errors import VoxledgerError
+from voxledger.models.dataset import BACKGROUND, channels, outputs
+
+
+def take_over(
+    network: Any, weights: dict[str, Any], before: dict[str, Any], after: dict[str, Any], build: Callable[[int], Any]
+) -> None:
+    """Put the weights of a parent into a network.
+
+    Where a tensor has one row an output, as in the output layers (those of deep supervision too), the row of each class
+    is that of the parent's output for it, or the mean of several; a class that the parent has no output for keeps the
+    row that the network was initialised with. All other tensors are copied.
+
+    Parameters
+    ----------
+    network
+        Initialised, with the outputs of `after`.
+    weights
+        Of the parent, by name.
+    before, after
+        `dataset.json` of parent and network, with the same names for the same classes.
+    build
+        The network with a given number of outputs: what differs between two of them depends on the outputs.
+
+    Raises
+    ------
+    VoxledgerError
+        The parent is another network.
+    """
+    import torch
+
+    from voxledger.records.card import weights_of
+
+    own, (rows, known) = weights_of(network), _rows(before, after)
+    with torch.device("meta"):
+        two, three = ({n: t.shape for n, t in _named(build(count)).items()} for count in (2, 3))
+    taken = {}
+    for name, tensor in own.items():
+        given = weights.get(name)
+        by_output = [axis for axis, (a, b) in enumerate(zip(two[name], three[name], strict=True)) if a != b]
+        if given is None or [n for i, n in enumerate(given.shape) if i not in by_output] != [
+            n for i, n in enumerate(tensor.shape) if i not in by_output
+        ]:
+            raise VoxledgerError(f"the weights of {name} are of another network", "use the strategy full")
+        if any((given.shape[a], tensor.shape[a]) != rows.shape[::-1] for a in by_output):
+            continue  # more than one row an output: begins anew
+        for number, axis in enumerate(by_output):
+            # Outputs that become one are averaged; where they are read again, what they were read with is added.
+            mixed = rows if number == 0 else (rows > 0).float()
+            given = torch.tensordot(mixed, given, dims=([1], [axis])).movedim(0, axis)
+        taken[name] = _known(tensor, given, by_output, known) if by_output else given
+    network.load_state_dict({**own, **taken}, strict=False)
+
+
+def _rows(before: dict[str, Any], after: dict[str, Any]) -> tuple[Any, list[int]]:
+    """Share of each output before in each output after, (after, before), and the outputs after that have any."""
+    import torch
+
+    found = {BACKGROUND: (0,), **channels(before)}
+    rows = torch.zeros(len(outputs(after)), len(outputs(before)))
+    for name, channel in outputs(after).items():
+        for source in found.get(name, ()):
+            rows[channel, source] = 1 / len(found[name])
+    return rows, [int(i) for i in torch.nonzero(rows.sum(1)).flatten()]
+
+
+def _named(network: Any) -> dict[str, Any]:
+    return {**dict(network.named_parameters()), **dict(network.named_buffers())}
+
+
+def _known(own: Any, given: Any, axes: list[int], known: list[int]) -> Any:
+    """A tensor that is `given` where the outputs along all of these axes are known, and `own` elsewhere."""
+    import torch
+
+    index = [torch.tensor(known) if axis in axes else torch.arange(size) for axis, size in enumerate(own.shape)]
+    grid = torch.meshgrid(*index, indexing="ij")
+    mixed = own.clone()
+    mixed[grid] = given.to(own.dtype)[grid]
+    return mixed

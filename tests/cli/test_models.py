@@ -1,0 +1,91 @@
+"""Models from elsewhere as a curator takes them in, looks at them, writes them out and removes them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from commands import output, parameters, run
+from foreign_nnunet import MAP, write_folder
+
+from voxledger.init import init
+from voxledger.records.card import check_model
+
+LABELS = "name: two\nclasses:\n  - {id: 1, name: organ}\n  - {id: 2, name: spleen}\n"
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new repository beside which a results folder of nnU-Net lies; the model in it is adopted."""
+    root = tmp_path_factory.mktemp("models")
+    write_folder(root / "results", folds=2)
+    init(root / "repo", "atlas")
+    with contextlib.chdir(root / "repo"):
+        Path("labels.yaml").write_text(LABELS)
+        Path("classes.yaml").write_text(MAP)
+        parameters()
+        said = run(
+            "voxledger", "models", "adopt", "../results", "--name", "theirs", "--licence", "CC-BY-NC-4.0",
+            "--map", "classes.yaml", "--folds", "1", "--version", "2.1", "--training-set", "their scans",
+        )  # fmt: skip
+        assert "Organ → organ" in said
+        assert "Spleen → spleen" in said
+    return root / "repo"
+
+
+@pytest.fixture
+def adopted(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(repository, tmp_path / "repo", symlinks=True)
+    shutil.copytree(repository.parent / "results", tmp_path / "results")
+    monkeypatch.chdir(tmp_path / "repo")
+    return tmp_path / "repo"
+
+
+def test_it_is_under_dvc_listed_and_shown(adopted: Path) -> None:
+    assert "models/base.dvc" in output("git", "ls-files")
+    listed = output("voxledger", "models", "list")
+    assert "theirs" in listed
+    assert "Dataset123_Abdomen 2.1, CC-BY-NC-4.0, adopted" in listed
+    shown = output("voxledger", "models", "show", "theirs")
+    for line in (
+        "| licence | CC-BY-NC-4.0 |",
+        "| source | Dataset123_Abdomen 2.1 |",
+        "| trained elsewhere on | their scans |",
+        "| Spleen | spleen |",
+    ):
+        assert line in shown.splitlines()
+
+
+def test_it_goes_out_and_comes_in_again(adopted: Path) -> None:
+    run("voxledger", "models", "export", "theirs", "../out", "--format", "nnunet")
+    said = run("voxledger", "models", "export", "theirs", "../out", "--format", "nnunet", accept=(2,))
+    assert "is there already" in said
+    said = run("voxledger", "models", "export", "theirs", "../other", "--format", "monai-bundle", accept=(2,))
+    assert "use --format nnunet" in said
+    assert not Path("../other").exists()
+    run("voxledger", "models", "adopt", "../out", "--name", "again", "--licence", "X", "--map", "classes.yaml")
+    first, again = (check_model(Path("models/base") / name) for name in ("theirs", "again"))
+    assert again.architecture == first.architecture
+    assert json.loads(Path("../out/model.json").read_text())["id"] == first.id
+
+
+def test_it_is_removed_and_another_name_refused(adopted: Path) -> None:
+    said = run("voxledger", "models", "remove", "thiers", accept=(2,))
+    assert "models/base has no model thiers" in said
+    run("voxledger", "models", "remove", "theirs")
+    assert not Path("models/base/theirs").exists()
+    assert "no models yet" in output("voxledger", "models", "list")
+    assert run("voxledger", "models", "remove", "../models", accept=(2,))
+
+
+def test_a_map_that_leaves_out_a_class_leaves_nothing(adopted: Path) -> None:
+    Path("classes.yaml").write_text("Organ: organ\n")
+    said = run(
+        "voxledger", "models", "adopt", "../results", "--name", "more", "--licence", "X", "--map", "classes.yaml",
+        accept=(2,),
+    )  # fmt: skip
+    assert "does not have these classes of the model: Spleen" in said
+    assert not Path("models/base/more").exists()

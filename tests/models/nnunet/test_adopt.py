@@ -1,0 +1,230 @@
+"""nnU-Net folders from elsewhere: what is taken over, and what is refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from foreign_nnunet import ARCHITECTURE, CONFIGURATION, DATASET, MAP, PLANS, checkpoint, plans_with, write_folder
+
+from voxledger import layout
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.imaging.volume import Grid, Volume
+from voxledger.models.adopt import Said, adopt_model
+from voxledger.models.nnunet import predict as nnunet
+from voxledger.params import InferParams, MachineParams, ModelParams, RetrainParams
+from voxledger.records.card import ModelCard, check_model, load_tensors, read_card
+from voxledger.retrain.run import retrain_round
+
+torch = pytest.importorskip("torch")
+
+HOME = layout.BASE_MODELS / "theirs"
+CHECKPOINT = "checkpoint_final.pth"
+
+
+def adopt(source: Path, schema, folds: tuple[str, ...] = (), text: str = MAP) -> ModelCard:
+    Path("map.yaml").write_text(text)
+    said = Said("CC-BY-4.0", "TheirSegmentator", "1.2", "their CT scans")
+    return adopt_model("theirs", source, said, "map.yaml", folds, schema, layout.BASE_MODELS, 2)
+
+
+def test_the_card_says_where_it_came_from_and_the_id_covers_the_class_map(folder, schema):
+    source = write_folder(folder / "results", folds=2)
+    card = adopt(source, schema)
+    assert check_model(HOME) == card == read_card(HOME)
+    assert (card.backend, card.architecture, card.strategy) == ("nnunet", "PlainConvUNet 4-8-8, 2 folds", "adopted")
+    assert (card.licence, card.round, card.parent, card.cohort) == ("CC-BY-4.0", 2, "", "")
+    assert card.source
+    assert card.source.model_dump() == {
+        "name": "TheirSegmentator",
+        "version": "1.2",
+        "training_set": "their CT scans",
+        "classes": {"Organ": "organ", "Spleen": "spleen"},
+    }
+    (HOME).rename("first")
+    other = adopt(source, schema, text="Organ: organ\nSpleen: ignore\n")
+    assert other.id != card.id
+
+
+def test_what_a_folder_says_of_itself_is_taken_where_the_curator_says_nothing(folder, schema):
+    Path("map.yaml").write_text(MAP)
+    source = write_folder(folder / "results")
+    card = adopt_model("theirs", source, Said("MIT"), "map.yaml", [], schema, layout.BASE_MODELS, 0)
+    assert card.source
+    assert (card.source.name, card.source.training_set) == ("Dataset123_Abdomen", "Dataset123_Abdomen")
+
+
+@pytest.mark.parametrize("folds", [(), ("1",), ("2", "0")])
+def test_the_folds_asked_for_are_those_whose_mean_is_predicted(folder, schema, folds):
+    card = adopt(write_folder(folder / "results", folds=3), schema, folds)
+    image = Volume(np.random.default_rng(0).normal(50, 60, (9, 17, 19)).astype(np.int16), Grid.plain((9, 17, 19)))
+    predicted = nnunet.predict(HOME, card.id, image, InferParams(), "cpu")
+    names = load_tensors(HOME)
+    wanted = folds or ("0", "1", "2")
+    assert {n.split("/")[1] for n in names} == {f"fold_{f}" for f in wanted} if len(wanted) > 1 else len(names) > 0
+    assert predicted.of == {"organ": (1,), "spleen": (2,)}
+    assert predicted.probability(1).shape == (9, 17, 19)
+
+
+def test_plans_of_older_nnunets_describe_the_same_network(folder, schema):
+    """Those of TotalSegmentator 2, for one."""
+    source = write_folder(folder / "results")
+    older = {name: value for name, value in CONFIGURATION.items() if name != "architecture"} | {
+        "UNet_class_name": "PlainConvUNet",
+        "UNet_base_num_features": 4,
+        "unet_max_num_features": 8,
+        "n_conv_per_stage_encoder": [1, 1, 1],
+        "n_conv_per_stage_decoder": [1, 1],
+        "num_pool_per_axis": [2, 2, 2],
+        "pool_op_kernel_sizes": [[1, 1, 1], [2, 2, 2], [2, 2, 2]],
+        "conv_kernel_sizes": [[3, 3, 3]] * 3,
+    }
+    (source / "plans.json").write_text(json.dumps({**PLANS, "configurations": {"3d_fullres": older}}))
+    card = adopt(source, schema)
+    assert card.architecture == "PlainConvUNet 4-8-8"
+    image = Volume(np.full((1, 1, 1), 7, np.int16), Grid.plain((1, 1, 1), (2.0, 1.0, 1.0)))
+    assert nnunet.predict(HOME, card.id, image, InferParams(), "cpu").probability(1).shape == (1, 1, 1)
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return os.system, ("touch executed",)
+
+
+def resave(source: Path, fold: int = 0, **changes: Any) -> None:
+    torch.save(checkpoint(fold, **changes), source / f"fold_{fold}" / CHECKPOINT)
+
+
+def write_plans(source: Path, plans: dict[str, Any]) -> None:
+    (source / "plans.json").write_text(json.dumps(plans))
+
+
+def write_dataset(source: Path, **changes: Any) -> None:
+    (source / "dataset.json").write_text(json.dumps({**DATASET, **changes}))
+
+
+def architecture(**changes: Any) -> dict[str, Any]:
+    return plans_with(architecture={**ARCHITECTURE, **changes})
+
+
+WIDER = {**ARCHITECTURE["arch_kwargs"], "features_per_stage": [8, 8, 8]}
+
+REFUSALS: dict[str, tuple[Any, str]] = {
+    "a pickle that would run code": (
+        lambda s: resave(s, logging=Evil()),
+        r"fold_0/checkpoint_final\.pth holds more than tensors .*posix\.system",
+    ),
+    "other plans in one fold": (
+        lambda s: resave(s, 1, plans=plans_with(patch_size=[8, 8, 8])),
+        "fold 1 was trained with other plans than fold 0",
+    ),
+    "other mirroring in one fold": (
+        lambda s: resave(s, 1, inference_allowed_mirroring_axes=None),
+        "fold 1 was trained with other mirrored axes than fold 0",
+    ),
+    "another architecture": (
+        lambda s: write_plans(s, architecture(arch_kwargs=WIDER)),
+        r"fold_0/checkpoint_final\.pth is a checkpoint of another architecture",
+    ),
+    "other outputs": (
+        lambda s: write_dataset(s, labels={"background": 0, "Organ": 1}),
+        "is a checkpoint of another architecture",
+    ),
+    "a class from elsewhere as network": (
+        lambda s: write_plans(s, architecture(network_class_name="os.system")),
+        "a network that is not nnU-Net's",
+    ),
+    "a configuration that the plans do not have": (
+        lambda s: write_plans(s, {**PLANS, "configurations": {"3d_lowres": CONFIGURATION}}),
+        "has no configuration 3d_fullres",
+    ),
+    "slices": (
+        lambda s: [
+            write_plans(s, {**PLANS, "configurations": {"2d": CONFIGURATION}}),
+            [resave(s, f, init_args={"plans": PLANS, "configuration": "2d"}) for f in (0, 1)],
+        ],
+        "configuration 2d reads slices alone",
+    ),
+    "several channels": (lambda s: write_dataset(s, channel_names={"0": "T1", "1": "T2"}), r"2 images .*T1, T2"),
+    "regions": (
+        lambda s: write_dataset(s, labels={"background": 0, "Organ": [1, 2], "Spleen": 2}, regions_class_order=[1, 2]),
+        r"regions that overlap \(Organ\)",
+    ),
+    "a name that leaves the folder": (
+        lambda s: write_plans(s, {**PLANS, "dataset_name": "../../elsewhere"}),
+        r"dataset_name is \.\./\.\./elsewhere",
+    ),
+    "a folder of data that leaves the folder": (
+        lambda s: write_plans(s, plans_with(data_identifier="/tmp/data")),
+        "data_identifier is /tmp/data",
+    ),
+    "pictures": (lambda s: write_plans(s, {**PLANS, "image_reader_writer": "NaturalImage2DIO"}), "NaturalImage2DIO"),
+    "no checkpoint of nnU-Net": (
+        lambda s: torch.save({"weights": {}}, s / "fold_0" / CHECKPOINT),
+        "is no checkpoint of nnU-Net",
+    ),
+    "a damaged checkpoint": (lambda s: (s / "fold_0" / CHECKPOINT).write_bytes(b"PK\3\4 torn"), "is damaged"),
+    "no fold at all": (lambda s: [(s / f"fold_{f}" / CHECKPOINT).unlink() for f in (0, 1)], r"holds no fold_\*"),
+}
+
+
+@pytest.mark.parametrize("why", REFUSALS)
+def test_what_cannot_be_taken_over_is_refused_by_name(folder, schema, why):
+    spoil, message = REFUSALS[why]
+    source = write_folder(folder / "results", folds=2)
+    spoil(source)
+    with pytest.raises(VoxledgerError, match=message) as refused:
+        adopt(source, schema)
+    assert refused.value.remedy
+    assert not Path("executed").exists()
+    assert not list(Path("models").rglob("*")), "something was kept"
+
+
+def test_a_missing_fold_is_named_with_those_that_are_there(folder, schema):
+    with pytest.raises(VoxledgerError, match="fold 4 is missing") as refused:
+        adopt(write_folder(folder / "results", folds=2), schema, ("0", "4"))
+    assert "0, 1" in refused.value.remedy
+
+
+def test_a_folder_of_no_known_kind_and_a_taken_name_are_refused(folder, schema):
+    (folder / "empty").mkdir()
+    with pytest.raises(Misuse, match="no model that can be adopted") as refused:
+        adopt(folder / "empty", schema)
+    assert "models add" in refused.value.remedy
+    source = write_folder(folder / "results")
+    adopt(source, schema)
+    with pytest.raises(Misuse, match="there is a model theirs already"):
+        adopt(source, schema)
+
+
+@pytest.mark.parametrize("recipe", ["small", "nnunet"])
+def test_outputs_of_known_classes_are_taken_over_by_name_and_a_new_class_begins_anew(
+    small, schema, recipe, monkeypatch
+):
+    """Deep supervision's, too. The schema has a lesion between the two classes that the model knows."""
+    monkeypatch.setattr("nnunetv2.training.nnUNetTrainer.nnUNetTrainer.nnUNetTrainer.train_step", _no_step)
+    card = adopt(write_folder(Path("results"), folds=2), schema)
+    budget = {"iterations": 1} if recipe == "small" else {"epochs": 1}
+    model = ModelParams(backend="nnunet", recipe=recipe, **budget)
+    params = RetrainParams(models={"theirs": model}, strategy="finetune", finetune_iterations=1.0)
+    retrain_round(small.cases, schema, small.ledger, 3, params, MachineParams(workers=1))
+    tuned = check_model(layout.NEXT_MODELS / "theirs")
+    assert (tuned.strategy, tuned.parent, tuned.source) == ("finetune", card.id, None)
+    before, after = load_tensors(HOME, "3d_fullres/fold_0/"), load_tensors(layout.NEXT_MODELS / "theirs")
+    assert before.keys() == after.keys()
+    heads = {name for name in before if ".seg_layers." in name}
+    assert len(heads) == 4
+    for name in before.keys() - heads:
+        assert torch.equal(before[name], after[name]), name
+    for name in heads:
+        assert torch.equal(after[name][[0, 1, 3]], before[name]), name
+        assert len(after[name]) == 4
+
+
+def _no_step(self: Any, batch: Any) -> dict[str, Any]:
+    assert batch["data"].shape[1:] == (1, 8, 16, 16)
+    return {"loss": torch.zeros(())}
