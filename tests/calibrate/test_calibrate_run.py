@@ -256,6 +256,8 @@ def test_a_threshold_is_never_below_the_floor(repository: Repository) -> None:
     assert "they find 0.0% of the 3 lesions" in notes[0]
     with pytest.raises(Misuse, match=r"calibrate.floor is 0.6, above filter.threshold, 0.5"):
         run(repository, classes=["pdac"], floor=0.6)
+    with pytest.raises(Misuse, match=r"calibrate.floor is 0.003, above filter.thresholds.pdac, 0.001"):
+        run(repository, FilterParams(thresholds={"pdac": 0.001}), classes=["pdac"])
 
 
 def test_a_threshold_is_at_most_that_of_the_filter(repository: Repository) -> None:
@@ -267,7 +269,7 @@ def test_a_threshold_is_at_most_that_of_the_filter(repository: Repository) -> No
     values, _, notes = run(repository, named, classes=["pdac"])
     pdac = values["classes"]["pdac"]
     assert (pdac["threshold"], pdac["sensitivity"]["value"]) == (0.2, 0.666667)
-    assert notes[-1] == "pdac: filter.thresholds has 0.2 in the place of 0.00400162"
+    assert notes[-1] == "pdac: the threshold is that of filter.thresholds.pdac, 0.2"
     assert_claims_are_what_the_filter_leaves(repository, named, "pdac")
 
 
