@@ -18,7 +18,7 @@ from voxledger.calibrate.run import PLOT_COLUMNS, choose_thresholds, require_les
 from voxledger.errors import Misuse
 from voxledger.filter import curves as stage
 from voxledger.filter.curves import FoundLesions, LesionCurves, lesions_seen
-from voxledger.filter.run import filter_round, read_calibrated
+from voxledger.filter.run import filter_round
 from voxledger.imaging.detection import Step
 from voxledger.imaging.soft import open_soft, write_soft
 from voxledger.imaging.volume import Grid, file_sha256, read_label, write
@@ -192,7 +192,7 @@ def test_curves_are_remembered_by_all_that_they_depend_on(
 def after_the_rules(repository: Repository, filtering: FilterParams, overlap: float = 0.1) -> list[Step]:
     """What the filter stage finds of calibration cases once the last rule has run."""
     cases, ledger = repository
-    calibrated, machine = read_calibrated(layout.CALIBRATION), MachineParams(workers=1)
+    calibrated, machine = read_calibration().thresholds, MachineParams(workers=1)
     steps, _ = filter_round(cases, Path("predictions"), SCHEMA, filtering, calibrated, machine, ledger, overlap)
     last = max(s.step for s in steps)
     return [s for s in steps if s.step == last and s.split == "calibration"]
