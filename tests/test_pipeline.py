@@ -92,8 +92,8 @@ def test_a_stage_runs_again_when_the_version_of_its_algorithm_rises(finished: Pa
         changed = json.loads(output("dvc", "status", "--json", cwd=finished))
     finally:
         versions.write_text(before)
-    rose = [{"changed deps": {"algorithms.yaml": {"filter": "modified"}}}]
-    assert changed == {"calibrate": rose, "filter": rose}  # calibration is after the rules
+    modified = [{"changed deps": {"algorithms.yaml": {"filter": "modified"}}}]
+    assert changed == {"calibrate": modified, "filter": modified}  # the calibration looks behind the rules
 
 
 @pytest.mark.parametrize("name", list(PIPELINE))

@@ -18,7 +18,7 @@ from voxledger.calibrate.run import PLOT_COLUMNS, choose_thresholds, require_les
 from voxledger.errors import Misuse
 from voxledger.filter import curves as stage
 from voxledger.filter.curves import FoundLesions, LesionCurves, lesions_seen
-from voxledger.filter.run import filter_round, read_calibrated
+from voxledger.filter.run import filter_round
 from voxledger.imaging.detection import Step
 from voxledger.imaging.soft import open_soft, write_soft
 from voxledger.imaging.volume import Grid, file_sha256, read_label, write
@@ -192,7 +192,7 @@ def test_curves_are_remembered_by_all_that_they_depend_on(
 def after_the_rules(repository: Repository, filtering: FilterParams, overlap: float = 0.1) -> list[Step]:
     """What the filter stage finds of calibration cases once the last rule has run."""
     cases, ledger = repository
-    calibrated, machine = read_calibrated(layout.CALIBRATION), MachineParams(workers=1)
+    calibrated, machine = read_calibration().thresholds, MachineParams(workers=1)
     steps, _ = filter_round(cases, Path("predictions"), SCHEMA, filtering, calibrated, machine, ledger, overlap)
     last = max(s.step for s in steps)
     return [s for s in steps if s.step == last and s.split == "calibration"]
@@ -256,6 +256,8 @@ def test_a_threshold_is_never_below_the_floor(repository: Repository) -> None:
     assert "they find 0.0% of the 3 lesions" in notes[0]
     with pytest.raises(Misuse, match=r"calibrate.floor is 0.6, above filter.threshold, 0.5"):
         run(repository, classes=["pdac"], floor=0.6)
+    with pytest.raises(Misuse, match=r"calibrate.floor is 0.003, above filter.thresholds.pdac, 0.001"):
+        run(repository, FilterParams(thresholds={"pdac": 0.001}), classes=["pdac"])
 
 
 def test_a_threshold_is_at_most_that_of_the_filter(repository: Repository) -> None:
@@ -267,7 +269,7 @@ def test_a_threshold_is_at_most_that_of_the_filter(repository: Repository) -> No
     values, _, notes = run(repository, named, classes=["pdac"])
     pdac = values["classes"]["pdac"]
     assert (pdac["threshold"], pdac["sensitivity"]["value"]) == (0.2, 0.666667)
-    assert notes[-1] == "pdac: filter.thresholds has 0.2 in the place of 0.00400162"
+    assert notes[-1] == "pdac: the threshold is that of filter.thresholds.pdac, 0.2"
     assert_claims_are_what_the_filter_leaves(repository, named, "pdac")
 
 

@@ -17,7 +17,7 @@ from voxledger.calibrate.operating_point import (
     plotted_thresholds,
     provable,
 )
-from voxledger.imaging.froc import CaseCurve, case_curve
+from voxledger.imaging.froc import CaseCurve, case_curve, tried_thresholds
 from voxledger.statistics import resamples
 
 
@@ -53,6 +53,45 @@ def test_sensitivity_out_of_reach() -> None:
     assert highest_threshold([missed], 0.99) == (below(np.float32(0.5)), False)
     assert highest_threshold([case(), case()], 0.99) is None
     assert highest_threshold([], 0.99) is None
+
+
+LOST = CaseCurve(
+    np.array([0.8, 0.4, 0.2, 0.1], np.float32), *(np.array([1, 2, 1, 1]),) * 2, hits=np.array([1, 2, 0, 1]), lesions=3
+)
+"""At 0.2 what was found grows together, and a rule takes it."""
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "highest", "floor", "peak", "reached"),
+    [
+        (0.3, 1.0, 0.0, 0.8, True),
+        (0.6, 1.0, 0.0, 0.4, True),
+        (1.0, 1.0, 0.0, 0.4, False),  # the lowest finds less
+        (0.3, 0.15, 0.0, 0.1, True),
+    ],
+)
+def test_lower_is_not_always_more(sensitivity: float, highest: float, floor: float, peak: float, reached: bool) -> None:
+    assert highest_threshold([LOST], sensitivity, highest, floor) == (below(np.float32(peak)), reached)
+
+
+def test_the_highest_threshold_allowed_does_where_it_finds_enough() -> None:
+    assert highest_threshold([LOST], 0.3, 0.5) == (0.5, True)
+    assert highest_threshold([LOST], 0.6, 0.15) == (below(np.float32(0.1)), False)
+    taken = CaseCurve(LOST.values, LOST.components, LOST.components, LOST.hits * 0, lesions=3)
+    assert highest_threshold([taken], 0.3) is None
+
+
+def test_curves_that_hold_at_some_thresholds_are_asked_at_those_alone() -> None:
+    thresholds = tried_thresholds(0.5, 0.003)
+    values = np.nextafter(np.array(thresholds, np.float32), np.float32(1))
+    ones = np.arange(len(thresholds)) >= 40
+    tried = CaseCurve(values, *(ones.astype(np.int64),) * 3, lesions=1, tried="a rule")
+    threshold, reached = highest_threshold([tried, case(0.02)], 1.0, 0.5, 0.003) or (0.0, False)
+    assert (threshold in thresholds[40:], reached) == (True, True)
+    assert threshold == max(t for t in thresholds[40:] if t < 0.02)
+    plotted = plotted_thresholds([tried, case(0.02)], 10)
+    assert set(plotted) <= set(thresholds)
+    assert len(plotted) == 10
 
 
 def test_ties_of_several_cases_are_one_step() -> None:

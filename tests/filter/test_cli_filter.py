@@ -16,6 +16,7 @@ from voxledger.imaging.volume import Grid, file_sha256, write
 from voxledger.infer.predict import predict_round
 from voxledger.models.precomputed.adopt import add_precomputed
 from voxledger.params import InferParams, MachineParams
+from voxledger.records.calibration import Calibration, write_calibration
 from voxledger.records.cases import Case, Split, write_cases
 from voxledger.records.ledger import Entry, Origin, write_ledger
 from voxledger.records.predicted import write_predicted
@@ -39,7 +40,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: LabelSch
     )
     with open("labels.yaml", "w", encoding="utf-8") as stream:
         YAML(typ="safe", pure=True).dump(schema.model_dump(mode="json"), stream)
-    Path("data/round/calibration.json").write_text('{"classes": {}}')
+    nothing = Calibration(wanted_sensitivity=0.99, floor=0.003, overlap=0.1, classes={}, notes={})
+    write_calibration(Path("data/round/calibration.json"), nothing)
     labels, p = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.float32)
     labels[1:7, 1:9, 1:9] = 5
     labels[2:4, 2:4, 2:4] = 7

@@ -15,7 +15,7 @@ from voxledger.algorithms import VERSIONS
 from voxledger.errors import CasesFailed
 from voxledger.filter import run as stage
 from voxledger.filter.decisions import COLUMNS, read_decisions
-from voxledger.filter.run import filter_round, read_calibrated, thresholds_of
+from voxledger.filter.run import filter_round, thresholds_of
 from voxledger.imaging.detection import ANY, Step, read_steps
 from voxledger.imaging.soft import write_soft
 from voxledger.imaging.volume import Grid, file_sha256, read_label, write
@@ -207,12 +207,6 @@ def test_prediction_of_another_image(repository: list[Case], schema: LabelSchema
     repository[1] = Case(**{**vars(repository[1]), "sha256": changed})
     with pytest.raises(CasesFailed, match=r"case-1: .*predicted from another image"):
         run(repository, schema)
-
-
-def test_read_calibrated(tmp_path: Path) -> None:
-    path = tmp_path / "calibration.json"
-    path.write_text('{"classes": {"pdac": {"threshold": 0.003}}}')
-    assert read_calibrated(path) == {"pdac": 0.003}
 
 
 def trust(case_id: str, *names: str) -> Ledger:

@@ -15,7 +15,8 @@ from voxledger.filter.apply import apply_rules
 from voxledger.filter.chain import read_rules
 from voxledger.filter.curves import curve_by_filtering, lesion_curve
 from voxledger.filter.harm import detection_of
-from voxledger.filter.proposal import Proposal
+from voxledger.filter.proposal import Proposal, Verdict
+from voxledger.filter.rules.minimum_volume import MinimumVolume
 from voxledger.filter.sweep import Unseen, sweep
 from voxledger.imaging.boxes import bounding_box
 from voxledger.imaging.froc import TRIED, tried_thresholds
@@ -239,6 +240,19 @@ def test_another_lesion_that_comes_out_alike_either_way_needs_no_filter() -> Non
     nodes = sweep(proposal, "pdac", rules, FLOOR)
     assert nodes is not None
     assert 0 < nodes.spans.length(nodes.tree.size).sum() < nodes.tree.spans.length(nodes.tree.size).sum()
+
+
+class Doubled(MinimumVolume):
+    """A rule of another package that changes what ours judges, and nothing else."""
+
+    def judge(self, proposal: Proposal, name: str) -> list[Verdict]:
+        return MinimumVolume(rule="", classes=self.classes, ml=2 * self.ml).judge(proposal, name)
+
+
+def test_a_rule_that_inherits_all_but_its_judge_is_not_believed() -> None:
+    rule = Doubled(rule="doubled", classes=("pdac",), ml=0.004)
+    with pytest.raises(Unseen, match="doubled judges pdac at one threshold alone"):
+        sweep(case(lesions_over_the_organ()), "pdac", [rule], FLOOR)
 
 
 def test_the_proposal_is_not_changed() -> None:

@@ -39,6 +39,7 @@ def test_format_1_is_read_and_comes_back_as_today(tmp_path: Path) -> None:
     found = read_calibration(path)
     assert (found.format, found.floor, found.overlap) == (FORMAT, 0.0, 0.0)
     assert {name: c.fit for name, c in found.classes.items()} == {"pdac": False, "cyst": True}
+    assert found.thresholds == {"pdac": 0.0003, "cyst": 0.0003}
     write_calibration(path, found)
     assert read_calibration(path) == found
     assert json.loads(path.read_text())["format"] == FORMAT

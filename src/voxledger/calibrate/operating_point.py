@@ -68,8 +68,7 @@ def candidates(curves: Sequence[CaseCurve], highest: float, floor: float) -> lis
     if any(curve.tried for curve in curves):
         return tried_thresholds(highest, floor)
     values, _ = hits_by_value(curves)
-    lower = [below(value) for value in values[values <= np.float32(highest)]]
-    return [float(np.float32(highest)), *(max(threshold, float(np.float32(floor))) for threshold in lower)]
+    return [float(np.float32(highest)), *(below(value) for value in values[values <= np.float32(highest)])]
 
 
 def highest_threshold(

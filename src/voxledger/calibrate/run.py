@@ -32,18 +32,26 @@ PLOT_COLUMNS = ["class_name", "threshold", *(f"{r}{end}" for r in RATES for end 
 
 def require_lesions(schema: LabelSchema, params: Params) -> None:
     """Raise `Misuse` where what is to be calibrated is no lesion class, or has no room for a threshold."""
-    names, floor, common = params.calibrate.classes, params.calibrate.floor, params.filter.threshold
+    names, floor = params.calibrate.classes, params.calibrate.floor
     schema.require(names, "calibrate.classes")
     for name in names:
         if not schema[name].lesion:
             raise Misuse(
                 f"calibrate.classes: {name} is not a lesion class", f"mark it `lesion: true` or leave {name} out"
             )
-    if names and floor > common:
-        raise Misuse(
-            f"calibrate.floor is {floor:g}, above filter.threshold, {common:g}",
-            "lower the floor or raise the threshold",
-        )
+        highest, where = _highest(name, params.filter)
+        if floor > highest:
+            raise Misuse(
+                f"calibrate.floor is {floor:g}, above {where}, {highest:g}",
+                f"lower the floor, raise the threshold, or leave {name} out of calibrate.classes",
+            )
+
+
+def _highest(name: str, params: FilterParams) -> tuple[float, str]:
+    """The threshold of a class that is not calibrated, and the parameter that has it."""
+    if name in params.thresholds:
+        return params.thresholds[name], f"filter.thresholds.{name}"
+    return params.threshold, "filter.threshold"
 
 
 @dataclass(frozen=True)
@@ -64,14 +72,14 @@ class OfClass:
 def choose_thresholds(cases: Sequence[CaseCurves], params: Params) -> dict[str, float]:
     """The threshold of every class that has one: the highest that keeps the wanted sensitivity.
 
-    Between `calibrate.floor` and `filter.threshold`, from which the filter only goes down. Where none does, the highest
-    that finds as many lesions as any.
+    Between `calibrate.floor` and the threshold of the filter, which is only lowered. Where none does, the highest that
+    finds as many lesions as any.
     """
     chosen = {}
     for name in params.calibrate.classes:
         curves = OfClass.of(name, cases, params.calibrate).curves
-        bounds = (params.filter.threshold, params.calibrate.floor)
-        found = highest_threshold(curves, params.calibrate.sensitivity, *bounds)
+        highest, _ = _highest(name, params.filter)
+        found = highest_threshold(curves, params.calibrate.sensitivity, highest, params.calibrate.floor)
         if found is not None:
             chosen[name] = found[0]
     return chosen
@@ -176,7 +184,7 @@ def _of_other_thresholds(
 ) -> list[str]:
     """What to know where the filter leaves something else at its thresholds than the curve says."""
     if name in filtering.thresholds:
-        return [f"filter.thresholds has {filtering.thresholds[name]:g} in the place of {chosen:.6g}"]
+        return [f"the threshold is that of filter.thresholds.{name}, {filtering.thresholds[name]:g}"]
     (point,) = operating_points(on_curve.curves, [chosen], on_curve.draws)
     said, left = point.sensitivity.to_json()["value"], found.sensitivity.value
     if said == left:

@@ -38,9 +38,10 @@ def explain(case_id: str, class_name: str | None, picture: Path | None, as_json:
     from voxledger.filter import explain as explanation
     from voxledger.filter.chain import read_rules
     from voxledger.filter.decisions import to_row
-    from voxledger.filter.run import open_case, read_calibrated, thresholds_of
+    from voxledger.filter.run import open_case, thresholds_of
     from voxledger.infer.predict import require_predictions
     from voxledger.params import read_params
+    from voxledger.records.calibration import read_calibration
     from voxledger.records.cases import read_cases
     from voxledger.repository import require_root
     from voxledger.schema import read_schema
@@ -57,7 +58,7 @@ def explain(case_id: str, class_name: str | None, picture: Path | None, as_json:
     files = sorted(str(f) for f in layout.PREDICTIONS.glob(f"*/{case_id}.b2nd"))
     if not files:
         raise VoxledgerError(f"{case_id} has no predictions in {layout.PREDICTED}", "run `dvc repro infer`")
-    thresholds = thresholds_of(schema, params, read_calibrated(layout.CALIBRATION))
+    thresholds = thresholds_of(schema, params, read_calibration().thresholds)
     proposal = open_case(case_id, case.image, case.sha256, case.modality, files, schema, thresholds)
     told = explanation.stories(proposal, read_rules(params.rules, schema), case_id)
     told = [s for s in told if class_name in (None, s.end.class_name)]

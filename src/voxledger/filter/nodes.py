@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.filter.proposal import Mask, Proposal, Region
-from voxledger.imaging.boxes import Box
+from voxledger.imaging.boxes import Box, absolute, bounding_box
 from voxledger.imaging.tree import ComponentTree, Spans, component_tree_of
 
 Values = npt.NDArray[Any]
@@ -141,7 +141,7 @@ class Nodes:
 
 
 def nodes_of(proposal: Proposal, name: str, floor: float) -> Nodes | None:
-    """The components of a class at all thresholds from `floor` up; None where no model predicts it anywhere.
+    """The components of a class at all thresholds from `floor` up; None where the models predict it nowhere above.
 
     Parameters
     ----------
@@ -154,9 +154,12 @@ def nodes_of(proposal: Proposal, name: str, floor: float) -> Nodes | None:
     if box is None:
         return None
     mean = ensemble_mean(proposal.predictions, name, box)
-    probability = np.where(mean > np.float32(floor), mean, np.float32(0))
+    tight = bounding_box(mean > np.float32(floor))
+    if tight is None:
+        return None
+    probability = np.where(mean[tight] > np.float32(floor), mean[tight], np.float32(0))
     tree = component_tree_of(probability)
-    return Nodes(proposal, name, box, probability, tree, tree.spans)
+    return Nodes(proposal, name, absolute(tight, box), probability, tree, tree.spans)
 
 
 def _of_same_level(tree: ComponentTree, some: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

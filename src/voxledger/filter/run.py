@@ -18,7 +18,6 @@ from voxledger.params import FilterParams, MachineParams
 from voxledger.records.cases import Case, Split, in_split, require_image
 from voxledger.records.ledger import Ledger
 from voxledger.schema import LabelSchema
-from voxledger.textfile import read_json, restoring
 
 if TYPE_CHECKING:
     from voxledger.filter.proposal import Proposal
@@ -33,14 +32,6 @@ def thresholds_of(schema: LabelSchema, params: FilterParams, calibrated: Mapping
     schema.require(params.thresholds, "filter.thresholds")
     lowered = {name: min(calibrated.get(name, params.threshold), params.threshold) for name in schema.names}
     return lowered | dict(params.thresholds)
-
-
-def read_calibrated(path: Path) -> dict[str, float]:
-    """Calibrated threshold by class; empty where nothing was calibrated."""
-    try:
-        return {n: float(c["threshold"]) for n, c in read_json(path, "classes")["classes"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise VoxledgerError(f"{path} is not a calibration: {error}", restoring(path)) from None
 
 
 def filter_round(

@@ -73,7 +73,8 @@ class Others(Proposal):
 
 
 def sweep(proposal: Proposal, name: str, rules: Sequence[Rule], floor: float) -> Nodes | None:
-    """What the rules leave of one class at every threshold from `floor` up; None where no model predicts it.
+    """What the rules leave of one class at every threshold from `floor` up; None where the models predict it nowhere
+    above.
 
     Parameters
     ----------
@@ -108,13 +109,19 @@ def require_innermost(schema: LabelSchema, name: str) -> None:
 def _judge(rule: Rule, nodes: Nodes, others: Others) -> Nodes:
     """The rule on the class itself."""
     others.looked = False
-    kept = rule.kept(nodes)
+    kept = rule.kept(nodes) if _made_for(rule, "kept") else None
     if kept is None or others.looked:
         raise Unseen(f"{rule.rule} judges {nodes.name} at one threshold alone")
     lost = kept.length(nodes.tree.size) < nodes.spans.length(nodes.tree.size)
     if getattr(rule, "to", "") == "background":
         _require_apart(rule.rule, nodes, lost)
     return replace(nodes, spans=kept)
+
+
+def _made_for(rule: Rule, attribute: str) -> bool:
+    """Whether what a class of rules says of its `judge` is not that of a base class with another one."""
+    attributes, judges = (next(c for c in type(rule).__mro__ if name in vars(c)) for name in (attribute, "judge"))
+    return issubclass(attributes, judges)
 
 
 def _require_apart(what: str, nodes: Nodes, lost: npt.NDArray[np.bool_]) -> None:
@@ -130,7 +137,7 @@ def _judge_other(rule: Rule, judged: str, nodes: Nodes, others: Others) -> Nodes
     """The rule on another class, and what the nodes inside do then."""
     verdicts = others.judged(rule, judged)
     if others.looked:
-        again = others.judged(rule, judged, nodes.region()) if rule.monotone else []
+        again = others.judged(rule, judged, nodes.region()) if rule.monotone and _made_for(rule, "monotone") else []
         if [v.outcome for v in again] != [v.outcome for v in verdicts]:
             raise Unseen(f"{rule.rule} of {judged} looks at {nodes.name}")
     chain = others.schema.chain(nodes.name)

@@ -76,6 +76,11 @@ class Calibration(BaseModel):
     notes: dict[str, list[str]]
     """What a person should know, by class."""
 
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Of the classes that have one."""
+        return {name: found.threshold for name, found in self.classes.items()}
+
 
 def write_calibration(path: Path, calibration: Calibration) -> None:
     """Write the record as JSON, which is also a metrics file of DVC."""
