@@ -23,7 +23,7 @@ TRANSFORMS = [
     {"_target_": "Spacingd", "keys": "@image_key", "pixdim": [1.5, 1.2, 2.0], "mode": "bilinear"},
     {"_target_": "ScaleIntensityRanged", "keys": "@image_key", "a_min": -100, "a_max": 200, "b_min": 0.0,
      "b_max": 1.0, "clip": True},
-    {"_target_": "EnsureTyped", "keys": "@image_key"},
+    {"_target_": "EnsureTyped", "keys": "@image_key", "device": "@device"},
 ]  # fmt: skip
 
 
@@ -33,13 +33,15 @@ def configuration(**changes: Any) -> dict[str, Any]:
         "imports": ["$import glob", "$import torch", "$import numpy"],
         "image_key": "image",
         "classes": 3,
+        "device": "$torch.device('cpu')",
         "bundle_root": ".",
         "images": "images",
         "masks": "masks",
         "network_def": NETWORK,
         "network": "$@network_def.eval()",
         "preprocessing": {"_target_": "Compose", "transforms": TRANSFORMS},
-        "inferer": {"_target_": "SlidingWindowInferer", "roi_size": [16, 16, 8], "sw_batch_size": 4, "overlap": 0.25},
+        "inferer": {"_target_": "SlidingWindowInferer", "roi_size": [16, 16, 8], "sw_batch_size": 4,
+                    "overlap": 0.25, "device": "@device"},
         "postprocessing": {
             "_target_": "Compose",
             "transforms": [
