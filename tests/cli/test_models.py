@@ -11,8 +11,9 @@ import pytest
 from commands import output, parameters, run
 from foreign_nnunet import MAP, write_folder
 
+from voxledger.cli.trace import _print_model
 from voxledger.init import init
-from voxledger.records.card import check_model
+from voxledger.records.card import ModelCard, Source, check_model
 
 LABELS = "name: two\nclasses:\n  - {id: 1, name: organ}\n  - {id: 2, name: spleen}\n"
 
@@ -89,3 +90,18 @@ def test_a_map_that_leaves_out_a_class_leaves_nothing(adopted: Path) -> None:
     )  # fmt: skip
     assert "does not have these classes of the model: Spleen" in said
     assert not Path("models/base/more").exists()
+
+
+def test_trace_says_where_an_adopted_model_is_from(capsys: pytest.CaptureFixture[str]) -> None:
+    source = Source(name="TotalSegmentator", version="2.4.0", training_set="1228 CT", classes={"liver": "liver"})
+    card = ModelCard(
+        id="a" * 64, name="total", backend="nnunet", architecture="", strategy="adopted", cohort="", parent="",
+        params={}, licence="Apache-2.0", round=3, source=source,
+    )  # fmt: skip
+    _print_model(card.model_dump())
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "model aaaaaaaaaaaa: total (nnunet)",
+        "  adopted in round 3 from TotalSegmentator 2.4.0",
+        "  learned from 1228 CT",
+        "  licence Apache-2.0",
+    ]

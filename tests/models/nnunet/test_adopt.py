@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,21 @@ def test_plans_of_older_nnunets_describe_the_same_network(folder, schema):
     assert card.architecture == "PlainConvUNet 4-8-8"
     image = Volume(np.full((1, 1, 1), 7, np.int16), Grid.plain((1, 1, 1), (2.0, 1.0, 1.0)))
     assert nnunet.predict(HOME, card.id, image, InferParams(), "cpu").probability(1).shape == (1, 1, 1)
+
+
+def test_checkpoints_with_scalars_of_numpy_1_are_read(folder, schema):
+    """There the same function had another name."""
+    source = write_folder(folder / "results")
+    path = source / "fold_0" / CHECKPOINT
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    pickled = next(name for name in members if name.endswith("/data.pkl"))
+    assert b"cnumpy._core.multiarray\nscalar\n" in members[pickled]
+    members[pickled] = members[pickled].replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert adopt(source, schema).architecture == "PlainConvUNet 4-8-8"
 
 
 class Evil:
