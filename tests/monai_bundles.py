@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 NETWORK = {
     "_target_": "SegResNet",
@@ -102,5 +105,5 @@ def run_bundle(bundle: Path, images: Path, masks: Path, **names: str) -> None:
     given = {"dataset_dir": str(images.resolve()), "output_dir": str(masks.resolve()), "bundle_root": str(bundle)}
     given = {names.get(name, name): value for name, value in given.items()}
     program = f"from monai.bundle import run; run(config_file={str(bundle / 'configs/inference.json')!r}, **{given!r})"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=ONE_THREAD)
     assert done.returncode == 0, done.stderr
