@@ -12,7 +12,7 @@ from voxledger.models.process import single_thread
 __all__ = ["schema", "small", "tiny"]
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
     with single_thread("cpu"):
         yield
