@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 NETWORK = {
     "_target_": "SegResNet",
@@ -23,7 +26,7 @@ TRANSFORMS = [
     {"_target_": "Spacingd", "keys": "@image_key", "pixdim": [1.5, 1.2, 2.0], "mode": "bilinear"},
     {"_target_": "ScaleIntensityRanged", "keys": "@image_key", "a_min": -100, "a_max": 200, "b_min": 0.0,
      "b_max": 1.0, "clip": True},
-    {"_target_": "EnsureTyped", "keys": "@image_key"},
+    {"_target_": "EnsureTyped", "keys": "@image_key", "device": "@device"},
 ]  # fmt: skip
 
 
@@ -33,13 +36,15 @@ def configuration(**changes: Any) -> dict[str, Any]:
         "imports": ["$import glob", "$import torch", "$import numpy"],
         "image_key": "image",
         "classes": 3,
+        "device": "$torch.device('cpu')",
         "bundle_root": ".",
         "images": "images",
         "masks": "masks",
         "network_def": NETWORK,
         "network": "$@network_def.eval()",
         "preprocessing": {"_target_": "Compose", "transforms": TRANSFORMS},
-        "inferer": {"_target_": "SlidingWindowInferer", "roi_size": [16, 16, 8], "sw_batch_size": 4, "overlap": 0.25},
+        "inferer": {"_target_": "SlidingWindowInferer", "roi_size": [16, 16, 8], "sw_batch_size": 4,
+                    "overlap": 0.25, "device": "@device"},
         "postprocessing": {
             "_target_": "Compose",
             "transforms": [
@@ -100,5 +105,5 @@ def run_bundle(bundle: Path, images: Path, masks: Path, **names: str) -> None:
     given = {"dataset_dir": str(images.resolve()), "output_dir": str(masks.resolve()), "bundle_root": str(bundle)}
     given = {names.get(name, name): value for name, value in given.items()}
     program = f"from monai.bundle import run; run(config_file={str(bundle / 'configs/inference.json')!r}, **{given!r})"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, env=ONE_THREAD)
     assert done.returncode == 0, done.stderr

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from commands import output, parameters, run
 from foreign_nnunet import MAP, write_folder
 
+from voxledger.cli.trace import _print_model
+from voxledger.imaging.volume import Grid, file_sha256, write
 from voxledger.init import init
-from voxledger.records.card import check_model
+from voxledger.records.card import ModelCard, Source, check_model
 
 LABELS = "name: two\nclasses:\n  - {id: 1, name: organ}\n  - {id: 2, name: spleen}\n"
 
@@ -89,3 +93,45 @@ def test_a_map_that_leaves_out_a_class_leaves_nothing(adopted: Path) -> None:
     )  # fmt: skip
     assert "does not have these classes of the model: Spleen" in said
     assert not Path("models/base/more").exists()
+
+
+@pytest.mark.slow
+def test_it_predicts_in_a_round_and_goes_on_into_the_next_models(adopted: Path) -> None:
+    grid = Grid.plain((12, 20, 24), (2.0, 1.0, 1.0))
+    for n in range(4):
+        values = np.random.default_rng(n).normal(50, 60, grid.shape).astype(np.int16)
+        write(f"../images/c{n}.nii.gz", values, grid)
+        if n < 2:
+            write(f"../labels/c{n}.nii.gz", (values > 50).astype(np.uint8), grid)
+    parameters(score={"budget": 1}, cases={"calibration": 0, "test": 0.5})
+    run("voxledger", "cases", "add", "../images", "--labels", "../labels", "--source", "here", "--licence", "CC0-1.0")
+    before = hashes(Path("models/base/theirs"))
+    run("voxledger", "round", "run", accept=(3,))
+    predicted = [json.loads(line) for line in Path("data/round/infer.jsonl").read_text().splitlines()]
+    assert {(row["model"], tuple(row["classes"])) for row in predicted} == {("theirs", ("organ", "spleen"))}
+    write("../reference/c2.nii.gz", np.ones(grid.shape, np.uint8), grid)
+    write("../reference/c3.nii.gz", np.ones(grid.shape, np.uint8), grid)
+    run("voxledger", "review", "emulate", "--reference", "../reference")
+    run("voxledger", "round", "run")
+    assert hashes(Path("models/next/theirs")) == before
+    decided = next(csv.DictReader(Path("data/round/decisions.csv").read_text().splitlines()))["case_id"]
+    assert "adopted in round 0 from Dataset123_Abdomen 2.1" in output("voxledger", "trace", decided)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: file_sha256(path) for path in folder.iterdir()}
+
+
+def test_trace_says_where_an_adopted_model_is_from(capsys: pytest.CaptureFixture[str]) -> None:
+    source = Source(name="TotalSegmentator", version="2.4.0", training_set="1228 CT", classes={"liver": "liver"})
+    card = ModelCard(
+        id="a" * 64, name="total", backend="nnunet", architecture="", strategy="adopted", cohort="", parent="",
+        params={}, licence="Apache-2.0", round=3, source=source,
+    )  # fmt: skip
+    _print_model(card.model_dump())
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "model aaaaaaaaaaaa: total (nnunet)",
+        "  adopted in round 3 from TotalSegmentator 2.4.0",
+        "  learned from 1228 CT",
+        "  licence Apache-2.0",
+    ]

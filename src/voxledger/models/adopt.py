@@ -142,7 +142,7 @@ def _write(
         licence=said.licence,
         round=round_number,
         source=Source(
-            name=said.source or found.name,
+            name=said.source or found.name or name,
             version=said.version or found.version,
             training_set=said.training_set or found.training_set,
             classes=mapped,

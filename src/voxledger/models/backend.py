@@ -53,6 +53,11 @@ class Backend:
     made_elsewhere
         Whether its predictions lie in the folder of the model. Such a model is not trained, and goes on from round to
         round as it is.
+    adopts
+        Whether it takes in models that were trained elsewhere.
+    exports
+        The format that it writes its models in for others, as `voxledger models export --format` calls it; empty where
+        it has none.
 
     Examples
     --------
@@ -68,9 +73,7 @@ class Backend:
     options: tuple[str, ...] = ()
     made_elsewhere: bool = False
     adopts: bool = False
-    """Whether it takes in models that were trained elsewhere."""
     exports: str = ""
-    """The format that it writes its models in for others, as `voxledger models export --format` calls it."""
 
     def train(self, training: Training, folder: Path) -> str:
         """Train into a new folder, the same bytes every time on the same kind of CPU; returns the architecture."""

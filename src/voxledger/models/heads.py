@@ -39,7 +39,7 @@ def take_over(
     from voxledger.records.card import weights_of
 
     own, (rows, known) = weights_of(network), _rows(before, after)
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):  # what is drawn for these two is let go
         two, three = ({n: t.shape for n, t in _named(build(count)).items()} for count in (2, 3))
     taken = {}
     for name, tensor in own.items():
@@ -49,6 +49,8 @@ def take_over(
             n for i, n in enumerate(tensor.shape) if i not in by_output
         ]:
             raise VoxledgerError(f"the weights of {name} are of another network", "use the strategy full")
+        if torch.equal(rows, torch.eye(*rows.shape)):
+            by_output = []
         if any((given.shape[a], tensor.shape[a]) != rows.shape[::-1] for a in by_output):
             continue  # more than one row an output: begins anew
         for number, axis in enumerate(by_output):

@@ -146,6 +146,10 @@ CONFIG_REFUSALS = {
         {"postprocessing": {"transforms": [{"_target_": "Activationsd", "sigmoid": True}]}},
         "uses a sigmoid",
     ),
+    "an expression in a transform": (
+        {"preprocessing": {"_target_": "Compose", "transforms": [{**TRANSFORMS[2], "pixdim": "$[1] * 3"}]}},
+        r"transforms::0::pixdim would run code: \$\[1\] \* 3",
+    ),
     "a circle": ({"classes": "@image_key", "image_key": "@classes"}, "refers to itself"),
 }  # fmt: skip
 

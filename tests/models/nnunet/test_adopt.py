@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import Grid, Volume
 from voxledger.models.adopt import Said, adopt_model
 from voxledger.models.nnunet import predict as nnunet
+from voxledger.models.nnunet.stages import stages_of
 from voxledger.params import InferParams, MachineParams, ModelParams, RetrainParams
+from voxledger.records.card import PLANS as PLANS_FILE
 from voxledger.records.card import ModelCard, check_model, load_tensors, read_card
 from voxledger.retrain.run import retrain_round
+from voxledger.textfile import read_json
 
 torch = pytest.importorskip("torch")
 
@@ -88,6 +92,21 @@ def test_plans_of_older_nnunets_describe_the_same_network(folder, schema):
     assert card.architecture == "PlainConvUNet 4-8-8"
     image = Volume(np.full((1, 1, 1), 7, np.int16), Grid.plain((1, 1, 1), (2.0, 1.0, 1.0)))
     assert nnunet.predict(HOME, card.id, image, InferParams(), "cpu").probability(1).shape == (1, 1, 1)
+
+
+def test_checkpoints_with_scalars_of_numpy_1_are_read(folder, schema):
+    """There the same function had another name."""
+    source = write_folder(folder / "results")
+    path = source / "fold_0" / CHECKPOINT
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    pickled = next(name for name in members if name.endswith("/data.pkl"))
+    assert b"cnumpy._core.multiarray\nscalar\n" in members[pickled]
+    members[pickled] = members[pickled].replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    assert adopt(source, schema).architecture == "PlainConvUNet 4-8-8"
 
 
 class Evil:
@@ -201,20 +220,35 @@ def test_a_folder_of_no_known_kind_and_a_taken_name_are_refused(folder, schema):
         adopt(source, schema)
 
 
-@pytest.mark.parametrize("recipe", ["small", "nnunet"])
+@pytest.mark.parametrize(("recipe", "mirrored"), [("small", (0, 1, 2)), ("nnunet", (0, 1, 2)), ("nnunet", None)])
 def test_outputs_of_known_classes_are_taken_over_by_name_and_a_new_class_begins_anew(
-    small, schema, recipe, monkeypatch
+    small, schema, recipe, mirrored, monkeypatch
 ):
     """Deep supervision's, too. The schema has a lesion between the two classes that the model knows."""
-    monkeypatch.setattr("nnunetv2.training.nnUNetTrainer.nnUNetTrainer.nnUNetTrainer.train_step", _no_step)
-    card = adopt(write_folder(Path("results"), folds=2), schema)
+    used = set()
+
+    def no_step(trainer: Any, batch: Any) -> dict[str, Any]:
+        """The weights stay as training began with them."""
+        assert batch["data"].shape[1:] == (1, 8, 16, 16)
+        used.add(trainer.inference_allowed_mirroring_axes)
+        return {"loss": torch.zeros(())}
+
+    monkeypatch.setattr("nnunetv2.training.nnUNetTrainer.nnUNetTrainer.nnUNetTrainer.train_step", no_step)
+    source = write_folder(Path("results"), folds=2)
+    for fold in (0, 1):
+        resave(source, fold, inference_allowed_mirroring_axes=mirrored)
+    card = adopt(source, schema)
     budget = {"iterations": 1} if recipe == "small" else {"epochs": 1}
     model = ModelParams(backend="nnunet", recipe=recipe, **budget)
     params = RetrainParams(models={"theirs": model}, strategy="finetune", finetune_iterations=1.0)
     retrain_round(small.cases, schema, small.ledger, 3, params, MachineParams(workers=1))
-    tuned = check_model(layout.NEXT_MODELS / "theirs")
-    assert (tuned.strategy, tuned.parent, tuned.source) == ("finetune", card.id, None)
-    before, after = load_tensors(HOME, "3d_fullres/fold_0/"), load_tensors(layout.NEXT_MODELS / "theirs")
+    home = layout.NEXT_MODELS / "theirs"
+    tuned = check_model(home)
+    assert (tuned.strategy, tuned.parent, tuned.source, tuned.licence) == ("finetune", card.id, None, "CC-BY-4.0")
+    stages = stages_of(read_json(home / PLANS_FILE))
+    assert (stages.recipe, stages.folds, stages.mirror_axes) == (recipe, ("all",), mirrored or ())
+    assert used == {None if recipe == "small" else mirrored}, "what tells left from right must not be mirrored"
+    before, after = load_tensors(HOME, "3d_fullres/fold_0/"), load_tensors(home)
     assert before.keys() == after.keys()
     heads = {name for name in before if ".seg_layers." in name}
     assert len(heads) == 4
@@ -223,8 +257,3 @@ def test_outputs_of_known_classes_are_taken_over_by_name_and_a_new_class_begins_
     for name in heads:
         assert torch.equal(after[name][[0, 1, 3]], before[name]), name
         assert len(after[name]) == 4
-
-
-def _no_step(self: Any, batch: Any) -> dict[str, Any]:
-    assert batch["data"].shape[1:] == (1, 8, 16, 16)
-    return {"loss": torch.zeros(())}

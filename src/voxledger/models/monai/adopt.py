@@ -78,7 +78,8 @@ def _read_bundle(folder: Path) -> _Read:
             "get models/model.pt, the state dict of the same bundle",
         )
     configuration, metadata = Configuration(path), read_json(folder / METADATA)
-    target, arguments = _named(configuration, "network_def", configuration.get("network_def"))
+    target, arguments = _named(configuration, "network_def", configuration.raw("network_def"))
+    arguments = configuration.plain(arguments, "network_def")
     plans = {
         "network": {"class": target, "arguments": network_arguments(target, arguments, str(path))},
         "transforms": _transforms(configuration),
@@ -118,15 +119,16 @@ def _checked_labels(labels: dict[str, int], number: int, what: str) -> dict[str,
 
 def _transforms(configuration: Configuration) -> list[dict[str, Any]]:
     """What an image goes through, without what reads it."""
-    target, arguments = _named(configuration, "preprocessing", configuration.get("preprocessing"))
+    target, arguments = _named(configuration, "preprocessing", configuration.raw("preprocessing"))
     if target != "Compose":
         raise configuration.refuse("preprocessing", f"is {target}, not Compose", "write it as a list of transforms")
     found = []
-    for number, entry in enumerate(arguments.get("transforms", [])):
+    for number, entry in enumerate(configuration.shallow(arguments.get("transforms", []), "preprocessing")):
         where = f"preprocessing::transforms::{number}"
-        name, values = _named(configuration, where, entry)
-        if values.pop("_disabled_", False) or name in _WITHOUT_EFFECT:
+        name, values = _named(configuration, where, configuration.shallow(entry, where))
+        if name in _WITHOUT_EFFECT or configuration.plain(values.pop("_disabled_", False), where):
             continue
+        values = configuration.plain(values, where)
         keys = values.pop("keys", "image")
         if name not in (*SPATIAL, *INTENSITY) or keys not in ("image", ["image"]):
             raise configuration.refuse(
@@ -139,10 +141,10 @@ def _transforms(configuration: Configuration) -> list[dict[str, Any]]:
 
 
 def _window(configuration: Configuration) -> dict[str, Any]:
-    name, arguments = _named(configuration, "inferer", configuration.get("inferer"))
+    name, arguments = _named(configuration, "inferer", configuration.raw("inferer"))
     if name != "SlidingWindowInferer" or "roi_size" not in arguments:
         raise configuration.refuse("inferer", f"is {name}", "only SlidingWindowInferer with a roi_size is taken over")
-    return {name: value for name, value in arguments.items() if name in WINDOW}
+    return {name: configuration.plain(arguments[name], "inferer") for name in WINDOW if name in arguments}
 
 
 def _named(configuration: Configuration, where: str, entry: Any) -> tuple[str, dict[str, Any]]:

@@ -47,8 +47,20 @@ class Configuration:
         return self._plain(self._values[name], name, 0)
 
     def raw(self, name: str) -> Any:
-        """A value as it is written, nothing followed."""
-        return self._values.get(name)
+        """A value as it is written, only what it refers to as a whole is followed; None where it is not there."""
+        return self.shallow(self._values.get(name), name)
+
+    def shallow(self, value: Any, where: str) -> Any:
+        """What an entry refers to as a whole; what is inside stays as it is written."""
+        for _ in range(_DEPTH):
+            if not (isinstance(value, str) and value.startswith("@")):
+                return value
+            value = self._referred(value[1:], where)
+        raise self.refuse(where, "refers to itself", "correct the file")
+
+    def plain(self, value: Any, where: str) -> Any:
+        """A value inside an entry, its references followed; raises as `get`."""
+        return self._plain(value, where, 0)
 
     def refuse(self, name: str, why: str, remedy: str) -> VoxledgerError:
         """The error about one entry of the file."""
