@@ -260,7 +260,7 @@ class ModelParams(_Strict):
             )
         if given := self._given(*(name for name in OPTIONS if name not in backend.options)):
             raise ValueError(f"the backend {self.backend} has no {', '.join(given)}: remove it")
-        if self.recipe == "nnunet" and (given := self._given(*_SMALL)):
+        if self.recipe == "nnunet" and (given := self._given(*_SMALL, *OPTIONS)):
             raise ValueError(
                 f"with `recipe: nnunet`, nnU-Net decides {', '.join(given)} itself: give `epochs` alone, or say "
                 "`recipe: small`"

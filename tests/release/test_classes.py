@@ -274,7 +274,7 @@ def test_a_network_predicts_under_todays_names_and_a_retired_channel_counts_as_w
         }
     )
     parts = {"organ": 0.5, "mass": 0.2, "cyst": 0.1, "vessel": 0.15}
-    of = {name: channel for channel, name in enumerate(parts, start=1)}
+    of = {name: (channel,) for channel, name in enumerate(parts, start=1)}
     channels = Channels(of, lambda c: np.full((1, 1, 1), list(parts.values())[c - 1], np.float32))
     assert channels.classes(schema) == ["organ", "pdac"]
     assert {n: round(float(p.item()), 6) for n, p in channels.by_class(schema)} == {"organ": 0.8, "pdac": 0.2}

@@ -14,7 +14,12 @@ from voxledger.models.start import Start
 from voxledger.models.training import Training, TrainingCase
 from voxledger.params import ModelParams
 
-PLANS = {"spacing": [2.0, 1.0, 1.0], "patch": [8, 8, 8], "intensity": {"low": -500, "high": 500, "mean": 0, "std": 1}}
+PLANS = {
+    "network": "unet",
+    "spacing": [2.0, 1.0, 1.0],
+    "patch": [8, 8, 8],
+    "intensity": {"low": -500, "high": 500, "mean": 0, "std": 1},
+}
 GRID = Grid.plain((24, 60, 60), (2.0, 1.0, 1.0))
 LARGE, SMALL = (slice(4, 20), slice(4, 20), slice(4, 20)), (slice(11, 13), slice(50, 52), slice(50, 52))
 

@@ -167,7 +167,7 @@ def test_a_cascade_predicts_as_nnunet_does(base: Path, spacing: tuple[float, ...
     image = Volume(array, Grid.plain(array.shape, spacing))
     channels = nnunet.predict(base, check_model(base).id, image, InferParams(), "cpu")
     expected = nnunets_own(base, image, 0.5)
-    for channel in channels.of.values():
+    for (channel,) in channels.of.values():
         np.testing.assert_allclose(channels.probability(channel), expected[channel], atol=1e-3)
     assert len(np.unique(expected.argmax(0))) > 1
 
@@ -181,7 +181,7 @@ def test_a_cascade_is_trained_one_network_after_the_other(small, base: Path) -> 
     assert card.architecture == "PlainConvUNet 4-8-8 → PlainConvUNet 4-8-8"
     image = read(small.cases[3].image)
     channels = nnunet.predict(NEXT, card.id, image, InferParams(), "cpu")
-    spleen = channels.probability(channels.of["spleen"]) > 0.5
+    spleen = channels.probability(*channels.of["spleen"]) > 0.5
     truth = np.zeros(image.array.shape, bool)
     truth[3:10, 5:15, 15:21] = True
     assert 2 * (spleen & truth).sum() / (spleen.sum() + truth.sum()) > 0.8
