@@ -180,6 +180,18 @@ class ExportParams(_Strict):
     reviewers: list[str] = Field(default=["reader-1"], min_length=1)
 
 
+Outside = Literal["unchanged", "empty"]
+"""What voxels outside of the extent of a returned label map are: as they were sent, or of no class."""
+
+
+class ReviewParams(_Strict):
+    """How returned labels are read."""
+
+    outside: Outside = "unchanged"
+
+
+DEFAULT_REVIEW = ReviewParams()
+
 EPOCH = 250
 """Iterations of an epoch of nnU-Net."""
 
@@ -304,6 +316,7 @@ class Params(_Strict):
     filter: FilterParams = FilterParams()
     score: ScoreParams = ScoreParams()
     export: ExportParams = ExportParams()
+    review: ReviewParams = ReviewParams()
     retrain: RetrainParams = RetrainParams()
     evaluate: EvaluateParams = EvaluateParams()
     machine: MachineParams = MachineParams()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.errors import CaseRefused, Misuse
-from voxledger.imaging.format import refused_suffixes, suffixes
+from voxledger.imaging.format import other_suffixes, suffixes
 from voxledger.records.cases import Case, Split
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -139,7 +139,7 @@ def _by_case(found: list[tuple[str, Path]]) -> dict[str, Path]:
 
 def _suffixes() -> tuple[str, ...]:
     """Suffixes of images and labels, also of those that are refused with a reason when they are read."""
-    return (*refused_suffixes(), *suffixes())
+    return (*other_suffixes(), *suffixes())
 
 
 def _stem(name: str) -> str:

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace as with_
 from pathlib import Path
 from typing import IO
 
@@ -27,6 +28,7 @@ from voxledger.process import lock
 from voxledger.records.bundle import (
     MANIFEST,
     MOST_MANIFEST_BYTES,
+    RESAMPLE,
     Manifest,
     content_sha256,
     expected_bundles,
@@ -34,6 +36,7 @@ from voxledger.records.bundle import (
     is_safe,
     label_case,
     read_manifest,
+    resample_note,
     returned_files,
     says_what_was_sent,
     size_bound,
@@ -63,7 +66,9 @@ _Files = dict[str, Callable[[], IO[bytes]]]
 """How to open every file of a return, by its path in the bundle."""
 
 
-def receive(source: Path, bundles: Path, inbox: Path, round_number: int, *, replace: bool = False) -> Received:
+def receive(
+    source: Path, bundles: Path, inbox: Path, round_number: int, *, replace: bool = False, resample: bool = False
+) -> Received:
     """Unpack or copy a returned bundle into `inbox/bundle-rNN-<reviewer>`.
 
     Parameters
@@ -76,6 +81,9 @@ def receive(source: Path, bundles: Path, inbox: Path, round_number: int, *, repl
         The round that bundles are out of.
     replace
         Let it take the place of a different return of the same bundle, which is kept under another name.
+    resample
+        Note that its labels may lie on other voxels than their images, and then get the nearest ones. A return that was
+        received without it takes the note.
 
     Raises
     ------
@@ -90,9 +98,18 @@ def receive(source: Path, bundles: Path, inbox: Path, round_number: int, *, repl
             try:
                 _copy_all(source, files, manifest, staging)
                 result = _settle(staging, manifest, inbox, source, replace)
+                if resample:
+                    result = _with_resampling(result)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
     return result
+
+
+def _with_resampling(received: Received) -> Received:
+    """Note beside a return that its labels may be resampled, which makes another return of it."""
+    (received.folder / RESAMPLE).write_bytes(resample_note(received.manifest.cases))
+    sha256 = content_sha256(received.manifest.id, returned_files(received.folder))
+    return with_(received, sha256=sha256)
 
 
 def remove_unpacked(source: Path, inbox: Path) -> None:
@@ -110,7 +127,7 @@ def _settle(staging: Path, manifest: Manifest, inbox: Path, source: Path, replac
     sha256 = content_sha256(manifest.id, files)
     replaced = None
     if target.exists():
-        there_now = returned_files(target)
+        there_now = {path: digest for path, digest in returned_files(target).items() if path != RESAMPLE}
         old = content_sha256(manifest.id, there_now)
         there = target / MANIFEST
         if sha256 == old and there.is_file() and says_what_was_sent(there.read_bytes(), manifest):
@@ -270,7 +287,7 @@ def _manifest(source: Path, files: _Files, bundles: Path, round_number: int) -> 
 def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path) -> None:
     """Copy every file, counting bytes as they come: what an archive says of its sizes is not believed."""
     unlisted_bytes = sum(size_bound(manifest, path) for path in manifest.files)
-    for path, opener in sorted(files.items()):
+    for path, opener in sorted((p, o) for p, o in files.items() if p != RESAMPLE):
         case = label_case(path, manifest.cases)
         known = path in manifest.files or path == MANIFEST
         own = size_bound(manifest, path) if known else 0
