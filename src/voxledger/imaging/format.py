@@ -7,14 +7,41 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from voxledger.errors import UnreadableImage
 from voxledger.registry import FORMATS
+from voxledger.schema import LabelSchema
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from voxledger.imaging.segments import Segmentation
     from voxledger.imaging.volume import Grid, Volume
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a written label is of, for formats that refer to the image that it was drawn on."""
+
+    name: str
+    """Dataset, version and case: UIDs derive from it where no source is known, so that bytes repeat."""
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """The DICOM series that an image was made from."""
+
+    study: str
+    """Study Instance UID."""
+    series: str
+    """Series Instance UID."""
+    frame_of_reference: str
+    sop_class: str
+    instances: tuple[str, ...]
+    """SOP Instance UIDs, slice by slice of the image."""
+
 
 Unpack = Callable[[IO[bytes], IO[bytes], int], None]
 """Copies a file from outside, unpacked, from the first stream to the second: at most so many bytes, checksums verified.
@@ -24,6 +51,8 @@ read others than it seems. Libraries read
 what is missing as zeros, so that a label would lose its last slices without a word.
 `voxledger.imaging.unpack` has what all need.
 """
+
+WriteLabels = Callable[[Path, "npt.NDArray[Any]", "Grid", LabelSchema, Origin], None]
 
 
 @dataclass(frozen=True)
@@ -49,6 +78,8 @@ class Format:
         Of such a format: how many bytes of the file of the header count; 0 are all.
     read_segments
         Of a format that holds named masks and no label map: reads an unpacked file that belongs to an image on a grid.
+    write_labels
+        Writes a label map (z, y, x) of innermost ids on a grid, with names, codes and colours of its classes.
     refused
         Of a format that cannot be read as an image: what is wrong with it there, and what to do.
     """
@@ -61,6 +92,7 @@ class Format:
     data_file: Callable[[Path], Path] | None = None
     header_bytes: int = 0
     read_segments: Callable[[Path, Grid], Segmentation] | None = None
+    write_labels: WriteLabels | None = None
     refused: tuple[str, str] | None = None
 
     def suffix(self, path: Path) -> str:

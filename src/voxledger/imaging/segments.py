@@ -18,7 +18,7 @@ from voxledger.errors import GridMismatch, UnknownLabel, UnreadableImage
 from voxledger.imaging.boxes import Box, bounding_box, intersection, relative
 from voxledger.imaging.placement import Placement
 from voxledger.imaging.volume import Grid, smallest_unsigned
-from voxledger.schema import LabelSchema
+from voxledger.schema import LabelClass, LabelSchema
 
 Mask = npt.NDArray[np.bool_]
 
@@ -208,6 +208,13 @@ def _note_clashes(
         if number not in allowed:
             other = next(c.name for c in schema.classes if c.id == number)
             clashes[other, name] = clashes.get((other, name), 0) + count
+
+
+def terms(one: LabelClass) -> tuple[tuple[str, str], tuple[str, str]]:
+    """SNOMED CT code and meaning of the category of a class, and of what it is; tissue where that has no code."""
+    finding = ("49755003", "Morphologically Altered Structure")
+    category = finding if one.lesion else ("123037004", "Anatomical Structure")
+    return category, (one.code, one.name) if one.code else ("85756007", "Tissue")
 
 
 def _words(name: str) -> tuple[str, ...]:
