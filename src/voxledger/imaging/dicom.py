@@ -12,6 +12,7 @@ import numpy as np
 
 from voxledger.disk import replace_bytes
 from voxledger.errors import Misuse, UnreadableImage
+from voxledger.imaging.dicom_whole import require_whole
 from voxledger.imaging.format import Origin
 from voxledger.imaging.unpack import CHUNK, copy
 from voxledger.imaging.volume import Grid
@@ -81,6 +82,7 @@ def read_dataset(path: Path) -> Any:
         It is damaged.
     """
     pydicom = library("pydicom")
+    require_whole(path)
     try:
         return pydicom.dcmread(path)
     except Exception as error:  # whatever a damaged file makes of the parser

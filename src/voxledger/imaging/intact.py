@@ -92,7 +92,9 @@ def _unpacked(path: Path, most_bytes: int, whole: bool) -> Iterator[Path]:
         plain = Path(folder) / f"plain{form.plain}"
         try:
             with _opened(path, form, Path(folder)) as stream, open(plain, "wb") as sink:
-                form.unpack[form.suffix(path)](stream, sink, most_bytes)
+                # One that is told by its content may have the suffix of another format.
+                unpack = form.unpack.get(form.suffix(path)) or next(iter(form.unpack.values()))
+                unpack(stream, sink, most_bytes)
         except (OSError, EOFError, zlib.error, ValueError, KeyError, struct.error, ArithmeticError) as error:
             if isinstance(error, OSError) and disk_failure(error) is not None:
                 raise OSError(error.errno, error.strerror, error.filename or folder) from None

@@ -12,6 +12,7 @@ import voxledger
 from voxledger.errors import UnreadableImage
 from voxledger.imaging.boxes import label_boxes
 from voxledger.imaging.dicom import library, object_class, slices_of, uid, unpack, write_dataset
+from voxledger.imaging.dicom_whole import require_whole
 from voxledger.imaging.format import Format, Origin
 from voxledger.imaging.segments import NOWHERE, Segment, Segmentation, terms
 from voxledger.imaging.volume import Grid
@@ -44,6 +45,7 @@ def read_segments(path: Path, image: Grid) -> Segmentation:
         highdicom is not installed.
     """
     highdicom = library("highdicom")
+    require_whole(path)
     try:
         seg = highdicom.seg.segread(path)
         if seg.segmentation_type.value == "FRACTIONAL":
@@ -132,6 +134,11 @@ def write_labels(path: Path, labels: npt.NDArray[Any], grid: Grid, schema: Label
         omit_empty_frames=False,
         transfer_syntax_uid="1.2.840.10008.1.2.5",
     )
+    for item in seg.get("ContributingEquipmentSequence", ()):
+        item.pop("ContributionDateTime", None)
+    organization = uid(origin, "dimensions")
+    for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
+        item.DimensionOrganizationUID = organization
     write_dataset(path, seg)
 
 

@@ -57,7 +57,7 @@ def read_segments(path: Path, image: Grid) -> Segmentation:
         codes = _codes(dataset)
         polygons = {
             int(item.ReferencedROINumber): _outlines(item, names.get(int(item.ReferencedROINumber), ""), path)
-            for item in dataset.get("ROIContourSequence", ())
+            for item in dataset.ROIContourSequence
         }
     except (AttributeError, ValueError, TypeError, KeyError, IndexError) as error:
         raise UnreadableImage(f"{path} cannot be read as RTSTRUCT: {error}", _REMEDY) from None
