@@ -15,6 +15,7 @@ from voxledger.bundles.untouched import in_words, remedy, touched
 from voxledger.errors import BundleRefused, VoxledgerError, Waiting
 from voxledger.params import DEFAULT_REVIEW, MachineParams, ReviewParams
 from voxledger.records.bundle import (
+    ARCHIVES,
     MANIFEST,
     PREFIX,
     Manifest,
@@ -135,7 +136,7 @@ def untracked(inbox: Path) -> list[Path]:
 
 
 def _file(found: Inbox, item: Path) -> None:
-    if item.suffix.lower() == ".zip" and not item.is_symlink():
+    if item.name.lower().endswith(ARCHIVES) and not item.is_symlink():
         found.unpacked.append(
             Finding(item.name, "has not been unpacked", f"`voxledger review receive {item.as_posix()}`")
         )

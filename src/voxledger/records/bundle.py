@@ -28,10 +28,12 @@ FORMAT = len(UPGRADES) + 1
 MANIFEST = "bundle.json"
 PREFIX = "bundle-"
 LABELS, IMAGES, ATTENTION, WEAK = "labels", "images", "attention", "weak"
+ARCHIVES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+"""What a return may come packed as."""
 IMAGE_LIKE = (
     *(".img", ".raw", ".zraw", ".nhdr", ".npy", ".npz", ".mat"),
     *(".mrb", ".mrml", ".itksnap", ".vtk", ".vtp", ".vti", ".stl", ".obj", ".ply"),
-    *(".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz"),
+    *(*ARCHIVES, ".rar"),
 )
 """Besides the formats that are read or refused, files that may be or hold a label: scenes, meshes, archives."""
 RESAMPLE = "resample.json"

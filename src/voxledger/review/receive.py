@@ -1,4 +1,4 @@
-"""Taking a returned bundle, a folder or a zip from outside, into the inbox: safely, whole or not at all.
+"""Taking a returned bundle, a folder or an archive from outside, into the inbox: safely, whole or not at all.
 
 The bundle that was sent, not the one that comes back, says which files there may be and how large. Nothing in
 the inbox is overwritten: what a person made is kept, also where a newer return takes its place.
@@ -26,6 +26,7 @@ from voxledger.disk import disk_failure
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.process import lock
 from voxledger.records.bundle import (
+    ARCHIVES,
     MANIFEST,
     MOST_MANIFEST_BYTES,
     RESAMPLE,
@@ -41,6 +42,7 @@ from voxledger.records.bundle import (
     says_what_was_sent,
     size_bound,
 )
+from voxledger.review.archives import unpack
 
 MOST_FILES = 100_000
 """More entries in one archive are an attack or a mistake."""
@@ -74,7 +76,7 @@ def receive(
     Parameters
     ----------
     source
-        A zip file or a folder; the bundle may lie in a folder inside it.
+        A folder, zip, tar or 7z file; the bundle may lie in a folder inside it.
     bundles, inbox
         `data/round/bundles` and `data/inbox`.
     round_number
@@ -90,7 +92,7 @@ def receive(
     BundleRefused
         It is damaged, unsafe, foreign, or a different return of the same bundle lies in the inbox.
     """
-    with _open(source) as files:
+    with _open(source, bundles, round_number) as files:
         manifest = _manifest(source, files, bundles, round_number)
         inbox.mkdir(parents=True, exist_ok=True)
         with _alone(inbox):
@@ -156,9 +158,13 @@ def _difference(old: dict[str, str], new: dict[str, str]) -> str:
 
 
 @contextmanager
-def _open(source: Path) -> Iterator[_Files]:
+def _open(source: Path, bundles: Path, round_number: int) -> Iterator[_Files]:
     if source.is_dir() and not source.is_symlink():
         yield _in_folder(source)
+    elif source.is_file() and source.name.lower().endswith(ARCHIVES) and not source.name.lower().endswith(".zip"):
+        with tempfile.TemporaryDirectory(prefix="voxledger-") as folder:
+            unpack(source, Path(folder), _most_bytes(bundles, round_number))
+            yield _in_folder(Path(folder), source)
     elif source.is_file():
         try:
             with _archive(source) as archive:
@@ -169,6 +175,12 @@ def _open(source: Path) -> Iterator[_Files]:
             ) from None
     else:
         raise Misuse(f"{source}: no such file or folder", "give the zip or the folder that came back")
+
+
+def _most_bytes(bundles: Path, round_number: int) -> int:
+    """More bytes than the return of any bundle of the round can have."""
+    sent = expected_bundles(bundles, round_number).values()
+    return max((2 * sum(size_bound(m, path) for path in m.files) for m in sent), default=0) + MOST_MANIFEST_BYTES
 
 
 def _archive(source: Path) -> zipfile.ZipFile:
@@ -183,18 +195,19 @@ def _zip_failure(error: Exception) -> Exception:
     return error if disk_failure(error) is not None else zipfile.BadZipFile(str(error))
 
 
-def _in_folder(source: Path) -> _Files:
-    paths = []
-    for folder, names, files in os.walk(source, followlinks=False):
+def _in_folder(root: Path, named: Path | None = None) -> _Files:
+    """The files of a folder; `named` is what errors call it."""
+    source, paths = named or root, []
+    for folder, names, files in os.walk(root, followlinks=False):
         for name in (*names, *files):
             path = Path(folder) / name
-            relative = path.relative_to(source).as_posix()
+            relative = path.relative_to(root).as_posix()
             mode = path.lstat().st_mode
             if not is_junk(relative) and not stat.S_ISDIR(mode):
                 if not stat.S_ISREG(mode):
                     raise _unsafe(source, relative, "is a link or no plain file")
                 paths.append(relative)
-    return _strip(source, {p: _opener(source / p) for p in _checked(source, paths)})
+    return _strip(source, {p: _opener(root / p) for p in _checked(source, paths)})
 
 
 def _opener(path: Path) -> Callable[[], IO[bytes]]:
@@ -204,9 +217,14 @@ def _opener(path: Path) -> Callable[[], IO[bytes]]:
 def _in_archive(source: Path, archive: zipfile.ZipFile) -> _Files:
     infos = {}
     paths = []
-    for info in archive.infolist():
-        # `filename` is cut at a zero byte and normalised by zipfile; the name as it was written is what counts.
-        name = info.orig_filename.removesuffix("/") if info.is_dir() else info.orig_filename
+    # `filename` is cut at a zero byte and normalised by zipfile; the name as it was written is what counts.
+    written = [info.orig_filename for info in archive.infolist()]
+    # As .NET packed on Windows: all separators are backslashes.
+    backslashes = not any("/" in name for name in written)
+    for info, name in zip(archive.infolist(), written, strict=True):
+        name = name.replace("\\", "/") if backslashes else name
+        is_folder = name.endswith("/")
+        name = name.removesuffix("/")
         if is_junk(name):
             continue
         mode = info.external_attr >> 16
@@ -216,7 +234,7 @@ def _in_archive(source: Path, archive: zipfile.ZipFile) -> _Files:
             raise BundleRefused(f"{source}: {name} is encrypted", "unpack it with its password, and receive the folder")
         if not is_safe(name):
             raise _unsafe(source, name, "is not a safe path")
-        if not info.is_dir():
+        if not is_folder:
             paths.append(name)
             infos[name] = info
     return _strip(source, {p: _entry_opener(archive, infos[p]) for p in _checked(source, paths)})
