@@ -29,6 +29,8 @@ MOST_PADDING = 8
 """A label of more voxels than so many times those of its image was not padded by a viewer."""
 SAVE_AS = "save it as labels/<case>.nii.gz with the image as reference volume, as README.md of the bundle says"
 
+RESAMPLING = "; or the curator takes the nearest voxels with `voxledger review receive --resample`"
+
 
 @dataclass(frozen=True)
 class Expected:
@@ -39,10 +41,12 @@ class Expected:
     """The proposal, on the grid of the image."""
     most_bytes: int
     """Bound on the uncompressed size of one file."""
-    outside: Outside
-    """What voxels are outside the extent of a cropped label map."""
+    outside: Outside | None = None
+    """What voxels are outside the extent of a label map that was cropped; None: it is refused."""
     resample: bool = False
     """Whether a label on other voxels gets the nearest one of each."""
+    save_as: str = SAVE_AS
+    """What is said of a label that does not fit."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,11 @@ def read_returned_label(paths: Sequence[Path], by_class: bool, expected: Expecte
     if by_class:
         return _from_files(paths, expected)
     (first,) = paths
-    with _named(first, first):
+    with _named(first, first, expected):
         form = format_of(first)
     if form.read_segments is None:
         return _from_map(first, expected)
-    with intact(first, expected.most_bytes) as plain, _named(first, plain):
+    with intact(first, expected.most_bytes) as plain, _named(first, plain, expected):
         segmentation = form.read_segments(plain, expected.shown.grid)
         return _from_segments(segmentation, str(first), expected)
 
@@ -92,6 +96,10 @@ def _from_map(path: Path, expected: Expected) -> ReturnedLabel:
     require_inside(at.beyond(labels), str(path))
     if not at.is_cropped:
         return ReturnedLabel(smallest_unsigned(np.ascontiguousarray(at.cut(labels))), _undone(at))
+    if expected.outside is None:
+        raise GridMismatch(
+            f"{path} was cropped, and says nothing of the rest of its image", f"{expected.save_as}, in its whole extent"
+        )
     found, outside = np.zeros(at.image, labels.dtype), np.ones(at.image, np.bool_)
     found[at.inside], outside[at.inside] = at.cut(labels), False
     return _outside(found, outside, expected, _undone(at), False)
@@ -160,13 +168,13 @@ def _resampled(segment: Segment, grid: Grid, image: Grid) -> Segment:
 def _read_map(path: Path, expected: Expected) -> tuple[LabelMap, Grid, Placement | None]:
     """A label map with its grid, and where it lies in the image; None where it is to be resampled."""
     # The grid first: a label on a much larger one exceeds `most_bytes`, and that would be no reason to act on.
-    with beginning(path) as plain, _named(path, plain):
+    with beginning(path) as plain, _named(path, plain, expected):
         grid = read_grid(plain)
     at = placement(grid, expected.shown.grid)
     if at is None:
         _require_resampling(str(path), grid, expected)
     most = min(math.prod(grid.shape) * 8 + (1 << 20), expected.most_bytes * MOST_PADDING)
-    with intact(path, most) as plain, _named(path, plain):
+    with intact(path, most) as plain, _named(path, plain, expected):
         return read_label(plain), grid, at
 
 
@@ -175,7 +183,7 @@ def _require_resampling(what: str, grid: Grid, expected: Expected) -> None:
         image = expected.shown.grid
         raise GridMismatch(
             f"{what} {mismatch(grid, image)}: {'; '.join(_differences(grid, image))}",
-            f"{SAVE_AS}; or the curator takes the nearest voxels with `voxledger review receive --resample`",
+            f"{expected.save_as}{'' if expected.outside is None else RESAMPLING}",
         )
 
 
@@ -193,13 +201,13 @@ def _turned(at: Placement) -> tuple[str, ...]:
 
 
 @contextmanager
-def _named(path: Path, plain: Path) -> Iterator[None]:
+def _named(path: Path, plain: Path, expected: Expected) -> Iterator[None]:
     """Let errors about the plain copy of a file name the file, and say how a label is saved."""
     try:
         yield
     except (UnreadableImage, UnknownLabel, GridMismatch) as error:
         problem = error.problem.replace(str(plain), str(path))
-        remedy = error.remedy if isinstance(error, GridMismatch) else f"{error.remedy}; {SAVE_AS}"
+        remedy = error.remedy if isinstance(error, GridMismatch) else f"{error.remedy}; {expected.save_as}"
         raise type(error)(problem, remedy) from None
 
 

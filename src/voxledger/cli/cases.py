@@ -38,6 +38,12 @@ cases.add_command(phantom)
 )
 @click.option("--modality", type=click.Choice(["CT", "MR"]), help="By default told from the darkest voxel.")
 @click.option("--classes", help="Classes that the label maps cover, with commas; by default all.")
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path),
+    help="Folder outside of the repository for the key of pseudonyms of DICOM series, and whom they stand for; by "
+    "default ~/.voxledger/keys/DATASET.",
+)
 def add(
     folder: Path,
     labels: Path | None,
@@ -48,17 +54,20 @@ def add(
     split: str | None,
     modality: str | None,
     classes: str | None,
+    keys: Path | None,
 ) -> None:
-    """Register every image of FOLDER (NIfTI, NRRD, MHA), with its label if there is one.
+    """Register every image of FOLDER (NIfTI, NRRD, MHA, … or DICOM series), with its label if there is one.
 
-    Images are copied without header text. Nothing is added if any file is refused.
+    Images are copied without header text. Nothing is added if any file is refused. A subfolder with one DICOM series
+    gives its case the name, unless that names the patient; other series, and all patients, get pseudonyms.
 
     \b
     Example:
       voxledger cases add scans --labels masks --source our-hospital --licence CC-BY-4.0
     """
-    from voxledger.cases.incoming import Incoming
+    from voxledger.cases.incoming import Incoming, has_dicom
     from voxledger.cases.intake import add_cases
+    from voxledger.cases.pseudonyms import default_folder, open_pseudonyms
     from voxledger.params import read_params
     from voxledger.records.cases import Split
     from voxledger.records.sent import require_no_bundles
@@ -66,14 +75,14 @@ def add(
     from voxledger.repository import dvc_add, git, require_root
     from voxledger.schema import read_schema
 
-    require_root()
+    root = require_root()
     params = read_params()
     require_open(params)
     require_no_bundles(params, "new cases would change the worklist, and what comes back would no longer fit")
 
     def track() -> None:
         dvc_add(layout.IMAGES, layout.BASE_LABELS, layout.WEAK)
-        git("add", layout.CASES, layout.BASE_LEDGER)
+        git("add", layout.CASES, layout.BASE_LEDGER, *([layout.ACQUISITION] if layout.ACQUISITION.is_file() else []))
 
     incoming = Incoming(
         folder,
@@ -85,6 +94,7 @@ def add(
         split=Split(split) if split else None,
         modality=modality,
         classes=tuple(classes.split(",")) if classes else None,
+        pseudonyms=open_pseudonyms(keys or default_folder(params.dataset), root) if has_dicom(folder) else None,
     )
     schema, machine = read_schema(layout.SCHEMA), params.machine
     added = add_cases(incoming, schema, params.cases, version=params.round, machine=machine, track=track)

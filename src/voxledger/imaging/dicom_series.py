@@ -1,7 +1,7 @@
 """A DICOM series as a volume: where its slices lie is checked here, their voxels are read by ITK.
 
-ITK averages uneven gaps and takes displaced slices without a word. So positions are taken from the headers, and a series
-that is no regular volume is refused by name; see `problems_of`.
+ITK averages uneven gaps and takes displaced slices without a word. So positions are taken from the headers, and a
+series that is no regular volume is refused by name; see `problems_of`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,15 @@ TECHNICAL = (
     *("ConvolutionKernel", "MagneticFieldStrength", "RepetitionTime", "EchoTime", "FlipAngle"),
 )
 """Fields of a header that are kept, by their DICOM keyword; none says who, when or where."""
+
+_GROUPS = {
+    "PixelSpacing": "PixelMeasuresSequence",
+    "ImagePositionPatient": "PlanePositionSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "RescaleSlope": "PixelValueTransformationSequence",
+    "RescaleIntercept": "PixelValueTransformationSequence",
+}
+"""In which functional group of a frame a field stands."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,8 @@ def series_of(paths: Sequence[Path]) -> tuple[list[Series], list[str]]:
         try:
             require_whole(path)
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*_TAGS, *TECHNICAL])
-            found.setdefault(str(header.SeriesInstanceUID), []).append((header, _slices(header, path)))
+            read = header, _slices(header, path)
+            found.setdefault(str(header.SeriesInstanceUID), []).append(read)
         except UnreadableImage as error:
             problems.append(error.problem)
         except Exception as error:  # whatever a damaged header makes of the parser
@@ -137,21 +147,13 @@ def _slices(header: Any, path: Path) -> list[Slice]:
 class _Frame:
     """Looks a value up in the functional groups of a frame, then in the shared ones."""
 
-    _GROUPS = {
-        "PixelSpacing": "PixelMeasuresSequence",
-        "ImagePositionPatient": "PlanePositionSequence",
-        "ImageOrientationPatient": "PlaneOrientationSequence",
-        "RescaleSlope": "PixelValueTransformationSequence",
-        "RescaleIntercept": "PixelValueTransformationSequence",
-    }
-
     def __init__(self, *groups: Any) -> None:
         self.groups = groups
 
     def get(self, name: str, default: Any = None) -> Any:
         for group in self.groups:
-            if self._GROUPS[name] in group:
-                return group[self._GROUPS[name]][0].get(name, default)
+            if _GROUPS[name] in group:
+                return group[_GROUPS[name]][0].get(name, default)
         return default
 
 

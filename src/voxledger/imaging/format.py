@@ -127,6 +127,16 @@ def format_of(path: Path) -> Format:
     return fitting[0]
 
 
+def parts_of(path: Path) -> list[Path]:
+    """A file, and the one that its voxels lie in where that is another."""
+    try:
+        data_file = format_of(path).data_file
+        parts = [path] if data_file is None else [path, data_file(path)]
+    except (UnreadableImage, ValueError):
+        return [path]  # said when it is read
+    return [part for part in parts if part.is_file()]
+
+
 def not_an_image(path: Path, form: Format) -> UnreadableImage:
     """Of a file that cannot be read as an image: why, and what to do."""
     problem, remedy = form.refused or ("is no image", "save it as one")
