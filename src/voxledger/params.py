@@ -97,6 +97,8 @@ class CasesParams(_Strict):
     calibration: float = Field(default=0.1, ge=0, lt=1)
     test: float = Field(default=0.2, ge=0, lt=1)
     seed: int = 0
+    not_identity: list[str] = Field(default=[])
+    """Texts that look like the identity of a patient to `voxledger cases scan-phi`, and are none."""
 
 
 class InferParams(_Strict):

@@ -15,12 +15,12 @@ from dicom_files import IDENTITY, write_series
 
 from voxledger.cases.incoming import Incoming
 from voxledger.cases.intake import add_cases
-from voxledger.cases.pseudonyms import Pseudonyms, open_pseudonyms, source_of
 from voxledger.errors import CaseRefused, Misuse
 from voxledger.imaging.volume import Grid, read, read_grid, read_label, write
 from voxledger.params import CasesParams
 from voxledger.records.acquisition import read_acquisitions
 from voxledger.records.cases import read_cases
+from voxledger.records.pseudonyms import Pseudonyms, open_pseudonyms, source_of
 from voxledger.schema import LabelSchema
 
 pytest.importorskip("pydicom")

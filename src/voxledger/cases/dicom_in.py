@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxledger.cases.pseudonyms import Pseudonyms
 from voxledger.imaging.dicom import is_dicom
 from voxledger.imaging.dicom_series import Series, problems_of, series_of
+from voxledger.records.pseudonyms import Pseudonyms
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SHORTEST_NAME = 3

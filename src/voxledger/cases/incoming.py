@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.cases.dicom_in import DicomIn, find_dicom
-from voxledger.cases.pseudonyms import Pseudonyms
 from voxledger.errors import CaseRefused, Misuse
 from voxledger.imaging.dicom import is_dicom
 from voxledger.imaging.format import other_suffixes, suffixes
 from voxledger.records.cases import Case, Split
+from voxledger.records.pseudonyms import Pseudonyms
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 

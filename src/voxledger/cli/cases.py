@@ -67,9 +67,9 @@ def add(
     """
     from voxledger.cases.incoming import Incoming, has_dicom
     from voxledger.cases.intake import add_cases
-    from voxledger.cases.pseudonyms import default_folder, open_pseudonyms
     from voxledger.params import read_params
     from voxledger.records.cases import Split
+    from voxledger.records.pseudonyms import default_folder, open_pseudonyms
     from voxledger.records.sent import require_no_bundles
     from voxledger.release.state import require_open
     from voxledger.repository import dvc_add, git, require_root
@@ -104,6 +104,38 @@ def add(
             click.echo(f"{name.value:12} {len(chosen):5} cases, {chosen[0].case_id} … {chosen[-1].case_id}")
     part = f", for {classes} alone" if classes and added.labelled else ""
     click.echo(f"added {len(added.cases)} cases, {added.labelled} of them labelled{part}. Next: voxledger round run")
+
+
+@cases.command("scan-phi")
+@click.option("--keys", type=click.Path(path_type=Path), help="Folder of keys, whose identities nothing may hold.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def scan_phi(keys: Path | None, as_json: bool) -> None:
+    """List what looks like the identity of a patient in what is about to be pushed or sent. Exit code 1 if anything.
+
+    Looks at names of files, headers, tables and JSON; `export` and `round close` refuse while there is any. Not at text
+    that is burnt into images.
+
+    \b
+    Example:
+      voxledger cases scan-phi
+    """
+    import sys
+
+    from voxledger.params import read_params
+    from voxledger.records.identity import LOOKED_AT, NOT_COVERED, scan
+    from voxledger.records.pseudonyms import default_folder, known_identities
+    from voxledger.repository import require_root
+
+    require_root()
+    params = read_params()
+    found = scan(LOOKED_AT, known_identities(keys or default_folder(params.dataset)), params.cases.not_identity)
+    if as_json:
+        click.echo(json.dumps([{**asdict(one), "path": one.path.as_posix()} for one in found], indent=1))
+    else:
+        for one in found:
+            click.echo(str(one))
+        click.echo(f"{len(found)} findings; {NOT_COVERED}")
+    sys.exit(1 if found else 0)
 
 
 @cases.command("list")

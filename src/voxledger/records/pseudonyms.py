@@ -39,14 +39,6 @@ class Pseudonyms:
         digest = hmac.new(self.key, f"{kind}\0{identity}".encode(), hashlib.sha256).hexdigest()
         return f"{kind[0]}-{digest[:_LETTERS]}"
 
-    def identities(self) -> list[str]:
-        """Whatever identifies somebody in the table: ids, names and dates of birth."""
-        path = self.folder / TABLE
-        if not path.is_file():
-            return []
-        with open(path, newline="", encoding="utf-8") as stream:
-            return sorted({row["identity"] for row in csv.DictReader(stream) if row["identity"]})
-
     def remember(self, entries: Iterable[tuple[str, str, str]]) -> None:
         """Add lines of pseudonym, what it is and identity to the table."""
         path = self.folder / TABLE
@@ -71,6 +63,17 @@ class Pseudonyms:
             tuple(one.instance for one in ordered(series)),
         )
         _write_private(self.folder / SOURCES / f"{case_id}.json", json.dumps(asdict(source), indent=1).encode())
+
+
+def known_identities(folder: Path) -> list[str]:
+    """Whatever identifies somebody in the table of a folder of keys, names also part by part; sorted."""
+    path = folder.expanduser() / TABLE
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as stream:
+        rows = [(row["what"], row["identity"]) for row in csv.DictReader(stream)]
+    parts = [part for what, text in rows if what == "PatientName" for part in text.split("^")]
+    return sorted({*(text for _, text in rows), *parts} - {""})
 
 
 def source_of(folder: Path, case_id: str) -> Source | None:
