@@ -29,6 +29,7 @@ def main(params: Params) -> None:
         params.dataset,
         params.round,
         params.machine,
+        params.export.formats,
     )
 
 

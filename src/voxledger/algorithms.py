@@ -22,7 +22,7 @@ STAGES = {
     "filter": 5,
     "score": 1,
     "features": 1,
-    "export": 1,
+    "export": 2,
     "gate": 2,
     "import": 5,
     "retrain": 3,

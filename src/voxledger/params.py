@@ -180,6 +180,14 @@ class ExportParams(_Strict):
     """Who reviews; the worklist is dealt out over them."""
 
     reviewers: list[str] = Field(default=["reader-1"], min_length=1)
+    formats: list[Literal["seg_nrrd", "dicom_seg", "rtstruct"]] = Field(default=[])
+    """Formats in which proposals go out besides NIfTI."""
+
+    @model_validator(mode="after")
+    def _one_file_a_name(self) -> ExportParams:
+        if {"dicom_seg", "rtstruct"} <= set(self.formats):
+            raise ValueError("dicom_seg and rtstruct would both be labels/<case>.dcm: choose one")
+        return self
 
 
 Outside = Literal["unchanged", "empty"]

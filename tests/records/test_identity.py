@@ -41,9 +41,8 @@ def with_extension(folder: Path) -> None:
     content = (folder / "a.nii").read_bytes()
     comment = b"Doe^Jane".ljust(24, b"\0")
     extension = b"\1\0\0\0" + struct.pack("<2i", 32, 6) + comment
-    (folder / "a.nii").write_bytes(
-        content[:108] + struct.pack("<f", 384) + content[112:348] + extension + content[352:]
-    )
+    head = content[:108] + struct.pack("<f", 384) + content[112:348]
+    (folder / "a.nii").write_bytes(head + extension + content[352:])
 
 
 def nrrd(folder: Path) -> None:

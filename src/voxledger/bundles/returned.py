@@ -317,8 +317,8 @@ class _Check:
     def _label_of(self, case: str, paths: list[str]) -> _Label | None:
         """The label of a case; what is as it was sent does not count beside another one."""
         sent = f"{LABELS}/{case}.nii.gz"
-        if len(paths) > 1 and self.seen.sha256.get(sent) == self.manifest.files[sent].sha256:
-            paths = [path for path in paths if path != sent]
+        if len(paths) > 1:
+            paths = [path for path in paths if not self._is_as_sent(path)] or [sent]
         if not paths:
             self._missing("the label is missing", "add it, corrected or as it was sent", case, file=sent)
             return None
@@ -328,6 +328,9 @@ class _Check:
             return None
         shown = f"{LABELS}/{case}/" if is_class_file(paths[0]) else paths[0]
         return _Label(shown, (*paths, *(part for path in paths if (part := self._data_file(path)) is not None)), paths)
+
+    def _is_as_sent(self, path: str) -> bool:
+        return path in self.manifest.files and self.seen.sha256.get(path) == self.manifest.files[path].sha256
 
     def _data_file(self, path: str) -> str | None:
         """The file in which the voxels of a label lie, where that is another one."""

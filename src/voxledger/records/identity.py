@@ -1,8 +1,8 @@
 """What looks like the identity of a patient in anything that is about to be pushed or sent.
 
 Looks at names of files, headers of images and labels, and tables and JSON; for identities that are known from the
-folder of keys, and for what looks like a date, a person's name, an address or a DICOM UID. **Not covered**: text that is
-burnt into an image, a face that the image itself shows, and words of free text that look like nothing of the kind.
+folder of keys, and for what looks like a date, a person's name, an address or a DICOM UID. **Not covered**: text that
+is burnt into an image, a face that the image itself shows, and words of free text that look like nothing of the kind.
 """
 
 from __future__ import annotations
