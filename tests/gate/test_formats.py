@@ -177,3 +177,36 @@ def test_two_tables_of_decisions_are_refused(sent: Any) -> None:
     (folder / "decisions (1).csv").write_text((folder / "decisions.csv").read_text() + "\n")
     with pytest.raises(BundleRefused, match="there are 2 tables of decisions"):
         sent.gate()
+
+
+@pytest.mark.parametrize("edited", [".nii.gz", ".seg.nrrd", ".dcm", None])
+def test_a_bundle_goes_out_in_several_formats_and_the_one_that_was_corrected_counts(
+    repo: Any, edited: str | None
+) -> None:
+    repo.export(*WORK, formats=("seg_nrrd", "dicom_seg"))
+    sent = {p.name for p in (repo.bundle("alice") / "labels").iterdir()}
+    assert sent == {f"{case}{suffix}" for case in ("case_1", "case_2") for suffix in (".nii.gz", ".seg.nrrd", ".dcm")}
+    assert "Drag `labels/<case>.seg.nrrd` into the window" in (repo.bundle("alice") / "README.md").read_text()
+    changed = repo.shown("alice", "case_1")
+    changed[9, 10, 10] = 3
+    folder = repo.give_back("alice", case_1={"lesion": "revise" if edited else "accept"})
+    path, grid = folder / f"labels/case_1{edited}", read(folder / LABEL).grid
+    if edited == ".nii.gz":
+        write(path, changed, grid)
+    elif edited:
+        module = {".seg.nrrd": seg_nrrd, ".dcm": dicom_seg}[edited]
+        module.write_labels(path, changed, grid, repo.schema, Origin("case_1"))
+    repo.gate()
+    repo.take_in()
+    assert np.array_equal(repo.released("case_1"), changed if edited else repo.shown("alice", "case_1"))
+
+
+def test_two_formats_that_were_both_corrected_are_refused(repo: Any) -> None:
+    repo.export(*WORK, formats=("seg_nrrd",))
+    changed = repo.shown("alice", "case_1")
+    changed[9, 10, 10] = 3
+    folder = repo.give_back("alice", {"case_1": changed}, case_1={"lesion": "revise"})
+    path = folder / "labels/case_1.seg.nrrd"
+    seg_nrrd.write_labels(path, changed, read(folder / LABEL).grid, repo.schema, Origin("case_1"))
+    with pytest.raises(BundleRefused, match="there are 2 labels of one case"):
+        repo.gate()
