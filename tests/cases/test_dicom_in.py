@@ -133,7 +133,7 @@ def test_all_or_none_with_every_reason(folder: Path, pseudonyms: Pseudonyms) -> 
     write_series(Path("in/cut"), ARRAY, SeriesInstanceUID="1.2.10")[0].write_bytes(bytes(128) + b"DICM")
     with pytest.raises(CaseRefused) as caught:
         add(pseudonyms)
-    assert "in/gap: 1 slices are missing: gaps between slices of 2.5, 5 mm" in caught.value.problem
+    assert "in/gap lacks 1 slices: gaps between slices of 2.5, 5 mm" in caught.value.problem
     assert "in/cut/IM000 is damaged or incomplete" in caught.value.problem
     assert read_cases() == []
 

@@ -80,11 +80,11 @@ def tilted(folder: Path) -> None:
 
 
 DEFECTS = {
-    "a slice is missing": (without(2), "1 slices are missing: gaps between slices of 2.5, 5 mm"),
-    "two are missing": (without(2, 3), "2 slices are missing: gaps between slices of 2.5, 7.5 mm"),
-    "uneven": (moved(z3=(0, 0, 0.3)), "slices are spaced unevenly: gaps between slices of 2.2, 2.5, 2.8 mm"),
+    "a slice is missing": (without(2), "lacks 1 slices: gaps between slices of 2.5, 5 mm"),
+    "two are missing": (without(2, 3), "lacks 2 slices: gaps between slices of 2.5, 7.5 mm"),
+    "uneven": (moved(z3=(0, 0, 0.3)), "has slices that are spaced unevenly: gaps between slices of 2.2, 2.5, 2.8 mm"),
     "a slice is displaced": (moved(z3=(0.4, 0, 0)), "has slices that are displaced by up to 0.4 mm in plane"),
-    "tilted": (tilted, "its gantry was tilted by 11.3 degrees: slices are displaced by up to 2.5 mm in plane"),
+    "tilted": (tilted, "was tilted by 11.3 degrees, by its gantry: slices are displaced by up to 2.5 mm in plane"),
     "three slices": (without(0, 1, 2), "has 3 slices: fewer than 4 make no volume"),
     "one place twice": (moved(z3=(0, 0, -2.5)), "has 1 slices where there is one already: duplicates"),
     "two volumes": (twice, "has 6 slices where there is one already: as if it were 2 volumes, of several times"),
@@ -145,8 +145,8 @@ def test_the_real_series_has_the_gap_that_its_positions_say_and_its_label_fits(s
     ("folder", "told"),
     [
         ("slicecount/001", ["has 2 slices: fewer than 4 make no volume"]),
-        ("sliceincrement/001", ["1 slices are missing: gaps between slices of 5, 10 mm"]),
-        ("sliceincrement/002", ["1 slices are missing: gaps", "its gantry was tilted by 15.5 degrees"]),
+        ("sliceincrement/001", ["lacks 1 slices: gaps between slices of 5, 10 mm"]),
+        ("sliceincrement/002", ["lacks 1 slices: gaps", "was tilted by 15.5 degrees"]),
     ],
 )
 def test_every_real_defect_is_refused_with_the_true_reason(shared_data: Path, folder: str, told: list[str]) -> None:

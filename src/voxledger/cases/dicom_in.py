@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.imaging.dicom import is_dicom
-from voxledger.imaging.dicom_series import Series, problems_of, series_of
+from voxledger.imaging.dicom_series import Series, series_of
 from voxledger.records.pseudonyms import Pseudonyms
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -18,7 +18,7 @@ _SHORTEST_NAME = 3
 
 @dataclass(frozen=True)
 class DicomIn:
-    """Series by case id, and what is wrong with the others."""
+    """Series by case id, and what is wrong with files and headers; where slices lie is checked when they are read."""
 
     series: Mapping[str, Series]
     patients: Mapping[str, str]
@@ -41,7 +41,6 @@ def find_dicom(folder: Path, pseudonyms: Pseudonyms) -> DicomIn:
         series, wrong = series_of(paths)
         problems += wrong
         for one in series:
-            problems += [f"{one.files[0].parent}: {problem}" for problem in problems_of(one)]
             named = len(series) == 1 and place != folder and _is_safe_name(place.name, one)
             case_id = place.name if named else pseudonyms.of("series", one.uid)
             if case_id in found:

@@ -112,10 +112,17 @@ def series_of(paths: Sequence[Path]) -> tuple[list[Series], list[str]]:
             problems.append(f"{path} is no slice of a volume: {error}")
     series = []
     for uid, files in found.items():
-        said = {name: str(files[0][0].get(name, "") or "") for name in (*_TAGS, *TECHNICAL)}
+        said = {name: _text(files[0][0].get(name)) for name in (*_TAGS, *TECHNICAL)}
         series.append(Series(uid, tuple(s for _, slices in files for s in slices), said))
         problems += _stated(files, series[-1])
     return sorted(series, key=lambda s: s.uid), problems
+
+
+def _text(value: Any) -> str:
+    """A value of a header; several with `/` between them."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, str) or not hasattr(value, "__iter__") else "/".join(map(str, value))
 
 
 def _stated(files: Sequence[Any], series: Series) -> list[str]:
@@ -218,7 +225,7 @@ def _along(series: Series) -> list[str]:
     if len(uneven):
         missing = np.rint(gaps / least) - 1
         whole = np.abs(gaps - (missing + 1) * least).max() <= max(GAP_TOLERANCE_MM, GAP_TOLERANCE * least)
-        kind = f"{int(missing.sum())} slices are missing" if whole else "slices are spaced unevenly"
+        kind = f"lacks {int(missing.sum())} slices" if whole else "has slices that are spaced unevenly"
         shown = ", ".join(sorted({f"{g:.4g}" for g in gaps.tolist()}, key=float)[:5])
         problems.append(f"{kind}: gaps between slices of {shown} mm")
     beside = positions - positions[order[0]] - np.outer(along - along[order[0]], normal)
@@ -234,7 +241,9 @@ def _drifting(beside: npt.NDArray[np.float64], along: npt.NDArray[np.float64], d
     rest = np.linalg.norm(beside - np.outer(along, slope), axis=1).max()
     if rest <= DRIFT_TOLERANCE_MM:
         angle = np.degrees(np.arctan(np.linalg.norm(slope)))
-        return f"its gantry was tilted by {angle:.1f} degrees: slices are displaced by up to {drift:.3g} mm in plane"
+        return (
+            f"was tilted by {angle:.1f} degrees, by its gantry: slices are displaced by up to {drift:.3g} mm in plane"
+        )
     return f"has slices that are displaced by up to {drift:.3g} mm in plane"
 
 
