@@ -7,7 +7,7 @@ series that is no regular volume is refused by name; see `problems_of`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableSequence, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,9 +120,9 @@ def series_of(paths: Sequence[Path]) -> tuple[list[Series], list[str]]:
 
 def _text(value: Any) -> str:
     """A value of a header; several with `/` between them."""
-    if value is None:
-        return ""
-    return str(value) if isinstance(value, str) or not hasattr(value, "__iter__") else "/".join(map(str, value))
+    if isinstance(value, MutableSequence):
+        return "/".join(map(str, value))
+    return "" if value is None else str(value)
 
 
 def _stated(files: Sequence[Any], series: Series) -> list[str]:
