@@ -10,6 +10,7 @@ def main(params: Params) -> None:
     from voxledger.bundles.untouched import require_untouched
     from voxledger.export.run import export_round
     from voxledger.records.cases import read_cases
+    from voxledger.records.identity import require_no_identity
     from voxledger.records.ledger import read_ledger
     from voxledger.records.predicted import ensembles, read_predicted
     from voxledger.records.sent import require_not_out
@@ -18,6 +19,7 @@ def main(params: Params) -> None:
 
     require_untouched(layout.BUNDLES)
     require_not_out(params, "export")
+    require_no_identity([layout.CASES, layout.IMAGES, layout.WEAK], params.dataset, params.cases.not_identity, "export")
     export_round(
         read_worklist(layout.WORKLIST),
         read_cases(),
@@ -27,6 +29,7 @@ def main(params: Params) -> None:
         params.dataset,
         params.round,
         params.machine,
+        params.export.formats,
     )
 
 

@@ -16,6 +16,7 @@ def main(params: Params) -> None:
         params.round,
         layout.RECEIVED,
         params.machine,
+        params.review,
     )
 
 

@@ -19,7 +19,7 @@ def main(params: Params) -> None:
         read_schema(layout.SCHEMA),
         read_ledger(layout.BASE_LEDGER),
         ensembles(read_predicted(layout.PREDICTED)),
-        received_returns(layout.RECEIVED, layout.BUNDLES, layout.INBOX, params.round),
+        received_returns(layout.RECEIVED, layout.BUNDLES, layout.INBOX, params.round, params.review),
         params.round,
         params.machine,
     )

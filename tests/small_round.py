@@ -101,7 +101,7 @@ class Repo:
             write(f"data/round/attention/{case_id}_heat.nii.gz", (pseudo > 0).astype(np.float32), GRID)
             Path("data/round/attention/heat.ctbl").write_text("# Color table file heat.ctbl\n")
 
-    def export(self, *items: tuple[str, str, str]) -> list[Path]:
+    def export(self, *items: tuple[str, str, str], formats: tuple[str, ...] = ()) -> list[Path]:
         return export_round(
             [WorkItem(1, c, name, 0.0, 0.0, "attention", who, 0.0) for c, name, who in items],
             self.cases,
@@ -110,6 +110,7 @@ class Repo:
             ensembles(self.predicted),
             "atlas",
             self.version,
+            formats=formats,
         )
 
     def names(self) -> list[str]:

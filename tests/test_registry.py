@@ -11,6 +11,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from commands import output, run
 from plugins import install
 from test_extending import FILES
@@ -151,11 +152,11 @@ def test_a_format_that_does_not_work_is_named_and_hides_no_other(
 def test_a_package_is_used_by_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A format of another package: `cases add` reads images that voxledger itself does not know."""
     site = tmp_path / "site"
-    install(site, "our-package", {"formats.mgh": "our_mgh"}, {"our_mgh": FILES["imaging/formats/mgh.py"]})
+    install(site, "our-package", {"formats.gipl": "our_gipl"}, {"our_gipl": FILES["imaging/formats/gipl.py"]})
     scans = tmp_path / "scans"
     scans.mkdir()
     voxels = np.random.default_rng(0).integers(-900, 900, (6, 5, 4)).astype(np.int16)
-    nibabel.save(nibabel.MGHImage(voxels, np.diag([1.0, 1.0, 2.0, 1.0])), scans / "case-7.mgz")
+    sitk.WriteImage(sitk.GetImageFromArray(voxels.T), str(scans / "case-7.gipl.gz"))
     repository = tmp_path / "repository"
     run("voxledger", "init", str(repository))
     assert "holds no image" in run("voxledger", "cases", "add", str(scans), accept=(2,), cwd=repository)

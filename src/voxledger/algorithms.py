@@ -22,16 +22,16 @@ STAGES = {
     "filter": 6,
     "score": 1,
     "features": 1,
-    "export": 1,
-    "gate": 1,
-    "import": 4,
+    "export": 2,
+    "gate": 2,
+    "import": 5,
     "retrain": 4,
     "evaluate": 1,
     "hindsight": 2,
 }
 """By stage; what is computed apart in a stage, and remembered apart, has a version of its own: `precomputed` in infer,
 `features` in score, `hindsight` in evaluate."""
-COMMANDS = {"intake": 2, "tune": 2}
+COMMANDS = {"intake": 3, "tune": 2}
 """Of commands that no stage runs."""
 PICTURES = {"charts": 1, "pictures": 1}
 """Of what is remembered of the report; nothing else depends on it."""

@@ -96,6 +96,14 @@ def replacing(path: Path, partial: Path, size: int) -> Iterator[None]:
                 partial.unlink(missing_ok=True)
 
 
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with replacing(path, partial, len(content)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+
+
 def _try(path: Path, size: int) -> None:
     with open(path, "wb", buffering=0) as stream:
         left = size

@@ -34,6 +34,8 @@ ATTRIBUTES = Path(".gitattributes")
 DATA = Path("data")
 CASES = DATA / "cases.csv"
 """The case table, in git; `voxledger cases` writes it."""
+ACQUISITION = DATA / "acquisition.csv"
+"""How DICOM series were acquired, in git; `voxledger cases add` writes it."""
 IMAGES = DATA / "images"
 """One image a case, under DVC; `voxledger cases add` writes them."""
 WEAK = DATA / "weak"

@@ -97,6 +97,8 @@ class CasesParams(_Strict):
     calibration: float = Field(default=0.1, ge=0, lt=1)
     test: float = Field(default=0.2, ge=0, lt=1)
     seed: int = 0
+    not_identity: list[str] = Field(default=[])
+    """Texts that look like the identity of a patient to `voxledger cases scan-phi`, and are none."""
 
 
 class InferParams(_Strict):
@@ -182,7 +184,27 @@ class ExportParams(_Strict):
     """Who reviews; the worklist is dealt out over them."""
 
     reviewers: list[str] = Field(default=["reader-1"], min_length=1)
+    formats: list[Literal["seg_nrrd", "dicom_seg", "rtstruct"]] = Field(default=[])
+    """Formats in which proposals go out besides NIfTI."""
 
+    @model_validator(mode="after")
+    def _one_file_a_name(self) -> ExportParams:
+        if {"dicom_seg", "rtstruct"} <= set(self.formats):
+            raise ValueError("dicom_seg and rtstruct would both be labels/<case>.dcm: choose one")
+        return self
+
+
+Outside = Literal["unchanged", "empty"]
+"""What voxels outside of the extent of a returned label map are: as they were sent, or of no class."""
+
+
+class ReviewParams(_Strict):
+    """How returned labels are read."""
+
+    outside: Outside = "unchanged"
+
+
+DEFAULT_REVIEW = ReviewParams()
 
 EPOCH = 250
 """Iterations of an epoch of nnU-Net."""
@@ -342,6 +364,7 @@ class Params(_Strict):
     filter: FilterParams = FilterParams()
     score: ScoreParams = ScoreParams()
     export: ExportParams = ExportParams()
+    review: ReviewParams = ReviewParams()
     retrain: RetrainParams = RetrainParams()
     evaluate: EvaluateParams = EvaluateParams()
     machine: MachineParams = MachineParams()

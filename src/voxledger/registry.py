@@ -181,4 +181,7 @@ FORMATS = Family("formats", "format", "voxledger.imaging.formats", "FORMAT")
 EXECUTORS = Family("executors", "executor", "voxledger.casemap.executors", "execute")
 """Where jobs are computed: `voxledger.casemap.executor`."""
 
-FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS)
+LAYOUTS = Family("layouts", "layout", "voxledger.release.layouts", "write")
+"""How a version is handed over: `voxledger.release.handover`."""
+
+FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ def read_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     read: list[str] = []
     original = label_check.read_returned_label
 
-    def counted(path: Path, *rest: Any) -> Any:
-        read.append(path.as_posix())
-        return original(path, *rest)
+    def counted(paths: Sequence[Path], *rest: Any) -> Any:
+        read.extend(path.as_posix() for path in paths)
+        return original(paths, *rest)
 
     monkeypatch.setattr(label_check, "read_returned_label", counted)
     return read

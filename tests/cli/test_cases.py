@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from pathlib import Path
 
@@ -153,3 +154,36 @@ def test_every_lock_of_a_killed_git_is_named(lock: str) -> None:
     assert caught.value.remedy == f"`rm .git/{lock}.lock` if no git command runs here, then run this again"
     Path(f".git/{lock}.lock").unlink()
     git(*command)
+
+
+def test_dicom_comes_in_and_identity_is_looked_for(
+    new: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pydicom")
+    monkeypatch.setenv("HOME", str(new / "home"))
+    shutil.copytree(new / "repo", new / "dicom", symlinks=True)
+    here = new / "dicom"
+    shutil.copytree(shared_data / "totalsegmentator/example_ct_dicom", new / "series/patient-a")
+    said = output("voxledger", "cases", "add", "../series", "--licence", "Apache-2.0", cwd=here)
+    assert "added 1 cases" in said
+    assert (new / "home/.voxledger/keys/atlas/key").is_file()
+    assert "data/acquisition.csv" in output("git", "ls-files", cwd=here)
+    assert "0 findings; not covered: text burnt into images" in output("voxledger", "cases", "scan-phi", cwd=here)
+    (here / "data/inbox/letter.csv").write_text("Doe^Jane\n")
+    found = run("voxledger", "cases", "scan-phi", "--json", accept=(1,), cwd=here)
+    assert json.loads(found) == [
+        {"path": "data/inbox/letter.csv", "where": "line 1", "what": "a person's name", "text": "Doe^Jane"}
+    ]
+
+
+@pytest.mark.parametrize("folder", ["slicecount", "sliceincrement"])
+def test_real_dicom_defects_are_refused_by_name(
+    new: Path, shared_data: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    pytest.importorskip("pydicom")
+    monkeypatch.setenv("HOME", str(new / "home"))
+    source = str(shared_data / "dicom-defects" / folder)
+    said = run("voxledger", "cases", "add", source, accept=(1,), cwd=new / "repo")
+    told = {"slicecount": ["has 2 slices"], "sliceincrement": ["gaps between slices of 5, 10 mm", "15.5 degrees"]}
+    assert all(text in said for text in told[folder])
+    assert "no case was added" in said

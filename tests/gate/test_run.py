@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from voxledger.bundles import returned
+from voxledger.bundles.inbox import look_into
 from voxledger.errors import BundleRefused, CasesFailed, Waiting
 from voxledger.imaging.volume import read, write
-from voxledger.params import MachineParams
+from voxledger.params import MachineParams, ReviewParams
 from voxledger.records.cases import Split
 from voxledger.review.receive import receive
 from voxledger.review.status import status
@@ -23,6 +24,7 @@ sitk = pytest.importorskip("SimpleITK")
 
 WORK = [("case_1", "pancreas", "alice"), ("case_1", "lesion", "alice"), ("case_2", "liver", "alice")]
 LABEL = "labels/case_1.nii.gz"
+PLACES = Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions")
 
 
 @pytest.fixture
@@ -156,18 +158,87 @@ def test_labels_saved_again_by_a_viewer_are_taken(sent: Any, suffix: str, dtype:
     assert np.array_equal(sent.released("case_1"), changed)
 
 
+NEAREST = "was resampled: every voxel of the image has the label of the nearest one"
+
+REGRIDDED = [
+    (lambda i: sitk.Flip(i, [True, False, False]), "was flipped along x"),
+    (lambda i: sitk.Flip(i, [False, False, True]), "was flipped along z"),
+    (lambda i: sitk.PermuteAxes(i, [1, 0, 2]), "has its axes in another order"),
+    (lambda i: sitk.DICOMOrient(i, "RAS"), "was flipped along x, y"),
+    (lambda i: sitk.DICOMOrient(i, "SAL"), "has its axes in another order, was flipped along y"),
+    (lambda i: sitk.ConstantPad(i, [3, 0, 0], [0, 2, 9]), "was padded"),
+]
+"""What viewers do to a grid without touching a voxel."""
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mhd", ".hdr", ".mgz"])
+@pytest.mark.parametrize(("change", "words"), REGRIDDED)
+def test_labels_on_another_grid_of_the_same_voxels_are_taken_as_they_were_drawn(
+    sent: Any, change: Any, words: str, suffix: str
+) -> None:
+    changed = sent.shown("alice", "case_1")
+    changed[9, 10, 10] = 3
+    folder = sent.give_back("alice", {"case_1": changed}, case_1={"lesion": "revise"})
+    name = f"labels/case_1{suffix}"
+    _resave(folder / LABEL, folder / ("labels/case_1.nii" if suffix == ".mgz" else name), change)
+    if suffix == ".mgz":
+        _as_mgz(folder / "labels/case_1.nii", folder / name)
+    sent.gate()
+    (bundle,) = status(*PLACES, 1).bundles
+    (note,) = bundle.notes
+    assert (note.case_id, note.file) == ("case_1", name)
+    assert note.problem.startswith(words)
+    assert note.problem.endswith(": put back by its geometry, no voxel changed")
+    sent.take_in()
+    assert np.array_equal(sent.released("case_1"), changed)
+
+
+def _as_mgz(path: Path, target: Path) -> None:
+    import nibabel
+
+    image: Any = nibabel.load(path)
+    nibabel.save(nibabel.MGHImage(np.asarray(image.dataobj), image.affine), target)
+    path.unlink()
+
+
+@pytest.mark.parametrize("outside", ["unchanged", "empty"])
+def test_outside_of_a_cropped_label_is_what_the_parameter_says_with_a_note(sent: Any, outside: Any) -> None:
+    changed = sent.shown("alice", "case_1")
+    changed[9, 10, 10] = 3
+    decisions = dict.fromkeys(("lesion", "pancreas", "liver"), "revise")
+    folder = sent.give_back("alice", {"case_1": changed}, case_1=decisions)
+    _resave(folder / LABEL, folder / LABEL, lambda i: i[8:, :, :])
+    expected = changed.copy()
+    if outside == "empty":
+        expected[..., :8] = 0
+    lost = int(np.count_nonzero(sent.shown("alice", "case_1")[..., :8]))
+    assert lost
+    (one,) = look_into(*PLACES, 1, review=ReviewParams(outside=outside)).returned.values()
+    became = "are as they were sent" if outside == "unchanged" else "are empty now"
+    assert [n.problem for n in one.notes] == [
+        "was cropped: put back by its geometry, no voxel changed",
+        f"{lost} labelled voxels outside of its extent {became} (review.outside: {outside})",
+    ]
+    labels = one.labels("case_1")
+    assert labels is not None
+    assert np.array_equal(labels, expected)
+
+
+def test_a_label_with_voxels_outside_of_its_image_is_refused(sent: Any) -> None:
+    folder = sent.give_back("alice")
+    _resave(folder / LABEL, folder / LABEL, lambda i: sitk.ConstantPad(i, [2, 0, 0], [0, 0, 0], 1.0))
+    text = refused(sent)
+    assert f"case case_1, {LABEL}: has {2 * 16 * 10} voxels outside of its image, which would be lost" in text
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda i: sitk.Flip(i, [True, False, False]), "was flipped along x"),
-        (lambda i: sitk.Flip(i, [False, False, True]), "was flipped along z"),
-        (lambda i: sitk.PermuteAxes(i, [1, 0, 2]), "has its axes in another order"),
-        (lambda i: sitk.DICOMOrient(i, "RAS"), "was flipped along x, y"),
-        (lambda i: sitk.DICOMOrient(i, "SAL"), "has its axes in another order"),
-        (lambda i: i[2:-2, :, :], "was cropped"),
-        (lambda i: sitk.ConstantPad(i, [1, 0, 0], [0, 0, 0]), "was padded"),
-        (lambda i: sitk.ConstantPad(i, [1, 0, 0], [0, 0, 0])[:, 1:, :], "has another size than its image"),
-        (lambda i: i[:, :, ::2], "was cropped"),
+        (lambda i: i[:, :, ::2], "was resampled"),
+        (lambda i: _with(i, SetOrigin=(0.0, 0.0, 0.0)), "was shifted by part of a voxel"),
+        (lambda i: _with(i, SetOrigin=np.add(i.GetOrigin(), (1.4, 0, 0)).tolist()), "was shifted: "),
+        (lambda i: _with(i, SetDirection=(0.8, -0.6, 0, 0.6, 0.8, 0, 0, 0, 1)), "was turned"),
+        (lambda i: _with(i, SetOrigin=(-7000.0, 12.5, 100.0)), "was shifted"),
     ],
 )
 def test_labels_on_another_grid_are_refused_with_the_reason(sent: Any, change: Any, reason: str) -> None:
@@ -179,15 +250,51 @@ def test_labels_on_another_grid_are_refused_with_the_reason(sent: Any, change: A
     assert "with the image as reference volume" in text
 
 
+def _with(image: Any, **changes: Any) -> Any:
+    for name, value in changes.items():
+        getattr(image, name)(value)
+    return image
+
+
+def test_resampling_is_asked_for_and_written_down(sent: Any) -> None:
+    """Nearest neighbour from slices half as thick, on which the same was drawn, is what was drawn."""
+    changed = sent.shown("alice", "case_1")
+    changed[9, 10, 10] = 3
+    folder = sent.give_back("alice", {"case_1": changed}, case_1={"lesion": "revise"})
+    _resave(folder / LABEL, folder / LABEL, lambda i: sitk.Expand(i, [1, 1, 2], sitk.sitkNearestNeighbor))
+    assert "was resampled: it has" in refused(sent)
+    shutil.move(folder, "alice")
+    received = receive(Path("alice"), *PLACES[:2], 1, resample=True)
+    assert not receive(Path("alice"), *PLACES[:2], 1).new
+    sent.gate()
+    (one,) = look_into(*PLACES, 1).returned.values()
+    assert (one.sha256, one.resampled) == (received.sha256, {"case_1"})
+    assert [n.problem for n in one.notes] == [
+        "was resampled: every voxel of the image has the label of the nearest one"
+    ]
+    ledger = sent.take_in()
+    assert np.array_equal(sent.released("case_1"), changed)
+    assert {k: e.resampled for k, e in ledger.items() if e.bundle} == {
+        ("case_1", "lesion"): True,
+        ("case_1", "pancreas"): True,
+        ("case_2", "liver"): False,
+    }
+
+
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])
 @pytest.mark.parametrize("pad", [3, 25])
-def test_a_padded_label_says_both_sizes_however_large_it_is(sent: Any, suffix: str, pad: int) -> None:
+def test_a_resampled_label_says_both_sizes_however_large_it_is(sent: Any, suffix: str, pad: int) -> None:
     folder = sent.give_back("alice", case_1={"lesion": "revise"}, case_2={"liver": "revise"})
     padded = f"labels/case_1{suffix}"
-    _resave(folder / LABEL, folder / padded, lambda i: sitk.ConstantPad(i, [pad] * 3, [pad] * 3), sitk.sitkInt64)
+    _resave(
+        folder / LABEL,
+        folder / padded,
+        lambda i: _with(sitk.ConstantPad(i, [pad] * 3, [pad] * 3), SetSpacing=(0.7, 0.8, 3.0)),
+        sitk.sitkInt64,
+    )
     size = " × ".join(str(n + 2 * pad) for n in (20, 16, 10))
     text = refused(sent)
-    assert f"bundle-r01-alice, case case_1, {padded}: was padded: it has {size} voxels of 0.7 × 0.8 × 2.5 mm" in text
+    assert f"bundle-r01-alice, case case_1, {padded}: was resampled: it has {size} voxels of 0.7 × 0.8 × 3 mm" in text
     assert "its image 20 × 16 × 10 voxels of 0.7 × 0.8 × 2.5 mm (x × y × z)" in text
     assert "with the image as reference volume" in text
     assert "case case_2, class liver, labels/case_2.nii.gz: the decision is revise, but" in text
@@ -202,12 +309,6 @@ def test_a_label_of_the_right_grid_that_holds_more_is_refused(sent: Any) -> None
     with open(folder / "labels/case_1.nii", "ab") as stream:
         stream.write(b"\0" * (3 << 20))
     assert "labels/case_1.nii: is damaged or incomplete: it holds more than" in refused(sent)
-
-
-def test_a_shifted_origin_or_spacing_is_refused(sent: Any) -> None:
-    folder = sent.give_back("alice")
-    _resave(folder / LABEL, folder / LABEL, lambda i: (i.SetOrigin((0.0, 0.0, 0.0)), i)[1])
-    assert "does not lie on the grid of its image: origin" in refused(sent)
 
 
 def test_voxels_flipped_under_the_same_header_are_refused(sent: Any) -> None:
@@ -324,8 +425,19 @@ def test_a_folder_in_the_place_of_a_file_is_a_finding(sent: Any, name: str) -> N
 def test_two_labels_of_one_case_are_refused(sent: Any) -> None:
     folder = sent.give_back("alice")
     volume = read(folder / LABEL)
-    write(folder / "labels/case_1.nrrd", volume.array, volume.grid)
-    assert "there are 2 labels of one case: labels/case_1.nii.gz, labels/case_1.nrrd" in refused(sent)
+    for suffix in (".mha", ".nrrd"):
+        write(folder / f"labels/case_1{suffix}", volume.array, volume.grid)
+    assert "there are 2 labels of one case: labels/case_1.mha, labels/case_1.nrrd" in refused(sent)
+
+
+def test_the_label_as_it_was_sent_does_not_count_beside_another(sent: Any) -> None:
+    changed = sent.shown("alice", "case_1")
+    changed[9, 10, 10] = 3
+    folder = sent.give_back("alice", {}, case_1={"lesion": "revise"})
+    write(folder / "labels/case_1.mha", changed, read(folder / LABEL).grid)
+    sent.gate()
+    sent.take_in()
+    assert np.array_equal(sent.released("case_1"), changed)
 
 
 @pytest.mark.parametrize(
@@ -353,41 +465,9 @@ def test_what_may_hold_an_unsaved_correction_is_asked_about(sent: Any, name: str
 
 def test_notes_and_pictures_beside_the_labels_are_nobodys_label(sent: Any) -> None:
     folder = sent.give_back("alice")
-    for name in ("notes.txt", "screenshot.png", "letter.pdf", "decisions.xlsx"):
+    for name in ("notes.txt", "screenshot.png", "letter.pdf", "minutes.xlsx"):
         (folder / name).write_bytes(b"x")
     sent.gate()
-
-
-def test_a_slicer_segmentation_is_refused_with_the_way_out(sent: Any) -> None:
-    folder = sent.give_back("alice")
-    (folder / LABEL).rename(folder / "labels/case_1.seg.nrrd")
-    text = refused(sent)
-    assert "case case_1, labels/case_1.seg.nrrd: is a 3D Slicer segmentation" in text
-    assert "→ in 3D Slicer, Segmentations, Export to files; save it as labels/<case>.nii.gz" in text
-    assert "labels/case_1.nii.gz: the label is missing" in text
-
-
-@pytest.mark.parametrize("name", ["labels/Segmentation.seg.nrrd", "labels/case_1.SEG.NRRD", "Segmentation.seg.nrrd"])
-def test_a_slicer_segmentation_beside_the_label_reaches_its_remedy(sent: Any, name: str) -> None:
-    folder = sent.give_back("alice")
-    shutil.copyfile(folder / LABEL, folder / name)
-    text = refused(sent)
-    assert f"{name}: is a 3D Slicer segmentation" in text
-    assert "→ in 3D Slicer, Segmentations, Export to files; save it as labels/<case>.nii.gz" in text
-    assert "1 problems" in text
-
-
-def test_a_slicer_segmentation_renamed_to_nrrd_is_not_taken_for_a_label_map(sent: Any) -> None:
-    """Its numbers are those of Slicer's segments, in whatever order they were made."""
-    folder = sent.give_back("alice", case_1={"pancreas": "revise", "lesion": "revise"})
-    image = sitk.ReadImage(str(folder / LABEL))
-    (folder / LABEL).unlink()
-    for key, value in (("Segment0_ID", "lesion"), ("Segment0_LabelValue", "1"), ("Segment0_Layer", "0")):
-        image.SetMetaData(key, value)
-    sitk.WriteImage(image, str(folder / "labels/case_1.nrrd"))
-    text = refused(sent)
-    assert "case case_1, labels/case_1.nrrd: is a 3D Slicer segmentation" in text
-    assert "→ in 3D Slicer, Segmentations, Export to files" in text
 
 
 def test_a_foreign_bundle_is_refused(sent: Any) -> None:

@@ -33,9 +33,16 @@ def test_rows_survive_sorted_by_case_and_schema(tmp_path: Path) -> None:
 def test_a_ledger_of_before_the_neighbours_were_noted_is_read(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     write_ledger(path, {("b", "liver"): ENTRY}, ["liver"])
-    path.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in path.read_text().splitlines()))
+    path.write_text("".join(f"{line.rsplit(',', 2)[0]}\n" for line in path.read_text().splitlines()))
     assert path.read_text().splitlines()[0].endswith(",ml")
     assert read_ledger(path)["b", "liver"] == replace(ENTRY, ml=12.3457)
+
+
+def test_a_mask_that_was_resampled_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    write_ledger(path, {("b", "liver"): replace(ENTRY, resampled=True)}, ["liver"])
+    assert path.read_text().splitlines()[1].endswith(",nearest")
+    assert read_ledger(path)["b", "liver"].resampled
 
 
 def test_no_file_is_an_empty_ledger(tmp_path: Path) -> None:
@@ -46,9 +53,9 @@ def test_no_file_is_an_empty_ledger(tmp_path: Path) -> None:
     "text",
     [
         "case_id,origin\na,source\n",
-        "{header}\na,liver,x,source,,,,,,0\n",
-        "{header}\na,liver,0,magic,,,,,,0\n",
-        "{header}\na,liver,0,source,,,,,,0,aorta\n",
+        "{header}\na,liver,x,source,,,,,,0,,\n",
+        "{header}\na,liver,0,magic,,,,,,0,,\n",
+        "{header}\na,liver,0,source,,,,,,0,aorta,\n",
     ],
 )
 def test_damage_is_named(tmp_path: Path, text: str) -> None:
@@ -63,7 +70,7 @@ def test_two_rows_of_one_mask_are_refused(tmp_path: Path) -> None:
     """As a merge of two branches leaves them; the last one must not win without a word."""
     path = tmp_path / "ledger.csv"
     write_ledger(path, {}, [])
-    rows = "a,liver,0,source,,,,,,1.0,\na,liver,1,revised,,ann,b,,,2.0,\n"
+    rows = "a,liver,0,source,,,,,,1.0,,\na,liver,1,revised,,ann,b,,,2.0,,\n"
     path.write_text(path.read_text().strip() + "\n" + rows)
     with pytest.raises(VoxledgerError, match=r"ledger\.csv, line 3: a second row of case a, class liver"):
         read_ledger(path)

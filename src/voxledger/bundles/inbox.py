@@ -13,8 +13,9 @@ from voxledger.bundles.finding import Finding
 from voxledger.bundles.returned import Return, read_return
 from voxledger.bundles.untouched import in_words, remedy, touched
 from voxledger.errors import BundleRefused, VoxledgerError, Waiting
-from voxledger.params import MachineParams
+from voxledger.params import DEFAULT_REVIEW, MachineParams, ReviewParams
 from voxledger.records.bundle import (
+    ARCHIVES,
     MANIFEST,
     PREFIX,
     Manifest,
@@ -77,7 +78,12 @@ def _claimed(finding: Finding) -> str:
 
 
 def look_into(
-    bundles: Path, inbox: Path, revisions: Path, round_number: int, machine: MachineParams | None = None
+    bundles: Path,
+    inbox: Path,
+    revisions: Path,
+    round_number: int,
+    machine: MachineParams | None = None,
+    review: ReviewParams = DEFAULT_REVIEW,
 ) -> Inbox:
     """Check everything in the inbox against the bundles that were exported for a round.
 
@@ -89,6 +95,8 @@ def look_into(
         `data/inbox`.
     revisions
         `data/base/revisions`: what earlier rounds imported is passed over.
+    review
+        How labels are read.
     """
     found = Inbox(expected_bundles(bundles, round_number))
     by_id = {m.id: (folder, m) for folder, m in found.expected.items()}
@@ -115,7 +123,7 @@ def look_into(
                 )
             )
             continue
-        found.returned[bundle_id] = read_return(manifest, exported, returns[0], machine)
+        found.returned[bundle_id] = read_return(manifest, exported, returns[0], machine, review)
     found.problems.extend(decided_twice(found.returned.values()))
     found.problems.extend(claimed_twice(found.returned.values()))
     return found
@@ -128,7 +136,7 @@ def untracked(inbox: Path) -> list[Path]:
 
 
 def _file(found: Inbox, item: Path) -> None:
-    if item.suffix.lower() == ".zip" and not item.is_symlink():
+    if item.name.lower().endswith(ARCHIVES) and not item.is_symlink():
         found.unpacked.append(
             Finding(item.name, "has not been unpacked", f"`voxledger review receive {item.as_posix()}`")
         )
@@ -199,7 +207,12 @@ def foreign(manifest: Manifest, expected: Sequence[Manifest], round_number: int)
 
 
 def require_complete(
-    bundles: Path, inbox: Path, revisions: Path, round_number: int, machine: MachineParams | None = None
+    bundles: Path,
+    inbox: Path,
+    revisions: Path,
+    round_number: int,
+    machine: MachineParams | None = None,
+    review: ReviewParams = DEFAULT_REVIEW,
 ) -> list[Return]:
     """The return of every bundle of a round, sorted by name, if all are back and in order.
 
@@ -212,7 +225,7 @@ def require_complete(
     Waiting
         Nothing is wrong, but not everything is there: lists what, by reviewer.
     """
-    found = look_into(bundles, inbox, revisions, round_number, machine)
+    found = look_into(bundles, inbox, revisions, round_number, machine, review)
     missing = [f"  {m}" for m in found.all_missing]
     if problems := found.all_problems:
         listed = [f"  {p}" for p in problems]
@@ -229,14 +242,16 @@ def require_complete(
     return sorted(found.returned.values(), key=lambda r: r.manifest.name)
 
 
-def received_returns(received: Path, bundles: Path, inbox: Path, round_number: int) -> list[Return]:
+def received_returns(
+    received: Path, bundles: Path, inbox: Path, round_number: int, review: ReviewParams = DEFAULT_REVIEW
+) -> list[Return]:
     """The returns that the gate let through, sorted by reviewer; nothing of them has changed since.
 
     Parameters
     ----------
     received
         `data/round/received.json`, which the gate wrote.
-    bundles, inbox, round_number
+    bundles, inbox, round_number, review
         As in `look_into`.
 
     Raises
@@ -252,7 +267,7 @@ def received_returns(received: Path, bundles: Path, inbox: Path, round_number: i
     for entry in listed:
         source, manifest = exported[entry.id]
         folder = inbox / entry.folder
-        one = read_return(manifest, source, folder)
+        one = read_return(manifest, source, folder, review=review)
         if (one.sha256, dict(one.files)) != (entry.sha256, entry.files) or one.problems or one.missing:
             findings = "".join(f"\n  {finding}" for finding in (*one.problems, *one.missing))
             raise BundleRefused(f"{folder} has changed since the gate let it through{findings}", "run `dvc repro gate`")

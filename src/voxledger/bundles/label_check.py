@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.bundles.contradictions import Contradiction, contradictions
-from voxledger.bundles.label_file import read_returned_label
+from voxledger.bundles.label_file import Expected, read_returned_label
 from voxledger.casemap.job import Job, content, place
 from voxledger.errors import BundleRefused
 from voxledger.imaging.volume import file_sha256, read, write
+from voxledger.params import Outside
+from voxledger.records.bundle import is_class_file
 from voxledger.records.decisions import Row
 from voxledger.schema import LabelSchema
 
@@ -30,18 +32,28 @@ class Compared:
     contradictions: tuple[Contradiction, ...]
     unlike: bool
     """Whether it looks so little like its proposal that it may be of another case."""
+    notes: tuple[str, ...] = ()
+    """What was undone or decided to read it, see `voxledger.bundles.label_file`."""
+    resampled: bool = False
+    """Whether it lay on other voxels than its image."""
 
 
 class LabelCheck(Job[Compared]):
     """Reads the label of one case, writes it as `FILE`, and compares it with the proposal and the decisions."""
 
     stage, algorithms = "gate", ("gate",)
-    path: Path = place()
-    """The returned file."""
-    sha256: str = content()
-    """SHA-256 of the returned file."""
-    file: str = content()
-    """Its path in the bundle; the suffix tells how it is read."""
+    folder: Path = place()
+    """The return."""
+    files: tuple[str, ...] = content()
+    """Paths in it of the returned files; suffixes tell how they are read."""
+    sha256: tuple[str, ...] = content()
+    """SHA-256 of each."""
+    parts: tuple[str, ...] = content()
+    """Those of the files that hold the voxels of another one, such as `.raw`."""
+    outside: Outside = content()
+    """What voxels outside of the extent of a cropped label are."""
+    resample: bool = content()
+    """Whether the curator wants labels on other voxels resampled."""
     shown: Path = place()
     """The proposal that was sent."""
     shown_sha256: str = content()
@@ -62,15 +74,19 @@ class LabelCheck(Job[Compared]):
             It is no label map of this schema on the grid of its image, or changes just now: not remembered.
         """
         shown = read(self.shown)
-        labels = read_returned_label(self.path, shown.grid, self.most_bytes)
-        self.label_schema.check(labels, self.file)
-        if file_sha256(self.path) != self.sha256:
+        expected = Expected(self.label_schema, shown, self.most_bytes, self.outside, self.resample)
+        headers = [self.folder / path for path in self.files if path not in self.parts]
+        found = read_returned_label(headers, any(map(is_class_file, self.files)), expected)
+        labels = found.labels
+        if tuple(file_sha256(self.folder / path) for path in self.files) != self.sha256:
             raise BundleRefused("changed while it was read", "run the command again once nobody writes there any more")
         write(folder / FILE, labels, shown.grid)
         rows = {row.class_name: row for row in self.rows}
         return Compared(
             tuple(contradictions(self.label_schema, shown.array, labels, rows, self.asked)),
             bool(shown.array.any() and foreground_dice(labels, shown.array) < OTHER_CASE),
+            found.notes,
+            found.resampled,
         )
 
 

@@ -6,7 +6,7 @@ not read again: label maps are remembered on disk (`bundles/label_check.py`), th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,28 +15,30 @@ from voxledger.bundles.contradictions import Contradiction, unchanged
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.label_check import FILE as CHECKED_FILE
 from voxledger.bundles.label_check import Compared, LabelCheck, foreground_dice
-from voxledger.bundles.label_file import EXPORT_SEGMENTATION
 from voxledger.bundles.merge import LabelMap
 from voxledger.casemap.each import WORTH_BYTES, each
 from voxledger.casemap.once import files_of, once
 from voxledger.casemap.run import compute_ahead
 from voxledger.errors import BundleRefused, DiskFailed, VoxledgerError
-from voxledger.imaging.formats.seg_nrrd import PROBLEM as SEGMENTATION
-from voxledger.imaging.formats.seg_nrrd import is_segmentation
+from voxledger.imaging.format import format_of
 from voxledger.imaging.volume import file_sha256, read, read_grid, read_label
-from voxledger.params import MachineParams
+from voxledger.params import DEFAULT_REVIEW, MachineParams, ReviewParams
 from voxledger.records.bundle import (
     ATTENTION,
     IMAGES,
     LABELS,
     MANIFEST,
+    RESAMPLE,
     WEAK,
     Manifest,
     content_sha256,
+    is_class_file,
+    is_decisions,
     is_image_like,
     is_returned,
     label_case,
     list_files,
+    read_resample,
     says_what_was_sent,
     size_bound,
 )
@@ -65,9 +67,13 @@ class Return:
     rows: Mapping[tuple[str, str], Row]
     """Lines of `decisions.csv` that were asked for or decide something, by case and class."""
     label_paths: Mapping[str, str]
-    """The one label file of every case, by path in the bundle."""
+    """The label of every case, by path in the bundle: the file, or the folder of one file a class."""
     problems: tuple[Finding, ...]
     missing: tuple[Finding, ...]
+    notes: tuple[Finding, ...]
+    """What was undone or decided to read labels: nothing that anybody has to do."""
+    resampled: frozenset[str]
+    """Cases whose label lay on other voxels than its image."""
     _checks: Mapping[str, LabelCheck] = field(repr=False)
     """Of the labels that are not as they were sent and can be read, by case."""
 
@@ -106,7 +112,7 @@ class Return:
             return files_of(self._checks[case_id]) / CHECKED_FILE
         as_sent = self.manifest.files[f"{LABELS}/{case_id}.nii.gz"].sha256
         path = self.label_paths.get(case_id)
-        return self.shown(case_id) if path is not None and self.files[path] == as_sent else None
+        return self.shown(case_id) if path is not None and self.files.get(path) == as_sent else None
 
     def labels(self, case_id: str) -> LabelMap | None:
         """The same as an array (z, y, x) of innermost ids."""
@@ -125,11 +131,33 @@ class _Seen:
     problems: tuple[Finding, ...]
 
 
-_known: dict[tuple[Path, Path], tuple[Manifest, _Seen, Return]] = {}
+@dataclass(frozen=True)
+class _Label:
+    """The files of the label of one case."""
+
+    path: str
+    """What it is called: its file, or the folder of one file a class."""
+    files: tuple[str, ...]
+    """All that belongs to it, by path in the bundle."""
+    headers: Sequence[str]
+    """Those of the files that are read by name; the others hold their voxels."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple(path for path in self.files if path not in self.headers)
+
+
+_known: dict[tuple[Path, Path], tuple[Manifest, _Seen, ReviewParams, Return]] = {}
 """The last return by folders that came back and went out, with what it was made from."""
 
 
-def read_return(manifest: Manifest, exported: Path, folder: Path, machine: MachineParams | None = None) -> Return:
+def read_return(
+    manifest: Manifest,
+    exported: Path,
+    folder: Path,
+    machine: MachineParams | None = None,
+    review: ReviewParams = DEFAULT_REVIEW,
+) -> Return:
     """Read and check a returned folder; once, as long as its content and that of the bundle that was sent is the same.
 
     Never raises for what a reviewer did: every problem of every file is listed.
@@ -142,6 +170,8 @@ def read_return(manifest: Manifest, exported: Path, folder: Path, machine: Machi
         What came back; its `bundle.json` claims to be `manifest`.
     machine
         Where the label maps are compared; None: one after another in this process.
+    review
+        How labels are read.
 
     Raises
     ------
@@ -152,9 +182,10 @@ def read_return(manifest: Manifest, exported: Path, folder: Path, machine: Machi
     _require_as_sent(manifest, exported, seen)
     place = folder.resolve(), exported.resolve()
     known = _known.get(place)
-    if known is None or known[:2] != (manifest, seen):
-        known = _known[place] = manifest, seen, _Check(manifest, exported, folder, seen).result(machine)
-    return known[2]
+    if known is None or known[:3] != (manifest, seen, review):
+        found = _Check(manifest, exported, folder, seen, review).result(machine)
+        known = _known[place] = manifest, seen, review, found
+    return known[3]
 
 
 def _look_through(folder: Path, manifest: Manifest) -> _Seen:
@@ -204,10 +235,12 @@ def _require_as_sent(manifest: Manifest, exported: Path, seen: _Seen) -> None:
 class _Check:
     """One look at a return, which collects what is wrong and what is missing."""
 
-    def __init__(self, manifest: Manifest, exported: Path, folder: Path, seen: _Seen) -> None:
-        self.manifest, self.exported, self.folder, self.seen = manifest, exported, folder, seen
+    def __init__(self, manifest: Manifest, exported: Path, folder: Path, seen: _Seen, review: ReviewParams) -> None:
+        self.manifest, self.exported, self.folder, self.seen, self.review = manifest, exported, folder, seen, review
         self.problems = list(seen.problems)
         self.missing: list[Finding] = []
+        self.notes: list[Finding] = []
+        self.resample = read_resample(folder / RESAMPLE) if RESAMPLE in seen.plain else frozenset()
 
     def result(self, machine: MachineParams | None) -> Return:
         """Everything, in the order in which it is listed for people."""
@@ -219,18 +252,20 @@ class _Check:
         labels = self._label_files()
         rows = self._decisions()
         if machine is not None:
-            jobs = (self._job(case, path, rows) for case, path in labels.items())
+            jobs = (self._job(case, label, rows) for case, label in labels.items())
             compute_ahead([job for job in jobs if job is not None], machine)
-        found = {case: self._label(case, path, rows) for case, path in labels.items()}
+        found = {case: self._label(case, label, rows) for case, label in labels.items()}
         checked = Return(
             self.manifest,
             self.exported,
             self.folder,
             {path: digest for path, digest in self.seen.sha256.items() if is_returned(path)},
             rows,
-            labels,
+            {case: label.path for case, label in labels.items()},
             tuple(self.problems),
             tuple(self.missing),
+            tuple(self.notes),
+            frozenset(case for case, label in found.items() if label is not None and label[1].resampled),
             {case: label[0] for case, label in found.items() if label is not None},
         )
         for case, label in found.items():
@@ -250,9 +285,7 @@ class _Check:
         if is_returned(path) or path == MANIFEST:
             return
         if sent is None:
-            if is_segmentation(self.folder / path):
-                self._problem(SEGMENTATION, EXPORT_SEGMENTATION, file=path)
-            elif is_image_like(path):
+            if is_image_like(path):
                 save = f"save that as {LABELS}/<case>.nii.gz"
                 remedy = f"if it is or holds a corrected label, {save}; otherwise remove it"
                 self._problem("is not a file of the bundle", remedy, file=path)
@@ -261,65 +294,101 @@ class _Check:
             problem = "was altered or damaged since it was sent; labels drawn on it cannot be relied on"
             self._problem(problem, _SENT, case, file=path)
 
-    def _label_files(self) -> dict[str, str]:
-        """The one label file of every case that has one."""
-        cases = self.manifest.cases
+    def _label_files(self) -> dict[str, _Label]:
+        """The one label of every case that has one: a file, with that of its voxels, or a folder of one a class."""
         by_case: dict[str, list[str]] = {}
-        for path in self.seen.plain:
-            if not path.startswith(f"{LABELS}/"):
-                continue
-            case = label_case(path, cases)
-            if case is None and is_segmentation(self.folder / path):
-                named = next((c for c in cases if path.lower() == f"{LABELS}/{c}.seg.nrrd".lower()), "")
-                self._problem(SEGMENTATION, EXPORT_SEGMENTATION, named, file=path)
-            elif case is None:
-                remedy = f"save the label of a case as {LABELS}/<case>.nii.gz, and remove what is not one"
-                self._problem("is not the label of a case of this bundle", remedy, file=path)
+        others = []
+        for path in (p for p in self.seen.plain if p.startswith(f"{LABELS}/")):
+            case = label_case(path, self.manifest.cases)
+            if case is None:
+                others.append(path)
             else:
                 by_case.setdefault(case, []).append(path)
-        for case in cases:
-            files = by_case.get(case, [])
-            if not files:
-                remedy = "add it, corrected or as it was sent"
-                self._missing("the label is missing", remedy, case, file=f"{LABELS}/{case}.nii.gz")
-            elif len(files) > 1:
-                problem = f"there are {len(files)} labels of one case: {', '.join(files)}"
-                self._problem(problem, "keep the one that counts, remove the others", case)
-        return {case: by_case[case][0] for case in cases if len(by_case.get(case, [])) == 1}
+        labels = {}
+        for case in self.manifest.cases:
+            if label := self._label_of(case, by_case.get(case, [])):
+                labels[case] = label
+        parts = {part for label in labels.values() for part in label.parts}
+        for path in (p for p in others if p not in parts):
+            remedy = f"save the label of a case as {LABELS}/<case>.nii.gz, and remove what is not one"
+            self._problem("is not the label of a case of this bundle", remedy, file=path)
+        return labels
+
+    def _label_of(self, case: str, paths: list[str]) -> _Label | None:
+        """The label of a case; what is as it was sent does not count beside another one."""
+        sent = f"{LABELS}/{case}.nii.gz"
+        if len(paths) > 1:
+            paths = [path for path in paths if not self._is_as_sent(path)] or [sent]
+        if not paths:
+            self._missing("the label is missing", "add it, corrected or as it was sent", case, file=sent)
+            return None
+        if len(paths) > 1 and not all(map(is_class_file, paths)):
+            problem = f"there are {len(paths)} labels of one case: {', '.join(paths)}"
+            self._problem(problem, "keep the one that counts, remove the others", case)
+            return None
+        shown = f"{LABELS}/{case}/" if is_class_file(paths[0]) else paths[0]
+        return _Label(shown, (*paths, *(part for path in paths if (part := self._data_file(path)) is not None)), paths)
+
+    def _is_as_sent(self, path: str) -> bool:
+        return path in self.manifest.files and self.seen.sha256.get(path) == self.manifest.files[path].sha256
+
+    def _data_file(self, path: str) -> str | None:
+        """The file in which the voxels of a label lie, where that is another one."""
+        try:
+            data_file = format_of(self.folder / path).data_file
+            part = data_file(self.folder / path).relative_to(self.folder).as_posix() if data_file is not None else None
+        except (VoxledgerError, ValueError):
+            return None  # said when it is read
+        return part if part in self.seen.plain else None
+
+    def _table(self) -> str | None:
+        """The one table of decisions; the one that was sent does not count beside another."""
+        paths = [path for path in self.seen.plain if is_decisions(path)]
+        if len(paths) > 1 and self.seen.sha256.get(DECISIONS) == self.manifest.files[DECISIONS].sha256:
+            paths.remove(DECISIONS)
+        if not paths:
+            self._missing("the table is missing", "add it, filled in", file=DECISIONS)
+        elif len(paths) > 1:
+            problem = f"there are {len(paths)} tables of decisions: {', '.join(paths)}"
+            self._problem(problem, "keep the one that counts, remove the others")
+        return paths[0] if len(paths) == 1 else None
 
     def _decisions(self) -> dict[tuple[str, str], Row]:
-        if DECISIONS not in self.seen.plain:
-            self._missing("the table is missing", "add it, filled in", file=DECISIONS)
+        path = self._table()
+        if path is None:
             return {}
-        table = read_decisions(self.folder / DECISIONS)
+        table = read_decisions(self.folder / path)
         for case, class_name, problem in table.problems:
             remedy = "correct the line" if case else "save it as CSV with the columns that were sent"
-            self._problem(problem, remedy, case, class_name, DECISIONS)
+            self._problem(problem, remedy, case, class_name, path)
         asked = {(a.case_id, a.class_name) for a in self.manifest.asked}
         rows = {}
         for (case, class_name), row in table.rows.items():
             if case not in self.manifest.cases or class_name not in self.manifest.label_schema.names:
                 problem = "there is no such case and class in this bundle (a spreadsheet may have changed the name)"
-                self._problem(problem, "restore the names that were sent", case, class_name, DECISIONS)
+                self._problem(problem, "restore the names that were sent", case, class_name, path)
             elif row.decision is not None or (case, class_name) in asked:
                 rows[case, class_name] = row
         broken = {(case, class_name) for case, class_name, _ in table.problems}
         for key in sorted(asked - broken):
             if key not in rows or rows[key].decision is None:
-                self._missing("has no decision", "write accept, revise or reject", *key, DECISIONS)
+                self._missing("has no decision", "write accept, revise or reject", *key, path)
         return rows
 
-    def _job(self, case: str, path: str, rows: Mapping[tuple[str, str], Row]) -> LabelCheck | None:
+    def _job(self, case: str, label: _Label, rows: Mapping[tuple[str, str], Row]) -> LabelCheck | None:
         """The comparison of the label of one case with what was sent; None where it is the same."""
         sent = f"{LABELS}/{case}.nii.gz"
         shown_sha256 = self.manifest.files[sent].sha256
-        if self.seen.sha256[path] == shown_sha256:
+        if self.seen.sha256.get(label.path) == shown_sha256:
             return None
         return LabelCheck(
             name=case,
-            path=self.folder / path,
-            sha256=self.seen.sha256[path],
-            file=path,
+            folder=self.folder,
+            files=label.files,
+            sha256=tuple(self.seen.sha256[path] for path in label.files),
+            parts=label.parts,
+            outside=self.review.outside,
+            resample=case in self.resample,
             shown=self.exported / sent,
             shown_sha256=shown_sha256,
             most_bytes=self.manifest.most_label_bytes(case),
@@ -328,22 +397,27 @@ class _Check:
             asked=tuple(a.class_name for a in self.manifest.asked if a.case_id == case),
         )
 
-    def _label(self, case: str, path: str, rows: Mapping[tuple[str, str], Row]) -> tuple[LabelCheck, Compared] | None:
+    def _label(
+        self, case: str, label: _Label, rows: Mapping[tuple[str, str], Row]
+    ) -> tuple[LabelCheck, Compared] | None:
         """Compare the label of one case with what was sent; None where it is the same, or cannot be read."""
-        job = self._job(case, path, rows)
+        job = self._job(case, label, rows)
         if job is None:
             own = {class_name: row for (c, class_name), row in rows.items() if c == case}
-            self._contradictions(case, path, unchanged(own))
+            self._contradictions(case, label.path, unchanged(own))
             return None
         try:
             compared = once(job)
         except DiskFailed:
             raise
         except VoxledgerError as error:
-            problem = error.problem.removeprefix(f"{self.folder / path} ")
-            self._problem(problem, error.remedy, case, file=path)
+            problem = error.problem.removeprefix(f"{self.folder / label.path} ")
+            self._problem(problem, error.remedy, case, file=label.path)
             return None
-        self._contradictions(case, path, compared.contradictions)
+        self._contradictions(case, label.path, compared.contradictions)
+        for note in compared.notes:
+            told = "nothing to do, unless that is not what was meant"
+            self.notes.append(Finding(self.folder.name, note, told, case, file=label.path))
         return job, compared
 
     def _contradictions(self, case: str, path: str, found: Iterable[Contradiction]) -> None:

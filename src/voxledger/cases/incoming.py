@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from voxledger.cases.dicom_in import DicomIn, find_dicom
 from voxledger.errors import CaseRefused, Misuse
-from voxledger.imaging.format import refused_suffixes, suffixes
+from voxledger.imaging.dicom import is_dicom
+from voxledger.imaging.format import other_suffixes, suffixes
 from voxledger.records.cases import Case, Split
+from voxledger.records.pseudonyms import Pseudonyms
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -35,6 +38,8 @@ class Incoming:
     """Of all these cases; by default told from the intensities."""
     classes: tuple[str, ...] | None = None
     """Classes that the label maps really cover; by default all of the schema."""
+    pseudonyms: Pseudonyms | None = None
+    """Key of the pseudonyms of DICOM series; None: there are none."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,10 @@ class Files:
     """The files of every case, by case id."""
 
     images: Mapping[str, Path]
+    """An image file, or the folder of a DICOM series."""
     labels: Mapping[str, Path]
     weak: Mapping[str, Path]
+    dicom: DicomIn
 
 
 def files_of(incoming: Incoming) -> Files:
@@ -56,11 +63,27 @@ def files_of(incoming: Incoming) -> Files:
     Misuse
         A folder is missing or holds no image.
     """
+    dicom = _dicom(incoming)
+    images = _images_by_case(incoming.folder, bool(dicom.series or dicom.problems))
+    if twice := images.keys() & dicom.series.keys():
+        raise CaseRefused(f"an image file and a DICOM series are both case {', '.join(sorted(twice))}", "rename one")
     return Files(
-        _images_by_case(incoming.folder),
+        images | {case_id: one.files[0].parent for case_id, one in dicom.series.items()},
         _images_by_case(incoming.labels) if incoming.labels else {},
         _weak_by_case(incoming.weak) if incoming.weak else {},
+        dicom,
     )
+
+
+def has_dicom(folder: Path) -> bool:
+    """Whether a folder, or one in it, holds DICOM files."""
+    return folder.is_dir() and any(p.is_file() and is_dicom(p) for p in folder.rglob("*"))
+
+
+def _dicom(incoming: Incoming) -> DicomIn:
+    if incoming.pseudonyms is None:
+        return DicomIn({}, {}, [])
+    return find_dicom(incoming.folder, incoming.pseudonyms)
 
 
 def problems_of(files: Files, folder: Path, registered: Iterable[Case], unfinished: Iterable[Case]) -> list[str]:
@@ -77,6 +100,7 @@ def problems_of(files: Files, folder: Path, registered: Iterable[Case], unfinish
     again = {c.case_id for c in unfinished}
     folded = Counter(c.casefold() for c in {*files.images, *known})
     return [
+        *files.dicom.problems,
         *(
             f"{path}: there is no image for case {case_id} in {folder}"
             for case_id, path in sorted({**files.labels, **files.weak}.items())
@@ -95,12 +119,13 @@ def problems_of(files: Files, folder: Path, registered: Iterable[Case], unfinish
     ]
 
 
-def _images_by_case(folder: Path) -> dict[str, Path]:
+def _images_by_case(folder: Path, may_be_none: bool = False) -> dict[str, Path]:
     if not folder.is_dir():
         raise Misuse(f"{folder} is not a folder", "give the folder that holds the files")
     found = [(p.name, p) for p in sorted(folder.iterdir()) if p.is_file() and p.name.endswith(_suffixes())]
-    if not found:
-        raise Misuse(f"{folder} holds no image", f"images end in {', '.join(suffixes())}")
+    found = [(name, path) for name, path in found if not (may_be_none and is_dicom(path))]
+    if not found and not may_be_none:
+        raise Misuse(f"{folder} holds no image", f"images end in {', '.join(suffixes())}, or are DICOM series")
     _require_one_channel([path for _, path in found])
     return _by_case([(_stem(name), path) for name, path in found])
 
@@ -139,7 +164,7 @@ def _by_case(found: list[tuple[str, Path]]) -> dict[str, Path]:
 
 def _suffixes() -> tuple[str, ...]:
     """Suffixes of images and labels, also of those that are refused with a reason when they are read."""
-    return (*refused_suffixes(), *suffixes())
+    return (*other_suffixes(), *suffixes())
 
 
 def _stem(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +12,16 @@ from pathlib import Path
 from voxledger import layout
 from voxledger.casemap.run import ONE_PROCESS, casemap
 from voxledger.cases import interrupted
+from voxledger.cases.dicom_in import remember
 from voxledger.cases.incoming import Files, Incoming, files_of, problems_of
 from voxledger.cases.patients import read_patients
 from voxledger.cases.splits import assign_splits
 from voxledger.cases.take_in import STAGED_IMAGES, STAGED_LABELS, STAGED_WEAK, TakeIn, TakenIn
 from voxledger.errors import CaseRefused, CasesFailed
+from voxledger.imaging.format import parts_of
 from voxledger.imaging.volume import file_sha256
 from voxledger.params import CasesParams, MachineParams
+from voxledger.records.acquisition import Acquisition, add_acquisitions
 from voxledger.records.cases import Case, Split, read_cases, write_cases
 from voxledger.records.ledger import Entry, Origin, read_ledger, write_ledger
 from voxledger.schema import LabelSchema
@@ -66,8 +70,7 @@ def add_cases(
     """
     files, registered = files_of(incoming), read_cases()
     unfinished = interrupted.take_back_interrupted(registered, schema)
-    table = incoming.patients
-    patients = read_patients(table, files.images, registered) if table else {c: c for c in files.images}
+    patients = _patients(files, incoming, registered)
     problems = problems_of(files, incoming.folder, registered, unfinished)
     jobs = _jobs(files, incoming, schema)
     try:
@@ -86,12 +89,20 @@ def add_cases(
     interrupted.begin(cases)
     _place(cases)
     _enter_masks(cases, taken, schema, version)
+    _enter_acquisitions(files, incoming)
     # The table comes last: cases that it names are whole, and what it does not name is taken back.
     new = {c.case_id for c in cases}
     write_cases(layout.CASES, [*(c for c in registered if c.case_id not in new), *cases])
     track()
     interrupted.finished()
     return Added(cases, sum(bool(facts.masks) for facts in taken))
+
+
+def _patients(files: Files, incoming: Incoming, registered: Sequence[Case]) -> dict[str, str]:
+    """The patient of every case: as the table says, as headers of DICOM say, or the case itself."""
+    if incoming.patients is not None:
+        return read_patients(incoming.patients, files.images, registered)
+    return {case_id: files.dicom.patients.get(case_id, case_id) for case_id in files.images}
 
 
 def _jobs(files: Files, incoming: Incoming, schema: LabelSchema) -> list[TakeIn]:
@@ -101,15 +112,24 @@ def _jobs(files: Files, incoming: Incoming, schema: LabelSchema) -> list[TakeIn]
         TakeIn(
             name=case_id,
             image=path,
-            image_sha256=file_sha256(path),
+            image_sha256=_sha256(series.files if series is not None else parts_of(path)),
+            series=series,
             label=files.labels.get(case_id),
+            label_sha256=_sha256(parts_of(files.labels[case_id])) if case_id in files.labels else "",
             weak=files.weak.get(case_id),
             files=tuple(p.name for p in (path, files.labels.get(case_id), files.weak.get(case_id)) if p is not None),
             classes=covered,
             label_schema=schema,
         )
         for case_id, path in files.images.items()
+        for series in [files.dicom.series.get(case_id)]
     ]
+
+
+def _sha256(paths: Sequence[Path]) -> str:
+    """Hash of a file, or of several together, whatever they are called."""
+    digests = [file_sha256(path) for path in paths]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
 
 def _stored_sha256() -> dict[str, str]:
@@ -140,10 +160,16 @@ def _case(incoming: Incoming, job: TakeIn, sha256: str, facts: TakenIn, split: S
         source=incoming.source,
         licence=incoming.licence,
         split=split,
-        modality=incoming.modality or facts.modality,
+        modality=incoming.modality or _stated(job) or facts.modality,
         weak_label=f"{layout.WEAK}/{facts.weak}" if facts.weak else "",
         patient=patient,
     )
+
+
+def _stated(job: TakeIn) -> str:
+    """The modality that the header of a series says, if it is one of ours."""
+    said = job.series.header["Modality"] if job.series is not None else ""
+    return said if said in ("CT", "MR") else ""
 
 
 def _require_as_registered(
@@ -177,6 +203,13 @@ def _place(cases: Sequence[Case]) -> None:
                 if found.is_file():
                     target.mkdir(parents=True, exist_ok=True)
                     shutil.move(found, target / found.name)
+
+
+def _enter_acquisitions(files: Files, incoming: Incoming) -> None:
+    """Technical fields of DICOM series here, and whom pseudonyms stand for elsewhere."""
+    add_acquisitions(Acquisition.of(case_id, one.header) for case_id, one in files.dicom.series.items())
+    if incoming.pseudonyms is not None:
+        remember(files.dicom, incoming.pseudonyms)
 
 
 def _enter_masks(cases: Sequence[Case], taken: Sequence[TakenIn], schema: LabelSchema, version: int) -> None:

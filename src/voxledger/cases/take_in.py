@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from voxledger.bundles.label_file import Expected, read_returned_label
 from voxledger.casemap.job import Job, content, place
 from voxledger.cases.weak import parse_recist
 from voxledger.errors import CaseRefused, UnreadableImage
-from voxledger.imaging.intact import read_whole, read_whole_label
+from voxledger.imaging.dicom_series import Series, read_series
+from voxledger.imaging.intact import MOST_BYTES, read_whole, read_whole_label
 from voxledger.imaging.volume import (
     Grid,
     Volume,
@@ -56,7 +58,10 @@ class TakeIn(Job[TakenIn]):
     stage, algorithms = "cases", ("intake",)
     image: Path = place()
     image_sha256: str = content()
-    label: Path | None = content()
+    series: Series | None = place()
+    """Of an image that is a DICOM series."""
+    label: Path | None = place()
+    label_sha256: str = content()
     weak: Path | None = content()
     files: tuple[str, ...] = content()
     """Names of the files: suffixes tell how they are read."""
@@ -84,7 +89,7 @@ class TakeIn(Job[TakenIn]):
         )
 
     def _image(self) -> Volume:
-        volume = read_whole(self.image)
+        volume = read_series(self.series) if self.series is not None else read_whole(self.image)
         if volume.array.dtype.kind not in "iuf":
             raise UnreadableImage(f"{self.image} holds {volume.array.dtype} values", "export it as numbers")
         if not np.isfinite(volume.array).all():
@@ -95,9 +100,10 @@ class TakeIn(Job[TakenIn]):
 
     def _label(self, folder: Path, path: Path, image: Grid, stored: Grid) -> dict[str, MaskFacts]:
         """Check the label on the grid of the image as it came, and write it on that of the image as it is stored."""
-        labels = read_whole_label(path, image)
         schema = self.label_schema
-        schema.check(labels, str(path))
+        shown = Volume(np.zeros(image.shape, np.uint8), image)
+        expected = Expected(schema, shown, MOST_BYTES, save_as="save it on the grid of its image")
+        labels = read_returned_label([path], False, expected).labels
         uncovered = sorted(c.name for c in schema.classes if c.name not in self.classes and (labels == c.id).any())
         if uncovered:
             raise CaseRefused(

@@ -38,6 +38,12 @@ cases.add_command(phantom)
 )
 @click.option("--modality", type=click.Choice(["CT", "MR"]), help="By default told from the darkest voxel.")
 @click.option("--classes", help="Classes that the label maps cover, with commas; by default all.")
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path),
+    help="Folder outside of the repository for the key of pseudonyms of DICOM series, and whom they stand for; by "
+    "default ~/.voxledger/keys/DATASET.",
+)
 def add(
     folder: Path,
     labels: Path | None,
@@ -48,32 +54,35 @@ def add(
     split: str | None,
     modality: str | None,
     classes: str | None,
+    keys: Path | None,
 ) -> None:
-    """Register every image of FOLDER (NIfTI, NRRD, MHA), with its label if there is one.
+    """Register every image of FOLDER (NIfTI, NRRD, MHA, … or DICOM series), with its label if there is one.
 
-    Images are copied without header text. Nothing is added if any file is refused.
+    Images are copied without header text. Nothing is added if any file is refused. A subfolder with one DICOM series
+    gives its case the name, unless that names the patient; other series, and all patients, get pseudonyms.
 
     \b
     Example:
       voxledger cases add scans --labels masks --source our-hospital --licence CC-BY-4.0
     """
-    from voxledger.cases.incoming import Incoming
+    from voxledger.cases.incoming import Incoming, has_dicom
     from voxledger.cases.intake import add_cases
     from voxledger.params import read_params
     from voxledger.records.cases import Split
+    from voxledger.records.pseudonyms import default_folder, open_pseudonyms
     from voxledger.records.sent import require_no_bundles
     from voxledger.release.state import require_open
     from voxledger.repository import dvc_add, git, require_root
     from voxledger.schema import read_schema
 
-    require_root()
+    root = require_root()
     params = read_params()
     require_open(params)
     require_no_bundles(params, "new cases would change the worklist, and what comes back would no longer fit")
 
     def track() -> None:
         dvc_add(layout.IMAGES, layout.BASE_LABELS, layout.WEAK)
-        git("add", layout.CASES, layout.BASE_LEDGER)
+        git("add", layout.CASES, layout.BASE_LEDGER, *([layout.ACQUISITION] if layout.ACQUISITION.is_file() else []))
 
     incoming = Incoming(
         folder,
@@ -85,6 +94,7 @@ def add(
         split=Split(split) if split else None,
         modality=modality,
         classes=tuple(classes.split(",")) if classes else None,
+        pseudonyms=open_pseudonyms(keys or default_folder(params.dataset), root) if has_dicom(folder) else None,
     )
     schema, machine = read_schema(layout.SCHEMA), params.machine
     added = add_cases(incoming, schema, params.cases, version=params.round, machine=machine, track=track)
@@ -94,6 +104,38 @@ def add(
             click.echo(f"{name.value:12} {len(chosen):5} cases, {chosen[0].case_id} … {chosen[-1].case_id}")
     part = f", for {classes} alone" if classes and added.labelled else ""
     click.echo(f"added {len(added.cases)} cases, {added.labelled} of them labelled{part}. Next: voxledger round run")
+
+
+@cases.command("scan-phi")
+@click.option("--keys", type=click.Path(path_type=Path), help="Folder of keys, whose identities nothing may hold.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def scan_phi(keys: Path | None, as_json: bool) -> None:
+    """List what looks like the identity of a patient in what is about to be pushed or sent. Exit code 1 if anything.
+
+    Looks at names of files, headers, tables and JSON; `export` and `round close` refuse while there is any. Not at text
+    that is burnt into images.
+
+    \b
+    Example:
+      voxledger cases scan-phi
+    """
+    import sys
+
+    from voxledger.params import read_params
+    from voxledger.records.identity import LOOKED_AT, NOT_COVERED, scan
+    from voxledger.records.pseudonyms import default_folder, known_identities
+    from voxledger.repository import require_root
+
+    require_root()
+    params = read_params()
+    found = scan(LOOKED_AT, known_identities(keys or default_folder(params.dataset)), params.cases.not_identity)
+    if as_json:
+        click.echo(json.dumps([{**asdict(one), "path": one.path.as_posix()} for one in found], indent=1))
+    else:
+        for one in found:
+            click.echo(str(one))
+        click.echo(f"{len(found)} findings; {NOT_COVERED}")
+    sys.exit(1 if found else 0)
 
 
 @cases.command("list")

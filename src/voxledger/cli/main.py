@@ -18,6 +18,7 @@ COMMANDS = {
     "schema": ("voxledger.cli.schema:schema", "Rename and retire classes between rounds, on record."),
     "round": ("voxledger.cli.round:round_", "Run, close and open rounds; see where one stands."),
     "review": ("voxledger.cli.review:review", "Send bundles to reviewers and take them back."),
+    "release": ("voxledger.cli.release:release", "Hand a version over in the formats that others use."),
     "filter": ("voxledger.cli.filter:filter_", "Explain and fit the rules that remove false findings."),
     "score": ("voxledger.cli.score:score", "Look into attention and worklist."),
     "trace": ("voxledger.cli.trace:trace", "Where a label came from: person, bundle, model, sources."),

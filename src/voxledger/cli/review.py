@@ -65,7 +65,8 @@ def zip_(reviewer: str, output: Path | None) -> None:
 @review.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--replace", is_flag=True, help="It counts instead of a different return, which is kept beside it.")
-def receive(source: Path, replace: bool) -> None:
+@click.option("--resample", is_flag=True, help="Labels on other voxels than their images get the nearest ones.")
+def receive(source: Path, replace: bool, resample: bool) -> None:
     """Take SOURCE, a returned zip or folder, into data/inbox, and say what is wrong with it or missing.
 
     Nothing in the inbox is overwritten. The same return twice does nothing. Exit code 3 says that the return is kept,
@@ -94,7 +95,7 @@ def receive(source: Path, replace: bool) -> None:
             f"keep {source}, it is somebody's work: its labels can be put into a bundle of a later round that asks for "
             "the same cases. `voxledger round open` opens the next one",
         )
-    received = take_in(source, layout.BUNDLES, layout.INBOX, params.round, replace=replace)
+    received = take_in(source, layout.BUNDLES, layout.INBOX, params.round, replace=replace, resample=resample)
     if received.new:
         click.echo(f"received as {received.folder}")
     elif received.folder in untracked(layout.INBOX):
@@ -203,7 +204,8 @@ def _status() -> InboxStatus:
     from voxledger.params import read_params
     from voxledger.review.status import status as look
 
-    return look(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, read_params().round)
+    params = read_params()
+    return look(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round, params.review)
 
 
 def _show(found: InboxStatus, reviewer: str | None = None) -> None:
@@ -212,7 +214,7 @@ def _show(found: InboxStatus, reviewer: str | None = None) -> None:
             click.echo(
                 f"{bundle.bundle}: {bundle.state}, {bundle.decided} of {bundle.asked} decisions on {bundle.cases} cases"
             )
-            for finding in (*bundle.problems, *bundle.missing):
+            for finding in (*bundle.problems, *bundle.missing, *bundle.notes):
                 click.echo(f"  {finding}")
     if reviewer is None:
         for finding in (*found.problems, *found.not_received):

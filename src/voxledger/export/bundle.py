@@ -43,6 +43,8 @@ class Material:
     """Who predicted each case."""
     dataset: str
     round_number: int
+    formats: tuple[str, ...] = ()
+    """In which labels go out besides NIfTI."""
 
 
 def draw_job(bundle: str, case_id: str, asked: Sequence[str], material: Material) -> DrawCase:
@@ -71,6 +73,7 @@ def draw_job(bundle: str, case_id: str, asked: Sequence[str], material: Material
         version=material.round_number,
         asked=tuple(asked),
         label_schema=material.schema,
+        formats=material.formats,
     )
 
 
@@ -135,7 +138,15 @@ def _write_texts(folder: Path, reviewer: str, asked: Sequence[Asked], material: 
         DECISIONS: to_csv(Row(a.case_id, a.class_name) for a in asked),
         SLICER_TABLE: slicer_table(schema),
         SNAP_DESCRIPTIONS: snap_descriptions(schema),
-        "README.md": bundle_readme(material.dataset, material.round_number, reviewer, schema, tuple(asked), weak),
+        "README.md": bundle_readme(
+            material.dataset,
+            material.round_number,
+            reviewer,
+            schema,
+            tuple(asked),
+            weak,
+            "seg_nrrd" in material.formats,
+        ),
     }
     for name, text in texts.items():
         (folder / name).write_bytes(text.encode("utf-8"))

@@ -10,9 +10,11 @@ from voxledger import layout
 from voxledger.bundles.shown import read_sources
 from voxledger.casemap.job import Job, content, place
 from voxledger.errors import VoxledgerError
+from voxledger.imaging.format import Origin
 from voxledger.imaging.volume import Grid, file_sha256, smallest_unsigned, write
 from voxledger.records.bundle import ATTENTION, LABELS, voxel_count
 from voxledger.records.ledger import Entry
+from voxledger.registry import FORMATS
 from voxledger.schema import LabelSchema
 
 
@@ -39,6 +41,8 @@ class DrawCase(Job[int]):
     asked: tuple[str, ...] = content()
     """Classes that the reviewer is asked about."""
     label_schema: LabelSchema = content()
+    formats: tuple[str, ...] = content()
+    """In which the label map is written besides NIfTI."""
 
     def compute(self, folder: Path) -> int:
         """Draw both.
@@ -54,7 +58,12 @@ class DrawCase(Job[int]):
         predicted = frozenset(self.predicted)
         sources = read_sources(schema, self.image, self.base, self.pseudo, entries, predicted, self.version)
         out = folder / self.bundle
-        write(layout.label_map(out / LABELS, self.case_id), sources.proposal(schema), sources.grid)
+        proposal = sources.proposal(schema)
+        write(layout.label_map(out / LABELS, self.case_id), proposal, sources.grid)
+        for name in self.formats:
+            form = FORMATS.get(name)
+            target = out / LABELS / f"{self.case_id}{form.plain}"
+            form.write_labels(target, proposal, sources.grid, schema, Origin(f"{self.bundle}/{self.case_id}"))
         if self.attention is not None:
             self._write_attention(self.attention, out / ATTENTION, sources.grid)
         return voxel_count(sources.grid.shape)

@@ -43,10 +43,10 @@ with its case, class and `revise`. Keep the numbers of the classes:
 ## 3D Slicer
 
 1. Drag `images/<case>.nii.gz` into the window, as *Volume*.
-2. Load `{slicer}` (*Add data*, as *Color table*), then `labels/<case>.nii.gz` as *Segmentation*, with that table.
-3. Correct it in *Segment Editor*, with the image as *Source volume*. Do not crop, flip, or resample.
-4. *Segmentations*, *Export/import*: export to *Labelmap*, with *Reference volume* = the image and the colour table
-   above, so that the numbers stay. Then *Save* that labelmap over `labels/<case>.nii.gz`. Do not save a `.seg.nrrd`.
+2. {load}
+3. Correct it in *Segment Editor*, with the image as *Source volume*. Keep the names of the segments: by them they are
+   told, and a segment that you delete counts as it was sent. To empty a class, erase it.
+4. *Save* the segmentation as `labels/<case>.seg.nrrd`.
 
 ## ITK-SNAP
 
@@ -58,15 +58,29 @@ with its case, class and `revise`. Keep the numbers of the classes:
 ## Send it back
 
 Zip this folder, whole, and send it back the way it came. Images may be left out; `bundle.json`, `decisions.csv` and
-all of `labels/` must be in it. Do not change `bundle.json` or the images, and keep one label file a case.
-A table edited in Excel is fine, saved as CSV. You may send a part now and the rest later, as a new zip of everything.
+all of `labels/` must be in it. Do not change `bundle.json` or the images. Beside the label as it was sent there may be
+one that counts instead: `.seg.nrrd`, `.nrrd`, `.mha`, DICOM SEG or RTSTRUCT (`labels/<case>.dcm`), or one file a class
+(`labels/<case>/<class>.nii.gz`). A table edited in Excel is fine, as CSV or `.xlsx`. You may send a part now and the
+rest later, as a new zip of everything.
 """
+
+_LOAD_SEGMENTS = "Drag `labels/<case>.seg.nrrd` into the window: names and colours come along."
+_LOAD_MAP = (
+    "Load `{slicer}` (*Add data*, as *Color table*), then `labels/<case>.nii.gz` as *Segmentation*, with that table, "
+    "which names the segments."
+)
 
 
 def bundle_readme(
-    dataset: str, number: int, reviewer: str, schema: LabelSchema, asked: tuple[Asked, ...], weak: bool
+    dataset: str,
+    number: int,
+    reviewer: str,
+    schema: LabelSchema,
+    asked: tuple[Asked, ...],
+    weak: bool,
+    segments: bool = False,
 ) -> str:
-    """Text of `README.md` of a bundle."""
+    """Text of `README.md` of a bundle; `segments` says whether labels are in it as segmentations of 3D Slicer, too."""
     cases, rows = len({a.case_id for a in asked}), len(asked)
     wanted = {a.class_name for a in asked}
     outer = {c.name: f", lies inside {c.inside} and counts as {c.inside} too" for c in schema.classes if c.inside}
@@ -82,6 +96,7 @@ def bundle_readme(
         rows=f"{rows} label{'s' * (rows != 1)}",
         slicer=SLICER_TABLE,
         snap=SNAP_DESCRIPTIONS,
+        load=_LOAD_SEGMENTS if segments else _LOAD_MAP.format(slicer=SLICER_TABLE),
         weak="| `weak/` | what was already marked by somebody: a slice, a diameter |\n" if weak else "",
         classes="\n".join(classes),
         errors="\n".join(f"| `{kind.value}` | {kind.meaning} |" for kind in ErrorKind),

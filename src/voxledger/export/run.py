@@ -30,6 +30,7 @@ def export_round(
     dataset: str,
     round_number: int,
     machine: MachineParams = ONE_PROCESS,
+    formats: Sequence[str] = (),
 ) -> list[Path]:
     """Write `data/round/bundles/bundle-rNN-<reviewer>/` for every reviewer of the worklist.
 
@@ -48,6 +49,8 @@ def export_round(
         What the bundles are called by.
     machine
         Where label maps are drawn.
+    formats
+        In which labels go out besides NIfTI, see `voxledger.imaging.formats`.
 
     Returns
     -------
@@ -65,7 +68,8 @@ def export_round(
     CasesFailed
         Names every case that cannot be shown, and why.
     """
-    material = Material({c.case_id: c for c in cases}, schema, ledger, predicted, dataset, round_number)
+    by_id = {c.case_id: c for c in cases}
+    material = Material(by_id, schema, ledger, predicted, dataset, round_number, tuple(formats))
     _require_sound(worklist, material)
     out = layout.BUNDLES
     require_untouched(out, every_byte=True)

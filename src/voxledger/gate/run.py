@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from voxledger.bundles.inbox import require_complete
-from voxledger.params import MachineParams
+from voxledger.params import DEFAULT_REVIEW, MachineParams, ReviewParams
 from voxledger.records.received import Received, write_received
 
 
@@ -16,6 +16,7 @@ def pass_gate(
     round_number: int,
     received: Path,
     machine: MachineParams | None = None,
+    review: ReviewParams = DEFAULT_REVIEW,
 ) -> None:
     """Write `received` if every bundle of the round is back and in order.
 
@@ -31,6 +32,6 @@ def pass_gate(
                 sha256=one.sha256,
                 files=dict(one.files),
             )
-            for one in require_complete(bundles, inbox, revisions, round_number, machine)
+            for one in require_complete(bundles, inbox, revisions, round_number, machine, review)
         ),
     )

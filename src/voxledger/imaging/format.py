@@ -7,13 +7,41 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from voxledger.errors import UnreadableImage
 from voxledger.registry import FORMATS
+from voxledger.schema import LabelSchema
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from voxledger.imaging.segments import Segmentation
     from voxledger.imaging.volume import Grid, Volume
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a written label is of, for formats that refer to the image that it was drawn on."""
+
+    name: str
+    """Dataset, version and case: UIDs derive from it where no source is known, so that bytes repeat."""
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """The DICOM series that an image was made from."""
+
+    study: str
+    """Study Instance UID."""
+    series: str
+    """Series Instance UID."""
+    frame_of_reference: str
+    sop_class: str
+    instances: tuple[str, ...]
+    """SOP Instance UIDs, slice by slice of the image."""
+
 
 Unpack = Callable[[IO[bytes], IO[bytes], int], None]
 """Copies a file from outside, unpacked, from the first stream to the second: at most so many bytes, checksums verified.
@@ -23,6 +51,8 @@ read others than it seems. Libraries read
 what is missing as zeros, so that a label would lose its last slices without a word.
 `voxledger.imaging.unpack` has what all need.
 """
+
+WriteLabels = Callable[[Path, "npt.NDArray[Any]", "Grid", LabelSchema, Origin], None]
 
 
 @dataclass(frozen=True)
@@ -41,8 +71,17 @@ class Format:
         Reads the grid of such a file, of which voxels may be missing.
     claims
         Whether a file with the suffix of another format is really one of this.
+    data_file
+        Of a format whose header and voxels are two files: where those of a header lie. `unpack` gets both, one after
+        the other.
+    header_bytes
+        Of such a format: how many bytes of the file of the header count; 0 are all.
+    read_segments
+        Of a format that holds named masks and no label map: reads an unpacked file that belongs to an image on a grid.
+    write_labels
+        Writes a label map (z, y, x) of innermost ids on a grid, with names, codes and colours of its classes.
     refused
-        Of a format that is known only to be refused: what is wrong with it, and what to do.
+        Of a format that cannot be read as an image: what is wrong with it there, and what to do.
     """
 
     unpack: Mapping[str, Unpack]
@@ -50,6 +89,10 @@ class Format:
     read: Callable[[Path], Volume] | None = None
     read_grid: Callable[[Path], Grid] | None = None
     claims: Callable[[Path], bool] | None = None
+    data_file: Callable[[Path], Path] | None = None
+    header_bytes: int = 0
+    read_segments: Callable[[Path, Grid], Segmentation] | None = None
+    write_labels: WriteLabels | None = None
     refused: tuple[str, str] | None = None
 
     def suffix(self, path: Path) -> str:
@@ -63,17 +106,14 @@ def format_of(path: Path) -> Format:
     Raises
     ------
     UnreadableImage
-        It has none that is known, or one that is refused.
+        It has none that is known, or one that is only known to be refused.
 
     Examples
     --------
     >>> format_of(Path("case-7.nii.gz")).plain
     '.nii'
-    >>> format_of(Path("case-7.seg.nrrd"))
-    Traceback (most recent call last):
-        ...
-    voxledger.errors.UnreadableImage: case-7.seg.nrrd is a 3D Slicer segmentation, whose numbers and extent are not ...
-      → in 3D Slicer, Segmentations, Export to files
+    >>> format_of(Path("case-7.seg.nrrd")).plain
+    '.seg.nrrd'
     """
     known, broken = _formats()
     fitting = [f for f in known if f.claims is not None and f.claims(path)]
@@ -82,26 +122,47 @@ def format_of(path: Path) -> Format:
         raise broken[0]
     if not fitting:
         raise UnreadableImage(f"{path} is none of {', '.join(suffixes())}", "save it as one of these")
-    if fitting[0].refused:
-        problem, remedy = fitting[0].refused
-        raise UnreadableImage(f"{path} {problem}", remedy)
+    if fitting[0].read is None and fitting[0].read_segments is None:
+        raise not_an_image(path, fitting[0])
     return fitting[0]
 
 
+def parts_of(path: Path) -> list[Path]:
+    """A file, and the one that its voxels lie in where that is another."""
+    try:
+        data_file = format_of(path).data_file
+        parts = [path] if data_file is None else [path, data_file(path)]
+    except (UnreadableImage, ValueError):
+        return [path]  # said when it is read
+    return [part for part in parts if part.is_file()]
+
+
+def not_an_image(path: Path, form: Format) -> UnreadableImage:
+    """Of a file that cannot be read as an image: why, and what to do."""
+    problem, remedy = form.refused or ("is no image", "save it as one")
+    return UnreadableImage(f"{path} {problem}", remedy)
+
+
 def suffixes() -> tuple[str, ...]:
-    """Suffixes of all files that can be read, those of NIfTI first.
+    """Suffixes of all files that can be read as images, those of NIfTI first.
 
     Examples
     --------
     >>> suffixes()
-    ('.nii.gz', '.nii', '.mha', '.nrrd')
+    ('.nii.gz', '.nii', '.mgz', '.mgh', '.mha', '.mhd', '.hdr', '.nrrd')
     """
-    return tuple(suffix for f in _formats()[0] if not f.refused for suffix in f.unpack)
+    return tuple(suffix for f in _formats()[0] if f.read for suffix in f.unpack)
 
 
-def refused_suffixes() -> tuple[str, ...]:
-    """Suffixes of files that are refused with a reason."""
-    return tuple(suffix for f in _formats()[0] if f.refused for suffix in f.unpack)
+def other_suffixes() -> tuple[str, ...]:
+    """Suffixes of files that hold named masks, or are refused with a reason.
+
+    Examples
+    --------
+    >>> other_suffixes()
+    ('.dcm', '.seg.nrrd')
+    """
+    return tuple(dict.fromkeys(suffix for f in _formats()[0] if not f.read for suffix in f.unpack))
 
 
 def _formats() -> tuple[list[Format], list[Exception]]:

@@ -9,20 +9,21 @@ scale that ITK applies as no other reader does: such files are refused.
 
 from __future__ import annotations
 
+import shutil
 import struct
 import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy.typing as npt
 
 from voxledger.disk import disk_failure
 from voxledger.errors import UnreadableImage, VoxledgerError
-from voxledger.imaging.format import format_of
-from voxledger.imaging.unpack import CHUNK, TooLarge, Unsupported
+from voxledger.imaging.format import Format, format_of
+from voxledger.imaging.unpack import CHUNK, HEADER_LIMIT, TooLarge, Unsupported
 from voxledger.imaging.volume import Grid, Volume, read, read_label
 
 MOST_BYTES = 32 << 30
@@ -90,8 +91,10 @@ def _unpacked(path: Path, most_bytes: int, whole: bool) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="voxledger-") as folder:
         plain = Path(folder) / f"plain{form.plain}"
         try:
-            with open(path, "rb") as stream, open(plain, "wb") as sink:
-                form.unpack[form.suffix(path)](stream, sink, most_bytes)
+            with _opened(path, form, Path(folder)) as stream, open(plain, "wb") as sink:
+                # One that is told by its content may have the suffix of another format.
+                unpack = form.unpack.get(form.suffix(path)) or next(iter(form.unpack.values()))
+                unpack(stream, sink, most_bytes)
         except (OSError, EOFError, zlib.error, ValueError, KeyError, struct.error, ArithmeticError) as error:
             if isinstance(error, OSError) and disk_failure(error) is not None:
                 raise OSError(error.errno, error.strerror, error.filename or folder) from None
@@ -103,3 +106,23 @@ def _unpacked(path: Path, most_bytes: int, whole: bool) -> Iterator[Path]:
                     "save it again, and send or copy it once more",
                 ) from None
         yield plain
+
+
+@contextmanager
+def _opened(path: Path, form: Format, folder: Path) -> Iterator[IO[bytes]]:
+    """A file, with what lies in its data file behind it where the format has one."""
+    if form.data_file is None:
+        with open(path, "rb") as stream:
+            yield stream
+        return
+    both = folder / "both"
+    with open(both, "wb") as sink:
+        with open(path, "rb") as header:
+            sink.write(header.read(form.header_bytes or HEADER_LIMIT))
+        part = form.data_file(path)
+        if not part.is_file():
+            raise ValueError(f"{part.name}, which holds its voxels, is missing")
+        with open(part, "rb") as voxels:
+            shutil.copyfileobj(voxels, sink)
+    with open(both, "rb") as stream:
+        yield stream

@@ -36,7 +36,7 @@ def read(path: Path) -> Volume:
             f"{image.GetNumberOfComponentsPerPixel()} value(s) a voxel",
             EXPORT,
         )
-    return Volume(sitk.GetArrayFromImage(image), _grid(image))
+    return Volume(sitk.GetArrayFromImage(image), grid_of(image))
 
 
 def read_grid(path: Path) -> Grid:
@@ -58,10 +58,10 @@ def read_grid(path: Path) -> Grid:
         raise UnreadableImage(f"{path} cannot be read: {reason}", EXPORT) from None
     if reader.GetDimension() < 3:
         raise UnreadableImage(f"{path} is not one 3-D volume: size {reader.GetSize()}", EXPORT)
-    return _grid(reader)
+    return grid_of(reader)
 
 
-def _grid(image: Any) -> Grid:
+def grid_of(image: Any) -> Grid:
     """The grid of an image or of a reader; ITK counts axes from x."""
     size, spacing, origin = image.GetSize(), image.GetSpacing(), image.GetOrigin()
     cosines = np.reshape(image.GetDirection(), (image.GetDimension(), -1))[:3, :3]

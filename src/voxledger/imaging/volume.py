@@ -21,7 +21,7 @@ import numpy.typing as npt
 from voxledger.disk import replacing
 from voxledger.errors import GridMismatch, UnreadableImage
 from voxledger.imaging.boxes import Box, bounding_box, shape_of
-from voxledger.imaging.format import format_of
+from voxledger.imaging.format import format_of, not_an_image
 
 SPACING_TOLERANCE_MM = 1e-3
 """Two spacings are equal below this difference: NIfTI stores float32, NRRD and MHA decimal text."""
@@ -134,9 +134,10 @@ def read(path: Path | str) -> Volume:
     path = Path(path)
     if not path.is_file():
         raise UnreadableImage(f"{path}: no such file", "check the path")
-    reader = format_of(path).read
-    assert reader is not None  # only refused formats have none
-    return reader(path)
+    form = format_of(path)
+    if form.read is None:
+        raise not_an_image(path, form)
+    return form.read(path)
 
 
 def read_grid(path: Path | str) -> Grid:
@@ -147,9 +148,11 @@ def read_grid(path: Path | str) -> Grid:
     UnreadableImage
         The file is missing, damaged, has less than three dimensions, or a format that is not known or refused.
     """
-    reader = format_of(Path(path)).read_grid
-    assert reader is not None  # only refused formats have none
-    return reader(Path(path))
+    path = Path(path)
+    form = format_of(path)
+    if form.read_grid is None:
+        raise not_an_image(path, form)
+    return form.read_grid(path)
 
 
 def read_label(path: Path | str, image: Grid | None = None) -> npt.NDArray[Any]:

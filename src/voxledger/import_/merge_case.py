@@ -41,6 +41,8 @@ class Returned:
     """The proposal that the reviewer was sent."""
     rows: tuple[Row, ...]
     """Lines with a decision."""
+    resampled: bool
+    """Whether its label lay on other voxels than the image."""
 
 
 @dataclass(frozen=True)
@@ -141,11 +143,11 @@ class MergeCase(Job[Merged]):
             model_ids = old.model_ids
         by = overruled[claim.name].by if claim.name in overruled else ()
         neighbours = tuple(review.behind(name, known) for name in by)
-        reviewer, bundle = "", ""
+        reviewer, bundle, resampled = "", "", False
         if decided is not None:
-            reviewer, bundle = decided[1].reviewer, decided[1].bundle
+            reviewer, bundle, resampled = decided[1].reviewer, decided[1].bundle, decided[1].resampled
         elif old is not None and claim.origin is old.origin:
-            reviewer, bundle = old.reviewer, old.bundle
+            reviewer, bundle, resampled = old.reviewer, old.bundle, old.resampled
             if (digest, model_ids) == (old.mask_sha256, old.model_ids):
                 return old
             neighbours = (*old.changed_by, *(n for n in neighbours if n not in old.changed_by))
@@ -161,6 +163,7 @@ class MergeCase(Job[Merged]):
             old.mask_sha256 if old is not None else "",
             round(int(mask.sum()) * sources.grid.voxel_ml, 4),
             neighbours,
+            resampled,
         )
 
 

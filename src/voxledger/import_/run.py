@@ -113,7 +113,8 @@ def _returned(one: Return, case_id: str) -> Returned:
     labels = one.label_file(case_id)
     if labels is None:
         raise BundleRefused(f"{one.folder} has no label of case {case_id} that can be read", "run `dvc repro -f gate`")
-    return Returned(one.reviewer, one.sha256, labels, one.shown(case_id), tuple(one.decisions(case_id).values()))
+    rows = tuple(one.decisions(case_id).values())
+    return Returned(one.reviewer, one.sha256, labels, one.shown(case_id), rows, case_id in one.resampled)
 
 
 def _merge_row(taken: Taken) -> dict[str, str | int]:

@@ -16,9 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxledger import layout
 from voxledger.errors import BundleRefused, Misuse, VoxledgerError
-from voxledger.imaging.format import refused_suffixes, suffixes
+from voxledger.imaging.format import other_suffixes, suffixes
 from voxledger.imaging.volume import file_sha256
-from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import MOST_BYTES as MOST_DECISION_BYTES
 from voxledger.records.formats import Upgrade, upgraded
 from voxledger.schema import LabelSchema
@@ -29,14 +28,19 @@ FORMAT = len(UPGRADES) + 1
 MANIFEST = "bundle.json"
 PREFIX = "bundle-"
 LABELS, IMAGES, ATTENTION, WEAK = "labels", "images", "attention", "weak"
+ARCHIVES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+"""What a return may come packed as."""
 IMAGE_LIKE = (
-    *(".mhd", ".hdr", ".img", ".mgz", ".dcm", ".nhdr", ".npy", ".npz", ".mat"),
+    *(".img", ".raw", ".zraw", ".nhdr", ".npy", ".npz", ".mat"),
     *(".mrb", ".mrml", ".itksnap", ".vtk", ".vtp", ".vti", ".stl", ".obj", ".ply"),
-    *(".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz"),
+    *(*ARCHIVES, ".rar"),
 )
 """Besides the formats that are read or refused, files that may be or hold a label: scenes, meshes, archives."""
+RESAMPLE = "resample.json"
+"""What `review receive --resample` writes into a return: its labels may lie on other voxels than their images."""
 MOST_MANIFEST_BYTES = 64 << 20
 
+_DECISIONS = re.compile(r"decisions(?: ?\(\d{1,3}\)| - Copy)?\.(?:csv|xlsx)", re.IGNORECASE)
 _REVIEWER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _JUNK = re.compile(
@@ -95,6 +99,13 @@ class Manifest(_Strict):
     def most_label_bytes(self, case_id: str) -> int:
         """The largest label of a case that is not absurd: 8 bytes a voxel, and a header."""
         return self.voxels[case_id] * 8 + (1 << 20)
+
+
+class _Resample(_Strict):
+    """What `RESAMPLE` says."""
+
+    format: int
+    cases: tuple[str, ...]
 
 
 def make_manifest(**values: Any) -> Manifest:
@@ -194,25 +205,50 @@ def is_junk(path: str) -> bool:
 
 def is_image_like(path: str) -> bool:
     """Whether a file may be a label that a reviewer saved."""
-    return path.lower().endswith((*suffixes(), *refused_suffixes(), *IMAGE_LIKE))
+    return path.lower().endswith((*suffixes(), *other_suffixes(), *IMAGE_LIKE))
 
 
 def is_returned(path: str) -> bool:
-    """Whether a file of a bundle is the reviewer's: decisions and labels."""
-    return path == DECISIONS or path.startswith(f"{LABELS}/")
+    """Whether a file of a bundle makes what came back: decisions and labels, and how they are to be read."""
+    return is_decisions(path) or path == RESAMPLE or path.startswith(f"{LABELS}/")
+
+
+def is_decisions(path: str) -> bool:
+    """Whether a file is the table of decisions, also as a browser, a file manager or Excel names a copy of it."""
+    return _DECISIONS.fullmatch(path) is not None
 
 
 def label_case(path: str, cases: Iterable[str]) -> str | None:
-    """The case whose label a file `labels/<case><suffix>` is, or None."""
+    """The case whose label a file `labels/<case><suffix>` or `labels/<case>/…/<class><suffix>` is, or None."""
     name = path.removeprefix(f"{LABELS}/")
-    return next((c for c in cases for suffix in suffixes() if name == f"{c}{suffix}"), None)
+    known = set(cases)
+    if "/" in name:
+        first = name.partition("/")[0]
+        return first if first in known and path.lower().endswith(suffixes()) else None
+    endings = (*suffixes(), *other_suffixes())
+    return next((name[: -len(e)] for e in endings if name.lower().endswith(e) and name[: -len(e)] in known), None)
+
+
+def is_class_file(path: str) -> bool:
+    """Whether the label of a case that a file is part of has one file a class."""
+    return path.count("/") > 1
+
+
+def read_resample(path: Path) -> frozenset[str]:
+    """The cases of a return whose labels may be resampled, as `review receive --resample` noted them."""
+    return frozenset(_Resample.model_validate_json(path.read_bytes()).cases)
+
+
+def resample_note(cases: Iterable[str]) -> bytes:
+    """The text of `RESAMPLE`."""
+    return _json(_Resample(format=1, cases=tuple(sorted(cases))).model_dump(mode="json"))
 
 
 def size_bound(manifest: Manifest, path: str) -> int:
     """The most bytes that a returned file of this path may have."""
     if path == MANIFEST:
         return MOST_MANIFEST_BYTES
-    if path == DECISIONS:
+    if is_decisions(path) or path == RESAMPLE:
         return MOST_DECISION_BYTES
     case = label_case(path, manifest.cases)
     if case is not None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from voxledger.records.error_kind import ErrorKind
 from voxledger.records.formats import TableFormat
+from voxledger.records.spreadsheet import read_xlsx
 from voxledger.textfile import read_text_if_there, write_table
 
 FILE = "decisions.csv"
@@ -143,7 +144,7 @@ def to_csv(rows: Iterable[Row]) -> str:
 
 
 def read_decisions(path: Path) -> Table:
-    """Read a `decisions.csv` that may have been through a spreadsheet.
+    """Read a `decisions.csv` that may have been through a spreadsheet, or the `.xlsx` of one.
 
     Takes commas, semicolons or tabs, any line ends, UTF-8 with or without a byte-order mark, UTF-16 or
     Windows-1252, quotes, decimal commas, spaces and capitals. Values are never guessed: what is not one of the
@@ -152,6 +153,11 @@ def read_decisions(path: Path) -> Table:
     content = path.read_bytes()
     if len(content) > MOST_BYTES:
         return Table({}, [("", "", f"is {len(content)} bytes long, which is no table of decisions")])
+    if path.suffix.lower() == ".xlsx":
+        try:
+            return _table(read_xlsx(path, COLUMNS[0]))
+        except ValueError as error:
+            return Table({}, [("", "", f"cannot be read as a table: {error}")])
     text = _decode(content)
     if "\0" in text:
         return Table({}, [("", "", "is not a text table; a spreadsheet must save it as CSV")])
@@ -162,6 +168,11 @@ def read_decisions(path: Path) -> Table:
         records = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         return Table({}, [("", "", f"cannot be read as a table: {error}")])
+    return _table(records)
+
+
+def _table(records: list[list[str]]) -> Table:
+    """The lines of a table whose first line with anything in it names the columns."""
     while records and not any(cell.strip() for cell in records[0]):
         records.pop(0)
     names = [cell.strip().lower() for cell in records[0]] if records else []

@@ -67,14 +67,22 @@ class Entry:
     ml: float
     changed_by: tuple[Neighbour, ...] = ()
     """Neighbours that changed the mask after `bundle` decided on it, or in the same round; the oldest first."""
+    resampled: bool = False
+    """Whether what the reviewer returned lay on other voxels than the image, and was resampled."""
 
 
 Ledger = dict[tuple[str, str], Entry]
 """Entries by (case, class)."""
 
 _COLUMNS = tuple(f.name for f in fields(Entry))
-TABLE = TableFormat("ledger", "a ledger", (_COLUMNS[:-1], _COLUMNS), (adding(changed_by=""),))
-"""1: before neighbours were told; 2: with `changed_by`."""
+TABLE = TableFormat(
+    "ledger",
+    "a ledger",
+    (_COLUMNS[:-2], _COLUMNS[:-1], _COLUMNS),
+    (adding(changed_by=""), adding(resampled="")),
+)
+"""1: before neighbours were told; 2: with `changed_by`; 3: with `resampled`, which is empty or says how."""
+RESAMPLED = "nearest"
 FORMAT = TABLE.number
 
 
@@ -107,6 +115,7 @@ def parse_ledger(text: str, what: str) -> Ledger:
                 row["previous_mask_sha256"],
                 float(row["ml"]),
                 tuple(map(_neighbour, filter(None, row["changed_by"].split(";")))),
+                row["resampled"] == RESAMPLED,
             )
             if (entry.case_id, entry.class_name) in ledger:
                 raise ValueError(f"a second row of case {entry.case_id}, class {entry.class_name}")
@@ -140,6 +149,7 @@ def _to_row(entry: Entry) -> dict[str, Any]:
         "origin": entry.origin.value,
         "ml": f"{entry.ml:.4f}",
         "changed_by": ";".join(f"{n.class_name}/{n.reviewer}/{n.bundle}" for n in entry.changed_by),
+        "resampled": RESAMPLED if entry.resampled else "",
     }
 
 

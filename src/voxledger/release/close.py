@@ -7,6 +7,7 @@ from pathlib import Path
 from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
+from voxledger.records.identity import LOOKED_AT, require_no_identity
 from voxledger.release.committed import not_as_committed
 from voxledger.release.elsewhere import require_closed_here_alone
 from voxledger.release.inbox import track_inbox
@@ -36,6 +37,7 @@ def close(push: bool = True) -> str:
     params = read_params()
     tags = version_tags(params.dataset, params.round)
     _require_closable(params, tags)
+    require_no_identity(LOOKED_AT, params.dataset, params.cases.not_identity, "`voxledger round close`")
     track_inbox()
     if stale := changed():
         raise VoxledgerError(

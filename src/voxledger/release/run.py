@@ -87,7 +87,7 @@ def run_round(params: Params, no_memo: bool) -> None:
         raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
     if bundles := expected_bundles(layout.BUNDLES, params.round):
         send_out({folder.name: manifest.id for folder, manifest in bundles.items()})
-    require_complete(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round)
+    require_complete(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round, review=params.review)
     if no_memo or status is None or status.entries or not is_tracked_whole():
         _run_to_the_end(no_memo)
     note_run(params.round)

@@ -66,7 +66,8 @@ def status() -> Status:
     lost, begun = _is_lost(), opening()
     # Without the bundles that went out, what came back cannot be judged.
     judged = not lost and begun is None
-    inbox = look_into(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round) if judged else None
+    places = layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS
+    inbox = look_into(*places, params.round, review=params.review) if judged else None
     waiting = [str(finding) for finding in (*inbox.all_problems, *inbox.all_missing)] if inbox else []
     state = _state(params, bool(cases), begun, lost, bool(waiting), current)
     return Status(

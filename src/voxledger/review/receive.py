@@ -1,4 +1,4 @@
-"""Taking a returned bundle, a folder or a zip from outside, into the inbox: safely, whole or not at all.
+"""Taking a returned bundle, a folder or an archive from outside, into the inbox: safely, whole or not at all.
 
 The bundle that was sent, not the one that comes back, says which files there may be and how large. Nothing in
 the inbox is overwritten: what a person made is kept, also where a newer return takes its place.
@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace as with_
 from pathlib import Path
 from typing import IO
 
@@ -25,8 +26,10 @@ from voxledger.disk import disk_failure
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.process import lock
 from voxledger.records.bundle import (
+    ARCHIVES,
     MANIFEST,
     MOST_MANIFEST_BYTES,
+    RESAMPLE,
     Manifest,
     content_sha256,
     expected_bundles,
@@ -34,10 +37,12 @@ from voxledger.records.bundle import (
     is_safe,
     label_case,
     read_manifest,
+    resample_note,
     returned_files,
     says_what_was_sent,
     size_bound,
 )
+from voxledger.review.archives import unpack
 
 MOST_FILES = 100_000
 """More entries in one archive are an attack or a mistake."""
@@ -63,26 +68,31 @@ _Files = dict[str, Callable[[], IO[bytes]]]
 """How to open every file of a return, by its path in the bundle."""
 
 
-def receive(source: Path, bundles: Path, inbox: Path, round_number: int, *, replace: bool = False) -> Received:
+def receive(
+    source: Path, bundles: Path, inbox: Path, round_number: int, *, replace: bool = False, resample: bool = False
+) -> Received:
     """Unpack or copy a returned bundle into `inbox/bundle-rNN-<reviewer>`.
 
     Parameters
     ----------
     source
-        A zip file or a folder; the bundle may lie in a folder inside it.
+        A folder, zip, tar or 7z file; the bundle may lie in a folder inside it.
     bundles, inbox
         `data/round/bundles` and `data/inbox`.
     round_number
         The round that bundles are out of.
     replace
         Let it take the place of a different return of the same bundle, which is kept under another name.
+    resample
+        Note that its labels may lie on other voxels than their images, and then get the nearest ones. A return that was
+        received without it takes the note.
 
     Raises
     ------
     BundleRefused
         It is damaged, unsafe, foreign, or a different return of the same bundle lies in the inbox.
     """
-    with _open(source) as files:
+    with _open(source, bundles, round_number) as files:
         manifest = _manifest(source, files, bundles, round_number)
         inbox.mkdir(parents=True, exist_ok=True)
         with _alone(inbox):
@@ -90,9 +100,18 @@ def receive(source: Path, bundles: Path, inbox: Path, round_number: int, *, repl
             try:
                 _copy_all(source, files, manifest, staging)
                 result = _settle(staging, manifest, inbox, source, replace)
+                if resample:
+                    result = _with_resampling(result)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
     return result
+
+
+def _with_resampling(received: Received) -> Received:
+    """Note beside a return that its labels may be resampled, which makes another return of it."""
+    (received.folder / RESAMPLE).write_bytes(resample_note(received.manifest.cases))
+    sha256 = content_sha256(received.manifest.id, returned_files(received.folder))
+    return with_(received, sha256=sha256)
 
 
 def remove_unpacked(source: Path, inbox: Path) -> None:
@@ -110,7 +129,7 @@ def _settle(staging: Path, manifest: Manifest, inbox: Path, source: Path, replac
     sha256 = content_sha256(manifest.id, files)
     replaced = None
     if target.exists():
-        there_now = returned_files(target)
+        there_now = {path: digest for path, digest in returned_files(target).items() if path != RESAMPLE}
         old = content_sha256(manifest.id, there_now)
         there = target / MANIFEST
         if sha256 == old and there.is_file() and says_what_was_sent(there.read_bytes(), manifest):
@@ -139,9 +158,13 @@ def _difference(old: dict[str, str], new: dict[str, str]) -> str:
 
 
 @contextmanager
-def _open(source: Path) -> Iterator[_Files]:
+def _open(source: Path, bundles: Path, round_number: int) -> Iterator[_Files]:
     if source.is_dir() and not source.is_symlink():
         yield _in_folder(source)
+    elif source.is_file() and source.name.lower().endswith(ARCHIVES) and not source.name.lower().endswith(".zip"):
+        with tempfile.TemporaryDirectory(prefix="voxledger-") as folder:
+            unpack(source, Path(folder), _most_bytes(bundles, round_number))
+            yield _in_folder(Path(folder), source)
     elif source.is_file():
         try:
             with _archive(source) as archive:
@@ -152,6 +175,12 @@ def _open(source: Path) -> Iterator[_Files]:
             ) from None
     else:
         raise Misuse(f"{source}: no such file or folder", "give the zip or the folder that came back")
+
+
+def _most_bytes(bundles: Path, round_number: int) -> int:
+    """More bytes than the return of any bundle of the round can have."""
+    sent = expected_bundles(bundles, round_number).values()
+    return max((2 * sum(size_bound(m, path) for path in m.files) for m in sent), default=0) + MOST_MANIFEST_BYTES
 
 
 def _archive(source: Path) -> zipfile.ZipFile:
@@ -166,18 +195,19 @@ def _zip_failure(error: Exception) -> Exception:
     return error if disk_failure(error) is not None else zipfile.BadZipFile(str(error))
 
 
-def _in_folder(source: Path) -> _Files:
-    paths = []
-    for folder, names, files in os.walk(source, followlinks=False):
+def _in_folder(root: Path, named: Path | None = None) -> _Files:
+    """The files of a folder; `named` is what errors call it."""
+    source, paths = named or root, []
+    for folder, names, files in os.walk(root, followlinks=False):
         for name in (*names, *files):
             path = Path(folder) / name
-            relative = path.relative_to(source).as_posix()
+            relative = path.relative_to(root).as_posix()
             mode = path.lstat().st_mode
             if not is_junk(relative) and not stat.S_ISDIR(mode):
                 if not stat.S_ISREG(mode):
                     raise _unsafe(source, relative, "is a link or no plain file")
                 paths.append(relative)
-    return _strip(source, {p: _opener(source / p) for p in _checked(source, paths)})
+    return _strip(source, {p: _opener(root / p) for p in _checked(source, paths)})
 
 
 def _opener(path: Path) -> Callable[[], IO[bytes]]:
@@ -187,9 +217,14 @@ def _opener(path: Path) -> Callable[[], IO[bytes]]:
 def _in_archive(source: Path, archive: zipfile.ZipFile) -> _Files:
     infos = {}
     paths = []
-    for info in archive.infolist():
-        # `filename` is cut at a zero byte and normalised by zipfile; the name as it was written is what counts.
-        name = info.orig_filename.removesuffix("/") if info.is_dir() else info.orig_filename
+    # `filename` is cut at a zero byte and normalised by zipfile; the name as it was written is what counts.
+    written = [info.orig_filename for info in archive.infolist()]
+    # As .NET packed on Windows: all separators are backslashes.
+    backslashes = not any("/" in name for name in written)
+    for info, name in zip(archive.infolist(), written, strict=True):
+        name = name.replace("\\", "/") if backslashes else name
+        is_folder = name.endswith("/")
+        name = name.removesuffix("/")
         if is_junk(name):
             continue
         mode = info.external_attr >> 16
@@ -199,7 +234,7 @@ def _in_archive(source: Path, archive: zipfile.ZipFile) -> _Files:
             raise BundleRefused(f"{source}: {name} is encrypted", "unpack it with its password, and receive the folder")
         if not is_safe(name):
             raise _unsafe(source, name, "is not a safe path")
-        if not info.is_dir():
+        if not is_folder:
             paths.append(name)
             infos[name] = info
     return _strip(source, {p: _entry_opener(archive, infos[p]) for p in _checked(source, paths)})
@@ -270,7 +305,7 @@ def _manifest(source: Path, files: _Files, bundles: Path, round_number: int) -> 
 def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path) -> None:
     """Copy every file, counting bytes as they come: what an archive says of its sizes is not believed."""
     unlisted_bytes = sum(size_bound(manifest, path) for path in manifest.files)
-    for path, opener in sorted(files.items()):
+    for path, opener in sorted((p, o) for p, o in files.items() if p != RESAMPLE):
         case = label_case(path, manifest.cases)
         known = path in manifest.files or path == MANIFEST
         own = size_bound(manifest, path) if known else 0

@@ -10,6 +10,7 @@ from typing import Any
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.inbox import look_into
 from voxledger.bundles.returned import Return
+from voxledger.params import DEFAULT_REVIEW, ReviewParams
 from voxledger.records.bundle import Manifest
 
 
@@ -37,6 +38,8 @@ class BundleStatus:
     """Those of them that have a decision."""
     missing: tuple[Finding, ...]
     problems: tuple[Finding, ...]
+    notes: tuple[Finding, ...] = ()
+    """What was undone or decided to read its labels: nothing that anybody has to do."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class InboxStatus:
 
     def to_json(self) -> dict[str, Any]:
         """The same for programs; every finding has its `text` for people, too."""
-        kinds = ("missing", "problems")
+        kinds = ("missing", "problems", "notes")
         return {
             "bundles": [asdict(b) | {kind: _json(getattr(b, kind)) for kind in kinds} for b in self.bundles],
             "problems": _json(self.problems),
@@ -59,12 +62,14 @@ class InboxStatus:
         }
 
 
-def status(bundles: Path, inbox: Path, revisions: Path, round_number: int) -> InboxStatus:
+def status(
+    bundles: Path, inbox: Path, revisions: Path, round_number: int, review: ReviewParams = DEFAULT_REVIEW
+) -> InboxStatus:
     """Per reviewer what is decided, missing and wrong, and what else lies in the inbox.
 
     Parameters are those of `voxledger.bundles.inbox.look_into`.
     """
-    found = look_into(bundles, inbox, revisions, round_number)
+    found = look_into(bundles, inbox, revisions, round_number, review=review)
     return InboxStatus(
         tuple(_of(manifest, found.returned.get(manifest.id)) for manifest in found.expected.values()),
         tuple(found.problems),
@@ -88,6 +93,7 @@ def _of(manifest: Manifest, one: Return | None) -> BundleStatus:
         one.decided if one else 0,
         one.missing if one else (),
         one.problems if one else (),
+        one.notes if one else (),
     )
 
 

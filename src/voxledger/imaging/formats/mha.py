@@ -28,6 +28,11 @@ def unpack(stream: IO[bytes], sink: IO[bytes], most: int) -> None:
         ...
     ValueError: its voxels lie in another file
     """
+    unpack_behind(stream, sink, most, local=True)
+
+
+def unpack_behind(stream: IO[bytes], sink: IO[bytes], most: int, *, local: bool) -> None:
+    """Unpack voxels that follow their header in the stream, `local` where the header says that they do."""
     fields: dict[str, str] = {}
     while "elementdatafile" not in fields:
         line = stream.readline(HEADER_LIMIT)
@@ -35,9 +40,10 @@ def unpack(stream: IO[bytes], sink: IO[bytes], most: int) -> None:
             raise ValueError("its header is cut off")
         key, _, value = line.decode("utf-8", "replace").partition("=")
         fields[key.strip().lower()] = value.strip()
-        if not key.strip().lower().startswith("compresseddata"):
+        if not key.strip().lower().startswith(("compresseddata", "elementdatafile")):
             sink.write(line)
-    if fields["elementdatafile"].upper() != "LOCAL":
+    sink.write(b"ElementDataFile = LOCAL\n")
+    if local and fields["elementdatafile"].upper() != "LOCAL":
         raise ValueError("its voxels lie in another file")
     if fields.get("headersize", "0") != "0":
         raise ValueError(f"its header says to skip a part of the voxels (HeaderSize = {fields['headersize']})")

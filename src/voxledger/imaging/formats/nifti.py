@@ -45,7 +45,11 @@ def unpack(stream: IO[bytes], sink: IO[bytes], most: int) -> None:
         ...
     ValueError: it is not NIfTI
     """
-    header = stream.read(_HEADER)
+    unpack_behind(stream.read(_HEADER), stream, sink, most)
+
+
+def unpack_behind(header: bytes, stream: IO[bytes], sink: IO[bytes], most: int) -> None:
+    """Copy a header of NIfTI-1 in one file, 352 bytes, and the stream of what lies behind it."""
     sizes = {order: struct.unpack(f"{order}i", header[:4])[0] for order in "<>" if len(header) >= 4}
     if 540 in sizes.values():
         raise Unsupported("is NIfTI-2, which is not read here", "save it as NIfTI-1, .nii.gz")

@@ -1,0 +1,17 @@
+"""RTSTRUCT: `labels/<case>.dcm`, outlines of every class; images are NIfTI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from voxledger.imaging.formats.rtstruct import write_labels
+from voxledger.release.handover import Released, copy
+
+
+def write(released: Released, out: Path) -> None:
+    """Write labels, and copy images."""
+    for case in released.cases:
+        copy(case.image, out / "images" / f"{case.case_id}.nii.gz")
+        labels = case.read()
+        target = out / "labels" / f"{case.case_id}.dcm"
+        write_labels(target, labels.array, labels.grid, released.schema, case.origin)

@@ -1,0 +1,17 @@
+"""3D Slicer: `labels/<case>.seg.nrrd`, a segment a class with colour and SNOMED CT code; images are NIfTI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from voxledger.imaging.formats.seg_nrrd import write_labels
+from voxledger.release.handover import Released, copy
+
+
+def write(released: Released, out: Path) -> None:
+    """Write labels, and copy images."""
+    for case in released.cases:
+        copy(case.image, out / "images" / f"{case.case_id}.nii.gz")
+        labels = case.read()
+        target = out / "labels" / f"{case.case_id}.seg.nrrd"
+        write_labels(target, labels.array, labels.grid, released.schema, case.origin)
