@@ -100,6 +100,17 @@ def test_a_part_of_the_image_is_written_where_it_lies(tmp_path: Path) -> None:
         write_soft(tmp_path / "c.b2nd", [("liver", expected)], ["liver"], GRID, "m", "i", EXTENT)
 
 
+@pytest.mark.parametrize("sides", [[[0, 6], [0, 9], [0, 9]], [[-1, 2], [0, 9], [0, 9]], [[2, 1], [0, 9], [0, 9]], [3]])
+def test_an_extent_that_is_none_of_the_grid_is_refused(tmp_path: Path, sides: list) -> None:
+    import blosc2
+
+    put(tmp_path / "a.b2nd", some())
+    array = blosc2.open(str(tmp_path / "a.b2nd"), mode="a")
+    array.schunk.vlmeta["voxledger"] = array.schunk.vlmeta["voxledger"] | {"extent": sides}
+    with pytest.raises(UnreadableImage, match=r"a\.b2nd is not a readable soft prediction"):
+        open_soft(tmp_path / "a.b2nd")
+
+
 def test_a_model_that_looked_at_nothing_says_nothing(tmp_path: Path) -> None:
     put_part(tmp_path / "a.b2nd", NOWHERE, 0.5)
     soft = open_soft(tmp_path / "a.b2nd")

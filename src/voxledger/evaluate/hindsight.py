@@ -46,7 +46,7 @@ def culprits(predictions: Mapping[str, SoftPrediction], name: str, region: Regio
     added_here = 2 * region.added > region.voxels
     made = []
     for model, prediction in predictions.items():
-        if name in prediction.classes:
+        if prediction.looked_for(name):
             claimed = (prediction.read(name, box) > 0.5)[region.mask]
             wrong = np.count_nonzero(~claimed if added_here else claimed)
             if 2 * wrong > region.voxels:

@@ -53,6 +53,11 @@ class SoftPrediction:
     """What of the image the model looked at; it has no say outside. `NOWHERE` if it did not find what it looks at."""
     _array: Any
 
+    @property
+    def part(self) -> Box | None:
+        """The extent as `write_soft` takes it: None where it is the whole image."""
+        return None if self.extent == whole(self.grid.shape) else self.extent
+
     def looked_for(self, name: str) -> bool:
         """Whether the model has a say in a class, at least somewhere in the image."""
         return name in self.classes and all(s.start < s.stop for s in self.extent)
@@ -151,14 +156,16 @@ def open_soft(path: Path | str) -> SoftPrediction:
     try:
         array = blosc2.open(str(path), mode="r", dparams=blosc2.DParams(nthreads=1))
         meta = array.schunk.vlmeta["voxledger"]
-    except (OSError, KeyError, RuntimeError, ValueError, FileNotFoundError) as error:
+        classes, grid = tuple(meta["classes"]), Grid.from_json(meta["grid"])
+        boxes = {n: box and _from_json(box) for n, box in zip(classes, meta["boxes"], strict=True)}
+        extent = _from_json(meta["extent"]) if "extent" in meta else whole(grid.shape)
+        if not all(0 <= s.start <= s.stop <= n for s, n in zip(extent, grid.shape, strict=True)):
+            raise ValueError("it looked at what lies outside of its grid")
+        return SoftPrediction(classes, boxes, grid, meta["model_id"], meta["image_sha256"], extent, array)
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise UnreadableImage(
             f"{path} is not a readable soft prediction: {error}", "delete it and run `dvc repro infer`"
         ) from None
-    classes, grid = tuple(meta["classes"]), Grid.from_json(meta["grid"])
-    boxes = {n: box and _from_json(box) for n, box in zip(classes, meta["boxes"], strict=True)}
-    extent = _from_json(meta["extent"]) if "extent" in meta else whole(grid.shape)
-    return SoftPrediction(classes, boxes, grid, meta["model_id"], meta["image_sha256"], extent, array)
 
 
 def _to_json(box: Box) -> list[list[int]]:

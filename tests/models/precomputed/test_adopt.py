@@ -11,7 +11,7 @@ import pytest
 
 from voxledger.errors import Misuse, UnreadableImage, VoxledgerError
 from voxledger.imaging.soft import open_soft, write_soft
-from voxledger.imaging.volume import Grid, read, read_label, write
+from voxledger.imaging.volume import Grid, read, read_grid, read_label, write
 from voxledger.models.precomputed.adopt import add_precomputed
 from voxledger.models.precomputed.predict import predict
 
@@ -232,3 +232,18 @@ def test_a_model_that_knows_nothing_is_misuse(small, add, classes, said):
     with pytest.raises(Misuse, match=said):
         add(classes=classes)
     assert list(MODELS.iterdir()) == []
+
+
+def test_where_a_model_looked_stays_with_its_prediction(small, add):
+    """Of another repository's model of a region: outside of its box it has no say here, either."""
+    case = small.cases[1]
+    grid, extent = read_grid(case.image), (slice(2, 9), slice(3, 11), slice(4, 20))
+    part = np.full((7, 8, 16), 0.75, np.float32)
+    write_soft(FOLDER / "c1.b2nd", [("organ", part)], ["organ"], grid, "ts-1", case.sha256, extent)
+    add()
+    kept = MODELS / "ts/predictions/c1.b2nd"
+    predict(kept, Path("out.b2nd"), case, "ts-1", grid, small.schema, ())
+    for path in (kept, Path("out.b2nd")):
+        found = open_soft(path)
+        assert (found.extent, found.boxes["organ"]) == (extent, extent)
+        assert (found.read("organ")[extent] == 0.75).all()

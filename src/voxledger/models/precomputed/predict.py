@@ -64,11 +64,12 @@ def take_in(path: Path, out: Path, case: Case, model_id: str, grid: Grid, schema
     _require_classes(soft, schema.names, schema, path)
     write_soft(
         out,
-        ((name, soft.probabilities(name)) for name in soft.classes),
+        ((name, soft.probabilities(name)[soft.extent]) for name in soft.classes),
         list(soft.classes),
         grid,
         model_id,
         case.sha256,
+        soft.part,
     )
     return set(soft.classes)
 
@@ -104,7 +105,8 @@ class MadeElsewhere(Prediction):
         """Write the soft prediction of the file."""
         grid = read_grid(self.case.image)
         predict(self.file, out, self.case, self.model.card.id, grid, self.model.schema, self.known)
-        return open_soft(out).classes
+        soft = open_soft(out)
+        return tuple(name for name in soft.classes if soft.looked_for(name))
 
 
 def known_classes(model: Model, machine: MachineParams) -> list[str]:
@@ -190,7 +192,8 @@ def predict(
         if list(today) == list(soft.classes):
             shutil.copyfile(path, out)
             return
-        write_soft(out, ((n, soft.read(old)) for n, old in today.items()), list(today), grid, model_id, case.sha256)
+        values = ((name, soft.read(old)[soft.extent]) for name, old in today.items())
+        write_soft(out, values, list(today), grid, model_id, case.sha256, soft.part)
         return
     labels = schema.repaint_retired(read_whole_label(path, grid))
     schema.check(labels, str(path))
