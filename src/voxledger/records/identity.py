@@ -17,6 +17,7 @@ from pathlib import Path
 from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.dicom import is_dicom
+from voxledger.records.bundle import MANIFEST
 from voxledger.records.decisions import COLUMNS as DECISION_COLUMNS
 from voxledger.records.pseudonyms import default_folder, known_identities
 from voxledger.records.spreadsheet import read_xlsx
@@ -28,6 +29,8 @@ LOOKED_AT = (
     *(layout.INBOX, layout.DECISIONS, layout.RELEASE_LABELS, layout.RELEASE_REVISIONS),
 )
 """What holds words of people, or came from outside. All else is made by us from this."""
+_OURS = (".gitignore", "README.md", MANIFEST)
+"""Texts in these folders that voxledger wrote; a returned manifest says what was sent, or is refused."""
 _TEXTS = (".csv", ".json", ".txt", ".tsv", ".yaml", ".yml")
 _MOST_TEXT = 16 << 20
 _HEADER = 16 << 10
@@ -105,7 +108,7 @@ def require_no_identity(paths: Sequence[Path], dataset: str, allowed: Sequence[s
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if path.is_dir():
-            yield from (p for p in path.rglob("*") if p.is_file() and p.name not in (".gitignore", "README.md"))
+            yield from (p for p in path.rglob("*") if p.is_file() and p.name not in _OURS)
         elif path.is_file():
             yield path
 

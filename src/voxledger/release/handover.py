@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from voxledger import layout
 from voxledger.disk import naming
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.format import Origin
-from voxledger.imaging.volume import Volume, read
+from voxledger.imaging.volume import Grid, Volume, read
+from voxledger.imaging.volume import write as write_volume
 from voxledger.params import read_params
 from voxledger.records.cases import Split, read_cases, require_one_channel
 from voxledger.records.identity import LOOKED_AT, require_no_identity
@@ -19,7 +23,7 @@ from voxledger.records.ledger import read_ledger
 from voxledger.records.pseudonyms import default_folder, source_of
 from voxledger.registry import LAYOUTS
 from voxledger.release.state import release_name
-from voxledger.schema import LabelSchema, read_schema
+from voxledger.schema import LabelClass, LabelSchema, read_schema
 
 PROVENANCE = "provenance"
 """Folder of what says where labels came from."""
@@ -130,3 +134,17 @@ def copy(source: Path, target: Path) -> None:
     """Copy a file into a folder that is made if need be."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
+
+
+def example_files(write: WriteLayout) -> list[str]:
+    """Files that a layout writes of a version with one case, `case-7`, and one class, `liver`: for examples."""
+    schema = LabelSchema(name="example", classes=(LabelClass(id=3, name="liver", code="10200004"),))
+    labels, grid = np.zeros((4, 4, 4), np.uint8), Grid.plain((4, 4, 4))
+    labels[1:3, 1:3, 1:3] = 3
+    with tempfile.TemporaryDirectory(prefix="voxledger-") as folder:
+        image, mask, out = (Path(folder) / name for name in ("image.nii.gz", "labels.nii.gz", "out"))
+        write_volume(image, labels * 10, grid)
+        write_volume(mask, labels, grid)
+        case = ReleasedCase("case-7", Split.POOL, "CT", image, mask, Origin("example/case-7"))
+        write(Released("abdomen", "v1.0.0", [case], schema), out)
+        return sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())

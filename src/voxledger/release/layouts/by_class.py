@@ -13,7 +13,14 @@ from voxledger.release.handover import Released, copy
 
 
 def write(released: Released, out: Path) -> None:
-    """Write a mask a class, and copy images."""
+    """Write a mask a class, and copy images.
+
+    Examples
+    --------
+    >>> from voxledger.release.handover import example_files
+    >>> example_files(write)
+    ['case-7/ct.nii.gz', 'case-7/segmentations/liver.nii.gz']
+    """
     for case in released.cases:
         copy(case.image, out / case.case_id / f"{case.modality.lower()}.nii.gz")
         labels = case.read()

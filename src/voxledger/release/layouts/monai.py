@@ -18,7 +18,14 @@ _PARTS = {"training": (Split.POOL,), "validation": (Split.CALIBRATION,), "test":
 
 
 def write(released: Released, out: Path) -> None:
-    """Copy images and labels, and list them."""
+    """Copy images and labels, and list them.
+
+    Examples
+    --------
+    >>> from voxledger.release.handover import example_files
+    >>> example_files(write)
+    ['datalist.json', 'images/case-7.nii.gz', 'labels/case-7.nii.gz']
+    """
     nifti.write(released, out)
     parts = {
         part: [

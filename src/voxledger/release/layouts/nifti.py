@@ -8,7 +8,14 @@ from voxledger.release.handover import Released, copy
 
 
 def write(released: Released, out: Path) -> None:
-    """Copy images and labels."""
+    """Copy images and labels.
+
+    Examples
+    --------
+    >>> from voxledger.release.handover import example_files
+    >>> example_files(write)
+    ['images/case-7.nii.gz', 'labels/case-7.nii.gz']
+    """
     for case in released.cases:
         copy(case.image, out / "images" / f"{case.case_id}.nii.gz")
         copy(case.labels, out / "labels" / f"{case.case_id}.nii.gz")

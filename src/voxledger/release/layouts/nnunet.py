@@ -20,7 +20,14 @@ _FOR_TRAINING = (Split.POOL, Split.CALIBRATION)
 
 
 def write(released: Released, out: Path) -> None:
-    """Write `Dataset001_<dataset>`; give it a number of your own where you have a Dataset001."""
+    """Write `Dataset001_<dataset>`; give it a number of your own where you have a Dataset001.
+
+    Examples
+    --------
+    >>> from voxledger.release.handover import example_files
+    >>> [name.removeprefix("Dataset001_abdomen/") for name in example_files(write)]
+    ['dataset.json', 'imagesTr/case-7_0000.nii.gz', 'labelsTr/case-7.nii.gz']
+    """
     dataset = out / f"Dataset001_{released.dataset}"
     numbers = {c.id: number for number, c in enumerate(released.schema.classes, start=1)}
     renumber = np.zeros(max(numbers) + 1, np.uint16)

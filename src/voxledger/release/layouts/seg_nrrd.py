@@ -9,7 +9,14 @@ from voxledger.release.handover import Released, copy
 
 
 def write(released: Released, out: Path) -> None:
-    """Write labels, and copy images."""
+    """Write labels, and copy images.
+
+    Examples
+    --------
+    >>> from voxledger.release.handover import example_files
+    >>> example_files(write)
+    ['images/case-7.nii.gz', 'labels/case-7.seg.nrrd']
+    """
     for case in released.cases:
         copy(case.image, out / "images" / f"{case.case_id}.nii.gz")
         labels = case.read()
