@@ -23,7 +23,7 @@ print([m for m in ("torch", "numpy", "SimpleITK", "pandas", "dvc", "pydantic") i
     ("words", "expected"),
     [
         (["voxledger", ""], {f"plain,{name}" for name in COMMANDS}),
-        (["voxledger", "re"], {"plain,review"}),
+        (["voxledger", "rev"], {"plain,review"}),
         (["voxledger", "round", "o"], {"plain,open"}),
         (["voxledger", "trace", "--j"], {"plain,--json"}),
         (["voxledger", "cases", "add", "--split", "p"], {"plain,pool"}),
