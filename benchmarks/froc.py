@@ -31,7 +31,7 @@ from scipy import ndimage
 from voxledger.filter.chain import read_rules
 from voxledger.filter.curves import curve_by_filtering, lesion_curve
 from voxledger.filter.proposal import Proposal
-from voxledger.imaging.boxes import bounding_box
+from voxledger.imaging.boxes import bounding_box, whole
 from voxledger.imaging.detection import label_lesions
 from voxledger.imaging.froc import case_curve
 from voxledger.imaging.soft import SoftPrediction
@@ -147,7 +147,7 @@ def scene(p: Any) -> Proposal:
     maps = {"pancreas": pancreas, "pancreatic_duct": duct, "pdac": p, "cyst": cyst}
     stored = np.stack([np.where(m >= FLOOR, m, 0).astype(np.float16) for m in maps.values()])
     boxes = {name: bounding_box(values) for name, values in zip(maps, stored, strict=True)}
-    soft = SoftPrediction(tuple(maps), boxes, Grid.plain(SHAPE, SPACING), "benchmark", "", stored)
+    soft = SoftPrediction(tuple(maps), boxes, Grid.plain(SHAPE, SPACING), "benchmark", "", whole(SHAPE), stored)
     image = rng.integers(-100, 180, SHAPE).astype(np.int16)
     return Proposal([soft], image, True, SCHEMA, dict.fromkeys(maps, 0.5))
 

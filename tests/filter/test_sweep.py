@@ -18,7 +18,7 @@ from voxledger.filter.harm import detection_of
 from voxledger.filter.proposal import Proposal, Verdict
 from voxledger.filter.rules.minimum_volume import MinimumVolume
 from voxledger.filter.sweep import Unseen, sweep
-from voxledger.imaging.boxes import bounding_box
+from voxledger.imaging.boxes import bounding_box, whole
 from voxledger.imaging.froc import TRIED, tried_thresholds
 from voxledger.imaging.soft import SoftPrediction
 from voxledger.imaging.volume import Grid
@@ -68,7 +68,8 @@ def case(
     """The proposal of one model at 0.5."""
     stored = np.stack(list(maps.values())).astype(np.float16)
     boxes = {name: bounding_box(values) for name, values in zip(maps, stored, strict=True)}
-    soft = SoftPrediction(tuple(maps), boxes, Grid.plain(stored.shape[1:], spacing), "model", "", stored)
+    grid = Grid.plain(stored.shape[1:], spacing)
+    soft = SoftPrediction(tuple(maps), boxes, grid, "model", "", whole(grid.shape), stored)
     intensities = np.full(stored.shape[1:], 40, np.int16) if image is None else image
     return Proposal([soft], intensities, is_ct, SCHEMA, dict.fromkeys(SCHEMA.names, 0.5))
 
