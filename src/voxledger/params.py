@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from voxledger import layout
 from voxledger.errors import Misuse
-from voxledger.registry import ACQUISITION, BACKENDS, EXECUTORS, STRATEGIES, Family
+from voxledger.registry import ACQUISITION, BACKENDS, CHECKS, EXECUTORS, STRATEGIES, Family
 from voxledger.textfile import read_text
 
 
@@ -180,6 +180,13 @@ class ExportParams(_Strict):
     reviewers: list[str] = Field(default=["reader-1"], min_length=1)
 
 
+class ReviewParams(_Strict):
+    """What follows from what is found in returned labels."""
+
+    findings: dict[Annotated[str, AfterValidator(_member(CHECKS))], Literal["blocking", "warning", "note"]] = {}
+    """By kind, the name of a file in `bundles/checks/`; others keep the severity that stands there."""
+
+
 EPOCH = 250
 """Iterations of an epoch of nnU-Net."""
 
@@ -304,6 +311,7 @@ class Params(_Strict):
     filter: FilterParams = FilterParams()
     score: ScoreParams = ScoreParams()
     export: ExportParams = ExportParams()
+    review: ReviewParams = ReviewParams()
     retrain: RetrainParams = RetrainParams()
     evaluate: EvaluateParams = EvaluateParams()
     machine: MachineParams = MachineParams()

@@ -181,4 +181,7 @@ FORMATS = Family("formats", "format", "voxledger.imaging.formats", "FORMAT")
 EXECUTORS = Family("executors", "executor", "voxledger.casemap.executors", "execute")
 """Where jobs are computed: `voxledger.casemap.executor`."""
 
-FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS)
+CHECKS = Family("checks", "check", "voxledger.bundles.checks", "CHECK")
+"""What is likely not what a reviewer meant: `voxledger.bundles.check`."""
+
+FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, CHECKS)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
 from voxledger import layout
 from voxledger.bundles.agreement import claimed_twice, decided_twice
+from voxledger.bundles.context import Context
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.returned import Return, read_return
 from voxledger.bundles.untouched import in_words, remedy, touched
 from voxledger.errors import BundleRefused, VoxledgerError, Waiting
 from voxledger.params import MachineParams
 from voxledger.records.bundle import (
+    LABELS,
     MANIFEST,
     PREFIX,
     Manifest,
@@ -77,7 +79,12 @@ def _claimed(finding: Finding) -> str:
 
 
 def look_into(
-    bundles: Path, inbox: Path, revisions: Path, round_number: int, machine: MachineParams | None = None
+    bundles: Path,
+    inbox: Path,
+    revisions: Path,
+    round_number: int,
+    context: Context = Context(),  # noqa: B008
+    machine: MachineParams | None = None,
 ) -> Inbox:
     """Check everything in the inbox against the bundles that were exported for a round.
 
@@ -89,8 +96,11 @@ def look_into(
         `data/inbox`.
     revisions
         `data/base/revisions`: what earlier rounds imported is passed over.
+    context
+        What returns are judged by besides; that of a repository is `bundles.context.read_context`.
     """
     found = Inbox(expected_bundles(bundles, round_number))
+    context = _with_proposals(context, found.expected)
     by_id = {m.id: (folder, m) for folder, m in found.expected.items()}
     folders: dict[str, list[Path]] = {}
     for item in sorted(inbox.iterdir()) if inbox.is_dir() else []:
@@ -115,10 +125,16 @@ def look_into(
                 )
             )
             continue
-        found.returned[bundle_id] = read_return(manifest, exported, returns[0], machine)
+        found.returned[bundle_id] = read_return(manifest, exported, returns[0], context, machine)
     found.problems.extend(decided_twice(found.returned.values()))
     found.problems.extend(claimed_twice(found.returned.values()))
     return found
+
+
+def _with_proposals(context: Context, expected: Mapping[Path, Manifest]) -> Context:
+    """The same with what was sent, so that a label that is like that of another case is noticed."""
+    sent = {case: layout.label_map(folder / LABELS, case) for folder, m in expected.items() for case in m.cases}
+    return replace(context, proposals=sent)
 
 
 def untracked(inbox: Path) -> list[Path]:
@@ -199,7 +215,12 @@ def foreign(manifest: Manifest, expected: Sequence[Manifest], round_number: int)
 
 
 def require_complete(
-    bundles: Path, inbox: Path, revisions: Path, round_number: int, machine: MachineParams | None = None
+    bundles: Path,
+    inbox: Path,
+    revisions: Path,
+    round_number: int,
+    context: Context = Context(),  # noqa: B008
+    machine: MachineParams | None = None,
 ) -> list[Return]:
     """The return of every bundle of a round, sorted by name, if all are back and in order.
 
@@ -212,7 +233,7 @@ def require_complete(
     Waiting
         Nothing is wrong, but not everything is there: lists what, by reviewer.
     """
-    found = look_into(bundles, inbox, revisions, round_number, machine)
+    found = look_into(bundles, inbox, revisions, round_number, context, machine)
     missing = [f"  {m}" for m in found.all_missing]
     if problems := found.all_problems:
         listed = [f"  {p}" for p in problems]
@@ -229,14 +250,20 @@ def require_complete(
     return sorted(found.returned.values(), key=lambda r: r.manifest.name)
 
 
-def received_returns(received: Path, bundles: Path, inbox: Path, round_number: int) -> list[Return]:
+def received_returns(
+    received: Path,
+    bundles: Path,
+    inbox: Path,
+    round_number: int,
+    context: Context = Context(),  # noqa: B008
+) -> list[Return]:
     """The returns that the gate let through, sorted by reviewer; nothing of them has changed since.
 
     Parameters
     ----------
     received
         `data/round/received.json`, which the gate wrote.
-    bundles, inbox, round_number
+    bundles, inbox, round_number, context
         As in `look_into`.
 
     Raises
@@ -245,14 +272,16 @@ def received_returns(received: Path, bundles: Path, inbox: Path, round_number: i
         A return or a bundle that was sent is not what the gate saw.
     """
     listed = read_received(received)
-    exported = {manifest.id: (folder, manifest) for folder, manifest in expected_bundles(bundles, round_number).items()}
+    expected = expected_bundles(bundles, round_number)
+    context = _with_proposals(context, expected)
+    exported = {manifest.id: (folder, manifest) for folder, manifest in expected.items()}
     if sorted(b.id for b in listed) != sorted(exported):
         raise VoxledgerError(f"{received} is of other bundles than {bundles}", "run `dvc repro gate`")
     found = []
     for entry in listed:
         source, manifest = exported[entry.id]
         folder = inbox / entry.folder
-        one = read_return(manifest, source, folder)
+        one = read_return(manifest, source, folder, context)
         if (one.sha256, dict(one.files)) != (entry.sha256, entry.files) or one.problems or one.missing:
             findings = "".join(f"\n  {finding}" for finding in (*one.problems, *one.missing))
             raise BundleRefused(f"{folder} has changed since the gate let it through{findings}", "run `dvc repro gate`")

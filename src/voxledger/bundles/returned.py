@@ -7,14 +7,16 @@ not read again: label maps are remembered on disk (`bundles/label_check.py`), th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxledger import layout
+from voxledger.bundles.check import Found, Severity
+from voxledger.bundles.context import Context
 from voxledger.bundles.contradictions import Contradiction, unchanged
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.label_check import FILE as CHECKED_FILE
-from voxledger.bundles.label_check import Compared, LabelCheck, foreground_dice
+from voxledger.bundles.label_check import CheckAround, Compared, LabelCheck
 from voxledger.bundles.label_file import EXPORT_SEGMENTATION
 from voxledger.bundles.merge import LabelMap
 from voxledger.casemap.each import WORTH_BYTES, each
@@ -23,7 +25,7 @@ from voxledger.casemap.run import compute_ahead
 from voxledger.errors import BundleRefused, DiskFailed, VoxledgerError
 from voxledger.imaging.formats.seg_nrrd import PROBLEM as SEGMENTATION
 from voxledger.imaging.formats.seg_nrrd import is_segmentation
-from voxledger.imaging.volume import file_sha256, read, read_grid, read_label
+from voxledger.imaging.volume import file_sha256, read_label
 from voxledger.params import MachineParams
 from voxledger.records.bundle import (
     ATTENTION,
@@ -41,12 +43,10 @@ from voxledger.records.bundle import (
     size_bound,
 )
 from voxledger.records.decisions import FILE as DECISIONS
-from voxledger.records.decisions import Row, read_decisions
-
-SAME_CASE = 0.9
-"""Dice of the foreground from which a label is taken for that of the case it is compared with."""
+from voxledger.records.decisions import Decision, Row, read_decisions
 
 _LOOKED_AT = (f"{IMAGES}/", f"{ATTENTION}/", f"{WEAK}/")
+_CONFIRM = "write yes in the column `confirmed` of its line"
 _SENT = "put the original from the bundle that was sent back in its place"
 
 
@@ -68,6 +68,9 @@ class Return:
     """The one label file of every case, by path in the bundle."""
     problems: tuple[Finding, ...]
     missing: tuple[Finding, ...]
+    """Also the confirmation of what is likely wrong."""
+    notes: tuple[Finding, ...]
+    """What is worth saying, and stops nothing; also what was confirmed."""
     _checks: Mapping[str, LabelCheck] = field(repr=False)
     """Of the labels that are not as they were sent and can be read, by case."""
 
@@ -106,7 +109,14 @@ class Return:
             return files_of(self._checks[case_id]) / CHECKED_FILE
         as_sent = self.manifest.files[f"{LABELS}/{case_id}.nii.gz"].sha256
         path = self.label_paths.get(case_id)
-        return self.shown(case_id) if path is not None and self.files[path] == as_sent else None
+        if path is None:
+            left_out = all(row.decision is not Decision.REVISE for row in self.decisions(case_id).values())
+            return self.shown(case_id) if left_out and not self._several(case_id) else None
+        return self.shown(case_id) if self.files[path] == as_sent else None
+
+    def _several(self, case_id: str) -> bool:
+        """Whether there are several labels of a case, of which nobody knows which one counts."""
+        return any(label_case(path, [case_id]) is not None for path in self.files)
 
     def labels(self, case_id: str) -> LabelMap | None:
         """The same as an array (z, y, x) of innermost ids."""
@@ -125,11 +135,13 @@ class _Seen:
     problems: tuple[Finding, ...]
 
 
-_known: dict[tuple[Path, Path], tuple[Manifest, _Seen, Return]] = {}
+_known: dict[tuple[Path, Path], tuple[Manifest, _Seen, Context, Return]] = {}
 """The last return by folders that came back and went out, with what it was made from."""
 
 
-def read_return(manifest: Manifest, exported: Path, folder: Path, machine: MachineParams | None = None) -> Return:
+def read_return(
+    manifest: Manifest, exported: Path, folder: Path, context: Context, machine: MachineParams | None = None
+) -> Return:
     """Read and check a returned folder; once, as long as its content and that of the bundle that was sent is the same.
 
     Never raises for what a reviewer did: every problem of every file is listed.
@@ -140,6 +152,8 @@ def read_return(manifest: Manifest, exported: Path, folder: Path, machine: Machi
         The bundle that was sent, and its folder.
     folder
         What came back; its `bundle.json` claims to be `manifest`.
+    context
+        What it is judged by besides.
     machine
         Where the label maps are compared; None: one after another in this process.
 
@@ -152,9 +166,10 @@ def read_return(manifest: Manifest, exported: Path, folder: Path, machine: Machi
     _require_as_sent(manifest, exported, seen)
     place = folder.resolve(), exported.resolve()
     known = _known.get(place)
-    if known is None or known[:2] != (manifest, seen):
-        known = _known[place] = manifest, seen, _Check(manifest, exported, folder, seen).result(machine)
-    return known[2]
+    if known is None or known[:3] != (manifest, seen, context):
+        found = _Check(manifest, exported, folder, seen, context).result(machine)
+        known = _known[place] = manifest, seen, context, found
+    return known[3]
 
 
 def _look_through(folder: Path, manifest: Manifest) -> _Seen:
@@ -204,10 +219,14 @@ def _require_as_sent(manifest: Manifest, exported: Path, seen: _Seen) -> None:
 class _Check:
     """One look at a return, which collects what is wrong and what is missing."""
 
-    def __init__(self, manifest: Manifest, exported: Path, folder: Path, seen: _Seen) -> None:
+    def __init__(self, manifest: Manifest, exported: Path, folder: Path, seen: _Seen, context: Context) -> None:
         self.manifest, self.exported, self.folder, self.seen = manifest, exported, folder, seen
+        self.context = context
+        self.files = {path: digest for path, digest in seen.sha256.items() if is_returned(path)}
+        self.sha256 = content_sha256(manifest.id, self.files)
         self.problems = list(seen.problems)
         self.missing: list[Finding] = []
+        self.notes: list[Finding] = []
 
     def result(self, machine: MachineParams | None) -> Return:
         """Everything, in the order in which it is listed for people."""
@@ -216,27 +235,32 @@ class _Check:
             self._problem("differs from the one that was sent", _SENT, file=MANIFEST)
         for path in self.seen.plain:
             self._file(path)
-        labels = self._label_files()
         rows = self._decisions()
+        labels = self._label_files(rows)
         if machine is not None:
             jobs = (self._job(case, path, rows) for case, path in labels.items())
             compute_ahead([job for job in jobs if job is not None], machine)
         found = {case: self._label(case, path, rows) for case, path in labels.items()}
-        checked = Return(
+        read = {case: label for case, label in found.items() if label is not None}
+        around = {case: self._around(case, job) for case, (job, compared) in read.items() if compared.unlike}
+        if machine is not None:
+            compute_ahead(list(around.values()), machine)
+        for case, (_, compared) in read.items():
+            self._suspicions(case, labels[case], compared.found, rows)
+            if case in around:
+                self._suspicions(case, labels[case], once(around[case]), rows)
+        return Return(
             self.manifest,
             self.exported,
             self.folder,
-            {path: digest for path, digest in self.seen.sha256.items() if is_returned(path)},
+            self.files,
             rows,
             labels,
             tuple(self.problems),
             tuple(self.missing),
-            {case: label[0] for case, label in found.items() if label is not None},
+            tuple(self.notes),
+            {case: job for case, (job, _) in read.items()},
         )
-        for case, label in found.items():
-            if label is not None and label[1].unlike:
-                self._exchanged(checked, case)
-        return replace(checked, problems=tuple(self.problems))
 
     def _problem(self, problem: str, remedy: str, case: str = "", class_name: str = "", file: str = "") -> None:
         self.problems.append(Finding(self.folder.name, problem, remedy, case, class_name, file))
@@ -261,8 +285,8 @@ class _Check:
             problem = "was altered or damaged since it was sent; labels drawn on it cannot be relied on"
             self._problem(problem, _SENT, case, file=path)
 
-    def _label_files(self) -> dict[str, str]:
-        """The one label file of every case that has one."""
+    def _label_files(self, rows: Mapping[tuple[str, str], Row]) -> dict[str, str]:
+        """The one label file of every case that has one; a label that was not corrected may be left out."""
         cases = self.manifest.cases
         by_case: dict[str, list[str]] = {}
         for path in self.seen.plain:
@@ -279,8 +303,9 @@ class _Check:
                 by_case.setdefault(case, []).append(path)
         for case in cases:
             files = by_case.get(case, [])
-            if not files:
-                remedy = "add it, corrected or as it was sent"
+            revised = any(c == case and row.decision is Decision.REVISE for (c, _), row in rows.items())
+            if not files and (revised or (self.folder / LABELS / f"{case}.nii.gz").exists()):
+                remedy = "add it, corrected"
                 self._missing("the label is missing", remedy, case, file=f"{LABELS}/{case}.nii.gz")
             elif len(files) > 1:
                 problem = f"there are {len(files)} labels of one case: {', '.join(files)}"
@@ -301,8 +326,11 @@ class _Check:
             if case not in self.manifest.cases or class_name not in self.manifest.label_schema.names:
                 problem = "there is no such case and class in this bundle (a spreadsheet may have changed the name)"
                 self._problem(problem, "restore the names that were sent", case, class_name, DECISIONS)
-            elif row.decision is not None or (case, class_name) in asked:
+            elif row.decision is not None or row.confirmed or (case, class_name) in asked:
                 rows[case, class_name] = row
+        if any(not case for case, _, _ in table.problems):
+            # The table as a whole cannot be read: that is one thing, not one for every line.
+            return rows
         broken = {(case, class_name) for case, class_name, _ in table.problems}
         for key in sorted(asked - broken):
             if key not in rows or rows[key].decision is None:
@@ -326,7 +354,40 @@ class _Check:
             label_schema=self.manifest.label_schema,
             rows=tuple(row for (c, _), row in rows.items() if c == case),
             asked=tuple(a.class_name for a in self.manifest.asked if a.case_id == case),
+            trusted=tuple(sorted(self.context.trusted.get(case, ()))),
         )
+
+    def _around(self, case: str, label: LabelCheck) -> CheckAround:
+        """The comparison of a label that is unlike its proposal with the image and other cases."""
+        return CheckAround(
+            name=case,
+            labels=files_of(label) / CHECKED_FILE,
+            shown=label.shown,
+            image=self.exported / IMAGES / f"{case}.nii.gz",
+            others={name: path for name, path in sorted(self.context.proposals.items()) if name != case},
+            looks=self.context.looks(self.manifest.label_schema),
+            rows=label.rows,
+            label_schema=self.manifest.label_schema,
+        )
+
+    def _suspicions(self, case: str, path: str, found: Iterable[Found], rows: Mapping[tuple[str, str], Row]) -> None:
+        """What is likely not what was meant: a problem, a confirmation that is missing, or a note."""
+        for one in found:
+            said = one.suspicion
+            severity = self.context.severity(one.kind)
+            own = [row for (c, n), row in rows.items() if c == case and (n == said.class_name or not said.class_name)]
+            by_reviewer = bool(own) and all(row.confirmed for row in own)
+            by_curator = (self.sha256, case, said.class_name, one.kind) in self.context.confirmed
+            into, problem, remedy = self.problems, said.problem, said.remedy
+            if severity is Severity.WARNING and (by_reviewer or by_curator):
+                who = self.manifest.reviewer if by_reviewer else "a curator"
+                into, problem = self.notes, f"{problem}; confirmed by {who}"
+            elif severity is Severity.WARNING:
+                into = self.missing
+                remedy += f"; if it is right as it is, {_CONFIRM}"
+            elif severity is Severity.NOTE:
+                into = self.notes
+            into.append(Finding(self.folder.name, problem, remedy, case, said.class_name, path, one.kind))
 
     def _label(self, case: str, path: str, rows: Mapping[tuple[str, str], Row]) -> tuple[LabelCheck, Compared] | None:
         """Compare the label of one case with what was sent; None where it is the same, or cannot be read."""
@@ -349,16 +410,3 @@ class _Check:
     def _contradictions(self, case: str, path: str, found: Iterable[Contradiction]) -> None:
         for c in found:
             self._problem(c.problem, c.remedy, case, c.class_name, path)
-
-    def _exchanged(self, checked: Return, case: str) -> None:
-        """Name cases whose proposal a label looks like, rather than its own: two files may have changed places."""
-        returned = checked.labels(case)
-        assert returned is not None
-        for other in self.manifest.cases:
-            sent = checked.shown(other)
-            if other == case or read_grid(sent).shape != returned.shape:
-                continue
-            if foreground_dice(returned, read(sent).array) >= SAME_CASE:
-                problem = f"the label looks like that of case {other}, and not like its own"
-                remedy = f"check whether the files of {case} and {other} changed places, and send them again"
-                self._problem(problem, remedy, case, file=checked.label_paths[case])

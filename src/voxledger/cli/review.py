@@ -200,10 +200,12 @@ def _note_receipt(received: Received) -> None:
 
 
 def _status() -> InboxStatus:
+    from voxledger.bundles.context import read_context
     from voxledger.params import read_params
     from voxledger.review.status import status as look
 
-    return look(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, read_params().round)
+    params = read_params()
+    return look(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round, read_context(params.review))
 
 
 def _show(found: InboxStatus, reviewer: str | None = None) -> None:
@@ -212,7 +214,7 @@ def _show(found: InboxStatus, reviewer: str | None = None) -> None:
             click.echo(
                 f"{bundle.bundle}: {bundle.state}, {bundle.decided} of {bundle.asked} decisions on {bundle.cases} cases"
             )
-            for finding in (*bundle.problems, *bundle.missing):
+            for finding in (*bundle.problems, *bundle.missing, *bundle.notes):
                 click.echo(f"  {finding}")
     if reviewer is None:
         for finding in (*found.problems, *found.not_received):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from voxledger.records import cases, decisions, errors, history, ledger, worklist
+from voxledger.records import cases, confirmed, decisions, errors, history, ledger, worklist
 
-TABLES = (cases.TABLE, decisions.TABLE, errors.TABLE, history.TABLE, ledger.TABLE, worklist.TABLE)
+TABLES = (cases.TABLE, confirmed.TABLE, decisions.TABLE, errors.TABLE, history.TABLE, ledger.TABLE, worklist.TABLE)
 
 
 def formats() -> str:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from voxledger.bundles.context import Context
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.inbox import look_into
 from voxledger.bundles.returned import Return
@@ -37,6 +38,7 @@ class BundleStatus:
     """Those of them that have a decision."""
     missing: tuple[Finding, ...]
     problems: tuple[Finding, ...]
+    notes: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class InboxStatus:
 
     def to_json(self) -> dict[str, Any]:
         """The same for programs; every finding has its `text` for people, too."""
-        kinds = ("missing", "problems")
+        kinds = ("missing", "problems", "notes")
         return {
             "bundles": [asdict(b) | {kind: _json(getattr(b, kind)) for kind in kinds} for b in self.bundles],
             "problems": _json(self.problems),
@@ -59,12 +61,18 @@ class InboxStatus:
         }
 
 
-def status(bundles: Path, inbox: Path, revisions: Path, round_number: int) -> InboxStatus:
+def status(
+    bundles: Path,
+    inbox: Path,
+    revisions: Path,
+    round_number: int,
+    context: Context = Context(),  # noqa: B008
+) -> InboxStatus:
     """Per reviewer what is decided, missing and wrong, and what else lies in the inbox.
 
     Parameters are those of `voxledger.bundles.inbox.look_into`.
     """
-    found = look_into(bundles, inbox, revisions, round_number)
+    found = look_into(bundles, inbox, revisions, round_number, context)
     return InboxStatus(
         tuple(_of(manifest, found.returned.get(manifest.id)) for manifest in found.expected.values()),
         tuple(found.problems),
@@ -88,6 +96,7 @@ def _of(manifest: Manifest, one: Return | None) -> BundleStatus:
         one.decided if one else 0,
         one.missing if one else (),
         one.problems if one else (),
+        one.notes if one else (),
     )
 
 
