@@ -12,6 +12,7 @@ import numpy.typing as npt
 from voxledger.bundles.merge import LabelMap, Mask
 from voxledger.imaging.boxes import Box, label_boxes, union
 from voxledger.records.decisions import Decision, Row
+from voxledger.records.error_kind import MIXED_UP
 from voxledger.schema import LabelSchema
 
 _SLAB = 32
@@ -104,6 +105,13 @@ class Comparison:
         """Dice of a class with the proposal; 1 where both are empty."""
         total = self.before(name) + self.after(name)
         return 2 * self.shared(name) / total if total else 1.0
+
+    def renamed(self, name: str) -> bool:
+        """Whether the reviewer says that a class had the name of another, and most of it did come from others."""
+        if name not in self.rows or self.rows[name].error_type not in MIXED_UP:
+            return False
+        came = self.became(name) & ~self.was(name) & (self.pairs.before != 0)
+        return 2 * int(self.pairs.count[came].sum()) >= self.after(name)
 
     @cached_property
     def agreement(self) -> float:

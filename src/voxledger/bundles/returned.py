@@ -247,8 +247,8 @@ class _Check:
             compute_ahead(list(around.values()), machine)
         for case, (_, compared) in read.items():
             self._suspicions(case, labels[case], compared.found, rows)
-            if case in around:
-                self._suspicions(case, labels[case], once(around[case]), rows)
+        for case, job in around.items():
+            self._suspicions(case, labels[case], once(job), rows)
         return Return(
             self.manifest,
             self.exported,
@@ -370,7 +370,7 @@ class _Check:
             label_schema=self.manifest.label_schema,
         )
 
-    def _suspicions(self, case: str, path: str, found: Iterable[Found], rows: Mapping[tuple[str, str], Row]) -> None:
+    def _suspicions(self, case: str, path: str, found: tuple[Found, ...], rows: Mapping[tuple[str, str], Row]) -> None:
         """What is likely not what was meant: a problem, a confirmation that is missing, or a note."""
         for one in found:
             said = one.suspicion

@@ -49,6 +49,7 @@ def find(comparison: Comparison, surroundings: Surroundings) -> Iterator[Suspici
                 )
                 remedy = f"look whether {name} was drawn on the image of this case, and lies on it"
                 yield Suspicion(name, problem, remedy)
+                break
 
 
 CHECK = Check(Severity.WARNING, find_around=find)

@@ -30,7 +30,7 @@ def find(comparison: Comparison) -> Iterator[Suspicion]:
     """
     for name in comparison.revised:
         box = comparison.box(name)
-        if box is None or not comparison.after(name) or not comparison.before(name):
+        if box is None or not comparison.after(name) or not comparison.before(name) or comparison.renamed(name):
             continue
         before, after = comparison.masks(name, box)
         found = []

@@ -28,7 +28,7 @@ def find(comparison: Comparison) -> Iterator[Suspicion]:
     """
     for name in comparison.revised:
         box = comparison.box(name)
-        if box is None or not comparison.after(name):
+        if box is None or not comparison.after(name) or comparison.renamed(name):
             continue
         before, after = comparison.masks(name, box)
         found: list[tuple[int, int, str]] = []

@@ -26,7 +26,7 @@ def find(comparison: Comparison) -> Iterator[Suspicion]:
     """
     for name in comparison.revised:
         before, after = comparison.before(name), comparison.after(name)
-        if not before or not after or comparison.ml(max(before, after)) < LEAST_ML:
+        if not before or not after or comparison.renamed(name) or comparison.ml(max(before, after)) < LEAST_ML:
             continue
         if comparison.dice(name) < DICE and max(before / after, after / before) <= FACTOR:
             volumes = f"{comparison.ml(after):.2f} of {comparison.ml(before):.2f}"

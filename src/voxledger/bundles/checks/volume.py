@@ -24,7 +24,7 @@ def find(comparison: Comparison) -> Iterator[Suspicion]:
     """
     for name in comparison.revised:
         before, after = comparison.before(name), comparison.after(name)
-        if not before or not after or comparison.ml(abs(after - before)) < LEAST_ML:
+        if not before or not after or comparison.renamed(name) or comparison.ml(abs(after - before)) < LEAST_ML:
             continue
         factor = LESION_FACTOR if comparison.schema[name].lesion else FACTOR
         if max(before / after, after / before) > factor:
