@@ -23,6 +23,8 @@ from voxledger.records.bundle import (
     content_sha256,
     expected_bundles,
     is_junk,
+    list_files,
+    most_manifest_bytes,
     read_manifest,
     returned_files,
 )
@@ -164,13 +166,17 @@ def _folder(
 ) -> None:
     manifest_file = item / MANIFEST
     if not manifest_file.is_file() or not item.name.startswith(PREFIX):
-        inner = next((p.parent for p in sorted(item.glob(f"**/{MANIFEST}")) if p.is_file()), None)
-        if inner is None:
+        if not any(path.endswith(f"/{MANIFEST}") for path in list_files(item)):
             remedy = f"if it is a bundle, put {MANIFEST} back into it; otherwise move it out of {item.parent}"
         else:
             remedy = f"move it out of {item.parent}, and run `voxledger review receive` on it"
         name = "" if item.name.startswith(PREFIX) else f"; names of bundles start with {PREFIX}"
         found.problems.append(Finding(item.name, f"is not a returned bundle{name}", remedy))
+        return
+    if manifest_file.stat().st_size > (most := most_manifest_bytes(found.expected.values())):
+        problem = f"is {manifest_file.stat().st_size} bytes long, at most {most} are possible"
+        remedy = f"put the original {MANIFEST} from the bundle that was sent back in its place"
+        found.problems.append(Finding(item.name, problem, remedy, file=MANIFEST))
         return
     try:
         manifest = read_manifest(manifest_file.read_bytes(), manifest_file.as_posix())

@@ -314,7 +314,8 @@ class _Check:
 
     def _decisions(self) -> dict[tuple[str, str], Row]:
         if DECISIONS not in self.seen.plain:
-            self._missing("the table is missing", "add it, filled in", file=DECISIONS)
+            if not (self.folder / DECISIONS).is_file():  # else it is named already
+                self._missing("the table is missing", "add it, filled in", file=DECISIONS)
             return {}
         table = read_decisions(self.folder / DECISIONS)
         for case, class_name, problem in table.problems:

@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -35,7 +36,8 @@ IMAGE_LIKE = (
     *(".zip", ".7z", ".rar", ".tar", ".tar.gz", ".tgz"),
 )
 """Besides the formats that are read or refused, files that may be or hold a label: scenes, meshes, archives."""
-MOST_MANIFEST_BYTES = 64 << 20
+MOST_DEPTH, MOST_NAME_BYTES, MOST_PATH_BYTES = 32, 255, 1024
+"""Folders below one another, and bytes of names: more is nobody's bundle, and some file systems cannot hold it."""
 
 _REVIEWER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -175,14 +177,22 @@ def require_case_name(case_id: str) -> None:
         raise Misuse(f"case {case_id!r} cannot be a file name", f"rename the case in {layout.CASES}")
 
 
+def most_manifest_bytes(sent: Iterable[Manifest]) -> int:
+    """The most bytes of a `bundle.json` that says what was sent, however an editor saved it again."""
+    return 4 * max((len(manifest.to_bytes()) for manifest in sent), default=0) + (1 << 16)
+
+
 def is_safe(path: str) -> bool:
     """Whether a path from a manifest or an archive stays inside its folder, on every system."""
+    if len(path.encode("utf-8", "surrogatepass")) > MOST_PATH_BYTES or path.count("/") > MOST_DEPTH:
+        return False
     parts = PurePosixPath(path).parts
     return (
         bool(parts)
         and not path.startswith("/")
         and not any(c in path for c in '\\:*?"<>|\0')
         and not any(p in ("..", ".") or p.endswith((" ", ".")) or ord(min(p)) < 32 for p in parts)
+        and not any(len(p.encode("utf-8", "surrogatepass")) > MOST_NAME_BYTES for p in parts)
         and PurePosixPath(path).as_posix() == path
     )
 
@@ -211,7 +221,7 @@ def label_case(path: str, cases: Iterable[str]) -> str | None:
 def size_bound(manifest: Manifest, path: str) -> int:
     """The most bytes that a returned file of this path may have."""
     if path == MANIFEST:
-        return MOST_MANIFEST_BYTES
+        return most_manifest_bytes([manifest])
     if path == DECISIONS:
         return MOST_DECISION_BYTES
     case = label_case(path, manifest.cases)
@@ -238,9 +248,19 @@ def returned_files(folder: Path) -> dict[str, str]:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Paths of all files in a bundle folder but system leftovers, sorted."""
-    paths = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
-    return sorted(p for p in paths if not is_junk(p))
+    """Paths of all files in a bundle folder but system leftovers, sorted.
+
+    Links count as files. Below `MOST_DEPTH` folders nothing is looked for: there a folder counts as a file, too.
+    """
+    found = []
+    for place, names, files in os.walk(folder):
+        inside = Path(place).relative_to(folder)
+        deep = len(inside.parts) >= MOST_DEPTH
+        found += [inside / name for name in files]
+        found += [inside / name for name in names if deep or (Path(place) / name).is_symlink()]
+        if deep:
+            names.clear()
+    return sorted(p.as_posix() for p in found if not is_junk(p.as_posix()))
 
 
 def expected_bundles(bundles: Path, round_number: int) -> dict[Path, Manifest]:

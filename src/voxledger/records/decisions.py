@@ -180,6 +180,10 @@ def read_decisions(path: Path) -> Table:
     ):
         if wrong:
             return Table({}, [("", "", f"has {how} column {', '.join(wrong)} in its first line")])
+    unknown = [name for name in names if name and name not in COLUMNS]
+    if unknown and (lacking := [name for name in COLUMNS if name not in (*names, "confirmed")]):
+        problem = f"has no column {', '.join(lacking)} in its first line, but {', '.join(unknown)}"
+        return Table({}, [("", "", problem)])
     table = Table({}, [])
     for number, record in enumerate(records[1:], start=2):
         cells = [cell.strip() for cell in record]

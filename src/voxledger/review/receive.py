@@ -26,13 +26,14 @@ from voxledger.errors import BundleRefused, Misuse
 from voxledger.process import lock
 from voxledger.records.bundle import (
     MANIFEST,
-    MOST_MANIFEST_BYTES,
+    MOST_DEPTH,
     Manifest,
     content_sha256,
     expected_bundles,
     is_junk,
     is_safe,
     label_case,
+    most_manifest_bytes,
     read_manifest,
     returned_files,
     says_what_was_sent,
@@ -42,6 +43,8 @@ from voxledger.records.bundle import (
 MOST_FILES = 100_000
 """More entries in one archive are an attack or a mistake."""
 _CHUNK = 1 << 20
+_SHOWN = 200
+"""Characters of a path that errors show."""
 _DAMAGED = (OSError, ValueError, RuntimeError, struct.error, OverflowError)
 """What zipfile raises, besides its own error, where offsets or names in an archive make no sense."""
 
@@ -169,6 +172,8 @@ def _zip_failure(error: Exception) -> Exception:
 def _in_folder(source: Path) -> _Files:
     paths = []
     for folder, names, files in os.walk(source, followlinks=False):
+        if len(Path(folder).relative_to(source).parts) > MOST_DEPTH:
+            raise _unsafe(source, Path(folder).relative_to(source).as_posix(), "lies too many folders deep")
         for name in (*names, *files):
             path = Path(folder) / name
             relative = path.relative_to(source).as_posix()
@@ -187,6 +192,7 @@ def _opener(path: Path) -> Callable[[], IO[bytes]]:
 def _in_archive(source: Path, archive: zipfile.ZipFile) -> _Files:
     infos = {}
     paths = []
+    _require_few(source, len(archive.infolist()))
     for info in archive.infolist():
         # `filename` is cut at a zero byte and normalised by zipfile; the name as it was written is what counts.
         name = info.orig_filename.removesuffix("/") if info.is_dir() else info.orig_filename
@@ -215,10 +221,14 @@ def _entry_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[
     return opened
 
 
+def _require_few(source: Path, count: int) -> None:
+    if count > MOST_FILES:
+        raise BundleRefused(f"{source} holds {count} files", "send back the bundle alone")
+
+
 def _checked(source: Path, paths: list[str]) -> list[str]:
     """Refuse unsafe names, and names that are the same on some file system."""
-    if len(paths) > MOST_FILES:
-        raise BundleRefused(f"{source} holds {len(paths)} files", "send back the bundle alone")
+    _require_few(source, len(paths))
     seen: dict[str, str] = {}
     for path in paths:
         if not is_safe(path):
@@ -254,12 +264,13 @@ def _strip(source: Path, files: _Files) -> _Files:
 
 def _manifest(source: Path, files: _Files, bundles: Path, round_number: int) -> Manifest:
     """The manifest of the bundle that was sent, from our own copy; the returned one must say the same."""
-    with files[MANIFEST]() as stream:
-        content = stream.read(MOST_MANIFEST_BYTES + 1)
-    if len(content) > MOST_MANIFEST_BYTES:
-        raise _unsafe(source, MANIFEST, "is too large")
-    manifest = read_manifest(content, f"{source}: {MANIFEST}")
     expected = list(expected_bundles(bundles, round_number).values())
+    most = most_manifest_bytes(expected)
+    with files[MANIFEST]() as stream:
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise _unsafe(source, MANIFEST, f"holds more than the {most} bytes that are possible")
+    manifest = read_manifest(content, f"{source}: {MANIFEST}")
     for sent in expected:
         if sent.id == manifest.id:
             return sent
@@ -322,6 +333,7 @@ def _alone(inbox: Path) -> Iterator[None]:
 
 
 def _unsafe(source: Path, path: str, why: str) -> BundleRefused:
+    shown = path if len(path) <= _SHOWN else f"{path[: _SHOWN // 2]}…{path[-_SHOWN // 2 :]}"
     return BundleRefused(
-        f"{source}: {path!r} {why}; nothing was unpacked", "ask for the bundle again, zipped as the folder it was"
+        f"{source}: {shown!r} {why}; nothing was unpacked", "ask for the bundle again, zipped as the folder it was"
     )
