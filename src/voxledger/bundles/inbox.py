@@ -33,8 +33,10 @@ from voxledger.records.sent import BRING_BACK
 
 RECEIVING = f"{PREFIX}.receiving-"
 """Folders that are being unpacked just now."""
-SUPERSEDED = ".superseded-"
-"""Part of the name of returns that a newer one replaced; kept, not counted."""
+SUPERSEDED, PART, LATE, EDITED = ".superseded-", ".part-", ".late-", ".edited-"
+"""Part of the name of what is kept and not counted: a return that a newer one replaced; one that counts together with
+another; one of a round that was closed; a bundle that was changed where it lay."""
+ASIDE = (SUPERSEDED, PART, LATE, EDITED)
 
 _OURS = ("README.md", ".gitignore", ".gitkeep", ".keep")
 
@@ -110,7 +112,7 @@ def look_into(
             continue
         if item.is_symlink() or not item.is_dir():
             _file(found, item)
-        elif SUPERSEDED not in item.name:
+        elif not any(mark in item.name for mark in ASIDE):
             _folder(found, item, by_id, folders, revisions, round_number)
     for name, files in groupby(touched(bundles), lambda path: path.relative_to(bundles).parts[0]):
         found.problems.append(Finding(name, f"was {in_words(list(files))}", remedy(bundles, name)))

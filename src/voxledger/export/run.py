@@ -90,8 +90,8 @@ def _write_bundles(out: Path, worklist: Sequence[WorkItem], material: Material, 
     ]
     drawn = casemap(jobs, out, machine)
     for (bundle, rows), reviewer in zip(asked.items(), reviewers, strict=True):
-        voxels = {job.case_id: count for job, count in zip(jobs, drawn, strict=True) if job.bundle == bundle}
-        write_bundle(out / bundle, reviewer, rows, material, voxels)
+        own = {job.case_id: one for job, one in zip(jobs, drawn, strict=True) if job.bundle == bundle}
+        write_bundle(out / bundle, reviewer, rows, material, own)
     return list(asked)
 
 

@@ -24,8 +24,8 @@ from voxledger.records.decisions import MOST_BYTES as MOST_DECISION_BYTES
 from voxledger.records.formats import Upgrade, upgraded
 from voxledger.schema import LabelSchema
 
-UPGRADES: tuple[Upgrade, ...] = ()
-"""None so far. A bundle comes back in the format in which it went out: its id is a hash of what it said then."""
+UPGRADES: tuple[Upgrade, ...] = (lambda values: values,)
+"""A bundle comes back in the format in which it went out: its id is a hash of what it said then. Format 2 has masks."""
 FORMAT = len(UPGRADES) + 1
 MANIFEST = "bundle.json"
 PREFIX = "bundle-"
@@ -82,6 +82,8 @@ class Manifest(_Strict):
     """Voxels of each case's image: bounds the size of a returned label."""
     files: dict[str, File]
     """Exported files but the manifest itself, by their path in the bundle."""
+    masks: dict[str, dict[str, str]] = {}
+    """`mask_sha256` of the proposal by case and class; none in format 1."""
 
     @property
     def cases(self) -> list[str]:
@@ -92,7 +94,7 @@ class Manifest(_Strict):
         return bundle_name(self.round, self.reviewer)
 
     def to_bytes(self) -> bytes:
-        return _json({**self.model_dump(mode="json"), "id": self.id})
+        return _json(_values(self))
 
     def most_label_bytes(self, case_id: str) -> int:
         """The largest label of a case that is not absurd: 8 bytes a voxel, and a header."""
@@ -292,8 +294,13 @@ def voxel_count(shape: tuple[int, int, int]) -> int:
     return math.prod(shape)
 
 
+def _values(manifest: Manifest) -> dict[str, Any]:
+    """What the manifest says in its own format."""
+    return manifest.model_dump(mode="json", exclude={"masks"} if manifest.format == 1 else None)
+
+
 def _id_of(manifest: Manifest) -> str:
-    values = manifest.model_dump(mode="json")
+    values = _values(manifest)
     del values["id"]
     return hashlib.sha256(_json(values)).hexdigest()
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from voxledger.bundles.inbox import RECEIVING, SUPERSEDED, foreign
+from voxledger.bundles.inbox import LATE, PART, RECEIVING, SUPERSEDED, foreign
 from voxledger.disk import disk_failure
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.process import lock
@@ -39,10 +39,13 @@ from voxledger.records.bundle import (
     says_what_was_sent,
     size_bound,
 )
+from voxledger.review.combine import Part, combine, says_all
 
 MOST_FILES = 100_000
 """More entries in one archive are an attack or a mistake."""
 _CHUNK = 1 << 20
+MOST_LATE_MANIFEST_BYTES = 2 << 20
+"""Of a bundle of a closed round, of which none is here to compare with; much more takes seconds to read."""
 _SHOWN = 200
 """Characters of a path that errors show."""
 _DAMAGED = (OSError, ValueError, RuntimeError, struct.error, OverflowError)
@@ -60,14 +63,28 @@ class Received:
     new: bool
     replaced: Path | None = None
     """Where the return lies that this one took the place of."""
+    part: Path | None = None
+    """Where this one lies as it came, if it counts together with the one before."""
+    late: bool = False
+    """Whether its round is closed: it is kept, and counts in no round."""
 
 
 _Files = dict[str, Callable[[], IO[bytes]]]
 """How to open every file of a return, by its path in the bundle."""
 
 
-def receive(source: Path, bundles: Path, inbox: Path, round_number: int, *, replace: bool = False) -> Received:
+def receive(
+    source: Path,
+    bundles: Path,
+    inbox: Path,
+    round_number: int,
+    *,
+    replace: bool = False,
+    went_out: Callable[[int, str], bool] = lambda _number, _bundle: False,
+) -> Received:
     """Unpack or copy a returned bundle into `inbox/bundle-rNN-<reviewer>`.
+
+    A second return of a bundle counts together with the first, class by class, and the newer one where both decide.
 
     Parameters
     ----------
@@ -78,21 +95,24 @@ def receive(source: Path, bundles: Path, inbox: Path, round_number: int, *, repl
     round_number
         The round that bundles are out of.
     replace
-        Let it take the place of a different return of the same bundle, which is kept under another name.
+        Let it take the place of a different return of the same bundle alone.
+    went_out
+        Whether a bundle of an earlier round, by round and id, is one of ours: then it is kept, as late.
 
     Raises
     ------
     BundleRefused
-        It is damaged, unsafe, foreign, or a different return of the same bundle lies in the inbox.
+        It is damaged, unsafe or foreign.
     """
     with _open(source) as files:
-        manifest = _manifest(source, files, bundles, round_number)
+        sent, manifest = _manifest(source, files, bundles, round_number, went_out)
         inbox.mkdir(parents=True, exist_ok=True)
         with _alone(inbox):
             staging = Path(tempfile.mkdtemp(prefix=RECEIVING, dir=inbox))
             try:
                 _copy_all(source, files, manifest, staging)
-                result = _settle(staging, manifest, inbox, source, replace)
+                result = _keep_late(staging, manifest, inbox) if sent is None else None
+                result = result or _settle(staging, manifest, inbox, None if replace else sent)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
     return result
@@ -107,38 +127,70 @@ def remove_unpacked(source: Path, inbox: Path) -> None:
         source.unlink()
 
 
-def _settle(staging: Path, manifest: Manifest, inbox: Path, source: Path, replace: bool) -> Received:
+def _keep_late(staging: Path, manifest: Manifest, inbox: Path) -> Received:
+    """Put a return of a closed round beside the others, once."""
+    sha256 = content_sha256(manifest.id, returned_files(staging))
+    target = inbox / f"{manifest.name}{LATE}{sha256[:12]}"
+    new = not target.exists()
+    if new:
+        staging.chmod(0o755)
+        os.replace(staging, target)
+    return Received(target, manifest, sha256, new=new, late=True)
+
+
+def _settle(staging: Path, manifest: Manifest, inbox: Path, sent: Path | None) -> Received:
+    """Let a return count; alone, or, where `sent` is the bundle that went out, together with the one before."""
     target = inbox / manifest.name
-    files = returned_files(staging)
-    sha256 = content_sha256(manifest.id, files)
-    replaced = None
-    if target.exists():
-        there_now = returned_files(target)
-        old = content_sha256(manifest.id, there_now)
-        there = target / MANIFEST
-        if sha256 == old and there.is_file() and says_what_was_sent(there.read_bytes(), manifest):
-            return Received(target, manifest, sha256, new=False)
-        if not replace:
-            raise BundleRefused(
-                f"{source} is another return of {manifest.name}, which lies in {inbox} already: "
-                f"{_difference(there_now, files)}",
-                f"ask {manifest.reviewer} which one counts. If it is this one, run the command again with --replace: "
-                "the other one is kept beside it",
-            )
-        replaced = inbox / f"{manifest.name}{SUPERSEDED}{old[:12]}"
-        number = 1
-        while replaced.exists():
-            number += 1
-            replaced = inbox / f"{manifest.name}{SUPERSEDED}{old[:12]}-{number}"
-        os.replace(target, replaced)
-    staging.chmod(0o755)
-    os.replace(staging, target)
-    return Received(target, manifest, sha256, new=True, replaced=replaced)
+    sha256 = content_sha256(manifest.id, returned_files(staging))
+    if not target.exists():
+        _put(staging, target)
+        return Received(target, manifest, sha256, new=True)
+    old = content_sha256(manifest.id, returned_files(target))
+    there = target / MANIFEST
+    sound = there.is_file() and says_what_was_sent(there.read_bytes(), manifest)
+    seen = sent is not None and any((inbox / f"{manifest.name}{m}{sha256[:12]}").exists() for m in (PART, SUPERSEDED))
+    if (sha256 == old and sound) or seen:
+        return Received(target, manifest, sha256, new=False)
+    both = _together(staging, target, manifest, sent) if sent is not None and sound else None
+    if both is not None and content_sha256(manifest.id, returned_files(both)) == old:
+        shutil.rmtree(both)
+        part = _aside(staging, inbox / f"{manifest.name}{PART}{sha256[:12]}")
+        part.chmod(0o755)
+        return Received(target, manifest, old, new=True, part=part)
+    replaced = _aside(target, inbox / f"{manifest.name}{SUPERSEDED}{old[:12]}")
+    if both is None:
+        _put(staging, target)
+        return Received(target, manifest, sha256, new=True, replaced=replaced)
+    part = _aside(staging, inbox / f"{manifest.name}{PART}{sha256[:12]}")
+    part.chmod(0o755)
+    _put(both, target)
+    sha256 = content_sha256(manifest.id, returned_files(target))
+    return Received(target, manifest, sha256, new=True, replaced=replaced, part=part)
 
 
-def _difference(old: dict[str, str], new: dict[str, str]) -> str:
-    differ = sorted(p for p in {*old, *new} if old.get(p) != new.get(p))
-    return f"{', '.join(differ[:5])}{' …' if len(differ) > 5 else ''} differ" if differ else "its manifest differs"
+def _together(staging: Path, target: Path, manifest: Manifest, sent: Path) -> Path | None:
+    """A folder with what a return says together with the one before; None where the newer one says all."""
+    newer, older = Part.of(manifest, staging), Part.of(manifest, target)
+    if newer is None or older is None or says_all(newer, older):
+        return None
+    both = staging.with_name(f"{staging.name}-both")
+    combine(newer, older, sent, both)
+    return both
+
+
+def _put(folder: Path, target: Path) -> None:
+    folder.chmod(0o755)
+    os.replace(folder, target)
+
+
+def _aside(folder: Path, wanted: Path) -> Path:
+    """Move a folder to a name that nothing has yet."""
+    place, number = wanted, 1
+    while place.exists():
+        number += 1
+        place = wanted.with_name(f"{wanted.name}-{number}")
+    os.replace(folder, place)
+    return place
 
 
 @contextmanager
@@ -262,19 +314,26 @@ def _strip(source: Path, files: _Files) -> _Files:
     return {p.removeprefix(roots[0]): opener for p, opener in files.items()}
 
 
-def _manifest(source: Path, files: _Files, bundles: Path, round_number: int) -> Manifest:
-    """The manifest of the bundle that was sent, from our own copy; the returned one must say the same."""
-    expected = list(expected_bundles(bundles, round_number).values())
-    most = most_manifest_bytes(expected)
+def _manifest(
+    source: Path, files: _Files, bundles: Path, round_number: int, went_out: Callable[[int, str], bool]
+) -> tuple[Path | None, Manifest]:
+    """The bundle that was sent and its manifest, from our own copy; the returned one must say the same.
+
+    Of an earlier round no copy is here: a manifest of which the id is on record is the one that was sent.
+    """
+    expected = expected_bundles(bundles, round_number)
+    most = max(most_manifest_bytes(expected.values()), MOST_LATE_MANIFEST_BYTES)
     with files[MANIFEST]() as stream:
         content = stream.read(most + 1)
     if len(content) > most:
         raise _unsafe(source, MANIFEST, f"holds more than the {most} bytes that are possible")
     manifest = read_manifest(content, f"{source}: {MANIFEST}")
-    for sent in expected:
+    for folder, sent in expected.items():
         if sent.id == manifest.id:
-            return sent
-    problem, told = foreign(manifest, expected, round_number)
+            return folder, sent
+    if manifest.round < round_number and went_out(manifest.round, manifest.id):
+        return None, manifest
+    problem, told = foreign(manifest, list(expected.values()), round_number)
     raise BundleRefused(f"{source} {problem}", told)
 
 
