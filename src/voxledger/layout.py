@@ -48,6 +48,8 @@ SENT = DATA / "sent.json"
 """Which bundles went out last, in git: until their round is closed it is frozen; `round run` writes it."""
 CONFIRMED = DATA / "confirmed.csv"
 """Findings of returned labels that a curator confirmed as right, in git; `voxledger review confirm` writes it."""
+LATE = DATA / "late"
+"""Returns of closed rounds, in neither git nor DVC; `voxledger review receive` puts them here."""
 TIMES = DATA / "times"
 """When bundles went out and came in, and what ran the round: small files in git that no stage reads."""
 

@@ -11,10 +11,13 @@ import numpy.typing as npt
 
 from voxledger.bundles.merge import LabelMap, Mask
 from voxledger.imaging.boxes import Box, label_boxes, union
+from voxledger.imaging.components import connected_components
 from voxledger.records.decisions import Decision, Row
 from voxledger.records.error_kind import MIXED_UP
 from voxledger.schema import LabelSchema
 
+_FEW_IDS = 256
+"""Up to this id, all pairs of ids are counted without looking first which ones there are."""
 _SLAB = 32
 """Slices that are looked through at once, so that little of the size of the volume is held."""
 
@@ -30,10 +33,10 @@ class Pairs:
     @classmethod
     def of(cls, proposal: LabelMap, returned: LabelMap) -> Pairs:
         """Count two label maps (z, y, x) slice by slice."""
-        ids = np.union1d(np.unique(proposal), np.unique(returned)).astype(np.int64)
-        n = len(ids)
-        table = np.zeros(int(ids[-1]) + 1, np.min_scalar_type(n * n))
-        table[ids] = np.arange(n)
+        n = max(int(proposal.max(initial=0)), int(returned.max(initial=0))) + 1
+        ids = np.arange(n) if n <= _FEW_IDS else np.union1d(np.unique(proposal), np.unique(returned)).astype(np.int64)
+        table = np.zeros(n, np.min_scalar_type(len(ids) ** 2))
+        table[ids] = np.arange(n := len(ids))
         counts = np.zeros(n * n, np.int64)
         for one, other in zip(proposal, returned, strict=True):
             counts += np.bincount((table[one] * table.dtype.type(n) + table[other]).ravel(), minlength=n * n)
@@ -45,6 +48,18 @@ class Pairs:
         old, new = self.before == before, self.after == after
         total = int(self.count[old].sum() + self.count[new].sum())
         return 2 * int(self.count[old & new].sum()) / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Components (26 neighbours) of a class."""
+
+    before: int
+    """In the proposal."""
+    after: int
+    """In what came back."""
+    lost: int
+    """Voxels of the largest component of the proposal of which nothing is left."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +146,27 @@ class Comparison:
     def masks(self, name: str, box: Box) -> tuple[Mask, Mask]:
         """A class in the proposal and in what came back, inside a box."""
         return self.schema.mask(self.proposal[box], name), self.schema.mask(self.returned[box], name)
+
+    def pieces(self, name: str) -> Pieces:
+        """Components of a class."""
+        if name not in self._pieces:
+            self._pieces[name] = self._count_pieces(name)
+        return self._pieces[name]
+
+    @cached_property
+    def _pieces(self) -> dict[str, Pieces]:
+        return {}
+
+    def _count_pieces(self, name: str) -> Pieces:
+        box = self.box(name)
+        if box is None:
+            return Pieces(0, 0, 0)
+        was, became = self.masks(name, box)
+        old, before = connected_components(was)
+        kept = np.unique(old[became])
+        sizes = np.bincount(old[was], minlength=before + 1)
+        sizes[kept] = 0
+        return Pieces(before, connected_components(became)[1], int(sizes[1:].max(initial=0)))
 
     @cached_property
     def _boxes(self) -> tuple[dict[int, Box], dict[int, Box]]:

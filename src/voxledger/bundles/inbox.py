@@ -33,10 +33,10 @@ from voxledger.records.sent import BRING_BACK
 
 RECEIVING = f"{PREFIX}.receiving-"
 """Folders that are being unpacked just now."""
-SUPERSEDED, PART, LATE, EDITED = ".superseded-", ".part-", ".late-", ".edited-"
+SUPERSEDED, PART, EDITED = ".superseded-", ".part-", ".edited-"
 """Part of the name of what is kept and not counted: a return that a newer one replaced; one that counts together with
-another; one of a round that was closed; a bundle that was changed where it lay."""
-ASIDE = (SUPERSEDED, PART, LATE, EDITED)
+another; a bundle that was changed where it lay."""
+ASIDE = (SUPERSEDED, PART, EDITED)
 
 _OURS = ("README.md", ".gitignore", ".gitkeep", ".keep")
 

@@ -95,8 +95,6 @@ def receive(source: Path, replace: bool, carry: bool) -> None:
     # Nothing counts in a closed round any more: the next one has no bundles yet.
     received = take_in(source, layout.BUNDLES, layout.INBOX, number + closed, replace=replace, went_out=went_out)
     if received.late:
-        if not closed:
-            track_inbox()
         _late(received, number + closed, carry and not closed)
     if received.new:
         click.echo(f"received as {received.folder}")

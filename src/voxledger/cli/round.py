@@ -82,7 +82,7 @@ def _take_in_edits(number: int) -> None:
     if not touched(layout.BUNDLES):
         return
     for one in rescue(layout.BUNDLES, layout.INBOX, number, bring_back):
-        click.echo(f"{one.kept.name} was changed where it lay in {layout.BUNDLES}: kept as {one.kept}")
+        click.echo(f"{one.name} was changed where it lay in {layout.BUNDLES}: kept as {one.kept}")
         if one.counts is not None:
             click.echo(f"  it counts as the return {one.counts}, or as a part of it")
         elif one.why:

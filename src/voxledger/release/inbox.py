@@ -7,15 +7,15 @@ import shutil
 from pathlib import Path
 
 from voxledger import layout
-from voxledger.bundles.inbox import LATE, untracked
+from voxledger.bundles.inbox import untracked
 from voxledger.errors import VoxledgerError
 from voxledger.repository import dvc_add, dvc_output, file_at
 from voxledger.textfile import read_text
 
 
-def track_inbox(part_of_name: str = "") -> None:
-    """Put every returned bundle under DVC, so that it is in the version as it came; or those of such names alone."""
-    folders = [p for p in sorted(layout.INBOX.glob("bundle-[!.]*")) if p.is_dir() and part_of_name in p.name]
+def track_inbox() -> None:
+    """Put every returned bundle under DVC, so that it is in the version as it came."""
+    folders = [p for p in sorted(layout.INBOX.glob("bundle-[!.]*")) if p.is_dir()]
     if folders:
         dvc_add(*folders)
 
@@ -45,7 +45,7 @@ def require_nothing_came_late(tag: str) -> None:
         dvc_file = layout.dvc_file(path)
         if path.is_dir() and dvc_file.is_file() and read_text(dvc_file) == file_at(tag, dvc_file):
             kept.append(dvc_file.as_posix())
-        elif (path.is_dir() or path.suffix != ".dvc") and LATE not in path.name:
+        elif path.is_dir() or path.suffix != ".dvc":
             late.append(path.as_posix())
     if kept:
         late += [name.removesuffix(".dvc") for name in json.loads(dvc_output("status", "--json", *kept))]
@@ -72,14 +72,8 @@ def brought_in() -> list[Path]:
 
 
 def clear() -> None:
-    """Remove the returns and bundles of a closed round; `require_nothing_came_late` comes first.
-
-    What came late stays, and comes under DVC: it is in no version yet.
-    """
-    track_inbox(LATE)
+    """Remove the returns and bundles of a closed round; `require_nothing_came_late` comes first."""
     for bundle in layout.returned():
-        if LATE in bundle.name:
-            continue
         remove_at_once(bundle) if bundle.is_dir() else bundle.unlink()
     remove_at_once(layout.BUNDLES)
 

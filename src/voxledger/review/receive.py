@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from voxledger.bundles.inbox import LATE, PART, RECEIVING, SUPERSEDED, foreign
+from voxledger import layout
+from voxledger.bundles.inbox import PART, RECEIVING, SUPERSEDED, foreign
 from voxledger.disk import disk_failure
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.process import lock
@@ -40,6 +41,7 @@ from voxledger.records.bundle import (
     size_bound,
 )
 from voxledger.review.combine import Part, combine, says_all
+from voxledger.textfile import replace_text
 
 MOST_FILES = 100_000
 """More entries in one archive are an attack or a mistake."""
@@ -111,7 +113,7 @@ def receive(
             staging = Path(tempfile.mkdtemp(prefix=RECEIVING, dir=inbox))
             try:
                 _copy_all(source, files, manifest, staging)
-                result = _keep_late(staging, manifest, inbox) if sent is None else None
+                result = _keep_late(staging, manifest, layout.LATE) if sent is None else None
                 result = result or _settle(staging, manifest, inbox, None if replace else sent)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
@@ -127,11 +129,12 @@ def remove_unpacked(source: Path, inbox: Path) -> None:
         source.unlink()
 
 
-def _keep_late(staging: Path, manifest: Manifest, inbox: Path) -> Received:
-    """Put a return of a closed round beside the others, once."""
+def _keep_late(staging: Path, manifest: Manifest, late: Path) -> Received:
+    """Put a return of a closed round where no version looks, once."""
     sha256 = content_sha256(manifest.id, returned_files(staging))
-    target = inbox / f"{manifest.name}{LATE}{sha256[:12]}"
+    target = late / f"{manifest.name}-{sha256[:12]}"
     new = not target.exists()
+    replace_text(late / ".gitignore", "*\n")
     if new:
         staging.chmod(0o755)
         os.replace(staging, target)

@@ -19,6 +19,8 @@ from voxledger.review.receive import receive
 class Rescued:
     """One bundle that was worked on where it lay."""
 
+    name: str
+    """Of the bundle, or of a file that lay beside them."""
     kept: Path
     """A copy of all of it, or of the file that lay beside the bundles."""
     counts: Path | None
@@ -61,7 +63,7 @@ def rescue(bundles: Path, inbox: Path, round_number: int, bring_back: Callable[[
                 counts = receive(kept[name], bundles, inbox, round_number).folder
             except BundleRefused as error:
                 why = error.problem
-        found.append(Rescued(kept[name], counts, why))
+        found.append(Rescued(name, kept[name], counts, why))
     return found
 
 

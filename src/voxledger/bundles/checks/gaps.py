@@ -11,6 +11,10 @@ from voxledger.bundles.check import Check, Severity, Suspicion
 from voxledger.bundles.comparison import Comparison
 from voxledger.bundles.merge import Mask
 
+AREA = 0.25
+"""Of the largest slice of the proposal, that it has to have where the class is gone: where a structure is thin, or
+between two parts of it, a correction may leave a slice out."""
+
 
 def areas(mask: Mask, axis: int) -> npt.NDArray[np.int64]:
     """Voxels of a mask (z, y, x) in every slice along an axis."""
@@ -28,14 +32,14 @@ def find(comparison: Comparison) -> Iterator[Suspicion]:
     """
     for name in comparison.revised:
         box = comparison.box(name)
-        if box is None or not comparison.after(name) or comparison.renamed(name):
+        if box is None or not comparison.before(name) or not comparison.after(name) or comparison.renamed(name):
             continue
         before, after = comparison.masks(name, box)
         found: list[tuple[int, int, str]] = []
         for axis, called in enumerate("zyx"):
-            old, new = areas(before, axis) > 0, areas(after, axis) > 0
+            old, new = areas(before, axis), areas(after, axis)
             inside = np.flatnonzero(new)
-            empty = np.flatnonzero(old & ~new)
+            empty = np.flatnonzero((old >= AREA * old.max()) & (new == 0))
             empty = empty[(empty > inside[0]) & (empty < inside[-1])]
             if empty.size:
                 found.append((int(empty.size), int(empty[0]) + box[axis].start, called))

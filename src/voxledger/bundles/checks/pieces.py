@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from voxledger.bundles.check import Check, Severity, Suspicion
 from voxledger.bundles.comparison import Comparison
-from voxledger.imaging.components import connected_components
 
 FACTOR, MORE = 3, 10
 """Three times as many and ten more: brushes leave some crumbs, and a reviewer finds some lesions."""
@@ -22,10 +21,7 @@ def find(comparison: Comparison) -> Iterator[Suspicion]:
     ['spleen: it has come apart into 281 pieces, the proposal has 1']
     """
     for name in comparison.revised:
-        box = comparison.box(name)
-        if box is None:
-            continue
-        old, new = (connected_components(mask)[1] for mask in comparison.masks(name, box))
+        old, new = comparison.pieces(name).before, comparison.pieces(name).after
         if new > max(FACTOR * old, old + MORE):
             problem = f"it has come apart into {new} pieces, the proposal has {old}"
             yield Suspicion(name, problem, f"look for crumbs of {name}, and whether the label was resampled")
