@@ -47,6 +47,7 @@ from voxledger.records.decisions import Decision, Row, read_decisions
 
 _LOOKED_AT = (f"{IMAGES}/", f"{ATTENTION}/", f"{WEAK}/")
 _CONFIRM = "write yes in the column `confirmed` of its line"
+_CONFIRM_ALL = "write yes in the column `confirmed` of every line of the case that says revise"
 _SENT = "put the original from the bundle that was sent back in its place"
 
 
@@ -376,7 +377,7 @@ class _Check:
         for one in found:
             said = one.suspicion
             severity = self.context.severity(one.kind)
-            own = [row for (c, n), row in rows.items() if c == case and (n == said.class_name or not said.class_name)]
+            own = [row for (c, n), row in rows.items() if c == case and _is_about(said.class_name, n, row)]
             by_reviewer = bool(own) and all(row.confirmed for row in own)
             by_curator = (self.sha256, case, said.class_name, one.kind) in self.context.confirmed
             into, problem, remedy = self.problems, said.problem, said.remedy
@@ -385,7 +386,7 @@ class _Check:
                 into, problem = self.notes, f"{problem}; confirmed by {who}"
             elif severity is Severity.WARNING:
                 into = self.missing
-                remedy += f"; if it is right as it is, {_CONFIRM}"
+                remedy += f"; if it is right as it is, {_CONFIRM if said.class_name else _CONFIRM_ALL}"
             elif severity is Severity.NOTE:
                 into = self.notes
             into.append(Finding(self.folder.name, problem, remedy, case, said.class_name, path, one.kind))
@@ -411,3 +412,8 @@ class _Check:
     def _contradictions(self, case: str, path: str, found: Iterable[Contradiction]) -> None:
         for c in found:
             self._problem(c.problem, c.remedy, case, c.class_name, path)
+
+
+def _is_about(class_name: str, name: str, row: Row) -> bool:
+    """Whether a line of a case can confirm a finding of a class, or, where that is empty, of the whole label map."""
+    return name == class_name if class_name else row.decision is Decision.REVISE

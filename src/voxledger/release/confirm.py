@@ -34,7 +34,8 @@ def confirm(reviewer: str, case_id: str, kind: str, class_name: str, reason: str
         raise Misuse(f"there is no return of {reviewer} in this round", f"name one of {names}")
     waiting = [f for f in one.missing if f.kind]
     _require(waiting, one, case_id, kind, class_name)
-    row = Confirmed(one.sha256, case_id, class_name, kind, git("config", "user.name").strip(), now(), reason.strip())
+    curator = git("var", "GIT_AUTHOR_IDENT").partition(" <")[0]
+    row = Confirmed(one.sha256, case_id, class_name, kind, curator, now(), reason.strip())
     write_confirmed(layout.CONFIRMED, [*read_confirmed(layout.CONFIRMED), row])
     git("add", "--", str(layout.CONFIRMED))
     what = f"{kind} of {class_name or 'the label map'} in case {case_id}"

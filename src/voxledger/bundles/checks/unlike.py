@@ -34,7 +34,10 @@ def find(comparison: Comparison) -> Iterator[Suspicion]:
             problem = f"Dice with the proposal is {comparison.dice(name):.2f}, though its volume is {volumes} ml"
             yield Suspicion(name, problem, f"look whether {name} lies where it should in the image of this case")
             found = True
-    if not found and comparison.agreement < WHOLE_DICE and comparison.proposal.any() and comparison.returned.any():
+    compared = (
+        comparison.proposal.any() and comparison.returned.any() and not any(map(comparison.renamed, comparison.revised))
+    )
+    if not found and compared and comparison.agreement < WHOLE_DICE:
         problem = f"Dice of all classes together with the proposal is {comparison.agreement:.2f}"
         yield Suspicion("", problem, "look whether it is the label of this case, and lies on its image")
 
