@@ -108,7 +108,6 @@ def test_manifests(back: Path) -> None:
 @pytest.mark.slow
 def test_tables(back: Path) -> None:
     content = (back / "decisions.csv").read_bytes()
-    names = set(read_decisions(back / "decisions.csv").rows)
     path = Path("fuzzed.csv")
     for number in range(COUNTS["decisions"]):
         path.write_bytes(mutated(content, np.random.default_rng(number)))
@@ -117,8 +116,6 @@ def test_tables(back: Path) -> None:
         for key, row in table.rows.items():
             assert (row.case_id, row.class_name) == key
             assert row.minutes is None or 0 <= row.minutes <= 1440
-        # A name that was mutated is that of no case and class, or a row is missing: both are said by the return.
-        assert table.problems or table.rows.keys() <= names or table.rows.keys() - names
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from voxledger.bundles import returned
-from voxledger.errors import BundleRefused, CasesFailed, Waiting
+from voxledger.errors import BundleRefused, CasesFailed, VoxledgerError, Waiting
 from voxledger.imaging.volume import read, write
 from voxledger.params import MachineParams
 from voxledger.records.cases import Split
@@ -401,6 +401,9 @@ def test_a_foreign_bundle_is_refused(sent: Any) -> None:
 
 def test_a_bundle_of_another_export_is_refused(sent: Any) -> None:
     sent.give_back("alice")
+    with pytest.raises(VoxledgerError, match="were made before, and would be others now: they stay as they are"):
+        sent.export(*WORK[:2])
+    shutil.rmtree("data/round/bundles")
     sent.export(*WORK[:2])
     text = refused(sent)
     assert "its id is unknown" in text
@@ -637,7 +640,7 @@ def test_two_reviewers_who_claim_the_same_voxels_are_named_and_the_round_waits(
     text = refused(repo)
     assert f"bundle-r01-bob, case case_1: {said}, see bundle-r01-alice" in text
     assert "1 problems" in text
-    assert "voxledger review receive FILE.zip --replace" in text
+    assert "voxledger review receive FILE.zip" in text
     (listed,) = status(Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions"), 1).problems
     assert (listed.case_id, said in listed.problem) == ("case_1", True)
     with pytest.raises(CasesFailed, match="case_1: .*" + re.escape(said)):

@@ -29,9 +29,9 @@ You have {cases} to look at, {rows} in all. For every line of `decisions.csv` sa
 | `reject` | it is wrong and cannot be mended in reasonable time | leave it, or erase the class |
 
 Then fill in: `minutes` (roughly, for this line), `error_type` (below), `comment` (free text, may stay empty).
-`confirmed` stays empty, but for a `yes` where something about your label may look like a slip and is meant: a class that
-is empty now (or say `false_positive`), half or three times as large, in another place, or one that you accepted or were
-not asked about and that gave voxels to one that you corrected. Without it such a label is held back until you are asked.
+`confirmed` stays empty, but for a `yes` where your label may look like a slip and is meant: a class that is empty now
+(or say `false_positive`), half or three times as large, in another place, or one that you accepted or were not asked
+about and that gave voxels to one that you corrected. Without it such a label is held back until you are asked.
 
 | error_type | what was wrong |
 | --- | --- |
@@ -63,8 +63,8 @@ Keep the numbers of the classes:
 
 Zip this folder, whole, and send it back the way it came. Images may be left out; `bundle.json`, `decisions.csv` and
 the labels that you corrected must be in it. Do not change `bundle.json` or the images, and keep one label file a case.
-A table edited in Excel is fine, saved as CSV. You may send a part now and the rest later: parts are put together class by
-class, and a label that you did not change, or sent before, may be left out.
+A table edited in Excel is fine, saved as CSV. You may send a part now and the rest later: parts are put together class
+by class, and a label that you did not change, or sent before, may be left out.
 """
 
 

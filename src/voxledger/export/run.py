@@ -61,7 +61,8 @@ def export_round(
     Misuse
         A name cannot be a file name, or one class of one case is given to two reviewers.
     VoxledgerError
-        Other bundles of this round are here; or the worklist names a case that is not registered or not in the pool, or a hash does not fit.
+        Other bundles of this round are here, the worklist names a case that is not registered or not in the pool, or a
+        hash does not fit.
     CasesFailed
         Names every case that cannot be shown, and why.
     """
@@ -89,7 +90,7 @@ def _require_no_other_issue(out: Path, made: Path, round_number: int) -> None:
     if there and there != now:
         shutil.rmtree(made)
         raise VoxledgerError(
-            f"bundles of round {round_number} were made before, and what they are made from has changed since: they stay",
+            f"bundles of round {round_number} were made before, and would be others now: they stay as they are",
             "undo the change; or, if nobody has a copy of them, `voxledger round recall`, and they are made anew",
         )
 

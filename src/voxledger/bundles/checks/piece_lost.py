@@ -12,7 +12,8 @@ from voxledger.bundles.comparison import Comparison
 from voxledger.records.error_kind import ErrorKind
 
 SHARE = 0.2
-"""Of the voxels of the class in the proposal; false pieces that models leave are smaller."""
+"""Of the voxels of the class in the proposal; false pieces that models leave are smaller. Of lesion classes nothing is
+said: they come and go in pieces."""
 
 
 def find(comparison: Comparison) -> Iterator[Suspicion]:
@@ -29,7 +30,12 @@ def find(comparison: Comparison) -> Iterator[Suspicion]:
     """
     for name in comparison.revised:
         error, before = comparison.rows[name].error_type, comparison.before(name)
-        if not comparison.after(name) or error is ErrorKind.FALSE_POSITIVE or comparison.renamed(name):
+        if (
+            comparison.schema[name].lesion
+            or not comparison.after(name)
+            or error is ErrorKind.FALSE_POSITIVE
+            or comparison.renamed(name)
+        ):
             continue
         if (lost := comparison.pieces(name).lost) >= SHARE * before > 0:
             problem = f"a piece of {lost} of its {before} voxels is gone"
