@@ -58,6 +58,8 @@ def _print_class(entry: dict[str, Any]) -> None:
         click.echo(f"  review  {d['decision']}, {minutes}, error {d['error_type']}{comment}")
     elif entry["bundle"]:
         click.echo("  review  not here")
+    for row in entry["confirmed"]:
+        click.echo(f"  looked wrong and was confirmed by {row['curator']}: {row['kind']}, “{row['reason']}”")
     for neighbour in entry["changed_by"]:
         by = f"{neighbour['reviewer']}, bundle {neighbour['bundle'][:12]}" if neighbour["bundle"] else "source"
         click.echo(f"  changed by its neighbour {neighbour['class_name']} ({by})")
