@@ -402,9 +402,10 @@ def judge(sample: Sample, back: Back, known: dict[str, Look], hidden: bool = Fal
     )
     found = [(f.kind, f.suspicion.class_name) for f in find_all(comparison)]
     unlike = [n for n in comparison.revised if comparison.after(n) and comparison.dice(n) < CLASS_LIKE]
-    if sample.image is not None and (unlike or comparison.agreement < LIKE):
+    image = sample.image
+    if image is not None and (unlike or comparison.agreement < LIKE):
         others = sample.others[:-1] if hidden else sample.others
-        around = Surroundings(sample.image, known, lambda: ((name, proposal) for name, proposal, _ in others))
+        around = Surroundings(lambda: image, known, lambda: ((name, proposal) for name, proposal, _ in others))
         found += [(f.kind, f.suspicion.class_name) for f in find_around(comparison, around)]
     counted = Counter[Severity]()
     for kind, name in found:

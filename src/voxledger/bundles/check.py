@@ -48,8 +48,8 @@ class Suspicion:
 class Surroundings:
     """What a label map that is unlike its proposal is compared with besides."""
 
-    image: npt.NDArray[Any]
-    """Of the case (z, y, x)."""
+    image: Callable[[], npt.NDArray[Any]]
+    """Reads that of the case (z, y, x)."""
     looks: Mapping[str, Look]
     """What classes look like in cases that people stand behind, by class."""
     others: Callable[[], Iterator[tuple[str, LabelMap]]]

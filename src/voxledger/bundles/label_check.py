@@ -108,7 +108,8 @@ class CheckAround(Job[tuple[Found, ...]]):
         comparison = Comparison(
             self.label_schema, shown.array, read_label(self.labels), rows, spacing=shown.grid.spacing
         )
-        return tuple(find_around(comparison, Surroundings(read(self.image).array, self.looks, self._others)))
+        surroundings = Surroundings(lambda: read(self.image).array, self.looks, self._others)
+        return tuple(find_around(comparison, surroundings))
 
     def _others(self) -> Iterator[tuple[str, LabelMap]]:
         wanted = read_grid(self.shown).shape

@@ -7,6 +7,9 @@ another image lies across its tissues, and its border follows none of theirs.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+import numpy.typing as npt
 
 from voxledger.bundles.appearance import look_at
 from voxledger.bundles.check import Check, Severity, Surroundings, Suspicion
@@ -29,14 +32,16 @@ def find(comparison: Comparison, surroundings: Surroundings) -> Iterator[Suspici
     >>> comparison = example(lambda a: a.__setitem__(..., np.roll(a, 8, axis=2)), liver="revise")
     >>> image = np.where(comparison.proposal == 1, 60.0, -1000.0)
     >>> liver = Look(12, 58.0, 12.0, 1.2, 0.1, "HU")
-    >>> told(CHECK, comparison, Surroundings(image, {"liver": liver}, lambda: iter(())))[0]
+    >>> told(CHECK, comparison, Surroundings(lambda: image, {"liver": liver}, lambda: iter(())))[0]
     'liver: its mean intensity is -545.71, in 12 trusted cases 58.00 ± 12.00 (HU)'
     """
+    image: npt.NDArray[Any] | None = None
     for name in comparison.revised:
         known, box = surroundings.looks.get(name), comparison.box(name)
         if known is None or box is None or not comparison.after(name) or comparison.dice(name) >= LIKE:
             continue
-        own = look_at(surroundings.image, comparison.schema.mask(comparison.returned, name), box)
+        image = surroundings.image() if image is None else image
+        own = look_at(image, comparison.schema.mask(comparison.returned, name), box)
         for what, value, mean, deviation in (
             ("mean intensity", own.mean, known.mean, known.mean_deviation),
             ("border contrast", own.contrast, known.contrast, known.contrast_deviation),

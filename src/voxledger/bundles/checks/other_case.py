@@ -24,7 +24,7 @@ def find(comparison: Comparison, surroundings: Surroundings) -> Iterator[Suspici
     >>> all_revised = dict.fromkeys(EXAMPLE.names, "revise")
     >>> comparison = example(lambda a: a.__setitem__(..., np.roll(a, 7, axis=2)), **all_revised)
     >>> others = {"case-8": np.roll(comparison.proposal, 5, axis=2), "case-9": comparison.proposal[::-1]}
-    >>> around = Surroundings(np.zeros((20, 30, 40)), {}, lambda: iter(others.items()))
+    >>> around = Surroundings(lambda: np.zeros((20, 30, 40)), {}, lambda: iter(others.items()))
     >>> told(CHECK, comparison, around)
     [': the label looks like that of case case-8 (Dice 0.82 with its proposal), and not like its own (0.41)']
     """
