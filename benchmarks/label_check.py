@@ -51,9 +51,12 @@ def check(unlike: bool) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     found = LabelCheck(
         name="case",
-        path=returned,
-        sha256=file_sha256(returned),
-        file="labels/case.nii.gz",
+        folder=Path(),
+        files=(returned.name,),
+        sha256=(file_sha256(returned),),
+        parts=(),
+        outside="unchanged",
+        resample=False,
         shown=Path("proposal.nii.gz"),
         shown_sha256="",
         most_bytes=2 << 30,

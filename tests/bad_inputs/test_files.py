@@ -83,7 +83,7 @@ LABEL_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "one dimension": (saved(np.zeros(48, np.uint8)), "is not one 3-D volume"),
     "four dimensions": (saved(np.zeros((48, 40, 24, 2), np.uint8)), "labels/case_1.nii.gz"),
     "five dimensions": (saved(np.zeros((4, 4, 2, 2, 2), np.uint8)), "labels/case_1.nii.gz"),
-    "one voxel": (saved(np.zeros((1, 1, 1), np.uint8)), "was cropped"),
+    "one voxel": (saved(np.zeros((1, 1, 1), np.uint8)), "was shifted by part of a voxel"),
     "infinite values": (saved(np.full((48, 40, 24), np.inf, np.float32)), "labels/case_1.nii.gz"),
     "no text, no image": (lambda path: path.write_bytes(b"x"), "damaged or incomplete"),
     "nothing at all": (lambda path: path.write_bytes(b""), "damaged or incomplete"),

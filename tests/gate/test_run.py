@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from voxledger.bundles import returned
+from voxledger.bundles.context import Context
 from voxledger.bundles.inbox import look_into
 from voxledger.errors import BundleRefused, CasesFailed, VoxledgerError, Waiting
 from voxledger.imaging.volume import read, write
@@ -215,7 +216,7 @@ def test_outside_of_a_cropped_label_is_what_the_parameter_says_with_a_note(sent:
         expected[..., :8] = 0
     lost = int(np.count_nonzero(sent.shown("alice", "case_1")[..., :8]))
     assert lost
-    (one,) = look_into(*PLACES, 1, review=ReviewParams(outside=outside)).returned.values()
+    (one,) = look_into(*PLACES, 1, Context(ReviewParams(outside=outside))).returned.values()
     became = "are as they were sent" if outside == "unchanged" else "are empty now"
     assert [n.problem for n in one.notes] == [
         "was cropped: put back by its geometry, no voxel changed",

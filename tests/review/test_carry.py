@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from small_round import GRID, anatomy
 
+from voxledger.bundles.inbox import look_into
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.imaging.volume import read_label, write
 from voxledger.records.decisions import read_decisions
@@ -119,3 +121,26 @@ def test_a_label_that_cannot_be_read_leaves_its_case(repo: Any, late: Path) -> N
     found = take_over(repo, late, *WORK)
     assert {str(left).partition(": ")[2] for left in found.left} == {"its label cannot be read"}
     assert found.taken == (("case_3", "liver"),)
+
+
+def test_a_label_on_other_voxels_is_carried_where_the_curator_says_so_and_the_return_says_it_was(
+    repo: Any, late: Path
+) -> None:
+    path = str(late / "labels/case_2.nii.gz")
+    drawn = read_label(path)
+    sitk.WriteImage(sitk.Expand(sitk.ReadImage(path), [1, 1, 2], sitk.sitkNearestNeighbor), path)
+    found = take_over(repo, late, *WORK)
+    assert {str(left).partition(": ")[2] for left in found.left} == {"its label cannot be read"}
+    kept = receive(late, BUNDLES, INBOX, 2, went_out=ours, resample=True)
+    assert kept.late
+    found = carry(kept.folder, BUNDLES, INBOX, 2)
+    assert found.received is not None
+    assert np.array_equal(read_label(found.received.folder / "labels/case_2.nii.gz"), drawn)
+    (one,) = look_into(BUNDLES, INBOX, Path("data/base/revisions"), 2).returned.values()
+    assert one.resampled == {"case_2"}
+    repo.gate()
+
+
+def test_it_may_come_as_a_tar_before_bundles_of_the_next_round_are_out(late: Path) -> None:
+    packed = Path(shutil.make_archive("packed", "gztar", late))
+    assert receive(packed, BUNDLES, INBOX, 2, went_out=ours).late

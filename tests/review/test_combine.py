@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
+from voxledger.bundles.inbox import look_into
 from voxledger.bundles.merge import paint
 from voxledger.imaging.volume import read_label, write
+from voxledger.records.bundle import read_resample
 from voxledger.records.decisions import Decision, Row, read_decisions, to_csv
 from voxledger.review.receive import Received, receive
 
@@ -131,6 +134,116 @@ def test_an_empty_return_after_a_full_one_changes_nothing(sent: Any) -> None:
     assert got.part is not None
     assert got.replaced is None
     assert (got.folder / "decisions.csv").read_bytes() == (first / "decisions.csv").read_bytes()
+
+
+KIDNEY = {("case_1", "kidney_left"): "revise", ("case_2", "liver"): "accept"}
+
+
+def resave(folder: Path, name: str, change: Any = lambda image: image) -> None:
+    """Write the label of case_1 under another name, or otherwise."""
+    path = folder / "labels/case_1.nii.gz"
+    image = change(sitk.ReadImage(str(path)))
+    path.unlink()
+    sitk.WriteImage(image, str(folder / "labels" / name))
+
+
+def finer(image: Any) -> Any:
+    return sitk.Expand(image, [1, 1, 2], sitk.sitkNearestNeighbor)
+
+
+@pytest.mark.parametrize("name", ["case_1.nrrd", "case_1.mha", "case_1.mhd"])
+def test_parts_in_other_formats(sent: Any, name: str) -> None:
+    shown = sent.shown("alice", "case_1")
+    first = part(sent, "first", {("case_1", "liver"): "revise"}, case_1=with_voxel(shown, 3, 1))
+    resave(first, name)
+    take(first)
+    got = take(part(sent, "second", KIDNEY, case_1=with_voxel(shown, 8, 5)))
+    assert [p.name for p in (got.folder / "labels").iterdir()] == ["case_1.nii.gz"]
+    assert np.array_equal(read_label(got.folder / "labels/case_1.nii.gz"), with_voxel(with_voxel(shown, 3, 1), 8, 5))
+    sent.gate()
+
+
+@pytest.mark.parametrize("first_has_it", [True, False])
+def test_voxels_in_a_file_of_their_own_go_with_their_label(sent: Any, first_has_it: bool) -> None:
+    """What counts of case_1 is the newer label, or that of the older where the newer says nothing of the case."""
+    shown = sent.shown("alice", "case_1")
+    liver = {("case_1", "liver"): "revise", ("case_1", "kidney_left"): "accept"}
+    with_data = part(sent, "with_data", liver, case_1=with_voxel(shown, 3, 1))
+    resave(with_data, "case_1.mhd")
+    other = part(sent, "other", {("case_2", "liver"): "accept"})
+    got = [take(folder) for folder in ((with_data, other) if first_has_it else (other, with_data))][-1]
+    assert sorted(p.name for p in (got.folder / "labels").iterdir()) == ["case_1.mhd", "case_1.raw"]
+    sent.gate()
+
+
+def test_a_table_of_another_name_is_that_of_its_part(sent: Any) -> None:
+    first = part(sent, "first", {("case_1", "liver"): "accept"})
+    (first / "decisions.csv").rename(first / "Decisions (1).csv")
+    take(first)
+    got = take(part(sent, "second", {("case_1", "kidney_left"): "accept", ("case_2", "liver"): "accept"}))
+    assert len(decided()) == 3
+    assert [p.name for p in got.folder.glob("[dD]ecisions*")] == ["decisions.csv"]
+    sent.gate()
+
+
+@pytest.mark.parametrize("resampled_first", [True, False])
+def test_a_part_on_other_voxels_is_resampled_where_the_curator_says_so_and_the_return_says_it_was(
+    sent: Any, resampled_first: bool
+) -> None:
+    shown = sent.shown("alice", "case_1")
+    fine = part(sent, "fine", {("case_1", "liver"): "revise"}, case_1=with_voxel(shown, 3, 1))
+    resave(fine, "case_1.nii.gz", finer)
+    plain = part(sent, "plain", KIDNEY, case_1=with_voxel(shown, 8, 5))
+    takes = [(fine, True), (plain, False)] if resampled_first else [(plain, False), (fine, True)]
+    for folder, resample in takes:
+        got = receive(folder, BUNDLES, INBOX, 1, resample=resample)
+    assert np.array_equal(read_label(got.folder / "labels/case_1.nii.gz"), with_voxel(with_voxel(shown, 3, 1), 8, 5))
+    assert read_resample(got.folder).drawn == ("case_1",)
+    (one,) = look_into(BUNDLES, INBOX, Path("data/base/revisions"), 1).returned.values()
+    assert (one.sha256, one.resampled) == (got.sha256, {"case_1"})
+    sent.gate()
+    assert sent.take_in()["case_1", "liver"].resampled
+    for folder, resample in takes:
+        assert not receive(folder, BUNDLES, INBOX, 1, resample=resample).new
+
+
+@pytest.mark.parametrize("resampled_first", [True, False])
+def test_the_note_stays_where_one_part_has_it(sent: Any, resampled_first: bool) -> None:
+    """The label on other voxels is taken as it came, beside that of another case."""
+    liver = {("case_1", "liver"): "revise", ("case_1", "kidney_left"): "accept"}
+    fine = part(sent, "fine", liver, case_1=with_voxel(sent.shown("alice", "case_1"), 3, 1))
+    resave(fine, "case_1.nii.gz", finer)
+    other = part(sent, "other", {("case_2", "liver"): "accept"})
+    for folder in (fine, other) if resampled_first else (other, fine):
+        got = receive(folder, BUNDLES, INBOX, 1, resample=folder == fine)
+    assert "case_1" in read_resample(got.folder).cases
+    sent.gate()
+    assert sent.take_in()["case_1", "liver"].resampled
+
+
+def test_a_return_that_took_the_note_later_is_known_without_it(sent: Any) -> None:
+    first = part(sent, "first", {("case_1", "liver"): "accept"})
+    take(first)
+    assert not receive(first, BUNDLES, INBOX, 1, resample=True).new
+    take(part(sent, "second", {("case_1", "liver"): "reject", ("case_1", "kidney_left"): "accept"}))
+    assert not take(first).new
+    assert decided()["case_1", "liver"] == "reject"
+
+
+@pytest.mark.parametrize("outside", ["unchanged", "empty"])
+def test_a_part_that_was_cropped_is_read_as_the_parameter_says(sent: Any, outside: Any) -> None:
+    shown = sent.shown("alice", "case_1")
+    drawn = with_voxel(shown, 9, 1)
+    first = part(sent, "first", {("case_1", "liver"): "revise"}, case_1=drawn)
+    resave(first, "case_1.nii.gz", lambda image: image[8:, :, :])
+    take(first)
+    got = receive(part(sent, "second", KIDNEY, case_1=with_voxel(shown, 11, 5)), BUNDLES, INBOX, 1, outside=outside)
+    expected = with_voxel(drawn, 11, 5)
+    if outside == "empty":
+        left = expected[..., :8]
+        assert (left == 1).any()
+        left[left == 1] = 0
+    assert np.array_equal(read_label(got.folder / "labels/case_1.nii.gz"), expected)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,6 @@ def receive(source: Path, replace: bool, resample: bool, carry: bool) -> None:
       voxledger review receive ~/Downloads/bundle-r01-bob
       voxledger review receive bundle-r00-carol.zip --carry
     """
-    from voxledger.bundles.inbox import untracked
     from voxledger.params import read_params
     from voxledger.records.sent import went_out
     from voxledger.release.inbox import track_inbox
@@ -107,18 +106,7 @@ def receive(source: Path, replace: bool, resample: bool, carry: bool) -> None:
     )
     if received.late:
         _late(received, params, carry and not closed)
-    if received.new:
-        click.echo(f"received as {received.folder}")
-    elif received.folder in untracked(layout.INBOX):
-        click.echo(
-            f"{received.folder} has been received already, with the same content, but was not under DVC: now it is"
-        )
-    else:
-        click.echo(f"{received.folder} has been received already, with the same content: nothing to do")
-    if received.part is not None:
-        click.echo(f"it counts together with the return before, and is kept as it came as {received.part}")
-    if received.replaced is not None:
-        click.echo(f"the return before it is kept as {received.replaced}")
+    _tell(received)
     track_inbox()
     _note_receipt(received)
     remove_unpacked(source, layout.INBOX)
@@ -229,6 +217,24 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
         track_inbox()
     else:
         click.echo("no bundles in this round")
+
+
+def _tell(received: Received) -> None:
+    """Say where a return lies, and what lies beside it."""
+    from voxledger.bundles.inbox import untracked
+
+    if received.new:
+        click.echo(f"received as {received.folder}")
+    elif received.folder in untracked(layout.INBOX):
+        click.echo(
+            f"{received.folder} has been received already, with the same content, but was not under DVC: now it is"
+        )
+    else:
+        click.echo(f"{received.folder} has been received already, with the same content: nothing to do")
+    if received.part is not None:
+        click.echo(f"it counts together with the return before, and is kept as it came as {received.part}")
+    if received.replaced is not None:
+        click.echo(f"the return before it is kept as {received.replaced}")
 
 
 def _late(received: Received, params: Params, carry: bool) -> None:

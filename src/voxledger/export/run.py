@@ -34,10 +34,8 @@ def export_round(
 ) -> list[Path]:
     """Write `data/round/bundles/bundle-rNN-<reviewer>/` for every reviewer of the worklist.
 
-    The bytes depend on the input alone.
-
-    A bundle does not say why a case was chosen, nor in which order: a blind audit stays blind. An empty worklist
-    makes an empty folder.
+    The bytes depend on the input alone. A bundle does not say why a case was chosen, nor in which order: a blind audit
+    stays blind. An empty worklist makes an empty folder.
 
     Parameters
     ----------
