@@ -7,6 +7,7 @@ from voxledger.stage import stage
 
 @stage(3)
 def main(params: Params) -> None:
+    from voxledger.bundles.context import read_context
     from voxledger.gate.run import pass_gate
 
     pass_gate(
@@ -15,8 +16,8 @@ def main(params: Params) -> None:
         layout.BASE_REVISIONS,
         params.round,
         layout.RECEIVED,
+        read_context(params.review),
         params.machine,
-        params.review,
     )
 
 

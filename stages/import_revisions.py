@@ -7,6 +7,7 @@ from voxledger.stage import stage
 
 @stage(3)
 def main(params: Params) -> None:
+    from voxledger.bundles.context import read_context
     from voxledger.bundles.inbox import received_returns
     from voxledger.import_.run import import_round
     from voxledger.records.cases import read_cases
@@ -19,7 +20,7 @@ def main(params: Params) -> None:
         read_schema(layout.SCHEMA),
         read_ledger(layout.BASE_LEDGER),
         ensembles(read_predicted(layout.PREDICTED)),
-        received_returns(layout.RECEIVED, layout.BUNDLES, layout.INBOX, params.round, params.review),
+        received_returns(layout.RECEIVED, layout.BUNDLES, layout.INBOX, params.round, read_context(params.review)),
         params.round,
         params.machine,
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import csv
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from voxledger.bundles.context import Context
 from voxledger.bundles.inbox import received_returns
 from voxledger.export.run import export_round
 from voxledger.gate.run import pass_gate
@@ -63,6 +64,7 @@ class Repo:
     cases: list[Case] = field(default_factory=list)
     schema: LabelSchema = SCHEMA
     predicted: list[Predicted] = field(default_factory=list)
+    context: Context = field(default_factory=Context)
 
     def add_case(
         self, case_id: str, split: Split, source: dict[str, np.ndarray] | None, pseudo: np.ndarray | None
@@ -123,6 +125,7 @@ class Repo:
             Path("data/base/revisions"),
             self.version,
             Path("data/round/received.json"),
+            self.context,
             machine,
         )
 
@@ -133,7 +136,11 @@ class Repo:
             read_ledger("data/base/ledger.csv"),
             ensembles(self.predicted),
             received_returns(
-                Path("data/round/received.json"), Path("data/round/bundles"), Path("data/inbox"), self.version
+                Path("data/round/received.json"),
+                Path("data/round/bundles"),
+                Path("data/inbox"),
+                self.version,
+                self.context,
             ),
             self.version,
             MachineParams(workers=1),
@@ -163,7 +170,11 @@ class Repo:
             rows[key] = self.row(*key, "accept")
         for case_id, by_class in decisions.items():
             for name, decision in by_class.items():
-                rows[case_id, name] = decision if isinstance(decision, Row) else self.row(case_id, name, decision)
+                rows[case_id, name] = (
+                    replace(decision, case_id=case_id)
+                    if isinstance(decision, Row)
+                    else self.row(case_id, name, decision)
+                )
         (folder / "decisions.csv").write_text(to_csv(rows.values()), "utf-8")
         return folder
 

@@ -162,3 +162,13 @@ def test_executor(added: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Mon
     assert casemap(jobs, tmp_path / "out", MachineParams(workers=3, executor="threads")) == [1, 9, 16]
     with pytest.raises(CasesFailed, match=r"1 of 4 cases failed(.|\n)*two"):
         casemap([*jobs, Square(name="2", number=2)], tmp_path / "out", MachineParams(workers=3, executor="threads"))
+
+
+def test_check(added: dict[str, Any]) -> None:
+    """It is made of every returned label, and `review.findings` knows its name."""
+    from voxledger.bundles.check import example, find_all
+    from voxledger.params import ReviewParams
+
+    comparison = example(lambda a: a[:4, 4:8, 4:8].fill(1), liver="revise")
+    assert [found.kind for found in find_all(comparison)] == ["at_the_edge"]
+    assert ReviewParams(findings={"at_the_edge": "blocking"}).findings == {"at_the_edge": "blocking"}

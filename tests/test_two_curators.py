@@ -12,7 +12,7 @@ import pytest
 from commands import output, parameters, run
 from killed import kill_before
 
-from voxledger.imaging.volume import Grid, file_sha256, write
+from voxledger.imaging.volume import Grid, file_sha256, read, write
 
 GRID = Grid.plain((8, 12, 10), (3.0, 1.5, 1.5))
 
@@ -84,7 +84,8 @@ def test_bundles_of_a_closed_round_are_not_offered_as_those_of_the_next(world: P
         assert "no bundles in this round" in run("voxledger", "review", "status")
         assert "there is no bundle for ann" in run("voxledger", "review", "zip", "ann", accept=(2,))
         late = str(world / "returns/bundle-r00-ann")
-        assert "is of round 0" in run("voxledger", "review", "receive", late, accept=(1,))
+        said = run("voxledger", "review", "receive", late, accept=(3,))
+        assert "bundle-r00-ann is of round 0, which is closed: kept as late, data/late/bundle-r00-ann-" in said
         assert not list(Path("data/inbox").glob("bundle-*"))
         shutil.copytree(world / "images", "more")
         for n in range(6):
@@ -93,11 +94,12 @@ def test_bundles_of_a_closed_round_are_not_offered_as_those_of_the_next(world: P
         run("voxledger", "cases", "add", "more")
         run("voxledger", "round", "run", accept=(3,))
         assert [p.name for p in Path("data/round/bundles").iterdir()] == ["bundle-r01-ann"]
-        assert "is of round 0, not of round 1" in run("voxledger", "review", "receive", late, accept=(1,))
+        assert "it was kept as late" in run("voxledger", "review", "receive", late, accept=(3,))
+        assert "1 decisions" not in run("voxledger", "review", "status", accept=(3,)).split("bundle-r01-ann: away")[0]
 
 
 @pytest.mark.slow
-def test_a_return_after_the_close_is_refused_and_never_lost(world: Path) -> None:
+def test_a_return_after_the_close_is_kept_as_late(world: Path) -> None:
     finish(world, "anna")
     with contextlib.chdir(world / "anna"):
         run("voxledger", "round", "close")
@@ -105,9 +107,10 @@ def test_a_return_after_the_close_is_refused_and_never_lost(world: Path) -> None
         shutil.copytree(world / "returns/bundle-r00-ann", late)
         with open(late / "decisions.csv", "a") as stream:
             stream.write("\n")
-        said = run("voxledger", "review", "receive", str(late), accept=(1,))
-        assert "round 0 is closed" in said
-        assert str(late) in said
+        assert "kept as late" in run("voxledger", "review", "receive", str(late), accept=(3,))
+        (kept,) = Path("data/late").glob("bundle-*")
+        assert (kept / "decisions.csv").read_bytes() == (late / "decisions.csv").read_bytes()
+        assert output("git", "status", "--porcelain") == ""
         assert json.loads(output("voxledger", "verify", "round-00", "--json"))["intact"]
         # copied by hand, beside the one that came in time and over it
         shutil.copytree(late, "data/inbox/bundle-r00-late")
@@ -123,6 +126,68 @@ def test_a_return_after_the_close_is_refused_and_never_lost(world: Path) -> None
         shutil.move("data/inbox/bundle-r00-ann", world / "kept too")
         run("dvc", "checkout", "data/inbox/bundle-r00-ann.dvc")
         assert "round 1 is open" in run("voxledger", "round", "open")
+        assert (kept / "decisions.csv").read_bytes() == (late / "decisions.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_late_return_is_carried_into_the_next_round_where_it_still_fits(world: Path) -> None:
+    """Nobody reviewed in round 0: ann's work comes after a blank return was closed over."""
+    with contextlib.chdir(world / "anna"):
+        blank = world / "rejected"
+        shutil.copytree(world / "returns/bundle-r00-ann", blank)
+        lines = (blank / "decisions.csv").read_text().splitlines()
+        rejected = [",".join([*line.split(",")[:2], "reject", "1", "none", "", ""]) for line in lines[1:]]
+        (blank / "decisions.csv").write_text("\n".join([lines[0], *rejected]) + "\n")
+        for label in (blank / "labels").iterdir():
+            shutil.copyfile(f"data/round/bundles/bundle-r00-ann/labels/{label.name}", label)
+        run("voxledger", "review", "receive", str(blank))
+        run("voxledger", "round", "run")
+        run("voxledger", "round", "close")
+        run("voxledger", "review", "receive", str(world / "returns/bundle-r00-ann"), accept=(3,))
+        run("voxledger", "round", "open")
+        (late,) = Path("data/late").glob("bundle-*")
+        run("voxledger", "round", "run", accept=(3,))
+        (label,) = (late / "labels").iterdir()
+        asked = Path("data/round/bundles/bundle-r01-ann/labels") / label.name
+        said = run("voxledger", "review", "receive", str(late), "--carry", accept=(0, 3))
+        case = label.name.removesuffix(".nii.gz")
+        if asked.is_file():
+            assert f"taken over: case {case}, class organ" in said
+            assert np.array_equal(read(f"data/inbox/bundle-r01-ann/labels/{label.name}").array, read(label).array)
+        else:
+            assert f"left for a person: case {case}, class organ: bundle-r01-ann does not ask for this case" in said
+        assert late.is_dir()
+
+
+@pytest.mark.slow
+def test_work_in_the_bundles_that_are_out_is_kept_and_taken_in(world: Path) -> None:
+    """The next run destroyed it, then it refused to go on."""
+    with contextlib.chdir(world / "bela"):
+        out, back = Path("data/round/bundles/bundle-r00-ann"), world / "returns/bundle-r00-ann"
+        for path in ("decisions.csv", *(f"labels/{p.name}" for p in (back / "labels").iterdir())):
+            (out / path).unlink()
+            shutil.copyfile(back / path, out / path)
+        assert "was changed or added since" in run("voxledger", "review", "zip", "ann", accept=(1,))
+        said = run("voxledger", "round", "run")
+        assert "bundle-r00-ann was changed where it lay in data/round/bundles: kept as" in said
+        assert "it counts as the return data/inbox/bundle-r00-ann" in said
+        kept = Path("data/inbox/bundle-r00-ann.edited-1")
+        for folder in (kept, Path("data/inbox/bundle-r00-ann")):
+            assert (folder / "decisions.csv").read_bytes() == (back / "decisions.csv").read_bytes()
+        assert "round 0 is finished" in said
+        assert (out / "decisions.csv").read_bytes() != (back / "decisions.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_a_changed_parameter_never_replaces_bundles_that_are_out(world: Path) -> None:
+    with contextlib.chdir(world / "bela"):
+        before = {p: file_sha256(p) for p in Path("data/round/bundles").rglob("*") if p.is_file()}
+        parameters(score={"budget": 2})
+        assert "bundles of round 0 are out" in run("dvc", "repro", accept=(1, 255))
+        assert {p: file_sha256(p) for p in Path("data/round/bundles").rglob("*") if p.is_file()} == before
+        run("voxledger", "round", "recall")
+        run("voxledger", "round", "run", accept=(3,))
+        assert len(list(Path("data/round/bundles/bundle-r00-ann/labels").iterdir())) == 2
 
 
 @pytest.mark.slow

@@ -48,6 +48,10 @@ FORMATS = DATA / "format.json"
 """Up to which format the tables are written, by name, in git; `voxledger init` and `voxledger upgrade` write it."""
 SENT = DATA / "sent.json"
 """Which bundles went out last, in git: until their round is closed it is frozen; `round run` writes it."""
+CONFIRMED = DATA / "confirmed.csv"
+"""Findings of returned labels that a curator confirmed as right, in git; `voxledger review confirm` writes it."""
+LATE = DATA / "late"
+"""Returns of closed rounds, in neither git nor DVC; `voxledger review receive` puts them here."""
 TIMES = DATA / "times"
 """When bundles went out and came in, and what ran the round: small files in git that no stage reads."""
 
@@ -188,7 +192,7 @@ INTAKE_JOURNAL = INTAKE / "adding.json"
 
 INPUTS = (IMAGES, WEAK, BASE_LABELS, BASE_REVISIONS, BASE_MODELS)
 """Folders that a round starts from, under DVC; a new repository has them empty."""
-CARRIED = (BASE_HISTORY, BASE_ERRORS)
+CARRIED = (BASE_HISTORY, BASE_ERRORS, CONFIRMED)
 """Tables that go on from round to round; empty in a new repository."""
 WRITTEN_BY_STAGES = (ROUND, RELEASE, REPORTS, NEXT_MODELS, NEXT_CARDS)
 """Where the stages of a round write."""

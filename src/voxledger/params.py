@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from voxledger import layout
 from voxledger.errors import Misuse
-from voxledger.registry import ACQUISITION, BACKENDS, EXECUTORS, STRATEGIES, Family
+from voxledger.registry import ACQUISITION, BACKENDS, CHECKS, EXECUTORS, STRATEGIES, Family
 from voxledger.textfile import read_text
 
 
@@ -199,12 +199,12 @@ Outside = Literal["unchanged", "empty"]
 
 
 class ReviewParams(_Strict):
-    """How returned labels are read."""
+    """How returned labels are read, and what follows from what is found in them."""
 
     outside: Outside = "unchanged"
+    findings: dict[Annotated[str, AfterValidator(_member(CHECKS))], Literal["blocking", "warning", "note"]] = {}
+    """By kind, the name of a file in `bundles/checks/`; others keep the severity that stands there."""
 
-
-DEFAULT_REVIEW = ReviewParams()
 
 EPOCH = 250
 """Iterations of an epoch of nnU-Net."""

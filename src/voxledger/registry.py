@@ -184,4 +184,7 @@ EXECUTORS = Family("executors", "executor", "voxledger.casemap.executors", "exec
 LAYOUTS = Family("layouts", "layout", "voxledger.release.layouts", "write")
 """How a version is handed over: `voxledger.release.handover`."""
 
-FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS)
+CHECKS = Family("checks", "check", "voxledger.bundles.checks", "CHECK")
+"""What is likely not what a reviewer meant: `voxledger.bundles.check`."""
+
+FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS)

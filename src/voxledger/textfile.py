@@ -172,6 +172,20 @@ def write_table(path: Path | str, columns: Sequence[str], rows: Iterable[Mapping
         writer.writerows(rows)
 
 
+def as_text(cell: str) -> str:
+    """What somebody wrote into a table, so that no spreadsheet takes it for a formula when it is written again.
+
+    Line ends become LF: Python's `csv` writes others without quotes, and then cannot read them.
+
+    Examples
+    --------
+    >>> as_text("=HYPERLINK(A1)"), as_text("all right")
+    ("'=HYPERLINK(A1)", 'all right')
+    """
+    cell = cell.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\n")) else cell
+
+
 def replace_text(path: Path | str, text: str) -> None:
     """Write a text file (UTF-8); its newlines stay as they are."""
     with _replacing(Path(path)) as stream:

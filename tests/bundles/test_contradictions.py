@@ -5,7 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from voxledger.bundles.contradictions import contradictions
+from voxledger.bundles.check import Found, find_all
+from voxledger.bundles.comparison import Comparison
+from voxledger.bundles.contradictions import Contradiction
+from voxledger.bundles.contradictions import contradictions as of_comparison
 from voxledger.records.decisions import Decision, Row
 from voxledger.records.error_kind import ErrorKind
 from voxledger.schema import LabelClass, LabelSchema
@@ -20,6 +23,21 @@ SCHEMA = LabelSchema(
         LabelClass(id=6, name="kidney_right"),
     ),
 )
+
+
+def contradictions(
+    schema: LabelSchema, proposal: np.ndarray, returned: np.ndarray, rows: dict[str, Row], asked: list[str]
+) -> list[Contradiction]:
+    """What does not fit, and what looks renumbered or turned."""
+    comparison = Comparison(schema, proposal, returned, rows)
+    found = of_comparison(comparison, asked)
+    return found + [
+        Contradiction(f.suspicion.class_name, f.suspicion.problem, f.suspicion.remedy) for f in mixed_up(comparison)
+    ]
+
+
+def mixed_up(comparison: Comparison) -> list[Found]:
+    return [f for f in find_all(comparison) if f.kind in ("renumbered", "turned")]
 
 
 @pytest.fixture

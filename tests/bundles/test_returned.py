@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from voxledger.bundles import label_check, returned
+from voxledger.bundles.context import Context
 from voxledger.bundles.inbox import look_into, received_returns
 from voxledger.bundles.returned import read_return
 from voxledger.casemap import each, once
@@ -82,15 +83,15 @@ def test_a_label_as_it_was_sent_is_not_read_at_all(repo: Any, read_files: list[s
 
 def test_a_return_is_one_object_as_long_as_it_is_the_same(back: Any) -> None:
     exported, folder = back.bundle("alice"), INBOX / "bundle-r01-alice"
-    first = read_return(back.manifest("alice"), exported, folder)
-    assert read_return(back.manifest("alice"), exported, folder) is first
+    first = read_return(back.manifest("alice"), exported, folder, Context())
+    assert read_return(back.manifest("alice"), exported, folder, Context()) is first
     Path(folder, "README.md").write_text("other")
-    assert read_return(back.manifest("alice"), exported, folder) is not first
+    assert read_return(back.manifest("alice"), exported, folder, Context()) is not first
 
 
 def test_several_processes_read_what_is_large(back: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     exported, folder = back.bundle("alice"), INBOX / "bundle-r01-alice"
-    first = read_return(back.manifest("alice"), exported, folder)
+    first = read_return(back.manifest("alice"), exported, folder, Context())
     for module in (returned, each):
         monkeypatch.setattr(module, "WORTH_BYTES", 0)
     monkeypatch.setenv("VOXLEDGER_WORKERS", "2")
@@ -101,7 +102,7 @@ def test_several_processes_read_what_is_large(back: Any, monkeypatch: pytest.Mon
         return each.each(what, *rest)
 
     monkeypatch.setattr(returned, "each", counted)
-    assert read_return(back.manifest("alice"), exported, folder) is first
+    assert read_return(back.manifest("alice"), exported, folder, Context()) is first
     assert called == ["read bundle-r01-alice"]
 
 

@@ -14,9 +14,11 @@ from killed import kill_before
 
 from voxledger.cli.main import cli
 from voxledger.export.run import export_round
-from voxledger.imaging.volume import Grid, file_sha256, write
+from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, write
 from voxledger.init import init
 from voxledger.records.cases import Case, Split, read_cases, write_cases
+from voxledger.records.confirmed import read_confirmed
+from voxledger.records.ledger import Entry, Origin, write_ledger
 from voxledger.records.worklist import read_worklist
 from voxledger.release.inbox import track_inbox
 from voxledger.schema import LabelClass, LabelSchema
@@ -76,11 +78,14 @@ def test_out_and_back(exported: Path) -> None:
     shutil.rmtree("data/inbox/bundle-r01-ann")
     assert "handed in" in call("emulate", "--reference", "reference", "--reviewer", "ann").output
     assert "handed in already" in call("emulate", "--reference", "reference", "--reviewer", "ann").output
-    assert "is another return of bundle-r01-ann" in call("receive", "bundle-r01-ann.zip", code=1).output
+    out = call("receive", "bundle-r01-ann.zip").output
+    assert "it counts together with the return before, and is kept as it came as data/inbox/bundle-r01-ann.part-" in out
     found = json.loads(call("status", "--json", code=3).output)
     assert [b["state"] for b in found["bundles"]] == ["complete", "away"]
     call("emulate", "--reference", "reference")
-    assert len(list(Path("data/inbox").glob("*.dvc"))) == len(found["bundles"]) == 2
+    assert sorted(p.name[:17] for p in Path("data/inbox").glob("*.dvc")) == [
+        "bundle-r01-ann.dv", "bundle-r01-ann.pa", "bundle-r01-ben.dv",
+    ]  # fmt: skip
     call("status")
     out = call("receive", "bundle-r01-ann.zip", "--replace", code=3).output
     assert "the return before it is kept as data/inbox/bundle-r01-ann.superseded-" in out
@@ -102,13 +107,47 @@ def test_a_faulty_return_is_kept_and_said_on_the_spot(exported: Path) -> None:
     assert "bundle-r01-ann: refused, 1 of 1 decisions on 1 cases" in out
     assert "labels/c1.nii.gz: the decision is revise, but the mask is as it was sent" in out
     assert "ask ann to put this right" in out
-    assert "--replace" in out
     assert "ben" not in out
     kept = Path("data/inbox/bundle-r01-ann/decisions.csv")
     assert kept.read_bytes() == (faulty / "decisions.csv").read_bytes()
     assert Path("data/inbox/bundle-r01-ann.dvc").is_file()
     assert "complete" in call("receive", str(returned("ann", {("c1", "liver"): "accept"})), "--replace").output
     assert "revise" in next(Path("data/inbox").glob("*.superseded-*/decisions.csv")).read_text()
+
+
+def test_a_curator_confirms_a_warning_on_record(exported: Path) -> None:
+    labels = np.zeros(GRID.shape, np.uint8)
+    labels[1:3, 1:4, 1:4] = 1
+    write("data/base/labels/c1.nii.gz", labels, GRID)
+    digest = mask_sha256(labels, GRID)
+    ledger = {("c1", "liver"): Entry("c1", "liver", 0, Origin.SOURCE, (), "", "", digest, "", 0.05)}
+    write_ledger("data/base/ledger.csv", ledger, ["liver"])
+    shutil.rmtree("data/round/bundles")
+    export_round(read_worklist("data/round/worklist.csv"), read_cases(), SCHEMA, ledger, {}, "atlas", 1)
+    folder = returned("ann", {("c1", "liver"): "revise"})
+    write(folder / "labels/c1.nii.gz", np.zeros_like(labels), GRID)
+    out = call("receive", str(folder), code=3).output
+    assert "bundle-r01-ann: incomplete" in out
+    assert "class liver, labels/c1.nii.gz: the decision is revise, but all of its 18 voxels are gone" in out
+    said = ("confirm", "ann", "c1", "emptied", "--class", "liver")
+    assert "needs a reason" in call(*said, "--reason", " ", code=2).output
+    assert (
+        "confirm one of: c1 emptied --class liver"
+        in call("confirm", "ann", "c1", "volume", "--reason", "x", code=2).output
+    )
+    assert "name one of ann" in call("confirm", "ben", "c1", "emptied", "--reason", "x", code=2).output
+    call(*said, "--reason", "=resected, see report")
+    assert (
+        output("git", "log", "-1", "--format=%s").strip() == "Confirmed: emptied of liver in case c1, returned by ann"
+    )
+    (row,) = read_confirmed("data/confirmed.csv")
+    assert (row.case_id, row.kind, row.class_name, row.curator) == ("c1", "emptied", "liver", "test")
+    assert row.reason == "'=resected, see report"
+    out = call("status", code=3).output
+    assert "bundle-r01-ann: complete" in out
+    assert "18 to background; confirmed by a curator [emptied]" in out
+    (folder / "decisions.csv").write_text((folder / "decisions.csv").read_text().replace(",1,", ",2,"))
+    assert "bundle-r01-ann: incomplete" in call("receive", str(folder), code=3).output  # another return
 
 
 @pytest.mark.parametrize("order", [("ann", "ben"), ("ben", "ann")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import numpy as np
 import pytest
 
 from voxledger.bundles import returned
+from voxledger.bundles.context import Context
 from voxledger.bundles.inbox import look_into
-from voxledger.errors import BundleRefused, CasesFailed, Waiting
+from voxledger.errors import BundleRefused, CasesFailed, VoxledgerError, Waiting
 from voxledger.imaging.volume import read, write
 from voxledger.params import MachineParams, ReviewParams
 from voxledger.records.cases import Split
+from voxledger.records.decisions import Row
 from voxledger.review.receive import receive
 from voxledger.review.status import status
 
@@ -100,7 +103,7 @@ def test_several_processes_find_the_same(sent: Any, content: bytes | None) -> No
     with pytest.raises(BundleRefused) as caught:
         sent.gate(MachineParams(workers=2))
     assert str(caught.value) == alone
-    assert len(list(Path(".memo/gate").glob("[!.]*/memo.json"))) == (2 if content is None else 1)
+    assert len(list(Path(".memo/gate").glob("[!.]*/memo.json"))) == (4 if content is None else 2)
 
 
 def test_images_may_be_left_out(sent: Any) -> None:
@@ -213,7 +216,7 @@ def test_outside_of_a_cropped_label_is_what_the_parameter_says_with_a_note(sent:
         expected[..., :8] = 0
     lost = int(np.count_nonzero(sent.shown("alice", "case_1")[..., :8]))
     assert lost
-    (one,) = look_into(*PLACES, 1, review=ReviewParams(outside=outside)).returned.values()
+    (one,) = look_into(*PLACES, 1, Context(ReviewParams(outside=outside))).returned.values()
     became = "are as they were sent" if outside == "unchanged" else "are empty now"
     assert [n.problem for n in one.notes] == [
         "was cropped: put back by its geometry, no voxel changed",
@@ -480,6 +483,9 @@ def test_a_foreign_bundle_is_refused(sent: Any) -> None:
 
 def test_a_bundle_of_another_export_is_refused(sent: Any) -> None:
     sent.give_back("alice")
+    with pytest.raises(VoxledgerError, match="were made before, and would be others now: they stay as they are"):
+        sent.export(*WORK[:2])
+    shutil.rmtree("data/round/bundles")
     sent.export(*WORK[:2])
     text = refused(sent)
     assert "its id is unknown" in text
@@ -621,12 +627,12 @@ def test_status_for_programs(sent: Any) -> None:
     json.dumps(now())
 
 
-def two_cases(repo: Any, proposal: np.ndarray) -> dict[str, str]:
-    """Send case_2 and a case_9 with its own proposal to alice; every class of a case as revised."""
+def two_cases(repo: Any, proposal: np.ndarray) -> dict[str, Row]:
+    """Send case_2 and a case_9 with its own proposal to alice; every class of a case as revised, and confirmed."""
     repo.add_case("case_9", Split.POOL, None, proposal)
     names = repo.names()
     repo.export(*((case, name, "alice") for case in ("case_2", "case_9") for name in names))
-    return dict.fromkeys(names, "revise")
+    return {name: replace(repo.row("", name, "revise"), confirmed=True) for name in names}
 
 
 def test_label_files_of_two_cases_that_changed_places_are_refused(repo: Any) -> None:
@@ -716,7 +722,7 @@ def test_two_reviewers_who_claim_the_same_voxels_are_named_and_the_round_waits(
     text = refused(repo)
     assert f"bundle-r01-bob, case case_1: {said}, see bundle-r01-alice" in text
     assert "1 problems" in text
-    assert "voxledger review receive FILE.zip --replace" in text
+    assert "voxledger review receive FILE.zip" in text
     (listed,) = status(Path("data/round/bundles"), Path("data/inbox"), Path("data/base/revisions"), 1).problems
     assert (listed.case_id, said in listed.problem) == ("case_1", True)
     with pytest.raises(CasesFailed, match="case_1: .*" + re.escape(said)):

@@ -317,7 +317,8 @@ def test_a_case_that_ends_up_empty_has_a_label_file_and_goes_on(repo: Any, how: 
     repo.export(("case_3", "liver", "alice"), *asked)
     decision = {"accepted": "accept", "rejected": "reject", "revised": "revise"}.get(how)
     drawn = {"case_2": nothing} if how == "revised" else {}
-    repo.give_back("alice", drawn, **({"case_2": dict.fromkeys(NAMES, decision)} if decision else {}))
+    rows = {n: repo.row("case_2", n, decision, "false_positive") for n in NAMES} if decision else {}
+    repo.give_back("alice", drawn, **({"case_2": rows} if rows else {}))
     repo.gate()
     first = repo.take_in()
     assert {n for c, n in first if c == "case_2"} == set(NAMES)
@@ -496,12 +497,10 @@ def test_waiting_names_everything(sent: Any) -> None:
     assert caught.value.exit_code == 3
     assert "bundle-r01-alice: has not come back: 3 decisions on 2 cases" in str(caught.value)
     assert "bundle-r01-bob" in str(caught.value)
-    folder = sent.give_back("alice", case_2={"liver": ""})
-    (folder / "labels/case_1.nii.gz").unlink()
+    sent.give_back("alice", case_2={"liver": ""})
     with pytest.raises(Waiting) as caught:
         sent.gate()
     text = str(caught.value)
     assert "case case_2, class liver, decisions.csv: has no decision" in text
-    assert "case case_1, labels/case_1.nii.gz: the label is missing" in text
     assert "bundle-r01-bob: has not come back" in text
     assert not Path("data/round/received.json").exists()

@@ -15,6 +15,7 @@ from commands import output, run
 
 from voxledger.records.card import ModelCard, to_json
 from voxledger.records.cases import Case, Split, write_cases
+from voxledger.records.confirmed import Confirmed, write_confirmed
 from voxledger.records.decisions import TABLE
 from voxledger.records.ledger import Entry, Ledger, Neighbour, Origin, write_ledger
 from voxledger.textfile import write_table
@@ -193,6 +194,24 @@ def test_the_decision_on_a_mask_that_was_trimmed_later_is_found(origin: Path) ->
     said = run("voxledger", "trace", "c1", "--at", "round-03", "--class", "aorta", cwd=origin)
     assert "changed by its neighbour stomach (bob, bundle cccccccccccc)" in said
     assert "review  revised" in said
+
+
+def test_what_a_curator_confirmed_is_shown(origin: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "confirmed"
+    run("git", "clone", "-q", str(origin), str(clone))
+    rows = [
+        Confirmed(bundle, "c1", name, kind, "ann", "2026-01-01", f"{kind} looked at")
+        for bundle, name, kind in (
+            ("b" * 64, "aorta", "volume"), ("b" * 64, "", "unlike"), ("b" * 64, "liver", "gaps"), ("d" * 64, "", "cut"),
+        )
+    ]  # fmt: skip
+    write_confirmed(clone / "data/confirmed.csv", rows)
+    run("git", "add", "data/confirmed.csv", cwd=clone)
+    run("git", "commit", "-q", "-m", "Confirmed", cwd=clone)
+    chain = traced(clone, "--class", "aorta", tag="HEAD")
+    assert [row["kind"] for row in of_class(chain, "aorta")["confirmed"]] == ["volume", "unlike"]
+    said = run("voxledger", "trace", "c1", "--at", "HEAD", "--class", "aorta", cwd=clone)
+    assert "looked wrong and was confirmed by ann: volume, “volume looked at”" in said
 
 
 def test_a_cohort_that_lies_in_the_version_itself_is_used(origin: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxledger.bundles.comparison import Comparison
 from voxledger.bundles.contradictions import contradictions
 from voxledger.errors import Misuse, UnreadableImage
 from voxledger.imaging.volume import Grid, write
@@ -71,7 +72,7 @@ def test_what_it_returns_never_contradicts_itself(
     assert np.array_equal(proposal, before)
     rows = {r.class_name: r for r in result.rows}
     assert list(rows) == asked
-    found = contradictions(SCHEMA, proposal, result.labels, rows, asked)
+    found = contradictions(Comparison(SCHEMA, proposal, result.labels, rows), asked)
     assert [c for c in found if "turned back" not in c.problem] == []
     for name, row in rows.items():
         truth = SCHEMA.mask(reference, name)
@@ -87,7 +88,7 @@ def test_it_says_so_when_a_class_comes_back_as_another() -> None:
     proposal[0, 0, 0], reference[0, 0, 0], reference[0, 0, 1:4] = 3, 1, 2
     result = read_case(SCHEMA, "c", proposal, reference, proposal > 9, ["pancreas"], 0.5)
     assert [row.error_type for row in result.rows] == [ErrorKind.WRONG_CLASS]
-    assert contradictions(SCHEMA, proposal, result.labels, {"pancreas": result.rows[0]}, ["pancreas"]) == []
+    assert contradictions(Comparison(SCHEMA, proposal, result.labels, {"pancreas": result.rows[0]}), ["pancreas"]) == []
 
 
 def _box(value: int, *where: slice, into: np.ndarray | None = None) -> np.ndarray:

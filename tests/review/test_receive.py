@@ -95,16 +95,12 @@ def test_a_zip_in_the_inbox_is_unpacked_and_removed(sent: Any) -> None:
     assert sorted(p.name for p in INBOX.iterdir()) == ["README.md", "bundle-r01-alice"]
 
 
-def test_the_same_twice_does_nothing_and_another_one_is_refused_or_kept_beside(sent: Any) -> None:
+def test_the_same_twice_does_nothing_and_of_another_one_all_is_kept(sent: Any) -> None:
     first = returned(sent, "first")
     assert take(first).new
     assert not take(first).new
     second = returned(sent, "second", case_2={"liver": "reject"})
-    with pytest.raises(BundleRefused, match=r"decisions\.csv differ") as caught:
-        take(second)
-    assert "--replace" in caught.value.remedy
-    assert content(INBOX / "bundle-r01-alice") == content(first)
-    got = take(second, replace=True)
+    got = take(second)
     assert content(got.folder) == content(second)
     assert got.replaced is not None
     assert content(got.replaced) == content(first)

@@ -46,7 +46,7 @@ def claimed_twice(returns: Iterable[Return]) -> list[Finding]:
             one, other = (names[reviewer] for reviewer in dispute.reviewers)
             remedy = (
                 f"{' and '.join(dispute.reviewers)} have to agree; whoever gives way corrects the label and sends "
-                "a new return: `voxledger review receive FILE.zip --replace`"
+                "a new return: `voxledger review receive FILE.zip`"
             )
             found.append(Finding(other, f"{dispute}, see {one}", remedy, case))
     return found

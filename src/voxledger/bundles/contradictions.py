@@ -6,26 +6,17 @@ a revised class took or gave up its voxels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, permutations, product
+from itertools import combinations, product
 
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.bundles.comparison import Comparison, Pairs
 from voxledger.bundles.merge import LabelMap
 from voxledger.records.decisions import Decision, Row
-from voxledger.records.error_kind import ErrorKind
 from voxledger.schema import LabelSchema
-
-SAME_DICE = 0.9
-"""Two regions are taken for the same above this Dice, when a mirrored or renumbered label is looked for."""
-OTHER_DICE = 0.5
-"""… and for different below this one."""
-MIRROR_GAIN = 0.05
-"""A label is taken for mirrored if it agrees with the proposal by this much more Dice when turned back."""
-
-MIXED_UP = (ErrorKind.LEFT_RIGHT, ErrorKind.WRONG_CLASS)
 
 
 @dataclass(frozen=True)
@@ -37,39 +28,25 @@ class Contradiction:
     remedy: str
 
 
-def contradictions(
-    schema: LabelSchema,
-    proposal: LabelMap,
-    returned: LabelMap,
-    rows: Mapping[str, Row],
-    asked: Sequence[str],
-) -> list[Contradiction]:
-    """Compare a returned label map (z, y, x) of one case with the proposal and the decisions by class.
+def contradictions(comparison: Comparison, asked: Sequence[str]) -> list[Contradiction]:
+    """Compare a returned label map of one case with the proposal and the decisions by class.
 
     Parameters
     ----------
-    proposal
-        Label map (z, y, x) that the reviewer was sent.
-    returned
-        Label map (z, y, x) on the same grid that came back.
-    rows
-        Lines of `decisions.csv` about this case, by class; a reviewer may add classes that were not asked.
     asked
         Classes that the reviewer was asked about.
     """
-    pairs = _pairs(proposal, returned)
-    if np.array_equal(pairs.before, pairs.after):
+    schema, pairs, rows = comparison.schema, comparison.pairs, comparison.rows
+    if comparison.same:
         return unchanged(rows)
     found: list[Contradiction] = []
     touched = {n: c for n in schema.names if (c := _change(schema, n, pairs)).any}
-    revised = {n: c for n, c in touched.items() if _decision(rows, n) is Decision.REVISE}
+    revised = {n: c for n, c in touched.items() if comparison.decision(n) is Decision.REVISE}
     emptied = {
-        n: c
-        for n, c in touched.items()
-        if _decision(rows, n) is Decision.REJECT and not np.isin(pairs.after, schema.ids_of(n)).any()
+        n: c for n, c in touched.items() if comparison.decision(n) is Decision.REJECT and not comparison.after(n)
     }
     for name in schema.names:
-        decision = _decision(rows, name)
+        decision = comparison.decision(name)
         if decision is Decision.REVISE:
             if name not in touched:
                 found.append(_unchanged(name))
@@ -79,9 +56,6 @@ def contradictions(
         count = _unexplained(schema, name, touched[name], revised, emptied, pairs)
         if count:
             found.append(_changed(name, decision, count, name in rows, name in asked))
-    found.extend(_mixed_up(schema, pairs, rows))
-    if not any(row.error_type is ErrorKind.LEFT_RIGHT for row in rows.values() if row.decision is Decision.REVISE):
-        found.extend(_mirrored(proposal, returned, pairs))
     return found
 
 
@@ -146,15 +120,6 @@ def _claimed(
 
 
 @dataclass(frozen=True)
-class _Pairs:
-    """How many voxels went from id `before` to id `after`: all that the decisions can be checked on."""
-
-    before: npt.NDArray[np.int64]
-    after: npt.NDArray[np.int64]
-    count: npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
 class _Change:
     """Which of the pairs a class gained, and which it lost."""
 
@@ -166,20 +131,7 @@ class _Change:
         return bool(self.gained.any() or self.lost.any())
 
 
-def _pairs(proposal: LabelMap, returned: LabelMap) -> _Pairs:
-    """Count voxels slice by slice, so that nothing of the size of the volume is held."""
-    ids = np.union1d(np.unique(proposal), np.unique(returned)).astype(np.int64)
-    n = len(ids)
-    table = np.zeros(int(ids[-1]) + 1, np.int64)
-    table[ids] = np.arange(n)
-    counts = np.zeros(n * n, np.int64)
-    for one, other in zip(proposal, returned, strict=True):
-        counts += np.bincount((table[one] * n + table[other]).ravel(), minlength=n * n)
-    seen = np.flatnonzero(counts)
-    return _Pairs(ids[seen // n], ids[seen % n], counts[seen])
-
-
-def _change(schema: LabelSchema, name: str, pairs: _Pairs) -> _Change:
+def _change(schema: LabelSchema, name: str, pairs: Pairs) -> _Change:
     old, new = schema.mask(pairs.before, name), schema.mask(pairs.after, name)
     return _Change(new & ~old, old & ~new)
 
@@ -190,7 +142,7 @@ def _unexplained(
     change: _Change,
     revised: Mapping[str, _Change],
     emptied: Mapping[str, _Change],
-    pairs: _Pairs,
+    pairs: Pairs,
 ) -> int:
     """Voxels of a class that changed though no revised class took them or gave them up."""
     gained, lost = change.gained.copy(), change.lost.copy()
@@ -207,75 +159,6 @@ def _unexplained(
         if name in schema.chain(other):
             lost &= ~by.lost
     return int(pairs.count[gained | lost].sum())
-
-
-def _mixed_up(schema: LabelSchema, pairs: _Pairs, rows: Mapping[str, Row]) -> Iterator[Contradiction]:
-    """Labels that look swapped or renumbered, unless the reviewer says that they were."""
-    said = {n for n, row in rows.items() if row.decision is Decision.REVISE and row.error_type in MIXED_UP}
-    for old, new in _exchanged(schema, pairs):
-        if not said & {*schema.chain(old), *schema.chain(new)}:
-            yield Contradiction(
-                new,
-                f"what was {old} has come back as {new}: the labels look renumbered or swapped",
-                f"keep the numbers of the label map; if {new} is right, "
-                f"give {new} or {old} the error type wrong_class or left_right",
-            )
-
-
-def exchanged(schema: LabelSchema, proposal: LabelMap, returned: LabelMap) -> list[tuple[str, str]]:
-    """Pairs of classes of which the first has come back as the second."""
-    return list(_exchanged(schema, _pairs(proposal, returned)))
-
-
-def _exchanged(schema: LabelSchema, pairs: _Pairs) -> Iterator[tuple[str, str]]:
-    for old, new in permutations(schema.classes, 2):
-        if _dice(pairs, old.id, new.id) < SAME_DICE or _dice(pairs, old.id, old.id) > OTHER_DICE:
-            continue
-        nested = old.name in schema.chain(new.name) or new.name in schema.chain(old.name)
-        if nested and _dice(pairs, new.id, old.id) < SAME_DICE:
-            # A false lesion given back to its organ is a correction, not a mix-up.
-            continue
-        yield old.name, new.name
-
-
-def _dice(pairs: _Pairs, before: int, after: int) -> float:
-    """Dice of the voxels that had an id before and those that have an id after."""
-    old, new = pairs.before == before, pairs.after == after
-    total = int(pairs.count[old].sum() + pairs.count[new].sum())
-    return 2 * int(pairs.count[old & new].sum()) / total if total else 0.0
-
-
-def _mirrored(proposal: LabelMap, returned: LabelMap, pairs: _Pairs) -> Iterator[Contradiction]:
-    """A label map that fits the proposal much better once it is flipped or its axes are re-ordered."""
-    total = int(pairs.count[pairs.before != 0].sum() + pairs.count[pairs.after != 0].sum())
-    kept = (pairs.before == pairs.after) & (pairs.before != 0)
-    as_it_is = 2 * int(pairs.count[kept].sum()) / total
-    if as_it_is > 1 - MIRROR_GAIN:
-        return
-    for axes in permutations(range(3)):
-        turned = returned.transpose(axes)
-        if turned.shape != proposal.shape:
-            continue
-        for flips in product((1, -1), repeat=3):
-            if axes == (0, 1, 2) and flips == (1, 1, 1):
-                continue
-            view = turned[:: flips[0], :: flips[1], :: flips[2]]
-            agreement = 2 * sum(int(((p == v) & (p != 0)).sum()) for p, v in zip(proposal, view, strict=True)) / total
-            if agreement >= SAME_DICE and agreement > as_it_is + MIRROR_GAIN:
-                how = ["flipped along " + a for a, f in zip("zyx", flips, strict=True) if f < 0]
-                how += ["with its axes in another order"] if axes != (0, 1, 2) else []
-                yield Contradiction(
-                    "",
-                    f"the label map has come back {', '.join(how)} "
-                    f"(Dice with the proposal {as_it_is:.2f} as it is, {agreement:.2f} turned back)",
-                    "save it again without flipping or re-orienting; if the proposal was mirrored, "
-                    "give the revised classes the error type left_right",
-                )
-                return
-
-
-def _decision(rows: Mapping[str, Row], name: str) -> Decision | None:
-    return rows[name].decision if name in rows else None
 
 
 def _unchanged(name: str) -> Contradiction:

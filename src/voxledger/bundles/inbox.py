@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
 from voxledger import layout
 from voxledger.bundles.agreement import claimed_twice, decided_twice
+from voxledger.bundles.context import Context
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.returned import Return, read_return
 from voxledger.bundles.untouched import in_words, remedy, touched
 from voxledger.errors import BundleRefused, VoxledgerError, Waiting
-from voxledger.params import DEFAULT_REVIEW, MachineParams, ReviewParams
+from voxledger.params import MachineParams
 from voxledger.records.bundle import (
     ARCHIVES,
+    LABELS,
     MANIFEST,
     PREFIX,
     Manifest,
     content_sha256,
     expected_bundles,
     is_junk,
+    list_files,
+    most_manifest_bytes,
     read_manifest,
     returned_files,
 )
@@ -30,8 +34,10 @@ from voxledger.records.sent import BRING_BACK
 
 RECEIVING = f"{PREFIX}.receiving-"
 """Folders that are being unpacked just now."""
-SUPERSEDED = ".superseded-"
-"""Part of the name of returns that a newer one replaced; kept, not counted."""
+SUPERSEDED, PART, EDITED = ".superseded-", ".part-", ".edited-"
+"""Part of the name of what is kept and not counted: a return that a newer one replaced; one that counts together with
+another; a bundle that was changed where it lay."""
+ASIDE = (SUPERSEDED, PART, EDITED)
 
 _OURS = ("README.md", ".gitignore", ".gitkeep", ".keep")
 
@@ -82,8 +88,8 @@ def look_into(
     inbox: Path,
     revisions: Path,
     round_number: int,
+    context: Context = Context(),  # noqa: B008
     machine: MachineParams | None = None,
-    review: ReviewParams = DEFAULT_REVIEW,
 ) -> Inbox:
     """Check everything in the inbox against the bundles that were exported for a round.
 
@@ -95,10 +101,11 @@ def look_into(
         `data/inbox`.
     revisions
         `data/base/revisions`: what earlier rounds imported is passed over.
-    review
-        How labels are read.
+    context
+        What returns are judged by besides; that of a repository is `bundles.context.read_context`.
     """
     found = Inbox(expected_bundles(bundles, round_number))
+    context = _with_proposals(context, found.expected)
     by_id = {m.id: (folder, m) for folder, m in found.expected.items()}
     folders: dict[str, list[Path]] = {}
     for item in sorted(inbox.iterdir()) if inbox.is_dir() else []:
@@ -106,7 +113,7 @@ def look_into(
             continue
         if item.is_symlink() or not item.is_dir():
             _file(found, item)
-        elif SUPERSEDED not in item.name:
+        elif not any(mark in item.name for mark in ASIDE):
             _folder(found, item, by_id, folders, revisions, round_number)
     for name, files in groupby(touched(bundles), lambda path: path.relative_to(bundles).parts[0]):
         found.problems.append(Finding(name, f"was {in_words(list(files))}", remedy(bundles, name)))
@@ -123,10 +130,16 @@ def look_into(
                 )
             )
             continue
-        found.returned[bundle_id] = read_return(manifest, exported, returns[0], machine, review)
+        found.returned[bundle_id] = read_return(manifest, exported, returns[0], context, machine)
     found.problems.extend(decided_twice(found.returned.values()))
     found.problems.extend(claimed_twice(found.returned.values()))
     return found
+
+
+def _with_proposals(context: Context, expected: Mapping[Path, Manifest]) -> Context:
+    """The same with what was sent, so that a label that is like that of another case is noticed."""
+    sent = {case: layout.label_map(folder / LABELS, case) for folder, m in expected.items() for case in m.cases}
+    return replace(context, proposals=sent)
 
 
 def untracked(inbox: Path) -> list[Path]:
@@ -156,13 +169,17 @@ def _folder(
 ) -> None:
     manifest_file = item / MANIFEST
     if not manifest_file.is_file() or not item.name.startswith(PREFIX):
-        inner = next((p.parent for p in sorted(item.glob(f"**/{MANIFEST}")) if p.is_file()), None)
-        if inner is None:
+        if not any(path.endswith(f"/{MANIFEST}") for path in list_files(item)):
             remedy = f"if it is a bundle, put {MANIFEST} back into it; otherwise move it out of {item.parent}"
         else:
             remedy = f"move it out of {item.parent}, and run `voxledger review receive` on it"
         name = "" if item.name.startswith(PREFIX) else f"; names of bundles start with {PREFIX}"
         found.problems.append(Finding(item.name, f"is not a returned bundle{name}", remedy))
+        return
+    if manifest_file.stat().st_size > (most := most_manifest_bytes(found.expected.values())):
+        problem = f"is {manifest_file.stat().st_size} bytes long, at most {most} are possible"
+        remedy = f"put the original {MANIFEST} from the bundle that was sent back in its place"
+        found.problems.append(Finding(item.name, problem, remedy, file=MANIFEST))
         return
     try:
         manifest = read_manifest(manifest_file.read_bytes(), manifest_file.as_posix())
@@ -211,8 +228,8 @@ def require_complete(
     inbox: Path,
     revisions: Path,
     round_number: int,
+    context: Context = Context(),  # noqa: B008
     machine: MachineParams | None = None,
-    review: ReviewParams = DEFAULT_REVIEW,
 ) -> list[Return]:
     """The return of every bundle of a round, sorted by name, if all are back and in order.
 
@@ -225,7 +242,7 @@ def require_complete(
     Waiting
         Nothing is wrong, but not everything is there: lists what, by reviewer.
     """
-    found = look_into(bundles, inbox, revisions, round_number, machine, review)
+    found = look_into(bundles, inbox, revisions, round_number, context, machine)
     missing = [f"  {m}" for m in found.all_missing]
     if problems := found.all_problems:
         listed = [f"  {p}" for p in problems]
@@ -243,7 +260,11 @@ def require_complete(
 
 
 def received_returns(
-    received: Path, bundles: Path, inbox: Path, round_number: int, review: ReviewParams = DEFAULT_REVIEW
+    received: Path,
+    bundles: Path,
+    inbox: Path,
+    round_number: int,
+    context: Context = Context(),  # noqa: B008
 ) -> list[Return]:
     """The returns that the gate let through, sorted by reviewer; nothing of them has changed since.
 
@@ -251,7 +272,7 @@ def received_returns(
     ----------
     received
         `data/round/received.json`, which the gate wrote.
-    bundles, inbox, round_number, review
+    bundles, inbox, round_number, context
         As in `look_into`.
 
     Raises
@@ -260,14 +281,16 @@ def received_returns(
         A return or a bundle that was sent is not what the gate saw.
     """
     listed = read_received(received)
-    exported = {manifest.id: (folder, manifest) for folder, manifest in expected_bundles(bundles, round_number).items()}
+    expected = expected_bundles(bundles, round_number)
+    context = _with_proposals(context, expected)
+    exported = {manifest.id: (folder, manifest) for folder, manifest in expected.items()}
     if sorted(b.id for b in listed) != sorted(exported):
         raise VoxledgerError(f"{received} is of other bundles than {bundles}", "run `dvc repro gate`")
     found = []
     for entry in listed:
         source, manifest = exported[entry.id]
         folder = inbox / entry.folder
-        one = read_return(manifest, source, folder, review=review)
+        one = read_return(manifest, source, folder, context)
         if (one.sha256, dict(one.files)) != (entry.sha256, entry.files) or one.problems or one.missing:
             findings = "".join(f"\n  {finding}" for finding in (*one.problems, *one.missing))
             raise BundleRefused(f"{folder} has changed since the gate let it through{findings}", "run `dvc repro gate`")

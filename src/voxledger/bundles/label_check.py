@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from voxledger.bundles.appearance import Look
+from voxledger.bundles.check import Found, Surroundings, find_all, find_around
+from voxledger.bundles.comparison import Comparison
 from voxledger.bundles.contradictions import Contradiction, contradictions
 from voxledger.bundles.label_file import Expected, read_returned_label
+from voxledger.bundles.merge import LabelMap
 from voxledger.casemap.job import Job, content, place
 from voxledger.errors import BundleRefused
-from voxledger.imaging.volume import file_sha256, read, write
+from voxledger.imaging.volume import file_sha256, read, read_grid, read_label, write
 from voxledger.params import Outside
 from voxledger.records.bundle import is_class_file
 from voxledger.records.decisions import Row
@@ -21,8 +22,10 @@ from voxledger.schema import LabelSchema
 
 FILE = "labels.nii.gz"
 """The label map as it was read, on the grid of its image: all that others look at."""
-OTHER_CASE = 0.6
-"""Dice of the foreground with its own proposal below which a label is compared with other cases."""
+LIKE = 0.9
+"""Dice with the proposal of all classes below which image and other cases are looked at, too."""
+CLASS_LIKE = 0.8
+"""The same of a single class."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class Compared:
     """What a returned label map says beside the proposal and the decisions."""
 
     contradictions: tuple[Contradiction, ...]
+    found: tuple[Found, ...]
+    """What checks of the label maps alone say."""
     unlike: bool
-    """Whether it looks so little like its proposal that it may be of another case."""
-    notes: tuple[str, ...] = ()
+    """Whether it looks so little like its proposal that the image and other cases have to be asked."""
+    notes: tuple[str, ...]
     """What was undone or decided to read it, see `voxledger.bundles.label_file`."""
-    resampled: bool = False
+    resampled: bool
     """Whether it lay on other voxels than its image."""
 
 
@@ -64,6 +69,8 @@ class LabelCheck(Job[Compared]):
     """Lines of `decisions.csv` about the case."""
     asked: tuple[str, ...] = content()
     """Classes that the reviewer was asked about."""
+    trusted: tuple[str, ...] = content()
+    """Classes that people stand behind in the base version."""
 
     def compute(self, folder: Path) -> Compared:
         """Read and compare.
@@ -82,15 +89,46 @@ class LabelCheck(Job[Compared]):
             raise BundleRefused("changed while it was read", "run the command again once nobody writes there any more")
         write(folder / FILE, labels, shown.grid)
         rows = {row.class_name: row for row in self.rows}
+        trusted = frozenset(self.trusted)
+        comparison = Comparison(self.label_schema, shown.array, labels, rows, trusted, shown.grid.spacing)
+        unlike = [n for n in comparison.revised if comparison.after(n) and comparison.dice(n) < CLASS_LIKE]
         return Compared(
-            tuple(contradictions(self.label_schema, shown.array, labels, rows, self.asked)),
-            bool(shown.array.any() and foreground_dice(labels, shown.array) < OTHER_CASE),
+            tuple(contradictions(comparison, self.asked)),
+            tuple(find_all(comparison)),
+            bool(unlike) or comparison.agreement < LIKE,
             found.notes,
             found.resampled,
         )
 
 
-def foreground_dice(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
-    """Dice of all classes together of two label maps (z, y, x); 0 where both are empty."""
-    total = np.count_nonzero(a) + np.count_nonzero(b)
-    return 2 * np.count_nonzero((a != 0) & (b != 0)) / total if total else 0.0
+class CheckAround(Job[tuple[Found, ...]]):
+    """Compares a label map that is unlike its proposal with the image and with the proposals of other cases."""
+
+    stage, algorithms = "gate", ("gate",)
+    labels: Path = content()
+    """As it was read."""
+    shown: Path = content()
+    """The proposal that was sent."""
+    image: Path = content()
+    others: Mapping[str, Path] = content()
+    """Proposals of the other cases of the round, by case."""
+    looks: Mapping[str, Look] = content()
+    """What classes look like in trusted cases."""
+    rows: tuple[Row, ...] = content()
+    label_schema: LabelSchema = content()
+
+    def compute(self, folder: Path) -> tuple[Found, ...]:
+        """Read all of it and compare."""
+        shown = read(self.shown)
+        rows = {row.class_name: row for row in self.rows}
+        comparison = Comparison(
+            self.label_schema, shown.array, read_label(self.labels), rows, spacing=shown.grid.spacing
+        )
+        surroundings = Surroundings(lambda: read(self.image).array, self.looks, self._others)
+        return tuple(find_around(comparison, surroundings))
+
+    def _others(self) -> Iterator[tuple[str, LabelMap]]:
+        wanted = read_grid(self.shown).shape
+        for case, path in self.others.items():
+            if read_grid(path).shape == wanted:
+                yield case, read_label(path)

@@ -122,6 +122,20 @@ def repaint(
     return np.where(anywhere, returned, seen), moved
 
 
+def paint(schema: LabelSchema, labels: LabelMap, source: LabelMap, name: str) -> LabelMap:
+    """The label map (z, y, x) with one class as it is in another one.
+
+    A voxel that the class gives up becomes what the other label map has there, or falls back to the class around it.
+    """
+    own, had = schema.mask(source, name), schema.mask(labels, name)
+    outer = schema[name].inside
+    fallback = schema[outer].id if outer is not None else 0
+    painted = np.where(own, source, labels)
+    return np.where(had & ~own, np.where(source != 0, source, fallback), painted).astype(
+        np.promote_types(labels.dtype, source.dtype)
+    )
+
+
 @dataclass(frozen=True)
 class Overruled:
     """A trusted mask that is not as it was."""

@@ -6,23 +6,25 @@ not read again: label maps are remembered on disk (`bundles/label_check.py`), th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxledger import layout
+from voxledger.bundles.check import Found, Severity
+from voxledger.bundles.context import Context
 from voxledger.bundles.contradictions import Contradiction, unchanged
+from voxledger.bundles.counted import CaseLabel, all_labels, counting, is_one, tables
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.label_check import FILE as CHECKED_FILE
-from voxledger.bundles.label_check import Compared, LabelCheck, foreground_dice
+from voxledger.bundles.label_check import CheckAround, Compared, LabelCheck
 from voxledger.bundles.merge import LabelMap
 from voxledger.casemap.each import WORTH_BYTES, each
 from voxledger.casemap.once import files_of, once
 from voxledger.casemap.run import compute_ahead
 from voxledger.errors import BundleRefused, DiskFailed, VoxledgerError
-from voxledger.imaging.format import format_of
-from voxledger.imaging.volume import file_sha256, read, read_grid, read_label
-from voxledger.params import DEFAULT_REVIEW, MachineParams, ReviewParams
+from voxledger.imaging.volume import file_sha256, read_label
+from voxledger.params import MachineParams
 from voxledger.records.bundle import (
     ATTENTION,
     IMAGES,
@@ -31,8 +33,8 @@ from voxledger.records.bundle import (
     RESAMPLE,
     WEAK,
     Manifest,
+    Resample,
     content_sha256,
-    is_class_file,
     is_decisions,
     is_image_like,
     is_returned,
@@ -43,12 +45,11 @@ from voxledger.records.bundle import (
     size_bound,
 )
 from voxledger.records.decisions import FILE as DECISIONS
-from voxledger.records.decisions import Row, read_decisions
-
-SAME_CASE = 0.9
-"""Dice of the foreground from which a label is taken for that of the case it is compared with."""
+from voxledger.records.decisions import Decision, Row, read_decisions
 
 _LOOKED_AT = (f"{IMAGES}/", f"{ATTENTION}/", f"{WEAK}/")
+_CONFIRM = "write yes in the column `confirmed` of its line"
+_CONFIRM_ALL = "write yes in the column `confirmed` of every line of the case that says revise"
 _SENT = "put the original from the bundle that was sent back in its place"
 
 
@@ -70,8 +71,9 @@ class Return:
     """The label of every case, by path in the bundle: the file, or the folder of one file a class."""
     problems: tuple[Finding, ...]
     missing: tuple[Finding, ...]
+    """Also the confirmation of what is likely wrong."""
     notes: tuple[Finding, ...]
-    """What was undone or decided to read labels: nothing that anybody has to do."""
+    """What was undone or decided to read labels, what is worth saying, and what was confirmed: it stops nothing."""
     resampled: frozenset[str]
     """Cases whose label lay on other voxels than its image."""
     _checks: Mapping[str, LabelCheck] = field(repr=False)
@@ -112,7 +114,14 @@ class Return:
             return files_of(self._checks[case_id]) / CHECKED_FILE
         as_sent = self.manifest.files[f"{LABELS}/{case_id}.nii.gz"].sha256
         path = self.label_paths.get(case_id)
-        return self.shown(case_id) if path is not None and self.files.get(path) == as_sent else None
+        if path is None:
+            left_out = all(row.decision is not Decision.REVISE for row in self.decisions(case_id).values())
+            return self.shown(case_id) if left_out and not self._several(case_id) else None
+        return self.shown(case_id) if self.files.get(path) == as_sent else None
+
+    def _several(self, case_id: str) -> bool:
+        """Whether there are several labels of a case, of which nobody knows which one counts."""
+        return any(label_case(path, [case_id]) is not None for path in self.files)
 
     def labels(self, case_id: str) -> LabelMap | None:
         """The same as an array (z, y, x) of innermost ids."""
@@ -131,32 +140,12 @@ class _Seen:
     problems: tuple[Finding, ...]
 
 
-@dataclass(frozen=True)
-class _Label:
-    """The files of the label of one case."""
-
-    path: str
-    """What it is called: its file, or the folder of one file a class."""
-    files: tuple[str, ...]
-    """All that belongs to it, by path in the bundle."""
-    headers: Sequence[str]
-    """Those of the files that are read by name; the others hold their voxels."""
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        return tuple(path for path in self.files if path not in self.headers)
-
-
-_known: dict[tuple[Path, Path], tuple[Manifest, _Seen, ReviewParams, Return]] = {}
+_known: dict[tuple[Path, Path], tuple[Manifest, _Seen, Context, Return]] = {}
 """The last return by folders that came back and went out, with what it was made from."""
 
 
 def read_return(
-    manifest: Manifest,
-    exported: Path,
-    folder: Path,
-    machine: MachineParams | None = None,
-    review: ReviewParams = DEFAULT_REVIEW,
+    manifest: Manifest, exported: Path, folder: Path, context: Context, machine: MachineParams | None = None
 ) -> Return:
     """Read and check a returned folder; once, as long as its content and that of the bundle that was sent is the same.
 
@@ -168,10 +157,10 @@ def read_return(
         The bundle that was sent, and its folder.
     folder
         What came back; its `bundle.json` claims to be `manifest`.
+    context
+        How labels are read, and what they are judged by besides.
     machine
         Where the label maps are compared; None: one after another in this process.
-    review
-        How labels are read.
 
     Raises
     ------
@@ -182,9 +171,9 @@ def read_return(
     _require_as_sent(manifest, exported, seen)
     place = folder.resolve(), exported.resolve()
     known = _known.get(place)
-    if known is None or known[:3] != (manifest, seen, review):
-        found = _Check(manifest, exported, folder, seen, review).result(machine)
-        known = _known[place] = manifest, seen, review, found
+    if known is None or known[:3] != (manifest, seen, context):
+        found = _Check(manifest, exported, folder, seen, context).result(machine)
+        known = _known[place] = manifest, seen, context, found
     return known[3]
 
 
@@ -235,12 +224,15 @@ def _require_as_sent(manifest: Manifest, exported: Path, seen: _Seen) -> None:
 class _Check:
     """One look at a return, which collects what is wrong and what is missing."""
 
-    def __init__(self, manifest: Manifest, exported: Path, folder: Path, seen: _Seen, review: ReviewParams) -> None:
-        self.manifest, self.exported, self.folder, self.seen, self.review = manifest, exported, folder, seen, review
+    def __init__(self, manifest: Manifest, exported: Path, folder: Path, seen: _Seen, context: Context) -> None:
+        self.manifest, self.exported, self.folder, self.seen = manifest, exported, folder, seen
+        self.context = context
+        self.resample = read_resample(folder) if RESAMPLE in seen.plain else Resample()
+        self.files = {path: digest for path, digest in seen.sha256.items() if is_returned(path)}
+        self.sha256 = content_sha256(manifest.id, self.files)
         self.problems = list(seen.problems)
         self.missing: list[Finding] = []
         self.notes: list[Finding] = []
-        self.resample = read_resample(folder / RESAMPLE) if RESAMPLE in seen.plain else frozenset()
 
     def result(self, machine: MachineParams | None) -> Return:
         """Everything, in the order in which it is listed for people."""
@@ -249,29 +241,33 @@ class _Check:
             self._problem("differs from the one that was sent", _SENT, file=MANIFEST)
         for path in self.seen.plain:
             self._file(path)
-        labels = self._label_files()
         rows = self._decisions()
+        labels = self._label_files(rows)
         if machine is not None:
             jobs = (self._job(case, label, rows) for case, label in labels.items())
             compute_ahead([job for job in jobs if job is not None], machine)
         found = {case: self._label(case, label, rows) for case, label in labels.items()}
-        checked = Return(
+        read = {case: label for case, label in found.items() if label is not None}
+        around = {case: self._around(case, job) for case, (job, compared) in read.items() if compared.unlike}
+        if machine is not None:
+            compute_ahead(list(around.values()), machine)
+        for case, (_, compared) in read.items():
+            self._suspicions(case, labels[case].path, compared.found, rows)
+        for case, job in around.items():
+            self._suspicions(case, labels[case].path, once(job), rows)
+        return Return(
             self.manifest,
             self.exported,
             self.folder,
-            {path: digest for path, digest in self.seen.sha256.items() if is_returned(path)},
+            self.files,
             rows,
             {case: label.path for case, label in labels.items()},
             tuple(self.problems),
             tuple(self.missing),
             tuple(self.notes),
-            frozenset(case for case, label in found.items() if label is not None and label[1].resampled),
-            {case: label[0] for case, label in found.items() if label is not None},
+            frozenset(case for case, (_, compared) in read.items() if compared.resampled).union(self.resample.drawn),
+            {case: job for case, (job, _) in read.items()},
         )
-        for case, label in found.items():
-            if label is not None and label[1].unlike:
-                self._exchanged(checked, case)
-        return replace(checked, problems=tuple(self.problems))
 
     def _problem(self, problem: str, remedy: str, case: str = "", class_name: str = "", file: str = "") -> None:
         self.problems.append(Finding(self.folder.name, problem, remedy, case, class_name, file))
@@ -294,59 +290,40 @@ class _Check:
             problem = "was altered or damaged since it was sent; labels drawn on it cannot be relied on"
             self._problem(problem, _SENT, case, file=path)
 
-    def _label_files(self) -> dict[str, _Label]:
-        """The one label of every case that has one: a file, with that of its voxels, or a folder of one a class."""
-        by_case: dict[str, list[str]] = {}
-        others = []
-        for path in (p for p in self.seen.plain if p.startswith(f"{LABELS}/")):
-            case = label_case(path, self.manifest.cases)
-            if case is None:
-                others.append(path)
-            else:
-                by_case.setdefault(case, []).append(path)
+    def _label_files(self, rows: Mapping[tuple[str, str], Row]) -> dict[str, CaseLabel]:
+        """The one label of every case that has one: a file, with that of its voxels, or a folder of one a class.
+
+        A label that was not corrected may be left out.
+        """
+        by_case = all_labels(self.seen.sha256, self.manifest)
         labels = {}
         for case in self.manifest.cases:
-            if label := self._label_of(case, by_case.get(case, [])):
+            if label := self._label_of(case, by_case.get(case, []), rows):
                 labels[case] = label
-        parts = {part for label in labels.values() for part in label.parts}
-        for path in (p for p in others if p not in parts):
+        known = {path for paths in by_case.values() for path in paths}
+        known |= {part for label in labels.values() for part in label.parts}
+        for path in (p for p in self.seen.plain if p.startswith(f"{LABELS}/") and p not in known):
             remedy = f"save the label of a case as {LABELS}/<case>.nii.gz, and remove what is not one"
             self._problem("is not the label of a case of this bundle", remedy, file=path)
         return labels
 
-    def _label_of(self, case: str, paths: list[str]) -> _Label | None:
-        """The label of a case; what is as it was sent does not count beside another one."""
-        sent = f"{LABELS}/{case}.nii.gz"
-        if len(paths) > 1:
-            paths = [path for path in paths if not self._is_as_sent(path)] or [sent]
-        if not paths:
-            self._missing("the label is missing", "add it, corrected or as it was sent", case, file=sent)
-            return None
-        if len(paths) > 1 and not all(map(is_class_file, paths)):
-            problem = f"there are {len(paths)} labels of one case: {', '.join(paths)}"
+    def _label_of(self, case: str, paths: list[str], rows: Mapping[tuple[str, str], Row]) -> CaseLabel | None:
+        headers = counting(case, paths, self.seen.sha256, self.manifest)
+        if is_one(headers):
+            return CaseLabel.of(self.folder, headers, self.seen.plain)
+        revised = any(c == case and row.decision is Decision.REVISE for (c, _), row in rows.items())
+        if headers:
+            problem = f"there are {len(headers)} labels of one case: {', '.join(headers)}"
             self._problem(problem, "keep the one that counts, remove the others", case)
-            return None
-        shown = f"{LABELS}/{case}/" if is_class_file(paths[0]) else paths[0]
-        return _Label(shown, (*paths, *(part for path in paths if (part := self._data_file(path)) is not None)), paths)
-
-    def _is_as_sent(self, path: str) -> bool:
-        return path in self.manifest.files and self.seen.sha256.get(path) == self.manifest.files[path].sha256
-
-    def _data_file(self, path: str) -> str | None:
-        """The file in which the voxels of a label lie, where that is another one."""
-        try:
-            data_file = format_of(self.folder / path).data_file
-            part = data_file(self.folder / path).relative_to(self.folder).as_posix() if data_file is not None else None
-        except (VoxledgerError, ValueError):
-            return None  # said when it is read
-        return part if part in self.seen.plain else None
+        elif revised or (self.folder / LABELS / f"{case}.nii.gz").exists():
+            self._missing("the label is missing", "add it, corrected", case, file=f"{LABELS}/{case}.nii.gz")
+        return None
 
     def _table(self) -> str | None:
-        """The one table of decisions; the one that was sent does not count beside another."""
-        paths = [path for path in self.seen.plain if is_decisions(path)]
-        if len(paths) > 1 and self.seen.sha256.get(DECISIONS) == self.manifest.files[DECISIONS].sha256:
-            paths.remove(DECISIONS)
-        if not paths:
+        """The one table of decisions."""
+        paths = tables(self.seen.sha256, self.manifest)
+        named = any(is_decisions(found.file) and (self.folder / found.file).is_file() for found in self.seen.problems)
+        if not paths and not named:
             self._missing("the table is missing", "add it, filled in", file=DECISIONS)
         elif len(paths) > 1:
             problem = f"there are {len(paths)} tables of decisions: {', '.join(paths)}"
@@ -367,15 +344,18 @@ class _Check:
             if case not in self.manifest.cases or class_name not in self.manifest.label_schema.names:
                 problem = "there is no such case and class in this bundle (a spreadsheet may have changed the name)"
                 self._problem(problem, "restore the names that were sent", case, class_name, path)
-            elif row.decision is not None or (case, class_name) in asked:
+            elif row.decision is not None or row.confirmed or (case, class_name) in asked:
                 rows[case, class_name] = row
+        if any(not case for case, _, _ in table.problems):
+            # The table as a whole cannot be read: that is one thing, not one for every line.
+            return rows
         broken = {(case, class_name) for case, class_name, _ in table.problems}
         for key in sorted(asked - broken):
             if key not in rows or rows[key].decision is None:
                 self._missing("has no decision", "write accept, revise or reject", *key, path)
         return rows
 
-    def _job(self, case: str, label: _Label, rows: Mapping[tuple[str, str], Row]) -> LabelCheck | None:
+    def _job(self, case: str, label: CaseLabel, rows: Mapping[tuple[str, str], Row]) -> LabelCheck | None:
         """The comparison of the label of one case with what was sent; None where it is the same."""
         sent = f"{LABELS}/{case}.nii.gz"
         shown_sha256 = self.manifest.files[sent].sha256
@@ -387,18 +367,51 @@ class _Check:
             files=label.files,
             sha256=tuple(self.seen.sha256[path] for path in label.files),
             parts=label.parts,
-            outside=self.review.outside,
-            resample=case in self.resample,
+            outside=self.context.review.outside,
+            resample=case in self.resample.cases,
             shown=self.exported / sent,
             shown_sha256=shown_sha256,
             most_bytes=self.manifest.most_label_bytes(case),
             label_schema=self.manifest.label_schema,
             rows=tuple(row for (c, _), row in rows.items() if c == case),
             asked=tuple(a.class_name for a in self.manifest.asked if a.case_id == case),
+            trusted=tuple(sorted(self.context.trusted.get(case, ()))),
         )
 
+    def _around(self, case: str, label: LabelCheck) -> CheckAround:
+        """The comparison of a label that is unlike its proposal with the image and other cases."""
+        return CheckAround(
+            name=case,
+            labels=files_of(label) / CHECKED_FILE,
+            shown=label.shown,
+            image=self.exported / IMAGES / f"{case}.nii.gz",
+            others={name: path for name, path in sorted(self.context.proposals.items()) if name != case},
+            looks=self.context.looks(self.manifest.label_schema),
+            rows=label.rows,
+            label_schema=self.manifest.label_schema,
+        )
+
+    def _suspicions(self, case: str, path: str, found: tuple[Found, ...], rows: Mapping[tuple[str, str], Row]) -> None:
+        """What is likely not what was meant: a problem, a confirmation that is missing, or a note."""
+        for one in found:
+            said = one.suspicion
+            severity = self.context.severity(one.kind)
+            own = [row for (c, n), row in rows.items() if c == case and _is_about(said.class_name, n, row)]
+            by_reviewer = bool(own) and all(row.confirmed for row in own)
+            by_curator = (self.sha256, case, said.class_name, one.kind) in self.context.confirmed
+            into, problem, remedy = self.problems, said.problem, said.remedy
+            if severity is Severity.WARNING and (by_reviewer or by_curator):
+                who = self.manifest.reviewer if by_reviewer else "a curator"
+                into, problem = self.notes, f"{problem}; confirmed by {who}"
+            elif severity is Severity.WARNING:
+                into = self.missing
+                remedy += f"; if it is right as it is, {_CONFIRM if said.class_name else _CONFIRM_ALL}"
+            elif severity is Severity.NOTE:
+                into = self.notes
+            into.append(Finding(self.folder.name, problem, remedy, case, said.class_name, path, one.kind))
+
     def _label(
-        self, case: str, label: _Label, rows: Mapping[tuple[str, str], Row]
+        self, case: str, label: CaseLabel, rows: Mapping[tuple[str, str], Row]
     ) -> tuple[LabelCheck, Compared] | None:
         """Compare the label of one case with what was sent; None where it is the same, or cannot be read."""
         job = self._job(case, label, rows)
@@ -424,15 +437,7 @@ class _Check:
         for c in found:
             self._problem(c.problem, c.remedy, case, c.class_name, path)
 
-    def _exchanged(self, checked: Return, case: str) -> None:
-        """Name cases whose proposal a label looks like, rather than its own: two files may have changed places."""
-        returned = checked.labels(case)
-        assert returned is not None
-        for other in self.manifest.cases:
-            sent = checked.shown(other)
-            if other == case or read_grid(sent).shape != returned.shape:
-                continue
-            if foreground_dice(returned, read(sent).array) >= SAME_CASE:
-                problem = f"the label looks like that of case {other}, and not like its own"
-                remedy = f"check whether the files of {case} and {other} changed places, and send them again"
-                self._problem(problem, remedy, case, file=checked.label_paths[case])
+
+def _is_about(class_name: str, name: str, row: Row) -> bool:
+    """Whether a line of a case can confirm a finding of a class, or, where that is empty, of the whole label map."""
+    return name == class_name if class_name else row.decision is Decision.REVISE

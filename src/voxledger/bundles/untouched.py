@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.errors import BundleRefused
 from voxledger.imaging.volume import file_sha256
 from voxledger.records.bundle import MANIFEST, is_junk, is_returned, list_files, read_manifest
@@ -50,8 +51,8 @@ def in_words(files: list[Path]) -> str:
 def remedy(bundles: Path, name: str) -> str:
     """How work that was done where a bundle went out comes in, and the bundle becomes what it was."""
     return (
-        f"nothing there is touched. If it is somebody's review, take it in: `cp -r {bundles / name} /tmp/{name}`, "
-        f"`dvc checkout --force {bundles}`, `voxledger review receive /tmp/{name}`; if nobody wants it, "
+        f"nothing there is touched. If it is somebody's review, `voxledger round run` keeps it in {layout.INBOX}, "
+        "takes it in as `voxledger review receive` does, and brings back what went out; if nobody wants it, "
         f"`dvc checkout --force {bundles}` removes it"
     )
 

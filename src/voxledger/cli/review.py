@@ -12,6 +12,7 @@ import click
 from voxledger import layout
 
 if TYPE_CHECKING:
+    from voxledger.params import Params
     from voxledger.review.receive import Received
     from voxledger.review.status import InboxStatus
 
@@ -64,22 +65,24 @@ def zip_(reviewer: str, output: Path | None) -> None:
 
 @review.command()
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--replace", is_flag=True, help="It counts instead of a different return, which is kept beside it.")
+@click.option("--replace", is_flag=True, help="It counts alone, instead of together with the return before.")
 @click.option("--resample", is_flag=True, help="Labels on other voxels than their images get the nearest ones.")
-def receive(source: Path, replace: bool, resample: bool) -> None:
-    """Take SOURCE, a returned zip or folder, into data/inbox, and say what is wrong with it or missing.
+@click.option("--carry", is_flag=True, help="Take a return of a closed round over into this one, where it still fits.")
+def receive(source: Path, replace: bool, resample: bool, carry: bool) -> None:
+    """Take SOURCE, a returned archive or folder, into data/inbox, and say what is wrong with it or missing.
 
-    Nothing in the inbox is overwritten. The same return twice does nothing. Exit code 3 says that the return is kept,
-    but its reviewer has to act.
+    Nothing in the inbox is overwritten. The same return twice does nothing; another one counts together with the first,
+    class by class. A return of a closed round is kept as late. Exit code 3 says that the return is kept, but that
+    somebody has to act.
 
     \b
     Examples:
       voxledger review receive bundle-r01-alice.zip
       voxledger review receive ~/Downloads/bundle-r01-bob
+      voxledger review receive bundle-r00-carol.zip --carry
     """
-    from voxledger.bundles.inbox import untracked
-    from voxledger.errors import VoxledgerError
     from voxledger.params import read_params
+    from voxledger.records.sent import went_out
     from voxledger.release.inbox import track_inbox
     from voxledger.repository import require_root, round_tag, tag_exists
     from voxledger.review.receive import receive as take_in
@@ -89,23 +92,21 @@ def receive(source: Path, replace: bool, resample: bool) -> None:
     require_root()
     require_scripts()
     params = read_params()
-    if tag_exists(round_tag(params.round)):
-        raise VoxledgerError(
-            f"round {params.round} is closed, and {source} is in no version of it: it was not taken in",
-            f"keep {source}, it is somebody's work: its labels can be put into a bundle of a later round that asks for "
-            "the same cases. `voxledger round open` opens the next one",
-        )
-    received = take_in(source, layout.BUNDLES, layout.INBOX, params.round, replace=replace, resample=resample)
-    if received.new:
-        click.echo(f"received as {received.folder}")
-    elif received.folder in untracked(layout.INBOX):
-        click.echo(
-            f"{received.folder} has been received already, with the same content, but was not under DVC: now it is"
-        )
-    else:
-        click.echo(f"{received.folder} has been received already, with the same content: nothing to do")
-    if received.replaced is not None:
-        click.echo(f"the return before it is kept as {received.replaced}")
+    closed = tag_exists(round_tag(params.round))
+    # Nothing counts in a closed round any more: the next one has no bundles yet.
+    received = take_in(
+        source,
+        layout.BUNDLES,
+        layout.INBOX,
+        params.round + closed,
+        replace=replace,
+        resample=resample,
+        outside=params.review.outside,
+        went_out=went_out,
+    )
+    if received.late:
+        _late(received, params, carry and not closed)
+    _tell(received)
     track_inbox()
     _note_receipt(received)
     remove_unpacked(source, layout.INBOX)
@@ -116,10 +117,34 @@ def receive(source: Path, replace: bool, resample: bool) -> None:
         click.echo(f"  {problem}")
     if of_two or any(b.bundle == name and b.state != "complete" for b in found.bundles):
         click.echo(
-            f"  → ask {received.manifest.reviewer} to put this right and to send the whole folder again; then "
-            "`voxledger review receive FILE.zip --replace`: what came now is kept beside it"
+            f"  → ask {received.manifest.reviewer} to put this right and to send the folder again; then "
+            "`voxledger review receive FILE.zip`: what came now is kept beside it"
         )
         sys.exit(3)
+
+
+@review.command()
+@click.argument("reviewer")
+@click.argument("case")
+@click.argument("kind")
+@click.option("--class", "class_name", default="", help="Empty where the finding is about the whole label map.")
+@click.option("--reason", required=True, help="What you looked at; it is on record with your name.")
+def confirm(reviewer: str, case: str, kind: str, class_name: str, reason: str) -> None:
+    """Confirm that what looks wrong in REVIEWER's label of CASE is right, on record in data/confirmed.csv.
+
+    KIND is what stands in brackets behind the finding. Only warnings can be confirmed, and another return has to be
+    confirmed anew.
+
+    \b
+    Example:
+      voxledger review confirm alice site-a_0007 emptied --class spleen --reason "splenectomy, see report"
+    """
+    from voxledger.release.confirm import confirm as put_on_record
+    from voxledger.repository import require_root
+
+    require_root()
+    row = put_on_record(reviewer, case, kind, class_name, reason)
+    click.echo(f"confirmed by {row.curator}: {kind}{f' of {class_name}' if class_name else ''} in case {case}")
 
 
 @review.command()
@@ -194,6 +219,50 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
         click.echo("no bundles in this round")
 
 
+def _tell(received: Received) -> None:
+    """Say where a return lies, and what lies beside it."""
+    from voxledger.bundles.inbox import untracked
+
+    if received.new:
+        click.echo(f"received as {received.folder}")
+    elif received.folder in untracked(layout.INBOX):
+        click.echo(
+            f"{received.folder} has been received already, with the same content, but was not under DVC: now it is"
+        )
+    else:
+        click.echo(f"{received.folder} has been received already, with the same content: nothing to do")
+    if received.part is not None:
+        click.echo(f"it counts together with the return before, and is kept as it came as {received.part}")
+    if received.replaced is not None:
+        click.echo(f"the return before it is kept as {received.replaced}")
+
+
+def _late(received: Received, params: Params, carry: bool) -> None:
+    """Say what becomes of a return of a closed round, and end."""
+    from voxledger.records.bundle import RESAMPLE
+    from voxledger.release.inbox import track_inbox
+    from voxledger.review.carry import carry as take_over
+
+    name, folder = received.manifest.name, received.folder
+    was = "" if received.new else "it was "
+    click.echo(f"{name} is of round {received.manifest.round}, which is closed: {was}kept as late, {folder}")
+    if not carry:
+        resample = " --resample" if (folder / RESAMPLE).is_file() else ""
+        command = f"`voxledger review receive {folder}{resample} --carry`"
+        click.echo(f"  → once bundles of the open round are out, {command} takes over what still fits")
+        sys.exit(3)
+    found = take_over(folder, layout.BUNDLES, layout.INBOX, params.round, params.review.outside)
+    for case, class_name in found.taken:
+        click.echo(f"  taken over: case {case}, class {class_name}")
+    for left in found.left:
+        click.echo(f"  left for a person: {left}")
+    if found.received is not None:
+        track_inbox()
+        _note_receipt(found.received)
+        _show(_status(), received.manifest.reviewer)
+    sys.exit(3 if found.left or found.received is None else 0)
+
+
 def _note_receipt(received: Received) -> None:
     from voxledger.release.times import note_receipt
 
@@ -201,11 +270,12 @@ def _note_receipt(received: Received) -> None:
 
 
 def _status() -> InboxStatus:
+    from voxledger.bundles.context import read_context
     from voxledger.params import read_params
     from voxledger.review.status import status as look
 
     params = read_params()
-    return look(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round, params.review)
+    return look(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round, read_context(params.review))
 
 
 def _show(found: InboxStatus, reviewer: str | None = None) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from voxledger import layout
+
+if TYPE_CHECKING:
+    from voxledger.params import Params
 
 
 @click.group("round")
@@ -59,8 +63,35 @@ def run(no_memo: bool) -> None:
 
     params = require_runnable()
     take_back_interrupted(read_cases(), read_schema(layout.SCHEMA))
+    _take_in_edits(params)
     run_round(params, no_memo)
     click.echo(f"round {params.round} is finished: {layout.ROUND_REPORT}. Next: voxledger round close")
+
+
+def _take_in_edits(params: Params) -> None:
+    """Keep what somebody did in the bundles that went out, and say so."""
+    from voxledger.bundles.untouched import touched
+    from voxledger.errors import VoxledgerError
+    from voxledger.release.inbox import track_inbox
+    from voxledger.repository import dvc
+    from voxledger.review.rescue import rescue
+
+    def bring_back() -> None:
+        if dvc("checkout", "--force", layout.BUNDLES, quiet=True) != 0:
+            raise VoxledgerError(
+                f"{layout.BUNDLES} was changed where it lies, and DVC cannot bring back what went out",
+                f"what was changed is kept in {layout.INBOX}; see DVC's message above, or `dvc pull`",
+            )
+
+    if not touched(layout.BUNDLES):
+        return
+    for one in rescue(layout.BUNDLES, layout.INBOX, params.round, bring_back, params.review.outside):
+        click.echo(f"{one.name} was changed where it lay in {layout.BUNDLES}: kept as {one.kept}")
+        if one.counts is not None:
+            click.echo(f"  it counts as the return {one.counts}, or as a part of it")
+        elif one.why:
+            click.echo(f"  it counts as no return: {one.why}")
+    track_inbox()
 
 
 @round_.command()

@@ -60,6 +60,8 @@ def _print_class(entry: dict[str, Any]) -> None:
         click.echo("  review  not here")
     if entry["resampled"]:
         click.echo("  resampled: the label came back on other voxels, and every voxel has that of the nearest one")
+    for row in entry["confirmed"]:
+        click.echo(f"  looked wrong and was confirmed by {row['curator']}: {row['kind']}, “{row['reason']}”")
     for neighbour in entry["changed_by"]:
         by = f"{neighbour['reviewer']}, bundle {neighbour['bundle'][:12]}" if neighbour["bundle"] else "source"
         click.echo(f"  changed by its neighbour {neighbour['class_name']} ({by})")

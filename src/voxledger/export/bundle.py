@@ -11,7 +11,7 @@ from pathlib import Path
 from voxledger import layout
 from voxledger.bundles.shown import entries_of, require_proposed
 from voxledger.export.colors import SLICER_TABLE, SNAP_DESCRIPTIONS, slicer_table, snap_descriptions
-from voxledger.export.draw_case import DrawCase, not_registered
+from voxledger.export.draw_case import DrawCase, Drawn, not_registered
 from voxledger.export.readme import bundle_readme
 from voxledger.imaging.volume import file_sha256
 from voxledger.records.bundle import (
@@ -78,7 +78,7 @@ def draw_job(bundle: str, case_id: str, asked: Sequence[str], material: Material
 
 
 def write_bundle(
-    folder: Path, reviewer: str, asked: Sequence[Asked], material: Material, voxels: Mapping[str, int]
+    folder: Path, reviewer: str, asked: Sequence[Asked], material: Material, drawn: Mapping[str, Drawn]
 ) -> None:
     """Complete the bundle of one reviewer, in which the label maps lie; the bytes depend on the arguments alone.
 
@@ -86,8 +86,8 @@ def write_bundle(
     ----------
     asked
         Classes of cases that the reviewer is asked about, in the order of `decisions.csv`.
-    voxels
-        Of the images, by case.
+    drawn
+        What was drawn, by case.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def write_bundle(
     models: set[str] = set()
     for path in [p for p in folder.rglob("*") if p.is_file()]:
         _make_own(path)
-    for case_id in sorted(voxels):
+    for case_id in sorted(drawn):
         _copy_images(folder, material.cases[case_id])
         models.update(material.predicted.get(case_id, Ensemble({})).model_ids)
     _write_texts(folder, reviewer, asked, material)
@@ -106,7 +106,7 @@ def write_bundle(
         for p in sorted(folder.rglob("*"))
         if p.is_file()
     }
-    for case_id in voxels:
+    for case_id in drawn:
         image = layout.label_map(Path(IMAGES), case_id).as_posix()
         if files[image].sha256 != material.cases[case_id].sha256:
             raise not_registered(material.cases[case_id].image)
@@ -118,7 +118,8 @@ def write_bundle(
         model_ids=tuple(sorted(models)),
         label_schema=material.schema,
         asked=tuple(asked),
-        voxels=dict(voxels),
+        voxels={case_id: one.voxels for case_id, one in drawn.items()},
+        masks={case_id: one.masks for case_id, one in drawn.items()},
         files=files,
     )
     (folder / MANIFEST).write_bytes(manifest.to_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,25 @@ from voxledger.bundles.shown import read_sources
 from voxledger.casemap.job import Job, content, place
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.format import Origin
-from voxledger.imaging.volume import Grid, file_sha256, smallest_unsigned, write
+from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, smallest_unsigned, write
 from voxledger.records.bundle import ATTENTION, LABELS, voxel_count
 from voxledger.records.ledger import Entry
 from voxledger.registry import FORMATS
 from voxledger.schema import LabelSchema
 
 
-class DrawCase(Job[int]):
-    """Writes `<bundle>/labels/<case>.nii.gz` and, where there is any, attention; returns the voxels of the image."""
+@dataclass(frozen=True)
+class Drawn:
+    """What the manifest says of a case."""
+
+    voxels: int
+    """Of the image."""
+    masks: dict[str, str]
+    """`mask_sha256` of the proposal by class."""
+
+
+class DrawCase(Job[Drawn]):
+    """Writes `<bundle>/labels/<case>.nii.gz` and, where there is any, attention."""
 
     stage, algorithms = "export", ("export",)
     case_id: str = content()
@@ -44,7 +55,7 @@ class DrawCase(Job[int]):
     formats: tuple[str, ...] = content()
     """In which the label map is written besides NIfTI."""
 
-    def compute(self, folder: Path) -> int:
+    def compute(self, folder: Path) -> Drawn:
         """Draw both.
 
         Raises
@@ -66,7 +77,8 @@ class DrawCase(Job[int]):
             form.write_labels(target, proposal, sources.grid, schema, Origin(f"{self.bundle}/{self.case_id}"))
         if self.attention is not None:
             self._write_attention(self.attention, out / ATTENTION, sources.grid)
-        return voxel_count(sources.grid.shape)
+        masks = {name: mask_sha256(schema.mask(proposal, name), sources.grid) for name in schema.names}
+        return Drawn(voxel_count(sources.grid.shape), masks)
 
     def _write_attention(self, attention: Path, out: Path, grid: Grid) -> None:
         """One label map of the classes in question, inner classes over outer ones."""

@@ -29,6 +29,9 @@ You have {cases} to look at, {rows} in all. For every line of `decisions.csv` sa
 | `reject` | it is wrong and cannot be mended in reasonable time | leave it, or erase the class |
 
 Then fill in: `minutes` (roughly, for this line), `error_type` (below), `comment` (free text, may stay empty).
+`confirmed` stays empty, but for a `yes` where your label may look like a slip and is meant: a class that is empty now
+(or say `false_positive`), half or three times as large, in another place, or one that you accepted or were not asked
+about and that gave voxels to one that you corrected. Without it such a label is held back until you are asked.
 
 | error_type | what was wrong |
 | --- | --- |
@@ -36,7 +39,8 @@ Then fill in: `minutes` (roughly, for this line), `error_type` (below), `comment
 
 An empty label is an answer too: `accept` if the structure really is not there, `revise` once you have drawn it.
 Correct only classes that are in your lines. If you find that another class is wrong, correct it and add a line
-with its case, class and `revise`. Keep the numbers of the classes:
+with its case, class and `revise`. Voxels that you erase from a class inside another come back as that other one.
+Keep the numbers of the classes:
 
 {classes}
 
@@ -58,10 +62,11 @@ with its case, class and `revise`. Keep the numbers of the classes:
 ## Send it back
 
 Zip this folder, whole, and send it back the way it came. Images may be left out; `bundle.json`, `decisions.csv` and
-all of `labels/` must be in it. Do not change `bundle.json` or the images. Beside the label as it was sent there may be
-one that counts instead: `.seg.nrrd`, `.nrrd`, `.mha`, DICOM SEG or RTSTRUCT (`labels/<case>.dcm`), or one file a class
-(`labels/<case>/<class>.nii.gz`). A table edited in Excel is fine, as CSV or `.xlsx`. You may send a part now and the
-rest later, as a new zip of everything.
+the labels that you corrected must be in it. Do not change `bundle.json` or the images. Beside the label as it was sent
+there may be one that counts instead: `.seg.nrrd`, `.nrrd`, `.mha`, DICOM SEG or RTSTRUCT (`labels/<case>.dcm`), or one
+file a class (`labels/<case>/<class>.nii.gz`). A table edited in Excel is fine, as CSV or `.xlsx`. You may send a part
+now and the rest later: parts are put together class by class, and a label that you did not change, or sent before, may
+be left out.
 """
 
 _LOAD_SEGMENTS = "Drag `labels/<case>.seg.nrrd` into the window: names and colours come along."

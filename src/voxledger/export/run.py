@@ -13,7 +13,7 @@ from voxledger.casemap.run import ONE_PROCESS, casemap
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.export.bundle import Material, draw_job, write_bundle
 from voxledger.params import MachineParams
-from voxledger.records.bundle import Asked, bundle_name, require_case_name, require_reviewers
+from voxledger.records.bundle import Asked, bundle_name, expected_bundles, require_case_name, require_reviewers
 from voxledger.records.cases import Case, Split
 from voxledger.records.ledger import Ledger
 from voxledger.records.predicted import Ensemble
@@ -34,10 +34,8 @@ def export_round(
 ) -> list[Path]:
     """Write `data/round/bundles/bundle-rNN-<reviewer>/` for every reviewer of the worklist.
 
-    The bytes depend on the input alone.
-
-    A bundle does not say why a case was chosen, nor in which order: a blind audit stays blind. An empty worklist
-    makes an empty folder.
+    The bytes depend on the input alone. A bundle does not say why a case was chosen, nor in which order: a blind audit
+    stays blind. An empty worklist makes an empty folder.
 
     Parameters
     ----------
@@ -64,7 +62,8 @@ def export_round(
     Misuse
         A name cannot be a file name, or one class of one case is given to two reviewers.
     VoxledgerError
-        The worklist names a case that is not registered or not in the pool, or a hash does not fit.
+        Other bundles of this round are here, the worklist names a case that is not registered or not in the pool, or a
+        hash does not fit.
     CasesFailed
         Names every case that cannot be shown, and why.
     """
@@ -78,9 +77,24 @@ def export_round(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     names = _write_bundles(partial, worklist, material, machine)
+    _require_no_other_issue(out, partial, round_number)
     shutil.rmtree(out, ignore_errors=True)
     os.replace(partial, out)
     return [out / name for name in names]
+
+
+def _require_no_other_issue(out: Path, made: Path, round_number: int) -> None:
+    """Raise where bundles of this round are here and would become others: somebody may have copies of them."""
+    there, now = (
+        {folder.name: manifest.id for folder, manifest in expected_bundles(place, round_number).items()}
+        for place in (out, made)
+    )
+    if there and there != now:
+        shutil.rmtree(made)
+        raise VoxledgerError(
+            f"bundles of round {round_number} were made before, and would be others now: they stay as they are",
+            "undo the change; or, if nobody has a copy of them, `voxledger round recall`, and they are made anew",
+        )
 
 
 def _write_bundles(out: Path, worklist: Sequence[WorkItem], material: Material, machine: MachineParams) -> list[str]:
@@ -94,8 +108,8 @@ def _write_bundles(out: Path, worklist: Sequence[WorkItem], material: Material, 
     ]
     drawn = casemap(jobs, out, machine)
     for (bundle, rows), reviewer in zip(asked.items(), reviewers, strict=True):
-        voxels = {job.case_id: count for job, count in zip(jobs, drawn, strict=True) if job.bundle == bundle}
-        write_bundle(out / bundle, reviewer, rows, material, voxels)
+        own = {job.case_id: one for job, one in zip(jobs, drawn, strict=True) if job.bundle == bundle}
+        write_bundle(out / bundle, reviewer, rows, material, own)
     return list(asked)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from voxledger.bundles.context import Context
 from voxledger.bundles.inbox import require_complete
-from voxledger.params import DEFAULT_REVIEW, MachineParams, ReviewParams
+from voxledger.params import MachineParams
 from voxledger.records.received import Received, write_received
 
 
@@ -15,8 +16,8 @@ def pass_gate(
     revisions: Path,
     round_number: int,
     received: Path,
+    context: Context = Context(),  # noqa: B008
     machine: MachineParams | None = None,
-    review: ReviewParams = DEFAULT_REVIEW,
 ) -> None:
     """Write `received` if every bundle of the round is back and in order.
 
@@ -32,6 +33,6 @@ def pass_gate(
                 sha256=one.sha256,
                 files=dict(one.files),
             )
-            for one in require_complete(bundles, inbox, revisions, round_number, machine, review)
+            for one in require_complete(bundles, inbox, revisions, round_number, context, machine)
         ),
     )

@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -21,9 +22,10 @@ from voxledger.imaging.volume import file_sha256
 from voxledger.records.decisions import MOST_BYTES as MOST_DECISION_BYTES
 from voxledger.records.formats import Upgrade, upgraded
 from voxledger.schema import LabelSchema
+from voxledger.textfile import replace_text
 
-UPGRADES: tuple[Upgrade, ...] = ()
-"""None so far. A bundle comes back in the format in which it went out: its id is a hash of what it said then."""
+UPGRADES: tuple[Upgrade, ...] = (lambda values: values,)
+"""A bundle comes back in the format in which it went out: its id is a hash of what it said then. Format 2 has masks."""
 FORMAT = len(UPGRADES) + 1
 MANIFEST = "bundle.json"
 PREFIX = "bundle-"
@@ -38,7 +40,8 @@ IMAGE_LIKE = (
 """Besides the formats that are read or refused, files that may be or hold a label: scenes, meshes, archives."""
 RESAMPLE = "resample.json"
 """What `review receive --resample` writes into a return: its labels may lie on other voxels than their images."""
-MOST_MANIFEST_BYTES = 64 << 20
+MOST_DEPTH, MOST_NAME_BYTES, MOST_PATH_BYTES = 32, 255, 1024
+"""Folders below one another, and bytes of names: more is nobody's bundle, and some file systems cannot hold it."""
 
 _DECISIONS = re.compile(r"decisions(?: ?\(\d{1,3}\)| - Copy)?\.(?:csv|xlsx)", re.IGNORECASE)
 _REVIEWER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -84,6 +87,8 @@ class Manifest(_Strict):
     """Voxels of each case's image: bounds the size of a returned label."""
     files: dict[str, File]
     """Exported files but the manifest itself, by their path in the bundle."""
+    masks: dict[str, dict[str, str]] = {}
+    """`mask_sha256` of the proposal by case and class; none in format 1."""
 
     @property
     def cases(self) -> list[str]:
@@ -94,18 +99,21 @@ class Manifest(_Strict):
         return bundle_name(self.round, self.reviewer)
 
     def to_bytes(self) -> bytes:
-        return _json({**self.model_dump(mode="json"), "id": self.id})
+        return _json(_values(self))
 
     def most_label_bytes(self, case_id: str) -> int:
         """The largest label of a case that is not absurd: 8 bytes a voxel, and a header."""
         return self.voxels[case_id] * 8 + (1 << 20)
 
 
-class _Resample(_Strict):
+class Resample(_Strict):
     """What `RESAMPLE` says."""
 
-    format: int
-    cases: tuple[str, ...]
+    format: int = 1
+    cases: tuple[str, ...] = ()
+    """Those whose labels may lie on other voxels than their images."""
+    drawn: tuple[str, ...] = ()
+    """Those whose labels were put together from such ones, and lie on the voxels of their images now."""
 
 
 def make_manifest(**values: Any) -> Manifest:
@@ -186,14 +194,22 @@ def require_case_name(case_id: str) -> None:
         raise Misuse(f"case {case_id!r} cannot be a file name", f"rename the case in {layout.CASES}")
 
 
+def most_manifest_bytes(sent: Iterable[Manifest]) -> int:
+    """The most bytes of a `bundle.json` that says what was sent, however an editor saved it again."""
+    return 4 * max((len(manifest.to_bytes()) for manifest in sent), default=0) + (1 << 16)
+
+
 def is_safe(path: str) -> bool:
     """Whether a path from a manifest or an archive stays inside its folder, on every system."""
+    if len(path.encode("utf-8", "surrogatepass")) > MOST_PATH_BYTES or path.count("/") > MOST_DEPTH:
+        return False
     parts = PurePosixPath(path).parts
     return (
         bool(parts)
         and not path.startswith("/")
         and not any(c in path for c in '\\:*?"<>|\0')
         and not any(p in ("..", ".") or p.endswith((" ", ".")) or ord(min(p)) < 32 for p in parts)
+        and not any(len(p.encode("utf-8", "surrogatepass")) > MOST_NAME_BYTES for p in parts)
         and PurePosixPath(path).as_posix() == path
     )
 
@@ -234,20 +250,24 @@ def is_class_file(path: str) -> bool:
     return path.count("/") > 1
 
 
-def read_resample(path: Path) -> frozenset[str]:
-    """The cases of a return whose labels may be resampled, as `review receive --resample` noted them."""
-    return frozenset(_Resample.model_validate_json(path.read_bytes()).cases)
+def read_resample(folder: Path) -> Resample:
+    """What `review receive --resample` noted in a return; without a note nothing."""
+    path = folder / RESAMPLE
+    return Resample.model_validate_json(path.read_bytes()) if path.is_file() else Resample()
 
 
-def resample_note(cases: Iterable[str]) -> bytes:
-    """The text of `RESAMPLE`."""
-    return _json(_Resample(format=1, cases=tuple(sorted(cases))).model_dump(mode="json"))
+def add_resample(folder: Path, cases: Iterable[str], drawn: Iterable[str]) -> None:
+    """Note more cases in a return."""
+    noted = read_resample(folder)
+    more = Resample(cases=tuple(sorted({*noted.cases, *cases})), drawn=tuple(sorted({*noted.drawn, *drawn})))
+    if more != noted:
+        replace_text(folder / RESAMPLE, _json(more.model_dump(mode="json")).decode())
 
 
 def size_bound(manifest: Manifest, path: str) -> int:
     """The most bytes that a returned file of this path may have."""
     if path == MANIFEST:
-        return MOST_MANIFEST_BYTES
+        return most_manifest_bytes([manifest])
     if is_decisions(path) or path == RESAMPLE:
         return MOST_DECISION_BYTES
     case = label_case(path, manifest.cases)
@@ -274,9 +294,19 @@ def returned_files(folder: Path) -> dict[str, str]:
 
 
 def list_files(folder: Path) -> list[str]:
-    """Paths of all files in a bundle folder but system leftovers, sorted."""
-    paths = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_symlink() or not p.is_dir())
-    return sorted(p for p in paths if not is_junk(p))
+    """Paths of all files in a bundle folder but system leftovers, sorted.
+
+    Links count as files. Below `MOST_DEPTH` folders nothing is looked for: there a folder counts as a file, too.
+    """
+    found = []
+    for place, names, files in os.walk(folder):
+        inside = Path(place).relative_to(folder)
+        deep = len(inside.parts) >= MOST_DEPTH
+        found += [inside / name for name in files]
+        found += [inside / name for name in names if deep or (Path(place) / name).is_symlink()]
+        if deep:
+            names.clear()
+    return sorted(p.as_posix() for p in found if not is_junk(p.as_posix()))
 
 
 def expected_bundles(bundles: Path, round_number: int) -> dict[Path, Manifest]:
@@ -308,8 +338,13 @@ def voxel_count(shape: tuple[int, int, int]) -> int:
     return math.prod(shape)
 
 
+def _values(manifest: Manifest) -> dict[str, Any]:
+    """What the manifest says in its own format."""
+    return manifest.model_dump(mode="json", exclude={"masks"} if manifest.format == 1 else None)
+
+
 def _id_of(manifest: Manifest) -> str:
-    values = manifest.model_dump(mode="json")
+    values = _values(manifest)
     del values["id"]
     return hashlib.sha256(_json(values)).hexdigest()
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from voxledger.records.error_kind import ErrorKind
 from voxledger.records.formats import TableFormat
 from voxledger.records.spreadsheet import read_xlsx
-from voxledger.textfile import read_text_if_there, write_table
+from voxledger.textfile import as_text, read_text_if_there, write_table
 
 FILE = "decisions.csv"
-COLUMNS = ["case_id", "class_name", "decision", "minutes", "error_type", "comment"]
+COLUMNS = ["case_id", "class_name", "decision", "minutes", "error_type", "confirmed", "comment"]
 MOST_BYTES = 4 << 20
 """A longer table was not filled in by a person."""
 MOST_MINUTES = 24 * 60
@@ -60,6 +60,8 @@ class Row:
     minutes: float | None = None
     error_type: ErrorKind = ErrorKind.NONE
     comment: str = ""
+    confirmed: bool = False
+    """Whether the reviewer says that what looks wrong about the class is right."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,10 @@ FORMAT = TABLE.number
 
 def write_decided(path: Path | str, rows: Iterable[Decided]) -> None:
     """Write `data/round/decisions.csv`, in the order given."""
-    values = (asdict(row) | {"minutes": "" if row.minutes is None else f"{row.minutes:.2f}"} for row in rows)
+    values = (
+        asdict(row) | {"minutes": "" if row.minutes is None else f"{row.minutes:.2f}", "comment": as_text(row.comment)}
+        for row in rows
+    )
     write_table(path, TABLE.columns, values)
 
 
@@ -137,7 +142,8 @@ def to_csv(rows: Iterable[Row]) -> str:
                 "" if row.decision is None else row.decision.value,
                 "" if row.minutes is None else f"{row.minutes:.2f}",
                 "" if blank else row.error_type.value,
-                row.comment,
+                "yes" if row.confirmed else "",
+                as_text(row.comment),
             ]
         )
     return stream.getvalue()
@@ -155,10 +161,13 @@ def read_decisions(path: Path) -> Table:
         return Table({}, [("", "", f"is {len(content)} bytes long, which is no table of decisions")])
     if path.suffix.lower() == ".xlsx":
         try:
-            return _table(read_xlsx(path, COLUMNS[0]))
+            return _table(read_xlsx(path, COLUMNS[0]), "remove what stands beside the columns")
         except ValueError as error:
             return Table({}, [("", "", f"cannot be read as a table: {error}")])
-    text = _decode(content)
+    try:
+        text = _decode(content)
+    except UnicodeDecodeError:
+        return Table({}, [("", "", "is in no encoding that is known; a spreadsheet must save it as CSV in UTF-8")])
     if "\0" in text:
         return Table({}, [("", "", "is not a text table; a spreadsheet must save it as CSV")])
     text = re.sub(_SEPARATOR_LINE, "", text, count=1)
@@ -168,11 +177,14 @@ def read_decisions(path: Path) -> Table:
         records = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
         return Table({}, [("", "", f"cannot be read as a table: {error}")])
-    return _table(records)
+    return _table(records, f"put a text with {delimiter!r} in it in quotes")
 
 
-def _table(records: list[list[str]]) -> Table:
-    """The lines of a table whose first line with anything in it names the columns."""
+def _table(records: list[list[str]], too_many: str) -> Table:
+    """The lines of a table whose first line with anything in it names the columns.
+
+    `too_many` says what to do about a line with more fields than that one.
+    """
     while records and not any(cell.strip() for cell in records[0]):
         records.pop(0)
     names = [cell.strip().lower() for cell in records[0]] if records else []
@@ -182,10 +194,19 @@ def _table(records: list[list[str]]) -> Table:
     ):
         if wrong:
             return Table({}, [("", "", f"has {how} column {', '.join(wrong)} in its first line")])
+    unknown = [name for name in names if name and name not in COLUMNS]
+    if unknown and (lacking := [name for name in COLUMNS if name not in (*names, "confirmed")]):
+        problem = f"has no column {', '.join(lacking)} in its first line, but {', '.join(unknown)}"
+        return Table({}, [("", "", problem)])
     table = Table({}, [])
     for number, record in enumerate(records[1:], start=2):
-        if any(cell.strip() for cell in record):
-            _take(table, dict(zip(names, (cell.strip() for cell in record), strict=False)), number)
+        cells = [cell.strip() for cell in record]
+        values = dict(zip(names, cells, strict=False))
+        if any(cells[len(names) :]):
+            problem = f"line {number} has more fields than the first line: {too_many}"
+            table.problems.append((values.get("case_id", ""), values.get("class_name", ""), problem))
+        elif any(cells):
+            _take(table, values, number)
     return table
 
 
@@ -212,16 +233,19 @@ def _take(table: Table, values: dict[str, str], number: int) -> None:
             error_type = ErrorKind(named)
         else:
             problems.append(f"error type {named!r} is none of {', '.join(ErrorKind)}")
+    confirmed = values.get("confirmed", "").lower()
+    if confirmed not in ("", "yes", "no"):
+        problems.append(f"confirmed {confirmed!r} is neither yes nor no")
     table.problems.extend((case_id, class_name, problem) for problem in problems)
     if not problems:
-        row = Row(case_id, class_name, decision, minutes, error_type, values.get("comment", ""))
+        row = Row(case_id, class_name, decision, minutes, error_type, values.get("comment", ""), confirmed == "yes")
         table.rows[case_id, class_name] = row
 
 
 def _decode(content: bytes) -> str:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", "replace")
+        return content.decode("utf-16")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return content.decode("cp1252", "replace")
+        return content.decode("cp1252")

@@ -33,3 +33,6 @@ _MEANINGS = {
     ErrorKind.SPLIT: "one structure labelled in pieces",
     ErrorKind.LEFT_RIGHT: "sides mixed up",
 }
+
+MIXED_UP = (ErrorKind.LEFT_RIGHT, ErrorKind.WRONG_CLASS)
+"""Said of classes that were right in outline and wrong in name."""

@@ -74,6 +74,13 @@ def read_sent(revision: str | None = None) -> Sent | None:
         raise damaged from None
 
 
+def went_out(round_number: int, bundle_id: str) -> bool:
+    """Whether a bundle is on record in the version that its round was closed as."""
+    tag = round_tag(round_number)
+    sent = read_sent(tag) if tag_exists(tag) else None
+    return sent is not None and sent.round == round_number and bundle_id in sent.bundles.values()
+
+
 def write_sent(round_number: int, bundles: Mapping[str, str], path: Path = layout.SENT) -> None:
     """Record that these bundles of a round go out."""
     sent = Sent(round=round_number, bundles=dict(bundles))

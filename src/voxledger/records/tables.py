@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import json
 
-from voxledger.records import acquisition, cases, decisions, errors, history, ledger, worklist
+from voxledger.records import acquisition, cases, confirmed, decisions, errors, history, ledger, worklist
 
-TABLES = (acquisition.TABLE, cases.TABLE, decisions.TABLE, errors.TABLE, history.TABLE, ledger.TABLE, worklist.TABLE)
+TABLES = (
+    acquisition.TABLE,
+    cases.TABLE,
+    confirmed.TABLE,
+    decisions.TABLE,
+    errors.TABLE,
+    history.TABLE,
+    ledger.TABLE,
+    worklist.TABLE,
+)
 
 
 def formats() -> str:

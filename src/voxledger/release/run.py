@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from voxledger import layout
+from voxledger.bundles.context import read_context
 from voxledger.bundles.inbox import require_complete
 from voxledger.bundles.untouched import require_untouched
 from voxledger.errors import VoxledgerError
@@ -87,7 +88,8 @@ def run_round(params: Params, no_memo: bool) -> None:
         raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
     if bundles := expected_bundles(layout.BUNDLES, params.round):
         send_out({folder.name: manifest.id for folder, manifest in bundles.items()})
-    require_complete(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round, review=params.review)
+    context = read_context(params.review)
+    require_complete(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round, context)
     if no_memo or status is None or status.entries or not is_tracked_whole():
         _run_to_the_end(no_memo)
     note_run(params.round)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from voxledger import layout
+from voxledger.bundles.context import read_context
 from voxledger.bundles.inbox import look_into, untracked
 from voxledger.knowledge import labelled
 from voxledger.params import Params, read_params
@@ -66,8 +67,10 @@ def status() -> Status:
     lost, begun = _is_lost(), opening()
     # Without the bundles that went out, what came back cannot be judged.
     judged = not lost and begun is None
-    places = layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS
-    inbox = look_into(*places, params.round, review=params.review) if judged else None
+    inbox = None
+    if judged:
+        context = read_context(params.review)
+        inbox = look_into(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round, context)
     waiting = [str(finding) for finding in (*inbox.all_problems, *inbox.all_missing)] if inbox else []
     state = _state(params, bool(cases), begun, lost, bool(waiting), current)
     return Status(

@@ -82,6 +82,7 @@ def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -
             "class": e.class_name,
             **{k: v for k, v in asdict(e).items() if k not in ("case_id", "class_name")},
             "decision": _decision(e, tag, earlier),
+            "confirmed": _confirmed(e, tag),
             "history": _history(e, earlier),
         }
         for e in entries
@@ -186,6 +187,13 @@ def _decision(entry: Entry, tag: str | None, earlier: Earlier) -> dict[str, str]
                 if (row["case_id"], row["bundle"]) == (entry.case_id, entry.bundle) and row["class_name"] in names:
                     return row
     return None
+
+
+def _confirmed(entry: Entry, tag: str | None) -> list[dict[str, str]]:
+    """What a curator confirmed of the return that a mask is from: of its class, and of the label map as a whole."""
+    rows = _rows(tag, layout.CONFIRMED) if entry.bundle else []
+    mine = [row for row in rows if (row["bundle"], row["case_id"]) == (entry.bundle, entry.case_id)]
+    return [row for row in mine if row["class_name"] in ("", entry.class_name)]
 
 
 def _rows(revision: str | None, path: Path, *columns: str) -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from voxledger.bundles.contradictions import MIXED_UP, exchanged
+from voxledger.bundles.checks.renumbered import exchanged
 from voxledger.bundles.merge import LabelMap, Mask
 from voxledger.errors import Misuse
 from voxledger.imaging.format import suffixes
@@ -24,7 +24,7 @@ from voxledger.imaging.volume import read, read_label, write
 from voxledger.records.bundle import ATTENTION, LABELS, MANIFEST, Manifest, read_manifest
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, to_csv
-from voxledger.records.error_kind import ErrorKind
+from voxledger.records.error_kind import MIXED_UP, ErrorKind
 from voxledger.review.receive import Received, receive
 from voxledger.schema import LabelSchema
 from voxledger.textfile import replace_text
@@ -100,7 +100,8 @@ def read_case(
         if revised and all(decisions[n][1] not in MIXED_UP for n in revised):
             decisions[revised[0]] = Decision.REVISE, ErrorKind.WRONG_CLASS
     minutes = _minutes(schema, decisions, proposal, reference)
-    rows = [Row(case_id, n, decisions[n][0], minutes[n], decisions[n][1]) for n in asked]
+    # The reference is right, whatever looks wrong about the way from the proposal to it.
+    rows = [Row(case_id, n, decisions[n][0], minutes[n], decisions[n][1], confirmed=True) for n in asked]
     return Read(labels, rows)
 
 
@@ -210,4 +211,12 @@ def _review(manifest: Manifest, folder: Path, case_id: str, reference: Path, bou
     result = read_case(manifest.label_schema, case_id, proposal.array, truth, attention, asked, bound)
     if not np.array_equal(result.labels, proposal.array):
         write(path, result.labels, proposal.grid)
-    return result.rows
+    touched = [
+        n for n in manifest.label_schema.names if n not in asked and _changed(manifest, n, proposal.array, result)
+    ]
+    return [*result.rows, *(Row(case_id, n, confirmed=True) for n in touched)]
+
+
+def _changed(manifest: Manifest, name: str, proposal: LabelMap, result: Read) -> bool:
+    schema = manifest.label_schema
+    return not np.array_equal(schema.mask(proposal, name), schema.mask(result.labels, name))

@@ -14,39 +14,50 @@ import tempfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from dataclasses import replace as with_
 from pathlib import Path
 from typing import IO
 
-from voxledger.bundles.inbox import RECEIVING, SUPERSEDED, foreign
+from voxledger import layout
+from voxledger.bundles.inbox import PART, RECEIVING, SUPERSEDED, foreign
 from voxledger.disk import disk_failure
 from voxledger.errors import BundleRefused, Misuse
+from voxledger.params import Outside
 from voxledger.process import lock
 from voxledger.records.bundle import (
     ARCHIVES,
     MANIFEST,
-    MOST_MANIFEST_BYTES,
+    MOST_DEPTH,
     RESAMPLE,
     Manifest,
+    add_resample,
     content_sha256,
     expected_bundles,
     is_junk,
     is_safe,
     label_case,
+    most_manifest_bytes,
     read_manifest,
-    resample_note,
+    read_resample,
     returned_files,
     says_what_was_sent,
     size_bound,
 )
 from voxledger.review.archives import unpack
+from voxledger.review.combine import Part, combine, says_all
+from voxledger.textfile import replace_text
 
 MOST_FILES = 100_000
 """More entries in one archive are an attack or a mistake."""
 _CHUNK = 1 << 20
+MOST_LATE_MANIFEST_BYTES = 2 << 20
+"""Of a bundle of a closed round, of which none is here to compare with; much more takes seconds to read."""
+MOST_LATE_BYTES = 4 << 30
+"""The same of all that such a return unpacks to; in a zip its manifest says of every file what it may hold."""
+_SHOWN = 200
+"""Characters of a path that errors show."""
 _DAMAGED = (OSError, ValueError, RuntimeError, struct.error, OverflowError)
 """What zipfile raises, besides its own error, where offsets or names in an archive make no sense."""
 
@@ -62,6 +73,10 @@ class Received:
     new: bool
     replaced: Path | None = None
     """Where the return lies that this one took the place of."""
+    part: Path | None = None
+    """Where this one lies as it came, if it counts together with the one before."""
+    late: bool = False
+    """Whether its round is closed: it is kept, and counts in no round."""
 
 
 _Files = dict[str, Callable[[], IO[bytes]]]
@@ -69,9 +84,20 @@ _Files = dict[str, Callable[[], IO[bytes]]]
 
 
 def receive(
-    source: Path, bundles: Path, inbox: Path, round_number: int, *, replace: bool = False, resample: bool = False
+    source: Path,
+    bundles: Path,
+    inbox: Path,
+    round_number: int,
+    *,
+    replace: bool = False,
+    resample: bool = False,
+    resampled: Collection[str] = (),
+    outside: Outside = "unchanged",
+    went_out: Callable[[int, str], bool] = lambda _number, _bundle: False,
 ) -> Received:
     """Unpack or copy a returned bundle into `inbox/bundle-rNN-<reviewer>`.
+
+    A second return of a bundle counts together with the first, class by class, and the newer one where both decide.
 
     Parameters
     ----------
@@ -82,36 +108,35 @@ def receive(
     round_number
         The round that bundles are out of.
     replace
-        Let it take the place of a different return of the same bundle, which is kept under another name.
+        Let it take the place of a different return of the same bundle alone.
     resample
         Note that its labels may lie on other voxels than their images, and then get the nearest ones. A return that was
         received without it takes the note.
+    resampled
+        Cases whose labels were drawn from such ones.
+    outside
+        `review.outside`, where a label that was cropped is put together with another one.
+    went_out
+        Whether a bundle of an earlier round, by round and id, is one of ours: then it is kept, as late.
 
     Raises
     ------
     BundleRefused
-        It is damaged, unsafe, foreign, or a different return of the same bundle lies in the inbox.
+        It is damaged, unsafe or foreign.
     """
     with _open(source, bundles, round_number) as files:
-        manifest = _manifest(source, files, bundles, round_number)
+        sent, manifest = _manifest(source, files, bundles, round_number, went_out)
         inbox.mkdir(parents=True, exist_ok=True)
         with _alone(inbox):
             staging = Path(tempfile.mkdtemp(prefix=RECEIVING, dir=inbox))
             try:
                 _copy_all(source, files, manifest, staging)
-                result = _settle(staging, manifest, inbox, source, replace)
-                if resample:
-                    result = _with_resampling(result)
+                add_resample(staging, manifest.cases if resample else (), resampled)
+                result = _keep_late(staging, manifest, layout.LATE) if sent is None else None
+                result = result or _settle(staging, manifest, inbox, None if replace else sent, outside)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
     return result
-
-
-def _with_resampling(received: Received) -> Received:
-    """Note beside a return that its labels may be resampled, which makes another return of it."""
-    (received.folder / RESAMPLE).write_bytes(resample_note(received.manifest.cases))
-    sha256 = content_sha256(received.manifest.id, returned_files(received.folder))
-    return with_(received, sha256=sha256)
 
 
 def remove_unpacked(source: Path, inbox: Path) -> None:
@@ -123,38 +148,90 @@ def remove_unpacked(source: Path, inbox: Path) -> None:
         source.unlink()
 
 
-def _settle(staging: Path, manifest: Manifest, inbox: Path, source: Path, replace: bool) -> Received:
+def _keep_late(staging: Path, manifest: Manifest, late: Path) -> Received:
+    """Put a return of a closed round where no version looks, once."""
+    sha256 = content_sha256(manifest.id, returned_files(staging))
+    target = late / f"{manifest.name}-{sha256[:12]}"
+    new = not target.exists()
+    replace_text(late / ".gitignore", "*\n")
+    if new:
+        staging.chmod(0o755)
+        os.replace(staging, target)
+    return Received(target, manifest, sha256, new=new, late=True)
+
+
+def _settle(staging: Path, manifest: Manifest, inbox: Path, sent: Path | None, outside: Outside) -> Received:
+    """Let a return count; alone, or, where `sent` is the bundle that went out, together with the one before."""
     target = inbox / manifest.name
-    files = returned_files(staging)
-    sha256 = content_sha256(manifest.id, files)
-    replaced = None
-    if target.exists():
-        there_now = {path: digest for path, digest in returned_files(target).items() if path != RESAMPLE}
-        old = content_sha256(manifest.id, there_now)
-        there = target / MANIFEST
-        if sha256 == old and there.is_file() and says_what_was_sent(there.read_bytes(), manifest):
-            return Received(target, manifest, sha256, new=False)
-        if not replace:
-            raise BundleRefused(
-                f"{source} is another return of {manifest.name}, which lies in {inbox} already: "
-                f"{_difference(there_now, files)}",
-                f"ask {manifest.reviewer} which one counts. If it is this one, run the command again with --replace: "
-                "the other one is kept beside it",
-            )
-        replaced = inbox / f"{manifest.name}{SUPERSEDED}{old[:12]}"
-        number = 1
-        while replaced.exists():
-            number += 1
-            replaced = inbox / f"{manifest.name}{SUPERSEDED}{old[:12]}-{number}"
-        os.replace(target, replaced)
-    staging.chmod(0o755)
-    os.replace(staging, target)
-    return Received(target, manifest, sha256, new=True, replaced=replaced)
+    if not target.exists():
+        _put(staging, target)
+        return Received(target, manifest, _identity(target, manifest), new=True)
+    there = target / MANIFEST
+    sound = there.is_file() and says_what_was_sent(there.read_bytes(), manifest)
+    came, old = _as_it_came(staging, manifest), _as_it_came(target, manifest)
+    if came == old and sound:
+        noted = read_resample(staging)
+        add_resample(target, noted.cases, noted.drawn)
+        return Received(target, manifest, _identity(target, manifest), new=False)
+    part = inbox / f"{manifest.name}{PART}{came[:12]}"
+    replaced = inbox / f"{manifest.name}{SUPERSEDED}{old[:12]}"
+    if sent is not None and _was_here(staging, part, inbox / f"{manifest.name}{SUPERSEDED}{came[:12]}"):
+        return Received(target, manifest, _identity(staging, manifest), new=False)
+    both = _together(staging, target, manifest, sent, outside) if sent is not None and sound else None
+    if both is None:
+        replaced = _aside(target, replaced)
+        _put(staging, target)
+        return Received(target, manifest, _identity(target, manifest), new=True, replaced=replaced)
+    part = _aside(staging, part)
+    part.chmod(0o755)
+    if _identity(both, manifest) == _identity(target, manifest):
+        shutil.rmtree(both)
+        return Received(target, manifest, _identity(target, manifest), new=True, part=part)
+    replaced = _aside(target, replaced)
+    _put(both, target)
+    return Received(target, manifest, _identity(target, manifest), new=True, replaced=replaced, part=part)
 
 
-def _difference(old: dict[str, str], new: dict[str, str]) -> str:
-    differ = sorted(p for p in {*old, *new} if old.get(p) != new.get(p))
-    return f"{', '.join(differ[:5])}{' …' if len(differ) > 5 else ''} differ" if differ else "its manifest differs"
+def _identity(folder: Path, manifest: Manifest) -> str:
+    return content_sha256(manifest.id, returned_files(folder))
+
+
+def _as_it_came(folder: Path, manifest: Manifest) -> str:
+    """Identity of a return without what was noted beside it."""
+    files = {path: digest for path, digest in returned_files(folder).items() if path != RESAMPLE}
+    return content_sha256(manifest.id, files)
+
+
+def _was_here(staging: Path, *places: Path) -> bool:
+    """Whether a return lies aside already, with all that is noted beside it now."""
+    wanted = {*read_resample(staging).cases}
+    found = [folder for place in places for folder in place.parent.glob(f"{place.name}*")]
+    return any(wanted <= {*read_resample(folder).cases} for folder in found)
+
+
+def _together(staging: Path, target: Path, manifest: Manifest, sent: Path, outside: Outside) -> Path | None:
+    """A folder with what a return says together with the one before; None where the newer one says all."""
+    newer, older = Part.of(manifest, staging, outside), Part.of(manifest, target, outside)
+    if newer is None or older is None or says_all(newer, older):
+        return None
+    both = staging.with_name(f"{staging.name}-both")
+    combine(newer, older, sent, both)
+    return both
+
+
+def _put(folder: Path, target: Path) -> None:
+    folder.chmod(0o755)
+    os.replace(folder, target)
+
+
+def _aside(folder: Path, wanted: Path) -> Path:
+    """Move a folder to a name that nothing has yet."""
+    place, number = wanted, 1
+    while place.exists():
+        number += 1
+        place = wanted.with_name(f"{wanted.name}-{number}")
+    os.replace(folder, place)
+    return place
 
 
 @contextmanager
@@ -178,9 +255,10 @@ def _open(source: Path, bundles: Path, round_number: int) -> Iterator[_Files]:
 
 
 def _most_bytes(bundles: Path, round_number: int) -> int:
-    """More bytes than the return of any bundle of the round can have."""
+    """More bytes than the return of any bundle of the round can have, or a late one where the round has none yet."""
     sent = expected_bundles(bundles, round_number).values()
-    return max((2 * sum(size_bound(m, path) for path in m.files) for m in sent), default=0) + MOST_MANIFEST_BYTES
+    most = max((2 * sum(size_bound(m, path) for path in m.files) for m in sent), default=MOST_LATE_BYTES)
+    return most + max(most_manifest_bytes(sent), MOST_LATE_MANIFEST_BYTES)
 
 
 def _archive(source: Path) -> zipfile.ZipFile:
@@ -199,6 +277,8 @@ def _in_folder(root: Path, named: Path | None = None) -> _Files:
     """The files of a folder; `named` is what errors call it."""
     source, paths = named or root, []
     for folder, names, files in os.walk(root, followlinks=False):
+        if len(Path(folder).relative_to(root).parts) > MOST_DEPTH:
+            raise _unsafe(source, Path(folder).relative_to(root).as_posix(), "lies too many folders deep")
         for name in (*names, *files):
             path = Path(folder) / name
             relative = path.relative_to(root).as_posix()
@@ -217,6 +297,7 @@ def _opener(path: Path) -> Callable[[], IO[bytes]]:
 def _in_archive(source: Path, archive: zipfile.ZipFile) -> _Files:
     infos = {}
     paths = []
+    _require_few(source, len(archive.infolist()))
     # `filename` is cut at a zero byte and normalised by zipfile; the name as it was written is what counts.
     written = [info.orig_filename for info in archive.infolist()]
     # As .NET packed on Windows: all separators are backslashes.
@@ -250,10 +331,14 @@ def _entry_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[
     return opened
 
 
+def _require_few(source: Path, count: int) -> None:
+    if count > MOST_FILES:
+        raise BundleRefused(f"{source} holds {count} files", "send back the bundle alone")
+
+
 def _checked(source: Path, paths: list[str]) -> list[str]:
     """Refuse unsafe names, and names that are the same on some file system."""
-    if len(paths) > MOST_FILES:
-        raise BundleRefused(f"{source} holds {len(paths)} files", "send back the bundle alone")
+    _require_few(source, len(paths))
     seen: dict[str, str] = {}
     for path in paths:
         if not is_safe(path):
@@ -287,18 +372,26 @@ def _strip(source: Path, files: _Files) -> _Files:
     return {p.removeprefix(roots[0]): opener for p, opener in files.items()}
 
 
-def _manifest(source: Path, files: _Files, bundles: Path, round_number: int) -> Manifest:
-    """The manifest of the bundle that was sent, from our own copy; the returned one must say the same."""
+def _manifest(
+    source: Path, files: _Files, bundles: Path, round_number: int, went_out: Callable[[int, str], bool]
+) -> tuple[Path | None, Manifest]:
+    """The bundle that was sent and its manifest, from our own copy; the returned one must say the same.
+
+    Of an earlier round no copy is here: a manifest of which the id is on record is the one that was sent.
+    """
+    expected = expected_bundles(bundles, round_number)
+    most = max(most_manifest_bytes(expected.values()), MOST_LATE_MANIFEST_BYTES)
     with files[MANIFEST]() as stream:
-        content = stream.read(MOST_MANIFEST_BYTES + 1)
-    if len(content) > MOST_MANIFEST_BYTES:
-        raise _unsafe(source, MANIFEST, "is too large")
+        content = stream.read(most + 1)
+    if len(content) > most:
+        raise _unsafe(source, MANIFEST, f"holds more than the {most} bytes that are possible")
     manifest = read_manifest(content, f"{source}: {MANIFEST}")
-    expected = list(expected_bundles(bundles, round_number).values())
-    for sent in expected:
+    for folder, sent in expected.items():
         if sent.id == manifest.id:
-            return sent
-    problem, told = foreign(manifest, expected, round_number)
+            return folder, sent
+    if manifest.round < round_number and went_out(manifest.round, manifest.id):
+        return None, manifest
+    problem, told = foreign(manifest, list(expected.values()), round_number)
     raise BundleRefused(f"{source} {problem}", told)
 
 
@@ -357,6 +450,7 @@ def _alone(inbox: Path) -> Iterator[None]:
 
 
 def _unsafe(source: Path, path: str, why: str) -> BundleRefused:
+    shown = path if len(path) <= _SHOWN else f"{path[: _SHOWN // 2]}…{path[-_SHOWN // 2 :]}"
     return BundleRefused(
-        f"{source}: {path!r} {why}; nothing was unpacked", "ask for the bundle again, zipped as the folder it was"
+        f"{source}: {shown!r} {why}; nothing was unpacked", "ask for the bundle again, zipped as the folder it was"
     )

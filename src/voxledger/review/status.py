@@ -7,10 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from voxledger.bundles.context import Context
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.inbox import look_into
 from voxledger.bundles.returned import Return
-from voxledger.params import DEFAULT_REVIEW, ReviewParams
 from voxledger.records.bundle import Manifest
 
 
@@ -38,8 +38,8 @@ class BundleStatus:
     """Those of them that have a decision."""
     missing: tuple[Finding, ...]
     problems: tuple[Finding, ...]
-    notes: tuple[Finding, ...] = ()
-    """What was undone or decided to read its labels: nothing that anybody has to do."""
+    notes: tuple[Finding, ...]
+    """What was undone or decided to read its labels, and what else is worth saying: nothing that anybody has to do."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,17 @@ class InboxStatus:
 
 
 def status(
-    bundles: Path, inbox: Path, revisions: Path, round_number: int, review: ReviewParams = DEFAULT_REVIEW
+    bundles: Path,
+    inbox: Path,
+    revisions: Path,
+    round_number: int,
+    context: Context = Context(),  # noqa: B008
 ) -> InboxStatus:
     """Per reviewer what is decided, missing and wrong, and what else lies in the inbox.
 
     Parameters are those of `voxledger.bundles.inbox.look_into`.
     """
-    found = look_into(bundles, inbox, revisions, round_number, review=review)
+    found = look_into(bundles, inbox, revisions, round_number, context)
     return InboxStatus(
         tuple(_of(manifest, found.returned.get(manifest.id)) for manifest in found.expected.values()),
         tuple(found.problems),

@@ -1,0 +1,47 @@
+"""other_case: the label map looks more like the proposal of another case of the round than like its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from voxledger.bundles.check import Check, Severity, Surroundings, Suspicion
+from voxledger.bundles.comparison import Comparison
+
+LEAST_DICE, GAIN = 0.5, 0.03
+"""Different people on the same grid agree by 0.55 to 0.82 in the hippocampus, corrections with their own proposal by
+more (`benchmarks/returns.py`)."""
+
+
+def find(comparison: Comparison, surroundings: Surroundings) -> Iterator[Suspicion]:
+    """The other case that it looks most like, where that is more than its own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from voxledger.bundles.check import EXAMPLE, example, told
+    >>> all_revised = dict.fromkeys(EXAMPLE.names, "revise")
+    >>> comparison = example(lambda a: a.__setitem__(..., np.roll(a, 7, axis=2)), **all_revised)
+    >>> others = {"case-8": np.roll(comparison.proposal, 5, axis=2), "case-9": comparison.proposal[::-1]}
+    >>> around = Surroundings(lambda: np.zeros((20, 30, 40)), {}, lambda: iter(others.items()))
+    >>> told(CHECK, comparison, around)
+    [': the label looks like that of case case-8 (Dice 0.82 with its proposal), and not like its own (0.41)']
+    """
+    best, name = 0.0, ""
+    filled = np.count_nonzero(comparison.returned)
+    for case, proposal in surroundings.others():
+        total = filled + np.count_nonzero(proposal)
+        both = np.count_nonzero((comparison.returned == proposal) & (proposal != 0))
+        if total and 2 * both / total > best:
+            best, name = 2 * both / total, case
+    if best >= LEAST_DICE and best >= comparison.agreement + GAIN:
+        yield Suspicion(
+            "",
+            f"the label looks like that of case {name} (Dice {best:.2f} with its proposal), and not like its own "
+            f"({comparison.agreement:.2f})",
+            f"check whether the files of this case and of {name} changed places, and send them again",
+        )
+
+
+CHECK = Check(Severity.BLOCKING, find_around=find)

@@ -1,0 +1,135 @@
+"""A return of a closed round taken over into the open one, as far as what it was drawn on is still what is proposed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxledger.bundles.merge import paint
+from voxledger.errors import Misuse
+from voxledger.imaging.volume import read, write
+from voxledger.params import Outside
+from voxledger.records.bundle import LABELS, MANIFEST, Manifest, bundle_name, expected_bundles, read_manifest
+from voxledger.records.decisions import FILE as DECISIONS
+from voxledger.records.decisions import Decision, Row, to_csv
+from voxledger.review.combine import Part
+from voxledger.review.receive import Received, receive
+from voxledger.textfile import replace_text
+
+
+@dataclass(frozen=True)
+class Left:
+    """A decision that was not taken over, and why: a person has to look."""
+
+    case_id: str
+    class_name: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"case {self.case_id}, class {self.class_name}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What became of a late return."""
+
+    received: Received | None
+    """The return of this round that it is now a part of; None where nothing could be taken over."""
+    taken: tuple[tuple[str, str], ...]
+    """Cases and classes."""
+    left: tuple[Left, ...]
+
+
+def carry(late: Path, bundles: Path, inbox: Path, round_number: int, outside: Outside = "unchanged") -> Carried:
+    """Take a return of a closed round over into its reviewer's bundle of the open one.
+
+    A decision is taken over where the class is proposed as it was then, voxel by voxel, and nobody has decided on it in
+    this round. What was drawn is laid over what is proposed now.
+
+    Parameters
+    ----------
+    late
+        A folder that `receive` kept as late.
+    bundles, inbox, round_number, outside
+        As in `receive`.
+
+    Raises
+    ------
+    Misuse
+        Its reviewer has no bundle in this round, or its table cannot be read.
+    """
+    then = read_manifest((late / MANIFEST).read_bytes(), str(late / MANIFEST))
+    expected = expected_bundles(bundles, round_number)
+    found = {manifest.reviewer: (folder, manifest) for folder, manifest in expected.items()}
+    if then.reviewer not in found:
+        raise Misuse(
+            f"{then.reviewer} has no bundle in round {round_number}",
+            f"{late} stays where it is: carry it into a round in which {then.reviewer} has one",
+        )
+    sent, now = found[then.reviewer]
+    old = Part.of(then, late, outside)
+    if old is None:
+        raise Misuse(f"{late / DECISIONS} cannot be read without a doubt", "correct a copy, and receive that")
+    here = Part.of(now, inbox / bundle_name(round_number, now.reviewer), outside)
+    decided = here.rows if here is not None else {}
+    left = [Left(*key, why) for key in sorted(old.rows) if (why := _why_not(key, then, now, decided))]
+    rows = {key: row for key, row in old.rows.items() if key not in {(one.case_id, one.class_name) for one in left}}
+    resampled: set[str] = set()
+    with tempfile.TemporaryDirectory(prefix="voxledger-") as temporary:
+        folder = Path(temporary) / sent.name
+        shutil.copytree(sent, folder, ignore=shutil.ignore_patterns(DECISIONS))
+        for case in sorted({case for case, _ in rows}):
+            drawn = _draw(case, old, rows, folder)
+            if drawn is not None:
+                resampled |= {case} if drawn else set()
+            else:
+                left += [Left(c, name, "its label cannot be read") for c, name in sorted(rows) if c == case]
+                rows = {key: row for key, row in rows.items() if key[0] != case}
+        if not rows:
+            return Carried(None, (), tuple(left))
+        blank = {(a.case_id, a.class_name): Row(a.case_id, a.class_name) for a in now.asked}
+        replace_text(folder / DECISIONS, to_csv({**blank, **rows}.values()))
+        received = receive(
+            folder, bundles, inbox, round_number, outside=outside, resampled=resampled & {case for case, _ in rows}
+        )
+    return Carried(received, tuple(sorted(rows)), tuple(left))
+
+
+def _why_not(key: tuple[str, str], then: Manifest, now: Manifest, decided: Mapping[tuple[str, str], Row]) -> str:
+    """Why a decision cannot be taken over; empty where it can."""
+    case, name = key
+    if case not in now.voxels:
+        return f"{now.name} does not ask for this case"
+    if name not in now.label_schema.names or name not in then.label_schema.names:
+        return "there is no such class any more"
+    if now.label_schema[name].id != then.label_schema[name].id:
+        return "the class has another number now"
+    if not then.masks:
+        return "its bundle went out before proposals were on record by class"
+    if then.masks[case].get(name) != now.masks.get(case, {}).get(name):
+        return "another mask is proposed now"
+    return "it has been decided on in this round" if key in decided else ""
+
+
+def _draw(case: str, old: Part, rows: Mapping[tuple[str, str], Row], folder: Path) -> bool | None:
+    """Lay the revised classes of a case over what is proposed now; whether what was drawn lay on other voxels.
+
+    None where it cannot be read.
+    """
+    revised = [name for (c, name), row in rows.items() if c == case and row.decision is Decision.REVISE]
+    if not revised:
+        return False
+    path = folder / LABELS / f"{case}.nii.gz"
+    drawn = old.read(case, folder) if old.counting.get(case) else None
+    if drawn is None:
+        return None
+    shown, schema = read(path), old.manifest.label_schema
+    labels = shown.array
+    for name in sorted(revised, key=lambda n: len(schema.chain(n))):
+        labels = paint(schema, labels, drawn.labels, name)
+    path.unlink()  # a bundle under DVC may be read-only, and so is its copy
+    write(path, labels, shown.grid)
+    return drawn.resampled or case in old.noted.drawn

@@ -1,0 +1,143 @@
+"""Several returns of one bundle: what they say together, class by class; of two that decide on one, the newer."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxledger.bundles.counted import all_labels, counting, data_files, is_one, tables
+from voxledger.bundles.label_file import Expected, ReturnedLabel, read_returned_label
+from voxledger.bundles.merge import paint
+from voxledger.errors import VoxledgerError
+from voxledger.imaging.volume import read, read_grid, read_label, write
+from voxledger.params import Outside
+from voxledger.records.bundle import (
+    LABELS,
+    RESAMPLE,
+    Manifest,
+    Resample,
+    add_resample,
+    is_class_file,
+    is_decisions,
+    list_files,
+    read_resample,
+    returned_files,
+)
+from voxledger.records.decisions import FILE as DECISIONS
+from voxledger.records.decisions import Decision, Row, read_decisions, to_csv
+from voxledger.textfile import replace_text
+
+
+@dataclass(frozen=True)
+class Part:
+    """One return, as far as it is put together with another one."""
+
+    manifest: Manifest
+    folder: Path
+    rows: Mapping[tuple[str, str], Row]
+    """Lines with a decision or a confirmation."""
+    all_labels: Mapping[str, list[str]]
+    """All labels by case."""
+    counting: Mapping[str, list[str]]
+    """Those of them that count."""
+    noted: Resample
+    outside: Outside
+    """What voxels outside of the extent of a cropped label are."""
+
+    @classmethod
+    def of(cls, manifest: Manifest, folder: Path, outside: Outside) -> Part | None:
+        """Read it; None where its table cannot be read without a doubt."""
+        files = returned_files(folder)
+        paths = tables(files, manifest)
+        found = [read_decisions(folder / path) for path in paths]
+        if len(found) > 1 or any(table.problems for table in found):
+            return None
+        rows = {key: row for t in found for key, row in t.rows.items() if row.decision is not None or row.confirmed}
+        labels = all_labels(files, manifest)
+        count = {case: counting(case, found, files, manifest) for case, found in labels.items()}
+        return cls(manifest, folder, rows, labels, count, read_resample(folder), outside)
+
+    def decided(self, case_id: str) -> dict[str, Row]:
+        """Lines of a case, by class."""
+        return {name: row for (case, name), row in self.rows.items() if case == case_id}
+
+    def labels(self, case_id: str) -> list[str]:
+        """Files that are labels of a case, with those of their voxels."""
+        paths = self.all_labels.get(case_id, [])
+        return [*paths, *data_files(self.folder, paths, list_files(self.folder))] if paths else []
+
+    def read(self, case_id: str, sent: Path) -> ReturnedLabel | None:
+        """The label of a case on the grid of the one that was sent; None where there is none to read."""
+        shown, headers = sent / LABELS / f"{case_id}.nii.gz", self.counting.get(case_id, [])
+        if not headers:
+            return ReturnedLabel(read_label(shown))
+        if not is_one(headers):
+            return None
+        most, resample = self.manifest.most_label_bytes(case_id), case_id in self.noted.cases
+        expected = Expected(self.manifest.label_schema, read(shown), most, self.outside, resample)
+        try:
+            return read_returned_label([self.folder / path for path in headers], is_class_file(headers[0]), expected)
+        except VoxledgerError:
+            return None
+
+
+def says_all(newer: Part, older: Part) -> bool:
+    """Whether a return decides on all that an older one decided on, with the labels that this needs."""
+    return older.rows.keys() <= newer.rows.keys() and all(
+        newer.counting.get(case) or not older.counting.get(case) or not _revises(newer, case)
+        for case in newer.manifest.cases
+    )
+
+
+def combine(newer: Part, older: Part, sent: Path, out: Path) -> None:
+    """Write a return that says what two say together.
+
+    Where both drew in the label of one case, a class that only the older one decided on is taken from it.
+
+    Parameters
+    ----------
+    sent
+        The bundle that both are returns of.
+    out
+        A folder that is not there yet.
+    """
+    out.mkdir()
+    labels = {path for case in newer.manifest.cases for path in newer.labels(case)}
+    for path in list_files(newer.folder):
+        if path not in labels and path != RESAMPLE and not is_decisions(path):
+            _copy(newer.folder / path, out / path)
+    for case in newer.manifest.cases:
+        _combine_label(case, newer, older, sent, out)
+    rows = {(a.case_id, a.class_name): Row(a.case_id, a.class_name) for a in newer.manifest.asked}
+    replace_text(out / DECISIONS, to_csv({**rows, **older.rows, **newer.rows}.values()))
+
+
+def _combine_label(case: str, newer: Part, older: Part, sent: Path, out: Path) -> None:
+    now, before = newer.decided(case), older.decided(case)
+    only_before = [name for name, row in before.items() if name not in now and row.decision is Decision.REVISE]
+    left_out = not newer.counting.get(case) and _revises(newer, case)
+    source = older if left_out or not now else newer
+    if only_before and now and not left_out:
+        drawn, base = older.read(case, sent), newer.read(case, sent)
+        if drawn is not None and base is not None:
+            labels = base.labels
+            for name in only_before:
+                labels = paint(newer.manifest.label_schema, labels, drawn.labels, name)
+            write(out / LABELS / f"{case}.nii.gz", labels, read_grid(sent / LABELS / f"{case}.nii.gz"))
+            if base.resampled or drawn.resampled or case in (*newer.noted.drawn, *older.noted.drawn):
+                add_resample(out, [], [case])
+            return
+    for path in source.labels(case):
+        _copy(source.folder / path, out / path)
+    add_resample(out, {case} & {*source.noted.cases}, {case} & {*source.noted.drawn})
+
+
+def _revises(part: Part, case: str) -> bool:
+    return any(row.decision is Decision.REVISE for row in part.decided(case).values())
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
