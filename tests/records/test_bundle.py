@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,23 @@ def test_what_it_is_not_is_refused_with_the_reason(content: bytes, problem: str)
     with pytest.raises(BundleRefused) as refused:
         read_manifest(content, "b/bundle.json")
     assert refused.value.problem.startswith(problem)
+
+
+def test_a_bundle_that_went_out_in_format_1_comes_back_in_it() -> None:
+    """Its id was a hash of what it said then, without masks by class."""
+    schema: dict[str, Any] = {
+        "name": "one",
+        "classes": [{"id": 1, "name": "liver", "code": None, "color": None, "inside": None}],
+    }
+    schema["classes"][0] |= {"lesion": False, "may_overlap": []}
+    values = {
+        "format": 1, "dataset": "atlas", "round": 3, "reviewer": "ann", "base_version": "0" * 64, "model_ids": [],
+        "label_schema": schema, "asked": [{"case_id": "c", "class_name": "liver"}], "voxels": {"c": 8}, "files": {},
+    }  # fmt: skip
+    text = json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    manifest = read_manifest(json.dumps({**values, "id": digest}).encode(), "bundle.json")
+    assert (manifest.format, manifest.masks) == (1, {})
+    assert json.loads(manifest.to_bytes()) == {**values, "id": digest}
+    with pytest.raises(BundleRefused, match="was altered"):
+        read_manifest(json.dumps({**values, "id": digest, "masks": {"c": {"liver": "x"}}}).encode(), "bundle.json")
