@@ -63,7 +63,9 @@ def add(name: str, predictions: Path, model_id: str, licence: str, classes: str 
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--name", required=True, help="What the model is called here.")
 @click.option("--licence", required=True, help="Licence of the weights, as an SPDX id.")
-@click.option("--map", "class_map", help=f"Which class of {layout.SCHEMA} each of its classes is: a file, or a ready map.")
+@click.option(
+    "--map", "class_map", help=f"Which class of {layout.SCHEMA} each of its classes is: a file or a ready map."
+)
 @click.option("--folds", help="Folds of nnU-Net, with commas; by default all that are there.")
 @click.option("--source", default="", help="What its makers call it; by default what the folder says.")
 @click.option("--version", default="", help="Its version; by default what the folder says.")

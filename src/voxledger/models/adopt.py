@@ -160,7 +160,7 @@ def _backend_for(folder: Path) -> str:
     raise Misuse(
         f"{folder} is no model that can be adopted",
         "give an nnU-Net results folder (plans.json, dataset.json, fold_0/checkpoint_final.pth), a MONAI bundle "
-        "(configs/metadata.json, configs/inference.json, models/model.pt), or a folder with model.pt and network.yaml; "
+        "(configs/metadata.json, configs/inference.json, model.pt), or a folder with model.pt and network.yaml; "
         "of a model that is none of these, `voxledger models add` takes the predictions",
     )
 

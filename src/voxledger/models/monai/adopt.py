@@ -14,7 +14,7 @@ from typing import Any
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.models.adopt import FromElsewhere, load_checkpoint, load_state
 from voxledger.models.dataset import BACKGROUND
-from voxledger.models.monai.bundle import METADATA, Configuration, inference_file
+from voxledger.models.monai.bundle import METADATA, STATE_DICT, Configuration, inference_file
 from voxledger.models.monai.network import architecture_name, build_network, network_arguments
 from voxledger.models.monai.transforms import INTENSITY, SPATIAL
 from voxledger.textfile import read_json
@@ -71,11 +71,11 @@ def _read_bundle(folder: Path) -> _Read:
     path = inference_file(folder)
     if path is None:
         raise VoxledgerError(f"{folder} has no configs/inference.json", "describe the network in network.yaml")
-    weights = folder / "models/model.pt"
+    weights = folder / STATE_DICT
     if not weights.is_file() and any((folder / "models").glob("*.ts")):
         raise VoxledgerError(
             f"{folder / 'models'} holds TorchScript alone, which runs code when it is read",
-            "get models/model.pt, the state dict of the same bundle",
+            f"get {STATE_DICT}, the state dict of the same bundle",
         )
     configuration, metadata = Configuration(path), read_json(folder / METADATA)
     target, arguments = _named(configuration, "network_def", configuration.raw("network_def"))

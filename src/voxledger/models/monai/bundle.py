@@ -14,6 +14,7 @@ from voxledger.errors import VoxledgerError
 from voxledger.textfile import parse_yaml, read_json, read_text
 
 METADATA = Path("configs/metadata.json")
+STATE_DICT = Path("models", "model.pt")
 _INFERENCE = ("configs/inference.json", "configs/inference.yaml", "configs/inference.yml")
 _DEPTH = 50
 """References that follow one another; more go round in a circle."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from voxledger.models.dataset import outputs
 from voxledger.models.model import Model
-from voxledger.models.monai.bundle import METADATA
+from voxledger.models.monai.bundle import METADATA, STATE_DICT
 from voxledger.models.monai.network import build_network, described, from_elsewhere, patch_of
 from voxledger.records.card import DATASET, PLANS, load_weights, to_json
 from voxledger.textfile import read_json, replace_text
@@ -36,7 +36,7 @@ def export_model(model: Model, folder: Path) -> None:
     load_weights(model.folder, network)
     for name in ("configs", "models"):
         (folder / name).mkdir()
-    torch.save(network.state_dict(), folder / "models/model.pt")
+    torch.save(network.state_dict(), folder / STATE_DICT)
     replace_text(folder / METADATA, to_json(_metadata(model, plans, dataset)))
     replace_text(folder / "configs/inference.json", to_json(_inference(plans, len(outputs(dataset)))))
 
