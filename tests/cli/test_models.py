@@ -109,8 +109,10 @@ def test_it_predicts_in_a_round_and_goes_on_into_the_next_models(adopted: Path) 
     run("voxledger", "round", "run", accept=(3,))
     predicted = [json.loads(line) for line in Path("data/round/infer.jsonl").read_text().splitlines()]
     assert {(row["model"], tuple(row["classes"])) for row in predicted} == {("theirs", ("organ", "spleen"))}
-    write("../reference/c2.nii.gz", np.ones(grid.shape, np.uint8), grid)
-    write("../reference/c3.nii.gz", np.ones(grid.shape, np.uint8), grid)
+    truth = np.zeros(grid.shape, np.uint8)
+    truth[2:9, 3:13, 3:10], truth[2:9, 3:13, 14:20] = 1, 2
+    write("../reference/c2.nii.gz", truth, grid)
+    write("../reference/c3.nii.gz", truth, grid)
     run("voxledger", "review", "emulate", "--reference", "../reference")
     run("voxledger", "round", "run")
     assert hashes(Path("models/next/theirs")) == before
