@@ -20,6 +20,19 @@ from voxledger.params import read_params
         ("dataset: 'Not a name'\n", "dataset"),
         ("a: [", "not valid YAML"),
         ("retrain: {models: {m: {backend: nnunet, loss: dice_focal}}}\n", r"models\.m: .*nnU-Net decides loss itself"),
+        ("retrain: {models: {m: {backend: nnunet, recipe: big}}}\n", r"models\.m: .*use one of nnunet, small"),
+        ("retrain: {models: {m: {backend: monai, network: unet, recipe: small}}}\n", r"models\.m: .*it has none"),
+        (
+            "retrain: {models: {m: {backend: nnunet, recipe: nnunet, iterations: 9}}}\n",
+            r"models\.m: .*nnU-Net decides iterations itself: give `epochs` alone, or say `recipe: small`",
+        ),
+        ("retrain: {models: {m: {backend: nnunet, recipe: small, epochs: 9}}}\n", r"models\.m: .*give `iterations`"),
+        ("retrain: {models: {m: {backend: monai, network: unet, epochs: 9}}}\n", r"models\.m: .*give `iterations`"),
+        (
+            "retrain: {models: {m: {backend: nnunet, iterations: 9, network: nnUNetResEncUNetMPlans}}}\n",
+            r"models\.m: .*is of `recipe: nnunet`",
+        ),
+        ("retrain: {models: {m: {backend: nnunet, network: nnUNetResEncPlans}}}\n", r"models\.m: .*is no network"),
         ("retrain: {models: {m: {backend: nnunet, loss: focal}}}\n", r"models\.m\.loss"),
         ("retrain: {models: {m: {backend: monai, network: unet, region: {margin_mm: 3}}}}\n", r"m\.region\.inside"),
         ("retrain: {models: {m: {backend: monai, network: unet, lesion_share: 2}}}\n", r"m\.lesion_share"),
@@ -69,3 +82,23 @@ def test_two_different_minutes_from_scratch_are_refused_with_the_one_to_remove(t
     with pytest.raises(Misuse, match=r"score.scratch_minutes is 43 and evaluate.scratch_minutes is 15") as refused:
         read_params(path)
     assert "remove evaluate.scratch_minutes" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("entry", "recipe", "iterations"),
+    [
+        ("{backend: nnunet}", "nnunet", 250_000),
+        ("{backend: nnunet, epochs: 4}", "nnunet", 1000),
+        ("{backend: nnunet, network: plans, iterations: 50000}", "small", 50_000),
+        ("{backend: nnunet, patch: [8, 8, 8]}", "small", 240),
+        ("{backend: nnunet, recipe: small}", "small", 240),
+        ("{backend: monai, network: unet}", "", 240),
+    ],
+)
+def test_an_older_entry_of_nnunet_goes_on_meaning_the_small_recipe(
+    tmp_path: Path, entry: str, recipe: str, iterations: int
+) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"retrain: {{models: {{m: {entry}}}}}\n")
+    model = read_params(path).retrain.models["m"]
+    assert (model.recipe, model.budget()) == (recipe, iterations)

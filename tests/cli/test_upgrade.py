@@ -107,6 +107,25 @@ def test_another_version_of_an_algorithm_is_refused_and_upgraded() -> None:
 
 
 @pytest.mark.usefixtures("behind")
+def test_the_recipe_that_an_older_entry_means_is_written_down() -> None:
+    yaml = YAML()
+    params = yaml.load(Path("params.yaml"))
+    params["retrain"]["models"] = {
+        "nn": {"backend": "nnunet", "network": "plans", "iterations": 9},
+        "unet": {"backend": "monai", "network": "unet"},
+    }
+    yaml.dump(params, Path("params.yaml"))
+    run("git", "commit", "--quiet", "--all", "--message", "models of version 0.3")
+    run("voxledger", "upgrade")
+    models = yaml.load(Path("params.yaml"))["retrain"]["models"]
+    assert list(models["nn"].items()) == [
+        ("backend", "nnunet"), ("recipe", "small"), ("network", "plans"), ("iterations", 9),
+    ]  # fmt: skip
+    assert "recipe" not in models["unet"]
+    assert output("git", "status", "--porcelain") == ""
+
+
+@pytest.mark.usefixtures("behind")
 def test_a_closed_round_is_not_upgraded() -> None:
     """A commit after its tag kept the next round from being opened."""
     head = output("git", "rev-parse", "HEAD")

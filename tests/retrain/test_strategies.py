@@ -48,6 +48,16 @@ def test_finetune_goes_on_from_the_base_model_with_a_share_of_the_iterations(bas
     assert (start.strategy, start.iterations, start.parent) == ("finetune", 50, base)
 
 
+@pytest.mark.parametrize("name", ["nn", "unet"])
+def test_finetune_goes_on_from_a_card_that_says_nothing_of_recipes_and_regions(base, tiny, schema, name):
+    """As version 0.3 wrote it."""
+    known = ("backend", "network", "patch", "features", "batch", "iterations", "learning_rate", "spacing")
+    params = {n: value for n, value in tiny[name].record().items() if n in known}
+    card = base.card.model_copy(update={"params": params, "backend": params["backend"]})
+    start = STRATEGIES.get("finetune")(tiny[name], PARAMS, replace(base, card=card), schema.names)
+    assert (start.strategy, start.note) == ("finetune", "")
+
+
 def test_finetune_goes_on_with_other_classes(base, tiny, schema):
     start = STRATEGIES.get("finetune")(tiny["nn"], PARAMS, base, [*schema.names, "kidney"])
     assert (start.strategy, start.parent, start.note) == ("finetune", base, "")

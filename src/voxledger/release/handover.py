@@ -13,7 +13,7 @@ import numpy as np
 from voxledger import layout
 from voxledger.disk import naming
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.imaging.format import Origin
+from voxledger.imaging.format import Origin, WriteLabels
 from voxledger.imaging.volume import Grid, Volume, read
 from voxledger.imaging.volume import write as write_volume
 from voxledger.params import read_params
@@ -128,6 +128,14 @@ def read_released(keys: Path) -> Released:
     if missing := [str(p) for case in found for p in (case.image, case.labels) if not p.is_file()]:
         raise VoxledgerError(f"{', '.join(missing[:5])}: {len(missing)} files are not here", "`dvc pull` brings them")
     return Released(params.dataset, version, found, read_schema(layout.SCHEMA))
+
+
+def write_in_format(released: Released, out: Path, suffix: str, write: WriteLabels) -> None:
+    """Write the label map of every case as `labels/<case><suffix>` in a format, and copy images."""
+    for case in released.cases:
+        copy(case.image, out / "images" / f"{case.case_id}.nii.gz")
+        labels = case.read()
+        write(out / "labels" / f"{case.case_id}{suffix}", labels.array, labels.grid, released.schema, case.origin)
 
 
 def copy(source: Path, target: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from voxledger.imaging.formats.seg_nrrd import write_labels
-from voxledger.release.handover import Released, copy
+from voxledger.release.handover import Released, write_in_format
 
 
 def write(released: Released, out: Path) -> None:
@@ -17,8 +17,4 @@ def write(released: Released, out: Path) -> None:
     >>> example_files(write)
     ['images/case-7.nii.gz', 'labels/case-7.seg.nrrd']
     """
-    for case in released.cases:
-        copy(case.image, out / "images" / f"{case.case_id}.nii.gz")
-        labels = case.read()
-        target = out / "labels" / f"{case.case_id}.seg.nrrd"
-        write_labels(target, labels.array, labels.grid, released.schema, case.origin)
+    write_in_format(released, out, ".seg.nrrd", write_labels)
