@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from foreign_nnunet import CONFIGURATION
+from foreign_nnunet import PLANS as PLANS_OF_ONE
 
 from voxledger.imaging.volume import Grid, Volume, read
 from voxledger.models.dataset import describe
 from voxledger.models.nnunet import predict as nnunet
 from voxledger.models.nnunet.network import architecture_name, build_network
+from voxledger.models.nnunet.plan import DATASET_NAME
 from voxledger.models.nnunet.stages import CASCADE, FULLRES, KEY, LOWRES, Stages
 from voxledger.params import InferParams, MachineParams, ModelParams, RetrainParams
 from voxledger.records.card import (
@@ -33,69 +36,16 @@ NEXT = Path("models/next/nn")
 STAGES = Stages(recipe="nnunet", trainer="nnUNetTrainer", configurations=(LOWRES, CASCADE), mirror_axes=(0, 1, 2))
 
 
-def configuration(spacing: list[float], patch: list[int]) -> dict[str, Any]:
-    """What nnU-Net's planner writes, for a network of two stages."""
-    return {
-        "data_identifier": f"nnUNetPlans_{spacing[0]}",
-        "preprocessor_name": "DefaultPreprocessor",
-        "batch_size": 2,
-        "patch_size": patch,
-        "median_image_size_in_voxels": patch,
-        "spacing": spacing,
-        "normalization_schemes": ["CTNormalization"],
-        "use_mask_for_norm": [False],
-        "resampling_fn_data": "resample_data_or_seg_to_shape",
-        "resampling_fn_seg": "resample_data_or_seg_to_shape",
-        "resampling_fn_data_kwargs": {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None},
-        "resampling_fn_seg_kwargs": {"is_seg": True, "order": 1, "order_z": 0, "force_separate_z": None},
-        "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
-        "resampling_fn_probabilities_kwargs": {"is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None},
-        "batch_dice": False,
-        "architecture": {
-            "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
-            "arch_kwargs": {
-                "n_stages": 3,
-                "features_per_stage": [4, 8, 8],
-                "conv_op": "torch.nn.modules.conv.Conv3d",
-                "kernel_sizes": [[3, 3, 3]] * 3,
-                "strides": [[1, 1, 1], [2, 2, 2], [1, 2, 2]],
-                "n_conv_per_stage": [1, 1, 1],
-                "n_conv_per_stage_decoder": [1, 1],
-                "conv_bias": True,
-                "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-                "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-                "dropout_op": None,
-                "dropout_op_kwargs": None,
-                "nonlin": "torch.nn.LeakyReLU",
-                "nonlin_kwargs": {"inplace": True},
-            },
-            "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-        },
-    }
-
-
 def plans() -> dict[str, Any]:
-    ct = {"mean": 20.0, "median": 20.0, "std": 60.0, "min": -80.0, "max": 120.0}
-    return {
-        "dataset_name": "Dataset001_cohort",
-        "plans_name": "nnUNetPlans",
-        "original_median_spacing_after_transp": [2.0, 1.0, 1.0],
-        "original_median_shape_after_transp": [12, 20, 24],
-        "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
-        "configurations": {
-            LOWRES: {**configuration([3.0, 1.5, 1.5], [8, 16, 16]), "next_stage": CASCADE},
-            FULLRES: configuration([2.0, 1.0, 1.0], [8, 16, 16]),
-            CASCADE: {"inherits_from": FULLRES, "previous_stage": LOWRES},
-        },
-        "experiment_planner_used": "ExperimentPlanner",
-        "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {
-            "0": {**ct, "percentile_00_5": -80.0, "percentile_99_5": 120.0}
-        },
-        KEY: STAGES.model_dump(mode="json"),
+    """What nnU-Net's planner writes where images are much larger than a patch, for networks of three stages."""
+    coarse = {"spacing": [3.0, 1.5, 1.5], "data_identifier": "nnUNetPlans_3d_lowres", "next_stage": CASCADE}
+    configurations = {
+        LOWRES: {**CONFIGURATION, **coarse},
+        FULLRES: CONFIGURATION,
+        CASCADE: {"inherits_from": FULLRES, "previous_stage": LOWRES},
     }
+    ours = {"dataset_name": DATASET_NAME, "configurations": configurations, KEY: STAGES.model_dump(mode="json")}
+    return {**PLANS_OF_ONE, **ours}
 
 
 @pytest.fixture
