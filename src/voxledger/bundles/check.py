@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -86,7 +86,7 @@ class Found:
     """A suspicion with its kind."""
 
     kind: str
-    suspicion: Suspicion = field()
+    suspicion: Suspicion
 
 
 def find_all(comparison: Comparison) -> list[Found]:

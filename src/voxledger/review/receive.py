@@ -45,12 +45,10 @@ from voxledger.records.bundle import (
     says_what_was_sent,
     size_bound,
 )
-from voxledger.review.archives import unpack
+from voxledger.review.archives import MOST_FILES, unpack
 from voxledger.review.combine import Part, combine, says_all
 from voxledger.textfile import replace_text
 
-MOST_FILES = 100_000
-"""More entries in one archive are an attack or a mistake."""
 _CHUNK = 1 << 20
 MOST_LATE_MANIFEST_BYTES = 2 << 20
 """Of a bundle of a closed round, of which none is here to compare with; much more takes seconds to read."""
