@@ -23,7 +23,7 @@ STAGES = {
     "score": 1,
     "features": 1,
     "export": 2,
-    "gate": 2,
+    "gate": 3,
     "import": 5,
     "retrain": 4,
     "evaluate": 1,
