@@ -14,6 +14,7 @@ from typing import Any
 from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.records.formats import TableFormat, adding
+from voxledger.records.signature import Signature
 from voxledger.textfile import read_text_if_there, write_table
 
 
@@ -69,6 +70,8 @@ class Entry:
     """Neighbours that changed the mask after `bundle` decided on it, or in the same round; the oldest first."""
     resampled: bool = False
     """Whether what the reviewer returned lay on other voxels than the image, and was resampled."""
+    signatures: tuple[Signature, ...] = ()
+    """Those of the return that decided; empty where it is not signed, or a part of it is not."""
 
 
 Ledger = dict[tuple[str, str], Entry]
@@ -78,10 +81,11 @@ _COLUMNS = tuple(f.name for f in fields(Entry))
 TABLE = TableFormat(
     "ledger",
     "a ledger",
-    (_COLUMNS[:-2], _COLUMNS[:-1], _COLUMNS),
-    (adding(changed_by=""), adding(resampled="")),
+    (_COLUMNS[:-3], _COLUMNS[:-2], _COLUMNS[:-1], _COLUMNS),
+    (adding(changed_by=""), adding(resampled=""), adding(signatures="")),
 )
-"""1: before neighbours were told; 2: with `changed_by`; 3: with `resampled`, which is empty or says how."""
+"""1: before neighbours were told; 2: with `changed_by`; 3: with `resampled`, which is empty or says how; 4: with
+`signatures`, as `KEY@TIME` of receipt."""
 RESAMPLED = "nearest"
 FORMAT = TABLE.number
 
@@ -116,6 +120,7 @@ def parse_ledger(text: str, what: str) -> Ledger:
                 float(row["ml"]),
                 tuple(map(_neighbour, filter(None, row["changed_by"].split(";")))),
                 row["resampled"] == RESAMPLED,
+                tuple(map(Signature.parse, filter(None, row["signatures"].split(";")))),
             )
             if (entry.case_id, entry.class_name) in ledger:
                 raise ValueError(f"a second row of case {entry.case_id}, class {entry.class_name}")
@@ -150,6 +155,7 @@ def _to_row(entry: Entry) -> dict[str, Any]:
         "ml": f"{entry.ml:.4f}",
         "changed_by": ";".join(f"{n.class_name}/{n.reviewer}/{n.bundle}" for n in entry.changed_by),
         "resampled": RESAMPLED if entry.resampled else "",
+        "signatures": ";".join(map(str, entry.signatures)),
     }
 
 
