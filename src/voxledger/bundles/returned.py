@@ -325,12 +325,8 @@ class _Check:
         for fault in faults:
             self._problem(fault.problem, fault.remedy, file=fault.file)
         if found.unsigned and self.context.review.require_signature:
-            what = (
-                "is not signed" if "." in found.unsigned else "was put together of returns of which not all are signed"
-            )
-            remedy = (
-                f"{reviewer} has to sign the whole folder: `voxledger review sign FOLDER --key KEY`; then receive it"
-            )
+            what = "is not signed" if "." in found.unsigned else "was put together of returns that are not all signed"
+            remedy = f"{reviewer} has to sign the folder (`voxledger review sign FOLDER --key KEY`) and send it again"
             self._missing(f"{what}, and review.require_signature asks for it", remedy, file=SIGNED)
         elif found.unsigned and found.signed:
             problem = "was put together of returns that are not all signed, so it counts as not signed"

@@ -61,7 +61,7 @@ def check_reviews(
     required
         Whether the version asks that reviews of its round are signed.
     allowed_signers
-        Keys that the auditor trusts; without them those of the version's own `reviewers.yaml` count, and `keys` says so.
+        Keys that the auditor trusts; without them those of the version's own `reviewers.yaml` count, as `keys` says.
 
     Raises
     ------
@@ -83,13 +83,14 @@ def check_reviews(
         try:
             sent = read_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
         except (OSError, VoxledgerError):
-            result.problems.append(f"{folder}: holds no {MANIFEST} that can be read")
+            if any(map(is_kept, files)):
+                result.problems.append(f"{folder}: is signed, but holds no {MANIFEST} that can be read")
             continue
-        if content_sha256(sent.id, files) != bundle:
-            result.problems.append(f"{folder}: holds another return than its name says")
         signatures = signatures_of(folder, files, sent)
         said = _faults(folder, signatures, sent.reviewer, whose)
         if signatures.signed:
+            if content_sha256(sent.id, files) != bundle:
+                said.append(f"{folder}: holds another return than its name says")
             rows = {key: row for path in tables(files, sent) for key, row in read_decisions(folder / path).rows.items()}
             said += [
                 f"{folder / fault.file}: {fault.problem}" for fault in put_together_faults(folder, files, rows, sent)[0]
