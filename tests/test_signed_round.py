@@ -147,7 +147,7 @@ def test_verify_goes_by_the_keys_of_the_auditor(
         given = ("--allowed-signers", str(world / "trusted"))
     told = run("voxledger", "verify", "round-00", *given, accept=(code,), cwd=closed)
     assert said.format(**values) in told
-    assert told.splitlines()[-1] == ("DO NOT USE" if code else "intact")
+    assert ("DO NOT USE" if code else "intact") in told.splitlines()
 
 
 def test_what_the_repository_claims_is_exported_for_auditors(world: Path, closed: Path) -> None:

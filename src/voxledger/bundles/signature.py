@@ -6,7 +6,7 @@ What was signed is one question, and whose key that was another: `Signed` answer
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -221,7 +221,7 @@ def put_together_faults(
         }
         if case is None or digest in known:
             continue
-        drawn_in = sum(_has_label(inside, case, sent.cases) for inside in parts.values())
+        drawn_in = sum(_drew(inside, case, sent) for inside in parts.values())
         if drawn_in > 1:
             drawn.append(case)
         else:
@@ -235,5 +235,8 @@ def _differs(now: Row | None, then: Row | None) -> str:
     return "" if what[0] == what[1] or blank else "decides on"
 
 
-def _has_label(files: Mapping[str, str], case: str, cases: Sequence[str]) -> bool:
-    return any(path.startswith(f"{LABELS}/") and label_case(path, cases) == case for path in files)
+def _drew(files: Mapping[str, str], case: str, sent: Manifest) -> bool:
+    """Whether a return has a label of a case that is not as it was sent."""
+    own = {path: digest for path, digest in files.items() if path.startswith(f"{LABELS}/")}
+    as_sent = {path for path in own if path in sent.files and sent.files[path].sha256 == own[path]}
+    return any(label_case(path, sent.cases) == case for path in own.keys() - as_sent)

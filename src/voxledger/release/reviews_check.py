@@ -162,4 +162,7 @@ def _by_auditor(signed: Signed, reviewer: str, allowed_signers: Path) -> list[st
         return [f"is by a key of {reviewer}, {signed.key}, that {allowed_signers} does not trust {when}: {found.why}"]
     if owners:
         return [f"is by a key of {', '.join(owners)}, {signed.key}, and the review is {reviewer}'s"]
-    return [f"is by the key {signed.key}, which is nobody's in {allowed_signers}"]
+    return [
+        f"is by the key {signed.key}, which is nobody's in {allowed_signers} (if {reviewer} says that it is theirs, add it "
+        f"there as {reviewer}'s)"
+    ]
