@@ -139,7 +139,8 @@ def parse_reviewers(text: str, what: str) -> Reviewers:
     Misuse
         Names the entry that is wrong; a key stands there twice.
     """
-    values: dict[str, Any] = parse_yaml(text, what) if text.strip() else {}
+    written = any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines())
+    values: dict[str, Any] = parse_yaml(text, what) if written else {}
     try:
         found = {name: one or Reviewer() for name, one in (_File.model_validate(values).reviewers or {}).items()}
     except ValidationError as error:

@@ -97,7 +97,8 @@ def check_reviews(
             ]
         if required and manifest and sent.round == manifest.round and signatures.unsigned:
             said.append(f"{folder / SIGNED}: missing, and review.require_signature asks {sent.reviewer} to sign")
-        result.problems += said + _against_ledger(ledger, bundle, signatures)
+        said += _against_ledger(ledger, bundle, signatures)
+        result.problems += said
         counting = tuple(map(str, signatures.all)) if not said else ()
         result.reviews.append(Review(bundle, sent.reviewer, sent.round, counting))
     signed = {(case, name) for (case, name), entry in ledger.items() if entry.signatures and entry.bundle not in kept}
@@ -162,7 +163,5 @@ def _by_auditor(signed: Signed, reviewer: str, allowed_signers: Path) -> list[st
         return [f"is by a key of {reviewer}, {signed.key}, that {allowed_signers} does not trust {when}: {found.why}"]
     if owners:
         return [f"is by a key of {', '.join(owners)}, {signed.key}, and the review is {reviewer}'s"]
-    return [
-        f"is by the key {signed.key}, which is nobody's in {allowed_signers} (if {reviewer} says that it is theirs, add it "
-        f"there as {reviewer}'s)"
-    ]
+    unknown = f"is by the key {signed.key}, which is nobody's in {allowed_signers}"
+    return [f"{unknown} (if {reviewer} says that it is theirs, add it there under that name)"]
