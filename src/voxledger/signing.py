@@ -113,7 +113,7 @@ def signer(
             done = _ssh_keygen(["-Y", "verify", "-f", str(allowed_signers), "-I", who, *given, *time], content)
             if done.returncode == 0:
                 return Signer(who)
-            if said := re.search(r"key (has expired|is not yet valid).*", done.stderr.decode("utf-8", "replace")):
+            if said := re.search(r"key (has expired|is not yet valid)[^\r\n]*", done.stderr.decode("utf-8", "replace")):
                 why = f"{who}: {said[0]}"
     return Signer(None, why)
 

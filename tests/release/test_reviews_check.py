@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -214,3 +215,24 @@ def test_a_ledger_that_says_too_much_is_named(world: World, revision: Path) -> N
     more = replace(entry, signatures=(Signature(world.print("bob"), "2026-03-01T12:30:00+00:00"),))
     (problem,) = check(ledger={**ledger, key: more}).problems
     assert f"class {key[1]} says that it was signed with {world.print('bob')}, which is not what " in problem
+
+
+def by_hand(world: World, revision: Path, who: str) -> subprocess.CompletedProcess[str]:
+    """Run what docs/auditors.md does without voxledger."""
+    page = (Path(__file__).parents[2] / "docs/auditors.md").read_text()
+    commands = page.split("### Who signed the reviews?")[1].split("```sh\n")[1].split("```")[0]
+    for name, value in (("SIGNERS", str(world.trusted('alice valid-before="20260302" {alice}'))), ("WHO", who)):
+        commands, count = re.subn(f"^{name}=.*$", f"{name}={value}", commands, flags=re.MULTILINE)
+        assert count == 1
+    return subprocess.run(["sh", "-ec", commands], cwd=revision, capture_output=True, text=True, check=False)
+
+
+def test_the_page_checks_a_review_without_voxledger(world: World, revision: Path) -> None:
+    done = by_hand(world, revision, "alice")
+    assert done.returncode == 0, done.stderr
+    assert "labels/case_2.nii.gz: OK" in done.stdout
+    assert by_hand(world, revision, "bob").returncode != 0
+    exchange(revision)
+    assert "labels/case_2.nii.gz: FAILED" in by_hand(world, revision, "alice").stdout
+    note_receipt(revision, datetime(2026, 3, 3, tzinfo=UTC))
+    assert by_hand(world, revision, "alice").returncode != 0

@@ -88,7 +88,7 @@ def _of_reviews(verdict: Verdict) -> str:
     if verdict.review_keys == layout.REVIEWERS.as_posix():
         keys = f"by the version's own {layout.REVIEWERS}, which proves nothing: give --allowed-signers FILE"
     else:
-        keys = f"by the keys in {verdict.review_keys}" if verdict.review_keys else "by whichever keys"
+        keys = f"by the keys in {verdict.review_keys}" if verdict.review_keys else "keys not checked"
     return f"reviews signed: {len(signed)} of {len(verdict.reviews)}, by {names}; {keys}"
 
 

@@ -160,7 +160,8 @@ def _by_auditor(signed: Signed, reviewer: str, allowed_signers: Path) -> list[st
     owners = principals(allowed_signers, header) if header is not None else []
     if reviewer in owners:
         when = f"when it came, {signed.received:%Y-%m-%d %H:%M} UTC"
-        return [f"is by a key of {reviewer}, {signed.key}, that {allowed_signers} does not trust {when}: {found.why}"]
+        why = found.why.removeprefix(f"{reviewer}: ") or f"for {REVIEW}"
+        return [f"is by a key of {reviewer}, {signed.key}, that {allowed_signers} does not trust {when}: {why}"]
     if owners:
         return [f"is by a key of {', '.join(owners)}, {signed.key}, and the review is {reviewer}'s"]
     unknown = f"is by the key {signed.key}, which is nobody's in {allowed_signers}"
