@@ -49,7 +49,7 @@ def sign(path: Path, key: str, namespace: str) -> None:
         raise VoxledgerError(
             f"{path} could not be signed with {key}: {done.stderr.decode(errors='replace').strip()}",
             "give an ssh key that is here (git's is `git config user.signingkey`); one with a passphrase needs a "
-            "running ssh-agent",
+            "terminal, or a running ssh-agent",
         )
     target = path.with_name(f"{path.name}.sig")
     partial = target.with_name(f".{target.name}.{os.getpid()}")

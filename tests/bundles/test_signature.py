@@ -256,6 +256,27 @@ BAD: dict[str, tuple[Callable[[Path, World], object], dict[str, str], str, str]]
         f"{SIG}: is no signature that `ssh-keygen -Y sign` makes, or was damaged",
         "sign the folder as it is",
     ),
+    "far too long": (
+        lambda f, w: (f / LIST).write_bytes(b"0" * ((1 << 20) + 1)),
+        {},
+        f"{LIST}: is 1048577 bytes long, at most 1048576 are possible",
+        "remove or replace it",
+    ),
+    "thousands of files that are not here": (
+        lambda f, w: (
+            edit(f, lambda t: t + "".join(f"{'0' * 64}  labels/{n}.nii.gz\n" for n in range(9000))),
+            again(f, str(w.root / "alice")),
+        ),
+        {},
+        f"{LIST}: and 8980 more files are not as they were signed",
+        "sign the folder as it is",
+    ),
+    "a damaged receipt": (
+        lambda f, w: (f / "receipt.json").write_text("{}"),
+        {},
+        "receipt.json: cannot be read: it does not say when the return was received",
+        "restore it from a copy",
+    ),
     "copied into the inbox": (
         lambda f, w: (f / "receipt.json").unlink(),
         {},

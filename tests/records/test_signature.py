@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from voxledger.errors import VoxledgerError
+from voxledger.errors import Misuse, VoxledgerError
 from voxledger.records.signature import Signature, list_content, note_receipt, parse_list, parts_of, read_receipt
 
 ZERO = "0" * 64
@@ -49,12 +50,20 @@ def test_the_list_is_of_what_the_reviewer_says_and_sha256sum_checks_it(bundle: P
         (f"\\{ZERO}  labels/a\\nb\n", "line 1 is not"),
         (f"{ZERO}  bundle.json\n{ZERO} *./bundle.json\n", "line 2 names bundle.json a second time"),
         ("SHA256 (bundle.json) = 0\n", "line 1 is not"),
+        (f"{ZERO}  labels/\x1b[2J.nii.gz\n", "line 1 is not"),
         (b"\xff\xfe", "codec can't decode"),
     ],
 )
 def test_a_list_that_is_none_is_named(content: str | bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse_list(content if isinstance(content, bytes) else content.encode())
+
+
+@pytest.mark.parametrize("name", [b"labels/a\nb.nii.gz", b"labels/\xff.nii.gz", b"labels/\x1b[2J.nii.gz"])
+def test_a_name_that_no_line_can_hold_is_refused(bundle: Path, name: bytes) -> None:
+    (bundle / os.fsdecode(name)).write_text("x")
+    with pytest.raises(Misuse, match="has a name that no line can hold"):
+        list_content(bundle)
 
 
 def test_a_receipt_is_of_utc_to_the_second(tmp_path: Path) -> None:

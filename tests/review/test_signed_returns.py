@@ -178,9 +178,9 @@ def test_of_two_signed_returns_both_stand_behind_what_they_say_together(sent: Re
     ledger = sent.take_in()
     assert {e.signatures for e in ledger.values() if e.bundle} == {one.signatures}
     kept = Path("data/release/revisions") / one.sha256
-    found = {p.relative_to(kept).as_posix() for p in kept.glob("parts/*/*") if p.is_file()}
+    found = {p.relative_to(kept).as_posix() for p in kept.rglob("parts/**/*") if p.is_file()}
     names = ("bundle.json", "decisions.csv", RECEIPT, LIST, SIG)
-    assert found == {f"parts/0{n}/{name}" for n in (1, 2) for name in names}
+    assert found == {"parts/0002/labels/case_2.nii.gz"} | {f"parts/000{n}/{name}" for n in (1, 2) for name in names}
 
 
 @pytest.mark.parametrize(("first", "rest"), [("alice", None), (None, "alice")])
@@ -243,19 +243,19 @@ ALTERED = {
         "labels/case_2.nii.gz: is in none of the signed returns that this one was put together of",
     ),
     "a decision of a part": (
-        "parts/01/decisions.csv",
+        "parts/0001/decisions.csv",
         lambda b: b.replace(b"accept", b"reject", 1),
-        "parts/01/decisions.csv: was changed after signing",
+        "parts/0001/decisions.csv: was changed after signing",
     ),
     "the signature of a part": (
-        "parts/02/return.sha256.sig",
+        "parts/0002/return.sha256.sig",
         lambda b: b[:100],
-        "parts/02/return.sha256.sig: is no signature that `ssh-keygen -Y sign` makes",
+        "parts/0002/return.sha256.sig: is no signature that `ssh-keygen -Y sign` makes",
     ),
     "the bundle of a part": (
-        "parts/02/bundle.json",
+        "parts/0002/bundle.json",
         lambda b: b.replace(b'"round": 1', b'"round": 2'),
-        "parts/02/bundle.json: is not that of the bundle that was sent",
+        "parts/0002/bundle.json: is not that of the bundle that was sent",
     ),
 }
 

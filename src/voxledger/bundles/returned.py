@@ -194,14 +194,14 @@ def _look_through(folder: Path, manifest: Manifest) -> _Seen:
             problems.append(Finding(folder.name, "is not a plain file", "replace it by the file itself", file=path))
             continue
         size, bound = file.stat().st_size, size_bound(manifest, path)
-        if is_kept(path):
-            kept.append(path)
-            continue
-        known = is_returned(path) or path in manifest.files
+        known = is_returned(path) or path in manifest.files or is_kept(path)
         # The header of a label says more than its size: see `read_returned_label`.
         if size > bound and known and label_case(path, manifest.cases) is None:
             problem = f"is {size} bytes long, at most {bound} are possible"
             problems.append(Finding(folder.name, problem, "remove or replace it", file=path))
+            continue
+        if is_kept(path):
+            kept.append(path)
             continue
         plain[path] = size
         if known or path == MANIFEST or is_image_like(path):

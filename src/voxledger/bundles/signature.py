@@ -13,6 +13,7 @@ from pathlib import Path
 
 from voxledger import layout
 from voxledger.bundles.counted import tables
+from voxledger.errors import VoxledgerError
 from voxledger.records.bundle import (
     LABELS,
     MANIFEST,
@@ -32,6 +33,9 @@ _AGAIN = f"sign the folder as it is (`voxledger review sign FOLDER --key KEY`) a
 _REPLACE = (
     "; where signatures are not required, it may also come back without them, for `voxledger review receive --replace`"
 )
+
+_MOST = 20
+"""Files that are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ def _signed(folder: Path, part: str, files: Mapping[str, str], sent: Manifest) -
     else:
         key = header.fingerprint
         if header.namespace != REVIEW:
-            problem = f"was made for the namespace {header.namespace!r}, and counts for nothing but that"
+            problem = f"was made for the namespace {header.namespace[:40]!r}, and counts for nothing but that"
             remedy = f"{_AGAIN}; with ssh-keygen alone, `-n {REVIEW}`"
             faults.append(Fault(problem, remedy + _REPLACE, SIGNATURE))
         elif not fits(content, signature, REVIEW):
@@ -129,7 +133,10 @@ def _signed(folder: Path, part: str, files: Mapping[str, str], sent: Manifest) -
             faults.append(Fault(problem, _AGAIN + _REPLACE, SIGNATURE))
     faults += _content_faults(content, files, sent)
     if RECEIPT in files:
-        received = read_receipt(folder / RECEIPT)
+        try:
+            received = read_receipt(folder / RECEIPT)
+        except VoxledgerError as error:
+            faults.append(Fault(error.problem.removeprefix(f"{folder / RECEIPT} "), error.remedy, RECEIPT))
     else:
         problem = "came past `voxledger review receive`, so nobody noted when, and whether its key was valid then"
         faults.append(Fault(problem, f"`voxledger review receive {folder.as_posix()}` notes it now", SIGNATURE))
@@ -156,7 +163,8 @@ def _content_faults(content: bytes, files: Mapping[str, str], sent: Manifest) ->
             problem = "" if here[path] == listed[path] else "was changed after signing"
         if problem:
             faults.append(Fault(problem, _AGAIN + _REPLACE, path))
-    return faults
+    more = Fault(f"and {len(faults) - _MOST} more files are not as they were signed", _AGAIN + _REPLACE, SIGNED)
+    return faults if len(faults) <= _MOST else [*faults[:_MOST], more]
 
 
 def key_faults(signed: Signed, reviewer: str, reviewers: Reviewers) -> list[Fault]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from voxledger.errors import Misuse
 from voxledger.imaging.volume import file_sha256
 from voxledger.records.bundle import (
     MANIFEST,
@@ -88,8 +89,17 @@ def list_content(folder: Path) -> str:
         c535e489…  bundle.json
         94a3f6b0…  decisions.csv
         1d07be23…  labels/site-a_0007.nii.gz
+
+    Raises
+    ------
+    Misuse
+        A file is none, or has a name that no line can hold.
     """
     paths = [path for path in list_files(folder) if is_signed_content(path)]
+    if odd := [path for path in paths if not path.isprintable() or not (folder / path).is_file()]:
+        raise Misuse(
+            f"{folder}: {odd[0]!r} is no plain file, or has a name that no line can hold", "rename or remove it"
+        )
     return "".join(f"{file_sha256(folder / path)}  {path}\n" for path in paths)
 
 
@@ -106,7 +116,7 @@ def parse_list(content: bytes) -> dict[str, str]:
         if not line.strip():
             continue
         parts = _LINE.fullmatch(line)
-        if parts is None:
+        if parts is None or not line.isprintable():
             raise ValueError(f"line {number} is not a SHA-256, two spaces and a path")
         digest, path = parts[1].lower(), parts[2]
         if path in found:

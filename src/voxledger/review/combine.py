@@ -120,7 +120,11 @@ def combine(newer: Part, older: Part, sent: Path, out: Path) -> None:
 
 
 def keep_parts(newer: Part, older: Part, outside: Outside, out: Path) -> None:
-    """Keep what was signed beside what was put together of it, unless nothing was, or a newer return says all of it."""
+    """Keep what was signed beside what was put together of it, unless nothing was, or a newer return says all of it.
+
+    Labels as they were sent are left out, as a signature allows.
+    """
+    sent = {path: file.sha256 for path, file in newer.manifest.files.items() if path.startswith(f"{LABELS}/")}
     before = sorted((older.folder / PARTS).glob("*")) or [older.folder]
     parts = [(folder, Part.of(newer.manifest, folder, outside)) for folder in before]
     folders = [folder for folder, part in parts if part is None or not says_all(newer, part)]
@@ -130,7 +134,8 @@ def keep_parts(newer: Part, older: Part, outside: Outside, out: Path) -> None:
     for number, folder in enumerate(folders, 1):
         own = [path for path in list_files(folder) if is_signed_content(path) or path in (SIGNED, SIGNATURE, RECEIPT)]
         for path in own:
-            _copy(folder / path, out / PARTS / f"{number:02d}" / path)
+            if path not in sent or file_sha256(folder / path) != sent[path]:
+                _copy(folder / path, out / PARTS / f"{number:04d}" / path)
 
 
 def adds_signature(folder: Path, other: Path) -> bool:
