@@ -26,7 +26,7 @@ def bundle(tmp_path: Path) -> Path:
         "resample.json",
         "receipt.json",
         "return.sha256",
-        "parts/01/bundle.json",
+        "signed-parts/01/bundle.json",
     ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(path)
@@ -90,5 +90,10 @@ def test_a_signature_survives_as_text() -> None:
 def test_a_return_is_its_own_only_part_unless_it_was_put_together() -> None:
     one = {"bundle.json": "1", "labels/a.nii.gz": "2"}
     assert parts_of(one) == {".": one}
-    both = {**one, "parts/02/bundle.json": "3", "parts/01/labels/a.nii.gz": "4", "parts/stray": "5"}
-    assert parts_of(both) == {"parts/01": {"labels/a.nii.gz": "4"}, "parts/02": {"bundle.json": "3"}}
+    both = {
+        **one,
+        "signed-parts/02/bundle.json": "3",
+        "signed-parts/01/labels/a.nii.gz": "4",
+        "signed-parts/stray": "5",
+    }
+    assert parts_of(both) == {"signed-parts/01": {"labels/a.nii.gz": "4"}, "signed-parts/02": {"bundle.json": "3"}}

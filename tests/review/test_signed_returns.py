@@ -98,12 +98,12 @@ def test_when_it_came_is_noted_and_never_taken_from_outside(sent: Repo, keys: Pa
     folder = whole(sent)
     assert sign_return(folder, keys / "alice") == 4
     (folder / RECEIPT).write_text('{"format": 1, "at": "2001-01-01T00:00:00Z"}')
-    (folder / "parts/01").mkdir(parents=True)
-    (folder / "parts/01/return.sha256.sig").write_text("forged")
+    (folder / "signed-parts/01").mkdir(parents=True)
+    (folder / "signed-parts/01/return.sha256.sig").write_text("forged")
     before = datetime.now(UTC) - timedelta(seconds=1)
     got = take(folder)
     assert before <= read_receipt(got.folder / RECEIPT) <= datetime.now(UTC)
-    assert not (got.folder / "parts").exists()
+    assert not (got.folder / "signed-parts").exists()
     one = judged(sent, required=True)
     assert (texts(one.problems), texts(one.missing)) == ([], [])
     assert [s.key for s in one.signatures] == [print_of(keys, "alice")]
@@ -178,9 +178,11 @@ def test_of_two_signed_returns_both_stand_behind_what_they_say_together(sent: Re
     ledger = sent.take_in()
     assert {e.signatures for e in ledger.values() if e.bundle} == {one.signatures}
     kept = Path("data/release/revisions") / one.sha256
-    found = {p.relative_to(kept).as_posix() for p in kept.rglob("parts/**/*") if p.is_file()}
+    found = {p.relative_to(kept).as_posix() for p in kept.rglob("signed-parts/**/*") if p.is_file()}
     names = ("bundle.json", "decisions.csv", RECEIPT, LIST, SIG)
-    assert found == {"parts/0002/labels/case_2.nii.gz"} | {f"parts/000{n}/{name}" for n in (1, 2) for name in names}
+    assert found == {"signed-parts/0002/labels/case_2.nii.gz"} | {
+        f"signed-parts/000{n}/{name}" for n in (1, 2) for name in names
+    }
 
 
 @pytest.mark.parametrize(("first", "rest"), [("alice", None), (None, "alice")])
@@ -202,7 +204,7 @@ def test_of_which_one_is_not_signed_none_counts(sent: Repo, keys: Path, first: s
 
 def test_what_neither_signed_has_no_parts(sent: Repo, keys: Path) -> None:
     parts(sent, keys, None, None)
-    assert not (INBOX / "bundle-r01-alice/parts").exists()
+    assert not (INBOX / "bundle-r01-alice/signed-parts").exists()
     sent.gate()
     assert "kept" not in Path("data/round/received.json").read_text()
 
@@ -212,7 +214,7 @@ def test_a_whole_return_that_is_signed_needs_no_parts(sent: Repo, keys: Path) ->
     folder = whole(sent)
     sign_return(folder, keys / "second")
     got = take(folder)
-    assert not (got.folder / "parts").exists()
+    assert not (got.folder / "signed-parts").exists()
     assert [s.key for s in judged(sent, required=True).signatures] == [print_of(keys, "second")]
 
 
@@ -243,19 +245,19 @@ ALTERED = {
         "labels/case_2.nii.gz: is in none of the signed returns that this one was put together of",
     ),
     "a decision of a part": (
-        "parts/0001/decisions.csv",
+        "signed-parts/0001/decisions.csv",
         lambda b: b.replace(b"accept", b"reject", 1),
-        "parts/0001/decisions.csv: was changed after signing",
+        "signed-parts/0001/decisions.csv: was changed after signing",
     ),
     "the signature of a part": (
-        "parts/0002/return.sha256.sig",
+        "signed-parts/0002/return.sha256.sig",
         lambda b: b[:100],
-        "parts/0002/return.sha256.sig: is no signature that `ssh-keygen -Y sign` makes",
+        "signed-parts/0002/return.sha256.sig: is no signature that `ssh-keygen -Y sign` makes",
     ),
     "the bundle of a part": (
-        "parts/0002/bundle.json",
+        "signed-parts/0002/bundle.json",
         lambda b: b.replace(b'"round": 1', b'"round": 2'),
-        "parts/0002/bundle.json: is not that of the bundle that was sent",
+        "signed-parts/0002/bundle.json: is not that of the bundle that was sent",
     ),
 }
 

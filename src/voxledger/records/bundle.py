@@ -42,7 +42,7 @@ RESAMPLE = "resample.json"
 """What `review receive --resample` writes into a return: its labels may lie on other voxels than their images."""
 SIGNED, SIGNATURE = "return.sha256", "return.sha256.sig"
 """What a reviewer signs, and the signature: see `records/signature.py`."""
-RECEIPT, PARTS = "receipt.json", "parts"
+RECEIPT, PARTS = "receipt.json", "signed-parts"
 """What `review receive` adds to a signed return: when it came, and, where it was put together, what of."""
 MOST_SIGNED_BYTES = 1 << 20
 MOST_DEPTH, MOST_NAME_BYTES, MOST_PATH_BYTES = 32, 255, 1024

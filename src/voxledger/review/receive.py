@@ -159,13 +159,8 @@ def _keep_late(staging: Path, manifest: Manifest, late: Path) -> Received:
     kept = [folder for folder in late.glob(f"{target.name}*") if not adds_signature(staging, folder)]
     new = not kept
     replace_text(late / ".gitignore", "*\n")
-    if kept:
-        target = kept[0]
-    elif target.exists():
-        target = _aside(staging, target)
-    else:
-        staging.chmod(0o755)
-        os.replace(staging, target)
+    staging.chmod(0o755)
+    target = kept[0] if kept else _aside(staging, target)
     return Received(target, manifest, sha256, new=new, late=True)
 
 
