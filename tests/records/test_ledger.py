@@ -7,8 +7,7 @@ import pytest
 
 from voxledger.errors import VoxledgerError
 from voxledger.knowledge import trusted
-from voxledger.records.ledger import Entry, Neighbour, Origin, last_reviewed, read_ledger, write_ledger
-from voxledger.records.signature import Signature
+from voxledger.records.ledger import Entry, Neighbour, Origin, Signature, last_reviewed, read_ledger, write_ledger
 
 ENTRY = Entry("b", "liver", 2, Origin.REVISED, ("m1", "m2"), "alice", "bundle", "new", "old", 12.34567)
 
@@ -64,6 +63,13 @@ def test_a_ledger_of_before_there_were_signatures_is_read(tmp_path: Path) -> Non
     path.write_text("".join(f"{line.rsplit(',', 1)[0]}\n" for line in path.read_text().splitlines()))
     assert path.read_text().splitlines()[0].endswith(",resampled")
     assert read_ledger(path)["b", "liver"] == replace(ENTRY, ml=12.3457, resampled=True)
+
+
+def test_a_signature_survives_as_text() -> None:
+    one = Signature("SHA256:a/b+c", "2026-03-01T12:30:00+00:00")
+    assert Signature.parse(str(one)) == one
+    with pytest.raises(ValueError, match="Invalid isoformat"):
+        Signature.parse("SHA256:a")
 
 
 def test_no_file_is_an_empty_ledger(tmp_path: Path) -> None:

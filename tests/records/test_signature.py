@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.records.signature import Signature, list_content, note_receipt, parse_list, parts_of, read_receipt
+from voxledger.records.signature import list_content, note_receipt, parse_list, parts_of, read_receipt
 
 ZERO = "0" * 64
 
@@ -78,13 +78,6 @@ def test_a_damaged_receipt_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "receipt.json").write_text(text)
     with pytest.raises(VoxledgerError, match=r"receipt\.json cannot be read"):
         read_receipt(tmp_path / "receipt.json")
-
-
-def test_a_signature_survives_as_text() -> None:
-    one = Signature("SHA256:a/b+c", "2026-03-01T12:30:00+00:00")
-    assert Signature.parse(str(one)) == one
-    with pytest.raises(ValueError, match="Invalid isoformat"):
-        Signature.parse("SHA256:a")
 
 
 def test_a_return_is_its_own_only_part_unless_it_was_put_together() -> None:

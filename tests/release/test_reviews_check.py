@@ -16,10 +16,10 @@ from small_round import GRID, Repo, anatomy, template
 
 from voxledger.bundles.context import Context
 from voxledger.imaging.volume import file_sha256, write
-from voxledger.records.ledger import Ledger, read_ledger
+from voxledger.records.ledger import Ledger, Signature, read_ledger
 from voxledger.records.manifest import Manifest
 from voxledger.records.reviewers import parse_reviewers
-from voxledger.records.signature import Signature, note_receipt
+from voxledger.records.signature import note_receipt
 from voxledger.release.files_check import Findings
 from voxledger.release.reviews_check import Reviews, check_reviews
 from voxledger.review.sign import sign_return

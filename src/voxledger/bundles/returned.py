@@ -48,7 +48,8 @@ from voxledger.records.bundle import (
 )
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, read_decisions
-from voxledger.records.signature import Signature, is_kept
+from voxledger.records.ledger import Signature
+from voxledger.records.signature import is_kept
 
 _LOOKED_AT = (f"{IMAGES}/", f"{ATTENTION}/", f"{WEAK}/")
 _CONFIRM = "write yes in the column `confirmed` of its line"

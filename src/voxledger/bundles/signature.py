@@ -25,8 +25,9 @@ from voxledger.records.bundle import (
     says_what_was_sent,
 )
 from voxledger.records.decisions import Row, read_decisions
+from voxledger.records.ledger import Signature
 from voxledger.records.reviewers import KeyState, Reviewers
-from voxledger.records.signature import Signature, is_signed_content, parse_list, parts_of, read_receipt
+from voxledger.records.signature import is_signed_content, parse_list, parts_of, read_receipt
 from voxledger.signing import REVIEW, fits, read_header
 
 _AGAIN = f"sign the folder as it is (`voxledger review sign FOLDER --key KEY`) and send it again, {SIGNATURE} included"

@@ -18,8 +18,7 @@ from voxledger.errors import BundleRefused, VoxledgerError
 from voxledger.imaging.volume import mask_sha256, read_label, write
 from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.records.decisions import Decided, Decision, Row
-from voxledger.records.ledger import Entry, Neighbour, Origin
-from voxledger.records.signature import Signature
+from voxledger.records.ledger import Entry, Neighbour, Origin, Signature
 from voxledger.schema import LabelSchema
 
 _ORIGINS = {

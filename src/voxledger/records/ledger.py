@@ -7,6 +7,7 @@ is readable and the bytes repeat.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.records.formats import TableFormat, adding
-from voxledger.records.signature import Signature
 from voxledger.textfile import read_text_if_there, write_table
 
 
@@ -46,6 +46,26 @@ class Neighbour:
     reviewer: str
     """Who decided on the neighbour; empty for a source label."""
     bundle: str
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One signature of a return that counts."""
+
+    key: str
+    """Fingerprint of the key, `SHA256:…`."""
+    received: str
+    """When it came, in UTC, such as `2026-03-01T12:30:00+00:00`."""
+
+    def __str__(self) -> str:
+        return f"{self.key}@{self.received}"
+
+    @classmethod
+    def parse(cls, text: str) -> Signature:
+        """The signature that `str` wrote."""
+        key, _, at = text.partition("@")
+        datetime.fromisoformat(at)
+        return cls(key, at)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Received(BaseModel):
     kept: dict[str, str] = {}
     """The same of what says how it was signed."""
     signatures: tuple[str, ...] = ()
-    """Those that count: `records.signature.Signature`."""
+    """Those that count: `records.ledger.Signature`."""
 
 
 class _Table(BaseModel):

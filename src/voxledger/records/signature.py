@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,26 +29,6 @@ from voxledger.records.bundle import (
 from voxledger.textfile import replace_text, unreadable
 
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](?:\./)?(.+)")
-
-
-@dataclass(frozen=True)
-class Signature:
-    """One signature that counts."""
-
-    key: str
-    """Fingerprint of the key, `SHA256:…`."""
-    received: str
-    """When it came, in UTC, such as `2026-03-01T12:30:00+00:00`."""
-
-    def __str__(self) -> str:
-        return f"{self.key}@{self.received}"
-
-    @classmethod
-    def parse(cls, text: str) -> Signature:
-        """The signature that `str` wrote."""
-        key, _, at = text.partition("@")
-        datetime.fromisoformat(at)
-        return cls(key, at)
 
 
 class Receipt(BaseModel):

@@ -14,9 +14,8 @@ from voxledger.errors import Misuse
 from voxledger.records.card import parse_cards
 from voxledger.records.cases import Case, parse_cases
 from voxledger.records.decisions import TABLE as DECISIONS
-from voxledger.records.ledger import Entry, Ledger, parse_ledger
+from voxledger.records.ledger import Entry, Ledger, Signature, parse_ledger
 from voxledger.records.reviewers import KeyState, Reviewer, Reviewers, parse_reviewers
-from voxledger.records.signature import Signature
 from voxledger.repository import commit_of, cut_history, file_at, git, is_ancestor, is_shallow, round_tag, tag_exists
 from voxledger.schema import LabelSchema, parse_schema
 from voxledger.textfile import parse_yaml, table, unreadable

@@ -12,7 +12,7 @@ from voxledger.bundles.finding import Finding
 from voxledger.bundles.inbox import look_into
 from voxledger.bundles.returned import Return
 from voxledger.records.bundle import Manifest
-from voxledger.records.signature import Signature
+from voxledger.records.ledger import Signature
 
 
 class State(StrEnum):
