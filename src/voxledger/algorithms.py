@@ -24,7 +24,7 @@ STAGES = {
     "features": 1,
     "export": 2,
     "gate": 3,
-    "import": 5,
+    "import": 6,
     "retrain": 4,
     "evaluate": 1,
     "hindsight": 2,

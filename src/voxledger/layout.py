@@ -18,6 +18,8 @@ PARAMS = Path("params.yaml")
 """Numbers and names that a round runs with; people edit it, and `round open` raises `round` in it."""
 SCHEMA = Path("labels.yaml")
 """The classes; people edit it, and `voxledger schema` renames and retires in it."""
+REVIEWERS = Path("reviewers.yaml")
+"""Who reviews, and with which keys they sign; people edit it."""
 ALGORITHMS = Path("algorithms.yaml")
 """The version of what every stage computes; from the template, by `voxledger init` and `upgrade`."""
 STAGES = Path("stages")
@@ -196,7 +198,7 @@ CARRIED = (BASE_HISTORY, BASE_ERRORS, CONFIRMED)
 """Tables that go on from round to round; empty in a new repository."""
 WRITTEN_BY_STAGES = (ROUND, RELEASE, REPORTS, NEXT_MODELS, NEXT_CARDS)
 """Where the stages of a round write."""
-TEMPLATE = (PIPELINE, PARAMS, SCHEMA, ALGORITHMS, STAGES, IGNORED, IGNORED_BY_DVC, ATTRIBUTES, INBOX_README)
+TEMPLATE = (PIPELINE, PARAMS, SCHEMA, REVIEWERS, ALGORITHMS, STAGES, IGNORED, IGNORED_BY_DVC, ATTRIBUTES, INBOX_README)
 """What `voxledger init` copies from the project."""
 
 

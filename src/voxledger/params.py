@@ -202,6 +202,8 @@ class ReviewParams(_Strict):
     """How returned labels are read, and what follows from what is found in them."""
 
     outside: Outside = "unchanged"
+    require_signature: bool = False
+    """Whether a return that its reviewer did not sign is held back; a signature that does not count always is."""
     findings: dict[Annotated[str, AfterValidator(_member(CHECKS))], Literal["blocking", "warning", "note"]] = {}
     """By kind, the name of a file in `bundles/checks/`; others keep the severity that stands there."""
 

@@ -15,6 +15,7 @@ from voxledger.params import ReviewParams
 from voxledger.records.cases import Case, Split, in_split, read_cases
 from voxledger.records.confirmed import read_confirmed
 from voxledger.records.ledger import read_ledger
+from voxledger.records.reviewers import Reviewers, read_reviewers
 from voxledger.schema import LabelSchema
 
 MOST_CASES = 24
@@ -33,6 +34,8 @@ class Context:
     """Cases of the pool, whose trusted classes say what they look like."""
     confirmed: frozenset[tuple[str, str, str, str]] = frozenset()
     """Findings that a curator confirmed: `records.confirmed.Confirmed.key`."""
+    reviewers: Reviewers = field(default_factory=dict)
+    """Who may sign, and with which keys."""
     proposals: Mapping[str, Path] = field(default_factory=dict)
     """What reviewers were sent in this round, by case."""
 
@@ -65,4 +68,5 @@ def read_context(review: ReviewParams) -> Context:
         {case_id: frozenset(names) for case_id, names in trusted.items()},
         tuple(in_split(read_cases(), Split.POOL)),
         frozenset(c.key for c in read_confirmed(layout.CONFIRMED)),
+        read_reviewers(),
     )

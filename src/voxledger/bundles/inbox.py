@@ -291,7 +291,9 @@ def received_returns(
         source, manifest = exported[entry.id]
         folder = inbox / entry.folder
         one = read_return(manifest, source, folder, context)
-        if (one.sha256, dict(one.files)) != (entry.sha256, entry.files) or one.problems or one.missing:
+        seen = one.sha256, dict(one.files), dict(one.kept), tuple(map(str, one.signatures))
+        gate_saw = entry.sha256, entry.files, entry.kept, entry.signatures
+        if seen != gate_saw or one.problems or one.missing:
             findings = "".join(f"\n  {finding}" for finding in (*one.problems, *one.missing))
             raise BundleRefused(f"{folder} has changed since the gate let it through{findings}", "run `dvc repro gate`")
         found.append(one)

@@ -19,6 +19,7 @@ from voxledger.bundles.finding import Finding
 from voxledger.bundles.label_check import FILE as CHECKED_FILE
 from voxledger.bundles.label_check import CheckAround, Compared, LabelCheck
 from voxledger.bundles.merge import LabelMap
+from voxledger.bundles.signature import Fault, key_faults, put_together_faults, signatures_of
 from voxledger.casemap.each import WORTH_BYTES, each
 from voxledger.casemap.once import files_of, once
 from voxledger.casemap.run import compute_ahead
@@ -31,6 +32,7 @@ from voxledger.records.bundle import (
     LABELS,
     MANIFEST,
     RESAMPLE,
+    SIGNED,
     WEAK,
     Manifest,
     Resample,
@@ -46,6 +48,8 @@ from voxledger.records.bundle import (
 )
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, read_decisions
+from voxledger.records.ledger import Signature
+from voxledger.records.signature import is_kept
 
 _LOOKED_AT = (f"{IMAGES}/", f"{ATTENTION}/", f"{WEAK}/")
 _CONFIRM = "write yes in the column `confirmed` of its line"
@@ -76,6 +80,10 @@ class Return:
     """What was undone or decided to read labels, what is worth saying, and what was confirmed: it stops nothing."""
     resampled: frozenset[str]
     """Cases whose label lay on other voxels than its image."""
+    kept: Mapping[str, str]
+    """SHA-256 of what says how it was signed, by path; no part of what identifies the return."""
+    signatures: tuple[Signature, ...]
+    """Those that count; none where the return, or a part of it, is not signed."""
     _checks: Mapping[str, LabelCheck] = field(repr=False)
     """Of the labels that are not as they were sent and can be read, by case."""
 
@@ -137,6 +145,8 @@ class _Seen:
     """Bytes of every file that may be read, by path."""
     sha256: dict[str, str]
     """Of those that are the reviewer's, that were sent, or that may be a label."""
+    kept: dict[str, str]
+    """The same of what says how the return was signed."""
     problems: tuple[Finding, ...]
 
 
@@ -178,23 +188,27 @@ def read_return(
 
 
 def _look_through(folder: Path, manifest: Manifest) -> _Seen:
-    plain, hashed, problems = {}, [], []
+    plain, hashed, kept, problems = {}, [], [], []
     for path in list_files(folder):
         file = folder / path
         if not _is_plain(file):
             problems.append(Finding(folder.name, "is not a plain file", "replace it by the file itself", file=path))
             continue
         size, bound = file.stat().st_size, size_bound(manifest, path)
-        known = is_returned(path) or path in manifest.files
+        known = is_returned(path) or path in manifest.files or is_kept(path)
         # The header of a label says more than its size: see `read_returned_label`.
         if size > bound and known and label_case(path, manifest.cases) is None:
             problem = f"is {size} bytes long, at most {bound} are possible"
             problems.append(Finding(folder.name, problem, "remove or replace it", file=path))
             continue
+        if is_kept(path):
+            kept.append(path)
+            continue
         plain[path] = size
         if known or path == MANIFEST or is_image_like(path):
             hashed.append(path)
-    return _Seen(plain, _hashes(folder, {path: plain[path] for path in hashed}), tuple(problems))
+    said = {path: file_sha256(folder / path) for path in kept}
+    return _Seen(plain, _hashes(folder, {path: plain[path] for path in hashed}), said, tuple(problems))
 
 
 def _hashes(folder: Path, sizes: Mapping[str, int]) -> dict[str, str]:
@@ -242,6 +256,7 @@ class _Check:
         for path in self.seen.plain:
             self._file(path)
         rows = self._decisions()
+        signatures = self._signatures(rows)
         labels = self._label_files(rows)
         if machine is not None:
             jobs = (self._job(case, label, rows) for case, label in labels.items())
@@ -266,6 +281,8 @@ class _Check:
             tuple(self.missing),
             tuple(self.notes),
             frozenset(case for case, (_, compared) in read.items() if compared.resampled).union(self.resample.drawn),
+            self.seen.kept,
+            signatures,
             {case: job for case, (job, _) in read.items()},
         )
 
@@ -289,6 +306,33 @@ class _Check:
             case = next((c for c in self.manifest.cases if path == f"{IMAGES}/{c}.nii.gz"), "")
             problem = "was altered or damaged since it was sent; labels drawn on it cannot be relied on"
             self._problem(problem, _SENT, case, file=path)
+
+    def _signatures(self, rows: Mapping[tuple[str, str], Row]) -> tuple[Signature, ...]:
+        """The signatures that count; what is wrong with others, and that there is none where there has to be one."""
+        files = {path: self.seen.sha256[path] for path in (*self.files, MANIFEST) if path in self.seen.sha256}
+        found = signatures_of(self.folder, files | self.seen.kept, self.manifest)
+        reviewer, faults = self.manifest.reviewer, list[Fault]()
+        for one in found.signed:
+            own = [*one.faults, *key_faults(one, reviewer, self.context.reviewers)]
+            faults += [fault if one.part == "." else fault.within(one.part) for fault in own]
+        if found.signed:
+            more, drawn = put_together_faults(self.folder, files | self.seen.kept, rows, self.manifest)
+            faults += more
+            for case in drawn:
+                problem = (
+                    "its label was put together of what two returns drew in it; both are kept, as they were signed"
+                )
+                self.notes.append(Finding(self.folder.name, problem, "nothing to do", case))
+        for fault in faults:
+            self._problem(fault.problem, fault.remedy, file=fault.file)
+        if found.unsigned and self.context.review.require_signature:
+            what = "is not signed" if "." in found.unsigned else "was put together of returns that are not all signed"
+            remedy = f"{reviewer} has to sign the folder (`voxledger review sign FOLDER --key KEY`) and send it again"
+            self._missing(f"{what}, and review.require_signature asks for it", remedy, file=SIGNED)
+        elif found.unsigned and found.signed:
+            problem = "was put together of returns that are not all signed, so it counts as not signed"
+            self.notes.append(Finding(self.folder.name, problem, "nothing to do, unless it should be signed"))
+        return () if faults else found.all
 
     def _label_files(self, rows: Mapping[tuple[str, str], Row]) -> dict[str, CaseLabel]:
         """The one label of every case that has one: a file, with that of its voxels, or a folder of one a class.

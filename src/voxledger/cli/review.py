@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from voxledger import layout
+from voxledger.cli.reviewers import reviewers, sign
 
 if TYPE_CHECKING:
     from voxledger.params import Params
@@ -28,6 +29,10 @@ def review() -> None:
       voxledger review status                           what is still missing
       voxledger round run                               go on when all is there
     """
+
+
+review.add_command(sign)
+review.add_command(reviewers)
 
 
 @review.command("zip")
@@ -281,8 +286,10 @@ def _status() -> InboxStatus:
 def _show(found: InboxStatus, reviewer: str | None = None) -> None:
     for bundle in found.bundles:
         if reviewer in (None, bundle.reviewer):
+            by = f", signed with {', '.join({s.key: s for s in bundle.signatures})}" if bundle.signatures else ""
             click.echo(
-                f"{bundle.bundle}: {bundle.state}, {bundle.decided} of {bundle.asked} decisions on {bundle.cases} cases"
+                f"{bundle.bundle}: {bundle.state}, {bundle.decided} of {bundle.asked} decisions on {bundle.cases} "
+                f"cases{by}"
             )
             for finding in (*bundle.problems, *bundle.missing, *bundle.notes):
                 click.echo(f"  {finding}")

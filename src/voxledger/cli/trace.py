@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from voxledger import layout
+
 
 @click.command()
 @click.argument("case")
@@ -51,6 +53,11 @@ def _print_class(entry: dict[str, Any]) -> None:
         click.echo(f"  models  {', '.join(m[:12] for m in entry['model_ids'])}")
     if entry["bundle"]:
         click.echo(f"  bundle  {entry['bundle'][:12]}")
+    for signature in entry["signatures"]:
+        who = f" ({signature['reviewer']})" if signature["reviewer"] else ""
+        listed = who if signature["listed"] else f", which {layout.REVIEWERS} does not list"
+        revoked = f"; {signature['revoked']}" if signature["revoked"] else ""
+        click.echo(f"  signed  {signature['key']}{listed}, received {signature['received']}{revoked}")
     if entry["decision"]:
         d = entry["decision"]
         comment = f", “{d['comment']}”" if d.get("comment") else ""

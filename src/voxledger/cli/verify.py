@@ -8,10 +8,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import click
 
+from voxledger import layout
 from voxledger.progress import printable
+
+if TYPE_CHECKING:
+    from voxledger.release.verify import Verdict
 
 LISTED = 5
 """Missing files of one folder that are named one by one."""
@@ -57,6 +62,8 @@ def verify(tag: str, allowed_signers: Path | None, as_json: bool) -> None:
             _say(f"note: {note}")
         _say(f"{tag} ({verdict.version}): {verdict.files} files and {verdict.masks} masks checked")
         _say(f"manifest signed by {verdict.signer}; tag {verdict.tag_signature}")
+        if line := _of_reviews(verdict):
+            _say(line)
         if verdict.missing:
             _say(f"files that are not here: {len(verdict.missing)}; to bring them: {verdict.command}")
         if verdict.converted:
@@ -70,6 +77,19 @@ def verify(tag: str, allowed_signers: Path | None, as_json: bool) -> None:
             )
         _say({INTACT: "intact", ALTERED: "DO NOT USE", INCOMPLETE: "INCOMPLETE"}[code])
     sys.exit(code)
+
+
+def _of_reviews(verdict: Verdict) -> str:
+    """How many reviews are signed, by whom, and whose keys said so; empty where none is."""
+    signed = [review for review in verdict.reviews if review.signatures]
+    if not signed:
+        return ""
+    names = ", ".join(sorted({review.reviewer for review in signed}))
+    if verdict.review_keys == layout.REVIEWERS.as_posix():
+        keys = f"by the version's own {layout.REVIEWERS}, which proves nothing: give --allowed-signers FILE"
+    else:
+        keys = f"by the keys in {verdict.review_keys}" if verdict.review_keys else "keys not checked"
+    return f"reviews signed: {len(signed)} of {len(verdict.reviews)}, by {names}; {keys}"
 
 
 def _say(line: str) -> None:

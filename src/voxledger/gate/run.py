@@ -32,6 +32,8 @@ def pass_gate(
                 reviewer=one.reviewer,
                 sha256=one.sha256,
                 files=dict(one.files),
+                kept=dict(one.kept),
+                signatures=tuple(map(str, one.signatures)),
             )
             for one in require_complete(bundles, inbox, revisions, round_number, context, machine)
         ),

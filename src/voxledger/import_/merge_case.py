@@ -18,7 +18,7 @@ from voxledger.errors import BundleRefused, VoxledgerError
 from voxledger.imaging.volume import mask_sha256, read_label, write
 from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.records.decisions import Decided, Decision, Row
-from voxledger.records.ledger import Entry, Neighbour, Origin
+from voxledger.records.ledger import Entry, Neighbour, Origin, Signature
 from voxledger.schema import LabelSchema
 
 _ORIGINS = {
@@ -43,6 +43,8 @@ class Returned:
     """Lines with a decision."""
     resampled: bool
     """Whether its label lay on other voxels than the image."""
+    signatures: tuple[Signature, ...] = ()
+    """Of the whole return."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +145,9 @@ class MergeCase(Job[Merged]):
             model_ids = old.model_ids
         by = overruled[claim.name].by if claim.name in overruled else ()
         neighbours = tuple(review.behind(name, known) for name in by)
-        reviewer, bundle, resampled = "", "", False
-        if decided is not None:
-            reviewer, bundle, resampled = decided[1].reviewer, decided[1].bundle, decided[1].resampled
-        elif old is not None and claim.origin is old.origin:
-            reviewer, bundle, resampled = old.reviewer, old.bundle, old.resampled
+        by_whom: Returned | Entry | None = decided[1] if decided is not None else None
+        if decided is None and old is not None and claim.origin is old.origin:
+            by_whom = old
             if (digest, model_ids) == (old.mask_sha256, old.model_ids):
                 return old
             neighbours = (*old.changed_by, *(n for n in neighbours if n not in old.changed_by))
@@ -157,13 +157,14 @@ class MergeCase(Job[Merged]):
             self.version,
             claim.origin,
             model_ids,
-            reviewer,
-            bundle,
+            by_whom.reviewer if by_whom is not None else "",
+            by_whom.bundle if by_whom is not None else "",
             digest,
             old.mask_sha256 if old is not None else "",
             round(int(mask.sum()) * sources.grid.voxel_ml, 4),
             neighbours,
-            resampled,
+            by_whom is not None and by_whom.resampled,
+            by_whom.signatures if by_whom is not None else (),
         )
 
 

@@ -114,7 +114,8 @@ def _returned(one: Return, case_id: str) -> Returned:
     if labels is None:
         raise BundleRefused(f"{one.folder} has no label of case {case_id} that can be read", "run `dvc repro -f gate`")
     rows = tuple(one.decisions(case_id).values())
-    return Returned(one.reviewer, one.sha256, labels, one.shown(case_id), rows, case_id in one.resampled)
+    resampled = case_id in one.resampled
+    return Returned(one.reviewer, one.sha256, labels, one.shown(case_id), rows, resampled, one.signatures)
 
 
 def _merge_row(taken: Taken) -> dict[str, str | int]:
@@ -149,7 +150,7 @@ def _keep_revisions(base: Path, out: Path, returns: Sequence[Return]) -> None:
             shutil.copytree(earlier, out / earlier.name)
     for one in returns:
         target = out / one.sha256
-        for path in (MANIFEST, *one.files):
+        for path in (MANIFEST, *one.files, *one.kept):
             (target / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(one.folder / path, target / path)
         if returned_files(target) != one.files:

@@ -40,6 +40,11 @@ IMAGE_LIKE = (
 """Besides the formats that are read or refused, files that may be or hold a label: scenes, meshes, archives."""
 RESAMPLE = "resample.json"
 """What `review receive --resample` writes into a return: its labels may lie on other voxels than their images."""
+SIGNED, SIGNATURE = "return.sha256", "return.sha256.sig"
+"""What a reviewer signs, and the signature: see `records/signature.py`."""
+RECEIPT, PARTS = "receipt.json", "signed-parts"
+"""What `review receive` adds to a signed return: when it came, and, where it was put together, what of."""
+MOST_SIGNED_BYTES = 1 << 20
 MOST_DEPTH, MOST_NAME_BYTES, MOST_PATH_BYTES = 32, 255, 1024
 """Folders below one another, and bytes of names: more is nobody's bundle, and some file systems cannot hold it."""
 
@@ -230,6 +235,11 @@ def is_returned(path: str) -> bool:
     return is_decisions(path) or path == RESAMPLE or path.startswith(f"{LABELS}/")
 
 
+def is_ours(path: str) -> bool:
+    """Whether `review receive` writes a file into a return, so that none of this name comes from outside."""
+    return path in (RESAMPLE, RECEIPT) or path.startswith(f"{PARTS}/")
+
+
 def is_decisions(path: str) -> bool:
     """Whether a file is the table of decisions, also as a browser, a file manager or Excel names a copy of it."""
     return _DECISIONS.fullmatch(path) is not None
@@ -271,6 +281,8 @@ def size_bound(manifest: Manifest, path: str) -> int:
         return most_manifest_bytes([manifest])
     if is_decisions(path) or path == RESAMPLE:
         return MOST_DECISION_BYTES
+    if path in (SIGNED, SIGNATURE):
+        return MOST_SIGNED_BYTES
     case = label_case(path, manifest.cases)
     if case is not None:
         return manifest.most_label_bytes(case)

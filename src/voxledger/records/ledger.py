@@ -7,6 +7,7 @@ is readable and the bytes repeat.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,26 @@ class Neighbour:
 
 
 @dataclass(frozen=True)
+class Signature:
+    """One signature of a return that counts."""
+
+    key: str
+    """Fingerprint of the key, `SHA256:…`."""
+    received: str
+    """When it came, in UTC, such as `2026-03-01T12:30:00+00:00`."""
+
+    def __str__(self) -> str:
+        return f"{self.key}@{self.received}"
+
+    @classmethod
+    def parse(cls, text: str) -> Signature:
+        """The signature that `str` wrote."""
+        key, _, at = text.partition("@")
+        datetime.fromisoformat(at)
+        return cls(key, at)
+
+
+@dataclass(frozen=True)
 class Entry:
     """One row of the ledger."""
 
@@ -69,6 +90,8 @@ class Entry:
     """Neighbours that changed the mask after `bundle` decided on it, or in the same round; the oldest first."""
     resampled: bool = False
     """Whether what the reviewer returned lay on other voxels than the image, and was resampled."""
+    signatures: tuple[Signature, ...] = ()
+    """Those of the return that decided; empty where it is not signed, or a part of it is not."""
 
 
 Ledger = dict[tuple[str, str], Entry]
@@ -78,10 +101,11 @@ _COLUMNS = tuple(f.name for f in fields(Entry))
 TABLE = TableFormat(
     "ledger",
     "a ledger",
-    (_COLUMNS[:-2], _COLUMNS[:-1], _COLUMNS),
-    (adding(changed_by=""), adding(resampled="")),
+    (_COLUMNS[:-3], _COLUMNS[:-2], _COLUMNS[:-1], _COLUMNS),
+    (adding(changed_by=""), adding(resampled=""), adding(signatures="")),
 )
-"""1: before neighbours were told; 2: with `changed_by`; 3: with `resampled`, which is empty or says how."""
+"""1: before neighbours were told; 2: with `changed_by`; 3: with `resampled`, which is empty or says how; 4: with
+`signatures`, as `KEY@TIME` of receipt."""
 RESAMPLED = "nearest"
 FORMAT = TABLE.number
 
@@ -116,6 +140,7 @@ def parse_ledger(text: str, what: str) -> Ledger:
                 float(row["ml"]),
                 tuple(map(_neighbour, filter(None, row["changed_by"].split(";")))),
                 row["resampled"] == RESAMPLED,
+                tuple(map(Signature.parse, filter(None, row["signatures"].split(";")))),
             )
             if (entry.case_id, entry.class_name) in ledger:
                 raise ValueError(f"a second row of case {entry.case_id}, class {entry.class_name}")
@@ -150,6 +175,7 @@ def _to_row(entry: Entry) -> dict[str, Any]:
         "ml": f"{entry.ml:.4f}",
         "changed_by": ";".join(f"{n.class_name}/{n.reviewer}/{n.bundle}" for n in entry.changed_by),
         "resampled": RESAMPLED if entry.resampled else "",
+        "signatures": ";".join(map(str, entry.signatures)),
     }
 
 

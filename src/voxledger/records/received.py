@@ -26,6 +26,10 @@ class Received(BaseModel):
     """Identity of what came back: `records.bundle.content_sha256`."""
     files: dict[str, str]
     """SHA-256 of decisions and labels, by path."""
+    kept: dict[str, str] = {}
+    """The same of what says how it was signed."""
+    signatures: tuple[str, ...] = ()
+    """Those that count: `records.ledger.Signature`."""
 
 
 class _Table(BaseModel):
@@ -44,5 +48,6 @@ def read_received(path: Path) -> tuple[Received, ...]:
 
 def write_received(path: Path, bundles: Iterable[Received]) -> None:
     """Write the returns in the order given."""
-    values = _Table(bundles=tuple(bundles)).model_dump(mode="json")
+    # What is not signed is written as it was before there were signatures.
+    values = _Table(bundles=tuple(bundles)).model_dump(mode="json", exclude_defaults=True)
     replace_text(path, json.dumps(values, indent=1, sort_keys=True) + "\n")

@@ -14,7 +14,8 @@ from voxledger.errors import Misuse
 from voxledger.records.card import parse_cards
 from voxledger.records.cases import Case, parse_cases
 from voxledger.records.decisions import TABLE as DECISIONS
-from voxledger.records.ledger import Entry, Ledger, parse_ledger
+from voxledger.records.ledger import Entry, Ledger, Signature, parse_ledger
+from voxledger.records.reviewers import KeyState, Reviewer, Reviewers, parse_reviewers
 from voxledger.repository import commit_of, cut_history, file_at, git, is_ancestor, is_shallow, round_tag, tag_exists
 from voxledger.schema import LabelSchema, parse_schema
 from voxledger.textfile import parse_yaml, table, unreadable
@@ -75,12 +76,13 @@ def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -
         )
     cards = _cards(tag)
     wanted = sorted({m for e in entries for m in e.model_ids})
-    earlier = _earlier(tag, schema)
+    earlier, reviewers = _earlier(tag, schema), _reviewers(tag)
     models = [_model(m, cards, tag) for m in _with_ancestors(wanted, cards)]
     classes = [
         {
             "class": e.class_name,
             **{k: v for k, v in asdict(e).items() if k not in ("case_id", "class_name")},
+            "signatures": [_signature(signature, reviewers.get(e.reviewer)) for signature in e.signatures],
             "decision": _decision(e, tag, earlier),
             "confirmed": _confirmed(e, tag),
             "history": _history(e, earlier),
@@ -194,6 +196,23 @@ def _confirmed(entry: Entry, tag: str | None) -> list[dict[str, str]]:
     rows = _rows(tag, layout.CONFIRMED) if entry.bundle else []
     mine = [row for row in rows if (row["bundle"], row["case_id"]) == (entry.bundle, entry.case_id)]
     return [row for row in mine if row["class_name"] in ("", entry.class_name)]
+
+
+def _reviewers(tag: str | None) -> Reviewers:
+    """Those of a version; none before there was such a file."""
+    text = file_at(tag, layout.REVIEWERS)
+    return {} if text is None else parse_reviewers(text, _named(layout.REVIEWERS, tag))
+
+
+def _signature(signature: Signature, reviewer: Reviewer | None) -> dict[str, Any]:
+    """A signature, and what `reviewers.yaml` says of its reviewer, if it lists the key."""
+    key = reviewer.key(signature.key) if reviewer is not None else None
+    return {
+        **asdict(signature),
+        "listed": key is not None,
+        "reviewer": reviewer.told if reviewer is not None and key is not None else "",
+        "revoked": key.told(KeyState.REVOKED) if key is not None and key.revoked is not None else "",
+    }
 
 
 def _rows(revision: str | None, path: Path, *columns: str) -> list[dict[str, str]]:

@@ -19,6 +19,7 @@ from voxledger.records.manifest import Manifest, read_manifest
 from voxledger.records.mask_check import differing_masks
 from voxledger.release.committed import commit_at, committed, content_at, tag_object
 from voxledger.release.files_check import Findings, bring, check_files
+from voxledger.release.reviews_check import Review, Reviews, check_reviews
 from voxledger.repository import round_tags
 from voxledger.schema import LabelSchema, read_schema
 from voxledger.signing import GIT, RELEASE, signer
@@ -44,6 +45,10 @@ class Verdict:
     """Files that git wrote with other line ends than the version has."""
     notes: list[str] = field(default_factory=list)
     """What was not looked at, and why."""
+    reviews: list[Review] = field(default_factory=list)
+    """Returns that the version keeps, with the signatures that count."""
+    review_keys: str = ""
+    """Whose keys those had to be by: the auditor's file, or the version's own, which proves nothing by itself."""
 
 
 def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
@@ -85,14 +90,19 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
     _check_signatures(verdict, commit, released, allowed_signers)
     found = check_files(tree, released)
     masks = _check_masks(found)
+    required = (_yaml_at(content_at(commit, layout.PARAMS)).get("review") or {}).get("require_signature") is True
+    reviews = _check_reviews(found, released, required, allowed_signers)
     return replace(
         verdict,
         files=found.checked,
         masks=masks,
-        problems=verdict.problems + found.problems,
+        problems=verdict.problems + found.problems + reviews.problems,
         missing=found.missing,
         command=bring(found.missing, tree),
         converted=found.converted,
+        notes=verdict.notes + reviews.notes,
+        reviews=reviews.reviews,
+        review_keys=reviews.keys,
     )
 
 
@@ -194,6 +204,18 @@ def _tagged_at(tag: bytes) -> datetime | None:
     """When a tag object says that it was made; git takes that for the time of signing."""
     when = re.search(rb"^tagger .* (\d{1,11}) [+-]\d{4}$", tag.partition(b"\n\n")[0], re.MULTILINE)
     return datetime.fromtimestamp(int(when[1]), UTC) if when else None
+
+
+def _check_reviews(found: Findings, released: Manifest | None, required: bool, allowed_signers: Path | None) -> Reviews:
+    """The signatures of reviews, unless what they are judged by is itself altered, or not here."""
+    unusable = sorted(found.unusable & {path.as_posix() for path in (layout.RELEASE_LEDGER, layout.REVIEWERS)})
+    if unusable:
+        return Reviews(notes=[f"without {' and '.join(unusable)}, signatures of reviews were not checked"])
+    try:
+        ledger = read_ledger(layout.RELEASE_LEDGER)
+        return check_reviews(found, released, ledger, required, allowed_signers)
+    except VoxledgerError as error:
+        return Reviews(problems=[] if error.problem in found.problems else [error.problem])
 
 
 def _check_masks(found: Findings) -> int:

@@ -11,11 +11,15 @@ from voxledger.bundles.counted import all_labels, counting, data_files, is_one, 
 from voxledger.bundles.label_file import Expected, ReturnedLabel, read_returned_label
 from voxledger.bundles.merge import paint
 from voxledger.errors import VoxledgerError
-from voxledger.imaging.volume import read, read_grid, read_label, write
+from voxledger.imaging.volume import file_sha256, read, read_grid, read_label, write
 from voxledger.params import Outside
 from voxledger.records.bundle import (
     LABELS,
+    PARTS,
+    RECEIPT,
     RESAMPLE,
+    SIGNATURE,
+    SIGNED,
     Manifest,
     Resample,
     add_resample,
@@ -27,6 +31,7 @@ from voxledger.records.bundle import (
 )
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, read_decisions, to_csv
+from voxledger.records.signature import is_kept, is_signed, is_signed_content
 from voxledger.textfile import replace_text
 
 
@@ -106,12 +111,43 @@ def combine(newer: Part, older: Part, sent: Path, out: Path) -> None:
     out.mkdir()
     labels = {path for case in newer.manifest.cases for path in newer.labels(case)}
     for path in list_files(newer.folder):
-        if path not in labels and path != RESAMPLE and not is_decisions(path):
+        if path not in labels and path != RESAMPLE and not is_decisions(path) and not is_kept(path):
             _copy(newer.folder / path, out / path)
     for case in newer.manifest.cases:
         _combine_label(case, newer, older, sent, out)
     rows = {(a.case_id, a.class_name): Row(a.case_id, a.class_name) for a in newer.manifest.asked}
     replace_text(out / DECISIONS, to_csv({**rows, **older.rows, **newer.rows}.values()))
+
+
+def keep_parts(newer: Part, older: Part, outside: Outside, out: Path) -> None:
+    """Keep what was signed beside what was put together of it, unless nothing was, or a newer return says all of it.
+
+    Labels as they were sent are left out, as a signature allows.
+    """
+    sent = {path: file.sha256 for path, file in newer.manifest.files.items() if path.startswith(f"{LABELS}/")}
+    before = sorted((older.folder / PARTS).glob("*")) or [older.folder]
+    parts = [(folder, Part.of(newer.manifest, folder, outside)) for folder in before]
+    folders = [folder for folder, part in parts if part is None or not says_all(newer, part)]
+    folders.append(newer.folder)
+    if not any(map(is_signed, folders)):
+        return
+    for number, folder in enumerate(folders, 1):
+        own = [path for path in list_files(folder) if is_signed_content(path) or path in (SIGNED, SIGNATURE, RECEIPT)]
+        for path in own:
+            if path not in sent or file_sha256(folder / path) != sent[path]:
+                _copy(folder / path, out / PARTS / f"{number:04d}" / path)
+
+
+def adds_signature(folder: Path, other: Path) -> bool:
+    """Whether a return is signed otherwise than another one of the same content."""
+    return is_signed(folder) and _signing(folder) != _signing(other)
+
+
+def _signing(folder: Path) -> dict[str, str]:
+    """SHA-256 of what was signed and its signature, by path in a return or its parts."""
+    paths = [path for path in list_files(folder) if is_kept(path) and path.endswith((f"/{SIGNED}", f"/{SIGNATURE}"))]
+    paths += [name for name in (SIGNED, SIGNATURE) if (folder / name).is_file()]
+    return {path: file_sha256(folder / path) for path in paths}
 
 
 def _combine_label(case: str, newer: Part, older: Part, sent: Path, out: Path) -> None:

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -30,12 +31,14 @@ from voxledger.records.bundle import (
     ARCHIVES,
     MANIFEST,
     MOST_DEPTH,
+    RECEIPT,
     RESAMPLE,
     Manifest,
     add_resample,
     content_sha256,
     expected_bundles,
     is_junk,
+    is_ours,
     is_safe,
     label_case,
     most_manifest_bytes,
@@ -45,8 +48,9 @@ from voxledger.records.bundle import (
     says_what_was_sent,
     size_bound,
 )
+from voxledger.records.signature import is_signed, note_receipt
 from voxledger.review.archives import MOST_FILES, unpack
-from voxledger.review.combine import Part, combine, says_all
+from voxledger.review.combine import Part, adds_signature, combine, keep_parts, says_all
 from voxledger.textfile import replace_text
 
 _CHUNK = 1 << 20
@@ -129,6 +133,8 @@ def receive(
             staging = Path(tempfile.mkdtemp(prefix=RECEIVING, dir=inbox))
             try:
                 _copy_all(source, files, manifest, staging)
+                if is_signed(staging):
+                    note_receipt(staging, datetime.now(UTC))
                 add_resample(staging, manifest.cases if resample else (), resampled)
                 result = _keep_late(staging, manifest, layout.LATE) if sent is None else None
                 result = result or _settle(staging, manifest, inbox, None if replace else sent, outside)
@@ -150,11 +156,11 @@ def _keep_late(staging: Path, manifest: Manifest, late: Path) -> Received:
     """Put a return of a closed round where no version looks, once."""
     sha256 = content_sha256(manifest.id, returned_files(staging))
     target = late / f"{manifest.name}-{sha256[:12]}"
-    new = not target.exists()
+    kept = [folder for folder in late.glob(f"{target.name}*") if not adds_signature(staging, folder)]
+    new = not kept
     replace_text(late / ".gitignore", "*\n")
-    if new:
-        staging.chmod(0o755)
-        os.replace(staging, target)
+    staging.chmod(0o755)
+    target = kept[0] if kept else _aside(staging, target)
     return Received(target, manifest, sha256, new=new, late=True)
 
 
@@ -167,14 +173,22 @@ def _settle(staging: Path, manifest: Manifest, inbox: Path, sent: Path | None, o
     there = target / MANIFEST
     sound = there.is_file() and says_what_was_sent(there.read_bytes(), manifest)
     came, old = _as_it_came(staging, manifest), _as_it_came(target, manifest)
-    if came == old and sound:
+    otherwise_signed = adds_signature(staging, target) or (
+        sent is None and is_signed(target) and not is_signed(staging)
+    )
+    if came == old and sound and not otherwise_signed:
         noted = read_resample(staging)
         add_resample(target, noted.cases, noted.drawn)
+        if is_signed(target) and not (target / RECEIPT).exists():
+            note_receipt(target, datetime.now(UTC))
         return Received(target, manifest, _identity(target, manifest), new=False)
     part = inbox / f"{manifest.name}{PART}{came[:12]}"
     replaced = inbox / f"{manifest.name}{SUPERSEDED}{old[:12]}"
     if sent is not None and _was_here(staging, part, inbox / f"{manifest.name}{SUPERSEDED}{came[:12]}"):
         return Received(target, manifest, _identity(staging, manifest), new=False)
+    if came == old:
+        noted = read_resample(target)
+        add_resample(staging, noted.cases, noted.drawn)
     both = _together(staging, target, manifest, sent, outside) if sent is not None and sound else None
     if both is None:
         replaced = _aside(target, replaced)
@@ -182,7 +196,7 @@ def _settle(staging: Path, manifest: Manifest, inbox: Path, sent: Path | None, o
         return Received(target, manifest, _identity(target, manifest), new=True, replaced=replaced)
     part = _aside(staging, part)
     part.chmod(0o755)
-    if _identity(both, manifest) == _identity(target, manifest):
+    if _identity(both, manifest) == _identity(target, manifest) and not adds_signature(both, target):
         shutil.rmtree(both)
         return Received(target, manifest, _identity(target, manifest), new=True, part=part)
     replaced = _aside(target, replaced)
@@ -203,8 +217,8 @@ def _as_it_came(folder: Path, manifest: Manifest) -> str:
 def _was_here(staging: Path, *places: Path) -> bool:
     """Whether a return lies aside already, with all that is noted beside it now."""
     wanted = {*read_resample(staging).cases}
-    found = [folder for place in places for folder in place.parent.glob(f"{place.name}*")]
-    return any(wanted <= {*read_resample(folder).cases} for folder in found)
+    found = [folder for place in places for folder in place.parent.glob(f"{place.name}*") if folder.is_dir()]
+    return any(wanted <= {*read_resample(folder).cases} and not adds_signature(staging, folder) for folder in found)
 
 
 def _together(staging: Path, target: Path, manifest: Manifest, sent: Path, outside: Outside) -> Path | None:
@@ -214,6 +228,7 @@ def _together(staging: Path, target: Path, manifest: Manifest, sent: Path, outsi
         return None
     both = staging.with_name(f"{staging.name}-both")
     combine(newer, older, sent, both)
+    keep_parts(newer, older, outside, both)
     return both
 
 
@@ -396,7 +411,7 @@ def _manifest(
 def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path) -> None:
     """Copy every file, counting bytes as they come: what an archive says of its sizes is not believed."""
     unlisted_bytes = sum(size_bound(manifest, path) for path in manifest.files)
-    for path, opener in sorted((p, o) for p, o in files.items() if p != RESAMPLE):
+    for path, opener in sorted((p, o) for p, o in files.items() if not is_ours(p)):
         case = label_case(path, manifest.cases)
         known = path in manifest.files or path == MANIFEST
         own = size_bound(manifest, path) if known else 0

@@ -12,6 +12,7 @@ from voxledger.bundles.finding import Finding
 from voxledger.bundles.inbox import look_into
 from voxledger.bundles.returned import Return
 from voxledger.records.bundle import Manifest
+from voxledger.records.ledger import Signature
 
 
 class State(StrEnum):
@@ -40,6 +41,8 @@ class BundleStatus:
     problems: tuple[Finding, ...]
     notes: tuple[Finding, ...]
     """What was undone or decided to read its labels, and what else is worth saying: nothing that anybody has to do."""
+    signatures: tuple[Signature, ...] = ()
+    """Those that count."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ def _of(manifest: Manifest, one: Return | None) -> BundleStatus:
         one.missing if one else (),
         one.problems if one else (),
         one.notes if one else (),
+        one.signatures if one else (),
     )
 
 

@@ -1,0 +1,168 @@
+"""Signatures of reviews: every return that a version keeps, against what was signed, and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from voxledger import layout
+from voxledger.bundles.counted import tables
+from voxledger.bundles.signature import Signatures, Signed, key_faults, put_together_faults, signatures_of
+from voxledger.errors import VoxledgerError
+from voxledger.records.bundle import MANIFEST, SIGNATURE, SIGNED, content_sha256, read_manifest
+from voxledger.records.decisions import read_decisions
+from voxledger.records.ledger import Ledger
+from voxledger.records.manifest import Manifest
+from voxledger.records.reviewers import read_reviewers
+from voxledger.records.signature import is_kept
+from voxledger.release.files_check import Findings
+from voxledger.signing import REVIEW, principals, read_header, signer, trusts_for
+
+
+@dataclass(frozen=True)
+class Review:
+    """One return that a version keeps."""
+
+    bundle: str
+    """SHA-256 of what came back."""
+    reviewer: str
+    round: int
+    signatures: tuple[str, ...]
+    """Those that count, as `KEY@TIME` of receipt; none where it, or a part of it, is not signed."""
+
+
+@dataclass
+class Reviews:
+    """What was found."""
+
+    keys: str = ""
+    """Whose keys counted: the path of a file of the auditor's, or that of the version's own."""
+    reviews: list[Review] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+Whose = Callable[[Signed, str], list[str]]
+"""What is wrong with the key of a signature of a reviewer."""
+
+
+def check_reviews(
+    found: Findings, manifest: Manifest | None, ledger: Ledger, required: bool, allowed_signers: Path | None
+) -> Reviews:
+    """Check the signatures of all returns under `data/release/revisions` of the working tree.
+
+    Parameters
+    ----------
+    found
+        What is altered or missing here: returns that are not whole are passed over, since that is said already.
+    ledger
+        Of the version.
+    required
+        Whether the version asks that reviews of its round are signed.
+    allowed_signers
+        Keys that the auditor trusts; without them those of the version's own `reviewers.yaml` count, as `keys` says.
+
+    Raises
+    ------
+    VoxledgerError
+        `reviewers.yaml` of the version cannot be read.
+    """
+    result = Reviews()
+    kept: dict[str, dict[str, str]] = {}
+    for name, digest in (manifest.files if manifest else {}).items():
+        if Path(name).is_relative_to(layout.RELEASE_REVISIONS):
+            bundle, _, inside = Path(name).relative_to(layout.RELEASE_REVISIONS).as_posix().partition("/")
+            kept.setdefault(bundle, {})[inside] = digest
+    some = any(is_kept(path) for files in kept.values() for path in files)
+    whose = _whose(result, allowed_signers) if some else _nothing
+    for bundle, files in sorted(kept.items()):
+        folder = layout.RELEASE_REVISIONS / bundle
+        if any((folder / path).as_posix() in found.unusable for path in files):
+            continue
+        try:
+            sent = read_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+        except (OSError, VoxledgerError):
+            if any(map(is_kept, files)):
+                result.problems.append(f"{folder}: is signed, but holds no {MANIFEST} that can be read")
+            continue
+        signatures = signatures_of(folder, files, sent)
+        said = _faults(folder, signatures, sent.reviewer, whose)
+        if signatures.signed:
+            if content_sha256(sent.id, files) != bundle:
+                said.append(f"{folder}: holds another return than its name says")
+            rows = {key: row for path in tables(files, sent) for key, row in read_decisions(folder / path).rows.items()}
+            said += [
+                f"{folder / fault.file}: {fault.problem}" for fault in put_together_faults(folder, files, rows, sent)[0]
+            ]
+        if required and manifest and sent.round == manifest.round and signatures.unsigned:
+            said.append(f"{folder / SIGNED}: missing, and review.require_signature asks {sent.reviewer} to sign")
+        said += _against_ledger(ledger, bundle, signatures)
+        result.problems += said
+        counting = tuple(map(str, signatures.all)) if not said else ()
+        result.reviews.append(Review(bundle, sent.reviewer, sent.round, counting))
+    signed = {(case, name) for (case, name), entry in ledger.items() if entry.signatures and entry.bundle not in kept}
+    result.problems += [
+        f"{layout.RELEASE_LEDGER}: case {case}, class {name} is of a signed return that is not in the version"
+        for case, name in sorted(signed)
+    ]
+    return result
+
+
+def _faults(folder: Path, signatures: Signatures, reviewer: str, whose: Whose) -> list[str]:
+    found = []
+    for one in signatures.signed:
+        found += [f"{one.folder / fault.file}: {fault.problem}" for fault in one.faults]
+        found += [f"{one.folder / SIGNATURE}: {problem}" for problem in whose(one, reviewer)]
+    return found
+
+
+def _against_ledger(ledger: Ledger, bundle: str, signatures: Signatures) -> list[str]:
+    """The ledger says of every class that a return decided on how it was signed."""
+    said = {(c, n): entry.signatures for (c, n), entry in ledger.items() if entry.bundle == bundle}
+    return [
+        f"{layout.RELEASE_LEDGER}: case {case}, class {name} "
+        + (f"says that it was signed with {told[0].key}" if told else "says that it was not signed")
+        + f", which is not what {layout.RELEASE_REVISIONS / bundle} holds"
+        for (case, name), told in sorted(said.items())
+        if told != signatures.all
+    ]
+
+
+def _whose(result: Reviews, allowed_signers: Path | None) -> Whose:
+    result.keys = str(allowed_signers or layout.REVIEWERS)
+    if allowed_signers is None:
+        reviewers = read_reviewers()
+        return lambda signed, reviewer: [fault.problem for fault in key_faults(signed, reviewer, reviewers)]
+    if not trusts_for(allowed_signers, REVIEW):
+        result.keys = ""
+        result.notes.append(
+            f"{allowed_signers} trusts no key for {REVIEW}, so it was not looked at who signed reviews; "
+            "`voxledger review reviewers --allowed-signers` prints the lines that the repository claims"
+        )
+        return _nothing
+    return lambda signed, reviewer: _by_auditor(signed, reviewer, allowed_signers)
+
+
+def _nothing(_signed: Signed, _reviewer: str) -> list[str]:
+    return []
+
+
+def _by_auditor(signed: Signed, reviewer: str, allowed_signers: Path) -> list[str]:
+    """What `ssh-keygen` says of a signature, with the keys that an auditor holds, at the time at which it came."""
+    if not signed.key or signed.received is None or signed.faults:
+        return []
+    content, signature = ((signed.folder / name).read_bytes() for name in (SIGNED, SIGNATURE))
+    found = signer(content, signature, REVIEW, allowed_signers, signed.received, reviewer)
+    if found.name is not None:
+        return []
+    header = read_header(signature)
+    owners = principals(allowed_signers, header) if header is not None else []
+    if reviewer in owners:
+        when = f"when it came, {signed.received:%Y-%m-%d %H:%M} UTC"
+        why = found.why.removeprefix(f"{reviewer}: ") or f"for {REVIEW}"
+        return [f"is by a key of {reviewer}, {signed.key}, that {allowed_signers} does not trust {when}: {why}"]
+    if owners:
+        return [f"is by a key of {', '.join(owners)}, {signed.key}, and the review is {reviewer}'s"]
+    unknown = f"is by the key {signed.key}, which is nobody's in {allowed_signers}"
+    return [f"{unknown} (if {reviewer} says that it is theirs, add it there under that name)"]
