@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("reviewer")
-@click.option("--to", "where", default="", help="A DVC remote, or CARRIER:PLACE; by default `exchange` of params.yaml.")
+@click.option(
+    "--to", "where", default="", help=f"A DVC remote, or CARRIER:PLACE; by default `exchange` in {layout.PARAMS}."
+)
 @click.option("--json", "as_json", is_flag=True, help="For programs, as one that writes the mail.")
 def send(reviewer: str, where: str, as_json: bool) -> None:
-    """Put the bundle of REVIEWER where she gets it, and print what to tell her: one line to get it, one to send it back.
+    """Put the bundle of REVIEWER where she gets it, and print what to tell her: a line to get it, one to send it back.
 
-    That it lies there is committed, so that every curator can fetch. Links of s3 work for seven days and for one
-    return; send again for new ones. They are printed here and nowhere else: whoever has them can use them.
+    She needs no git, no DVC, no Python. That the bundle lies there is committed, so that every curator can fetch. Links
+    of s3 work for seven days and for one return; send again for new ones. They are printed here and nowhere else:
+    whoever has them can use them.
 
     \b
     Examples:
@@ -51,7 +54,8 @@ def send(reviewer: str, where: str, as_json: bool) -> None:
     click.echo(f"  send it back:  {lines.give}")
     if lines.until:
         click.echo(
-            f"The lines work until {lines.until:%Y-%m-%d %H:%M} UTC, the second for one return; send again for new ones."
+            f"The lines work until {lines.until:%Y-%m-%d %H:%M} UTC, the second for one return: "
+            "send again for new ones."
         )
     if lines.secret:
         click.echo(f"Whoever has them is taken for {reviewer}: they are written down nowhere else.")

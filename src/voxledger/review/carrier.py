@@ -6,8 +6,8 @@ place is open. All carriers have the same two folders a reviewer below the place
     PLACE/alice/bundle/    what alice gets; she can read it
     PLACE/alice/return/    what she puts there is fetched, and left where it is
 
-What a reviewer sends is an archive of any name; some carriers take folders as well. Nothing that lies in `return` is ever
-changed or removed.
+What a reviewer sends is an archive of any name; some carriers take folders as well. Nothing that lies in `return` is
+ever changed or removed.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ def where_of(text: str) -> Where:
     if not text:
         raise Misuse(
             "nobody has said where bundles go",
-            f"give --to WHERE, or write `exchange: WHERE` into {layout.PARAMS}: the name of an s3 or ssh remote of DVC, or "
-            "folder:/PLACE, zip:/PLACE, s3://BUCKET/PREFIX, ssh://USER@HOST/PLACE",
+            f"give --to WHERE, or write `exchange: WHERE` into {layout.PARAMS}: the name of an s3 or ssh remote of "
+            "DVC, or folder:/PLACE, zip:/PLACE, s3://BUCKET/PREFIX, ssh://USER@HOST/PLACE",
         )
     remotes = dvc_remotes()
     settings = remotes.get(text, {})
@@ -140,7 +140,7 @@ def where_of(text: str) -> Where:
     CARRIERS.require(carrier)
     if urlsplit(url).password is not None:
         raise Misuse(
-            f"the address of {carrier} holds a password, which would be written down for everybody who has the repository",
+            f"the address of {carrier} holds a password, which everybody who has the repository could read",
             "take it out: `dvc remote modify --local NAME password …` keeps it to yourself, and a key is better still",
         )
     if settings:

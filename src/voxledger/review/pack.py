@@ -7,7 +7,6 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -32,7 +31,12 @@ def find_bundle(bundles: Path, reviewer: str, round_number: int) -> Path:
 
 def pack(folder: Path, target: Path) -> None:
     """Zip a bundle folder under its own name; the same folder always makes the same bytes."""
-    write_zip(target, {f"{folder.name}/{path}": partial(open, folder / path, "rb") for path in list_files(folder)})
+    write_zip(target, {f"{folder.name}/{path}": opening(folder / path) for path in list_files(folder)})
+
+
+def opening(path: Path) -> Callable[[], IO[bytes]]:
+    """What opens a file once it is needed."""
+    return lambda: open(path, "rb")
 
 
 @contextmanager

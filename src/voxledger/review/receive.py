@@ -47,6 +47,7 @@ from voxledger.records.bundle import (
 )
 from voxledger.review.archives import MOST_FILES, unpack
 from voxledger.review.combine import Part, combine, says_all
+from voxledger.review.pack import opening
 from voxledger.textfile import replace_text
 
 _CHUNK = 1 << 20
@@ -127,11 +128,7 @@ def receive(
     """
     with _open(source, bundles, round_number) as files:
         sent, manifest = _manifest(source, files, bundles, round_number, went_out)
-        if sender not in (None, manifest.reviewer):
-            raise BundleRefused(
-                f"{source} is a return of {manifest.name}, and came from {sender}",
-                f"ask {manifest.reviewer} and {sender}; `voxledger review receive {source}` takes it in nevertheless",
-            )
+        _require_sender(source, manifest, sender)
         inbox.mkdir(parents=True, exist_ok=True)
         with _alone(inbox):
             staging = Path(tempfile.mkdtemp(prefix=RECEIVING, dir=inbox))
@@ -143,6 +140,14 @@ def receive(
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
     return result
+
+
+def _require_sender(source: Path, manifest: Manifest, sender: str | None) -> None:
+    if sender not in (None, manifest.reviewer):
+        raise BundleRefused(
+            f"{source} is a return of {manifest.name}, and came from {sender}",
+            f"ask {manifest.reviewer} and {sender}; `voxledger review receive {source}` takes it in nevertheless",
+        )
 
 
 def remove_unpacked(source: Path, inbox: Path) -> None:
@@ -293,11 +298,7 @@ def _in_folder(root: Path, named: Path | None = None) -> _Files:
                 if not stat.S_ISREG(mode):
                     raise _unsafe(source, relative, "is a link or no plain file")
                 paths.append(relative)
-    return _strip(source, {p: _opener(root / p) for p in _checked(source, paths)})
-
-
-def _opener(path: Path) -> Callable[[], IO[bytes]]:
-    return lambda: open(path, "rb")
+    return _strip(source, {p: opening(root / p) for p in _checked(source, paths)})
 
 
 def _in_archive(source: Path, archive: zipfile.ZipFile) -> _Files:

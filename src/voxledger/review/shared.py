@@ -43,7 +43,7 @@ class SharedFolder:
     def uploads(self, reviewer: str) -> list[Upload]:
         """What lies in `return`: archives and folders."""
         folder = self.root / reviewer / RETURN
-        names = [name for name in os.listdir(folder) if not is_junk(name)] if folder.is_dir() else []
+        names = [path.name for path in folder.iterdir() if not is_junk(path.name)] if folder.is_dir() else []
         if len(names) > MOST_UPLOADS:
             raise BundleRefused(f"{folder} holds {len(names)} files", "move what is no return out of it")
         found = []

@@ -1,8 +1,10 @@
 """s3: links that are signed, one to get the bundle and one to put a single return; the bucket stays private.
 
-`s3://bucket/prefix` keeps the bundle as `prefix/alice/bundle/bundle-r01-alice-<hash>.zip`. Every sending makes a link to a
-key of its own in `prefix/alice/return/`. `If-None-Match: *` is part of what is signed, so a second upload under a link is
-refused by the server, and never takes the place of the first; whether the server does so is tried before links go out.
+`s3://bucket/prefix` keeps the bundle as `prefix/alice/bundle/bundle-r01-alice-<hash>.zip`. Every sending makes a link
+to a key of its own in `prefix/alice/return/`. `If-None-Match: *` is part of what is signed, so a second upload under a
+link is refused by the server, and never takes the place of the first; whether the server does so is tried before links
+go out. A signed PUT cannot bound the size: one link takes one upload, of 5 GB at most, and `fetch` reads no more of it
+than a return can have.
 
 Endpoint, region, profile and keys are those of the DVC remote; without one, those of AWS's own files and variables.
 """
@@ -132,7 +134,8 @@ class _Bucket:
         except NoCredentialsError:
             raise Misuse(
                 f"no keys for {self._where.text} were found",
-                "`dvc remote modify --local NAME access_key_id …` and `secret_access_key`, or AWS's own files and variables",
+                "`dvc remote modify --local NAME access_key_id …` and `… secret_access_key …`, or AWS's own files and "
+                "variables",
             ) from None
         except ClientError as error:
             code = error.response["Error"].get("Code", "")

@@ -1,10 +1,10 @@
 """ssh: SFTP. The reviewer logs in by a key of their own, and sees nothing but `bundle` and `return`.
 
-`ssh://curator@host:22/srv/voxledger` keeps the bundle as `/srv/voxledger/alice/bundle/bundle-r01-alice.zip`; the reviewer
-`alice` has an account of that name at the same host, whose root is `/srv/voxledger/alice`. docs/remotes.md says how the
-server is set up, so that she can read `bundle` and only add to `return`.
+`ssh://curator@host:22/srv/voxledger` keeps the bundle as `/srv/voxledger/alice/bundle/bundle-r01-alice.zip`; the
+reviewer `alice` has an account of that name at the same host, whose root is `/srv/voxledger/alice`. docs/remotes.md
+says how the server is set up, so that she can read `bundle` and only add to `return`.
 
-Keys, known hosts and aliases are those of `~/.ssh`, as with OpenSSH; user, port and key file may also be those of the DVC
+Keys and known hosts are those of `~/.ssh`, as with OpenSSH; user, port and key file may also be those of the DVC
 remote. A host whose key is not known is refused.
 """
 
