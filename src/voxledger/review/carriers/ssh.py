@@ -61,6 +61,12 @@ class _Server:
             status = self._wait(self._sftp.lstat(_encoded(place)))
             if not stat.S_ISREG(status.permissions or 0):
                 raise BundleRefused(f"{upload.name!r} of {reviewer} is no plain file", "ask for the bundle as a zip")
+            if not (status.permissions or 0) & stat.S_IRGRP:
+                raise VoxledgerError(
+                    f"{upload.name!r} of {reviewer} cannot be read: it was sent with the rights of a private file",
+                    f"at the server, `chmod g+r` what lies in {self._folder(reviewer, RETURN)}; or {reviewer} makes the "
+                    "zip readable (`chmod 644`) and sends it again under another name",
+                )
             file = self._wait(self._sftp.open(_encoded(place), "rb"))
             try:
                 while offset < upload.bytes:
