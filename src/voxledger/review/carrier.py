@@ -126,7 +126,7 @@ def where_of(text: str) -> Where:
             f"give --to WHERE, or write `exchange: WHERE` into {layout.PARAMS}: the name of an s3 or ssh remote of "
             "DVC, or folder:/PLACE, zip:/PLACE, s3://BUCKET/PREFIX, ssh://USER@HOST/PLACE",
         )
-    remotes = dvc_remotes()
+    remotes = {} if ":" in text else dvc_remotes()
     settings = remotes.get(text, {})
     url = settings.get("url", text)
     carrier, colon, _ = url.partition(":")

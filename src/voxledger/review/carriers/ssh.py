@@ -64,8 +64,8 @@ class _Server:
             if not (status.permissions or 0) & stat.S_IRGRP:
                 raise VoxledgerError(
                     f"{upload.name!r} of {reviewer} cannot be read: it was sent with the rights of a private file",
-                    f"at the server, `chmod g+r` what lies in {self._folder(reviewer, RETURN)}; or {reviewer} makes the "
-                    "zip readable (`chmod 644`) and sends it again under another name",
+                    f"at the server, `chmod g+r` what lies in {self._folder(reviewer, RETURN)}; or {reviewer} lets "
+                    "others read the zip (`chmod 644`) and sends it again under another name",
                 )
             file = self._wait(self._sftp.open(_encoded(place), "rb"))
             try:
