@@ -53,6 +53,8 @@ class Ssh:
     port: int
     place: Path
     """What docs/remotes.md calls /srv/voxledger."""
+    data: Path
+    """What docs/remotes.md calls /srv/atlas."""
     keys: Path
     """Of everybody, by name of the account."""
     known_hosts: Path
@@ -87,6 +89,7 @@ def ssh_server(curators: int = 2, reviewers: int = 2) -> Iterator[Ssh]:
     people = [f"{tag}c{n}" for n in range(curators)], [f"{tag}r{n}" for n in range(reviewers)]
     names = {"voxledger-curators": f"{tag}-cur", "voxledger-reviewers": f"{tag}-rev"}
     names |= {"/srv/voxledger": f"{root}/place", "/etc/ssh/voxledger-keys": f"{root}/keys"}
+    names |= {"/srv/atlas": f"{root}/atlas"}
 
     def ours(text: str, **more: str) -> str:
         for old, new in {**names, **more}.items():
@@ -118,7 +121,7 @@ def ssh_server(curators: int = 2, reviewers: int = 2) -> Iterator[Ssh]:
         wait_for(port, process)
         known = root / "known_hosts"
         known.write_text(f"[127.0.0.1]:{port} {(root / 'people/host.pub').read_text()}")
-        yield Ssh(port, root / "place", root / "people", known, tuple(people[0]), tuple(people[1]))
+        yield Ssh(port, root / "place", root / "atlas", root / "people", known, tuple(people[0]), tuple(people[1]))
     finally:
         if process is not None:
             process.terminate()
