@@ -89,7 +89,7 @@ def test_every_upload_is_received_once_and_stays_where_it_is(repo: Any, share: P
     ]
     assert arrived() == ["bundle-r01-alice", "bundle-r01-bob"]
     assert [p.read_bytes() for p in there] == before
-    assert [p.name for p in KEPT.iterdir()] == [".gitignore"], "all of it lies in the inbox"
+    assert aside() == [], "all of it lies in the inbox"
     inbox = content(INBOX)
     assert fetched() == []
     assert content(INBOX) == inbox
@@ -149,6 +149,11 @@ def _altered(repo: Any, share: Path) -> None:
     pack(folder, share / "alice/return/x.zip")
 
 
+def aside() -> list[str]:
+    """Uploads that are kept outside of the inbox."""
+    return [p.name for p in KEPT.iterdir() if p.name != ".gitignore" and p.suffix != ".json"]
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -173,6 +178,7 @@ def test_what_is_refused_is_kept_said_once_and_keeps_nobody_else_waiting(
     assert received.received
     assert arrived() == ["bundle-r01-bob"]
     assert fetched() == []
+    assert len(list(Path("data/exchange").glob("fetched-*"))) == 1, "another clone is told what was refused, too"
 
 
 def test_an_upload_that_is_too_large_is_not_read(repo: Any, share: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +187,7 @@ def test_an_upload_that_is_too_large_is_not_read(repo: Any, share: Path, monkeyp
     (one,) = fetched(size - 1)
     assert "more than the" in str(one.problem)
     assert one.kept is None
-    assert [p.name for p in KEPT.iterdir()] == [".gitignore"]
+    assert aside() == []
     assert fetched() == []
 
 
@@ -195,7 +201,7 @@ def test_an_upload_that_grows_while_it_is_read_is_cut_off(
     )
     (one,) = fetched(1000)
     assert "more than the 1000 bytes" in str(one.problem)
-    assert [p.name for p in KEPT.iterdir()] == [".gitignore"]
+    assert aside() == []
 
 
 def test_an_interrupted_fetch_goes_on_where_it_stopped(repo: Any, share: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 One file a place and bundle, and one an upload, so that what two clones write never meets in one file; of the same
 upload both write the same. Links that were signed, passwords and names of uploads are in none: links and passwords are
-secrets, and a name may hold that of a patient.
+secrets, and a name may hold that of a patient. Uploads that count in no round, as they were refused or came late, are
+kept by the clone that fetched them, which alone writes down that it did, in `data/fetched`.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Upload(_Strict):
     sha256: str
     """Of the file; empty where it was too large to be fetched."""
     bundle: str | None
-    """Name of the bundle that it is a return of; None where it was refused."""
+    """Name of the bundle that it is a return of; None where it counts in no round."""
 
 
 _Record = TypeVar("_Record", Sending, Upload)
@@ -81,14 +82,21 @@ def upload_name(to: str, reviewer: str, name: str, version: str) -> str:
 
 
 def note_upload(name: str, upload: Upload) -> None:
-    """Write down that an upload came in; it is committed with what was received."""
-    _write(layout.fetched_note(name), upload)
+    """Write down that an upload came in; if it counts, that is committed with what was received."""
+    if upload.bundle is None:
+        replace_text(_own_note(name), _json(upload))
+    else:
+        _write(layout.fetched_note(name), upload)
 
 
 def fetched(name: str) -> Upload | None:
-    """The upload of a short name; None if no clone has fetched it."""
-    path = layout.fetched_note(name)
-    return None if read_json_if_there(path) is None else _read(path, Upload)
+    """The upload of a short name; None if neither this clone nor, as far as it knows, another has fetched it."""
+    path = next((p for p in (_own_note(name), layout.fetched_note(name)) if read_json_if_there(p) is not None), None)
+    return None if path is None else _read(path, Upload)
+
+
+def _own_note(name: str) -> Path:
+    return layout.FETCHED / f"{name}.json"
 
 
 def _short(*words: str) -> str:
@@ -103,5 +111,9 @@ def _read(path: Path, kind: type[_Record]) -> _Record:
 
 
 def _write(path: Path, record: BaseModel) -> None:
-    replace_text(path, json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True) + "\n")
+    replace_text(path, _json(record))
     git("add", "--", path)
+
+
+def _json(record: BaseModel) -> str:
+    return json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"

@@ -1,8 +1,8 @@
 """What reviewers put where they were told, brought here: once in all clones together, bounded, and whole.
 
 An upload is read into `data/fetched`, which a killed fetch goes on with, and given to whoever takes it into the inbox.
-Once that is done the file here is removed: every file of it lies in the inbox. What is refused stays. Where it was
-uploaded, nothing is changed or removed.
+Once that is done the file here is removed: every file of it lies in the inbox, or in `data/late`. What is refused
+stays. Where it was uploaded, nothing is changed or removed.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _of_reviewer(connection: Connection, to: str, reviewer: str, take_in: TakeIn
 
 
 def _is_here(name: str) -> bool:
-    """Whether an upload came in and is where everybody finds it: in the inbox here, in a closed round, or refused."""
+    """Whether an upload came in and is where it belongs: in the inbox, in a closed round, or aside in this clone."""
     noted = exchange.fetched(name)
     if noted is None or noted.bundle is None:
         return noted is not None
@@ -119,7 +119,7 @@ def _one(
         received = take_in(file, reviewer)
     except BundleRefused as error:
         problem = error
-    bundle = None if received is None else received.manifest.name
+    bundle = None if received is None or received.late else received.manifest.name
     size = upload.bytes if file is None else file.stat().st_size
     note_upload(name, exchange.Upload(reviewer=reviewer, to=to, bytes=size, sha256=sha256, bundle=bundle))
     if file is not None and received is not None:
