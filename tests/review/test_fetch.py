@@ -18,6 +18,7 @@ from commands import fill, run
 
 from voxledger.disk import disk_failure
 from voxledger.errors import VoxledgerError
+from voxledger.records import exchange
 from voxledger.records.exchange import Sending, note_sending, read_sendings
 from voxledger.review import carrier, fetch
 from voxledger.review.carrier import Upload, where_of
@@ -239,6 +240,21 @@ def test_a_fetch_that_was_killed_before_it_wrote_down_what_came_does_nothing_twi
     assert not one.received.new
     assert content(INBOX) == inbox
     assert fetched() == []
+
+
+def test_a_fetch_that_was_killed_once_it_had_written_down_what_came_is_tidied_up(
+    repo: Any, share: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(repo, share, "x.zip")
+    with monkeypatch.context() as patch:
+        patch.setattr(exchange, "git", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            fetched()
+    assert len(aside()) == 1
+    assert "?? data/exchange/fetched-" in run("git", "status", "--porcelain", "--untracked-files=all")
+    assert fetched() == []
+    assert aside() == []
+    assert "A  data/exchange/fetched-" in run("git", "status", "--porcelain", "--untracked-files=all")
 
 
 def test_what_could_not_be_taken_in_for_another_reason_is_tried_again(repo: Any, share: Path) -> None:

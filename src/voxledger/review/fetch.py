@@ -100,7 +100,13 @@ def _is_here(name: str) -> bool:
     if noted is None or noted.bundle is None:
         return noted is not None
     number = int(noted.bundle.removeprefix("bundle-r").partition("-")[0])
-    return (layout.INBOX / noted.bundle).is_dir() or tag_exists(round_tag(number))
+    if not (layout.INBOX / noted.bundle).is_dir() and not tag_exists(round_tag(number)):
+        return False
+    for left in layout.FETCHED.glob(f"{name}.*"):
+        # A fetch was killed once it had written down that this came.
+        left.unlink()
+        note_upload(name, noted)
+    return True
 
 
 def _one(
