@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -214,3 +215,32 @@ def as_reviewer(line: str, folder: Path, home: Path | None = None, *, fails: boo
     )
     assert (done.returncode != 0) == fails, f"{line} → {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
+
+
+@contextlib.contextmanager
+def cut_off(port: int, after: int) -> Iterator[int]:
+    """A port that leads to another one, until a server has said that many bytes through it: then the line is dead."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=_lead, args=(listening, port, after), daemon=True).start()
+        yield int(listening.getsockname()[1])
+
+
+def _lead(listening: socket.socket, port: int, after: int) -> None:
+    left = [after]
+
+    def copy(source: socket.socket, target: socket.socket, counted: bool) -> None:
+        with contextlib.suppress(OSError):
+            while block := source.recv(1 << 16):
+                left[0] -= len(block) if counted else 0
+                if left[0] < 0:
+                    break
+                target.sendall(block)
+        for one in (source, target):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    with contextlib.suppress(OSError):
+        while True:
+            near, far = listening.accept()[0], socket.create_connection(("127.0.0.1", port))
+            for way in ((near, far, False), (far, near, True)):
+                threading.Thread(target=copy, args=way, daemon=True).start()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import S3, Ssh, as_reviewer, client, s3_server, ssh_server, status
+from servers import S3, Ssh, as_reviewer, client, cut_off, s3_server, ssh_server, status
 
 from voxledger.errors import BundleRefused, Misuse, VoxledgerError, Waiting
 from voxledger.review.carrier import Lines, Upload, Where, connect, where_of
@@ -150,6 +150,39 @@ def test_a_second_upload_never_takes_the_place_of_the_first(world: World, bundle
         assert "412" in said or "Permission denied" in said
         (upload,) = connection.uploads(world.reviewer)
         assert b"".join(connection.read(world.reviewer, upload, 0)) == b"the first"
+
+
+@pytest.mark.parametrize("carrier", ["s3", "ssh"])
+def test_a_connection_that_breaks_off_is_told_and_goes_on_where_it_stopped(
+    carrier: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = os.urandom(8 << 20)
+    if carrier == "s3":
+        s3 = request.getfixturevalue("s3")
+        world, port = of_s3(s3, tmp_path.name), int(s3.endpoint.rpartition(":")[2])
+        client(s3).put_object(Bucket="drop", Key=f"{tmp_path.name}/alice/return/x", Body=whole)
+    else:
+        ssh = request.getfixturevalue("ssh")
+        world, port = of_ssh(ssh, tmp_path, monkeypatch), ssh.port
+        (ssh.place / world.reviewer / "return/x").write_bytes(whole)
+    with connect(world.where) as connection:
+        (upload,) = connection.uploads(world.reviewer)
+    with cut_off(port, 4 << 20) as broken:
+        if carrier == "s3":
+            where = replace(world.where, settings={**world.where.settings, "endpointurl": f"http://127.0.0.1:{broken}"})
+        else:
+            with (tmp_path / "anna/.ssh/known_hosts").open("a") as known:
+                known.write(ssh.known_hosts.read_text().replace(str(port), str(broken)))
+            url = world.where.url.replace(f":{port}/", f":{broken}/")
+            where = Where(url, url, {})
+        blocks: list[bytes] = []
+        with pytest.raises(VoxledgerError, match="goes on from there"), connect(where) as connection:
+            blocks.extend(connection.read(world.reviewer, upload, 0))
+    read = b"".join(blocks)
+    assert 0 < len(read) < len(whole)
+    with connect(world.where) as connection:
+        read += b"".join(connection.read(world.reviewer, upload, len(read)))
+    assert read == whole
 
 
 @pytest.fixture
@@ -311,6 +344,7 @@ def test_a_link_of_s3_is_good_for_one_key_and_one_use(signed: tuple[Any, Lines],
     assert [name for name, right in table.items() if not right] == []
 
 
+@pytest.mark.slow
 def test_links_of_s3_expire(s3: S3, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_carrier, "VALID", timedelta(seconds=1))
     with connect(of_s3(s3, tmp_path.name).where) as connection:
