@@ -260,13 +260,13 @@ def return_notes(number: int) -> list[Path]:
     return sorted(TIMES.glob(f"bundle-r{number:02d}-*.json"))
 
 
-def sent_note(bundle: str, where: str) -> Path:
-    """That a bundle was sent to a place, by a short name of the place."""
-    return EXCHANGE / f"sent-{bundle}-{where}.json"
+def sent_note(bundle: str, sending: str) -> Path:
+    """That a bundle was sent somewhere, by a short name of this sending."""
+    return EXCHANGE / f"sent-{bundle}-{sending}.json"
 
 
 def sent_notes() -> list[Path]:
-    """Those of all bundles, sorted."""
+    """Those of all sendings, sorted."""
     return sorted(EXCHANGE.glob("sent-*.json"))
 
 

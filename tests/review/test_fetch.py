@@ -19,8 +19,8 @@ from commands import fill, run
 from voxledger.disk import disk_failure
 from voxledger.errors import VoxledgerError
 from voxledger.records import exchange
-from voxledger.records.exchange import Sending, note_sending, read_sendings
-from voxledger.review import carrier, fetch
+from voxledger.records.exchange import note_sending, read_sendings
+from voxledger.review import fetch
 from voxledger.review.carrier import Upload, where_of
 from voxledger.review.fetch import Fetched
 from voxledger.review.pack import pack
@@ -340,15 +340,19 @@ def test_a_full_disk_leaves_nothing_behind_and_is_not_the_reviewers_fault(
     assert one.received.new
 
 
-def test_carriers_have_room_for_a_bound() -> None:
-    assert fetch.MOST_NEW < carrier.MOST_UPLOADS
-
-
-@pytest.mark.parametrize("text", ["{", '{"format": 1}', '{"format": 99}'])
-def test_a_damaged_record_names_its_file(repo: Any, share: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "change", [{"format": 99}, {"reviewer": "../../bob"}, {"bundle": "../x"}, {"bundle": "bundle-r01-a/b"}, {"more": 1}]
+)
+def test_a_damaged_record_names_its_file(repo: Any, share: Path, change: dict[str, Any]) -> None:
     path = sorted(Path("data/exchange").iterdir())[0]
-    path.write_text(text)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(VoxledgerError, match="sent-bundle-r01-alice"):
         read_sendings()
-    sending = Sending(bundle="b", id="i", reviewer="a", to="t", at="n")
-    assert sending.format == 1
+
+
+def test_two_curators_who_send_the_same_bundle_write_two_files(repo: Any, share: Path) -> None:
+    send(repo.bundle("alice"), where_of(f"zip:{share}"), "2026-11-28T12:00:01+00:00")
+    assert [sending.reviewer for sending in read_sendings()] == ["alice", "alice", "bob"]
+    put(repo, share, "x.zip")
+    (one,) = fetched()
+    assert one.received

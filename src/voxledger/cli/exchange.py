@@ -36,14 +36,19 @@ def send(reviewer: str, where: str, as_json: bool) -> None:
       voxledger review send alice --to hospital            an s3 or ssh remote of DVC
       voxledger review send bob --to folder:/media/share   unpacked, in a folder that both reach
     """
-    from voxledger.cli.review import bundle_of, freeze
+    from voxledger.cli.review import bundle_of, freeze, is_closed
+    from voxledger.errors import Misuse
     from voxledger.params import read_params
     from voxledger.release.times import now
     from voxledger.review.carrier import where_of
     from voxledger.review.send import send as put
 
-    folder = bundle_of(reviewer)
-    to = where_of(where or read_params().exchange)
+    folder, params = bundle_of(reviewer), read_params()
+    if is_closed(params):
+        raise Misuse(
+            f"round {params.round} is closed: nothing that comes back counts in it any more", "`voxledger round open`"
+        )
+    to = where_of(where or params.exchange)
     freeze()
     lines = put(folder, to, now())
     if as_json:

@@ -1,6 +1,6 @@
 """What was sent where, and which uploads came in: `data/exchange/`, in git, so that every clone can fetch.
 
-One file a place and bundle, and one an upload, so that what two clones write never meets in one file; of the same
+One file a sending, and one an upload, so that what two clones write never meets in one file; of the same
 upload both write the same. Links that were signed, passwords and names of uploads are in none: links and passwords are
 secrets, and a name may hold that of a patient. Uploads that count in no round, as they were refused or came late, are
 kept by the clone that fetched them, which alone writes down that it did, in `data/fetched`.
@@ -11,17 +11,24 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxledger import layout
+from voxledger.records.bundle import PREFIX, REVIEWER
 from voxledger.records.formats import Upgrade, upgraded
 from voxledger.repository import git
 from voxledger.textfile import read_json, read_json_if_there, replace_text, unreadable
 
 UPGRADES: tuple[Upgrade, ...] = ()
 FORMAT = len(UPGRADES) + 1
+
+
+_Reviewer = Annotated[str, Field(pattern=rf"^{REVIEWER}$")]
+"""Part of paths at the place."""
+_Bundle = Annotated[str, Field(pattern=rf"^{PREFIX}r\d{{2,9}}-{REVIEWER}$")]
+"""Name of a folder of the inbox."""
 
 
 class _Strict(BaseModel):
@@ -32,11 +39,11 @@ class Sending(_Strict):
     """A bundle that lies where its reviewer gets it."""
 
     format: int = FORMAT
-    bundle: str
+    bundle: _Bundle
     """Its name."""
     id: str
     """Of the bundle."""
-    reviewer: str
+    reviewer: _Reviewer
     to: str
     """The place as it was named: a DVC remote, or `CARRIER:PLACE`."""
     at: str
@@ -49,13 +56,13 @@ class Upload(_Strict):
     """One upload of a reviewer that was fetched."""
 
     format: int = FORMAT
-    reviewer: str
+    reviewer: _Reviewer
     to: str
     """The place that it was fetched from."""
     bytes: int
     sha256: str
     """Of the file; empty where it was too large to be fetched."""
-    bundle: str | None
+    bundle: _Bundle | None
     """Name of the bundle that it is a return of; None where it counts in no round."""
 
 
@@ -64,7 +71,7 @@ _Record = TypeVar("_Record", Sending, Upload)
 
 def note_sending(sending: Sending) -> None:
     """Write down that a bundle was sent, and commit that."""
-    path = layout.sent_note(sending.bundle, _short(sending.to))
+    path = layout.sent_note(sending.bundle, _short(sending.to, sending.at))
     _write(path, sending)
     if git("diff", "--cached", "--name-only", "--", path).strip():
         message = f"{sending.bundle} is sent to {sending.reviewer}"
