@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from servers import as_reviewer
 from small_cases import GRID, SCHEMA, TINY, draw, schema, small, tiny
 
 from voxledger.casemap.job import Job, content
@@ -32,6 +33,8 @@ from voxledger.records.card import check_model
 from voxledger.records.history import write_history
 from voxledger.registry import BACKENDS, EXECUTORS, FAMILIES, METRICS, STRATEGIES
 from voxledger.retrain.run import retrain_round
+from voxledger.review.archives import unpack
+from voxledger.review.carrier import Where, connect
 from voxledger.score.acquire import example_case
 from voxledger.score.worklist import choose
 
@@ -172,3 +175,19 @@ def test_check(added: dict[str, Any]) -> None:
     comparison = example(lambda a: a[:4, 4:8, 4:8].fill(1), liver="revise")
     assert [found.kind for found in find_all(comparison)] == ["at_the_edge"]
     assert ReviewParams(findings={"at_the_edge": "blocking"}).findings == {"at_the_edge": "blocking"}
+
+
+def test_carrier(added: dict[str, Any], tmp_path: Path) -> None:
+    """What a reviewer is told is typed, line by line; the upload is a whole archive."""
+    bundle = tmp_path / "exported" / "bundle-r01-alice"
+    bundle.mkdir(parents=True)
+    (bundle / "bundle.json").write_text("{}")
+    place = f"tar:{tmp_path}"
+    with connect(Where(place, place, {})) as connection:
+        lines = connection.send(bundle, "alice")
+        as_reviewer(f"{lines.get} && {lines.give}", tmp_path)
+        assert (tmp_path / "bundle-r01-alice/bundle.json").read_text() == "{}"
+        (upload,) = connection.uploads("alice")
+        (tmp_path / "back.tar").write_bytes(b"".join(connection.read("alice", upload, 0)))
+    unpack(tmp_path / "back.tar", tmp_path / "back", 1000)
+    assert (tmp_path / "back/bundle-r01-alice/bundle.json").read_text() == "{}"

@@ -73,3 +73,22 @@ def test_a_folder_that_git_leaves_alone_may_hold_one(repository: Path) -> None:
     """As the demo of the project's checkout."""
     init(Path("demo"), "one")
     assert Path("demo/dvc.yaml").is_file()
+
+
+def test_a_remote_is_verified_and_secrets_are_the_owners_alone(tmp_path: Path) -> None:
+    """DVC believes what a remote gives, and writes keys into a file that everybody may read."""
+    run("voxledger", "init", str(tmp_path / "one"), "--remote", "s3://hospital/one")
+    text = (tmp_path / "one/.dvc/config").read_text()
+    assert "remote = storage" in text
+    assert "url = s3://hospital/one" in text
+    assert "verify = true" in text
+    run("dvc", "remote", "modify", "--local", "storage", "secret_access_key", "s", cwd=tmp_path / "one")
+    assert "secret_access_key" in (tmp_path / "one/.dvc/config.local").read_text()
+    assert (tmp_path / "one/.dvc/config.local").stat().st_mode & 0o777 == 0o600
+    assert run("git", "status", "--porcelain", cwd=tmp_path / "one") == ""
+
+
+def test_an_url_that_dvc_does_not_know_leaves_nothing(tmp_path: Path) -> None:
+    said = run("voxledger", "init", str(tmp_path / "one"), "--remote", "foo://bar", accept=(2,))
+    assert "foo://bar is no remote of DVC" in said
+    assert not (tmp_path / "one").exists()

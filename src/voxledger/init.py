@@ -12,17 +12,28 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.records.cases import write_cases
 from voxledger.records.ledger import write_ledger
 from voxledger.records.tables import formats
-from voxledger.repository import TEMPLATE_NAME, dvc, dvc_add, git, run_tool, template_root
+from voxledger.repository import (
+    TEMPLATE_NAME,
+    add_remote,
+    dvc,
+    dvc_add,
+    git,
+    keep_secrets_private,
+    run_tool,
+    template_root,
+)
 from voxledger.textfile import replace_text
 
 
-def init(folder: Path, name: str) -> None:
+def init(folder: Path, name: str, remote: str = "") -> None:
     """Make a curation repository in a new or empty folder, from the same files that the project's root uses.
 
     Parameters
     ----------
     name
         Of the dataset; its versions are tagged NAME@vX.Y.Z.
+    remote
+        Url of the DVC remote that data is pushed to, if there is one yet: what comes from it is verified.
 
     Raises
     ------
@@ -37,7 +48,7 @@ def init(folder: Path, name: str) -> None:
         raise Misuse("git does not know who you are", 'run `git config --global user.name "…"` and `… user.email …`')
     new = not folder.exists()
     try:
-        _make(folder, name)
+        _make(folder, name, remote)
     except BaseException:
         # It was new or empty: nothing in it is anybody's.
         for made in [folder] if new else folder.iterdir():
@@ -69,7 +80,7 @@ def _require_outside(folder: Path) -> None:
                 )
 
 
-def _make(folder: Path, name: str) -> None:
+def _make(folder: Path, name: str, remote: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     source = template_root()
     for item in layout.TEMPLATE:
@@ -89,6 +100,9 @@ def _make(folder: Path, name: str) -> None:
             raise VoxledgerError("`dvc init` failed", "see its message above")
         dvc("config", "core.analytics", "false", quiet=True)
         dvc("config", "core.autostage", "true", quiet=True)
+        keep_secrets_private()
+        if remote:
+            add_remote("storage", remote)
         write_cases(layout.CASES, [])
         replace_text(layout.FORMATS, formats())
         write_ledger(layout.BASE_LEDGER, {}, [])

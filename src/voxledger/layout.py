@@ -54,6 +54,11 @@ CONFIRMED = DATA / "confirmed.csv"
 """Findings of returned labels that a curator confirmed as right, in git; `voxledger review confirm` writes it."""
 LATE = DATA / "late"
 """Returns of closed rounds, in neither git nor DVC; `voxledger review receive` puts them here."""
+EXCHANGE = DATA / "exchange"
+"""What was sent where, and which uploads came in: small files in git; `review send` and `review fetch` write them."""
+FETCHED = DATA / "fetched"
+"""Uploads of reviewers on their way into the inbox, and those that were refused, in neither git nor DVC; `review fetch`
+puts them here."""
 TIMES = DATA / "times"
 """When bundles went out and came in, and what ran the round: small files in git that no stage reads."""
 
@@ -255,6 +260,21 @@ def return_note(bundle: str) -> Path:
 def return_notes(number: int) -> list[Path]:
     """Those of the bundles of a round, sorted."""
     return sorted(TIMES.glob(f"bundle-r{number:02d}-*.json"))
+
+
+def sent_note(bundle: str, sending: str) -> Path:
+    """That a bundle was sent somewhere, by a short name of this sending."""
+    return EXCHANGE / f"sent-{bundle}-{sending}.json"
+
+
+def sent_notes() -> list[Path]:
+    """Those of all sendings, sorted."""
+    return sorted(EXCHANGE.glob("sent-*.json"))
+
+
+def fetched_note(upload: str) -> Path:
+    """That an upload was fetched, by its short name."""
+    return EXCHANGE / f"fetched-{upload}.json"
 
 
 def run_note(number: int) -> Path:

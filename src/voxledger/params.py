@@ -367,6 +367,8 @@ class Params(_Strict):
     score: ScoreParams = ScoreParams()
     export: ExportParams = ExportParams()
     review: ReviewParams = ReviewParams()
+    exchange: str = ""
+    """Where `voxledger review send` puts bundles unless it is told: a DVC remote, or `CARRIER:PLACE`."""
     retrain: RetrainParams = RetrainParams()
     evaluate: EvaluateParams = EvaluateParams()
     machine: MachineParams = MachineParams()

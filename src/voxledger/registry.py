@@ -187,4 +187,7 @@ LAYOUTS = Family("layouts", "layout", "voxledger.release.layouts", "write")
 CHECKS = Family("checks", "check", "voxledger.bundles.checks", "CHECK")
 """What is likely not what a reviewer meant: `voxledger.bundles.check`."""
 
-FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS)
+CARRIERS = Family("carriers", "carrier", "voxledger.review.carriers", "connect")
+"""How bundles get to reviewers, and returns back: `voxledger.review.carrier`."""
+
+FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS, CARRIERS)

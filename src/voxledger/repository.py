@@ -18,6 +18,7 @@ from voxledger.errors import DiskFailed, Misuse, VoxledgerError
 from voxledger.process import described, environment_here, holders_of, is_dvc
 from voxledger.textfile import decode, read_text, read_text_if_there
 
+CONFIG_LOCAL = Path(".dvc/config.local")
 TEMPLATE_NAME = "voxledger-dataset"
 """Name of the dataset in the template, replaced by `voxledger init`."""
 
@@ -127,6 +128,30 @@ def dvc_output(*args: Path | str) -> str:
         _raise_known(done.stderr)
         raise VoxledgerError(f"dvc {args[0]} failed: {without_tracebacks(done.stderr)}", "correct this and run again")
     return done.stdout
+
+
+def dvc_remotes() -> dict[str, dict[str, str]]:
+    """The settings of every DVC remote, with secrets, by its name: `url`, and what the kind of remote has besides."""
+    found: dict[str, dict[str, str]] = {}
+    for line in dvc_output("config", "--list").splitlines():
+        option, _, value = line.partition("=")
+        section, _, key = option.rpartition(".")
+        if section.startswith("remote."):
+            found.setdefault(section.removeprefix("remote."), {})[key] = value
+    return found
+
+
+def add_remote(name: str, url: str) -> None:
+    """Make a url the default DVC remote; what comes from it is hashed, and refused where it was altered."""
+    if dvc("remote", "add", "--default", name, url, quiet=True) != 0:
+        raise Misuse(f"{url} is no remote of DVC", "see its message above; `dvc remote add --help` has examples")
+    dvc("remote", "modify", name, "verify", "true", quiet=True)
+
+
+def keep_secrets_private() -> None:
+    """Let nobody else read `.dvc/config.local`, where DVC keeps keys of remotes for everybody to read."""
+    CONFIG_LOCAL.touch()
+    CONFIG_LOCAL.chmod(0o600)
 
 
 def require_nobody_runs() -> None:

@@ -13,16 +13,18 @@ from voxledger import layout
 @click.command(short_help="Make a new curation repository.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--name", help="Of the dataset, in its tags and manifest; by default the folder's name.")
-def init(folder: Path, name: str | None) -> None:
+@click.option("--remote", default="", help="Where data is pushed to, as `dvc remote add` takes it; it is verified.")
+def init(folder: Path, name: str | None, remote: str) -> None:
     """Make a new curation repository in FOLDER.
 
     \b
-    Example:
+    Examples:
       voxledger init liver-atlas && cd liver-atlas
+      voxledger init liver-atlas --remote s3://hospital/liver-atlas
     """
     from voxledger.init import init as make
 
-    make(folder, name or Path(os.path.realpath(folder)).name)
+    make(folder, name or Path(os.path.realpath(folder)).name, remote)
     click.echo(f"{folder} is ready. Next:")
     click.echo(f"  cd {folder}")
     click.echo(f"  edit {layout.SCHEMA} (the classes) and {layout.PARAMS} (dataset, reviewers, models)")

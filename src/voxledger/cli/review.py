@@ -24,6 +24,8 @@ def review() -> None:
 
     \b
     Example:
+      voxledger review send alice                       put her bundle where `exchange` says, and say what to tell her
+      voxledger review fetch                            bring what came back there
       voxledger review zip alice                        pack what alice gets
       voxledger review receive bundle-r01-alice.zip     take in what came back
       voxledger review status                           what is still missing
@@ -45,26 +47,17 @@ def zip_(reviewer: str, output: Path | None) -> None:
     Example:
       voxledger review zip alice -o /tmp/for-alice.zip
     """
-    from voxledger.bundles.untouched import require_untouched
     from voxledger.errors import Misuse
-    from voxledger.params import read_params
-    from voxledger.records.bundle import expected_bundles
-    from voxledger.release.send import send_out
-    from voxledger.repository import require_root
-    from voxledger.review.pack import find_bundle, pack
-    from voxledger.stage import require_scripts
+    from voxledger.review.pack import pack
 
-    require_root()
-    require_scripts()
-    require_untouched(layout.BUNDLES, every_byte=True)
-    folder = find_bundle(layout.BUNDLES, reviewer, read_params().round)
+    folder = bundle_of(reviewer)
     target = output or Path(f"{folder.name}.zip")
     if target.exists():
         raise Misuse(f"{target} exists already", "it may be what came back: remove it, or give another name with -o")
     if not target.parent.is_dir():
         raise Misuse(f"{target.parent} is not a folder", "make it first, or give another place with -o")
     pack(folder, target)
-    send_out({f.name: m.id for f, m in expected_bundles(layout.BUNDLES, read_params().round).items()})
+    freeze()
     click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
@@ -87,37 +80,20 @@ def receive(source: Path, replace: bool, resample: bool, carry: bool) -> None:
       voxledger review receive bundle-r00-carol.zip --carry
     """
     from voxledger.params import read_params
-    from voxledger.records.sent import went_out
-    from voxledger.release.inbox import track_inbox
-    from voxledger.repository import require_root, round_tag, tag_exists
-    from voxledger.review.receive import receive as take_in
+    from voxledger.repository import require_root
     from voxledger.review.receive import remove_unpacked
     from voxledger.stage import require_scripts
 
     require_root()
     require_scripts()
-    params = read_params()
-    closed = tag_exists(round_tag(params.round))
-    # Nothing counts in a closed round any more: the next one has no bundles yet.
-    received = take_in(
-        source,
-        layout.BUNDLES,
-        layout.INBOX,
-        params.round + closed,
-        replace=replace,
-        resample=resample,
-        outside=params.review.outside,
-        went_out=went_out,
-    )
+    received = take_in(source, replace=replace, resample=resample)
     if received.late:
-        _late(received, params, carry and not closed)
-    _tell(received)
-    track_inbox()
-    _note_receipt(received)
+        params = read_params()
+        _late(received, params, carry and not is_closed(params))
     remove_unpacked(source, layout.INBOX)
-    found, name = _status(), received.manifest.name
+    found, name = current_status(), received.manifest.name
     of_two = [p for p in found.problems if p.bundle == name or name in p.problem.split()]
-    _show(found, received.manifest.reviewer)
+    show(found, received.manifest.reviewer)
     for problem in of_two:
         click.echo(f"  {problem}")
     if of_two or any(b.bundle == name and b.state != "complete" for b in found.bundles):
@@ -164,11 +140,11 @@ def status(as_json: bool) -> None:
     from voxledger.repository import require_root
 
     require_root()
-    found = _status()
+    found = current_status()
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=1, ensure_ascii=False))
     else:
-        _show(found)
+        show(found)
     states = {bundle.state for bundle in found.bundles}
     if "refused" in states or found.problems:
         sys.exit(1)
@@ -224,6 +200,65 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
         click.echo("no bundles in this round")
 
 
+def bundle_of(reviewer: str) -> Path:
+    """The exported folder of a reviewer in this round, which nobody has touched."""
+    from voxledger.bundles.untouched import require_untouched
+    from voxledger.params import read_params
+    from voxledger.repository import require_root
+    from voxledger.review.pack import find_bundle
+    from voxledger.stage import require_scripts
+
+    require_root()
+    require_scripts()
+    require_untouched(layout.BUNDLES, every_byte=True)
+    return find_bundle(layout.BUNDLES, reviewer, read_params().round)
+
+
+def freeze() -> None:
+    """Commit that the bundles of this round go out."""
+    from voxledger.params import read_params
+    from voxledger.records.bundle import expected_bundles
+    from voxledger.release.send import send_out
+
+    send_out({f.name: m.id for f, m in expected_bundles(layout.BUNDLES, read_params().round).items()})
+
+
+def is_closed(params: Params) -> bool:
+    """Whether the round is closed: nothing counts in it any more, and the next one has no bundles yet."""
+    from voxledger.repository import round_tag, tag_exists
+
+    return tag_exists(round_tag(params.round))
+
+
+def take_in(
+    source: Path, *, replace: bool = False, resample: bool = False, sender: str | None = None, quiet: bool = False
+) -> Received:
+    """Take a return into the inbox and put it under version control; a late one is kept, and no more."""
+    from voxledger.params import read_params
+    from voxledger.records.sent import went_out
+    from voxledger.release.inbox import track_inbox
+    from voxledger.review.receive import receive as take
+
+    params = read_params()
+    received = take(
+        source,
+        layout.BUNDLES,
+        layout.INBOX,
+        params.round + is_closed(params),
+        replace=replace,
+        resample=resample,
+        outside=params.review.outside,
+        went_out=went_out,
+        sender=sender,
+    )
+    if not received.late:
+        if not quiet:
+            _tell(received)
+        track_inbox()
+        _note_receipt(received)
+    return received
+
+
 def _tell(received: Received) -> None:
     """Say where a return lies, and what lies beside it."""
     from voxledger.bundles.inbox import untracked
@@ -264,7 +299,7 @@ def _late(received: Received, params: Params, carry: bool) -> None:
     if found.received is not None:
         track_inbox()
         _note_receipt(found.received)
-        _show(_status(), received.manifest.reviewer)
+        show(current_status(), received.manifest.reviewer)
     sys.exit(3 if found.left or found.received is None else 0)
 
 
@@ -274,7 +309,8 @@ def _note_receipt(received: Received) -> None:
     note_receipt(received.folder.name, received.sha256)
 
 
-def _status() -> InboxStatus:
+def current_status() -> InboxStatus:
+    """Where the bundles of this round stand."""
     from voxledger.bundles.context import read_context
     from voxledger.params import read_params
     from voxledger.review.status import status as look
@@ -283,7 +319,8 @@ def _status() -> InboxStatus:
     return look(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round, read_context(params.review))
 
 
-def _show(found: InboxStatus, reviewer: str | None = None) -> None:
+def show(found: InboxStatus, reviewer: str | None = None) -> None:
+    """Print where the bundles stand, all or those of one reviewer."""
     for bundle in found.bundles:
         if reviewer in (None, bundle.reviewer):
             by = f", signed with {', '.join({s.key: s for s in bundle.signatures})}" if bundle.signatures else ""
@@ -298,3 +335,13 @@ def _show(found: InboxStatus, reviewer: str | None = None) -> None:
             click.echo(str(finding))
         if not found.bundles:
             click.echo("no bundles in this round")
+
+
+def _add_commands() -> None:
+    from voxledger.cli.exchange import fetch, send
+
+    review.add_command(send)
+    review.add_command(fetch)
+
+
+_add_commands()

@@ -49,7 +49,9 @@ MOST_DEPTH, MOST_NAME_BYTES, MOST_PATH_BYTES = 32, 255, 1024
 """Folders below one another, and bytes of names: more is nobody's bundle, and some file systems cannot hold it."""
 
 _DECISIONS = re.compile(r"decisions(?: ?\(\d{1,3}\)| - Copy)?\.(?:csv|xlsx)", re.IGNORECASE)
-_REVIEWER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+REVIEWER = "[A-Za-z0-9][A-Za-z0-9_-]{0,39}"
+"""What a reviewer may be called, as a pattern: part of file names everywhere."""
+_REVIEWER = re.compile(REVIEWER)
 _CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _JUNK = re.compile(
     r"(^|.*/)(\.DS_Store|Thumbs\.db|desktop\.ini|__MACOSX(/.*)?|\._[^/]*|~\$[^/]*|\.~lock\.[^/]*)", re.IGNORECASE

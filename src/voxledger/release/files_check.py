@@ -18,7 +18,10 @@ from voxledger.records.manifest import Manifest
 from voxledger.release.committed import Blob, ignored, is_content
 from voxledger.repository import dvc_output
 
-WORKING = (".git", ".dvc/cache", ".dvc/tmp", ".dvc/config.local", layout.PREDICTIONS.as_posix(), layout.LATE.as_posix())
+WORKING = (
+    *(".git", ".dvc/cache", ".dvc/tmp", ".dvc/config.local"),
+    *(folder.as_posix() for folder in (layout.PREDICTIONS, layout.LATE, layout.FETCHED)),
+)
 """What git, DVC and the stages keep beside a version: nothing of it is part of one."""
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from voxledger.disk import naming
 from voxledger.errors import Misuse
@@ -27,17 +31,35 @@ def find_bundle(bundles: Path, reviewer: str, round_number: int) -> Path:
 
 def pack(folder: Path, target: Path) -> None:
     """Zip a bundle folder under its own name; the same folder always makes the same bytes."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    write_zip(target, {f"{folder.name}/{path}": opening(folder / path) for path in list_files(folder)})
+
+
+def opening(path: Path) -> Callable[[], IO[bytes]]:
+    """What opens a file once it is needed."""
+    return lambda: open(path, "rb")
+
+
+@contextmanager
+def packed(folder: Path) -> Iterator[Path]:
+    """The same in a place of its own, for as long as it is needed."""
+    with tempfile.TemporaryDirectory(prefix="voxledger-") as place:
+        target = Path(place) / f"{folder.name}.zip"
+        pack(folder, target)
+        yield target
+
+
+def write_zip(target: Path, files: Mapping[str, Callable[[], IO[bytes]]]) -> None:
+    """Zip files in the order given, by their paths in the zip; the same files always make the same bytes."""
+    partial_file = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        with naming(target), zipfile.ZipFile(partial, "w") as archive:
-            for path in list_files(folder):
-                info = zipfile.ZipInfo(f"{folder.name}/{path}", _EPOCH)
+        with naming(target), zipfile.ZipFile(partial_file, "w") as archive:
+            for path, opener in files.items():
+                info = zipfile.ZipInfo(path, _EPOCH)
                 info.external_attr = 0o644 << 16
-                kind = zipfile.ZIP_STORED if path.endswith(_STORED) else zipfile.ZIP_DEFLATED
-                info.compress_type = kind
-                with open(folder / path, "rb") as source, archive.open(info, "w", force_zip64=True) as sink:
+                info.compress_type = zipfile.ZIP_STORED if path.endswith(_STORED) else zipfile.ZIP_DEFLATED
+                with opener() as source, archive.open(info, "w", force_zip64=True) as sink:
                     while block := source.read(1 << 20):
                         sink.write(block)
-        os.replace(partial, target)
+        os.replace(partial_file, target)
     finally:
-        partial.unlink(missing_ok=True)
+        partial_file.unlink(missing_ok=True)

@@ -51,6 +51,7 @@ from voxledger.records.bundle import (
 from voxledger.records.signature import is_signed, note_receipt
 from voxledger.review.archives import MOST_FILES, unpack
 from voxledger.review.combine import Part, adds_signature, combine, keep_parts, says_all
+from voxledger.review.pack import opening
 from voxledger.textfile import replace_text
 
 _CHUNK = 1 << 20
@@ -96,6 +97,7 @@ def receive(
     resampled: Collection[str] = (),
     outside: Outside = "unchanged",
     went_out: Callable[[int, str], bool] = lambda _number, _bundle: False,
+    sender: str | None = None,
 ) -> Received:
     """Unpack or copy a returned bundle into `inbox/bundle-rNN-<reviewer>`.
 
@@ -120,14 +122,17 @@ def receive(
         `review.outside`, where a label that was cropped is put together with another one.
     went_out
         Whether a bundle of an earlier round, by round and id, is one of ours: then it is kept, as late.
+    sender
+        The reviewer whose it has to be, where that is known.
 
     Raises
     ------
     BundleRefused
-        It is damaged, unsafe or foreign.
+        It is damaged, unsafe, foreign, or another reviewer's.
     """
     with _open(source, bundles, round_number) as files:
         sent, manifest = _manifest(source, files, bundles, round_number, went_out)
+        _require_sender(source, manifest, sender)
         inbox.mkdir(parents=True, exist_ok=True)
         with _alone(inbox):
             staging = Path(tempfile.mkdtemp(prefix=RECEIVING, dir=inbox))
@@ -141,6 +146,14 @@ def receive(
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
     return result
+
+
+def _require_sender(source: Path, manifest: Manifest, sender: str | None) -> None:
+    if sender not in (None, manifest.reviewer):
+        raise BundleRefused(
+            f"{source} is a return of {manifest.name}, and came from {sender}",
+            f"ask {manifest.reviewer} and {sender}; `voxledger review receive {source}` takes it in nevertheless",
+        )
 
 
 def remove_unpacked(source: Path, inbox: Path) -> None:
@@ -253,7 +266,7 @@ def _open(source: Path, bundles: Path, round_number: int) -> Iterator[_Files]:
         yield _in_folder(source)
     elif source.is_file() and source.name.lower().endswith(ARCHIVES) and not source.name.lower().endswith(".zip"):
         with tempfile.TemporaryDirectory(prefix="voxledger-") as folder:
-            unpack(source, Path(folder), _most_bytes(bundles, round_number))
+            unpack(source, Path(folder), most_bytes(bundles, round_number))
             yield _in_folder(Path(folder), source)
     elif source.is_file():
         try:
@@ -267,7 +280,7 @@ def _open(source: Path, bundles: Path, round_number: int) -> Iterator[_Files]:
         raise Misuse(f"{source}: no such file or folder", "give the zip or the folder that came back")
 
 
-def _most_bytes(bundles: Path, round_number: int) -> int:
+def most_bytes(bundles: Path, round_number: int) -> int:
     """More bytes than the return of any bundle of the round can have, or a late one where the round has none yet."""
     sent = expected_bundles(bundles, round_number).values()
     most = max((2 * sum(size_bound(m, path) for path in m.files) for m in sent), default=MOST_LATE_BYTES)
@@ -300,11 +313,7 @@ def _in_folder(root: Path, named: Path | None = None) -> _Files:
                 if not stat.S_ISREG(mode):
                     raise _unsafe(source, relative, "is a link or no plain file")
                 paths.append(relative)
-    return _strip(source, {p: _opener(root / p) for p in _checked(source, paths)})
-
-
-def _opener(path: Path) -> Callable[[], IO[bytes]]:
-    return lambda: open(path, "rb")
+    return _strip(source, {p: opening(root / p) for p in _checked(source, paths)})
 
 
 def _in_archive(source: Path, archive: zipfile.ZipFile) -> _Files:
