@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from voxledger.bundles.appearance import Look
 from voxledger.bundles.label_check import FILE, CheckAround, LabelCheck
 from voxledger.imaging.volume import Grid, file_sha256, write
 from voxledger.records.decisions import Decision, Row
@@ -25,6 +26,7 @@ from voxledger.schema import LabelClass, LabelSchema
 
 SHAPE, SPACING = (600, 512, 512), (1.0, 0.8, 0.8)
 SCHEMA = LabelSchema(name="many", classes=tuple(LabelClass(id=i, name=f"class_{i}") for i in range(1, 26)))
+LOOKS = {c.name: Look(12, 10.0 * c.id, 5.0, 1.2, 0.1, "of the range of the image") for c in SCHEMA.classes}
 
 
 def make(unlike: bool) -> None:
@@ -72,7 +74,9 @@ def check(unlike: bool) -> None:
             shown=Path("proposal.nii.gz"),
             image=Path("image.nii.gz"),
             others={"other": Path("proposal.nii.gz")},
-            looks={},
+            looks={
+                n: Look(12, 10.0 * i, 5.0, 1.2, 0.1, "of the range of the image") for i, n in enumerate(SCHEMA.names, 1)
+            },
             rows=rows,
             label_schema=SCHEMA,
         ).compute(folder)

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter, map_coordinates
 
-from voxledger.bundles.appearance import Look, look_at, looks
+from voxledger.bundles.appearance import Look, Seen, field_of, look_at, looks, scale_of
 from voxledger.bundles.check import Severity, Surroundings, all_checks, find_all, find_around
 from voxledger.bundles.comparison import Comparison
 from voxledger.bundles.contradictions import contradictions
@@ -423,8 +423,14 @@ def trusted_looks(split: str) -> dict[str, dict[str, Look]]:
     seen = []
     for sample in hippocampi(other):
         assert sample.image is not None
-        boxes = {n: bounding_box(sample.schema.mask(sample.truth, n)) for n in sample.schema.names}
-        seen.append({n: look_at(sample.image, sample.schema.mask(sample.truth, n), b) for n, b in boxes.items() if b})
+        look: dict[str, Seen] = {}
+        for name in sample.schema.names:
+            box = bounding_box(sample.schema.mask(sample.truth, name))
+            if box is not None:
+                field = field_of(box, sample.truth.shape)
+                mask = sample.schema.mask(sample.truth[field], name)
+                look[name] = look_at(sample.image[field], mask, scale_of(sample.image))
+        seen.append(look)
         if len(seen) == 24:
             break
     return {"hippocampus": looks(seen)}

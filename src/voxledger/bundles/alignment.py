@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from voxledger.bundles.merge import LabelMap
 
-MOST_SLICES, MOST_POINTS = 64, 20_000
+MOST_SLICES, MOST_POINTS = 64, 10_000
 """Of which the border is looked at, evenly spread: enough for two digits, at any size of a volume."""
 RADIUS = 3
 """Of the derivative of a Gaussian with a standard deviation of one voxel."""

@@ -60,39 +60,54 @@ class LookAtCase(Job[dict[str, Seen]]):
 
     def compute(self, folder: Path) -> dict[str, Seen]:
         image, labels = read(self.image).array, read(self.labels).array
-        found = {}
+        scale, found = scale_of(image), {}
         for name in self.classes:
-            mask = self.label_schema.mask(labels, name)
-            box = bounding_box(mask)
+            box = bounding_box(self.label_schema.mask(labels, name))
             if box is not None:
-                found[name] = look_at(image, mask, box)
+                field = field_of(box, labels.shape)
+                found[name] = look_at(image[field], self.label_schema.mask(labels[field], name), scale)
         return found
 
 
-def look_at(image: npt.NDArray[Any], mask: Mask, box: Box) -> Seen:
+@dataclass(frozen=True)
+class Scale:
+    """What intensities of an image are compared in: `low` is 0 and `high` is 1."""
+
+    low: float
+    high: float
+    unit: str
+
+
+def scale_of(image: npt.NDArray[Any]) -> Scale:
+    """HU of a CT, otherwise the range of the image (z, y, x), of which some slices are enough."""
+    sample = image[:: max(1, len(image) // 64), ::2, ::2]
+    if sample.min() < AIR:
+        return Scale(0.0, 1.0, "HU")
+    low, high = np.percentile(sample, [5, 95])
+    return Scale(float(low), max(float(high), float(low) + 1e-6), "of the range of the image")
+
+
+def field_of(box: Box, shape: tuple[int, ...]) -> Box:
+    """The box around a class with the voxels beside it that `look_at` looks at, too."""
+    return grown(box, NEAR + 2, shape)
+
+
+def look_at(image: npt.NDArray[Any], mask: Mask, scale: Scale) -> Seen:
     """What a class looks like.
 
     Parameters
     ----------
     image, mask
-        On the same grid (z, y, x); the mask has a voxel.
-    box
-        That holds all of it.
+        The field (z, y, x) around a class, see `field_of`; the mask has a voxel.
     """
     from scipy.ndimage import binary_dilation, binary_erosion, gaussian_gradient_magnitude
 
-    field = grown(box, NEAR + 2, mask.shape)
-    inside, values = mask[field], image[field].astype(np.float32)
+    values = image.astype(np.float32)
     gradient = gaussian_gradient_magnitude(values, 1.0)
-    border = inside & ~binary_erosion(inside)
+    border = mask & ~binary_erosion(mask)
     near = gradient[binary_dilation(border, iterations=NEAR)].mean()
     contrast = float(gradient[border].mean() / near) if near > 0 else 1.0
-    mean = float(values[inside].mean())
-    sample = image[:: max(1, len(image) // 64), ::2, ::2]
-    if sample.min() < AIR:
-        return Seen(mean, contrast, "HU")
-    low, high = np.percentile(sample, [5, 95])
-    return Seen((mean - float(low)) / max(float(high - low), 1e-6), contrast, "of the range of the image")
+    return Seen((float(values[mask].mean()) - scale.low) / (scale.high - scale.low), contrast, scale.unit)
 
 
 def looks(cases: Iterable[Mapping[str, Seen]]) -> dict[str, Look]:

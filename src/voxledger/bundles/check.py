@@ -49,7 +49,7 @@ class Surroundings:
     """What a label map that is unlike its proposal is compared with besides."""
 
     image: Callable[[], npt.NDArray[Any]]
-    """Reads that of the case (z, y, x)."""
+    """Gives that of the case (z, y, x); may be asked again."""
     looks: Mapping[str, Look]
     """What classes look like in cases that people stand behind, by class."""
     others: Callable[[], Iterator[tuple[str, LabelMap]]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from voxledger.bundles.appearance import Look
@@ -124,7 +125,7 @@ class CheckAround(Job[tuple[Found, ...]]):
         comparison = Comparison(
             self.label_schema, shown.array, read_label(self.labels), rows, spacing=shown.grid.spacing
         )
-        surroundings = Surroundings(lambda: read(self.image).array, self.looks, self._others)
+        surroundings = Surroundings(cache(lambda: read(self.image).array), self.looks, self._others)
         return tuple(find_around(comparison, surroundings))
 
     def _others(self) -> Iterator[tuple[str, LabelMap]]:

@@ -7,11 +7,8 @@ another image lies across its tissues, and its border follows none of theirs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-import numpy.typing as npt
-
-from voxledger.bundles.appearance import look_at
+from voxledger.bundles.appearance import Scale, field_of, look_at, scale_of
 from voxledger.bundles.check import Check, Severity, Surroundings, Suspicion
 from voxledger.bundles.comparison import Comparison
 
@@ -35,13 +32,14 @@ def find(comparison: Comparison, surroundings: Surroundings) -> Iterator[Suspici
     >>> told(CHECK, comparison, Surroundings(lambda: image, {"liver": liver}, lambda: iter(())))[0]
     'liver: its mean intensity is -545.71, in 12 trusted cases 58.00 ± 12.00 (HU)'
     """
-    image: npt.NDArray[Any] | None = None
+    scale: Scale | None = None
     for name in comparison.revised:
         known, box = surroundings.looks.get(name), comparison.box(name)
         if known is None or box is None or not comparison.after(name) or comparison.dice(name) >= LIKE:
             continue
-        image = surroundings.image() if image is None else image
-        own = look_at(image, comparison.schema.mask(comparison.returned, name), box)
+        scale = scale_of(surroundings.image()) if scale is None else scale
+        field = field_of(box, comparison.returned.shape)
+        own = look_at(surroundings.image()[field], comparison.masks(name, field)[1], scale)
         for what, value, mean, deviation in (
             ("mean intensity", own.mean, known.mean, known.mean_deviation),
             ("border contrast", own.contrast, known.contrast, known.contrast_deviation),
