@@ -116,10 +116,16 @@ def test_the_mix_is_even_over_successive_cases() -> None:
     assert kinds.count("") / 200 == pytest.approx(0.25, abs=0.02)
 
 
+def test_a_series_may_have_lesions_of_one_kind() -> None:
+    kinds = [p.lesion for p in (make_phantom(5, i, SITES["a"], Size.SMALL, 0.5, ("cyst",)) for i in range(8))]
+    assert sorted(set(kinds)) == ["", "cyst"]
+    assert 3 <= kinds.count("cyst") <= 5
+
+
 def make_kind(index: int) -> str:
     from voxledger.phantom.make import GOLDEN, _kind
 
-    return _kind((0.3 + index * GOLDEN) % 1.0, 0.75)
+    return _kind((0.3 + index * GOLDEN) % 1.0, 0.75, LESIONS)
 
 
 def test_sites_differ_in_spacing_phase_and_intensity() -> None:

@@ -16,6 +16,10 @@ import click
 
 from voxledger import layout
 
+ORGANS = (
+    *("liver", "spleen", "kidney_right", "kidney_left", "stomach", "gallbladder", "pancreas"),
+    *("aorta", "postcava", "spine"),
+)
 PARAMETERS: dict[str, Any] = {
     "cases": {"calibration": 0.1, "test": 0.3},
     "infer": {"step": 0.75},
@@ -26,16 +30,31 @@ PARAMETERS: dict[str, Any] = {
         "finetune_iterations": 0.5,
         "licence": "CC0-1.0",
         "models": {
-            name: {
+            **{
+                name: {
+                    "backend": "monai",
+                    "network": "unet",
+                    "spacing": [8.25, 6.75, 6.75],
+                    "patch": [32, 32, 32],
+                    "features": features,
+                    "classes": list(ORGANS),
+                    "iterations": 135,
+                    "learning_rate": 0.006,
+                }
+                for name, features in (("organs", [16, 32, 64]), ("organs-deep", [12, 24, 48, 96]))
+            },
+            "pancreas": {
                 "backend": "monai",
                 "network": "unet",
-                "spacing": [8.25, 6.75, 6.75],
-                "patch": [32, 32, 32],
-                "features": features,
-                "iterations": 135,
+                "spacing": [2.5, 2.5, 2.5],
+                "patch": [24, 40, 40],
+                "features": [16, 32, 64],
+                "region": {"inside": "pancreas", "margin_mm": 10},
+                "classes": ["pancreas", "pancreatic_duct", "pdac"],
+                "lesion_share": 0.5,
+                "iterations": 1000,
                 "learning_rate": 0.006,
-            }
-            for name, features in (("unet", [16, 32, 64]), ("unet-deep", [12, 24, 48, 96]))
+            },
         },
     },
 }
@@ -63,9 +82,10 @@ def demo(folder: Path, rounds: int) -> None:
     started = time.monotonic()
     folder = folder.resolve()
     phantoms, repository = folder / "phantoms", folder / "repository"
-    voxledger("cases", "phantom", str(phantoms / "a"), "--count", "20", "--labelled", "12", "--size", "small")
+    shown = ("--size", "medium", "--kind", "pdac", "--lesions", "0.85")
+    voxledger("cases", "phantom", str(phantoms / "a"), "--count", "20", "--labelled", "12", "--seed", "7", *shown)
     voxledger(
-        *("cases", "phantom", str(phantoms / "b"), "--count", "3", "--labelled", "3", "--size", "small"),
+        *("cases", "phantom", str(phantoms / "b"), "--count", "3", "--labelled", "3", *shown),
         *("--site", "b", "--seed", "1"),
     )
     voxledger("init", str(repository), "--name", "demo")

@@ -28,9 +28,26 @@ import click
 @click.option(
     "--lesions", default=0.75, show_default=True, type=click.FloatRange(0, 1), help="Share of cases with a lesion."
 )
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    default=("pdac", "cyst", "pnet"),
+    show_default=True,
+    type=click.Choice(["pdac", "cyst", "pnet"]),
+    help="Of lesions; may be given several times.",
+)
 @click.option("--prefix", default=None, help="Start of the case ids.  [default: phantom-SITE-]")
 def phantom(
-    folder: Path, count: int, labelled: int, seed: int, site: str, size: str, lesions: float, prefix: str | None
+    folder: Path,
+    count: int,
+    labelled: int,
+    seed: int,
+    site: str,
+    size: str,
+    lesions: float,
+    kinds: tuple[str, ...],
+    prefix: str | None,
 ) -> None:
     """Make CT-like abdominal phantoms with reference labels in FOLDER.
 
@@ -48,6 +65,7 @@ def phantom(
         size=Size(size),
         labelled=labelled,
         lesion_share=lesions,
+        kinds=kinds,
         prefix=prefix,
     )
     weak = sum(bool(row["weak_label"]) for row in rows)

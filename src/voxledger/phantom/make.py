@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Collection
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +45,14 @@ class Phantom:
     """Mean diameter of the largest lesion as drawn; 0 without one."""
 
 
-def make_phantom(seed: int, index: int, site: Site, size: Size, lesion_share: float = 0.75) -> Phantom:
+def make_phantom(
+    seed: int,
+    index: int,
+    site: Site,
+    size: Size,
+    lesion_share: float = 0.75,
+    kinds: Collection[str] = LESIONS,
+) -> Phantom:
     """Make case `index`; it depends on the arguments alone, not on how many cases are made.
 
     Lesion kinds and phases are spread evenly over successive indices (additive recurrence with the golden
@@ -58,10 +68,12 @@ def make_phantom(seed: int, index: int, site: Site, size: Size, lesion_share: fl
         Preset of the grid.
     lesion_share
         Share of cases with a lesion, 0 to 1.
+    kinds
+        Of lesions, at least one.
     """
     series = np.random.default_rng([seed, site.number])
     kind_start, phase_start = series.random(2)
-    kind = _kind((kind_start + index * GOLDEN) % 1.0, lesion_share)
+    kind = _kind((kind_start + index * GOLDEN) % 1.0, lesion_share, kinds)
     arterial = (phase_start + index * 2**0.5) % 1.0 < site.arterial_share
     phase = Phase.ARTERIAL if arterial else Phase.PORTAL
     place, anatomy, tissue, detector = (np.random.default_rng([seed, site.number, index, k]) for k in range(4))
@@ -92,13 +104,15 @@ def write_phantoms(
     size: Size = Size.SMALL,
     labelled: int = 0,
     lesion_share: float = 0.75,
+    kinds: Collection[str] = LESIONS,
     prefix: str | None = None,
 ) -> list[dict[str, str]]:
     """Write `count` phantoms into a new or empty folder; returns the rows of `phantoms.csv`.
 
     `images/` and `reference/` hold every case, `labels/` the reference labels of the first `labelled` ones.
     Of the others one in three has a slice mask in `weak/` (`.nii.gz`), one in three a RECIST diameter (`.json`;
-    a slice of the pancreas where there is no lesion), and one in three nothing.
+    a slice of the pancreas where there is no lesion), and one in three nothing. Cases are made in as many processes as
+    there are cores.
 
     Raises
     ------
@@ -115,20 +129,13 @@ def write_phantoms(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Misuse(f"{folder} is not an empty folder", "name a new folder, or empty this one")
     prefix = f"phantom-{site}-" if prefix is None else prefix
+    write_one = partial(_write_one, folder, seed, SITES[site], size, labelled, lesion_share, tuple(kinds), prefix)
     rows = []
     bar = progress("phantoms", count)
-    for index in range(count):
-        case = f"{prefix}{index:03d}"
-        phantom = make_phantom(seed, index, SITES[site], size, lesion_share)
-        write(folder / "images" / f"{case}.nii.gz", phantom.image, phantom.grid)
-        write(folder / "reference" / f"{case}.nii.gz", phantom.labels, phantom.grid)
-        weak = ""
-        if index < labelled:
-            write(folder / "labels" / f"{case}.nii.gz", phantom.labels, phantom.grid)
-        else:
-            weak = _write_weak(folder / "weak", case, index, phantom)
-        rows.append(_row(case, index, seed, phantom, index < labelled, weak))
-        bar.step(case)
+    with ProcessPoolExecutor() as pool:
+        for row in pool.map(write_one, range(count)):
+            rows.append(row)
+            bar.step(row["case_id"])
     bar.close()
     with open(folder / "phantoms.csv", "w", encoding="utf-8", newline="") as stream:
         writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
@@ -137,10 +144,33 @@ def write_phantoms(
     return rows
 
 
-def _kind(place: float, share: float) -> str:
-    low = 0.0
-    for name in LESIONS:
-        low += MIX[name] * share
+def _write_one(
+    folder: Path,
+    seed: int,
+    site: Site,
+    size: Size,
+    labelled: int,
+    lesion_share: float,
+    kinds: Collection[str],
+    prefix: str,
+    index: int,
+) -> dict[str, str]:
+    case = f"{prefix}{index:03d}"
+    phantom = make_phantom(seed, index, site, size, lesion_share, kinds)
+    write(folder / "images" / f"{case}.nii.gz", phantom.image, phantom.grid)
+    write(folder / "reference" / f"{case}.nii.gz", phantom.labels, phantom.grid)
+    weak = ""
+    if index < labelled:
+        write(folder / "labels" / f"{case}.nii.gz", phantom.labels, phantom.grid)
+    else:
+        weak = _write_weak(folder / "weak", case, index, phantom)
+    return _row(case, index, seed, phantom, index < labelled, weak)
+
+
+def _kind(place: float, share: float, kinds: Collection[str]) -> str:
+    low, total = 0.0, sum(MIX[name] for name in kinds)
+    for name in (n for n in LESIONS if n in kinds):
+        low += MIX[name] / total * share
         if place < low:
             return name
     return ""
