@@ -209,6 +209,17 @@ def test_a_return_of_before_that_was_not_signed_is_no_fault(world: World, revisi
     assert problem.endswith("return.sha256: missing, and review.require_signature asks bob to sign")
 
 
+def test_reviews_of_earlier_rounds_are_checked_in_later_ones(world: World, revision: Path, template: Repo) -> None:
+    repo = Repo(Path.cwd(), cases=list(template.cases), predicted=list(template.predicted))
+    repo.next_round()
+    repo.gate()
+    ledger = repo.take_in()
+    assert {e.signatures[0].key for e in ledger.values() if e.reviewer == "alice"} == {world.print("alice")}
+    assert check(world.trusted(ALICE)).problems == []
+    exchange(revision)
+    assert any("was changed after signing" in problem for problem in check(world.trusted(ALICE)).problems)
+
+
 def test_a_ledger_that_says_too_much_is_named(world: World, revision: Path) -> None:
     ledger = read_ledger("data/release/ledger.csv")
     key, entry = next((k, e) for k, e in ledger.items() if e.reviewer == "bob")

@@ -17,12 +17,15 @@ from voxledger.bundles.context import Context
 from voxledger.bundles.inbox import look_into
 from voxledger.bundles.returned import Return
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.imaging.volume import write
+from voxledger.imaging.volume import file_sha256, write
 from voxledger.params import ReviewParams
 from voxledger.records.bundle import add_resample, read_resample
 from voxledger.records.decisions import Row, read_decisions, to_csv
+from voxledger.records.manifest import Manifest
 from voxledger.records.reviewers import Reviewers, parse_reviewers
 from voxledger.records.signature import read_receipt
+from voxledger.release.files_check import Findings
+from voxledger.release.reviews_check import check_reviews
 from voxledger.review.receive import Received, receive
 from voxledger.review.sign import sign_return
 from voxledger.signing import fingerprint
@@ -183,6 +186,34 @@ def test_of_two_signed_returns_both_stand_behind_what_they_say_together(sent: Re
     assert found == {"signed-parts/0002/labels/case_2.nii.gz"} | {
         f"signed-parts/000{n}/{name}" for n in (1, 2) for name in names
     }
+
+
+def test_an_auditor_finds_what_was_done_to_either(sent: Repo, keys: Path) -> None:
+    parts(sent, keys, "alice", "second")
+    sent.gate()
+    ledger = sent.take_in()
+    (kept,) = Path("data/release/revisions").iterdir()
+    lines = [f"alice {(keys / f'{name}.pub').read_text()}" for name in ("alice", "second")]
+    Path("both").write_text("".join(lines))
+    Path("one").rename("first")
+    Path("one").write_text(lines[0])
+
+    def check(trusted: str) -> list[str]:
+        files = {p.as_posix(): file_sha256(p) for p in Path("data/release").rglob("*") if p.is_file()}
+        return check_reviews(Findings(), Manifest("atlas", 1, "v1.0.0", files), ledger, True, Path(trusted)).problems
+
+    assert check("both") == []
+    (unknown,) = check("one")
+    assert unknown.startswith(
+        f"{kept}/signed-parts/0002/{SIG}: is by the key {print_of(keys, 'second')}, which is nobody"
+    )
+    label = kept / "signed-parts/0002/labels/case_2.nii.gz"
+    label.write_bytes(label.read_bytes() + b"\0")
+    assert any(f"{label}: was changed after signing" in problem for problem in check("both"))
+    shutil.rmtree(kept / "signed-parts/0001")
+    said = check("both")
+    assert any("decides on case case_1, class liver as none of the signed returns does" in problem for problem in said)
+    assert any("says that it was signed with" in problem for problem in said)
 
 
 @pytest.mark.parametrize(("first", "rest"), [("alice", None), (None, "alice")])

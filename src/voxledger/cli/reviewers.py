@@ -32,7 +32,7 @@ def sign(folder: Path, key: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.option("--allowed-signers", is_flag=True, help="As a file for `ssh-keygen -Y verify`, for auditors.")
 def reviewers(as_json: bool, allowed_signers: bool) -> None:
-    """List the reviewers of reviewers.yaml with their keys, and what each key is worth today.
+    """List the reviewers of params.yaml and reviewers.yaml with their keys, and what each key is worth today.
 
     \b
     Examples:
@@ -42,13 +42,16 @@ def reviewers(as_json: bool, allowed_signers: bool) -> None:
     from datetime import UTC, datetime
 
     from voxledger.errors import Misuse
-    from voxledger.records.reviewers import read_reviewers
+    from voxledger.params import read_params
+    from voxledger.records.reviewers import Reviewer, read_reviewers
     from voxledger.repository import require_root
 
     require_root()
     if as_json and allowed_signers:
         raise Misuse("--json and --allowed-signers are two forms of one list", "give one of them")
-    now, found = datetime.now(UTC), read_reviewers()
+    now, listed_there = datetime.now(UTC), read_reviewers()
+    asked = {name: Reviewer() for name in read_params().export.reviewers if name not in listed_there}
+    found = {**listed_there, **asked}
     if as_json:
         listed = {
             name: {
@@ -73,5 +76,3 @@ def reviewers(as_json: bool, allowed_signers: bool) -> None:
             click.echo(f"  {key.fingerprint} {key.told(key.state(now))}")
         if not one.keys:
             click.echo("  no key: cannot sign")
-    if not found and not allowed_signers:
-        click.echo("nobody is listed; docs/curators.md shows an entry")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from voxledger.bundles.counted import tables
 from voxledger.bundles.signature import Signatures, Signed, key_faults, put_together_faults, signatures_of
 from voxledger.errors import VoxledgerError
 from voxledger.records.bundle import MANIFEST, SIGNATURE, SIGNED, content_sha256, read_manifest
+from voxledger.records.bundle import Manifest as BundleManifest
 from voxledger.records.decisions import read_decisions
 from voxledger.records.ledger import Ledger
 from voxledger.records.manifest import Manifest
@@ -68,12 +69,7 @@ def check_reviews(
     VoxledgerError
         `reviewers.yaml` of the version cannot be read.
     """
-    result = Reviews()
-    kept: dict[str, dict[str, str]] = {}
-    for name, digest in (manifest.files if manifest else {}).items():
-        if Path(name).is_relative_to(layout.RELEASE_REVISIONS):
-            bundle, _, inside = Path(name).relative_to(layout.RELEASE_REVISIONS).as_posix().partition("/")
-            kept.setdefault(bundle, {})[inside] = digest
+    result, kept = Reviews(), _kept(manifest)
     some = any(is_kept(path) for files in kept.values() for path in files)
     whose = _whose(result, allowed_signers) if some else _nothing
     for bundle, files in sorted(kept.items()):
@@ -87,14 +83,7 @@ def check_reviews(
                 result.problems.append(f"{folder}: is signed, but holds no {MANIFEST} that can be read")
             continue
         signatures = signatures_of(folder, files, sent)
-        said = _faults(folder, signatures, sent.reviewer, whose)
-        if signatures.signed:
-            if content_sha256(sent.id, files) != bundle:
-                said.append(f"{folder}: holds another return than its name says")
-            rows = {key: row for path in tables(files, sent) for key, row in read_decisions(folder / path).rows.items()}
-            said += [
-                f"{folder / fault.file}: {fault.problem}" for fault in put_together_faults(folder, files, rows, sent)[0]
-            ]
+        said = _faults(folder, files, signatures, sent, whose)
         if required and manifest and sent.round == manifest.round and signatures.unsigned:
             said.append(f"{folder / SIGNED}: missing, and review.require_signature asks {sent.reviewer} to sign")
         said += _against_ledger(ledger, bundle, signatures)
@@ -106,14 +95,38 @@ def check_reviews(
         f"{layout.RELEASE_LEDGER}: case {case}, class {name} is of a signed return that is not in the version"
         for case, name in sorted(signed)
     ]
+    if result.problems:
+        result.notes.append(
+            "a review whose signature does not count may be anybody's: ask its reviewer for the return as it was sent, "
+            f"or do without the classes for which {layout.RELEASE_LEDGER} names that return"
+        )
     return result
 
 
-def _faults(folder: Path, signatures: Signatures, reviewer: str, whose: Whose) -> list[str]:
+def _kept(manifest: Manifest | None) -> dict[str, dict[str, str]]:
+    """SHA-256 by path in a return, by the SHA-256 of the return."""
+    found: dict[str, dict[str, str]] = {}
+    for name, digest in (manifest.files if manifest else {}).items():
+        if Path(name).is_relative_to(layout.RELEASE_REVISIONS):
+            bundle, _, inside = Path(name).relative_to(layout.RELEASE_REVISIONS).as_posix().partition("/")
+            found.setdefault(bundle, {})[inside] = digest
+    return found
+
+
+def _faults(
+    folder: Path, files: Mapping[str, str], signatures: Signatures, sent: BundleManifest, whose: Whose
+) -> list[str]:
+    """What is wrong with the signatures of a return, and with what was put together of signed ones."""
     found = []
     for one in signatures.signed:
         found += [f"{one.folder / fault.file}: {fault.problem}" for fault in one.faults]
-        found += [f"{one.folder / SIGNATURE}: {problem}" for problem in whose(one, reviewer)]
+        found += [f"{one.folder / SIGNATURE}: {problem}" for problem in whose(one, sent.reviewer)]
+    if signatures.signed:
+        if content_sha256(sent.id, files) != folder.name:
+            found.append(f"{folder}: holds another return than its name says")
+        rows = {key: row for path in tables(files, sent) for key, row in read_decisions(folder / path).rows.items()}
+        faults, _ = put_together_faults(folder, files, rows, sent)
+        found += [f"{folder / fault.file}: {fault.problem}" for fault in faults]
     return found
 
 
