@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -389,6 +391,33 @@ def test_what_is_wrong_with_s3_is_told(s3: S3, bundle: Path, more: dict[str, str
     with pytest.raises(VoxledgerError, match=said) as told, connect(where) as connection:
         connection.send(bundle, "alice")
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("answer", [200, 501])
+def test_nothing_is_sent_where_a_second_upload_would_take_the_place_of_the_first(bundle: Path, answer: int) -> None:
+    """Servers that do not know `If-None-Match` ignore it, or say so; this one stands for them."""
+    written = []
+
+    class Careless(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            written.append(self.path)
+            body = b"<Error><Code>NotImplemented</Code></Error>" if self.headers["If-None-Match"] else b""
+            self.send_response(answer if body else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Careless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = of_s3(S3(f"http://127.0.0.1:{server.server_port}", bundle), "x").where
+        with pytest.raises(VoxledgerError, match="does not heed If-None-Match"), connect(where) as connection:
+            connection.send(bundle, "alice")
+        server.shutdown()
+    assert set(written) == {"/drop/x/write-once"}
 
 
 def test_without_keys_and_without_botocore_the_remedy_is_told(
