@@ -63,7 +63,7 @@ class SharedFolder:
         else:
             yield from _blocks(path, offset)
         if _upload(path) != upload:
-            raise Waiting(f"{path} is still being written", "fetch again in a moment")
+            raise Waiting(f"{str(path)!r} is still being written", "fetch again in a moment")
 
 
 def _upload(path: Path) -> Upload:
@@ -72,7 +72,7 @@ def _upload(path: Path) -> Upload:
         return Upload(path.name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
     names = list_files(path)
     if len(names) > MOST_FILES:
-        raise BundleRefused(f"{path} holds {len(names)} files", "put the returned bundle alone there")
+        raise BundleRefused(f"{str(path)!r} holds {len(names)} files", "put the returned bundle alone there")
     found = [(name, (path / name).lstat()) for name in names]
     said = "\0".join(f"{name}\0{status.st_size}\0{status.st_mtime_ns}" for name, status in found)
     version = hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()
@@ -96,7 +96,7 @@ def _open_plain(path: Path) -> IO[bytes]:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise Waiting(f"{path} was moved away while it was read", "fetch again in a moment") from None
+        raise Waiting(f"{str(path)!r} was moved away while it was read", "fetch again in a moment") from None
     except OSError as error:
         if disk_failure(error) is not None:
             raise
@@ -108,4 +108,4 @@ def _open_plain(path: Path) -> IO[bytes]:
 
 
 def _no_plain_file(path: Path) -> BundleRefused:
-    return BundleRefused(f"{path} is a link or no plain file", "put the returned bundle itself there")
+    return BundleRefused(f"{str(path)!r} is a link or no plain file", "put the returned bundle itself there")
