@@ -285,6 +285,25 @@ def test_links_and_pipes_on_a_share_are_not_followed(make: Callable[[Path], None
             list(connection.read("alice", upload, 0))
 
 
+@pytest.mark.parametrize("linked", ["alice", "alice/return", "alice/bundle"])
+@pytest.mark.parametrize("carrier", ["folder", "zip"])
+def test_folders_of_a_share_that_lead_elsewhere_are_neither_read_nor_written(
+    carrier: str, linked: str, bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere/return").mkdir(parents=True)
+    (tmp_path / "share" / linked).parent.mkdir(parents=True)
+    (tmp_path / "share" / linked).symlink_to(tmp_path / "elsewhere")
+    before = content(tmp_path / "elsewhere")
+    text = f"{carrier}:{tmp_path}/share"
+    with connect(Where(text, text, {})) as connection:
+        with pytest.raises(BundleRefused, match="is a link"):
+            connection.send(bundle, "alice")
+        if not linked.endswith("bundle"):
+            with pytest.raises(BundleRefused, match="is a link"):
+                connection.uploads("alice")
+    assert content(tmp_path / "elsewhere") == before
+
+
 @pytest.mark.parametrize("carrier", ["zip", "ssh"])
 def test_what_is_still_being_written_is_left_for_later(
     carrier: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
