@@ -40,7 +40,7 @@ def share(repo: Any, tmp_path: Path) -> Path:
     repo.export(*WORK)
     share = tmp_path / "share"
     share.mkdir()
-    run("git", "init", "--quiet")
+    run("git", "init", "--quiet", "--template=")
     for reviewer in ("alice", "bob"):
         send(repo.bundle(reviewer), where_of(f"zip:{share}"), "2026-11-28T12:00:00+00:00")
     return share

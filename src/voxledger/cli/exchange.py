@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs, as one that writes the mail.")
 def send(reviewer: str, where: str, as_json: bool) -> None:
-    """Put the bundle of REVIEWER where she gets it, and print what to tell her: a line to get it, one to send it back.
+    """Put the bundle of REVIEWER where they get it, and print what to tell them: a line to get it, one to send it back.
 
-    She needs no git, no DVC, no Python. That the bundle lies there is committed, so that every curator can fetch. Links
+    They need no git, no DVC, no Python. That the bundle lies there is committed, so that every curator can fetch. Links
     of s3 work for seven days and for one return; send again for new ones. They are printed here and nowhere else:
     whoever has them can use them.
 
