@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +285,25 @@ def test_links_and_pipes_on_a_share_are_not_followed(make: Callable[[Path], None
             list(connection.read("alice", upload, 0))
 
 
+@pytest.mark.parametrize("linked", ["alice", "alice/return", "alice/bundle"])
+@pytest.mark.parametrize("carrier", ["folder", "zip"])
+def test_folders_of_a_share_that_lead_elsewhere_are_neither_read_nor_written(
+    carrier: str, linked: str, bundle: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere/return").mkdir(parents=True)
+    (tmp_path / "share" / linked).parent.mkdir(parents=True)
+    (tmp_path / "share" / linked).symlink_to(tmp_path / "elsewhere")
+    before = content(tmp_path / "elsewhere")
+    text = f"{carrier}:{tmp_path}/share"
+    with connect(Where(text, text, {})) as connection:
+        with pytest.raises(BundleRefused, match="is a link"):
+            connection.send(bundle, "alice")
+        if not linked.endswith("bundle"):
+            with pytest.raises(BundleRefused, match="is a link"):
+                connection.uploads("alice")
+    assert content(tmp_path / "elsewhere") == before
+
+
 @pytest.mark.parametrize("carrier", ["zip", "ssh"])
 def test_what_is_still_being_written_is_left_for_later(
     carrier: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -389,6 +410,33 @@ def test_what_is_wrong_with_s3_is_told(s3: S3, bundle: Path, more: dict[str, str
     with pytest.raises(VoxledgerError, match=said) as told, connect(where) as connection:
         connection.send(bundle, "alice")
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("answer", [200, 501])
+def test_nothing_is_sent_where_a_second_upload_would_take_the_place_of_the_first(bundle: Path, answer: int) -> None:
+    """Servers that do not know `If-None-Match` ignore it, or say so; this one stands for them."""
+    written = []
+
+    class Careless(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            written.append(self.path)
+            body = b"<Error><Code>NotImplemented</Code></Error>" if self.headers["If-None-Match"] else b""
+            self.send_response(answer if body else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Careless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = of_s3(S3(f"http://127.0.0.1:{server.server_port}", bundle), "x").where
+        with pytest.raises(VoxledgerError, match="does not heed If-None-Match"), connect(where) as connection:
+            connection.send(bundle, "alice")
+        server.shutdown()
+    assert set(written) == {"/drop/x/write-once"}
 
 
 def test_without_keys_and_without_botocore_the_remedy_is_told(

@@ -18,6 +18,7 @@ from commands import fill, run
 
 from voxledger.disk import disk_failure
 from voxledger.errors import VoxledgerError
+from voxledger.process import lock
 from voxledger.records import exchange
 from voxledger.records.exchange import note_sending, read_sendings
 from voxledger.review import fetch
@@ -39,7 +40,7 @@ def share(repo: Any, tmp_path: Path) -> Path:
     repo.export(*WORK)
     share = tmp_path / "share"
     share.mkdir()
-    run("git", "init", "--quiet")
+    run("git", "init", "--quiet", "--template=")
     for reviewer in ("alice", "bob"):
         send(repo.bundle(reviewer), where_of(f"zip:{share}"), "2026-11-28T12:00:00+00:00")
     return share
@@ -310,7 +311,9 @@ def test_too_many_uploads_are_left_for_the_next_time(repo: Any, share: Path, mon
 
 
 def test_two_fetches_at_once_take_turns(repo: Any, share: Path) -> None:
+    """Both would add to the same file."""
     put(repo, share, "x.zip")
+    KEPT.mkdir()
     program = (
         "from pathlib import Path\n"
         "from voxledger.records.exchange import read_sendings\n"
@@ -319,8 +322,14 @@ def test_two_fetches_at_once_take_turns(repo: Any, share: Path) -> None:
         "take = lambda f, s: receive(f, Path('data/round/bundles'), Path('data/inbox'), 1, sender=s)\n"
         f"print(sum(one.received.new for one in fetch(read_sendings(), take, {MOST})))\n"
     )
-    both = [subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    assert sorted(one.communicate()[0].strip() for one in both) == ["0", "1"]
+    handle = os.open(KEPT, os.O_RDONLY)
+    lock(handle, "test")
+    other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert other.stderr is not None
+    assert "data/fetched: waiting for" in other.stderr.readline()
+    assert arrived() == []
+    os.close(handle)
+    assert other.communicate()[0].strip() == "1"
 
 
 def test_a_full_disk_leaves_nothing_behind_and_is_not_the_reviewers_fault(

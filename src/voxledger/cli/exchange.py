@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs, as one that writes the mail.")
 def send(reviewer: str, where: str, as_json: bool) -> None:
-    """Put the bundle of REVIEWER where she gets it, and print what to tell her: a line to get it, one to send it back.
+    """Put the bundle of REVIEWER where they get it, and print what to tell them: a line to get it, one to send it back.
 
-    She needs no git, no DVC, no Python. That the bundle lies there is committed, so that every curator can fetch. Links
+    They need no git, no DVC, no Python. That the bundle lies there is committed, so that every curator can fetch. Links
     of s3 work for seven days and for one return; send again for new ones. They are printed here and nowhere else:
     whoever has them can use them.
 
@@ -115,6 +115,12 @@ def fetch(reviewer: str | None, as_json: bool) -> None:
     else:
         for name in sorted({s.reviewer for s in sendings}):
             show(after, name)
+        lacking = {b.bundle: b.reviewer for b in after.bundles if b.state in ("incomplete", "refused")}
+        for bundle in sorted({f.received.manifest.name for f in found if f.received} & lacking.keys()):
+            click.echo(
+                f"  → ask {lacking[bundle]} to put this right and to send the folder again: what came now is kept "
+                f"beside it. For a link of s3 that is used, `voxledger review send {lacking[bundle]}` prints a new one"
+            )
         if not found:
             click.echo("nothing new")
     if after.problems or any(f.problem and not isinstance(f.problem, Waiting) for f in found):
@@ -160,7 +166,8 @@ def _tell(one: Fetched) -> None:
             f"  → in a round with bundles out, `voxledger review receive {received.folder} --carry` takes it over"
         )
     elif problem is not None:
-        click.echo(f"{one.reviewer}, {one.to}: {problem}")
+        name = f", {one.name!r}" if one.name else ""
+        click.echo(f"{one.reviewer} at {one.to}{name}: {problem}")
     if one.kept is not None:
         click.echo(f"  what came is kept as {one.kept}")
 
@@ -170,6 +177,7 @@ def _fetched(one: Fetched) -> dict[str, Any]:
     return {
         "to": one.to,
         "reviewer": one.reviewer,
+        "name": one.name,
         "bundle": received.manifest.name if received else None,
         "new": bool(received and received.new),
         "late": bool(received and received.late),

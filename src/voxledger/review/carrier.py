@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -154,3 +155,15 @@ def unreachable(where: Where, why: object) -> VoxledgerError:
         f"{where.text} cannot be reached: {why}",
         "check the address and the network, then run this again: what came is kept, and it goes on from there",
     )
+
+
+def example(carrier: str) -> list[str]:
+    """Files that a small bundle becomes at a place that is a folder; for the examples in carriers."""
+    with TemporaryDirectory() as root:
+        bundle, place = Path(root) / "bundle-r01-alice", Path(root) / "place"
+        for folder in (bundle, place):
+            folder.mkdir()
+        (bundle / "bundle.json").touch()
+        with connect(Where(f"{carrier}:{place}", f"{carrier}:{place}", {})) as connection:
+            connection.send(bundle, "alice")
+        return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())

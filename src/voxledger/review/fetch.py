@@ -42,6 +42,8 @@ class Fetched:
 
     to: str
     reviewer: str
+    name: str = ""
+    """Of the upload, as the reviewer gave it; empty where it is about the place."""
     received: Received | None = None
     problem: VoxledgerError | None = None
     """Why it is not in the inbox."""
@@ -88,7 +90,7 @@ def _of_reviewer(connection: Connection, to: str, reviewer: str, take_in: TakeIn
         try:
             yield _one(connection, to, reviewer, upload, name, take_in, most_bytes)
         except VoxledgerError as error:
-            yield Fetched(to, reviewer, problem=error)
+            yield Fetched(to, reviewer, upload.name, problem=error)
     if len(new) > MOST_NEW:
         problem = f"{reviewer} has sent {len(new)} returns, of which {MOST_NEW} were fetched"
         yield Fetched(to, reviewer, problem=Waiting(problem, "look at them, then fetch again for the next"))
@@ -131,7 +133,7 @@ def _one(
     if file is not None and received is not None:
         file.unlink()
         file = None
-    return Fetched(to, reviewer, received, problem, file)
+    return Fetched(to, reviewer, upload.name, received, problem, file)
 
 
 def _bring(connection: Connection, reviewer: str, upload: Upload, name: str, most_bytes: int) -> Path:

@@ -35,14 +35,14 @@ class SharedFolder:
 
     def prepare(self, reviewer: str) -> tuple[Path, Path]:
         """The folders `bundle` and `return` of a reviewer, made where they are missing."""
-        folders = self.root / reviewer / BUNDLE, self.root / reviewer / RETURN
+        folders = self._folder(reviewer, BUNDLE), self._folder(reviewer, RETURN)
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
         return folders
 
     def uploads(self, reviewer: str) -> list[Upload]:
         """What lies in `return`: archives and folders."""
-        folder = self.root / reviewer / RETURN
+        folder = self._folder(reviewer, RETURN)
         names = [path.name for path in folder.iterdir() if not is_junk(path.name)] if folder.is_dir() else []
         if len(names) > MOST_UPLOADS:
             raise BundleRefused(f"{folder} holds {len(names)} files", "move what is no return out of it")
@@ -54,7 +54,7 @@ class SharedFolder:
 
     def read(self, reviewer: str, upload: Upload, offset: int) -> Iterator[bytes]:
         """A file as it is, a folder as a zip."""
-        path = self.root / reviewer / RETURN / upload.name
+        path = self._folder(reviewer, RETURN) / upload.name
         if not path.is_symlink() and path.is_dir():
             files = {f"{path.name}/{name}": partial(_open_plain, path / name) for name in list_files(path)}
             with tempfile.TemporaryDirectory(prefix="voxledger-") as place:
@@ -63,7 +63,17 @@ class SharedFolder:
         else:
             yield from _blocks(path, offset)
         if _upload(path) != upload:
-            raise Waiting(f"{path} is still being written", "fetch again in a moment")
+            raise Waiting(f"{str(path)!r} is still being written", "fetch again in a moment")
+
+    def _folder(self, reviewer: str, name: str) -> Path:
+        """A folder of a reviewer, which leads nowhere else."""
+        folder = self.root / reviewer / name
+        for place in (folder.parent, folder):
+            if place.is_symlink():
+                raise BundleRefused(
+                    f"{place} is a link", "put a folder in its place: nothing is read or written behind it"
+                )
+        return folder
 
 
 def _upload(path: Path) -> Upload:
@@ -72,7 +82,7 @@ def _upload(path: Path) -> Upload:
         return Upload(path.name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
     names = list_files(path)
     if len(names) > MOST_FILES:
-        raise BundleRefused(f"{path} holds {len(names)} files", "put the returned bundle alone there")
+        raise BundleRefused(f"{str(path)!r} holds {len(names)} files", "put the returned bundle alone there")
     found = [(name, (path / name).lstat()) for name in names]
     said = "\0".join(f"{name}\0{status.st_size}\0{status.st_mtime_ns}" for name, status in found)
     version = hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()
@@ -96,7 +106,7 @@ def _open_plain(path: Path) -> IO[bytes]:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise Waiting(f"{path} was moved away while it was read", "fetch again in a moment") from None
+        raise Waiting(f"{str(path)!r} was moved away while it was read", "fetch again in a moment") from None
     except OSError as error:
         if disk_failure(error) is not None:
             raise
@@ -108,4 +118,4 @@ def _open_plain(path: Path) -> IO[bytes]:
 
 
 def _no_plain_file(path: Path) -> BundleRefused:
-    return BundleRefused(f"{path} is a link or no plain file", "put the returned bundle itself there")
+    return BundleRefused(f"{str(path)!r} is a link or no plain file", "put the returned bundle itself there")

@@ -46,6 +46,12 @@ def connect(where: Where) -> Iterator[_Folders]:
     ------
     Misuse
         There is no such folder.
+
+    Examples
+    --------
+    >>> from voxledger.review.carrier import example
+    >>> example("folder")
+    ['alice/bundle/bundle-r01-alice/bundle.json']
     """
     yield _Folders(where)
 

@@ -158,6 +158,15 @@ def connect(where: Where) -> Iterator[_Bucket]:
     ------
     Misuse
         botocore is not installed, or the address names no bucket.
+
+    Examples
+    --------
+    >>> with connect(Where("s3:drop", "s3:drop", {})):
+    ...     pass
+    Traceback (most recent call last):
+        ...
+    voxledger.errors.Misuse: s3:drop names no bucket
+      → write s3://BUCKET or s3://BUCKET/PREFIX
     """
     found = re.fullmatch(r"//([A-Za-z0-9][A-Za-z0-9.-]*)(?:/(.*))?", where.place)
     prefix = (found[2] or "").strip("/") if found else ""

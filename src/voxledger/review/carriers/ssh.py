@@ -140,6 +140,15 @@ def connect(where: Where) -> Iterator[_Server]:
         asyncssh is not installed, or the address names no host.
     VoxledgerError
         The host cannot be reached, its key is not known, or it does not know the curator.
+
+    Examples
+    --------
+    >>> with connect(Where("ssh:hospital", "ssh:hospital", {})):
+    ...     pass
+    Traceback (most recent call last):
+        ...
+    voxledger.errors.Misuse: ssh:hospital names no host and place
+      → write ssh://USER@HOST:PORT/PLACE
     """
     host, port, options = _options(where)
     try:

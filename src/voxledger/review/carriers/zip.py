@@ -48,5 +48,11 @@ def connect(where: Where) -> Iterator[_Zips]:
     ------
     Misuse
         There is no such folder.
+
+    Examples
+    --------
+    >>> from voxledger.review.carrier import example
+    >>> example("zip")
+    ['alice/bundle/bundle-r01-alice.zip']
     """
     yield _Zips(where)
