@@ -187,4 +187,7 @@ LAYOUTS = Family("layouts", "layout", "voxledger.release.layouts", "write")
 CHECKS = Family("checks", "check", "voxledger.bundles.checks", "CHECK")
 """What is likely not what a reviewer meant: `voxledger.bundles.check`."""
 
-FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS)
+CONSENSUS = Family("consensus", "consensus method", "voxledger.bundles.consensus", "CONSENSUS")
+"""How several readings of one class become one: `voxledger.bundles.votes`."""
+
+FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS, CONSENSUS)
