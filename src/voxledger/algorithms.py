@@ -23,6 +23,7 @@ STAGES = {
     "score": 1,
     "features": 1,
     "export": 2,
+    "adjudicate": 1,
     "gate": 2,
     "import": 5,
     "retrain": 4,

@@ -396,10 +396,15 @@ class Params(_Strict):
     evaluate: EvaluateParams = EvaluateParams()
     machine: MachineParams = MachineParams()
 
+    @property
+    def adjudicated(self) -> bool:
+        """Whether what several readers do not agree on goes to an adjudicator."""
+        return self.export.readers.count > 1 and bool(CONSENSUS.get(self.review.consensus).adjudicated)
+
     @model_validator(mode="after")
     def _one_adjudicator(self) -> Params:
         who, readers = self.review.adjudicator, self.export.reviewers
-        if self.export.readers.count == 1 or not CONSENSUS.get(self.review.consensus).adjudicated:
+        if not self.adjudicated:
             return self
         if not who:
             raise ValueError(f"review.consensus is {self.review.consensus}: name who settles in review.adjudicator")

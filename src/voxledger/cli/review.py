@@ -43,7 +43,7 @@ def zip_(reviewer: str, output: Path | None) -> None:
     from voxledger.bundles.untouched import require_untouched
     from voxledger.errors import Misuse
     from voxledger.params import read_params
-    from voxledger.records.bundle import expected_bundles
+    from voxledger.records.bundle import sent_bundles
     from voxledger.release.send import send_out
     from voxledger.repository import require_root
     from voxledger.review.pack import find_bundle, pack
@@ -51,7 +51,8 @@ def zip_(reviewer: str, output: Path | None) -> None:
 
     require_root()
     require_scripts()
-    require_untouched(layout.BUNDLES, every_byte=True)
+    for place in (layout.BUNDLES, layout.ADJUDICATION):
+        require_untouched(place, every_byte=True)
     folder = find_bundle(layout.BUNDLES, reviewer, read_params().round)
     target = output or Path(f"{folder.name}.zip")
     if target.exists():
@@ -59,7 +60,7 @@ def zip_(reviewer: str, output: Path | None) -> None:
     if not target.parent.is_dir():
         raise Misuse(f"{target.parent} is not a folder", "make it first, or give another place with -o")
     pack(folder, target)
-    send_out({f.name: m.id for f, m in expected_bundles(layout.BUNDLES, read_params().round).items()})
+    send_out({f.name: m.id for f, m in sent_bundles(layout.BUNDLES, read_params().round).items()})
     click.echo(f"{target}: {target.stat().st_size / 1e6:.1f} MB")
 
 
@@ -195,7 +196,7 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
       voxledger review emulate --reference ../reference/labels --reviewer reader-1
     """
     from voxledger.params import read_params
-    from voxledger.records.bundle import expected_bundles
+    from voxledger.records.bundle import sent_bundles
     from voxledger.release.inbox import track_inbox
     from voxledger.repository import require_root
     from voxledger.review.emulate import emulate_bundle
@@ -205,9 +206,7 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     require_root()
     require_scripts()
     number = read_params().round
-    folders = (
-        [find_bundle(bundles, r, number) for r in reviewers] if reviewers else list(expected_bundles(bundles, number))
-    )
+    folders = [find_bundle(bundles, r, number) for r in reviewers] if reviewers else list(sent_bundles(bundles, number))
     for folder in folders:
         received = emulate_bundle(folder, reference, bundles, inbox, bound)
         click.echo(f"{received.folder}: {'handed in' if received.new else 'handed in already'}")
