@@ -22,6 +22,7 @@ from typing import IO
 
 from voxledger import layout
 from voxledger.bundles.inbox import PART, RECEIVING, SUPERSEDED, foreign
+from voxledger.bundles.part import Part
 from voxledger.disk import disk_failure
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.params import Outside
@@ -46,7 +47,7 @@ from voxledger.records.bundle import (
     size_bound,
 )
 from voxledger.review.archives import MOST_FILES, unpack
-from voxledger.review.combine import Part, combine, says_all
+from voxledger.review.combine import combine, says_all
 from voxledger.textfile import replace_text
 
 _CHUNK = 1 << 20
