@@ -25,8 +25,7 @@ def main(params: Params) -> None:
     external = in_split(cases, Split.EXTERNAL)
     asked = schema, params.infer, params.machine
     predicted = require_predictions([*in_split(cases, Split.TEST), *on_worklist(cases)], *asked)
-    earlier = read_audits(layout.BASE_HISTORY)
-    audit = audit_of(hindsight(cases, schema, params.round, params.machine, earlier=earlier))
+    audit = audit_of(hindsight(cases, schema, params.round, params.machine, earlier=read_audits(layout.BASE_HISTORY)))
     with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=layout.MEMO) as folder:
         base, after = Path(folder, "base"), Path(folder, "next")
         predict_cases(external, layout.BASE_MODELS, base, *asked)

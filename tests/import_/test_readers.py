@@ -27,7 +27,7 @@ def work(*readers: str, case: str = "case_1") -> list[tuple[str, str, str]]:
 def drawn(shown: np.ndarray, change: str) -> np.ndarray:
     """What a reader made of the proposal: the pancreas a row wider or narrower, or moved away."""
     labels = shown.copy()
-    z, y, x = np.where(shown == 2)
+    y = np.where(shown == 2)[1]
     if change == "wider":
         labels[2:8, y.max() + 1, 4:14] = 2
     elif change == "narrower":
