@@ -15,6 +15,7 @@ from voxledger.records.card import parse_cards
 from voxledger.records.cases import Case, parse_cases
 from voxledger.records.decisions import TABLE as DECISIONS
 from voxledger.records.ledger import Entry, Ledger, parse_ledger
+from voxledger.records.readings import Reading, parse_readings
 from voxledger.repository import commit_of, cut_history, file_at, git, is_ancestor, is_shallow, round_tag, tag_exists
 from voxledger.schema import LabelSchema, parse_schema
 from voxledger.textfile import parse_yaml, table, unreadable
@@ -84,6 +85,7 @@ def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -
             "decision": _decision(e, tag, earlier),
             "confirmed": _confirmed(e, tag),
             "history": _history(e, earlier),
+            "readings": _readings(e, tag, schema),
         }
         for e in entries
     ]
@@ -194,6 +196,20 @@ def _confirmed(entry: Entry, tag: str | None) -> list[dict[str, str]]:
     rows = _rows(tag, layout.CONFIRMED) if entry.bundle else []
     mine = [row for row in rows if (row["bundle"], row["case_id"]) == (entry.bundle, entry.case_id)]
     return [row for row in mine if row["class_name"] in ("", entry.class_name)]
+
+
+def _readings(entry: Entry, tag: str | None, schema: LabelSchema) -> list[dict[str, Any]]:
+    """What every reader said of a class, in all rounds, the oldest first; none in versions before that was kept."""
+    names = schema.names_of(entry.class_name)
+    return [asdict(r) for r in readings_at(tag) if r.case_id == entry.case_id and r.class_name in names]
+
+
+def readings_at(tag: str | None) -> list[Reading]:
+    """The readings of a version; of the working tree, those that were released last, or else those of the base."""
+    for path in (layout.RELEASE_READINGS, layout.BASE_READINGS):
+        if text := file_at(tag, path):
+            return parse_readings(text, _named(path, tag))
+    return []
 
 
 def _rows(revision: str | None, path: Path, *columns: str) -> list[dict[str, str]]:

@@ -19,6 +19,7 @@ from voxledger.records.manifest import Manifest, read_manifest
 from voxledger.records.mask_check import differing_masks
 from voxledger.release.committed import commit_at, committed, content_at, tag_object
 from voxledger.release.files_check import Findings, bring, check_files
+from voxledger.release.readings_check import check_readings
 from voxledger.repository import round_tags
 from voxledger.schema import LabelSchema, read_schema
 from voxledger.signing import GIT, RELEASE, signer
@@ -32,6 +33,8 @@ class Verdict:
     version: str = "unknown"
     files: int = 0
     masks: int = 0
+    readings: int = 0
+    """What readers said, compared with the bundles that they returned."""
     signer: str = "nobody"
     tag_signature: str = "not signed"
     problems: list[str] = field(default_factory=list)
@@ -84,11 +87,12 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
         verdict.problems += _check_names(tag, released, content_at(commit, layout.PARAMS))
     _check_signatures(verdict, commit, released, allowed_signers)
     found = check_files(tree, released)
-    masks = _check_masks(found)
+    masks, readings = _check_masks(found)
     return replace(
         verdict,
         files=found.checked,
         masks=masks,
+        readings=readings,
         problems=verdict.problems + found.problems,
         missing=found.missing,
         command=bring(found.missing, tree),
@@ -196,19 +200,19 @@ def _tagged_at(tag: bytes) -> datetime | None:
     return datetime.fromtimestamp(int(when[1]), UTC) if when else None
 
 
-def _check_masks(found: Findings) -> int:
-    """Every image against the case table and every mask against the ledger, but for what is known to be altered.
+def _check_masks(found: Findings) -> tuple[int, int]:
+    """Every image against the case table, every mask against the ledger, and every reading against its return.
 
-    Adds what it finds; returns how many masks were compared.
+    What is known to be altered is left out. Adds what it finds; returns how many masks and readings were compared.
     """
     if found.unusable & {p.as_posix() for p in (layout.RELEASE_LEDGER, layout.SCHEMA, layout.CASES)}:
-        return 0
+        return 0, 0
     try:
         cases, schema = {c.case_id: c for c in read_cases()}, read_schema(layout.SCHEMA)
         ledger = read_ledger(layout.RELEASE_LEDGER)
     except VoxledgerError as error:
         found.problems.append(error.problem)
-        return 0
+        return 0, 0
     _check_images(found, cases)
     of_case: dict[str, dict[str, str]] = {}
     for (case_id, class_name), entry in ledger.items():
@@ -226,7 +230,7 @@ def _check_masks(found: Findings) -> int:
     size = bytes_of(path for m in masks for path in (m.image, m.label))
     for problems in each("verify masks", _differing, masks, lambda m: m.case_id, size):
         found.problems += problems
-    return sum(len(m.hashes) for m in masks)
+    return sum(len(m.hashes) for m in masks), check_readings(found, ledger, schema)
 
 
 def _check_images(found: Findings, cases: Mapping[str, Case]) -> None:
