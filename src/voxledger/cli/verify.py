@@ -56,8 +56,6 @@ def verify(tag: str, allowed_signers: Path | None, as_json: bool) -> None:
         for note in verdict.notes:
             _say(f"note: {note}")
         _say(f"{tag} ({verdict.version}): {verdict.files} files and {verdict.masks} masks checked")
-        if verdict.readings:
-            _say(f"{verdict.readings} readings compared with the bundles that came back")
         _say(f"manifest signed by {verdict.signer}; tag {verdict.tag_signature}")
         if verdict.missing:
             _say(f"files that are not here: {len(verdict.missing)}; to bring them: {verdict.command}")

@@ -162,7 +162,7 @@ def _decisions(readings: Sequence[Reading]) -> dict[str, Any]:
 
 def _means(pairs: Sequence[Pair]) -> dict[str, Any]:
     """Means over pairs; distances over those pairs in which both masks have a surface."""
-    found: dict[str, Any] = {"pairs": len(pairs)}
+    found: dict[str, Any] = {"pairs": len(pairs), "one_empty": sum(math.isinf(pair.hd95_mm) for pair in pairs)}
     for name, decimals in (("dice", 4), ("mean_surface_mm", 3), ("hd95_mm", 3)):
         values = [v for pair in pairs if math.isfinite(v := getattr(pair, name))]
         found[name] = round(sum(values) / len(values), decimals) if values else None

@@ -64,7 +64,7 @@ def _agreement(found: Mapping[str, Any], pairs: Mapping[str, Mapping[str, float]
     for name, of_class in found["classes"].items():
         body.append(_row(name, "reader, reader", of_class["readers"], of_class))
         body += [_row(name, f"reader, {model}", means, None) for model, means in of_class["models"].items()]
-    head = ["Class", "Pair", "Pairs", "Dice", "Lowest", "Mean surface, mm", "HD95, mm", "Alpha", "Pending"]
+    head = ["Class", "Pair", "Pairs", "One empty", "Dice", "Lowest", "Mean surface, mm", "HD95, mm", "Alpha", "Pending"]
     return [*text, table(head, body)]
 
 
@@ -73,6 +73,7 @@ def _row(name: str, pair: str, means: Mapping[str, Any], decided: Mapping[str, A
         name,
         pair,
         str(means["pairs"]),
+        str(means["one_empty"]),
         _number(means["dice"], 3),
         _number(means["lowest_dice"], 3),
         _number(means["mean_surface_mm"], 2),

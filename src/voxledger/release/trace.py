@@ -69,6 +69,9 @@ def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -
     if not entries:
         known = {c for c, _ in ledger}
         what = f"class {class_name} of case {case_id}" if case_id in known else f"case {case_id}"
+        said = [r for r in readings_at(tag) if r.case_id == case_id and (asked is None or r.class_name in asked)]
+        if said:
+            what += f", of which {len(said)} readings are pending in {layout.RELEASE_READINGS},"
         told = schema.told_of(class_name or "") or f"name a class of {layout.SCHEMA}"
         raise Misuse(
             f"{what} is not in the ledger of {tag or 'the working tree'}",
