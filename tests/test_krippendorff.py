@@ -15,7 +15,7 @@ FOUR = """\
 . 3 3 3 2 3 4 2 2 5 1 .
 1 2 3 3 2 4 4 1 2 5 1 .
 """
-"""Krippendorff 2011, *Computing Krippendorff's Alpha-Reliability*, part C: four observers, twelve units, some missing."""
+"""Krippendorff 2011, part C: four observers, twelve units, some missing."""
 
 
 def units(*observers: str) -> list[list[str]]:

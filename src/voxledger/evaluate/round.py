@@ -78,8 +78,7 @@ def evaluate_round(
 ) -> None:
     """Judge the models before and after a round on the test split and each external source, and report it.
 
-    Writes metrics, tables, plots and the report of the round, see `voxledger.layout`. Reads labels and ledger before
-    and after the round.
+    Writes metrics, tables, plots and the report, see `voxledger.layout`. Reads labels and ledger before and after it.
 
     Parameters
     ----------
@@ -87,10 +86,8 @@ def evaluate_round(
         All cases of the repository.
     predictions
         Folders that hold `<model>/<case>.b2nd`, by generation. A model is judged on the cases that it predicted.
-    decisions
-        What people decided in this round, each of several readers of a case by itself.
-    audit
-        What the blind audit of the round found, to be kept in the history.
+    decisions, audit
+        What people decided in this round, each reader alone, and what its blind audit found, for the history.
     sections
         Files with HTML fragments of other stages, put into the report in the order of their names.
     not_found
@@ -102,8 +99,7 @@ def evaluate_round(
         Names every case that could not be measured, such as one whose prediction belongs to another image.
     """
     before, after = read_ledger(layout.BASE_LEDGER), read_ledger(layout.RELEASE_LEDGER)
-    judged = references(cases, schema, before)
-    models = _models(predictions)
+    judged, models = references(cases, schema, before), _models(predictions)
     found = {case_id: _find(case_id, predictions, models) for case_id in judged.cases}
     rows = _measure(judged, found, models, schema, params)
     resampled = (params.evaluate.bootstrap, params.evaluate.seed, {n: c.patient for n, c in judged.cases.items()})

@@ -2,6 +2,14 @@
 
 Every two readers have to agree, by `review.agreement`, and none may reject what others keep. What they agree on is
 settled by the majority.
+
+Examples
+--------
+>>> import numpy as np
+>>> from voxledger.bundles.votes import Votes
+>>> a, b = np.array([[[1, 1, 0]], [[1, 0, 0]]], bool)
+>>> CONSENSUS.dispute(Votes(3, 0, (a, a, b), (True, True, True), a), 0.9)
+'Dice of two readers is 0.667'
 """
 
 from __future__ import annotations
