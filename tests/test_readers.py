@@ -186,7 +186,7 @@ def test_what_is_reported(played: dict[str, str]) -> None:
     assert found["minutes"]["zoe"]["minutes"] == 4
     html = Path("reports/round.html").read_text()
     assert "Krippendorff" in html
-    assert "Nothing of the 1 that are pending entered the release" in html
+    assert "Pending: 1; nothing of these entered the release" in html
 
 
 def test_trace_shows_every_reading(played: dict[str, str]) -> None:

@@ -110,7 +110,7 @@ def test_the_section_of_the_report(two: Any) -> None:
     take_in(two)
     evaluated(two)
     html = Path("reports/sections/readers.html").read_text()
-    assert "1 cases were read by several people" in html
+    assert "Cases read by several people, blinded to each other: 1." in html
     assert "Krippendorff's alpha (nominal) of accept, revise and reject is -0.20" in html
     assert html.count("data:image/svg+xml") == 2
     assert "<td>reader, model-0</td>" in html

@@ -28,6 +28,9 @@ from voxledger.textfile import fixed, replace_text, write_table
 
 COLUMNS = ["case_id", "class_name", "reader", "other", "kind", "dice", "mean_surface_mm", "hd95_mm"]
 
+MOST_COLUMNS = 12
+"""With more pairs of names the chart does not tell readers apart; the table has every pair."""
+
 
 def readers_of_round(cases: Sequence[Case], schema: LabelSchema, params: Params, predictions: Path) -> list[Reading]:
     """Write `layout.READERS` (metrics), `layout.READER_PAIRS` and the section of the report; returns the readings.
@@ -171,10 +174,15 @@ def _means(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 
 def _mean_dice(pairs: Mapping[str, Sequence[Pair]], schema: LabelSchema) -> dict[str, dict[str, float]]:
-    """Mean Dice by class and pair of names, those of readers first."""
+    """Mean Dice by class and pair of names, those of readers first; of too many readers all together."""
+    measured = [one for found in pairs.values() for one in found]
+    short = len({(one.reader, one.other) for one in measured}) > MOST_COLUMNS
     values: dict[tuple[str, str, str], list[float]] = {}
-    for one in (one for found in pairs.values() for one in found):
-        values.setdefault((one.class_name, one.kind, f"{one.reader}, {one.other}"), []).append(one.dice)
+    for one in measured:
+        pair = f"{one.reader}, {one.other}"
+        if short:
+            pair = "two readers" if one.kind == "reader" else f"readers, {one.other}"
+        values.setdefault((one.class_name, one.kind, pair), []).append(one.dice)
     order = {name: i for i, name in enumerate(schema.names)}
     means: dict[str, dict[str, float]] = {}
     for name, kind, pair in sorted(values, key=lambda key: (order[key[0]], key[1] != "reader", key[2])):

@@ -11,8 +11,8 @@ from voxledger.html import image, table
 from voxledger.params import ReviewParams
 
 _DISPUTES = {
-    "pending": "Nothing of the {} that are pending entered the release: their masks are as they were.",
-    "adjudicated": "{} went to the adjudicator.",
+    "adjudicated": "Settled by the adjudicator: {}.",
+    "pending": "Pending: {}; nothing of these entered the release, and their masks are as they were.",
 }
 
 
@@ -49,10 +49,10 @@ def readers_section(
 
 def _agreement(found: Mapping[str, Any], pairs: Mapping[str, Mapping[str, float]], review: ReviewParams) -> list[str]:
     alpha = "cannot be given, since all decided alike" if found["alpha"] is None else f"is {found['alpha']:.2f}"
-    settled = "; ".join(text.format(found[kind]) for kind, text in _DISPUTES.items() if found[kind])
+    settled = " ".join(text.format(found[kind]) for kind, text in _DISPUTES.items() if found[kind])
     text = [
-        f"<p>{found['cases']} cases were read by several people, blinded to each other. Of {found['masks']} masks they "
-        f"decided alike on {found['decided_alike']}; Krippendorff's alpha (nominal) of accept, revise and reject "
+        f"<p>Cases read by several people, blinded to each other: {found['cases']}. Of {found['masks']} masks they decided "
+        f"alike on {found['decided_alike']}; Krippendorff's alpha (nominal) of accept, revise and reject "
         f"{alpha}. Settled by <code>{review.consensus}</code>, bound on Dice {review.agreement:g}. {settled}</p>",
     ]
     columns = list(dict.fromkeys(pair for of_class in pairs.values() for pair in of_class))
