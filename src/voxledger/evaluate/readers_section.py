@@ -51,8 +51,8 @@ def _agreement(found: Mapping[str, Any], pairs: Mapping[str, Mapping[str, float]
     alpha = "cannot be given, since all decided alike" if found["alpha"] is None else f"is {found['alpha']:.2f}"
     settled = " ".join(text.format(found[kind]) for kind, text in _DISPUTES.items() if found[kind])
     text = [
-        f"<p>Cases read by several people, blinded to each other: {found['cases']}. Of {found['masks']} masks they decided "
-        f"alike on {found['decided_alike']}; Krippendorff's alpha (nominal) of accept, revise and reject "
+        f"<p>Cases read by several people, blinded to each other: {found['cases']}. Of {found['masks']} masks they "
+        f"decided alike on {found['decided_alike']}; Krippendorff's alpha (nominal) of accept, revise and reject "
         f"{alpha}. Settled by <code>{review.consensus}</code>, bound on Dice {review.agreement:g}. {settled}</p>",
     ]
     columns = list(dict.fromkeys(pair for of_class in pairs.values() for pair in of_class))
