@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from voxledger.disk import replacing
 from voxledger.errors import GridMismatch, UnreadableImage
-from voxledger.imaging.boxes import Box, absolute, bounding_box, shape_of
+from voxledger.imaging.boxes import Box, bounding_box, shape_of
 from voxledger.imaging.format import format_of, not_an_image
 
 SPACING_TOLERANCE_MM = 1e-3
@@ -216,22 +216,16 @@ def _is_whole(path: Path, size: int) -> bool:
         return False
 
 
-def mask_sha256(mask: npt.NDArray[Any], grid: Grid, at: Box | None = None) -> str:
+def mask_sha256(mask: npt.NDArray[Any], grid: Grid) -> str:
     """Hash of what a binary mask (z, y, x) says, not of how it was saved.
 
     Covers the voxels and the grid. Give the grid of the registered *image*, so that rounding in a label
     file's header cannot change the hash.
-
-    Parameters
-    ----------
-    at
-        Where in the image the mask lies, if it is cut to a box; the hash is that of the whole mask.
     """
     digest = hashlib.sha256(json.dumps(grid.to_json(), sort_keys=True).encode())
     box = bounding_box(mask)
     if box is not None:
-        inside = box if at is None else absolute(box, at)
-        digest.update(repr([(s.start, s.stop) for s in inside]).encode())
+        digest.update(repr([(s.start, s.stop) for s in box]).encode())
         digest.update(np.packbits(mask[box] != 0).tobytes())
     return digest.hexdigest()
 

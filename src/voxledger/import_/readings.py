@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 
 from voxledger.bundles.case_return import CaseReturn
 from voxledger.bundles.merge import LabelMap
-from voxledger.imaging.boxes import Box, label_boxes, union
 from voxledger.imaging.volume import Grid, mask_sha256
 from voxledger.records.decisions import Decision, Row
 from voxledger.records.readings import Outcome, Reading
@@ -43,7 +42,6 @@ def readings_of(
     order = {name: i for i, name in enumerate(schema.names)}
     found = []
     for one, own in zip(returns, labels, strict=True):
-        masks = _Masks(schema, grid, proposal, one, own)
         for row in sorted(one.rows, key=lambda r: order[r.class_name]):
             assert row.decision is not None
             name = row.class_name
@@ -63,7 +61,7 @@ def readings_of(
                     row.minutes,
                     row.error_type.value,
                     row.comment,
-                    masks.sha256(row),
+                    _mask_sha256(schema, grid, row, one, proposal, own),
                     one.bundle,
                     consensus if name in disputed or said.count(name) > 1 else "",
                     outcome,
@@ -72,20 +70,11 @@ def readings_of(
     return found
 
 
-class _Masks:
-    """Hashes of the masks that one reader stands behind; what is known is not computed."""
-
-    def __init__(self, schema: LabelSchema, grid: Grid, proposal: LabelMap, one: CaseReturn, own: LabelMap) -> None:
-        self.schema, self.grid, self.proposal, self.one, self.own = schema, grid, proposal, one, own
-        self.boxes: dict[int, Box] | None = None
-
-    def sha256(self, row: Row) -> str:
-        if row.decision is Decision.REJECT:
-            return ""
-        name = row.class_name
-        if row.decision is Decision.ACCEPT:
-            return self.one.masks.get(name) or mask_sha256(self.schema.mask(self.proposal, name), self.grid)
-        if self.boxes is None:
-            self.boxes = label_boxes(self.own)
-        box = union(self.boxes.get(i) for i in self.schema.ids_of(name)) or (slice(0, 0),) * 3
-        return mask_sha256(self.schema.mask(self.own[box], name), self.grid, box)
+def _mask_sha256(schema: LabelSchema, grid: Grid, row: Row, one: CaseReturn, proposal: LabelMap, own: LabelMap) -> str:
+    """Hash of the mask that a reader stands behind; empty where the class was rejected."""
+    name = row.class_name
+    if row.decision is Decision.REJECT:
+        return ""
+    if row.decision is Decision.ACCEPT:
+        return one.masks.get(name) or mask_sha256(schema.mask(proposal, name), grid)
+    return mask_sha256(schema.mask(own, name), grid)
