@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import output, parameters, run
+from ruamel.yaml import YAML
 from scipy import ndimage
 
 from voxledger.cli.demo import set_parameters
@@ -261,3 +262,35 @@ def test_a_manifest_that_fits_does_not_hide_readings_that_do_not(clone: Path, ol
 def test_a_round_of_several_readers_repeats_bit_for_bit(clone: Path) -> None:
     run("dvc", "repro", "--force", cwd=clone)
     assert run("git", "status", "--porcelain", cwd=clone) == ""
+
+
+@pytest.fixture(scope="module")
+def adjudicated(played: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of the round that was adjudicated."""
+    clone = tmp_path_factory.mktemp("adjudicated") / "c"
+    run("git", "clone", "-q", "--depth", "1", "--branch", "round-00", f"file://{Path.cwd()}", str(clone))
+    run("dvc", "pull", cwd=clone)
+    return clone
+
+
+@pytest.mark.parametrize("name", ["adjudicate", "gate", "import", "evaluate"])
+def test_a_stage_reads_nothing_but_what_dvc_yaml_lists(adjudicated: Path, tmp_path: Path, name: str) -> None:
+    """With no other file there, it writes the same outputs; here with several readers, and an adjudicator."""
+    stage = YAML(typ="safe").load((adjudicated / "dvc.yaml").read_text())["stages"][name]
+    for path in ["params.yaml", "algorithms.yaml", *stage["deps"]]:
+        source, target = adjudicated / path, tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
+    run(*stage["cmd"].split(), cwd=tmp_path)
+    listed = [out for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
+    places = [next(iter(out)) if isinstance(out, dict) else out for out in listed]
+    files = [path for place in places for path in _files(adjudicated / place)]
+    assert files
+    for path in files:
+        relative = path.relative_to(adjudicated)
+        assert file_sha256(tmp_path / relative) == file_sha256(path), relative
+    assert sum(len(_files(tmp_path / place)) for place in places) == len(files)
+
+
+def _files(place: Path) -> list[Path]:
+    return [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())

@@ -46,10 +46,8 @@ def export_round(
         Who predicted each case.
     dataset, round_number
         What the bundles are called by.
-    machine
-        Where label maps are drawn.
-    formats
-        In which labels go out besides NIfTI, see `voxledger.imaging.formats`.
+    machine, formats
+        Where label maps are drawn, and as which of `voxledger.imaging.formats` besides NIfTI.
     readers
         How many people may be asked about a class of a case. Their bundles say nothing of one another.
 
@@ -70,11 +68,10 @@ def export_round(
     CasesFailed
         Names every case that cannot be shown, and why.
     """
-    by_id = {c.case_id: c for c in cases}
-    material = Material(by_id, schema, ledger, predicted, dataset, round_number, tuple(formats))
+    known = {c.case_id: c for c in cases}, schema, ledger, predicted
+    material = Material(*known, dataset, round_number, tuple(formats))
     _require_sound(worklist, material, readers)
-    out = layout.BUNDLES
-    require_untouched(out, every_byte=True)
+    require_untouched(out := layout.BUNDLES, every_byte=True)
     # They appear all at once: half a bundle that a killed export left would be taken for one that somebody changed.
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

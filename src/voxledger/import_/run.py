@@ -12,7 +12,7 @@ from voxledger.bundles.returned import Return
 from voxledger.bundles.shown import require_proposed
 from voxledger.casemap.run import casemap
 from voxledger.errors import BundleRefused, VoxledgerError
-from voxledger.import_.merge_case import MergeCase, Taken
+from voxledger.import_.merge_case import MergeCase, Merged, Taken
 from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.params import MachineParams, ReviewParams
 from voxledger.records.bundle import MANIFEST, returned_files
@@ -66,20 +66,9 @@ def import_round(
     CasesFailed
         Names every case that could not be merged; nothing of the version is written.
     """
-    rows = by_case(ledger)
-    several, panel = read_by_readers(returns), Panel.of(review)
-    jobs = [
-        _job(
-            case,
-            schema,
-            rows.get(case.case_id, {}),
-            predicted,
-            returns,
-            version,
-            panel if case.case_id in several else None,
-        )
-        for case in cases
-    ]
+    rows, several = by_case(ledger), read_by_readers(returns)
+    panels = dict.fromkeys(several, Panel.of(review))
+    jobs = [_job(c, schema, rows.get(c.case_id, {}), predicted, returns, version, panels) for c in cases]
     found = casemap(
         [job for job in jobs if job.entries or job.predicted or job.returns],
         layout.RELEASE_LABELS,
@@ -90,14 +79,19 @@ def import_round(
     merged = {(e.case_id, e.class_name): e for one in found for e in one.entries}
     _require_nothing_lost(ledger, merged)
     _keep_revisions(layout.BASE_REVISIONS, layout.RELEASE_REVISIONS, returns)
+    _write_tables(found, schema)
+    write_ledger(layout.RELEASE_LEDGER, merged, schema.names)
+    return merged
+
+
+def _write_tables(found: Sequence[Merged], schema: LabelSchema) -> None:
+    """What was decided, what every reader said, and which trusted masks gave voxels away."""
     order = {name: i for i, name in enumerate(schema.names)}
     said = sorted((row for one in found for row in one.readings), key=lambda row: (row.case_id, order[row.class_name]))
     write_readings(layout.RELEASE_READINGS, [*read_readings(layout.BASE_READINGS), *said])
     decisions = [row for one in found for row in one.decisions]
     write_decided(layout.DECISIONS, sorted(decisions, key=lambda row: (row.case_id, order[row.class_name])))
     write_table(layout.MERGED, MERGE_COLUMNS, [_merge_row(t) for one in found for t in one.taken])
-    write_ledger(layout.RELEASE_LEDGER, merged, schema.names)
-    return merged
 
 
 def _job(
@@ -107,7 +101,7 @@ def _job(
     predicted: Mapping[str, Ensemble],
     returns: Sequence[Return],
     version: int,
-    panel: Panel | None,
+    panels: Mapping[str, Panel],
 ) -> MergeCase:
     base, pseudo = (layout.label_map(place, case.case_id) for place in (layout.BASE_LABELS, layout.PSEUDO))
     ensemble = predicted.get(case.case_id) if case.split is Split.POOL else None
@@ -125,7 +119,7 @@ def _job(
         predicted=dict(sorted(ensemble.by_class.items())) if ensemble is not None else {},
         entries=tuple(entries.values()),
         returns=said,
-        panel=panel,
+        panel=panels.get(case.case_id),
         label_schema=schema,
     )
 
