@@ -70,7 +70,7 @@ def case(folder: Path, seed: int) -> MergeCase:
         image_sha256=file_sha256(image),
         base=base,
         pseudo=pseudo,
-        predicted={name: ("m",) for name in SCHEMA.names},
+        predicted=dict.fromkeys(SCHEMA.names, ("m",)),
         entries=tuple(entries.values()),
         returns=tuple(returns),
         panel=Panel(str(rng.choice(["majority", "staple"])), float(rng.choice([0, 0.5, 0.9]))),
