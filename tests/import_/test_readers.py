@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -258,6 +259,17 @@ def test_the_bundle_of_the_adjudicator_is_not_made_anew(two: Any) -> None:
         two.adjudicate()
     assert (bundle / "bundle.json").read_bytes() == before
     assert not list(Path("data/round").glob(".adjudication*"))
+
+
+def test_the_bundle_of_the_adjudicator_is_the_same_when_the_return_is_there(two: Any) -> None:
+    """As in a clone that computes the round again, where only what stages read lies."""
+    bundle = adjudicated(two)
+    before = (bundle / "bundle.json").read_bytes()
+    two.give_back("zoe")
+    shutil.rmtree(bundle.parent)
+    two.adjudicate()
+    assert (bundle / "bundle.json").read_bytes() == before
+    take_in(two)
 
 
 def test_the_import_takes_nothing_that_waits_for_the_adjudicator(two: Any) -> None:

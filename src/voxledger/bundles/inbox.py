@@ -24,7 +24,7 @@ from voxledger.records.bundle import (
     Manifest,
     beside,
     content_sha256,
-    is_adjudication,
+    expected_bundles,
     is_junk,
     list_files,
     most_manifest_bytes,
@@ -56,14 +56,8 @@ class Inbox:
     """Of the inbox as a whole; those of a bundle are in `returned`."""
     unpacked: list[Finding] = field(default_factory=list)
     """Archives that somebody still has to receive."""
-
-    @property
-    def of_readers(self) -> Inbox:
-        """The same without the bundle of the adjudicator, who comes after them."""
-        expected = {folder: manifest for folder, manifest in self.expected.items() if not is_adjudication(folder)}
-        ids = {manifest.id for manifest in expected.values()}
-        returned = {bundle_id: one for bundle_id, one in self.returned.items() if bundle_id in ids}
-        return Inbox(expected, returned, self.problems, self.unpacked)
+    readers_only: bool = False
+    """Whether what is not of a reader is left to the gate: it may be of the adjudicator, who comes after them."""
 
     @property
     def all_problems(self) -> list[Finding]:
@@ -101,6 +95,8 @@ def look_into(
     round_number: int,
     context: Context = Context(),  # noqa: B008
     machine: MachineParams | None = None,
+    *,
+    readers_only: bool = False,
 ) -> Inbox:
     """Check everything in the inbox against the bundles that were exported for a round.
 
@@ -114,8 +110,11 @@ def look_into(
         `data/base/revisions`: what earlier rounds imported is passed over.
     context
         What returns are judged by besides; that of a repository is `bundles.context.read_context`.
+    readers_only
+        Whether bundles of readers alone are looked at, whatever has become of the adjudicator's.
     """
-    found = Inbox(sent_bundles(bundles, round_number))
+    sent = expected_bundles if readers_only else sent_bundles
+    found = Inbox(sent(bundles, round_number), readers_only=readers_only)
     context = _with_proposals(context, found.expected)
     by_id = {m.id: (folder, m) for folder, m in found.expected.items()}
     folders: dict[str, list[Path]] = {}
@@ -126,7 +125,7 @@ def look_into(
             _file(found, item)
         elif not any(mark in item.name for mark in ASIDE):
             _folder(found, item, by_id, folders, revisions, round_number)
-    for place in (bundles, beside(bundles)):
+    for place in (bundles, *([] if readers_only else [beside(bundles)])):
         found.problems.extend(_touched(place))
     for bundle_id, returns in folders.items():
         exported, manifest = by_id[bundle_id]
@@ -207,7 +206,7 @@ def _folder(
     if manifest.id in by_id:
         folders.setdefault(manifest.id, []).append(item)
         return
-    if (revisions / content_sha256(manifest.id, returned_files(item))).is_dir():
+    if found.readers_only or (revisions / content_sha256(manifest.id, returned_files(item))).is_dir():
         return
     problem, told = foreign(manifest, list(found.expected.values()), round_number)
     found.problems.append(Finding(item.name, problem, told))
@@ -262,8 +261,7 @@ def require_complete(
     Waiting
         Nothing is wrong, but not everything is there: lists what, by reviewer.
     """
-    found = look_into(bundles, inbox, revisions, round_number, context, machine)
-    found = found.of_readers if readers_only else found
+    found = look_into(bundles, inbox, revisions, round_number, context, machine, readers_only=readers_only)
     missing = [f"  {m}" for m in found.all_missing]
     if problems := found.all_problems:
         listed = [f"  {p}" for p in problems]
