@@ -13,10 +13,8 @@ def main(params: Params) -> None:
     from voxledger.export.adjudication import adjudicate_round
 
     require_untouched(layout.ADJUDICATION)
-    returns = []
-    if params.adjudicated:
-        asked = (layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round, read_context(params.review))
-        returns = require_complete(*asked, params.machine, readers_only=True)
+    asked = (layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round, read_context(params.review))
+    returns = require_complete(*asked, params.machine, readers_only=True) if params.adjudicated else []
     adjudicate_round(returns, params.round, params.review, params.machine)
 
 
