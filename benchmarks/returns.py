@@ -102,7 +102,7 @@ def proposal_of(labels: Labels, rng: Random, spacing: tuple[float, float, float]
 def hippocampi(split: str) -> Iterator[Sample]:
     names = sorted(p.name for p in (DATA / "hippocampus/labels").glob("*.nii.gz"))
     chosen = names[::2] if split == "tuning" else names[1::2]
-    read_of = {n: read(DATA / "hippocampus/labels" / n) for n in chosen[:60]}
+    read_of = {n: read(DATA / "hippocampus/labels" / n) for n in chosen}
     for name, volume in read_of.items():
         labels = volume.array.astype(np.uint8)
         others = []

@@ -24,7 +24,7 @@ STAGES = {
     "features": 1,
     "export": 2,
     "adjudicate": 1,
-    "gate": 2,
+    "gate": 3,
     "import": 5,
     "retrain": 4,
     "evaluate": 1,

@@ -349,6 +349,15 @@ def test_the_label_of_a_case_of_another_round_does_not_lie_on_the_image(sent: Ro
     assert "(HU)" in found[0].problem
 
 
+def test_the_label_of_a_patient_who_looks_the_same_runs_across_the_edges(sent: Round) -> None:
+    """Close enough to be a correction of its proposal, and no class is unlike what it is in other cases."""
+    proposal = sent.proposals[CASES[0]]
+    sent.give_back(ALL, np.roll(proposal, (2, 2), axis=(1, 2)))
+    found = [f for f in sent.found()[WARNING] if f.kind == "misaligned"]
+    assert [f.class_name for f in found] == [""]
+    assert "its border runs across the edges of the image (alignment 0." in found[0].problem
+
+
 RIGHT: dict[str, tuple[dict[str, Any], Edit]] = {
     "as sent": ({}, lambda a: a),
     "a border grows": (revise("liver"), lambda a: np.where(corrected()(a) == 1, 1, a)),

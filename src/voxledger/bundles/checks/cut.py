@@ -16,7 +16,9 @@ LEAST_SHARE, LEAST_SLICES = 0.1, 2
 LEAST_EXTENT = 6
 """Slices of the proposal: fewer are flat at both ends."""
 FLAT = 0.6
-"""Organs taper: a last slice this large against the largest, on both sides of the cut, is none of theirs."""
+"""Organs taper: a last slice this large against the largest is none of theirs, and so is one of the proposal behind."""
+BEHIND = 0.15
+"""Share of the proposal behind the cut that is not left out by drawing a border elsewhere."""
 
 
 def find(comparison: Comparison) -> Iterator[Suspicion]:
@@ -50,8 +52,8 @@ def _missing(old: npt.NDArray[np.int64], new: npt.NDArray[np.int64]) -> int:
     extent = int(lasted[-1] - lasted[0]) + 1
     if extent < LEAST_EXTENT or count < max(LEAST_SLICES, LEAST_SHARE * extent):
         return 0
-    flat = new[last] >= FLAT * new.max() and old[last + 1] >= FLAT * old.max()
-    return count if flat else 0
+    goes_on = old[last + 1] >= FLAT * old.max() or old[last + 1 :].sum() >= BEHIND * old.sum()
+    return count if new[last] >= FLAT * new.max() and goes_on else 0
 
 
 CHECK = Check(Severity.WARNING, find)
