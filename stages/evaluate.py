@@ -13,6 +13,7 @@ def main(params: Params) -> None:
     from voxledger.evaluate.case_metrics import Generation
     from voxledger.evaluate.hindsight import audit_of, hindsight
     from voxledger.evaluate.history import read_audits
+    from voxledger.evaluate.readers import readers_of_round
     from voxledger.evaluate.round import evaluate_round
     from voxledger.infer.predict import predict_cases, require_predictions
     from voxledger.models.region import organs_not_found
@@ -22,18 +23,17 @@ def main(params: Params) -> None:
 
     schema, cases = read_schema(layout.SCHEMA), read_cases()
     external = in_split(cases, Split.EXTERNAL)
-    judged = [*in_split(cases, Split.TEST), *on_worklist(cases)]
     asked = schema, params.infer, params.machine
-    predicted = require_predictions(judged, *asked)
-    found = hindsight(cases, schema, params.round, params.machine, earlier=read_audits(layout.BASE_HISTORY))
+    predicted = require_predictions([*in_split(cases, Split.TEST), *on_worklist(cases)], *asked)
+    audit = audit_of(hindsight(cases, schema, params.round, params.machine, earlier=read_audits(layout.BASE_HISTORY)))
     with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=layout.MEMO) as folder:
         base, after = Path(folder, "base"), Path(folder, "next")
         predict_cases(external, layout.BASE_MODELS, base, *asked)
         rows = predict_cases([*in_split(cases, Split.TEST), *external], layout.NEXT_MODELS, after, *asked)
         predictions = {Generation.BASE: [predicted, base], Generation.NEXT: [after]}
-        sections = list(layout.SECTIONS.glob("*.html"))
-        missing = organs_not_found(rows, layout.NEXT_MODELS, schema)
-        evaluate_round(cases, schema, params, predictions, audit=audit_of(found), sections=sections, not_found=missing)
+        said = readers_of_round(cases, schema, params, predicted)
+        sections, missing = list(layout.SECTIONS.glob("*.html")), organs_not_found(rows, layout.NEXT_MODELS, schema)
+        evaluate_round(cases, schema, params, predictions, said, audit=audit, sections=sections, not_found=missing)
 
 
 if __name__ == "__main__":

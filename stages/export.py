@@ -30,6 +30,7 @@ def main(params: Params) -> None:
         params.round,
         params.machine,
         params.export.formats,
+        params.export.readers.count,
     )
 
 

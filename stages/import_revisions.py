@@ -23,6 +23,7 @@ def main(params: Params) -> None:
         received_returns(layout.RECEIVED, layout.BUNDLES, layout.INBOX, params.round, read_context(params.review)),
         params.round,
         params.machine,
+        params.review,
     )
 
 

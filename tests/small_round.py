@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from voxledger.bundles.context import Context
-from voxledger.bundles.inbox import received_returns
+from voxledger.bundles.inbox import received_returns, require_complete
+from voxledger.export.adjudication import adjudicate_round
 from voxledger.export.run import export_round
 from voxledger.gate.run import pass_gate
 from voxledger.imaging.attention_file import write_attention
@@ -103,7 +104,7 @@ class Repo:
             write(f"data/round/attention/{case_id}_heat.nii.gz", (pseudo > 0).astype(np.float32), GRID)
             Path("data/round/attention/heat.ctbl").write_text("# Color table file heat.ctbl\n")
 
-    def export(self, *items: tuple[str, str, str], formats: tuple[str, ...] = ()) -> list[Path]:
+    def export(self, *items: tuple[str, str, str], formats: tuple[str, ...] = (), readers: int = 1) -> list[Path]:
         return export_round(
             [WorkItem(1, c, name, 0.0, 0.0, "attention", who, 0.0) for c, name, who in items],
             self.cases,
@@ -113,6 +114,7 @@ class Repo:
             "atlas",
             self.version,
             formats=formats,
+            readers=readers,
         )
 
     def names(self) -> list[str]:
@@ -129,6 +131,17 @@ class Repo:
             machine,
         )
 
+    def adjudicate(self) -> None:
+        asked = (
+            Path("data/round/bundles"),
+            Path("data/inbox"),
+            Path("data/base/revisions"),
+            self.version,
+            self.context,
+        )
+        returns = require_complete(*asked, readers_only=True)
+        adjudicate_round(returns, self.version, self.context.review, MachineParams(workers=1))
+
     def take_in(self) -> Ledger:
         return import_round(
             self.cases,
@@ -144,6 +157,7 @@ class Repo:
             ),
             self.version,
             MachineParams(workers=1),
+            self.context.review,
         )
 
     def manifest(self, reviewer: str) -> Manifest:
@@ -151,7 +165,9 @@ class Repo:
         return read_manifest(path.read_bytes(), str(path))
 
     def bundle(self, reviewer: str) -> Path:
-        return Path(f"data/round/bundles/bundle-r{self.version:02d}-{reviewer}")
+        name = f"bundle-r{self.version:02d}-{reviewer}"
+        places = [Path("data/round") / place / name for place in ("adjudication", "bundles")]
+        return next((place for place in places if place.is_dir()), places[-1])
 
     def give_back(
         self,

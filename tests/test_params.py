@@ -36,6 +36,18 @@ from voxledger.params import read_params
         ("retrain: {models: {m: {backend: nnunet, loss: focal}}}\n", r"models\.m\.loss"),
         ("retrain: {models: {m: {backend: monai, network: unet, region: {margin_mm: 3}}}}\n", r"m\.region\.inside"),
         ("retrain: {models: {m: {backend: monai, network: unet, lesion_share: 2}}}\n", r"m\.lesion_share"),
+        ("export: {reviewers: [a], readers: 2}\n", "readers: 2 people cannot read a case, 1 can"),
+        ("export: {reviewers: [a, a], readers: 2}\n", "readers: 2 people cannot read a case, 1 can"),
+        ("export: {reviewers: [a, b], readers: 0}\n", r"readers\.count"),
+        ("export: {reviewers: [a, b], readers: true}\n", r"export\.readers"),
+        ("export: {reviewers: [a, b], readers: {count: 2, share: 20}}\n", r"readers\.share"),
+        ("review: {consensus: majorty}\n", "did you mean majority"),
+        ("review: {agreement: 90}\n", r"review\.agreement"),
+        ("export: {reviewers: [a, b], readers: 2}\nreview: {consensus: adjudicate}\n", "name who settles"),
+        (
+            "export: {reviewers: [Ann, b], readers: 2}\nreview: {consensus: adjudicate, adjudicator: ann}\n",
+            "ann reads cases in this round",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -102,3 +114,16 @@ def test_an_older_entry_of_nnunet_goes_on_meaning_the_small_recipe(
     path.write_text(f"retrain: {{models: {{m: {entry}}}}}\n")
     model = read_params(path).retrain.models["m"]
     assert (model.recipe, model.budget()) == (recipe, iterations)
+
+
+def test_readers_are_a_number_or_a_number_of_a_share(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("export: {reviewers: [a, b], readers: 2}\n")
+    readers = read_params(path).export.readers
+    assert (readers.count, readers.share) == (2, 1.0)
+    path.write_text("export: {reviewers: [a, b], readers: {count: 2, share: 0.2}}\n")
+    readers = read_params(path).export.readers
+    assert (readers.count, readers.share) == (2, 0.2)
+    assert not read_params(path).adjudicated
+    path.write_text("review: {consensus: adjudicate}\n")
+    assert not read_params(path).adjudicated, "nobody reads what another one does"

@@ -106,7 +106,7 @@ def test_a_stage_reads_nothing_but_what_dvc_yaml_lists(finished: Path, tmp_path:
         shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
     run(*stage["cmd"].split(), cwd=tmp_path)
     made = hashes(finished, outputs(stage))
-    assert made
+    assert made or name == "adjudicate", "where one person reads a case, its folder is empty"
     assert hashes(tmp_path, outputs(stage)) == made
 
 

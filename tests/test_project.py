@@ -20,7 +20,8 @@ from voxledger.schema import read_schema
 
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
-STAGES = ("cases", "infer", "calibrate", "filter", "score", "export", "gate", "import", "retrain", "evaluate")
+STAGES = ("cases", "infer", "calibrate", "filter", "score", "export", "adjudicate", "gate", "import")
+STAGES += ("retrain", "evaluate")
 
 
 @pytest.fixture

@@ -23,14 +23,16 @@ STAGES = {
     "score": 1,
     "features": 1,
     "export": 2,
+    "adjudicate": 1,
     "gate": 3,
     "import": 6,
     "retrain": 4,
     "evaluate": 1,
     "hindsight": 2,
+    "readers": 1,
 }
 """By stage; what is computed apart in a stage, and remembered apart, has a version of its own: `precomputed` in infer,
-`features` in score, `hindsight` in evaluate."""
+`features` in score, `hindsight` and `readers` in evaluate."""
 COMMANDS = {"intake": 3, "tune": 2}
 """Of commands that no stage runs."""
 PICTURES = {"charts": 1, "pictures": 1}

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from voxledger import layout
 from voxledger.errors import Misuse
-from voxledger.registry import ACQUISITION, BACKENDS, CHECKS, EXECUTORS, STRATEGIES, Family
+from voxledger.registry import ACQUISITION, BACKENDS, CHECKS, CONSENSUS, EXECUTORS, STRATEGIES, Family
 from voxledger.textfile import read_text
 
 
@@ -180,12 +180,33 @@ class ScoreParams(_Strict):
     seed: int = 0
 
 
+class ReadersParams(_Strict):
+    """How many people read a case, each without knowing of the others."""
+
+    count: int = Field(default=1, ge=1)
+    share: float = Field(default=1.0, ge=0, le=1)
+    """Share of the cases of the worklist, drawn blindly, that so many read; one reads each of the others."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_all_cases(cls, values: Any) -> Any:
+        return {"count": values} if isinstance(values, int) and not isinstance(values, bool) else values
+
+
 class ExportParams(_Strict):
     """Who reviews; the worklist is dealt out over them."""
 
     reviewers: list[str] = Field(default=["reader-1"], min_length=1)
+    readers: ReadersParams = ReadersParams()
+    """A number, or `{count: 2, share: 0.2}`."""
     formats: list[Literal["seg_nrrd", "dicom_seg", "rtstruct"]] = Field(default=[])
     """Formats in which proposals go out besides NIfTI."""
+
+    @model_validator(mode="after")
+    def _enough_reviewers(self) -> ExportParams:
+        if self.readers.count > len(set(self.reviewers)):
+            raise ValueError(f"readers: {self.readers.count} people cannot read a case, {len(set(self.reviewers))} can")
+        return self
 
     @model_validator(mode="after")
     def _one_file_a_name(self) -> ExportParams:
@@ -206,6 +227,12 @@ class ReviewParams(_Strict):
     """Whether a return that its reviewer did not sign is held back; a signature that does not count always is."""
     findings: dict[Annotated[str, AfterValidator(_member(CHECKS))], Literal["blocking", "warning", "note"]] = {}
     """By kind, the name of a file in `bundles/checks/`; others keep the severity that stands there."""
+    consensus: Annotated[str, AfterValidator(_member(CONSENSUS))] = "majority"
+    """How several readings of a case become one: the name of a file in `bundles/consensus/`."""
+    agreement: float = Field(default=0.9, ge=0, le=1)
+    """Dice below which the masks of readers are a disagreement, as each method counts it."""
+    adjudicator: str = ""
+    """Who settles what readers do not agree on, where the consensus is `adjudicate`."""
 
 
 EPOCH = 250
@@ -372,6 +399,22 @@ class Params(_Strict):
     retrain: RetrainParams = RetrainParams()
     evaluate: EvaluateParams = EvaluateParams()
     machine: MachineParams = MachineParams()
+
+    @property
+    def adjudicated(self) -> bool:
+        """Whether what several readers do not agree on goes to an adjudicator."""
+        return self.export.readers.count > 1 and bool(CONSENSUS.get(self.review.consensus).adjudicated)
+
+    @model_validator(mode="after")
+    def _one_adjudicator(self) -> Params:
+        who, readers = self.review.adjudicator, self.export.reviewers
+        if not self.adjudicated:
+            return self
+        if not who:
+            raise ValueError(f"review.consensus is {self.review.consensus}: name who settles in review.adjudicator")
+        if who.lower() in map(str.lower, readers):
+            raise ValueError(f"review.adjudicator: {who} reads cases in this round; name somebody else")
+        return self
 
 
 def read_params(path: Path | str = layout.PARAMS) -> Params:

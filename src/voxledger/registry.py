@@ -190,4 +190,7 @@ CHECKS = Family("checks", "check", "voxledger.bundles.checks", "CHECK")
 CARRIERS = Family("carriers", "carrier", "voxledger.review.carriers", "connect")
 """How bundles get to reviewers, and returns back: `voxledger.review.carrier`."""
 
-FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS, CARRIERS)
+CONSENSUS = Family("consensus", "consensus method", "voxledger.bundles.consensus", "CONSENSUS")
+"""How several readings of one class become one: `voxledger.bundles.votes`."""
+
+FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS, CARRIERS, CONSENSUS)

@@ -101,7 +101,7 @@ def test_another_version_of_an_algorithm_is_refused_and_upgraded() -> None:
         "files": ["algorithms.yaml"],
         "versions": {"filter": {"old": 1, "new": STAGES["filter"]}},
         "run_again": {stage: [f"filter 1 → {STAGES['filter']}"] for stage in ("calibrate", "filter")},
-        "follow": ["score", "export", "gate", "import", "retrain", "evaluate"],
+        "follow": ["score", "export", "adjudicate", "gate", "import", "retrain", "evaluate"],
     }
     assert json.loads(output("voxledger", "upgrade", "--json")) == plan
     assert output("git", "show", "--name-only", "--format=").split() == ["algorithms.yaml"]

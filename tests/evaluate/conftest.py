@@ -19,7 +19,7 @@ from voxledger.imaging.soft import write_soft
 from voxledger.imaging.volume import Grid, file_sha256, write
 from voxledger.params import EvaluateParams, MachineParams, Params, ScoreParams
 from voxledger.records.cases import Case, Split
-from voxledger.records.decisions import TABLE
+from voxledger.records.decisions import TABLE, read_decided
 from voxledger.records.ledger import Entry, Ledger, Origin, write_ledger
 from voxledger.schema import LabelClass, LabelSchema
 
@@ -122,6 +122,7 @@ def evaluated(repository: Repository) -> Callable[..., None]:
             SCHEMA,
             params,
             repository.predictions,
+            decisions=read_decided("data/round/decisions.csv"),
             audit=audit,
             sections=sections,
             not_found=not_found,

@@ -25,9 +25,10 @@ from voxledger.imaging.volume import Grid, read, write
 from voxledger.knowledge import Labelled
 from voxledger.params import MachineParams, ScoreParams
 from voxledger.records.cases import Case, Split
-from voxledger.records.decisions import Decided, Decision, write_decided
+from voxledger.records.decisions import Decided, Decision, read_decided, write_decided
 from voxledger.records.errors import read_errors
 from voxledger.records.history import read_history, write_history
+from voxledger.records.readings import Outcome, Reading, write_readings
 from voxledger.records.worklist import AUDIT, WorkItem, write_worklist
 from voxledger.score.tune import INCONSISTENCY, UNCERTAINTY, best, smallest_region, tune
 
@@ -362,3 +363,19 @@ def test_tune_never_looks_at_test_cases(round_folder):
     cases = [Case(c, "", c, "", "site", "", Split.TEST, "CT", "") for c in "abc"]
     with pytest.raises(VoxledgerError, match="has a decision in data"):
         tune(cases, SCHEMA, ScoreParams(), MachineParams(workers=1))
+
+
+def test_an_audited_case_that_readers_do_not_agree_on_cannot_be_said_to_be_right(no_rounds):
+    """It has no decision, or one on another class alone; both would else make the audit look better than it was."""
+    assert audited(no_rounds, 1)["with_errors"] == 0
+    rows = [
+        Reading(1, case_id, "c1", who, decision, None, "none", "", "", "", "majority", Outcome.PENDING)
+        for case_id in ("r1-3", "r1-4")
+        for who, decision in (("ann", ACCEPT), ("ben", REVISE))
+    ]
+    write_readings(no_rounds / "data/release/readings.csv", rows)
+    decided = [row for row in read_decided(no_rounds / "data/round/decisions.csv") if row.case_id != "r1-4"]
+    write_decided(no_rounds / "data/round/decisions.csv", decided)
+    everything = [Case(f"case{i}", "", f"image{i}", "", "", "", Split.POOL, "CT", "") for i in range(80)]
+    found = hindsight(everything, SCHEMA, 1, MachineParams(workers=1))["audit"]
+    assert (found["cases"], found["with_errors"]) == (18, 2)

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, write
 from voxledger.records.cases import Case, Split, read_cases, write_cases
 from voxledger.records.ledger import Entry, Ledger, Origin, write_ledger
+from voxledger.records.readings import write_readings
 from voxledger.release.inbox import track_inbox
 from voxledger.release.send import send_out
 from voxledger.schema import LabelSchema, read_schema
@@ -106,8 +107,10 @@ def _finish_round(number: int) -> None:
     for stage in stages.values():
         for out in (o for kind in ("outs", "metrics", "plots") for o in stage.get(kind, [])):
             path = Path(next(iter(out)) if isinstance(out, dict) else out)
-            if path.suffix and path != Path("data/release/ledger.csv"):
+            if path.suffix and path not in (Path("data/release/ledger.csv"), Path("data/release/readings.csv")):
                 _made(path, number)
+    Path("data/round/adjudication").mkdir(exist_ok=True)
+    write_readings("data/release/readings.csv", [])
     for name in ("models/next.json", "reports/metrics.json"):
         Path(name).write_text(json.dumps([] if name.startswith("models") else {"round": number}) + "\n")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from voxledger.params import ScoreParams
+from voxledger.params import ReadersParams, ScoreParams
 from voxledger.records.worklist import AUDIT, NOT_FOUND, read_worklist, write_worklist
 from voxledger.registry import ACQUISITION
 from voxledger.score.table import CaseScore, ClassScore
-from voxledger.score.worklist import choose, worklist
+from voxledger.score.worklist import choose, read_by_several, worklist
 
 
 def made(case_id, *attention, models=2, features=(), **columns):
@@ -142,3 +142,62 @@ def test_round_trip(tmp_path):
     assert read_worklist(tmp_path / "worklist.csv") == rows
     write_worklist(tmp_path / "empty.csv", [])
     assert read_worklist(tmp_path / "empty.csv") == []
+
+
+def dealt(cases: int, reviewers: list[str], readers: int, share: float = 1.0) -> dict[str, list[str]]:
+    """The readers of every case."""
+    chosen = {f"case{n:02d}": "attention" for n in range(cases)}
+    several = read_by_several(chosen, ReadersParams(count=readers, share=share), "0/1")
+    made_of = [made(case_id, 1, 2) for case_id in chosen]
+    found: dict[str, list[str]] = {}
+    for row in worklist(made_of, chosen, reviewers, 2, ScoreParams(), readers, several):
+        if row.reviewer not in found.setdefault(row.case_id, []):
+            found[row.case_id].append(row.reviewer)
+    return found
+
+
+@pytest.mark.parametrize(("reviewers", "readers"), [("ab", 2), ("abc", 2), ("abcde", 2), ("abcde", 3), ("abc", 3)])
+def test_every_case_has_different_readers_and_shares_differ_by_one_case(reviewers, readers):
+    found = dealt(23, list(reviewers), readers)
+    assert all(len(set(names)) == len(names) == readers for names in found.values())
+    loads = [sum(name in names for names in found.values()) for name in reviewers]
+    assert max(loads) - min(loads) <= 1
+    assert found == dealt(23, list(reviewers), readers)
+
+
+def test_two_of_three_readers_are_not_always_the_same_two():
+    assert len({frozenset(names) for names in dealt(12, list("abc"), 2).values()}) == 3
+
+
+@pytest.mark.parametrize(("share", "several"), [(0.0, 0), (0.01, 1), (0.2, 4), (1.0, 20)])
+def test_a_share_of_the_cases_is_read_by_several(share, several):
+    found = dealt(20, ["a", "b"], 2, share)
+    assert sum(len(names) == 2 for names in found.values()) == several
+    assert all(len(names) in (1, 2) for names in found.values())
+    loads = [sum(name in names for names in found.values()) for name in "ab"]
+    assert abs(loads[0] - loads[1]) <= 1
+
+
+def test_which_cases_several_read_is_drawn_anew_in_every_round():
+    chosen = [f"case{n:02d}" for n in range(40)]
+    params = ReadersParams(count=2, share=0.25)
+    first, second = (read_by_several(chosen, params, f"0/{n}") for n in (1, 2))
+    assert len(first) == len(second) == 10
+    assert first != second
+
+
+def test_no_case_of_none_is_read_by_several():
+    assert read_by_several([], ReadersParams(count=2), "0/1") == frozenset()
+    assert read_by_several(["a"], ReadersParams(count=1), "0/1") == frozenset()
+
+
+def test_minutes_are_those_of_all_readers():
+    """45 minutes do for three cases of one reader, for one of two, and for two where a fourth of all is read twice."""
+    cases = [made(name, 1) for name in "abcd"]
+    params = ScoreParams(budget_minutes=45.0)
+    for readers, expected in (
+        (ReadersParams(), 3),
+        (ReadersParams(count=2), 1),
+        (ReadersParams(count=2, share=0.25), 2),
+    ):
+        assert len(choose(cases, 1, params, "0", {}, readers=readers)) == expected

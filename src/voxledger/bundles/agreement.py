@@ -1,8 +1,11 @@
-"""What several returns say of the same case: only one may decide on a class, and none may claim what another has."""
+"""What several returns say of the same case: only one may decide on a class, and none may claim what another has.
+
+Cases that several people read are left out: they may differ, and `voxledger.bundles.settle` says what follows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from voxledger.bundles.contradictions import Opinion, disputes
 from voxledger.bundles.finding import Finding
@@ -11,13 +14,13 @@ from voxledger.imaging.volume import read_label
 from voxledger.records.decisions import FILE as DECISIONS
 
 
-def decided_twice(returns: Iterable[Return]) -> list[Finding]:
-    """Classes of cases on which two bundles decide; only one may."""
+def decided_twice(returns: Iterable[Return], several: Collection[str] = ()) -> list[Finding]:
+    """Classes of cases on which two bundles decide; only one may, except in cases that several people read."""
     by: dict[tuple[str, str], str] = {}
     found = []
     for one in returns:
         for key, row in sorted(one.rows.items()):
-            if row.decision is None:
+            if row.decision is None or key[0] in several:
                 continue
             first = by.setdefault(key, one.folder.name)
             if first != one.folder.name:
@@ -27,14 +30,14 @@ def decided_twice(returns: Iterable[Return]) -> list[Finding]:
     return found
 
 
-def claimed_twice(returns: Iterable[Return]) -> list[Finding]:
+def claimed_twice(returns: Iterable[Return], several: Collection[str] = ()) -> list[Finding]:
     """Voxels that two bundles give to different classes; nobody but the reviewers can say who is right.
 
-    A label that cannot be read is passed over: it is a finding already.
+    A label that cannot be read is passed over: it is a finding already. So are cases that several people read.
     """
     found = []
     ordered = sorted(returns, key=lambda r: r.manifest.name)
-    for case in sorted({c for one in ordered for c in one.manifest.cases}):
+    for case in sorted({c for one in ordered for c in one.manifest.cases}.difference(several)):
         deciding = [one for one in ordered if one.decisions(case)]
         if len(deciding) < 2:
             continue

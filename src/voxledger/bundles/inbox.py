@@ -9,6 +9,7 @@ from pathlib import Path
 
 from voxledger import layout
 from voxledger.bundles.agreement import claimed_twice, decided_twice
+from voxledger.bundles.case_return import read_by_readers
 from voxledger.bundles.context import Context
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.returned import Return, read_return
@@ -21,6 +22,7 @@ from voxledger.records.bundle import (
     MANIFEST,
     PREFIX,
     Manifest,
+    beside,
     content_sha256,
     expected_bundles,
     is_junk,
@@ -28,6 +30,7 @@ from voxledger.records.bundle import (
     most_manifest_bytes,
     read_manifest,
     returned_files,
+    sent_bundles,
 )
 from voxledger.records.received import read_received
 from voxledger.records.sent import BRING_BACK
@@ -53,6 +56,8 @@ class Inbox:
     """Of the inbox as a whole; those of a bundle are in `returned`."""
     unpacked: list[Finding] = field(default_factory=list)
     """Archives that somebody still has to receive."""
+    readers_only: bool = False
+    """Whether what is not of a reader is left to the gate: it may be of the adjudicator, who comes after them."""
 
     @property
     def all_problems(self) -> list[Finding]:
@@ -90,21 +95,26 @@ def look_into(
     round_number: int,
     context: Context = Context(),  # noqa: B008
     machine: MachineParams | None = None,
+    *,
+    readers_only: bool = False,
 ) -> Inbox:
     """Check everything in the inbox against the bundles that were exported for a round.
 
     Parameters
     ----------
     bundles
-        `data/round/bundles`; bundles of other rounds are passed over.
+        `data/round/bundles`; that of the adjudicator lies beside. Bundles of other rounds are passed over.
     inbox
         `data/inbox`.
     revisions
         `data/base/revisions`: what earlier rounds imported is passed over.
     context
         What returns are judged by besides; that of a repository is `bundles.context.read_context`.
+    readers_only
+        Whether bundles of readers alone are looked at, whatever has become of the adjudicator's.
     """
-    found = Inbox(expected_bundles(bundles, round_number))
+    sent = expected_bundles if readers_only else sent_bundles
+    found = Inbox(sent(bundles, round_number), readers_only=readers_only)
     context = _with_proposals(context, found.expected)
     by_id = {m.id: (folder, m) for folder, m in found.expected.items()}
     folders: dict[str, list[Path]] = {}
@@ -115,8 +125,8 @@ def look_into(
             _file(found, item)
         elif not any(mark in item.name for mark in ASIDE):
             _folder(found, item, by_id, folders, revisions, round_number)
-    for name, files in groupby(touched(bundles), lambda path: path.relative_to(bundles).parts[0]):
-        found.problems.append(Finding(name, f"was {in_words(list(files))}", remedy(bundles, name)))
+    for place in (bundles, *([] if readers_only else [beside(bundles)])):
+        found.problems.extend(_touched(place))
     for bundle_id, returns in folders.items():
         exported, manifest = by_id[bundle_id]
         if len(returns) > 1 and len({content_sha256(bundle_id, returned_files(f)) for f in returns}) > 1:
@@ -131,9 +141,16 @@ def look_into(
             )
             continue
         found.returned[bundle_id] = read_return(manifest, exported, returns[0], context, machine)
-    found.problems.extend(decided_twice(found.returned.values()))
-    found.problems.extend(claimed_twice(found.returned.values()))
+    several = read_by_readers(found.returned.values())
+    found.problems.extend(decided_twice(found.returned.values(), several))
+    found.problems.extend(claimed_twice(found.returned.values(), several))
     return found
+
+
+def _touched(bundles: Path) -> list[Finding]:
+    """Bundles that somebody changed where they lie."""
+    by_name = groupby(touched(bundles), lambda path: path.relative_to(bundles).parts[0])
+    return [Finding(name, f"was {in_words(list(files))}", remedy(bundles, name)) for name, files in by_name]
 
 
 def _with_proposals(context: Context, expected: Mapping[Path, Manifest]) -> Context:
@@ -189,7 +206,7 @@ def _folder(
     if manifest.id in by_id:
         folders.setdefault(manifest.id, []).append(item)
         return
-    if (revisions / content_sha256(manifest.id, returned_files(item))).is_dir():
+    if found.readers_only or (revisions / content_sha256(manifest.id, returned_files(item))).is_dir():
         return
     problem, told = foreign(manifest, list(found.expected.values()), round_number)
     found.problems.append(Finding(item.name, problem, told))
@@ -230,10 +247,12 @@ def require_complete(
     round_number: int,
     context: Context = Context(),  # noqa: B008
     machine: MachineParams | None = None,
+    *,
+    readers_only: bool = False,
 ) -> list[Return]:
     """The return of every bundle of a round, sorted by name, if all are back and in order.
 
-    Parameters are those of `look_into`.
+    Parameters are those of `look_into`; with `readers_only` the adjudicator is not waited for.
 
     Raises
     ------
@@ -242,7 +261,7 @@ def require_complete(
     Waiting
         Nothing is wrong, but not everything is there: lists what, by reviewer.
     """
-    found = look_into(bundles, inbox, revisions, round_number, context, machine)
+    found = look_into(bundles, inbox, revisions, round_number, context, machine, readers_only=readers_only)
     missing = [f"  {m}" for m in found.all_missing]
     if problems := found.all_problems:
         listed = [f"  {p}" for p in problems]
@@ -281,7 +300,7 @@ def received_returns(
         A return or a bundle that was sent is not what the gate saw.
     """
     listed = read_received(received)
-    expected = expected_bundles(bundles, round_number)
+    expected = sent_bundles(bundles, round_number)
     context = _with_proposals(context, expected)
     exported = {manifest.id: (folder, manifest) for folder, manifest in expected.items()}
     if sorted(b.id for b in listed) != sorted(exported):

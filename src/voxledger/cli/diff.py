@@ -43,6 +43,9 @@ def diff(old: str, new: str, as_json: bool) -> None:
             f"{c.case_id:24} {c.class_name:18} {c.kind:8} {c.voxels_added:8d} {c.voxels_removed:8d} {ml:>16} {dice:>6}"
             f"  {origin}, {c.by}"
         )
+        for said in c.readings:
+            minutes = "" if said.minutes is None else f", {said.minutes:g} min"
+            click.echo(f"{'':24} {said.reader}: {said.decision}{minutes}; {said.consensus}: {said.outcome}")
     for line in renamings(old, new):
         click.echo(line)
     kinds = Counter(c.kind for c in changes)

@@ -176,7 +176,7 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
       voxledger review emulate --reference ../reference/labels --reviewer reader-1
     """
     from voxledger.params import read_params
-    from voxledger.records.bundle import expected_bundles
+    from voxledger.records.bundle import sent_bundles
     from voxledger.release.inbox import track_inbox
     from voxledger.repository import require_root
     from voxledger.review.emulate import emulate_bundle
@@ -186,9 +186,7 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     require_root()
     require_scripts()
     number = read_params().round
-    folders = (
-        [find_bundle(bundles, r, number) for r in reviewers] if reviewers else list(expected_bundles(bundles, number))
-    )
+    folders = [find_bundle(bundles, r, number) for r in reviewers] if reviewers else list(sent_bundles(bundles, number))
     for folder in folders:
         received = emulate_bundle(folder, reference, bundles, inbox, bound)
         click.echo(f"{received.folder}: {'handed in' if received.new else 'handed in already'}")
@@ -210,17 +208,18 @@ def bundle_of(reviewer: str) -> Path:
 
     require_root()
     require_scripts()
-    require_untouched(layout.BUNDLES, every_byte=True)
+    for place in (layout.BUNDLES, layout.ADJUDICATION):
+        require_untouched(place, every_byte=True)
     return find_bundle(layout.BUNDLES, reviewer, read_params().round)
 
 
 def freeze() -> None:
     """Commit that the bundles of this round go out."""
     from voxledger.params import read_params
-    from voxledger.records.bundle import expected_bundles
+    from voxledger.records.bundle import sent_bundles
     from voxledger.release.send import send_out
 
-    send_out({f.name: m.id for f, m in expected_bundles(layout.BUNDLES, read_params().round).items()})
+    send_out({f.name: m.id for f, m in sent_bundles(layout.BUNDLES, read_params().round).items()})
 
 
 def is_closed(params: Params) -> bool:

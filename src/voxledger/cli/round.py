@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -76,22 +78,23 @@ def _take_in_edits(params: Params) -> None:
     from voxledger.repository import dvc
     from voxledger.review.rescue import rescue
 
-    def bring_back() -> None:
-        if dvc("checkout", "--force", layout.BUNDLES, quiet=True) != 0:
+    def bring_back(place: Path) -> None:
+        if dvc("checkout", "--force", place, quiet=True) != 0:
             raise VoxledgerError(
-                f"{layout.BUNDLES} was changed where it lies, and DVC cannot bring back what went out",
+                f"{place} was changed where it lies, and DVC cannot bring back what went out",
                 f"what was changed is kept in {layout.INBOX}; see DVC's message above, or `dvc pull`",
             )
 
-    if not touched(layout.BUNDLES):
-        return
-    for one in rescue(layout.BUNDLES, layout.INBOX, params.round, bring_back, params.review.outside):
-        click.echo(f"{one.name} was changed where it lay in {layout.BUNDLES}: kept as {one.kept}")
-        if one.counts is not None:
-            click.echo(f"  it counts as the return {one.counts}, or as a part of it")
-        elif one.why:
-            click.echo(f"  it counts as no return: {one.why}")
-    track_inbox()
+    for place in (layout.BUNDLES, layout.ADJUDICATION):
+        if not touched(place):
+            continue
+        for one in rescue(place, layout.INBOX, params.round, partial(bring_back, place), params.review.outside):
+            click.echo(f"{one.name} was changed where it lay in {place}: kept as {one.kept}")
+            if one.counts is not None:
+                click.echo(f"  it counts as the return {one.counts}, or as a part of it")
+            elif one.why:
+                click.echo(f"  it counts as no return: {one.why}")
+        track_inbox()
 
 
 @round_.command()
@@ -128,7 +131,8 @@ def recall_() -> None:
     from voxledger.repository import require_root
 
     require_root()
-    require_untouched(layout.BUNDLES, every_byte=True)
+    for place in (layout.BUNDLES, layout.ADJUDICATION):
+        require_untouched(place, every_byte=True)
     recall()
     click.echo("nobody's review of these bundles will fit any more: tell the reviewers. Next: voxledger round run")
 

@@ -65,6 +65,9 @@ def _print_class(entry: dict[str, Any]) -> None:
         click.echo(f"  review  {d['decision']}, {minutes}, error {d['error_type']}{comment}")
     elif entry["bundle"]:
         click.echo("  review  not here")
+    for said in entry["readings"]:
+        if said["consensus"]:
+            _print_reading(said)
     if entry["resampled"]:
         click.echo("  resampled: the label came back on other voxels, and every voxel has that of the nearest one")
     for row in entry["confirmed"]:
@@ -78,6 +81,16 @@ def _print_class(entry: dict[str, Any]) -> None:
         click.echo(
             f"  before  {state['first_in']}: {state['origin']} ({who}){called}, mask {state['mask_sha256'][:12]}"
         )
+
+
+def _print_reading(said: dict[str, Any]) -> None:
+    """A line of what one of several readers said."""
+    minutes = "minutes not given" if said["minutes"] is None else f"{said['minutes']:g} min"
+    mask = f", mask {said['mask_sha256'][:12]}" if said["mask_sha256"] else ""
+    click.echo(
+        f"  reading {said['reader']}, round {said['version']}: {said['decision']}, {minutes}{mask}, bundle "
+        f"{said['bundle'][:12]}; {said['consensus']}: {said['outcome']}"
+    )
 
 
 def _print_model(model: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from voxledger.knowledge import Labelled, labelled
 from voxledger.records.decisions import Decided
 from voxledger.records.ledger import Ledger, Origin
+from voxledger.records.readings import Reading
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Effort:
 
 
 def effort(
-    decisions: Sequence[Decided],
+    decisions: Sequence[Decided | Reading],
     ledger: Ledger,
     pool: Sequence[str],
     classes: Sequence[str],

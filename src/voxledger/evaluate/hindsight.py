@@ -35,6 +35,7 @@ from voxledger.imaging.volume import read_label
 from voxledger.params import MachineParams
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.errors import Error, ErrorRow, read_errors, write_errors
+from voxledger.records.readings import Outcome, read_readings
 from voxledger.records.worklist import AUDIT, read_worklist
 from voxledger.schema import LabelSchema
 from voxledger.statistics import clopper_pearson
@@ -185,9 +186,12 @@ def _audit(cases: Sequence[Case], schema: LabelSchema, round_number: int) -> Aud
     """In how many of the audited cases the models' labels were wrong although nobody was going to look."""
     decided = decided_by_case(layout.DECISIONS)
     drawn = {r.case_id for r in read_worklist(layout.WORKLIST) if r.reason == AUDIT}
+    said = read_readings(layout.RELEASE_READINGS)
+    # what readers do not agree on cannot be said to be right
+    pending = {r.case_id for r in said if r.version == round_number and r.outcome is Outcome.PENDING}
     # a case without attention was labelled from nothing: no label of a model was audited
-    audited = [c for c in drawn & decided.keys() if layout.attention(c).is_file()]
-    wrong = sum(any(d in ("revise", "reject") for d in decided[c].values()) for c in audited)
+    audited = [c for c in drawn & (decided.keys() | pending) if layout.attention(c).is_file()]
+    wrong = sum(c in pending or any(d in ("revise", "reject") for d in decided[c].values()) for c in audited)
     asked = {
         "pool": sorted((c.case_id, c.sha256) for c in in_split(cases, Split.POOL)),
         "classes": sorted((c.name, c.inside) for c in schema.classes),

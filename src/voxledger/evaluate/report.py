@@ -24,6 +24,7 @@ from voxledger.records.card import ENSEMBLE
 from voxledger.records.decisions import Decided
 from voxledger.records.history import HistoryRow, has_dice
 from voxledger.records.ledger import Origin
+from voxledger.records.readings import Reading
 from voxledger.statistics import Interval
 
 CHARTED_CLASSES = 30
@@ -44,7 +45,7 @@ class Report:
     history: Sequence[HistoryRow]
     effort: Effort
     changes: Sequence[ClassChange]
-    decisions: Sequence[Decided]
+    decisions: Sequence[Decided | Reading]
     pool: int
     """Cases of the pool."""
     pictures: Sequence[Picture]

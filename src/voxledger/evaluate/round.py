@@ -27,9 +27,10 @@ from voxledger.knowledge import trusted
 from voxledger.params import MachineParams, Params
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
-from voxledger.records.decisions import read_decided
+from voxledger.records.decisions import Decided
 from voxledger.records.history import HistoryRow, has_dice, read_history, write_history, written
 from voxledger.records.ledger import Ledger, read_ledger
+from voxledger.records.readings import Reading
 from voxledger.registry import METRICS
 from voxledger.schema import LabelSchema
 from voxledger.statistics import Interval
@@ -69,6 +70,7 @@ def evaluate_round(
     schema: LabelSchema,
     params: Params,
     predictions: Mapping[Generation, Sequence[Path]],
+    decisions: Sequence[Decided | Reading],
     *,
     audit: Audit | None = None,
     sections: Sequence[Path] = (),
@@ -76,8 +78,7 @@ def evaluate_round(
 ) -> None:
     """Judge the models before and after a round on the test split and each external source, and report it.
 
-    Writes metrics, tables, plots and the report of the round, see `voxledger.layout`. Reads labels and ledger before
-    and after the round, and its decisions.
+    Writes metrics, tables, plots and the report, see `voxledger.layout`. Reads labels and ledger before and after it.
 
     Parameters
     ----------
@@ -85,8 +86,8 @@ def evaluate_round(
         All cases of the repository.
     predictions
         Folders that hold `<model>/<case>.b2nd`, by generation. A model is judged on the cases that it predicted.
-    audit
-        What the blind audit of the round found, to be kept in the history.
+    decisions, audit
+        What people decided in this round, each reader alone, and what its blind audit found, for the history.
     sections
         Files with HTML fragments of other stages, put into the report in the order of their names.
     not_found
@@ -98,14 +99,13 @@ def evaluate_round(
         Names every case that could not be measured, such as one whose prediction belongs to another image.
     """
     before, after = read_ledger(layout.BASE_LEDGER), read_ledger(layout.RELEASE_LEDGER)
-    judged = references(cases, schema, before)
-    models = _models(predictions)
+    judged, models = references(cases, schema, before), _models(predictions)
     found = {case_id: _find(case_id, predictions, models) for case_id in judged.cases}
     rows = _measure(judged, found, models, schema, params)
     resampled = (params.evaluate.bootstrap, params.evaluate.seed, {n: c.patient for n, c in judged.cases.items()})
     summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
     past, pool = read_history(layout.BASE_HISTORY), [c.case_id for c in in_split(cases, Split.POOL)]
-    cost = _cost(pool, schema, after, past, params)
+    cost = _cost(decisions, pool, schema, after, past, params)
     report = Report(
         dataset=params.dataset,
         round=params.round,
@@ -116,22 +116,26 @@ def evaluate_round(
         history=[*past, *round_rows(params.round, summaries, cost, audit, gained)],
         effort=cost,
         changes=changes(before, after, schema.names),
-        decisions=read_decided(layout.DECISIONS),
+        decisions=decisions,
         pool=len(pool),
         pictures=_pictures(rows, judged.cases, found, schema, params.machine),
         unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
         not_found=not_found,
-        sections=[read_text(path) for path in sorted(sections, key=lambda p: p.name)],
+        sections=[text for path in sorted(sections, key=lambda p: p.name) if (text := read_text(path))],
     )
     _write(report, rows)
 
 
 def _cost(
-    pool: Sequence[str], schema: LabelSchema, after: Ledger, past: Sequence[HistoryRow], params: Params
+    decisions: Sequence[Decided | Reading],
+    pool: Sequence[str],
+    schema: LabelSchema,
+    after: Ledger,
+    past: Sequence[HistoryRow],
+    params: Params,
 ) -> Effort:
     before_it = minutes_before(past), untimed_before(past)
-    decided = read_decided(layout.DECISIONS)
-    return effort(decided, after, pool, schema.names, *before_it, params.score.scratch_minutes)
+    return effort(decisions, after, pool, schema.names, *before_it, params.score.scratch_minutes)
 
 
 def _write(report: Report, rows: Sequence[Row]) -> None:

@@ -96,7 +96,7 @@ def write_bundle(
     """
     models: set[str] = set()
     for path in [p for p in folder.rglob("*") if p.is_file()]:
-        _make_own(path)
+        make_own(path)
     for case_id in sorted(drawn):
         _copy_images(folder, material.cases[case_id])
         models.update(material.predicted.get(case_id, Ensemble({})).model_ids)
@@ -125,7 +125,7 @@ def write_bundle(
     (folder / MANIFEST).write_bytes(manifest.to_bytes())
 
 
-def _make_own(path: Path) -> None:
+def make_own(path: Path) -> None:
     """Put a file that may be written to in the place of one that belongs to the memo: people work in copies of it."""
     own = path.with_name(f".{path.name}.own")
     shutil.copyfile(path, own)

@@ -17,9 +17,9 @@ You have {cases} to look at, {rows} in all. For every line of `decisions.csv` sa
 | `images/` | the images |
 | `labels/` | the proposed labels: correct these |
 | `attention/` | where an error is likely (`_heat`), and for which class (`_attention`): a hint, no more |
-{weak}| `{slicer}`, `{snap}` | names and colours for 3D Slicer and ITK-SNAP |
+{weak}{readings}| `{slicer}`, `{snap}` | names and colours for 3D Slicer and ITK-SNAP |
 | `decisions.csv` | your answers |
-
+{adjudicate}
 ## Decide
 
 | decision | when | the label |
@@ -69,6 +69,16 @@ now and the rest later: parts are put together class by class, and a label that 
 be left out.
 """
 
+_READINGS = """\
+| `readings/<reader>/` | what this reader drew of the classes in your lines; the rest is as proposed |
+| `{table}` | what every reader decided, and why they are taken to disagree |
+"""
+_ADJUDICATE = """
+Several people read these cases without knowing of one another, and they do not agree on these labels. You see what all
+of them said, and what you decide counts. `labels/` holds what they were sent. If one of them is right, copy that
+reader's label from `readings/` over the one in `labels/` and decide `revise`; if none is, draw your own. `accept` means
+that the label as it was proposed is right after all.
+"""
 _LOAD_SEGMENTS = "Drag `labels/<case>.seg.nrrd` into the window: names and colours come along."
 _LOAD_MAP = (
     "Load `{slicer}` (*Add data*, as *Color table*), then `labels/<case>.nii.gz` as *Segmentation*, with that table, "
@@ -84,8 +94,17 @@ def bundle_readme(
     asked: tuple[Asked, ...],
     weak: bool,
     segments: bool = False,
+    readings: str = "",
 ) -> str:
-    """Text of `README.md` of a bundle; `segments` says whether labels are in it as segmentations of 3D Slicer, too."""
+    """Text of `README.md` of a bundle.
+
+    Parameters
+    ----------
+    segments
+        Whether labels are in it as segmentations of 3D Slicer, too.
+    readings
+        For an adjudicator, the table of what readers said; empty for a reader, who is told of nobody.
+    """
     cases, rows = len({a.case_id for a in asked}), len(asked)
     wanted = {a.class_name for a in asked}
     outer = {c.name: f", lies inside {c.inside} and counts as {c.inside} too" for c in schema.classes if c.inside}
@@ -103,6 +122,8 @@ def bundle_readme(
         snap=SNAP_DESCRIPTIONS,
         load=_LOAD_SEGMENTS if segments else _LOAD_MAP.format(slicer=SLICER_TABLE),
         weak="| `weak/` | what was already marked by somebody: a slice, a diameter |\n" if weak else "",
+        readings=_READINGS.format(table=readings) if readings else "",
+        adjudicate=_ADJUDICATE if readings else "",
         classes="\n".join(classes),
         errors="\n".join(f"| `{kind.value}` | {kind.meaning} |" for kind in ErrorKind),
     )

@@ -31,6 +31,7 @@ def export_round(
     round_number: int,
     machine: MachineParams = ONE_PROCESS,
     formats: Sequence[str] = (),
+    readers: int = 1,
 ) -> list[Path]:
     """Write `data/round/bundles/bundle-rNN-<reviewer>/` for every reviewer of the worklist.
 
@@ -45,10 +46,10 @@ def export_round(
         Who predicted each case.
     dataset, round_number
         What the bundles are called by.
-    machine
-        Where label maps are drawn.
-    formats
-        In which labels go out besides NIfTI, see `voxledger.imaging.formats`.
+    machine, formats
+        Where label maps are drawn, and as which of `voxledger.imaging.formats` besides NIfTI.
+    readers
+        How many people may be asked about a class of a case. Their bundles say nothing of one another.
 
     Returns
     -------
@@ -60,18 +61,17 @@ def export_round(
     BundleRefused
         Somebody changed a bundle that lies there: nothing is touched.
     Misuse
-        A name cannot be a file name, or one class of one case is given to two reviewers.
+        A name cannot be a file name, or one class of one case is given to more reviewers than read one.
     VoxledgerError
         Other bundles of this round are here, the worklist names a case that is not registered or not in the pool, or a
         hash does not fit.
     CasesFailed
         Names every case that cannot be shown, and why.
     """
-    by_id = {c.case_id: c for c in cases}
-    material = Material(by_id, schema, ledger, predicted, dataset, round_number, tuple(formats))
-    _require_sound(worklist, material)
-    out = layout.BUNDLES
-    require_untouched(out, every_byte=True)
+    known = {c.case_id: c for c in cases}, schema, ledger, predicted
+    material = Material(*known, dataset, round_number, tuple(formats))
+    _require_sound(worklist, material, readers)
+    require_untouched(out := layout.BUNDLES, every_byte=True)
     # They appear all at once: half a bundle that a killed export left would be taken for one that somebody changed.
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -120,10 +120,10 @@ def _asked(worklist: Sequence[WorkItem], reviewer: str, schema: LabelSchema) -> 
     return [Asked(case_id=c, class_name=k) for c, k in sorted(pairs, key=lambda p: (p[0], order[p[1]]))]
 
 
-def _require_sound(worklist: Sequence[WorkItem], material: Material) -> None:
-    """Raise unless names make file names, every case is in the pool, and every class is given to one reviewer."""
+def _require_sound(worklist: Sequence[WorkItem], material: Material, readers: int) -> None:
+    """Raise unless names make file names, every case is in the pool, and no class is given to too many reviewers."""
     require_reviewers({item.reviewer for item in worklist})
-    readers: dict[tuple[str, str], str] = {}
+    asked: dict[tuple[str, str], set[str]] = {}
     for item in worklist:
         require_case_name(item.case_id)
         material.schema[item.class_name]
@@ -132,8 +132,11 @@ def _require_sound(worklist: Sequence[WorkItem], material: Material) -> None:
             raise VoxledgerError(
                 f"the worklist names {item.case_id}, which is not in the pool", "run `dvc repro score`"
             )
-        if readers.setdefault((item.case_id, item.class_name), item.reviewer) != item.reviewer:
+        of_class = asked.setdefault((item.case_id, item.class_name), set())
+        of_class.add(item.reviewer)
+        if len(of_class) > readers:
+            number = "two" if len(of_class) == 2 else len(of_class)
             raise Misuse(
-                f"case {item.case_id}, class {item.class_name} is given to two reviewers",
-                "give every class of a case to one reviewer",
+                f"case {item.case_id}, class {item.class_name} is given to {number} reviewers",
+                f"give every class of a case to one reviewer, or raise export.readers in {layout.PARAMS}",
             )

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from voxledger import layout
+from voxledger.bundles.case_return import CaseReturn, Panel, read_all
 from voxledger.bundles.contradictions import Opinion, disputes
 from voxledger.bundles.merge import Claim, LabelMap, Mask, Overruled, merge, repaint, require_trust
 from voxledger.bundles.shown import Sources, read_sources
 from voxledger.casemap.job import Job, content, place
 from voxledger.errors import BundleRefused, VoxledgerError
 from voxledger.imaging.volume import mask_sha256, read_label, write
+from voxledger.import_.readings import readings_of
 from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.records.decisions import Decided, Decision, Row
-from voxledger.records.ledger import Entry, Neighbour, Origin, Signature
+from voxledger.records.ledger import Entry, Neighbour, Origin
+from voxledger.records.readings import Reading, joint_bundle, joint_reviewer, joint_signatures
+from voxledger.registry import CONSENSUS
 from voxledger.schema import LabelSchema
 
 _ORIGINS = {
@@ -26,25 +30,6 @@ _ORIGINS = {
     Decision.REVISE: Origin.REVISED,
     Decision.REJECT: Origin.REJECTED,
 }
-
-
-@dataclass(frozen=True)
-class Returned:
-    """What one reviewer returned of a case, as the gate let it through."""
-
-    reviewer: str
-    bundle: str
-    """SHA-256 of the returned bundle."""
-    labels: Path
-    """The label map as it was checked, on the grid of the image."""
-    shown: Path
-    """The proposal that the reviewer was sent."""
-    rows: tuple[Row, ...]
-    """Lines with a decision."""
-    resampled: bool
-    """Whether its label lay on other voxels than the image."""
-    signatures: tuple[Signature, ...] = ()
-    """Of the whole return."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +51,9 @@ class Merged:
     entries: tuple[Entry, ...]
     """Its rows of the new ledger."""
     decisions: tuple[Decided, ...]
+    """One a class, of several readers what they decided together."""
+    readings: tuple[Reading, ...]
+    """All that was said of it in this round."""
     taken: tuple[Taken, ...]
 
 
@@ -87,7 +75,9 @@ class MergeCase(Job[Merged]):
     """Ids of the models that predict each class."""
     entries: tuple[Entry, ...] = content()
     """Rows of the base ledger about the case."""
-    returns: tuple[Returned, ...] = content()
+    returns: tuple[CaseReturn, ...] = content()
+    panel: Panel | None = content()
+    """How what several people read is settled; None where nobody reads what another one does."""
     label_schema: LabelSchema = content()
 
     def compute(self, folder: Path) -> Merged:
@@ -123,6 +113,7 @@ class MergeCase(Job[Merged]):
         return Merged(
             entries,
             tuple(_decided(schema, r, row, merged, proposal) for row, r in review.decided.values()),
+            tuple(review.readings),
             tuple(Taken(self.name, name, review.claims[name].origin, o.voxels, o.by) for name, o in overruled.items()),
         )
 
@@ -145,7 +136,7 @@ class MergeCase(Job[Merged]):
             model_ids = old.model_ids
         by = overruled[claim.name].by if claim.name in overruled else ()
         neighbours = tuple(review.behind(name, known) for name in by)
-        by_whom: Returned | Entry | None = decided[1] if decided is not None else None
+        by_whom: CaseReturn | Entry | None = decided[1] if decided is not None else None
         if decided is None and old is not None and claim.origin is old.origin:
             by_whom = old
             if (digest, model_ids) == (old.mask_sha256, old.model_ids):
@@ -174,43 +165,46 @@ class _Review:
 
     claims: dict[str, Claim]
     """By class, in the order of the schema."""
-    decided: dict[str, tuple[Row, Returned]]
+    decided: dict[str, tuple[Row, CaseReturn]]
     """The decision on a class, and the return that it is in."""
     moved: dict[str, Mask]
     """Voxels that a revised class gave to others."""
+    readings: list[Reading]
 
     @classmethod
     def of(cls, job: MergeCase, sources: Sources, proposal: LabelMap) -> _Review:
         """Lay what was returned over the claims of base and models."""
         if not job.returns:
-            return cls(sources.claims, {}, {})
-        schema, moved, seen = job.label_schema, dict[str, Mask](), proposal
-        labels = []
+            return cls(sources.claims, {}, {}, [])
         for one in job.returns:
             if not np.array_equal(read_label(one.shown, sources.grid), proposal):
                 raise VoxledgerError(
                     f"{one.shown} is not what is proposed now: labels or predictions changed after the export",
                     f"bring {layout.BASE} and {layout.ROUND} back to what they were at the export with `dvc checkout`",
                 )
-            labels.append(read_label(one.labels, sources.grid))
-            revised = [row.class_name for row in one.rows if row.decision is Decision.REVISE]
-            seen, given = repaint(schema, seen, proposal, labels[-1], revised)
+        labels = read_all(job.returns, sources.grid)
+        said = _separately(job, proposal, labels) if job.panel is None else [_together(job, proposal, labels)]
+        schema, moved, seen = job.label_schema, dict[str, Mask](), proposal
+        for part in said:
+            revised = [name for name, (row, _) in part.rows.items() if row.decision is Decision.REVISE]
+            seen, given = repaint(schema, seen, proposal, part.labels, revised)
             moved |= given
-        _require_agreement(job, proposal, labels)
         claims = {name: Claim(name, c.origin, c.version, seen) for name, c in sources.claims.items()}
-        decided: dict[str, tuple[Row, Returned]] = {}
-        for one, own in zip(job.returns, labels, strict=True):
-            for row in one.rows:
-                name = row.class_name
+        decided: dict[str, tuple[Row, CaseReturn]] = {}
+        for part in said:
+            for name, (row, who) in part.rows.items():
                 if name in decided:
                     raise BundleRefused(
                         f"case {job.name}, class {name} was decided on twice", "run `dvc repro -f gate`"
                     )
                 assert row.decision is not None
-                mask = {Decision.ACCEPT: seen, Decision.REVISE: own, Decision.REJECT: None}[row.decision]
+                mask = {Decision.ACCEPT: seen, Decision.REVISE: part.labels, Decision.REJECT: None}[row.decision]
                 claims[name] = Claim(name, _ORIGINS[row.decision], job.version, mask)
-                decided[name] = row, one
-        return cls({name: claims[name] for name in schema.names if name in claims}, decided, moved)
+                decided[name] = row, who
+        disputed = {name for one in said for name in one.disputed}
+        method = job.panel.consensus if job.panel is not None else ""
+        said_by = readings_of(schema, job.version, sources.grid, proposal, job.returns, labels, disputed, method)
+        return cls({name: claims[name] for name in schema.names if name in claims}, decided, moved, said_by)
 
     def behind(self, name: str, known: Mapping[str, Entry]) -> Neighbour:
         """Who stands behind a class: this round's decision, or the one in the base ledger."""
@@ -221,14 +215,56 @@ class _Review:
         return Neighbour(name, entry.reviewer, entry.bundle) if entry else Neighbour(name, "", "")
 
 
-def _require_agreement(job: MergeCase, proposal: LabelMap, labels: Sequence[LabelMap]) -> None:
-    """Raise where two reviewers give a voxel to different classes: the gate lets no such returns through."""
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """One label map, and what is decided by it."""
+
+    labels: LabelMap
+    """Innermost ids (z, y, x)."""
+    rows: dict[str, tuple[Row, CaseReturn]]
+    """By class, with who decided."""
+    disputed: tuple[str, ...] = ()
+    """Classes on which the readers do not agree."""
+
+
+def _separately(job: MergeCase, proposal: LabelMap, labels: Sequence[LabelMap]) -> list[_Said]:
+    """Every return by itself: no two decide on one class, or give a voxel to different ones; the gate saw to that."""
     opinions = [
         Opinion(one.reviewer, own, {row.class_name: row.decision for row in one.rows if row.decision is not None})
         for one, own in zip(job.returns, labels, strict=True)
     ]
     for dispute in disputes(job.label_schema, proposal, opinions):
         raise BundleRefused(f"case {job.name}: {dispute}", "run `dvc repro -f gate`")
+    return [
+        _Said(own, {row.class_name: (row, one) for row in one.rows})
+        for one, own in zip(job.returns, labels, strict=True)
+    ]
+
+
+def _together(job: MergeCase, proposal: LabelMap, labels: Sequence[LabelMap]) -> _Said:
+    """What the readers of a case agree on, and what an adjudicator settled; what is disputed is left out."""
+    assert job.panel is not None
+    settled = job.panel.settle(job.label_schema, proposal, job.returns, labels)
+    if settled.disputed and CONSENSUS.get(job.panel.consensus).adjudicated:
+        told = "; ".join(f"{name}: {why}" for name, why in settled.disputed.items())
+        raise BundleRefused(f"case {job.name} waits for the adjudicator: {told}", "run `dvc repro gate`")
+    rows = {name: (row, _who(job.returns, name)) for name, row in settled.rows.items()}
+    return _Said(settled.labels, rows, tuple(settled.disputed))
+
+
+def _who(returns: Sequence[CaseReturn], name: str) -> CaseReturn:
+    """Who decided on a class: the adjudicator, or all readers who said something of it, as one."""
+    said = [one for one in returns if any(row.class_name == name for row in one.rows)]
+    for one in said:
+        if one.adjudicates or len(said) == 1:
+            return one
+    return replace(
+        said[0],
+        reviewer=joint_reviewer(one.reviewer for one in said),
+        bundle=joint_bundle(one.bundle for one in said),
+        resampled=any(one.resampled for one in said),
+        signatures=joint_signatures(one.signatures for one in said),
+    )
 
 
 def _trusted(known: Mapping[str, Entry], base: LabelMap, proposal: LabelMap, review: _Review) -> dict[str, LabelMap]:
@@ -248,7 +284,7 @@ def _trusted(known: Mapping[str, Entry], base: LabelMap, proposal: LabelMap, rev
     return found
 
 
-def _decided(schema: LabelSchema, one: Returned, row: Row, merged: LabelMap, proposal: LabelMap) -> Decided:
+def _decided(schema: LabelSchema, one: CaseReturn, row: Row, merged: LabelMap, proposal: LabelMap) -> Decided:
     assert row.decision is not None
     name = row.class_name
     return Decided(

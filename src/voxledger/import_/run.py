@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from voxledger import layout
+from voxledger.bundles.case_return import CaseReturn, Panel, read_by_readers
 from voxledger.bundles.returned import Return
 from voxledger.bundles.shown import require_proposed
 from voxledger.casemap.run import casemap
 from voxledger.errors import BundleRefused, VoxledgerError
-from voxledger.import_.merge_case import MergeCase, Returned, Taken
+from voxledger.import_.merge_case import MergeCase, Merged, Taken
 from voxledger.knowledge import Knowledge, knowledge_of
-from voxledger.params import MachineParams
+from voxledger.params import MachineParams, ReviewParams
 from voxledger.records.bundle import MANIFEST, returned_files
 from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import write_decided
 from voxledger.records.ledger import Entry, Ledger, by_case, write_ledger
 from voxledger.records.predicted import Ensemble
+from voxledger.records.readings import read_readings, write_readings
 from voxledger.schema import LabelSchema
 from voxledger.textfile import write_table
 
@@ -33,13 +35,14 @@ def import_round(
     returns: Sequence[Return],
     version: int,
     machine: MachineParams,
+    review: ReviewParams = ReviewParams(),  # noqa: B008
 ) -> Ledger:
     """Merge every case class by class and write labels, revisions and ledger of the next version.
 
     Writes under `data/release` `labels/<case>.nii.gz` of every case with a row in the ledger, `revisions/<bundle
-    sha256>/` and `ledger.csv`, and under `data/round` `decisions.csv`, `merge.csv` (trusted masks that gave voxels to a
-    class of higher precedence) and `import.jsonl`. Cases outside the pool are passed on as they are, byte for byte, and
-    so is every label that comes out as it was.
+    sha256>/`, `readings.csv` and `ledger.csv`, and under `data/round` `decisions.csv`, `merge.csv` (trusted masks that
+    gave voxels to a class of higher precedence) and `import.jsonl`. Cases outside the pool are passed on as they are,
+    byte for byte, and so is every label that comes out as it was.
 
     Parameters
     ----------
@@ -53,6 +56,8 @@ def import_round(
         What the gate let through, see `voxledger.bundles.inbox.received_returns`. Nothing else of the inbox is read.
     version
         Number of the round.
+    review
+        How what several people read is settled.
 
     Raises
     ------
@@ -61,8 +66,9 @@ def import_round(
     CasesFailed
         Names every case that could not be merged; nothing of the version is written.
     """
-    rows = by_case(ledger)
-    jobs = [_job(case, schema, rows.get(case.case_id, {}), predicted, returns, version) for case in cases]
+    rows, several = by_case(ledger), read_by_readers(returns)
+    panels = dict.fromkeys(several, Panel.of(review))
+    jobs = [_job(c, schema, rows.get(c.case_id, {}), predicted, returns, version, panels) for c in cases]
     found = casemap(
         [job for job in jobs if job.entries or job.predicted or job.returns],
         layout.RELEASE_LABELS,
@@ -73,12 +79,19 @@ def import_round(
     merged = {(e.case_id, e.class_name): e for one in found for e in one.entries}
     _require_nothing_lost(ledger, merged)
     _keep_revisions(layout.BASE_REVISIONS, layout.RELEASE_REVISIONS, returns)
+    _write_tables(found, schema)
+    write_ledger(layout.RELEASE_LEDGER, merged, schema.names)
+    return merged
+
+
+def _write_tables(found: Sequence[Merged], schema: LabelSchema) -> None:
+    """What was decided, what every reader said, and which trusted masks gave voxels away."""
     order = {name: i for i, name in enumerate(schema.names)}
+    said = sorted((row for one in found for row in one.readings), key=lambda row: (row.case_id, order[row.class_name]))
+    write_readings(layout.RELEASE_READINGS, [*read_readings(layout.BASE_READINGS), *said])
     decisions = [row for one in found for row in one.decisions]
     write_decided(layout.DECISIONS, sorted(decisions, key=lambda row: (row.case_id, order[row.class_name])))
     write_table(layout.MERGED, MERGE_COLUMNS, [_merge_row(t) for one in found for t in one.taken])
-    write_ledger(layout.RELEASE_LEDGER, merged, schema.names)
-    return merged
 
 
 def _job(
@@ -88,11 +101,12 @@ def _job(
     predicted: Mapping[str, Ensemble],
     returns: Sequence[Return],
     version: int,
+    panels: Mapping[str, Panel],
 ) -> MergeCase:
     base, pseudo = (layout.label_map(place, case.case_id) for place in (layout.BASE_LABELS, layout.PSEUDO))
     ensemble = predicted.get(case.case_id) if case.split is Split.POOL else None
     require_proposed(case.case_id, ensemble, pseudo)
-    said = tuple(_returned(one, case.case_id) for one in returns if case.case_id in one.manifest.cases)
+    said = tuple(CaseReturn.of(one, case.case_id) for one in returns if case.case_id in one.manifest.cases)
     return MergeCase(
         name=case.case_id,
         version=version,
@@ -105,17 +119,9 @@ def _job(
         predicted=dict(sorted(ensemble.by_class.items())) if ensemble is not None else {},
         entries=tuple(entries.values()),
         returns=said,
+        panel=panels.get(case.case_id),
         label_schema=schema,
     )
-
-
-def _returned(one: Return, case_id: str) -> Returned:
-    labels = one.label_file(case_id)
-    if labels is None:
-        raise BundleRefused(f"{one.folder} has no label of case {case_id} that can be read", "run `dvc repro -f gate`")
-    rows = tuple(one.decisions(case_id).values())
-    resampled = case_id in one.resampled
-    return Returned(one.reviewer, one.sha256, labels, one.shown(case_id), rows, resampled, one.signatures)
 
 
 def _merge_row(taken: Taken) -> dict[str, str | int]:

@@ -348,6 +348,21 @@ def expected_bundles(bundles: Path, round_number: int) -> dict[Path, Manifest]:
     return found
 
 
+def sent_bundles(bundles: Path, round_number: int) -> dict[Path, Manifest]:
+    """The bundles of a round that went out to readers, and after these that of the adjudicator, which lies beside."""
+    return expected_bundles(bundles, round_number) | expected_bundles(beside(bundles), round_number)
+
+
+def beside(bundles: Path) -> Path:
+    """Where the bundle of the adjudicator lies, by the folder of those of the readers."""
+    return bundles.with_name(layout.ADJUDICATION.name)
+
+
+def is_adjudication(folder: Path) -> bool:
+    """Whether the bundle that went out from a folder is that of an adjudicator."""
+    return folder.parent.name == layout.ADJUDICATION.name
+
+
 def voxel_count(shape: tuple[int, int, int]) -> int:
     """Voxels of a grid of shape (z, y, x)."""
     return math.prod(shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from voxledger.records import acquisition, cases, confirmed, decisions, errors, history, ledger, worklist
+from voxledger.records import acquisition, cases, confirmed, decisions, errors, history, ledger, readings, worklist
 
 TABLES = (
     acquisition.TABLE,
@@ -14,6 +14,7 @@ TABLES = (
     errors.TABLE,
     history.TABLE,
     ledger.TABLE,
+    readings.TABLE,
     worklist.TABLE,
 )
 

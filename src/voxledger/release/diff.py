@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +19,8 @@ from voxledger.disk import disk_failure
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import Grid, read, read_label, require_same_grid
 from voxledger.records.ledger import Entry, Ledger, by_case, parse_ledger
-from voxledger.release.trace import schema_at
+from voxledger.records.readings import Outcome, Reading
+from voxledger.release.trace import readings_at, schema_at
 from voxledger.repository import commit_of, file_at
 from voxledger.schema import LabelSchema, pair
 
@@ -35,7 +36,8 @@ class Change:
     class_name: str
     """As the newer version calls it; of a class that it no longer has, as the older one does."""
     kind: str
-    """`added` (new in the ledger), `removed` (no longer in it), `changed` (another mask), `decided` (same mask)."""
+    """`added` (new in the ledger), `removed` (no longer in it), `changed` (another mask), `decided` (same mask),
+    `pending` (same mask, as its readers did not agree)."""
     voxels_added: int
     voxels_removed: int
     ml_before: float
@@ -46,6 +48,8 @@ class Change:
     origin_after: str
     by: str
     """Reviewer of the newer mask, or the models that predicted it; why a class was retired."""
+    readings: tuple[Reading, ...] = ()
+    """What several readers said of it since the older version."""
 
 
 def diff(old: str, new: str) -> list[Change]:
@@ -66,7 +70,10 @@ def diff(old: str, new: str) -> list[Change]:
     names = pair(*schemas)
     older, after = _ledger(old), _ledger(new)
     before = {(c, names.get(n, n)): e for (c, n), e in older.items()}
-    changed = [key for key in sorted(before.keys() | after.keys()) if _differs(before.get(key), after.get(key))]
+    said = _said_since(old, new, schemas[1])
+    changed = [
+        key for key in sorted(before.keys() | after.keys()) if key in said or _differs(before.get(key), after.get(key))
+    ]
     order = [*schemas[1].names, *(n for n in schemas[0].names if n not in names)]
     rows, cases = (by_case(older), by_case(after)), []
     for case_id, keys in groupby(changed, lambda key: key[0]):
@@ -76,7 +83,23 @@ def diff(old: str, new: str) -> list[Change]:
         cases.append(_Case(case_id, pairs, (old, new), schemas, entries[0], entries[1]))
     worth = sum(case.redrawn for case in cases) >= WORTH_CASES
     found = each("diff", _changes, cases, lambda case: case.case_id, WORTH_BYTES if worth else 0)
-    return [change for changes in found for change in changes]
+    changes = [change for of_case in found for change in of_case]
+    return [_with_readings(change, said.get((change.case_id, change.class_name), [])) for change in changes]
+
+
+def _said_since(old: str, new: str, schema: LabelSchema) -> dict[tuple[str, str], list[Reading]]:
+    """What several readers said between two versions, by case and class, as the newer version calls it."""
+    before, found = set(readings_at(old)), dict[tuple[str, str], list[Reading]]()
+    for reading in readings_at(new):
+        name = schema.renamed(reading.class_name)
+        if reading.consensus and reading not in before and name is not None:
+            found.setdefault((reading.case_id, name), []).append(reading)
+    return found
+
+
+def _with_readings(change: Change, said: Sequence[Reading]) -> Change:
+    pending = change.kind == "decided" and any(reading.outcome is Outcome.PENDING for reading in said)
+    return replace(change, kind="pending" if pending else change.kind, readings=tuple(said))
 
 
 @dataclass(frozen=True)

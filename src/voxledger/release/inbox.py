@@ -55,11 +55,13 @@ def require_nothing_came_late(tag: str) -> None:
             f"move it out of {layout.INBOX} and keep it, it is somebody's work: its labels can be put into a bundle of "
             "a later round that asks for the same cases. Then `voxledger round open` again",
         )
-    if layout.BUNDLES.exists() and (changed := _changed_in(layout.BUNDLES)):
+    sent = [place for place in (layout.BUNDLES, layout.ADJUDICATION) if place.exists()]
+    if changed := [name for place in sent for name in _changed_in(place)]:
+        places = " ".join(map(str, sent))
         shown = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
         raise VoxledgerError(
             f"changed or added since {tag} was closed, and in no version: {shown}",
-            f"keep a copy elsewhere if it is somebody's work, then `dvc checkout --force {layout.BUNDLES}` and "
+            f"keep a copy elsewhere if it is somebody's work, then `dvc checkout --force {places}` and "
             "`voxledger round open` again",
         )
 
@@ -76,6 +78,7 @@ def clear() -> None:
     for bundle in layout.returned():
         remove_at_once(bundle) if bundle.is_dir() else bundle.unlink()
     remove_at_once(layout.BUNDLES)
+    remove_at_once(layout.ADJUDICATION)
 
 
 def _changed_in(folder: Path) -> list[str]:

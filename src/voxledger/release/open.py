@@ -27,9 +27,13 @@ PROMOTED_FILES = {
     layout.RELEASE_LEDGER: layout.BASE_LEDGER,
     layout.HISTORY: layout.BASE_HISTORY,
     layout.ERRORS: layout.BASE_ERRORS,
+    layout.RELEASE_READINGS: layout.BASE_READINGS,
     layout.NEXT_CARDS: layout.BASE_CARDS,
 }
 """The same for files in git."""
+
+LATER = (layout.RELEASE_READINGS,)
+"""Files that rounds of an older voxledger do not have."""
 
 
 def open_next() -> int:
@@ -76,7 +80,7 @@ def open_next() -> int:
 
 def _require_as_recorded(tag: str) -> None:
     """Raise unless all that the next round starts from is here as the closed round recorded it."""
-    absent = [str(source) for source in (*PROMOTED, *PROMOTED_FILES) if not source.exists()]
+    absent = [str(source) for source in (*PROMOTED, *PROMOTED_FILES) if not source.exists() and source not in LATER]
     if absent:
         raise VoxledgerError(f"{', '.join(absent)} of {tag} is not here", "run `dvc pull`")
     changed = changed_outputs("import", "retrain")
@@ -96,7 +100,8 @@ def _promote(tag: str) -> None:
         if dvc_file_hash(layout.dvc_file(target)) != recorded[source.as_posix()]:
             raise _altered(str(source), tag, "run `git checkout . && dvc checkout --force`, then again")
     for source, target in PROMOTED_FILES.items():
-        replace_text(target, read_text(source))
+        if source.exists() or source not in LATER:
+            replace_text(target, read_text(source))
 
 
 def _altered(what: str, tag: str, remedy: str) -> VoxledgerError:

@@ -13,8 +13,9 @@ from voxledger.errors import VoxledgerError
 from voxledger.records.bundle import MANIFEST, SIGNATURE, SIGNED, content_sha256, read_manifest
 from voxledger.records.bundle import Manifest as BundleManifest
 from voxledger.records.decisions import read_decisions
-from voxledger.records.ledger import Ledger
+from voxledger.records.ledger import Ledger, Signature
 from voxledger.records.manifest import Manifest
+from voxledger.records.readings import joint_bundles, joint_signatures, read_readings
 from voxledger.records.reviewers import read_reviewers
 from voxledger.records.signature import is_kept
 from voxledger.release.files_check import Findings
@@ -69,7 +70,7 @@ def check_reviews(
     VoxledgerError
         `reviewers.yaml` of the version cannot be read.
     """
-    result, kept = Reviews(), _kept(manifest)
+    result, kept, standing = Reviews(), _kept(manifest), dict[str, tuple[Signature, ...]]()
     some = any(is_kept(path) for files in kept.values() for path in files)
     whose = _whose(result, allowed_signers) if some else _nothing
     for bundle, files in sorted(kept.items()):
@@ -87,10 +88,14 @@ def check_reviews(
         if required and manifest and sent.round == manifest.round and signatures.unsigned:
             said.append(f"{folder / SIGNED}: missing, and review.require_signature asks {sent.reviewer} to sign")
         said += _against_ledger(ledger, bundle, signatures)
+        standing[bundle] = signatures.all
         result.problems += said
         counting = tuple(map(str, signatures.all)) if not said else ()
         result.reviews.append(Review(bundle, sent.reviewer, sent.round, counting))
-    signed = {(case, name) for (case, name), entry in ledger.items() if entry.signatures and entry.bundle not in kept}
+    joint = _joint(found)
+    result.problems += _of_several(ledger, joint, standing)
+    known = kept.keys() | joint.keys()
+    signed = {(case, name) for (case, name), entry in ledger.items() if entry.signatures and entry.bundle not in known}
     result.problems += [
         f"{layout.RELEASE_LEDGER}: case {case}, class {name} is of a signed return that is not in the version"
         for case, name in sorted(signed)
@@ -134,12 +139,36 @@ def _against_ledger(ledger: Ledger, bundle: str, signatures: Signatures) -> list
     """The ledger says of every class that a return decided on how it was signed."""
     said = {(c, n): entry.signatures for (c, n), entry in ledger.items() if entry.bundle == bundle}
     return [
-        f"{layout.RELEASE_LEDGER}: case {case}, class {name} "
-        + (f"says that it was signed with {told[0].key}" if told else "says that it was not signed")
-        + f", which is not what {layout.RELEASE_REVISIONS / bundle} holds"
+        _otherwise(case, name, told, f"what {layout.RELEASE_REVISIONS / bundle} holds")
         for (case, name), told in sorted(said.items())
         if told != signatures.all
     ]
+
+
+def _otherwise(case: str, name: str, told: tuple[Signature, ...], what: str) -> str:
+    says = f"says that it was signed with {told[0].key}" if told else "says that it was not signed"
+    return f"{layout.RELEASE_LEDGER}: case {case}, class {name} {says}, which is not {what}"
+
+
+def _joint(found: Findings) -> dict[str, frozenset[str]]:
+    """Returns that several readers settled classes by, by what the ledger names in their place."""
+    if layout.RELEASE_READINGS.as_posix() in found.unusable:
+        return {}
+    return joint_bundles(read_readings(layout.RELEASE_READINGS))
+
+
+def _of_several(
+    ledger: Ledger, joint: Mapping[str, frozenset[str]], standing: Mapping[str, tuple[Signature, ...]]
+) -> list[str]:
+    """The same of classes that several readers settled, whose returns are all here."""
+    found = []
+    for (case, name), entry in sorted(ledger.items()):
+        bundles = joint.get(entry.bundle, frozenset())
+        if bundles and bundles <= standing.keys():
+            signatures = joint_signatures(standing[bundle] for bundle in bundles)
+            if entry.signatures != signatures:
+                found.append(_otherwise(case, name, entry.signatures, "what the returns of its readers hold"))
+    return found
 
 
 def _whose(result: Reviews, allowed_signers: Path | None) -> Whose:

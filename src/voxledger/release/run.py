@@ -13,7 +13,7 @@ from voxledger.bundles.untouched import require_untouched
 from voxledger.errors import VoxledgerError
 from voxledger.models.region import learned_schema
 from voxledger.params import Params, read_params
-from voxledger.records.bundle import expected_bundles
+from voxledger.records.bundle import sent_bundles
 from voxledger.records.sent import is_out
 from voxledger.release.inbox import is_tracked_whole, track_inbox
 from voxledger.release.pipeline import Status, require_whole_dvc_files
@@ -86,13 +86,29 @@ def run_round(params: Params, no_memo: bool) -> None:
     if (again or before is None or before.entries) and dvc("repro", *again, "export") != 0:
         _require_nothing_dangles(layout.DATA, layout.MODELS)
         raise VoxledgerError("a stage before the review failed", "read its message above; finished cases are kept")
-    if bundles := expected_bundles(layout.BUNDLES, params.round):
-        send_out({folder.name: manifest.id for folder, manifest in bundles.items()})
-    context = read_context(params.review)
-    require_complete(layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round, context)
+    _send_out(params)
+    asked = (layout.BUNDLES, layout.INBOX, layout.BASE_REVISIONS, params.round, read_context(params.review))
+    if params.adjudicated:
+        require_complete(*asked, readers_only=True)
+        _adjudicate(params)
+    require_complete(*asked)
     if no_memo or status is None or status.entries or not is_tracked_whole():
         _run_to_the_end(no_memo)
     note_run(params.round)
+
+
+def _send_out(params: Params) -> None:
+    """Record that the bundles that are here go out, if there are any."""
+    if bundles := sent_bundles(layout.BUNDLES, params.round):
+        send_out({folder.name: manifest.id for folder, manifest in bundles.items()})
+
+
+def _adjudicate(params: Params) -> None:
+    """Make the bundle of the adjudicator, now that all readers are back, and send it out."""
+    track_inbox()
+    if dvc("repro", "adjudicate") != 0:
+        raise VoxledgerError("a stage of the review failed", "read its message above; nothing that came in is lost")
+    _send_out(params)
 
 
 def _remove_dangling(*folders: Path) -> None:

@@ -96,6 +96,7 @@ def recall() -> None:
             "go on with `voxledger round run`; if their work shall not count, first move it out of the inbox",
         )
     remove_at_once(layout.BUNDLES)
+    remove_at_once(layout.ADJUDICATION)
     layout.SENT.unlink(missing_ok=True)
     git("rm", "--cached", "--force", "--quiet", "--ignore-unmatch", "--", layout.SENT)
     if committed is not None:

@@ -15,6 +15,7 @@ from voxledger.records.card import parse_cards
 from voxledger.records.cases import Case, parse_cases
 from voxledger.records.decisions import TABLE as DECISIONS
 from voxledger.records.ledger import Entry, Ledger, Signature, parse_ledger
+from voxledger.records.readings import JOINT, Reading, parse_readings
 from voxledger.records.reviewers import KeyState, Reviewer, Reviewers, parse_reviewers
 from voxledger.repository import commit_of, cut_history, file_at, git, is_ancestor, is_shallow, round_tag, tag_exists
 from voxledger.schema import LabelSchema, parse_schema
@@ -69,6 +70,9 @@ def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -
     if not entries:
         known = {c for c, _ in ledger}
         what = f"class {class_name} of case {case_id}" if case_id in known else f"case {case_id}"
+        said = [r for r in readings_at(tag) if r.case_id == case_id and (asked is None or r.class_name in asked)]
+        if said:
+            what += f", of which {len(said)} readings are pending in {layout.RELEASE_READINGS},"
         told = schema.told_of(class_name or "") or f"name a class of {layout.SCHEMA}"
         raise Misuse(
             f"{what} is not in the ledger of {tag or 'the working tree'}",
@@ -82,10 +86,11 @@ def trace(case_id: str, class_name: str | None = None, tag: str | None = None) -
         {
             "class": e.class_name,
             **{k: v for k, v in asdict(e).items() if k not in ("case_id", "class_name")},
-            "signatures": [_signature(signature, reviewers.get(e.reviewer)) for signature in e.signatures],
+            "signatures": [_signature(signature, _owner(signature, e, reviewers)) for signature in e.signatures],
             "decision": _decision(e, tag, earlier),
             "confirmed": _confirmed(e, tag),
             "history": _history(e, earlier),
+            "readings": _readings(e, tag, schema),
         }
         for e in entries
     ]
@@ -204,6 +209,12 @@ def _reviewers(tag: str | None) -> Reviewers:
     return {} if text is None else parse_reviewers(text, _named(layout.REVIEWERS, tag))
 
 
+def _owner(signature: Signature, entry: Entry, reviewers: Reviewers) -> Reviewer | None:
+    """Which of those that the ledger names has the key."""
+    named = (reviewers.get(name) for name in entry.reviewer.split(JOINT))
+    return next((one for one in named if one is not None and one.key(signature.key) is not None), None)
+
+
 def _signature(signature: Signature, reviewer: Reviewer | None) -> dict[str, Any]:
     """A signature, and what `reviewers.yaml` says of its reviewer, if it lists the key."""
     key = reviewer.key(signature.key) if reviewer is not None else None
@@ -213,6 +224,20 @@ def _signature(signature: Signature, reviewer: Reviewer | None) -> dict[str, Any
         "reviewer": reviewer.told if reviewer is not None and key is not None else "",
         "revoked": key.told(KeyState.REVOKED) if key is not None and key.revoked is not None else "",
     }
+
+
+def _readings(entry: Entry, tag: str | None, schema: LabelSchema) -> list[dict[str, Any]]:
+    """What every reader said of a class, in all rounds, the oldest first; none in versions before that was kept."""
+    names = schema.names_of(entry.class_name)
+    return [asdict(r) for r in readings_at(tag) if r.case_id == entry.case_id and r.class_name in names]
+
+
+def readings_at(tag: str | None) -> list[Reading]:
+    """The readings of a version; of the working tree, those that were released last, or else those of the base."""
+    for path in (layout.RELEASE_READINGS, layout.BASE_READINGS):
+        if text := file_at(tag, path):
+            return parse_readings(text, _named(path, tag))
+    return []
 
 
 def _rows(revision: str | None, path: Path, *columns: str) -> list[dict[str, str]]:

@@ -19,6 +19,7 @@ from voxledger.records.manifest import Manifest, read_manifest
 from voxledger.records.mask_check import differing_masks
 from voxledger.release.committed import commit_at, committed, content_at, tag_object
 from voxledger.release.files_check import Findings, bring, check_files
+from voxledger.release.readings_check import check_readings
 from voxledger.release.reviews_check import Review, Reviews, check_reviews
 from voxledger.repository import round_tags
 from voxledger.schema import LabelSchema, read_schema
@@ -33,6 +34,8 @@ class Verdict:
     version: str = "unknown"
     files: int = 0
     masks: int = 0
+    readings: int = 0
+    """What readers said, compared with the bundles that they returned."""
     signer: str = "nobody"
     tag_signature: str = "not signed"
     problems: list[str] = field(default_factory=list)
@@ -89,13 +92,14 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
         verdict.problems += _check_names(tag, released, content_at(commit, layout.PARAMS))
     _check_signatures(verdict, commit, released, allowed_signers)
     found = check_files(tree, released)
-    masks = _check_masks(found)
+    masks, readings = _check_masks(found)
     required = (_yaml_at(content_at(commit, layout.PARAMS)).get("review") or {}).get("require_signature") is True
     reviews = _check_reviews(found, released, required, allowed_signers)
     return replace(
         verdict,
         files=found.checked,
         masks=masks,
+        readings=readings,
         problems=verdict.problems + found.problems + reviews.problems,
         missing=found.missing,
         command=bring(found.missing, tree),
@@ -218,19 +222,19 @@ def _check_reviews(found: Findings, released: Manifest | None, required: bool, a
         return Reviews(problems=[] if error.problem in found.problems else [error.problem])
 
 
-def _check_masks(found: Findings) -> int:
-    """Every image against the case table and every mask against the ledger, but for what is known to be altered.
+def _check_masks(found: Findings) -> tuple[int, int]:
+    """Every image against the case table, every mask against the ledger, and every reading against its return.
 
-    Adds what it finds; returns how many masks were compared.
+    What is known to be altered is left out. Adds what it finds; returns how many masks and readings were compared.
     """
     if found.unusable & {p.as_posix() for p in (layout.RELEASE_LEDGER, layout.SCHEMA, layout.CASES)}:
-        return 0
+        return 0, 0
     try:
         cases, schema = {c.case_id: c for c in read_cases()}, read_schema(layout.SCHEMA)
         ledger = read_ledger(layout.RELEASE_LEDGER)
     except VoxledgerError as error:
         found.problems.append(error.problem)
-        return 0
+        return 0, 0
     _check_images(found, cases)
     of_case: dict[str, dict[str, str]] = {}
     for (case_id, class_name), entry in ledger.items():
@@ -248,7 +252,7 @@ def _check_masks(found: Findings) -> int:
     size = bytes_of(path for m in masks for path in (m.image, m.label))
     for problems in each("verify masks", _differing, masks, lambda m: m.case_id, size):
         found.problems += problems
-    return sum(len(m.hashes) for m in masks)
+    return sum(len(m.hashes) for m in masks), check_readings(found, ledger, schema)
 
 
 def _check_images(found: Findings, cases: Mapping[str, Case]) -> None:

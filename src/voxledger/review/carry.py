@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.bundles.merge import paint
+from voxledger.bundles.part import Part
 from voxledger.errors import Misuse
 from voxledger.imaging.volume import read, write
 from voxledger.params import Outside
 from voxledger.records.bundle import LABELS, MANIFEST, Manifest, bundle_name, expected_bundles, read_manifest
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, to_csv
-from voxledger.review.combine import Part
 from voxledger.review.receive import Received, receive
 from voxledger.textfile import replace_text
 

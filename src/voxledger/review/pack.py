@@ -12,7 +12,7 @@ from typing import IO
 
 from voxledger.disk import naming
 from voxledger.errors import Misuse
-from voxledger.records.bundle import expected_bundles, list_files
+from voxledger.records.bundle import list_files, sent_bundles
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _STORED = (".gz", ".nrrd", ".mha")
@@ -20,7 +20,7 @@ _STORED = (".gz", ".nrrd", ".mha")
 
 def find_bundle(bundles: Path, reviewer: str, round_number: int) -> Path:
     """The exported folder of a reviewer in a round."""
-    found = {manifest.reviewer: folder for folder, manifest in expected_bundles(bundles, round_number).items()}
+    found = {manifest.reviewer: folder for folder, manifest in sent_bundles(bundles, round_number).items()}
     if reviewer not in found:
         raise Misuse(
             f"there is no bundle for {reviewer} in {bundles}",

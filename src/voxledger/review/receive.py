@@ -23,6 +23,7 @@ from typing import IO
 
 from voxledger import layout
 from voxledger.bundles.inbox import PART, RECEIVING, SUPERSEDED, foreign
+from voxledger.bundles.part import Part
 from voxledger.disk import disk_failure
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.params import Outside
@@ -36,7 +37,6 @@ from voxledger.records.bundle import (
     Manifest,
     add_resample,
     content_sha256,
-    expected_bundles,
     is_junk,
     is_ours,
     is_safe,
@@ -46,11 +46,12 @@ from voxledger.records.bundle import (
     read_resample,
     returned_files,
     says_what_was_sent,
+    sent_bundles,
     size_bound,
 )
 from voxledger.records.signature import is_signed, note_receipt
 from voxledger.review.archives import MOST_FILES, unpack
-from voxledger.review.combine import Part, adds_signature, combine, keep_parts, says_all
+from voxledger.review.combine import adds_signature, combine, keep_parts, says_all
 from voxledger.review.pack import opening
 from voxledger.textfile import replace_text
 
@@ -282,7 +283,7 @@ def _open(source: Path, bundles: Path, round_number: int) -> Iterator[_Files]:
 
 def most_bytes(bundles: Path, round_number: int) -> int:
     """More bytes than the return of any bundle of the round can have, or a late one where the round has none yet."""
-    sent = expected_bundles(bundles, round_number).values()
+    sent = sent_bundles(bundles, round_number).values()
     most = max((2 * sum(size_bound(m, path) for path in m.files) for m in sent), default=MOST_LATE_BYTES)
     return most + max(most_manifest_bytes(sent), MOST_LATE_MANIFEST_BYTES)
 
@@ -401,7 +402,7 @@ def _manifest(
 
     Of an earlier round no copy is here: a manifest of which the id is on record is the one that was sent.
     """
-    expected = expected_bundles(bundles, round_number)
+    expected = sent_bundles(bundles, round_number)
     most = max(most_manifest_bytes(expected.values()), MOST_LATE_MANIFEST_BYTES)
     with files[MANIFEST]() as stream:
         content = stream.read(most + 1)

@@ -31,7 +31,7 @@ from voxledger.score.pictures import thermal_table
 from voxledger.score.section import score_section
 from voxledger.score.stopping import outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
-from voxledger.score.worklist import choose, worklist
+from voxledger.score.worklist import choose, read_by_several, worklist
 from voxledger.textfile import replace_text, write_table
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def score_round(
     write_scores(layout.SCORES, scores)
     unseen = _unseen(scores, not_found, schema)
     open_cases, chosen = _choose(pool, scores, errors, found, schema, params, unseen)
-    rows = worklist(open_cases, chosen, params.export.reviewers, len(schema.names), params.score)
+    rows = _worklist(open_cases, chosen, len(schema.names), params)
     write_worklist(layout.WORKLIST, rows)
     selected = sum(reason != AUDIT for reason in chosen.values())
     view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}), len(unseen))
@@ -114,10 +114,18 @@ def _choose(
         if acquisition.features:
             open_cases = _with_features(open_cases, pool, params)
         predicted = [c for c in open_cases if c.case_id in found]
-        return open_cases, choose(predicted, count, params.score, seed, known, not_found=unseen)
+        readers = params.export.readers
+        return open_cases, choose(predicted, count, params.score, seed, known, not_found=unseen, readers=readers)
     if any(outermost <= {s.class_name for s in of_case if s.trusted} for of_case in _grouped(scores)):
         return open_cases, {}
-    return open_cases, choose(open_cases, count, params.score, seed, known, "random")
+    return open_cases, choose(open_cases, count, params.score, seed, known, "random", readers=params.export.readers)
+
+
+def _worklist(open_cases: Sequence[CaseScore], chosen: dict[str, str], classes: int, params: Params) -> list[WorkItem]:
+    """Who looks at what, with the cases that several people read."""
+    readers = params.export.readers
+    several = read_by_several(chosen, readers, f"{params.score.seed}/{params.round}")
+    return worklist(open_cases, chosen, params.export.reviewers, classes, params.score, readers.count, several)
 
 
 def _unseen(

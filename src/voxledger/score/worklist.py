@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 from voxledger.errors import Misuse
-from voxledger.params import ScoreParams
+from voxledger.params import ReadersParams, ScoreParams
 from voxledger.records.worklist import AUDIT, NOT_FOUND, WorkItem
 from voxledger.registry import ACQUISITION
 from voxledger.score.acquire import Acquisition
@@ -28,6 +28,7 @@ def choose(
     known: Experience,
     reason: str | None = None,
     not_found: Collection[str] = (),
+    readers: ReadersParams = ReadersParams(),  # noqa: B008
 ) -> dict[str, str]:
     """Choose the cases of a round by the acquisition function, and the audit sample; case ids in working order.
 
@@ -45,6 +46,8 @@ def choose(
         Acquisition function to use instead of the one in `params`.
     not_found
         Cases in which a model of a region did not find its organ: they come first, in their order.
+    readers
+        How many people read a case: minutes are those of all of them.
 
     Notes
     -----
@@ -64,7 +67,7 @@ def choose(
     if params.most_alike is not None:
         ordered = spread(ordered, lambda case_id: likely_error(by_id[case_id], known), params.most_alike)
     for case_id in sorted(ordered, key=lambda case_id: case_id not in not_found):
-        cost = sum(expected_minutes(s, classes, params) for s in by_id[case_id].classes)
+        cost = readings(readers) * sum(expected_minutes(s, classes, params) for s in by_id[case_id].classes)
         if len(chosen) == allowed or cost > minutes + 1e-9:
             break
         minutes -= cost
@@ -89,26 +92,54 @@ def spread(ordered: Sequence[str], error: Callable[[str], tuple[str, str]], most
     return first + later
 
 
+def readings(readers: ReadersParams) -> float:
+    """How many people read a case on average.
+
+    >>> readings(ReadersParams(count=3, share=0.25))
+    1.5
+    """
+    return 1 + readers.share * (readers.count - 1)
+
+
+def read_by_several(chosen: Collection[str], readers: ReadersParams, seed: str) -> frozenset[str]:
+    """The cases that more than one person reads: a share of those chosen, drawn by chance, but at least one.
+
+    Parameters
+    ----------
+    chosen
+        Ids of the cases.
+    seed
+        Seed of chance; includes the round, so that rounds differ.
+    """
+    if readers.count == 1 or not readers.share:
+        return frozenset()
+    return frozenset(shuffled(chosen, f"{seed}/readers")[: max(1, round(readers.share * len(chosen)))])
+
+
 def worklist(
     cases: Sequence[CaseScore],
     chosen: dict[str, str],
     reviewers: Sequence[str],
     classes: int,
     params: ScoreParams,
+    readers: int = 1,
+    several: Collection[str] = (),
 ) -> list[WorkItem]:
     """Rows for all untrusted classes of the chosen cases, dealt out to reviewers.
 
-    A case goes whole to the reviewer with the fewest expected minutes so far, so that shares differ by at most
-    one case. Within a case, classes come by falling attention, then in the order of the schema.
+    A case goes whole to the reviewer with the fewest expected minutes so far, or to the `readers` with the fewest if
+    it is one of `several`, so that shares differ by at most one case. Within a case, classes come by falling attention,
+    then in the order of the schema; of several readers one after the other.
     """
     by_id = {c.case_id: c for c in cases}
     load = dict.fromkeys(reviewers, 0.0)
     rows = []
     for rank, (case_id, reason) in enumerate(chosen.items(), start=1):
         case = by_id[case_id]
-        reviewer = min(load, key=lambda name: round(load[name], 6))
-        for score in sorted(case.classes, key=lambda s: -s.attention_ml):
-            minutes, ml = expected_minutes(score, classes, params), score.attention_ml
-            load[reviewer] += minutes
-            rows.append(WorkItem(rank, case_id, score.class_name, ml, case.attention_ml, reason, reviewer, minutes))
+        least = sorted(load, key=lambda name: round(load[name], 6))
+        for reviewer in least[: readers if case_id in several else 1]:
+            for score in sorted(case.classes, key=lambda s: -s.attention_ml):
+                minutes, ml = expected_minutes(score, classes, params), score.attention_ml
+                load[reviewer] += minutes
+                rows.append(WorkItem(rank, case_id, score.class_name, ml, case.attention_ml, reason, reviewer, minutes))
     return rows

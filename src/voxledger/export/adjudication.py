@@ -1,0 +1,218 @@
+"""The adjudicate stage: what readers do not agree on, in a bundle for one person who sees what each of them said."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from voxledger import layout
+from voxledger.bundles.case_return import CaseReturn, Panel, read_all, read_by_readers
+from voxledger.bundles.merge import LabelMap
+from voxledger.bundles.returned import Return
+from voxledger.bundles.settle import Reader, lay
+from voxledger.casemap.job import Job, content
+from voxledger.casemap.run import casemap
+from voxledger.errors import VoxledgerError
+from voxledger.export.bundle import make_own
+from voxledger.export.colors import SLICER_TABLE, SNAP_DESCRIPTIONS
+from voxledger.export.readme import bundle_readme
+from voxledger.imaging.volume import Grid, file_sha256, read_grid, read_label, write
+from voxledger.params import MachineParams, ReviewParams
+from voxledger.records.bundle import (
+    ATTENTION,
+    IMAGES,
+    LABELS,
+    MANIFEST,
+    WEAK,
+    Asked,
+    File,
+    Manifest,
+    bundle_name,
+    expected_bundles,
+    make_manifest,
+    require_reviewers,
+)
+from voxledger.records.decisions import FILE as DECISIONS
+from voxledger.records.decisions import Decision, Row, to_csv
+from voxledger.schema import LabelSchema
+from voxledger.textfile import as_text, write_table
+
+READINGS = "readings"
+COLUMNS = ["case_id", "class_name", "why", "reader", "decision", "error_type", "comment"]
+
+
+class FindDisputes(Job[dict[str, str]]):
+    """Finds the classes of a case that its readers do not agree on, with the reason, and writes what they drew."""
+
+    stage, algorithms = "adjudicate", ("adjudicate",)
+    bundle: str = content()
+    """Name of the bundle."""
+    returns: tuple[CaseReturn, ...] = content()
+    panel: Panel = content()
+    label_schema: LabelSchema = content()
+
+    def compute(self, folder: Path) -> dict[str, str]:
+        shown = self.returns[0].shown
+        grid, proposal = read_grid(shown), read_label(shown)
+        labels = read_all(self.returns, grid)
+        disputed = dict(self.panel.settle(self.label_schema, proposal, self.returns, labels).disputed)
+        out = folder / self.bundle
+        for one, own in zip(self.returns, labels, strict=True) if disputed else ():
+            self._write_drawn(one.reader(own), proposal, disputed, out / READINGS / one.reviewer, grid)
+        return disputed
+
+    def _write_drawn(
+        self, reader: Reader, proposal: LabelMap, disputed: Mapping[str, str], out: Path, grid: Grid
+    ) -> None:
+        """What a reader drew of these classes; all others are as they were proposed, so that it may be copied."""
+        schema, rows = self.label_schema, reader.rows
+        revised = [n for n in disputed if n in rows and rows[n].decision is Decision.REVISE]
+        labels = proposal.copy()
+        for name in sorted(revised, key=lambda n: (len(schema.chain(n)), schema[n].id)):
+            around = next((n for n in schema.chain(name)[1:] if n in revised), None)
+            lay(schema, labels, name, schema.mask(reader.labels, name), [reader.labels], around)
+        if revised:
+            write(layout.label_map(out, self.name), labels, grid)
+
+
+def adjudicate_round(returns: Sequence[Return], number: int, review: ReviewParams, machine: MachineParams) -> None:
+    """Write `data/round/adjudication/bundle-rNN-<adjudicator>/`, or an empty folder where readers agree on all.
+
+    Parameters
+    ----------
+    returns
+        Those of all readers; none where nothing is adjudicated.
+    number
+        Of the round.
+
+    Raises
+    ------
+    VoxledgerError
+        Another bundle of this round lies there: the adjudicator may have a copy of it.
+    """
+    out = layout.ADJUDICATION
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    several, panel = read_by_readers(returns), Panel.of(review)
+    if several:
+        require_reviewers([*(one.reviewer for one in returns), review.adjudicator])
+    bundle = bundle_name(number, review.adjudicator)
+    by_case = {case: [one for one in returns if case in one.manifest.cases] for case in sorted(several)}
+    jobs = [
+        FindDisputes(
+            name=case,
+            bundle=bundle,
+            returns=tuple(CaseReturn.of(one, case) for one in of_case),
+            panel=panel,
+            label_schema=of_case[0].manifest.label_schema,
+        )
+        for case, of_case in by_case.items()
+    ]
+    found = casemap(jobs, partial, machine)
+    disputed = {job.name: why for job, why in zip(jobs, found, strict=True) if why}
+    if disputed:
+        _complete(partial / bundle, review.adjudicator, disputed, by_case)
+    _require_no_other(out, partial, number)
+    shutil.rmtree(out, ignore_errors=True)
+    os.replace(partial, out)
+
+
+def _require_no_other(out: Path, made: Path, number: int) -> None:
+    there, now = (
+        {folder.name: manifest.id for folder, manifest in expected_bundles(place, number).items()}
+        for place in (out, made)
+    )
+    if there and there != now:
+        shutil.rmtree(made)
+        raise VoxledgerError(
+            f"{', '.join(there)} in {out} was made from other readings, or with other parameters, and the adjudicator "
+            "may be at work on it: it stays as it is",
+            f"undo the change; or, if what the adjudicator does shall not count, remove {out}, and run this again",
+        )
+
+
+Disputed = Mapping[str, Mapping[str, str]]
+"""Why readers do not agree, by case and class."""
+ByCase = Mapping[str, Sequence[Return]]
+"""The returns of all readers of a case."""
+
+
+def _complete(folder: Path, adjudicator: str, disputed: Disputed, by_case: ByCase) -> None:
+    """Complete the bundle in which the readings lie."""
+    for path in [p for p in folder.rglob("*") if p.is_file()]:
+        make_own(path)
+    sent = {case: by_case[case][0] for case in disputed}
+    manifest = next(iter(sent.values())).manifest
+    schema = manifest.label_schema
+    asked = tuple(Asked(case_id=case, class_name=n) for case, why in disputed.items() for n in schema.names if n in why)
+    for case, one in sent.items():
+        _copy_sent(folder, case, one)
+    _write_texts(folder, adjudicator, asked, manifest, [row for a in asked for row in _said(a, disputed, by_case)])
+    files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+    made = make_manifest(
+        dataset=manifest.dataset,
+        round=manifest.round,
+        reviewer=adjudicator,
+        base_version=manifest.base_version,
+        model_ids=tuple(sorted({model for one in sent.values() for model in one.manifest.model_ids})),
+        label_schema=schema,
+        asked=asked,
+        voxels={case: one.manifest.voxels[case] for case, one in sent.items()},
+        masks={case: one.manifest.masks.get(case, {}) for case, one in sent.items()},
+        files={name: File(sha256=file_sha256(path), bytes=path.stat().st_size) for name, path in files.items()},
+    )
+    (folder / MANIFEST).write_bytes(made.to_bytes())
+
+
+def _copy_sent(folder: Path, case: str, one: Return) -> None:
+    """What all readers were sent of a case, and the colour tables, from the bundle of one of them."""
+    for path in one.manifest.files:
+        if path in (SLICER_TABLE, SNAP_DESCRIPTIONS) or _is_of(case, path):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(one.exported / path, folder / path)
+
+
+def _write_texts(
+    folder: Path, adjudicator: str, asked: tuple[Asked, ...], sent: Manifest, said: Sequence[Mapping[str, str]]
+) -> None:
+    """The table to fill in, that of what readers said, and how to go about it."""
+    table = layout.RELEASE_READINGS.name
+    segments = any((folder / LABELS).glob("*.seg.nrrd"))
+    weak = (folder / WEAK).is_dir()
+    readme = bundle_readme(
+        sent.dataset, sent.round, adjudicator, sent.label_schema, asked, weak, segments, readings=table
+    )
+    (folder / "README.md").write_bytes(readme.encode("utf-8"))
+    (folder / DECISIONS).write_bytes(to_csv(Row(a.case_id, a.class_name) for a in asked).encode("utf-8"))
+    write_table(folder / table, COLUMNS, said)
+
+
+def _is_of(case: str, path: str) -> bool:
+    """Whether a file of a bundle is what readers were sent of a case."""
+    place, _, name = path.partition("/")
+    if place in (IMAGES, LABELS, WEAK):
+        return name.startswith(f"{case}.")
+    return place == ATTENTION and name in (f"{case}_attention.nii.gz", layout.heat(case).name, layout.HEAT_COLORS.name)
+
+
+def _said(asked: Asked, disputed: Disputed, by_case: ByCase) -> list[dict[str, str]]:
+    """What the readers of a class said of it."""
+    found = []
+    for one in by_case[asked.case_id]:
+        row = one.decisions(asked.case_id).get(asked.class_name)
+        if row is not None and row.decision is not None:
+            found.append(
+                {
+                    "case_id": asked.case_id,
+                    "class_name": asked.class_name,
+                    "why": disputed[asked.case_id][asked.class_name],
+                    "reader": one.reviewer,
+                    "decision": row.decision.value,
+                    "error_type": row.error_type.value,
+                    "comment": as_text(row.comment),
+                }
+            )
+    return found

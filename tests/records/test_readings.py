@@ -1,0 +1,68 @@
+"""The table of what every reader said, which goes from round to round."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from voxledger.errors import VoxledgerError
+from voxledger.records.decisions import Decision
+from voxledger.records.readings import (
+    Outcome,
+    Reading,
+    joint_bundle,
+    joint_reviewer,
+    read_readings,
+    write_readings,
+)
+
+READING = Reading(
+    2, "c, é", "liver", "alice", Decision.REVISE, 2.5, "boundary", "was small", "a" * 64, "b" * 64, "majority",
+    Outcome.MERGED,
+)  # fmt: skip
+REJECTED = replace(
+    READING, decision=Decision.REJECT, minutes=None, mask_sha256="", consensus="", outcome=Outcome.COUNTED
+)
+
+
+@pytest.mark.parametrize("rows", [[], [READING], [READING, REJECTED]])
+def test_read_what_was_written(tmp_path: Path, rows: list[Reading]) -> None:
+    path = tmp_path / "data/release/readings.csv"
+    write_readings(path, rows)
+    assert read_readings(path) == rows
+    before = path.read_bytes()
+    write_readings(path, read_readings(path))
+    assert path.read_bytes() == before
+    assert b"\r" not in before
+
+
+def test_none_is_there_and_none_is_in_it(tmp_path: Path) -> None:
+    assert read_readings(tmp_path / "readings.csv") == []
+    (tmp_path / "readings.csv").write_text("")
+    assert read_readings(tmp_path / "readings.csv") == []
+
+
+def test_comments_are_no_formulas(tmp_path: Path) -> None:
+    write_readings(tmp_path / "readings.csv", [replace(READING, comment="=1+1\r\nno")])
+    assert read_readings(tmp_path / "readings.csv")[0].comment == "'=1+1\nno"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("revise", "maybe"), ("merged", "lost"), ("2.50", "long"), ("class_name", "class")],
+    ids=["decision", "outcome", "minutes", "header"],
+)
+def test_what_is_damaged_is_named(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "readings.csv"
+    write_readings(path, [READING])
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(VoxledgerError, match=r"readings\.csv"):
+        read_readings(path)
+
+
+def test_several_readers_as_the_ledger_calls_them() -> None:
+    assert joint_reviewer(["bob", "alice"]) == "alice+bob"
+    assert joint_bundle(["b", "a"]) == joint_bundle(["a", "b"]) == hashlib.sha256(b"a\nb\n").hexdigest()
