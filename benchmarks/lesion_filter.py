@@ -26,12 +26,13 @@ from typing import Any
 import click
 import numpy as np
 
+from voxledger import layout
 from voxledger.cli.demo import set_parameters, voxledger
 from voxledger.evaluate.detection import RATES, detection_rates, diameter_mm, missed_by_size
 from voxledger.evaluate.detection_section import waterfall
 from voxledger.imaging.detection import ANY, Step, read_steps
 from voxledger.params import read_params
-from voxledger.textfile import read_json
+from voxledger.records.calibration import read_calibration
 
 CLASSES = {"pancreas": 7, "pancreatic_duct": 8, "pdac": 11, "cyst": 12, "pnet": 13}
 LESIONS = ["pdac", "cyst", "pnet"]
@@ -124,27 +125,13 @@ def main(work: Path | None, iterations: int, seeds: int, out: Path | None, plot:
 
 def make(work: Path) -> None:
     """Phantoms with the classes of the pancreas alone, and a repository with them."""
-    drawing = [
-        subprocess.Popen(
-            [
-                *(
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "voxledger",
-                    "cases",
-                    "phantom",
-                    str(work / "phantoms" / f"{group}-{site}"),
-                ),
-                *("--count", str(count), "--site", site, "--seed", str(seed), "--size", "medium"),
-                *("--lesions", str(share), "--prefix", f"{group}-{site}-"),
-            ]
-        )
-        for group, (count, share, seed) in GROUPS.items()
-        for site in "ab"
-    ]
-    if any(process.wait() for process in drawing):
-        sys.exit("phantoms could not be made")
+    for group, (count, share, seed) in GROUPS.items():
+        for site in "ab":
+            voxledger(
+                *("cases", "phantom", str(work / "phantoms" / f"{group}-{site}"), "--count", str(count)),
+                *("--site", site, "--seed", str(seed), "--size", "medium", "--lesions", str(share)),
+                *("--prefix", f"{group}-{site}-"),
+            )
     repository = work / "making"
     voxledger("init", str(repository), "--name", "lesions")
     (repository / "labels.yaml").write_text(LABELS, "utf-8")
@@ -253,13 +240,16 @@ def of_patients(steps: list[Step], last: int) -> list[str]:
 
 
 def thresholds(work: Path, seed: int) -> list[list[str]]:
-    calibrated = read_json(work / f"seed-{seed}" / "data/round/calibration.json")["classes"]
+    calibrated = read_calibration(work / f"seed-{seed}" / layout.CALIBRATION)
     return [
         [
-            *(str(seed), name, f"{c['threshold']:.4g}", str(c["lesions"])),
-            *(f"{c['sensitivity']['value']:.3f}", f"{c['false_positives_per_scan']['value']:.2f}"),
+            *(str(seed), name, f"{c.threshold:.4g}", str(c.lesions)),
+            *(
+                f"{rate.value:.3f}" if rate.value is not None else ""
+                for rate in (c.sensitivity, c.false_positives_per_scan)
+            ),
         ]
-        for name, c in calibrated.items()
+        for name, c in calibrated.classes.items()
     ]
 
 
