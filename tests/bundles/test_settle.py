@@ -39,6 +39,38 @@ def test_a_lesion_that_all_erase_falls_back_to_the_organ_that_they_revised() -> 
     }
 
 
+def test_where_no_two_say_what_is_there_instead_the_organ_is() -> None:
+    """One has the organ there, one nothing, one the lesion: the lesion goes, the organ of two of them stays."""
+    maps = [PROPOSAL.copy() for _ in range(3)]
+    lesion = PROPOSAL == 3
+    maps[0][lesion], maps[1][lesion] = 2, 0
+    for labels in maps:
+        labels[2, 13, 4:14] = 0
+    readers = [
+        reader("a", maps[0], pancreas="revise", lesion="revise"),
+        reader("b", maps[1], pancreas="revise", lesion="revise"),
+        reader("c", maps[2], pancreas="revise", lesion="accept"),
+    ]
+    found = settled(*readers)
+    assert not (found.labels == 3).any()
+    assert np.array_equal(found.labels == 2, SCHEMA.mask(maps[0], "pancreas"))
+
+
+def test_an_eraser_of_a_lesion_makes_no_hole_in_an_organ_that_the_others_keep() -> None:
+    erased, wider = PROPOSAL.copy(), PROPOSAL.copy()
+    erased[PROPOSAL == 3] = 0
+    erased[2, 13, 4:14] = 0
+    wider[2, 13, 4:14] = 0
+    found = settled(
+        reader("a", erased, pancreas="revise", lesion="revise"),
+        reader("b", wider, pancreas="revise", lesion="accept"),
+        reader("c", wider, pancreas="revise"),
+        agreement=0,
+    )
+    assert not (found.labels == 3).any()
+    assert np.array_equal(found.labels == 2, SCHEMA.mask(wider, "pancreas"))
+
+
 def test_two_readers_of_one_lesion_and_organ_make_what_one_of_them_drew() -> None:
     labels = anatomy(0)
     found = settled(*(reader(n, labels, pancreas="revise", lesion="revise") for n in ("a", "b")))
@@ -74,7 +106,7 @@ def test_the_order_of_readers_does_not_matter(order: tuple[int, ...]) -> None:
 
 def test_a_class_that_nobody_was_asked_about_needs_more_than_half_of_the_readers() -> None:
     asked, grown = frozenset({"liver"}), PROPOSAL.copy()
-    grown[8, 2:6, 15:19] = 5
+    grown[9, 2:6, 15:19] = 5
     one = [
         reader("a", grown, asked, liver="accept", kidney_left="revise"),
         reader("b", PROPOSAL, asked, liver="accept"),
@@ -114,7 +146,7 @@ def test_minutes_add_up_and_errors_are_counted() -> None:
 
 def test_an_adjudicator_counts_alone() -> None:
     wide = PROPOSAL.copy()
-    wide[8, 2:6, 15:19] = 5
+    wide[9, 2:6, 15:19] = 5
     readers = [reader("a", anatomy(0), pancreas="revise", kidney_left="accept"),
                reader("b", PROPOSAL, pancreas="reject", kidney_left="accept")]  # fmt: skip
     found = settled(*readers, method="adjudicate")
