@@ -72,7 +72,7 @@ def predictions() -> dict[str, str]:
 @pytest.mark.slow
 def test_where_the_organ_is_not_found_people_look_first_and_reports_say_so(first_round: Path) -> None:
     with contextlib.chdir(first_round):
-        assert "UNet 4-8, organ and 3 mm around it (full, round 0)" in output("voxledger", "models", "list")
+        assert "UNet 4-8 (organ and 3 mm around it, full, round 0)" in output("voxledger", "models", "list")
         parameters(score={"budget": 2, "audit": 0, "opening": 0}, retrain={"models": {"fine": FINE}})
         run("voxledger", "round", "run", accept=(3,))
         rows = read_worklist("data/round/worklist.csv")
