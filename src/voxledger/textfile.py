@@ -119,6 +119,8 @@ def parse_yaml(text: str, what: Path | str, *keys: str) -> dict[str, Any]:
 
     try:
         values = YAML(typ="safe", pure=True).load(text)
+    except RecursionError:
+        raise unreadable(what, "it is nested too deeply") from None
     except (YAMLError, ValueError) as error:
         raise unreadable(what, f"it is not YAML: {error}") from None
     return _mapping(values, what, keys)
@@ -215,3 +217,12 @@ def _replacing(path: Path) -> Iterator[TextIO]:
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
+
+
+def one_line(text: str) -> str:
+    """What a person wrote, on one line and without what a terminal would obey.
+
+    >>> one_line("seen\\n\\nneighbour: accepted \\x1b[31m")
+    'seen neighbour: accepted [31m'
+    """
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())

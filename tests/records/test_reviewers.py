@@ -71,6 +71,8 @@ FILE = "reviewers:\n  alice:\n    affiliation: Example Hospital\n    qualificati
         (f"{FILE}      - key: ssh-ed25519 abc\n", "reviewers.alice.keys.0.key: this is no public key"),
         (f"{FILE}      - key: {A.replace('ssh-ed25519', 'ssh-rsa')}\n", "this is no public key"),
         (f"{FILE}      - key: ''\n", "this is no public key"),
+        (f"{FILE}      - key: {A[:-8]}\n", "this is no public key"),
+        (f"{FILE}      - key: {A}AAAA\n", "this is no public key"),
         (f"{FILE}      - key: |\n          {A}\n          {B}\n", "this is no public key"),
         (
             f"{FILE}      - key: '-----BEGIN OPENSSH PRIVATE KEY-----'\n",
@@ -97,7 +99,9 @@ def test_what_is_wrong_is_named(text: str, said: str) -> None:
     assert said in caught.value.problem
 
 
-@pytest.mark.parametrize("text", ["reviewers: {a: 1, a: 2}\n", "reviewers: {\n", "- alice\n"])
+@pytest.mark.parametrize(
+    "text", ["reviewers: {a: 1, a: 2}\n", "reviewers: {\n", "- alice\n", "reviewers: " + "[" * 5000]
+)
 def test_what_is_no_yaml_of_named_values_is_named(text: str) -> None:
     with pytest.raises(VoxledgerError, match=r"reviewers\.yaml cannot be read"):
         parse_reviewers(text, "reviewers.yaml")
@@ -151,3 +155,14 @@ def test_ssh_keygen_says_the_same_of_what_is_exported(tmp_path: Path, days: dict
                 command, input=b"content\n", capture_output=True, env={"TZ": "Asia/Tokyo", "PATH": "/usr/bin:/bin"}
             )
             assert (done.returncode == 0) is (own.state(when) is KeyState.VALID), (days, when, done.stderr)
+
+
+def test_who_that_is_stands_on_one_line() -> None:
+    text = f'reviewers: {{alice: {{affiliation: "A\\n\\nbob:\\e[31m trusted", keys: [{{key: {A}}}]}}}}\n'
+    assert parse_reviewers(text, "reviewers.yaml")["alice"].told == "A bob:[31m trusted"
+
+
+def test_a_key_may_be_valid_for_ever() -> None:
+    key = ReviewerKey.model_validate({"key": A, "until": "9999-12-31"})
+    assert key.state(at("9999-12-31T23:00:00+00:00")) is KeyState.VALID
+    assert key.allowed_signer("alice") == f'alice namespaces="voxledger-review" {A}'

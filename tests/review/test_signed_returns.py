@@ -16,7 +16,7 @@ from small_round import GRID, Repo
 from voxledger.bundles.context import Context
 from voxledger.bundles.inbox import look_into
 from voxledger.bundles.returned import Return
-from voxledger.errors import Misuse, VoxledgerError
+from voxledger.errors import BundleRefused, Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256, write
 from voxledger.params import ReviewParams
 from voxledger.records.bundle import add_resample, read_resample
@@ -363,3 +363,25 @@ def test_what_cannot_be_signed_is_said_and_what_was_there_stays(sent: Repo, keys
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
     with pytest.raises(Misuse, match=r"holds no bundle\.json"):
         sign_return(folder / "labels", keys / "alice")
+
+
+def test_what_is_not_signed_does_not_take_the_place_of_what_is(sent: Repo, keys: Path) -> None:
+    """Anybody who reaches the share could have made it."""
+    signed = said(sent, "signed", *ALL, corner={"case_2": 4})
+    sign_return(signed, keys / "alice")
+    target = take(signed).folder
+    before = {p: p.read_bytes() for p in target.rglob("*") if p.is_file()}
+    forged = said(sent, "forged", ("case_1", "liver", "reject"))
+    with pytest.raises(BundleRefused, match="that alice signed is here, and this one is not signed"):
+        take(forged)
+    assert {p: p.read_bytes() for p in target.rglob("*") if p.is_file()} == before
+    replaced = take(forged, replace=True).replaced
+    assert replaced is not None
+    assert (replaced / SIG).is_file()
+
+
+def test_the_rest_may_come_without_a_signature(sent: Repo, keys: Path) -> None:
+    part = said(sent, "part", ("case_1", "liver", "accept"))
+    sign_return(part, keys / "alice")
+    take(part)
+    assert take(said(sent, "rest", ("case_1", "pancreas", "accept"))).part is not None

@@ -133,7 +133,7 @@ def _sent(reviewer: str | None, params: Params) -> list[Sending]:
     """What was sent of the bundles that are out, of which all that are asked for are here."""
     from voxledger.cli.review import is_closed
     from voxledger.errors import Misuse, VoxledgerError
-    from voxledger.records.bundle import expected_bundles
+    from voxledger.records.bundle import sent_bundles
     from voxledger.records.exchange import read_sendings
     from voxledger.records.sent import read_sent
 
@@ -146,7 +146,7 @@ def _sent(reviewer: str | None, params: Params) -> list[Sending]:
             "send it first; if another curator did, `git pull`. What came by mail: `voxledger review receive FILE.zip`",
         )
     if sent and sent.round == params.round and not is_closed(params):
-        here = {manifest.id for manifest in expected_bundles(layout.BUNDLES, params.round).values()}
+        here = {manifest.id for manifest in sent_bundles(layout.BUNDLES, params.round).values()}
         if absent := sorted({s.bundle for s in found if s.id not in here}):
             raise VoxledgerError(
                 f"{', '.join(absent)} is not here, so what comes back cannot be compared with it",

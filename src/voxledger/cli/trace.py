@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from voxledger import layout
+from voxledger.textfile import one_line
 
 
 @click.command()
@@ -60,7 +61,7 @@ def _print_class(entry: dict[str, Any]) -> None:
         click.echo(f"  signed  {signature['key']}{listed}, received {signature['received']}{revoked}")
     if entry["decision"]:
         d = entry["decision"]
-        comment = f", “{d['comment']}”" if d.get("comment") else ""
+        comment = f", “{one_line(d['comment'])}”" if d.get("comment") else ""
         minutes = f"{d['minutes']} min" if d["minutes"] else "minutes not given"
         click.echo(f"  review  {d['decision']}, {minutes}, error {d['error_type']}{comment}")
     elif entry["bundle"]:
@@ -71,7 +72,7 @@ def _print_class(entry: dict[str, Any]) -> None:
     if entry["resampled"]:
         click.echo("  resampled: the label came back on other voxels, and every voxel has that of the nearest one")
     for row in entry["confirmed"]:
-        click.echo(f"  looked wrong and was confirmed by {row['curator']}: {row['kind']}, “{row['reason']}”")
+        click.echo(f"  looked wrong and was confirmed by {row['curator']}: {row['kind']}, “{one_line(row['reason'])}”")
     for neighbour in entry["changed_by"]:
         by = f"{neighbour['reviewer']}, bundle {neighbour['bundle'][:12]}" if neighbour["bundle"] else "source"
         click.echo(f"  changed by its neighbour {neighbour['class_name']} ({by})")

@@ -15,7 +15,7 @@ from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.records.bundle import require_reviewers
 from voxledger.signing import REVIEW, fingerprint
-from voxledger.textfile import parse_yaml, read_text_if_there
+from voxledger.textfile import one_line, parse_yaml, read_text_if_there
 
 
 class KeyState(StrEnum):
@@ -33,13 +33,30 @@ def _public_key(text: str) -> str:
     words = text.split()
     try:
         blob = base64.b64decode(words[1], validate=True)
-        (size,) = struct.unpack(">I", blob[:4])
-        whole = blob[4 : 4 + size].decode("ascii") == words[0] and len(blob) > 4 + size
+        fields = _fields(blob)
+        whole = fields[0].decode("ascii") == words[0] and len(fields) > 1
     except (ValueError, IndexError, struct.error):
         whole = False
     if not whole or len(text.splitlines()) > 1:
         raise ValueError("this is no public key: give the line of a .pub file, such as `ssh-ed25519 AAAA…`")
     return " ".join(words[:2])
+
+
+def _fields(blob: bytes) -> list[bytes]:
+    """What a key holds: fields that each begin with their length, up to the end.
+
+    Raises
+    ------
+    struct.error
+        It was cut off.
+    """
+    found, at = list[bytes](), 0
+    while at < len(blob) or not found:
+        (size,) = struct.unpack_from(">I", blob, at)
+        (field,) = struct.unpack_from(f"{size}s", blob, at + 4)
+        found.append(field)
+        at += 4 + size
+    return found
 
 
 class ReviewerKey(BaseModel):
@@ -83,12 +100,12 @@ class ReviewerKey(BaseModel):
             KeyState.VALID: "valid",
             KeyState.NOT_YET: f"not valid before {self.valid_from}",
             KeyState.EXPIRED: f"expired after {self.until}",
-            KeyState.REVOKED: f"revoked from {self.revoked} on: {self.reason.strip()}",
+            KeyState.REVOKED: f"revoked from {self.revoked} on: {one_line(self.reason)}",
         }[state]
 
     def allowed_signer(self, name: str) -> str:
         """A line for `ssh-keygen -Y verify`, which from OpenSSH 9.1 on knows the `Z` of UTC."""
-        ends = [self.until + timedelta(days=1)] if self.until is not None else []
+        ends = [self.until + timedelta(days=1)] if self.until is not None and self.until < date.max else []
         ends += [self.revoked] if self.revoked is not None else []
         options = [f'namespaces="{REVIEW}"']
         options += [f'valid-after="{self.valid_from:%Y%m%d}Z"'] if self.valid_from is not None else []
@@ -112,7 +129,7 @@ class Reviewer(BaseModel):
     @property
     def told(self) -> str:
         """Who that is, in words; empty where nothing is known."""
-        return ", ".join(filter(None, (self.affiliation, self.qualification)))
+        return ", ".join(filter(None, map(one_line, (self.affiliation, self.qualification))))
 
 
 Reviewers = Mapping[str, Reviewer]

@@ -200,6 +200,8 @@ def _settle(staging: Path, manifest: Manifest, inbox: Path, sent: Path | None, o
     replaced = inbox / f"{manifest.name}{SUPERSEDED}{old[:12]}"
     if sent is not None and _was_here(staging, part, inbox / f"{manifest.name}{SUPERSEDED}{came[:12]}"):
         return Received(target, manifest, _identity(staging, manifest), new=False)
+    if sent is not None and is_signed(target) and not is_signed(staging):
+        _require_no_overlap(staging, target, manifest, outside)
     if came == old:
         noted = read_resample(target)
         add_resample(staging, noted.cases, noted.drawn)
@@ -244,6 +246,17 @@ def _together(staging: Path, target: Path, manifest: Manifest, sent: Path, outsi
     combine(newer, older, sent, both)
     keep_parts(newer, older, outside, both)
     return both
+
+
+def _require_no_overlap(staging: Path, target: Path, manifest: Manifest, outside: Outside) -> None:
+    """Raise where a return that is not signed, which anybody may have made, would take the place of a signed one."""
+    newer, older = Part.of(manifest, staging, outside), Part.of(manifest, target, outside)
+    if newer is None or older is None or newer.rows.keys() & older.rows.keys():
+        raise BundleRefused(
+            f"{manifest.name}: a return that {manifest.reviewer} signed is here, and this one is not signed",
+            f"ask {manifest.reviewer}, best by phone, whether it is theirs, and to sign it; `voxledger review receive "
+            "--replace FILE` lets it take the place of the signed one",
+        )
 
 
 def _put(folder: Path, target: Path) -> None:
