@@ -112,7 +112,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     shutil.unpack_archive(root / "zoe.zip", root / "zoe")
     answer(root / "zoe" / BUNDLE.name)
     found["clone"] = second_curator(root)
-    run("voxledger", "review", "receive", str(root / "zoe" / BUNDLE.name))
+    (root / "share").mkdir()
+    run("voxledger", "review", "send", "zoe", "--to", f"folder:{root / 'share'}")
+    shutil.copytree(root / "zoe" / BUNDLE.name, root / "share/zoe/return" / BUNDLE.name)
+    found["fetched"] = run("voxledger", "review", "fetch")
     run("voxledger", "round", "run")
     found["readers"] = Path("reports/readers.json").read_text()
     run("voxledger", "round", "close")
@@ -295,3 +298,7 @@ def test_a_stage_reads_nothing_but_what_dvc_yaml_lists(adjudicated: Path, tmp_pa
 
 def _files(place: Path) -> list[Path]:
     return [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
+
+
+def test_the_way_to_the_adjudicator_and_back_is_that_of_every_bundle(played: dict[str, str]) -> None:
+    assert "bundle-r00-zoe: complete" in played["fetched"]
