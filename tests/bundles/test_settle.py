@@ -174,6 +174,35 @@ def test_an_empty_proposal_and_an_empty_mask() -> None:
     assert list(one.disputed) == ["liver"]
 
 
+@pytest.mark.parametrize("proposed", [True, False], ids=["a lesion was proposed", "none was"])
+@pytest.mark.parametrize("method", CONSENSUS.names())
+def test_lesions_in_three_places_are_a_disagreement(method: str, proposed: bool) -> None:
+    """No voxel is in two of them; that is not an empty mask on which all agree."""
+    proposal = PROPOSAL if proposed else np.where(PROPOSAL == 3, 2, PROPOSAL)
+    readers = []
+    for name, x in (("a", 4), ("b", 7), ("c", 10)):
+        labels = np.where(PROPOSAL == 3, 2, PROPOSAL)
+        labels[2:4, 11:13, x : x + 3] = 3
+        readers.append(reader(name, labels, pancreas="accept", lesion="revise"))
+    for agreement in (0.0, 0.9):
+        found = settle(SCHEMA, proposal, readers, CONSENSUS.get(method), agreement)
+        if agreement or method == "majority":
+            assert list(found.disputed) == ["lesion"]
+            assert np.array_equal(found.labels, proposal)
+
+
+def test_what_most_revised_is_revised_though_it_comes_out_as_it_was_proposed() -> None:
+    """Each of three adds another voxel: none stays, and nobody accepted the mask."""
+    readers = []
+    for name, x in (("a", 15), ("b", 16), ("c", 17)):
+        labels = PROPOSAL.copy()
+        labels[9, 2, x] = 5
+        readers.append(reader(name, labels, kidney_left="revise"))
+    found = settled(*readers)
+    assert np.array_equal(found.labels, PROPOSAL)
+    assert found.rows["kidney_left"].decision is Decision.REVISE
+
+
 def test_which_cases_several_people_read() -> None:
     a, b = [("x", "liver"), ("y", "liver")], [("x", "pancreas"), ("y", "liver")]
     assert read_by_several([a, b]) == {"y"}

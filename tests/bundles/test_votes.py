@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from voxledger.bundles.merge import Mask
-from voxledger.bundles.votes import Votes, any_pair, dice, open_ties, split, vote
+from voxledger.bundles.votes import Votes, any_pair, dice, open_ties, split, unlike_most, vote
 from voxledger.imaging.volume import read_label
 from voxledger.registry import CONSENSUS
 
@@ -27,6 +27,7 @@ def mask(*boxes: tuple[int, int, int, int, int, int]) -> Mask:
 
 NOTHING = mask()
 VOXEL = mask((1, 2, 2, 3, 2, 3))
+FAR = mask((0, 3, 4, 6, 4, 6))
 CUBE = mask((0, 3, 1, 4, 1, 4))
 WIDER = mask((0, 3, 1, 4, 1, 5))
 LONGER = mask((0, 3, 1, 5, 1, 4))
@@ -108,6 +109,24 @@ def test_ties_are_a_disagreement_beyond_the_bound(said: Votes, agreement: float,
 )
 def test_an_adjudicator_is_asked_where_any_two_differ(said: Votes, agreement: float, disputed: bool) -> None:
     assert bool(any_pair(said, agreement)) is disputed
+
+
+@pytest.mark.parametrize(
+    ("said", "made", "agreement", "disputed"),
+    [
+        pytest.param(votes(VOXEL, FAR, CUBE & ~VOXEL), NOTHING, 0.5, True, id="three places: nothing in common"),
+        pytest.param(votes(VOXEL, FAR, NOTHING), NOTHING, 0.0, True, id="two of three have voxels, without a bound"),
+        pytest.param(votes(VOXEL, NOTHING, NOTHING), NOTHING, 1.0, False, id="one of three found something"),
+        pytest.param(votes(CUBE, NOTHING, drawn="ad", proposed=CUBE), NOTHING, 0.0, False, id="one of two erased it"),
+        pytest.param(votes(CUBE, WIDER, LONGER), CUBE, 0.85, False, id="two of three are a little larger"),
+        pytest.param(votes(CUBE, WIDER, LONGER), CUBE, 0.86, True, id="two of three are too much larger"),
+        pytest.param(votes(CUBE, CUBE, WIDER, LONGER), CUBE, 0.86, True, id="half of four are"),
+        pytest.param(votes(CUBE, CUBE, WIDER), CUBE, 1.0, False, id="one of three is"),
+        pytest.param(votes(NOTHING, NOTHING), NOTHING, 1.0, False, id="all empty"),
+    ],
+)
+def test_what_is_made_of_all_has_to_speak_for_most(said: Votes, made: Mask, agreement: float, disputed: bool) -> None:
+    assert bool(unlike_most(said, made, agreement)) is disputed
 
 
 @pytest.mark.parametrize("name", CONSENSUS.names())

@@ -37,6 +37,9 @@ def drawn(shown: np.ndarray, change: str) -> np.ndarray:
         labels[2, y.max() + 1, 4] = 2
     elif change == "half":
         labels[(shown == 2) & (np.arange(GRID.shape[2]) > 8)] = 0
+    elif change in (places := {"low": 4, "middle": 8, "high": 12}):
+        x = np.arange(GRID.shape[2])
+        labels[(shown == 2) & ((x < places[change] - 2) | (x >= places[change] + 2))] = 0
     return labels
 
 
@@ -97,6 +100,8 @@ CASES: list[tuple[str, dict[str, tuple[str, str]], str, Origin, Outcome]] = [
      Origin.REJECTED, Outcome.MERGED),
     ("three ways to draw", {"alice": ("wider", ""), "bob": ("narrower", ""), "carol": ("one voxel", "")}, "one voxel",
      Origin.REVISED, Outcome.MERGED),
+    ("three places: little in common", {"alice": ("low", ""), "bob": ("middle", ""), "carol": ("high", "")}, "",
+     Origin.PREDICTED, Outcome.PENDING),
 ]  # fmt: skip
 
 
@@ -106,7 +111,7 @@ def test_majority(repo: Any, said: dict[str, tuple[str, str]], became: str, orig
     shown = repo.shown("alice", "case_1")
     for reader, (change, decision) in said.items():
         give(repo, reader, change, decision)
-    settle(repo, agreement=0.85 if became == "wider" else 0.9)
+    settle(repo, agreement=0.85 if became in ("wider", "one voxel") else 0.9)
     ledger = take_in(repo)
     entry = ledger["case_1", "pancreas"]
     assert entry.origin is origin
@@ -239,6 +244,39 @@ def test_what_the_adjudicator_decides_counts(two: Any, choice: str, decision: st
     assert found == {"alice": Outcome.OVERRULED, "bob": Outcome.OVERRULED, "zoe": Outcome.COUNTED}
     kept = {r.bundle for r in read_readings(READINGS)}
     assert kept == {p.name for p in Path("data/release/revisions").iterdir()}
+
+
+@pytest.mark.parametrize("kidney", ["accept", "revise"])
+def test_the_adjudicator_takes_nothing_unasked_from_what_readers_agree_on(repo: Any, kidney: str) -> None:
+    """Asked about the pancreas alone, she paints it over a kidney on which the readers agree."""
+    readers = {"alice": "wider", "bob": "narrower"}
+    repo.export(*[("case_1", n, r) for r in readers for n in (*CLASSES, "kidney_right")], readers=2)
+    settle(repo, "adjudicate", 0.9, "zoe")
+    shown = repo.shown("alice", "case_1")
+    own = shown == SCHEMA["kidney_right"].id
+    for reader, change in readers.items():
+        labels = drawn(shown, change)
+        if kidney == "revise":
+            labels[tuple(np.argwhere(own)[0])] = 0
+        rows = {n: replace(repo.row("case_1", n, d), confirmed=True) for n, d in
+                (("pancreas", "revise"), ("kidney_right", kidney))}  # fmt: skip
+        repo.give_back(reader, {"case_1": labels}, case_1=rows)
+    repo.adjudicate()
+    assert [a.class_name for a in repo.manifest("zoe").asked] == ["pancreas"]
+    part, whole = (np.where(own & (np.arange(GRID.shape[0]) > z)[:, None, None], 2, shown) for z in (6, 0))
+    row = replace(repo.row("case_1", "pancreas", "revise", "wrong_class"), confirmed=True)
+    yes = replace(repo.row("case_1", "kidney_right", ""), confirmed=True)
+    for labels, more, error, said in (
+        (whole, {}, BundleRefused, r"kidney_right.* voxels are gone.*\[swallowed\]"),
+        (whole, {"kidney_right": yes}, BundleRefused, r"kidney_right.* voxels are gone.*\[swallowed\]"),
+        (part, {}, Waiting, r"kidney_right.* voxels are gone.*\[taken\]"),
+    ):
+        folder = repo.give_back("zoe", {"case_1": labels}, case_1={"pancreas": row, **more})
+        with pytest.raises(error, match=said):
+            repo.gate()
+        shutil.rmtree(folder)
+    repo.give_back("zoe", {"case_1": part}, case_1={"pancreas": row, "kidney_right": yes})
+    assert take_in(repo)["case_1", "pancreas"].reviewer == "zoe"
 
 
 def test_where_readers_agree_nobody_adjudicates(two: Any) -> None:

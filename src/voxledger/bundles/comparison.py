@@ -74,7 +74,7 @@ class Comparison:
     rows: Mapping[str, Row]
     """Lines of `decisions.csv` about the case, by class; a reviewer may add classes that were not asked."""
     trusted: frozenset[str] = frozenset()
-    """Classes that people stand behind in the base version."""
+    """Classes that people stand behind: in the base version, or as readers of this round, before an adjudicator."""
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """In mm (z, y, x)."""
 

@@ -38,6 +38,8 @@ class Context:
     """Who may sign, and with which keys."""
     proposals: Mapping[str, Path] = field(default_factory=dict)
     """What reviewers were sent in this round, by case."""
+    settled: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Classes that readers keep and agree on in this round, by case: an adjudicator is asked about others."""
 
     def severity(self, kind: str) -> Severity:
         """What follows from a kind of finding."""

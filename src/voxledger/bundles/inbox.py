@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
 from voxledger import layout
-from voxledger.bundles.agreement import claimed_twice, decided_twice
+from voxledger.bundles.agreement import claimed_twice, decided_twice, settled_beside
 from voxledger.bundles.case_return import read_by_readers
 from voxledger.bundles.context import Context
 from voxledger.bundles.finding import Finding
@@ -25,6 +25,7 @@ from voxledger.records.bundle import (
     beside,
     content_sha256,
     expected_bundles,
+    is_adjudication,
     is_junk,
     list_files,
     most_manifest_bytes,
@@ -127,7 +128,7 @@ def look_into(
             _folder(found, item, by_id, folders, revisions, round_number)
     for place in (bundles, *([] if readers_only else [beside(bundles)])):
         found.problems.extend(_touched(place))
-    for bundle_id, returns in folders.items():
+    for bundle_id, returns in sorted(folders.items(), key=lambda one: is_adjudication(by_id[one[0]][0])):
         exported, manifest = by_id[bundle_id]
         if len(returns) > 1 and len({content_sha256(bundle_id, returned_files(f)) for f in returns}) > 1:
             names = ", ".join(f.name for f in returns)
@@ -140,7 +141,8 @@ def look_into(
                 )
             )
             continue
-        found.returned[bundle_id] = read_return(manifest, exported, returns[0], context, machine)
+        judged_by = _with_settled(context, manifest, exported, found.returned.values())
+        found.returned[bundle_id] = read_return(manifest, exported, returns[0], judged_by, machine)
     several = read_by_readers(found.returned.values())
     found.problems.extend(decided_twice(found.returned.values(), several))
     found.problems.extend(claimed_twice(found.returned.values(), several))
@@ -157,6 +159,11 @@ def _with_proposals(context: Context, expected: Mapping[Path, Manifest]) -> Cont
     """The same with what was sent, so that a label that is like that of another case is noticed."""
     sent = {case: layout.label_map(folder / LABELS, case) for folder, m in expected.items() for case in m.cases}
     return replace(context, proposals=sent)
+
+
+def _with_settled(context: Context, manifest: Manifest, exported: Path, returns: Iterable[Return]) -> Context:
+    """The same, for an adjudicator, with what the readers agree on; their returns have been read before."""
+    return replace(context, settled=settled_beside(manifest, returns)) if is_adjudication(exported) else context
 
 
 def untracked(inbox: Path) -> list[Path]:
@@ -305,11 +312,11 @@ def received_returns(
     exported = {manifest.id: (folder, manifest) for folder, manifest in expected.items()}
     if sorted(b.id for b in listed) != sorted(exported):
         raise VoxledgerError(f"{received} is of other bundles than {bundles}", "run `dvc repro gate`")
-    found = []
-    for entry in listed:
+    found: list[Return] = []
+    for entry in sorted(listed, key=lambda one: is_adjudication(exported[one.id][0])):
         source, manifest = exported[entry.id]
         folder = inbox / entry.folder
-        one = read_return(manifest, source, folder, context)
+        one = read_return(manifest, source, folder, _with_settled(context, manifest, source, found))
         seen = one.sha256, dict(one.files), dict(one.kept), tuple(map(str, one.signatures))
         gate_saw = entry.sha256, entry.files, entry.kept, entry.signatures
         if seen != gate_saw or one.problems or one.missing:

@@ -71,7 +71,7 @@ class LabelCheck(Job[Compared]):
     asked: tuple[str, ...] = content()
     """Classes that the reviewer was asked about."""
     trusted: tuple[str, ...] = content()
-    """Classes that people stand behind in the base version."""
+    """Classes that people stand behind: in the base version, or as readers of this round, before an adjudicator."""
 
     def compute(self, folder: Path) -> Compared:
         """Read and compare.

@@ -419,7 +419,7 @@ class _Check:
             label_schema=self.manifest.label_schema,
             rows=tuple(row for (c, _), row in rows.items() if c == case),
             asked=tuple(a.class_name for a in self.manifest.asked if a.case_id == case),
-            trusted=tuple(sorted(self.context.trusted.get(case, ()))),
+            trusted=tuple(sorted({*self.context.trusted.get(case, ()), *self.context.settled.get(case, ())})),
         )
 
     def _around(self, case: str, label: LabelCheck) -> CheckAround:

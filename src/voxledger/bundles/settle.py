@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxledger.bundles.merge import LabelMap, Mask
-from voxledger.bundles.votes import Consensus, Votes, split
+from voxledger.bundles.votes import Consensus, Votes, split, unlike_most
 from voxledger.imaging.boxes import Box, label_boxes, union
 from voxledger.records.decisions import Decision, Row
 from voxledger.records.error_kind import ErrorKind
@@ -56,14 +56,15 @@ def settle(
 
     A class is settled by those who were asked about it, or, where nobody was, by all readers of the case. It has to be
     kept, or rejected, by more than half of them; where it is kept, `method` says whether their masks agree, and which
-    one they make. A mask that comes out as it was proposed was accepted, any other one was revised.
+    one they make. With every method that one has to be like the masks of more than half of those who keep the class.
+    It was accepted where it comes out as it was proposed and no more than half of them revised it, or else revised.
 
     Parameters
     ----------
     proposal
         Label map (z, y, x) that all of them were sent.
     agreement
-        Bound on Dice, as the method takes it.
+        Bound on Dice, as the method takes it, and of the mask that comes out with those of the readers.
     """
     boxes = [label_boxes(labels) for labels in (proposal, *(r.labels for r in readers))]
     labels, rows, disputed = proposal.astype(np.min_scalar_type(max(c.id for c in schema.classes))), {}, {}
@@ -77,7 +78,11 @@ def settle(
             disputed[name] = why
             continue
         mask = votes.proposed if rejected else method.draw(votes)
-        decision = Decision.ACCEPT if np.array_equal(mask, votes.proposed) else Decision.REVISE
+        if not rejected and (why := unlike_most(votes, mask, agreement)):
+            disputed[name] = why
+            continue
+        accepted = np.array_equal(mask, votes.proposed) and 2 * sum(votes.drawn) <= votes.keeps
+        decision = Decision.ACCEPT if accepted else Decision.REVISE
         rows[name] = _together(said, Decision.REJECT if rejected else decision)
         if decision is Decision.REVISE:
             around = next((n for n in schema.chain(name)[1:] if _is_revised(rows, n)), None)

@@ -101,6 +101,21 @@ def open_ties(votes: Votes, agreement: float) -> str:
     return f"ties leave the mask open: Dice {found:.3f} of the least and the most" if found < agreement else ""
 
 
+def unlike_most(votes: Votes, mask: Mask, agreement: float) -> str:
+    """Whether a mask (z, y, x) that was made of several speaks for too few of them, in words; empty where it does not.
+
+    Its Dice is below the bound with at least half of the masks of those who keep the class; or, whatever the bound, it
+    is empty, and more than half of those are not.
+    """
+    found = [dice(mask, own) for own in votes.masks]
+    if 2 * sum(own.any() for own in votes.masks) > votes.keeps and not mask.any():
+        return f"no voxel is left of the masks of {votes.keeps} readers"
+    unlike = sum(value < agreement for value in found)
+    if not unlike or 2 * unlike < votes.keeps:
+        return ""
+    return f"what they make together is unlike {unlike} of {votes.keeps} masks: Dice from {min(found):.3f}"
+
+
 def any_pair(votes: Votes, agreement: float) -> str:
     """Whether a reader stands against the others: one rejects the class or says nothing, or two masks are unlike."""
     if votes.keeps != votes.readers:
