@@ -239,3 +239,50 @@ def test_cases_may_be_added_after_bundles_were_taken_back(world: Path) -> None:
         run("voxledger", "round", "recall")
         run("voxledger", "cases", "add", str(world / "more"))
         run("voxledger", "round", "run", accept=(3,))
+
+
+@pytest.mark.slow
+def test_a_correction_that_another_curator_received_is_never_taken_back(world: Path) -> None:
+    """Anna pulls git without DVC: her folder holds the return before, or none."""
+    dvc_file = Path("data/inbox/bundle-r00-ann.dvc")
+    for name in ("anna", "bela"):
+        with contextlib.chdir(world / name):
+            if name == "bela":
+                run("git", "pull", "--quiet", "origin", "main")
+                run("dvc", "pull", "--allow-missing")
+                table = world / "returns/bundle-r00-ann/decisions.csv"
+                fields = [line.split(",") for line in table.read_text().splitlines()]
+                at = fields[0].index("comment")
+                for line in fields[1:]:
+                    line[at] = "corrected"
+                table.write_text("\n".join(map(",".join, fields)) + "\n")
+            run("voxledger", "review", "receive", str(world / "returns/bundle-r00-ann"))
+            run("git", "add", "--all")
+            run("git", "commit", "--quiet", "--message", "ann is back")
+            run("git", "push", "--quiet", "origin", "main")
+            run("dvc", "push")
+    with contextlib.chdir(world / "anna"):
+        run("git", "pull", "--quiet", "origin", "main")
+        committed = dvc_file.read_bytes()
+        beside = [str(p) for p in Path("data/inbox").glob("*.superseded-*.dvc")]
+        for state in ("earlier", "away", "earlier, its .dvc file changed by DVC"):
+            if state == "away":
+                shutil.move("data/inbox/bundle-r00-ann", world / "kept")
+            elif "DVC" in state:
+                shutil.move(world / "kept", "data/inbox/bundle-r00-ann")
+                run("dvc", "pull", *beside)
+                assert "git restore --staged --worktree" in run("dvc", "repro", "gate", accept=(1, 255))
+            for command in (
+                ("review", "status"),
+                ("review", "receive", str(world / "returns/bundle-r00-ann")),
+                ("round", "run"),
+            ):
+                said = run("voxledger", *command, accept=(1,))
+                assert "dvc pull data/inbox/bundle-r00-ann.dvc" in said
+            if "DVC" not in state:
+                assert output("git", "status", "--porcelain", "data/inbox") == ""
+        run("git", "restore", "data/inbox")
+        run("dvc", "pull", *map(str, sorted(Path("data/inbox").glob("*.dvc"))))
+        assert "corrected" in Path("data/inbox/bundle-r00-ann/decisions.csv").read_text()
+        run("voxledger", "round", "run")
+        assert dvc_file.read_bytes() == committed

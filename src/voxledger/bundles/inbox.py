@@ -12,6 +12,7 @@ from voxledger.bundles.agreement import claimed_twice, decided_twice, settled_be
 from voxledger.bundles.case_return import read_by_readers
 from voxledger.bundles.context import Context
 from voxledger.bundles.finding import Finding
+from voxledger.bundles.pulled import require_pulled
 from voxledger.bundles.returned import Return, read_return
 from voxledger.bundles.untouched import in_words, remedy, touched
 from voxledger.errors import BundleRefused, VoxledgerError, Waiting
@@ -101,6 +102,8 @@ def look_into(
 ) -> Inbox:
     """Check everything in the inbox against the bundles that were exported for a round.
 
+    Raises as `require_pulled` does where returns that git has are not here.
+
     Parameters
     ----------
     bundles
@@ -114,6 +117,7 @@ def look_into(
     readers_only
         Whether bundles of readers alone are looked at, whatever has become of the adjudicator's.
     """
+    require_pulled(inbox)
     sent = expected_bundles if readers_only else sent_bundles
     found = Inbox(sent(bundles, round_number), readers_only=readers_only)
     context = _with_proposals(context, found.expected)

@@ -87,6 +87,7 @@ def fetch(reviewer: str | None, as_json: bool) -> None:
       voxledger review fetch
       voxledger review fetch alice --json
     """
+    from voxledger.bundles.pulled import require_pulled
     from voxledger.cli.review import current_status, is_closed, show, take_in
     from voxledger.errors import Waiting
     from voxledger.params import read_params
@@ -97,6 +98,7 @@ def fetch(reviewer: str | None, as_json: bool) -> None:
 
     require_root()
     require_scripts()
+    require_pulled(layout.INBOX)
     params = read_params()
     number = params.round + is_closed(params)
     sendings = _sent(reviewer, params)

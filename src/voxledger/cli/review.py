@@ -175,6 +175,7 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     Example:
       voxledger review emulate --reference ../reference/labels --reviewer reader-1
     """
+    from voxledger.bundles.pulled import require_pulled
     from voxledger.params import read_params
     from voxledger.records.bundle import sent_bundles
     from voxledger.release.inbox import track_inbox
@@ -185,6 +186,7 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
 
     require_root()
     require_scripts()
+    require_pulled(inbox)
     number = read_params().round
     folders = [find_bundle(bundles, r, number) for r in reviewers] if reviewers else list(sent_bundles(bundles, number))
     for folder in folders:
@@ -233,11 +235,13 @@ def take_in(
     source: Path, *, replace: bool = False, resample: bool = False, sender: str | None = None, quiet: bool = False
 ) -> Received:
     """Take a return into the inbox and put it under version control; a late one is kept, and no more."""
+    from voxledger.bundles.pulled import require_pulled
     from voxledger.params import read_params
     from voxledger.records.sent import went_out
     from voxledger.release.inbox import track_inbox
     from voxledger.review.receive import receive as take
 
+    require_pulled(layout.INBOX)
     params = read_params()
     received = take(
         source,

@@ -58,12 +58,14 @@ def run(no_memo: bool) -> None:
     Example:
       voxledger round run
     """
+    from voxledger.bundles.pulled import require_pulled
     from voxledger.cases.interrupted import take_back_interrupted
     from voxledger.records.cases import read_cases
     from voxledger.release.run import require_runnable, run_round
     from voxledger.schema import read_schema
 
     params = require_runnable()
+    require_pulled(layout.INBOX)
     take_back_interrupted(read_cases(), read_schema(layout.SCHEMA))
     _take_in_edits(params)
     run_round(params, no_memo)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from voxledger import layout
+from voxledger.bundles.pulled import require_pulled
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.records.identity import LOOKED_AT, require_no_identity
@@ -38,6 +39,7 @@ def close(push: bool = True) -> str:
     tags = version_tags(params.dataset, params.round)
     _require_closable(params, tags)
     require_no_identity(LOOKED_AT, params.dataset, params.cases.not_identity, "`voxledger round close`")
+    require_pulled(layout.INBOX)
     track_inbox()
     if stale := changed():
         raise VoxledgerError(
