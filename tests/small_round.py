@@ -28,6 +28,9 @@ from voxledger.records.decisions import Row, read_decisions, to_csv
 from voxledger.records.ledger import Entry, Ledger, Origin, read_ledger, write_ledger
 from voxledger.records.predicted import Predicted, ensembles
 from voxledger.records.worklist import WorkItem
+from voxledger.release.decided_check import check_decided
+from voxledger.release.files_check import Findings
+from voxledger.release.readings_check import check_readings, kept_returns, readable
 from voxledger.review.emulate import emulate_bundle
 from voxledger.schema import LabelClass, LabelSchema
 
@@ -143,7 +146,7 @@ class Repo:
         adjudicate_round(returns, self.version, self.context.review, MachineParams(workers=1))
 
     def take_in(self) -> Ledger:
-        return import_round(
+        ledger = import_round(
             self.cases,
             SCHEMA,
             read_ledger("data/base/ledger.csv"),
@@ -159,6 +162,17 @@ class Repo:
             MachineParams(workers=1),
             self.context.review,
         )
+        assert self.doubts() == []
+        return ledger
+
+    def doubts(self) -> list[str]:
+        """What `verify` says of ledger and readings."""
+        found, ledger = Findings(), read_ledger("data/release/ledger.csv")
+        kept, readings = kept_returns(found), readable(found)
+        check_decided(found, ledger, SCHEMA, readings, kept, self.version)
+        if readings is not None:
+            check_readings(found, readings, kept, self.version, self.context.review.model_dump())
+        return found.problems
 
     def manifest(self, reviewer: str) -> Manifest:
         path = self.bundle(reviewer) / "bundle.json"

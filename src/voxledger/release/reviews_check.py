@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from voxledger.records.bundle import Manifest as BundleManifest
 from voxledger.records.decisions import read_decisions
 from voxledger.records.ledger import Ledger, Signature
 from voxledger.records.manifest import Manifest
-from voxledger.records.readings import joint_bundles, joint_signatures, read_readings
+from voxledger.records.readings import JOINT, joint_bundles, joint_signatures, read_readings
 from voxledger.records.reviewers import read_reviewers
 from voxledger.records.signature import is_kept
 from voxledger.release.files_check import Findings
@@ -93,13 +93,8 @@ def check_reviews(
         counting = tuple(map(str, signatures.all)) if not said else ()
         result.reviews.append(Review(bundle, sent.reviewer, sent.round, counting))
     joint = _joint(found)
-    result.problems += _of_several(ledger, joint, standing)
-    known = kept.keys() | joint.keys()
-    signed = {(case, name) for (case, name), entry in ledger.items() if entry.signatures and entry.bundle not in known}
-    result.problems += [
-        f"{layout.RELEASE_LEDGER}: case {case}, class {name} is of a signed return that is not in the version"
-        for case, name in sorted(signed)
-    ]
+    result.problems += _of_several(ledger, joint or {}, standing)
+    result.problems += _not_here(ledger, kept.keys() | (joint or {}).keys(), joint is not None)
     if result.problems:
         result.notes.append(
             "a review whose signature does not count may be anybody's: ask its reviewer for the return as it was sent, "
@@ -150,11 +145,26 @@ def _otherwise(case: str, name: str, told: tuple[Signature, ...], what: str) -> 
     return f"{layout.RELEASE_LEDGER}: case {case}, class {name} {says}, which is not {what}"
 
 
-def _joint(found: Findings) -> dict[str, frozenset[str]]:
-    """Returns that several readers settled classes by, by what the ledger names in their place."""
+def _joint(found: Findings) -> dict[str, frozenset[str]] | None:
+    """Returns that several readers settled classes by, by what the ledger names in their place.
+
+    None where the table of readings is altered or missing, or cannot be read, which is said already.
+    """
     if layout.RELEASE_READINGS.as_posix() in found.unusable:
-        return {}
-    return joint_bundles(read_readings(layout.RELEASE_READINGS))
+        return None
+    try:
+        return joint_bundles(read_readings(layout.RELEASE_READINGS))
+    except (VoxledgerError, UnicodeDecodeError):
+        return None
+
+
+def _not_here(ledger: Ledger, known: Collection[str], of_several: bool) -> list[str]:
+    """Rows of signed returns that are not `known`; those of several readers are passed over unless that can be told."""
+    return [
+        f"{layout.RELEASE_LEDGER}: case {case}, class {name} is of a signed return that is not in the version"
+        for (case, name), entry in sorted(ledger.items())
+        if entry.signatures and entry.bundle not in known and (of_several or JOINT not in entry.reviewer)
+    ]
 
 
 def _of_several(

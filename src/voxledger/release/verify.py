@@ -14,12 +14,13 @@ from voxledger.casemap.each import bytes_of, each
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.records.cases import Case, read_cases
-from voxledger.records.ledger import read_ledger
+from voxledger.records.ledger import Ledger, read_ledger
 from voxledger.records.manifest import Manifest, read_manifest
 from voxledger.records.mask_check import differing_masks
 from voxledger.release.committed import commit_at, committed, content_at, tag_object
+from voxledger.release.decided_check import check_decided
 from voxledger.release.files_check import Findings, bring, check_files
-from voxledger.release.readings_check import check_readings
+from voxledger.release.readings_check import check_readings, kept_returns, readable
 from voxledger.release.reviews_check import Review, Reviews, check_reviews
 from voxledger.repository import round_tags
 from voxledger.schema import LabelSchema, read_schema
@@ -58,7 +59,8 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
     """Check the working tree of a clone that stands at `tag`.
 
     Compares the names in tags, manifest and parameters; the signatures; every file with the manifest and with git's
-    objects, whatever git's index says; every image with the case table; and every mask with the ledger.
+    objects, whatever git's index says; every image with the case table; every mask with the ledger; and ledger and
+    readings with the bundles that came back.
 
     Raises
     ------
@@ -92,8 +94,9 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
         verdict.problems += _check_names(tag, released, content_at(commit, layout.PARAMS))
     _check_signatures(verdict, commit, released, allowed_signers)
     found = check_files(tree, released)
-    masks, readings = _check_masks(found)
-    required = (_yaml_at(content_at(commit, layout.PARAMS)).get("review") or {}).get("require_signature") is True
+    review = _yaml_at(content_at(commit, layout.PARAMS)).get("review") or {}
+    masks, readings = _check_tables(found, released, review)
+    required = review.get("require_signature") is True
     reviews = _check_reviews(found, released, required, allowed_signers)
     return replace(
         verdict,
@@ -222,8 +225,8 @@ def _check_reviews(found: Findings, released: Manifest | None, required: bool, a
         return Reviews(problems=[] if error.problem in found.problems else [error.problem])
 
 
-def _check_masks(found: Findings) -> tuple[int, int]:
-    """Every image against the case table, every mask against the ledger, and every reading against its return.
+def _check_tables(found: Findings, manifest: Manifest | None, review: Mapping[str, Any]) -> tuple[int, int]:
+    """Images against the case table, masks against the ledger, and it and readings against returns.
 
     What is known to be altered is left out. Adds what it finds; returns how many masks and readings were compared.
     """
@@ -236,6 +239,14 @@ def _check_masks(found: Findings) -> tuple[int, int]:
         found.problems.append(error.problem)
         return 0, 0
     _check_images(found, cases)
+    masks = _check_masks(found, cases, schema, ledger)
+    kept, readings, number = kept_returns(found), readable(found), manifest.round if manifest else None
+    check_decided(found, ledger, schema, readings, kept, number)
+    return masks, 0 if readings is None else check_readings(found, readings, kept, number, review)
+
+
+def _check_masks(found: Findings, cases: Mapping[str, Case], schema: LabelSchema, ledger: Ledger) -> int:
+    """Every mask against the ledger; returns how many were compared."""
     of_case: dict[str, dict[str, str]] = {}
     for (case_id, class_name), entry in ledger.items():
         of_case.setdefault(case_id, {})[class_name] = entry.mask_sha256
@@ -252,7 +263,7 @@ def _check_masks(found: Findings) -> tuple[int, int]:
     size = bytes_of(path for m in masks for path in (m.image, m.label))
     for problems in each("verify masks", _differing, masks, lambda m: m.case_id, size):
         found.problems += problems
-    return sum(len(m.hashes) for m in masks), check_readings(found, ledger, schema)
+    return sum(len(m.hashes) for m in masks)
 
 
 def _check_images(found: Findings, cases: Mapping[str, Case]) -> None:
