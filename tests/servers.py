@@ -20,6 +20,7 @@ import pytest
 
 PAGE = (Path(__file__).parents[1] / "docs/remotes.md").read_text("utf-8")
 SSHD = "/usr/sbin/sshd"
+AS_ROOT = {**os.environ, "PATH": f"{os.environ.get('PATH', '/usr/bin:/bin')}:/usr/sbin:/sbin"}
 
 
 def block(heading: str, number: int = 0) -> str:
@@ -128,9 +129,9 @@ def ssh_server(curators: int = 2, reviewers: int = 2) -> Iterator[Ssh]:
             process.terminate()
             process.wait()
         for name in (*people[0], *people[1]):
-            subprocess.run(["userdel", name], capture_output=True, check=False)
+            subprocess.run(["userdel", name], capture_output=True, check=False, env=AS_ROOT)
         for name in list(names.values())[:2]:
-            subprocess.run(["groupdel", name], capture_output=True, check=False)
+            subprocess.run(["groupdel", name], capture_output=True, check=False, env=AS_ROOT)
         shutil.rmtree(root)
 
 
@@ -203,7 +204,7 @@ def status(url: str, *options: str) -> int:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=AS_ROOT)
     assert done.returncode == 0, f"{command} → {done.returncode}\n{done.stdout}\n{done.stderr}"
 
 

@@ -132,6 +132,22 @@ def look_into(
             _folder(found, item, by_id, folders, revisions, round_number)
     for place in (bundles, *([] if readers_only else [beside(bundles)])):
         found.problems.extend(_touched(place))
+    _judge(found, folders, by_id, inbox, context, machine)
+    several = read_by_readers(found.returned.values())
+    found.problems.extend(decided_twice(found.returned.values(), several))
+    found.problems.extend(claimed_twice(found.returned.values(), several))
+    return found
+
+
+def _judge(
+    found: Inbox,
+    folders: Mapping[str, list[Path]],
+    by_id: Mapping[str, tuple[Path, Manifest]],
+    inbox: Path,
+    context: Context,
+    machine: MachineParams | None,
+) -> None:
+    """Read the return of every bundle, by its id; an adjudicator's once those of the readers are read."""
     for bundle_id, returns in sorted(folders.items(), key=lambda one: is_adjudication(by_id[one[0]][0])):
         exported, manifest = by_id[bundle_id]
         if len(returns) > 1 and len({content_sha256(bundle_id, returned_files(f)) for f in returns}) > 1:
@@ -147,10 +163,6 @@ def look_into(
             continue
         judged_by = _with_settled(context, manifest, exported, found.returned.values())
         found.returned[bundle_id] = read_return(manifest, exported, returns[0], judged_by, machine)
-    several = read_by_readers(found.returned.values())
-    found.problems.extend(decided_twice(found.returned.values(), several))
-    found.problems.extend(claimed_twice(found.returned.values(), several))
-    return found
 
 
 def _touched(bundles: Path) -> list[Finding]:
