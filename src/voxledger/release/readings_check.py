@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,12 +168,12 @@ def _minutes(value: float | None) -> str:
 
 def _each_once(one: Kept, readings: Sequence[Reading]) -> list[str]:
     """Decisions of a return that have no reading, or two."""
-    keys = [reading.key for reading in readings]
+    times = Counter(reading.key for reading in readings)
     return [
         f"{_what(*key, one.manifest.reviewer)}: the return says {row.decision}, and there "
-        + ("is no such reading" if key not in keys else "are several such readings")
+        + ("is no such reading" if key not in times else "are several such readings")
         for key, row in sorted(one.rows.items())
-        if keys.count(key) != 1
+        if times[key] != 1
     ]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from voxledger.disk import disk_failure
-from voxledger.errors import BundleRefused, Misuse, Waiting
+from voxledger.errors import BundleRefused, Misuse, VoxledgerError, Waiting
 from voxledger.records.bundle import is_junk, list_files
 from voxledger.review.archives import MOST_FILES
 from voxledger.review.carrier import BUNDLE, CHUNK, MOST_UPLOADS, RETURN, Upload, Where
@@ -39,6 +39,14 @@ class SharedFolder:
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
         return folders
+
+    @staticmethod
+    def occupied(target: Path, back: Path) -> VoxledgerError:
+        """The error where something else lies in the place of a bundle."""
+        return VoxledgerError(
+            f"{target} is there already, and is not what is sent: somebody may have worked in it, or sent it back",
+            f"if it is a review, move it into {back} and fetch it; else move it away; then send again",
+        )
 
     def uploads(self, reviewer: str) -> list[Upload]:
         """What lies in `return`: archives and folders."""

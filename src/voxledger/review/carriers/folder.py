@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from voxledger.disk import naming
-from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.records.bundle import list_files
 from voxledger.review.carrier import Lines, Where
@@ -23,9 +22,9 @@ class _Folders(SharedFolder):
     def send(self, folder: Path, reviewer: str) -> Lines:
         place, back = self.prepare(reviewer)
         target = place / folder.name
-        if target.exists():
-            _require_same(folder, target, back)
-        else:
+        if target.exists() and not _is_same(folder, target):
+            raise self.occupied(target, back)
+        if not target.exists():
             partial = place / f".{folder.name}.{os.getpid()}"
             try:
                 with naming(target):
@@ -56,11 +55,7 @@ def connect(where: Where) -> Iterator[_Folders]:
     yield _Folders(where)
 
 
-def _require_same(folder: Path, target: Path, back: Path) -> None:
-    """Raise if what lies there is not the bundle as it is sent: somebody may have worked in it."""
+def _is_same(folder: Path, target: Path) -> bool:
+    """Whether what lies there is the bundle as it is sent: somebody may have worked in it."""
     names = list_files(folder)
-    if names != list_files(target) or any(file_sha256(folder / n) != file_sha256(target / n) for n in names):
-        raise VoxledgerError(
-            f"{target} is there already, and is not what is sent: somebody may have worked in it",
-            f"if it is a review, move it into {back} and fetch it; else move it away; then send again",
-        )
+    return names == list_files(target) and all(file_sha256(folder / n) == file_sha256(target / n) for n in names)

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from voxledger.disk import naming
-from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.review.carrier import Lines, Where
 from voxledger.review.pack import packed
@@ -33,10 +32,7 @@ class _Zips(SharedFolder):
                 finally:
                     partial.unlink(missing_ok=True)
             elif file_sha256(archive) != file_sha256(target):
-                raise VoxledgerError(
-                    f"{target} is there already, and is not what is sent: it may be what somebody sends back",
-                    f"if it is a review, move it into {back} and fetch it; else move it away; then send again",
-                )
+                raise self.occupied(target, back)
         return Lines(f'unpack "{target}"', f'when you are done, put a zip of the folder into "{back}"')
 
 
