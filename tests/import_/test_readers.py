@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from small_round import GRID, SCHEMA, anatomy
 
 from voxledger.errors import BundleRefused, Misuse, VoxledgerError, Waiting
@@ -277,6 +278,44 @@ def test_the_adjudicator_takes_nothing_unasked_from_what_readers_agree_on(repo: 
         shutil.rmtree(folder)
     repo.give_back("zoe", {"case_1": part}, case_1={"pancreas": row, "kidney_right": yes})
     assert take_in(repo)["case_1", "pancreas"].reviewer == "zoe"
+
+
+@pytest.mark.parametrize("answer", ["confirmed", "revise"])
+def test_voxels_that_readers_added_change_hands_by_a_decision_on_both_classes_alone(repo: Any, answer: str) -> None:
+    """The readers' kidney grew into what was proposed as background; her pancreas, the only class she sees, too."""
+    readers = {"alice": "wider", "bob": "narrower"}
+    repo.export(*[("case_1", n, r) for r in readers for n in (*CLASSES, "kidney_right")], readers=2)
+    settle(repo, "adjudicate", 0.9, "zoe")
+    shown, kidney = repo.shown("alice", "case_1"), SCHEMA["kidney_right"].id
+    added = (ndimage.binary_dilation(shown == kidney, iterations=1)) & (shown == 0)
+    for reader, change in readers.items():
+        labels = np.where(added, kidney, drawn(shown, change))
+        rows = {n: replace(repo.row("case_1", n, "revise"), confirmed=True) for n in ("pancreas", "kidney_right")}
+        repo.give_back(reader, {"case_1": labels}, case_1=rows)
+    repo.adjudicate()
+    assert [a.class_name for a in repo.manifest("zoe").asked] == ["pancreas"]
+    over = added & (np.arange(GRID.shape[0]) > 5)[:, None, None]
+    hers = np.where(over, 2, shown)
+    row = replace(repo.row("case_1", "pancreas", "revise"), confirmed=True)
+    folder = repo.give_back("zoe", {"case_1": hers}, case_1={"pancreas": row})
+    told = rf"kidney_right.*but {over.sum()} of its \d+ voxels are gone: {over.sum()} to pancreas; that is of what its"
+    with pytest.raises(Waiting, match=told):
+        repo.gate()
+    shutil.rmtree(folder)
+    more = replace(repo.row("case_1", "kidney_right", "" if answer == "confirmed" else answer), confirmed=True)
+    if answer == "revise":
+        hers = np.where(added & ~over, kidney, hers)
+    repo.give_back("zoe", {"case_1": hers}, case_1={"pancreas": row, "kidney_right": more})
+    ledger = take_in(repo)
+    assert np.array_equal(repo.released("case_1") == kidney, (shown == kidney) | (added & ~over))
+    entry, gave = ledger["case_1", "kidney_right"], repo.table("data/round/merge.csv")
+    if answer == "revise":
+        assert (entry.reviewer, gave) == ("zoe", [])
+    else:
+        assert entry.reviewer == "alice+bob"
+        assert [(n.class_name, n.reviewer) for n in entry.changed_by] == [("pancreas", "zoe")]
+        assert gave == [{"case_id": "case_1", "class_name": "kidney_right", "origin": "revised",
+                         "voxels": str(over.sum()), "taken_by": "pancreas"}]  # fmt: skip
 
 
 def test_where_readers_agree_nobody_adjudicates(two: Any) -> None:

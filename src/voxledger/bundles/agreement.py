@@ -5,16 +5,13 @@ Cases that several people read are left out: they may differ, and `voxledger.bun
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable
 
 from voxledger.bundles.contradictions import Opinion, disputes
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.returned import Return
 from voxledger.imaging.volume import read_label
-from voxledger.records.bundle import Manifest
 from voxledger.records.decisions import FILE as DECISIONS
-from voxledger.records.decisions import Decision
 
 
 def decided_twice(returns: Iterable[Return], several: Collection[str] = ()) -> list[Finding]:
@@ -56,27 +53,6 @@ def claimed_twice(returns: Iterable[Return], several: Collection[str] = ()) -> l
             )
             found.append(Finding(other, f"{dispute}, see {one}", remedy, case))
     return found
-
-
-def settled_beside(adjudication: Manifest, returns: Iterable[Return]) -> dict[str, frozenset[str]]:
-    """Classes that readers decided on, and that their adjudicator is not asked about, by case; those they reject left
-    out.
-
-    Parameters
-    ----------
-    adjudication
-        What is asked of the adjudicator: all that they do not agree on.
-    returns
-        Those of the readers.
-    """
-    balance: Counter[tuple[str, str]] = Counter()
-    for one in returns:
-        for key, row in one.rows.items():
-            if row.decision is not None:
-                balance[key] += -1 if row.decision is Decision.REJECT else 1
-    asked = {(a.case_id, a.class_name) for a in adjudication.asked}
-    kept = {key for key, count in balance.items() if count > 0 and key not in asked}
-    return {case: frozenset(n for c, n in kept if c == case) for case in adjudication.cases}
 
 
 def opinion(one: Return, case_id: str) -> Opinion | None:

@@ -14,12 +14,28 @@ from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.params import ReviewParams
 from voxledger.records.cases import Case, Split, in_split, read_cases
 from voxledger.records.confirmed import read_confirmed
+from voxledger.records.decisions import Decision, Row
 from voxledger.records.ledger import read_ledger
 from voxledger.records.reviewers import Reviewers, read_reviewers
 from voxledger.schema import LabelSchema
 
 MOST_CASES = 24
 """Trusted cases that are looked at: more change a standard deviation by little."""
+
+
+@dataclass(frozen=True)
+class SettledCase:
+    """What the readers of a case agree on, before an adjudicator decides on the rest."""
+
+    labels: Path
+    """Label map of innermost ids: what was proposed, with what they revised together."""
+    rows: tuple[Row, ...]
+    """What they decided together."""
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Classes that they do not reject."""
+        return frozenset(row.class_name for row in self.rows if row.decision is not Decision.REJECT)
 
 
 @dataclass(frozen=True)
@@ -38,8 +54,8 @@ class Context:
     """Who may sign, and with which keys."""
     proposals: Mapping[str, Path] = field(default_factory=dict)
     """What reviewers were sent in this round, by case."""
-    settled: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Classes that readers keep and agree on in this round, by case: an adjudicator is asked about others."""
+    settled: Mapping[str, SettledCase] = field(default_factory=dict)
+    """What the readers of this round agree on, by case: an adjudicator is asked about the rest."""
 
     def severity(self, kind: str) -> Severity:
         """What follows from a kind of finding."""

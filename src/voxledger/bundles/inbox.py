@@ -8,9 +8,10 @@ from itertools import groupby
 from pathlib import Path
 
 from voxledger import layout
-from voxledger.bundles.agreement import claimed_twice, decided_twice, settled_beside
-from voxledger.bundles.case_return import read_by_readers
+from voxledger.bundles.agreement import claimed_twice, decided_twice
+from voxledger.bundles.case_return import Panel, read_by_readers
 from voxledger.bundles.context import Context
+from voxledger.bundles.disputes import settled_cases
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.pulled import require_pulled
 from voxledger.bundles.returned import Return, read_return
@@ -179,7 +180,11 @@ def _with_proposals(context: Context, expected: Mapping[Path, Manifest]) -> Cont
 
 def _with_settled(context: Context, manifest: Manifest, exported: Path, returns: Iterable[Return]) -> Context:
     """The same, for an adjudicator, with what the readers agree on; their returns have been read before."""
-    return replace(context, settled=settled_beside(manifest, returns)) if is_adjudication(exported) else context
+    if not is_adjudication(exported):
+        return context
+    readers = [one for one in returns if not is_adjudication(one.exported)]
+    settled = settled_cases(manifest.cases, manifest.label_schema, readers, Panel.of(context.review))
+    return replace(context, settled=settled)
 
 
 def untracked(inbox: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -13,12 +13,13 @@ from voxledger.bundles.comparison import Comparison
 from voxledger.bundles.contradictions import Contradiction, contradictions
 from voxledger.bundles.label_file import Expected, read_returned_label
 from voxledger.bundles.merge import LabelMap
+from voxledger.bundles.settle import Reader, Settled, overrule
 from voxledger.casemap.job import Job, content, place
 from voxledger.errors import BundleRefused
 from voxledger.imaging.volume import file_sha256, read, read_grid, read_label, write
 from voxledger.params import Outside
 from voxledger.records.bundle import is_class_file
-from voxledger.records.decisions import Row
+from voxledger.records.decisions import Decision, Row
 from voxledger.schema import LabelSchema
 
 FILE = "labels.nii.gz"
@@ -27,6 +28,8 @@ LIKE = 0.9
 """Dice with the proposal of all classes below which image and other cases are looked at, too."""
 CLASS_LIKE = 0.8
 """The same of a single class."""
+SWALLOWED, TAKEN = "swallowed", "taken"
+"""Checks of what changes hands."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class LabelCheck(Job[Compared]):
     asked: tuple[str, ...] = content()
     """Classes that the reviewer was asked about."""
     trusted: tuple[str, ...] = content()
-    """Classes that people stand behind: in the base version, or as readers of this round, before an adjudicator."""
+    """Classes that people stand behind in the base version; those on which readers agree see to `CheckSettled`."""
 
     def compute(self, folder: Path) -> Compared:
         """Read and compare.
@@ -99,6 +102,36 @@ class LabelCheck(Job[Compared]):
             bool(unlike) or comparison.agreement < LIKE,
             found.notes,
             found.resampled,
+        )
+
+
+class CheckSettled(Job[tuple[Found, ...]]):
+    """Compares what an adjudicator drew with what the readers of the case agree on, which the bundle does not show."""
+
+    stage, algorithms = "gate", ("gate",)
+    labels: Path = content()
+    """As it was read."""
+    agreed: Path = content()
+    """Label map that the readers agree on."""
+    settled: tuple[Row, ...] = content()
+    """What they decided together."""
+    rows: tuple[Row, ...] = content()
+    """Lines of the adjudicator's `decisions.csv` about the case."""
+    label_schema: LabelSchema = content()
+
+    def compute(self, folder: Path) -> tuple[Found, ...]:
+        """Read both, and look which voxels change hands when hers are laid over theirs."""
+        agreed, rows = read(self.agreed), {row.class_name: row for row in self.rows}
+        decided = {name: row for name, row in rows.items() if row.decision is not None}
+        theirs = Settled(agreed.array, {row.class_name: row for row in self.settled}, {})
+        after = overrule(self.label_schema, theirs, Reader("", read_label(self.labels), decided, frozenset(decided)))
+        kept = frozenset(row.class_name for row in self.settled if row.decision is not Decision.REJECT)
+        comparison = Comparison(self.label_schema, agreed.array, after.labels, rows, kept, agreed.grid.spacing)
+        told = "; that is of what its readers agree on, and the bundle shows what was proposed"
+        return tuple(
+            Found(one.kind, replace(one.suspicion, problem=one.suspicion.problem + told))
+            for one in find_all(comparison)
+            if one.kind in (SWALLOWED, TAKEN) and one.suspicion.class_name in kept - decided.keys()
         )
 
 

@@ -17,7 +17,7 @@ from voxledger.bundles.contradictions import Contradiction, unchanged
 from voxledger.bundles.counted import CaseLabel, all_labels, counting, is_one, tables
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.label_check import FILE as CHECKED_FILE
-from voxledger.bundles.label_check import CheckAround, Compared, LabelCheck
+from voxledger.bundles.label_check import CheckAround, CheckSettled, Compared, LabelCheck
 from voxledger.bundles.merge import LabelMap
 from voxledger.bundles.signature import Fault, key_faults, put_together_faults, signatures_of
 from voxledger.casemap.each import WORTH_BYTES, each
@@ -268,8 +268,9 @@ class _Check:
             compute_ahead(list(around.values()), machine)
         for case, (_, compared) in read.items():
             self._suspicions(case, labels[case].path, compared.found, rows)
-        for case, job in around.items():
-            self._suspicions(case, labels[case].path, once(job), rows)
+        beside = {case: one for case, (job, _) in read.items() if (one := self._beside(case, job)) is not None}
+        for case, more in (*beside.items(), *around.items()):
+            self._suspicions(case, labels[case].path, once(more), rows)
         return Return(
             self.manifest,
             self.exported,
@@ -419,7 +420,26 @@ class _Check:
             label_schema=self.manifest.label_schema,
             rows=tuple(row for (c, _), row in rows.items() if c == case),
             asked=tuple(a.class_name for a in self.manifest.asked if a.case_id == case),
-            trusted=tuple(sorted({*self.context.trusted.get(case, ()), *self.context.settled.get(case, ())})),
+            trusted=tuple(sorted(self.context.trusted.get(case, frozenset()) - self._settled(case))),
+        )
+
+    def _settled(self, case: str) -> frozenset[str]:
+        """Classes that readers agree on; none but for their adjudicator."""
+        found = self.context.settled.get(case)
+        return found.kept if found is not None else frozenset()
+
+    def _beside(self, case: str, label: LabelCheck) -> CheckSettled | None:
+        """The comparison of an adjudicator's label with what the readers agree on."""
+        found = self.context.settled.get(case)
+        if found is None:
+            return None
+        return CheckSettled(
+            name=case,
+            labels=files_of(label) / CHECKED_FILE,
+            agreed=found.labels,
+            settled=found.rows,
+            rows=label.rows,
+            label_schema=self.manifest.label_schema,
         )
 
     def _around(self, case: str, label: LabelCheck) -> CheckAround:

@@ -43,6 +43,22 @@ class Settled:
     """What they decided together, by class."""
     disputed: Mapping[str, str]
     """Why they did not, by class, for people."""
+    agreed: LabelMap | None = None
+    """The labels (z, y, x) before an adjudicator decided; None where nobody did."""
+    adjudicated: frozenset[str] = frozenset()
+    """Classes that the adjudicator decided on."""
+
+    def kept(self) -> dict[str, LabelMap]:
+        """Label maps (z, y, x) that hold what readers revised together and no adjudicator decided on, by class."""
+        names = [n for n, row in self.rows.items() if row.decision is Decision.REVISE and n not in self.adjudicated]
+        return dict.fromkeys(names, self.labels if self.agreed is None else self.agreed)
+
+    def moved(self, schema: LabelSchema) -> dict[str, Mask]:
+        """Voxels (z, y, x) that an adjudicator gave to or took from a class, by class."""
+        if self.agreed is None:
+            return {}
+        revised = [n for n in self.adjudicated if self.rows[n].decision is Decision.REVISE]
+        return {n: schema.mask(self.agreed, n) != schema.mask(self.labels, n) for n in sorted(revised)}
 
 
 def settle(
@@ -97,7 +113,8 @@ def overrule(schema: LabelSchema, settled: Settled, reader: Reader) -> Settled:
         if _is_revised(reader.rows, name):
             around = next((n for n in schema.chain(name)[1:] if _is_revised(rows, n)), None)
             lay(schema, labels, name, schema.mask(reader.labels, name), [reader.labels], around)
-    return Settled(labels, rows, {n: why for n, why in settled.disputed.items() if n not in reader.rows})
+    disputed = {n: why for n, why in settled.disputed.items() if n not in reader.rows}
+    return Settled(labels, rows, disputed, settled.labels, frozenset(reader.rows))
 
 
 def lay(

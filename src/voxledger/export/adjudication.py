@@ -8,17 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from voxledger import layout
-from voxledger.bundles.case_return import CaseReturn, Panel, read_all, read_by_readers
-from voxledger.bundles.merge import LabelMap
+from voxledger.bundles.case_return import CaseReturn, Panel, read_by_readers
+from voxledger.bundles.disputes import FindDisputes
 from voxledger.bundles.returned import Return
-from voxledger.bundles.settle import Reader, lay
-from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
 from voxledger.export.bundle import make_own
 from voxledger.export.colors import SLICER_TABLE, SNAP_DESCRIPTIONS
 from voxledger.export.readme import bundle_readme
-from voxledger.imaging.volume import Grid, file_sha256, read_grid, read_label, write
+from voxledger.imaging.volume import file_sha256
 from voxledger.params import MachineParams, ReviewParams
 from voxledger.records.bundle import (
     ATTENTION,
@@ -35,46 +33,10 @@ from voxledger.records.bundle import (
     require_reviewers,
 )
 from voxledger.records.decisions import FILE as DECISIONS
-from voxledger.records.decisions import Decision, Row, to_csv
-from voxledger.schema import LabelSchema
+from voxledger.records.decisions import Row, to_csv
 from voxledger.textfile import as_text, write_table
 
-READINGS = "readings"
 COLUMNS = ["case_id", "class_name", "why", "reader", "decision", "error_type", "comment"]
-
-
-class FindDisputes(Job[dict[str, str]]):
-    """Finds the classes of a case that its readers do not agree on, with the reason, and writes what they drew."""
-
-    stage, algorithms = "adjudicate", ("adjudicate",)
-    bundle: str = content()
-    """Name of the bundle."""
-    returns: tuple[CaseReturn, ...] = content()
-    panel: Panel = content()
-    label_schema: LabelSchema = content()
-
-    def compute(self, folder: Path) -> dict[str, str]:
-        shown = self.returns[0].shown
-        grid, proposal = read_grid(shown), read_label(shown)
-        labels = read_all(self.returns, grid)
-        disputed = dict(self.panel.settle(self.label_schema, proposal, self.returns, labels).disputed)
-        out = folder / self.bundle
-        for one, own in zip(self.returns, labels, strict=True) if disputed else ():
-            self._write_drawn(one.reader(own), proposal, disputed, out / READINGS / one.reviewer, grid)
-        return disputed
-
-    def _write_drawn(
-        self, reader: Reader, proposal: LabelMap, disputed: Mapping[str, str], out: Path, grid: Grid
-    ) -> None:
-        """What a reader drew of these classes; all others are as they were proposed, so that it may be copied."""
-        schema, rows = self.label_schema, reader.rows
-        revised = [n for n in disputed if n in rows and rows[n].decision is Decision.REVISE]
-        labels = proposal.copy()
-        for name in sorted(revised, key=lambda n: (len(schema.chain(n)), schema[n].id)):
-            around = next((n for n in schema.chain(name)[1:] if n in revised), None)
-            lay(schema, labels, name, schema.mask(reader.labels, name), [reader.labels], around)
-        if revised:
-            write(layout.label_map(out, self.name), labels, grid)
 
 
 def adjudicate_round(returns: Sequence[Return], number: int, review: ReviewParams, machine: MachineParams) -> None:

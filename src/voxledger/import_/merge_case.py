@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -169,13 +169,15 @@ class _Review:
     """The decision on a class, and the return that it is in."""
     moved: dict[str, Mask]
     """Voxels that a revised class gave to others."""
+    settled: dict[str, LabelMap]
+    """Label maps (z, y, x) that hold what readers revised together, before an adjudicator, by class."""
     readings: list[Reading]
 
     @classmethod
     def of(cls, job: MergeCase, sources: Sources, proposal: LabelMap) -> _Review:
         """Lay what was returned over the claims of base and models."""
         if not job.returns:
-            return cls(sources.claims, {}, {}, [])
+            return cls(sources.claims, {}, {}, {}, [])
         for one in job.returns:
             if not np.array_equal(read_label(one.shown, sources.grid), proposal):
                 raise VoxledgerError(
@@ -189,6 +191,8 @@ class _Review:
             revised = [name for name, (row, _) in part.rows.items() if row.decision is Decision.REVISE]
             seen, given = repaint(schema, seen, proposal, part.labels, revised)
             moved |= given
+            for name, voxels in part.adjudicated.items():
+                moved[name] = moved[name] | voxels
         claims = {name: Claim(name, c.origin, c.version, seen) for name, c in sources.claims.items()}
         decided: dict[str, tuple[Row, CaseReturn]] = {}
         for part in said:
@@ -204,7 +208,8 @@ class _Review:
         disputed = {name for one in said for name in one.disputed}
         method = job.panel.consensus if job.panel is not None else ""
         said_by = readings_of(schema, job.version, sources.grid, proposal, job.returns, labels, disputed, method)
-        return cls({name: claims[name] for name in schema.names if name in claims}, decided, moved, said_by)
+        settled = {name: labels for part in said for name, labels in part.settled.items()}
+        return cls({name: claims[name] for name in schema.names if name in claims}, decided, moved, settled, said_by)
 
     def behind(self, name: str, known: Mapping[str, Entry]) -> Neighbour:
         """Who stands behind a class: this round's decision, or the one in the base ledger."""
@@ -225,6 +230,10 @@ class _Said:
     """By class, with who decided."""
     disputed: tuple[str, ...] = ()
     """Classes on which the readers do not agree."""
+    settled: Mapping[str, LabelMap] = field(default_factory=dict)
+    """Label maps (z, y, x) that hold what readers revised together, by class."""
+    adjudicated: Mapping[str, Mask] = field(default_factory=dict)
+    """Voxels (z, y, x) that an adjudicator gave to or took from a class, by class."""
 
 
 def _separately(job: MergeCase, proposal: LabelMap, labels: Sequence[LabelMap]) -> list[_Said]:
@@ -249,7 +258,7 @@ def _together(job: MergeCase, proposal: LabelMap, labels: Sequence[LabelMap]) ->
         told = "; ".join(f"{name}: {why}" for name, why in settled.disputed.items())
         raise BundleRefused(f"case {job.name} waits for the adjudicator: {told}", "run `dvc repro gate`")
     rows = {name: (row, _who(job.returns, name)) for name, row in settled.rows.items()}
-    return _Said(settled.labels, rows, tuple(settled.disputed))
+    return _Said(settled.labels, rows, tuple(settled.disputed), settled.kept(), settled.moved(job.label_schema))
 
 
 def _who(returns: Sequence[CaseReturn], name: str) -> CaseReturn:
@@ -278,7 +287,7 @@ def _trusted(known: Mapping[str, Entry], base: LabelMap, proposal: LabelMap, rev
     for name, (row, _) in review.decided.items():
         returned = review.claims[name].labels
         if row.decision is Decision.REVISE and returned is not None:
-            found[name] = returned
+            found[name] = review.settled.get(name, returned)
         elif row.decision is Decision.ACCEPT:
             found.setdefault(name, proposal)
     return found
