@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import run
 from scipy import ndimage
 from small_round import GRID, SCHEMA, anatomy
 
@@ -17,9 +18,13 @@ from voxledger.imaging.volume import mask_sha256, read_grid, read_label
 from voxledger.params import ReviewParams
 from voxledger.records.ledger import Origin, read_ledger
 from voxledger.records.readings import Outcome, joint_bundle, read_readings
+from voxledger.records.sent import write_sent
+from voxledger.review.carry import carry
+from voxledger.review.receive import receive
 
 CLASSES = ("pancreas", "lesion")
 READINGS = Path("data/release/readings.csv")
+BUNDLES, INBOX = Path("data/round/bundles"), Path("data/inbox")
 
 
 def work(*readers: str, case: str = "case_1") -> list[tuple[str, str, str]]:
@@ -59,6 +64,7 @@ def give(repo: Any, reader: str, change: str = "", decision: str = "", confirmed
     """A return: the pancreas changed and revised, or decided on as it was."""
     said = decision or ("revise" if change else "accept")
     row = replace(repo.row("case_1", "pancreas", said), confirmed=confirmed)
+    shutil.rmtree(INBOX / f"bundle-r01-{reader}", ignore_errors=True)
     labels = {"case_1": drawn(repo.shown(reader, "case_1"), change)} if change else None
     repo.give_back(reader, labels, case_1={"pancreas": row, **more})
 
@@ -336,6 +342,91 @@ def test_the_bundle_of_the_adjudicator_is_not_made_anew(two: Any) -> None:
         two.adjudicate()
     assert (bundle / "bundle.json").read_bytes() == before
     assert not list(Path("data/round").glob(".adjudication*"))
+
+
+def send_out(repo: Any) -> None:
+    """The bundles as they are now are on record, in git."""
+    write_sent(1, {reader: repo.manifest(reader).id for reader in ("alice", "bob", "zoe")})
+    run("git", "add", "data/sent.json")
+    run("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "out")
+
+
+def answer(repo: Any, *cases: str) -> None:
+    """Zoe says that bob is right about the pancreas of some cases, and nothing of others."""
+    labels = {case: read_label(repo.bundle("zoe") / f"readings/bob/{case}.nii.gz") for case in cases}
+    rows = {case: {"pancreas": replace(repo.row(case, "pancreas", "revise"), confirmed=True)} for case in cases}
+    blank = {case: {"pancreas": repo.row(case, "pancreas", "")} for case in repo.manifest("zoe").cases}
+    repo.give_back("zoe", labels, **(blank | rows))
+
+
+def test_a_reader_who_sends_again_once_the_adjudicator_has_decided(repo: Any) -> None:
+    """Disputed in both cases; bob draws one of them anew. What she decided on the other one is kept."""
+    run("git", "init", "-q")
+    repo.export(*work("alice", "bob"), *work("alice", "bob", case="case_2"), readers=2)
+    settle(repo, "adjudicate", 0.9, "zoe")
+    cases = ("case_1", "case_2")
+
+    def back(reader: str, *changes: str) -> None:
+        shutil.rmtree(Path("data/inbox") / f"bundle-r01-{reader}", ignore_errors=True)
+        labels = {c: drawn(repo.shown(reader, c), change) for c, change in zip(cases, changes, strict=True)}
+        rows = {c: {"pancreas": replace(repo.row(c, "pancreas", "revise"), confirmed=True)} for c in cases}
+        repo.give_back(reader, labels, **rows)
+
+    back("alice", "wider", "wider")
+    back("bob", "narrower", "narrower")
+    repo.adjudicate()
+    send_out(repo)
+    answer(repo, *cases)
+    repo.gate()
+    back("bob", "narrower", "half")
+    with pytest.raises(BundleRefused) as refused:
+        repo.gate()
+    assert "zoe, case case_2, class pancreas: its readers do not say the same of it as before; the" in str(
+        refused.value
+    )
+    assert "`rm -r data/round/adjudication`, then `voxledger round run`" in str(refused.value)
+    assert "case_1" not in str(refused.value)
+    shutil.rmtree("data/round/adjudication")
+    repo.adjudicate()
+    send_out(repo)
+    folder = Path("data/inbox/bundle-r01-zoe")
+    with pytest.raises(BundleRefused, match=rf"before readers sent something new\n.*receive {folder} --carry"):
+        repo.gate()
+    late = receive(folder, BUNDLES, INBOX, 1)
+    assert late.late
+    found = carry(late.folder, BUNDLES, INBOX, 1)
+    assert found.taken == (("case_1", "pancreas"),)
+    assert [str(one) for one in found.left] == [
+        "case case_2, class pancreas: its readers do not say the same of it as before"
+    ]
+    with pytest.raises(Waiting, match=r"bundle-r01-zoe, case case_2, class pancreas.*: has no decision"):
+        repo.gate()
+    shutil.move(folder, "data/inbox/.before")
+    answer(repo, "case_2")
+    shutil.move(folder, "back")
+    shutil.move("data/inbox/.before", folder)
+    receive(Path("back"), BUNDLES, INBOX, 1)
+    ledger = take_in(repo)
+    for case, change in zip(cases, ("narrower", "half"), strict=True):
+        assert ledger[case, "pancreas"].reviewer == "zoe"
+        wanted = SCHEMA.mask(drawn(repo.shown("alice", case), change), "pancreas")
+        assert np.array_equal(SCHEMA.mask(repo.released(case), "pancreas"), wanted)
+
+
+def test_a_return_of_the_adjudicator_that_says_nothing_of_readings_is_left_for_a_person(two: Any) -> None:
+    run("git", "init", "-q")
+    adjudicated(two)
+    send_out(two)
+    answer(two, "case_1")
+    folder = Path("data/inbox/bundle-r01-zoe")
+    (folder / "readings.csv").unlink()
+    give(two, "alice", "one voxel")
+    shutil.rmtree("data/round/adjudication")
+    two.adjudicate()
+    send_out(two)
+    found = carry(receive(folder, BUNDLES, INBOX, 1).folder, BUNDLES, INBOX, 1)
+    assert (found.received, found.taken) == (None, ())
+    assert "came without readings.csv and readings/" in str(found.left[0])
 
 
 def test_the_bundle_of_the_adjudicator_is_the_same_when_the_return_is_there(two: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +11,7 @@ from voxledger import layout
 from voxledger.bundles.agreement import claimed_twice, decided_twice
 from voxledger.bundles.case_return import Panel, read_by_readers
 from voxledger.bundles.context import Context
-from voxledger.bundles.disputes import settled_cases
+from voxledger.bundles.disputes import AGAIN, changed_disputes, settled_cases
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.pulled import require_pulled
 from voxledger.bundles.returned import Return, read_return
@@ -34,9 +34,10 @@ from voxledger.records.bundle import (
     read_manifest,
     returned_files,
     sent_bundles,
+    shows_readings,
 )
 from voxledger.records.received import read_received
-from voxledger.records.sent import BRING_BACK
+from voxledger.records.sent import BRING_BACK, went_out_before
 
 RECEIVING = f"{PREFIX}.receiving-"
 """Folders that are being unpacked just now."""
@@ -134,6 +135,7 @@ def look_into(
     for place in (bundles, *([] if readers_only else [beside(bundles)])):
         found.problems.extend(_touched(place))
     _judge(found, folders, by_id, inbox, context, machine)
+    found.problems.extend(_outdated(found, context))
     several = read_by_readers(found.returned.values())
     found.problems.extend(decided_twice(found.returned.values(), several))
     found.problems.extend(claimed_twice(found.returned.values(), several))
@@ -164,6 +166,17 @@ def _judge(
             continue
         judged_by = _with_settled(context, manifest, exported, found.returned.values())
         found.returned[bundle_id] = read_return(manifest, exported, returns[0], judged_by, machine)
+
+
+def _outdated(found: Inbox, context: Context) -> Iterator[Finding]:
+    """What the bundle of an adjudicator shows and readers do not say any more, once all of them are back."""
+    readers = [found.returned.get(m.id) for folder, m in found.expected.items() if not is_adjudication(folder)]
+    returns = [one for one in readers if one is not None]
+    for exported, manifest in found.expected.items():
+        if is_adjudication(exported) and len(returns) == len(readers) and not touched(exported.parent):
+            for one in changed_disputes(manifest, exported, returns, Panel.of(context.review)):
+                problem = f"{one.what}; the bundle was made before that"
+                yield Finding(manifest.name, problem, f"if that counts, {AGAIN}", one.case_id, one.class_name)
 
 
 def _touched(bundles: Path) -> list[Finding]:
@@ -236,8 +249,22 @@ def _folder(
         return
     if found.readers_only or (revisions / content_sha256(manifest.id, returned_files(item))).is_dir():
         return
-    problem, told = foreign(manifest, list(found.expected.values()), round_number)
+    problem, told = _replaced(manifest, item, found) or foreign(manifest, list(found.expected.values()), round_number)
     found.problems.append(Finding(item.name, problem, told))
+
+
+def _replaced(manifest: Manifest, item: Path, found: Inbox) -> tuple[str, str] | None:
+    """What to do with the return of an adjudicator's bundle that was made anew; None where it is something else."""
+    if not shows_readings(manifest) or not went_out_before(manifest.id):
+        return None
+    problem = "is a return of the adjudicator's bundle as it was before readers sent something new"
+    receive = f"`voxledger review receive {item.as_posix()} --carry`"
+    if any(m.reviewer == manifest.reviewer for m in found.expected.values()):
+        return problem, f"{receive} takes over what was decided where nothing has changed"
+    return problem, (
+        f"`voxledger round run` makes the bundle anew, and {receive} then takes over what was decided where nothing "
+        f"has changed; if readers agree on everything now, keep it outside {layout.INBOX}"
+    )
 
 
 _KEEP = f"keep it outside {layout.INBOX}: it is somebody's work"

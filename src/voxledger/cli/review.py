@@ -288,7 +288,10 @@ def _late(received: Received, params: Params, carry: bool) -> None:
 
     name, folder = received.manifest.name, received.folder
     was = "" if received.new else "it was "
-    click.echo(f"{name} is of round {received.manifest.round}, which is closed: {was}kept as late, {folder}")
+    of = f"of round {received.manifest.round}, which is closed"
+    if received.manifest.round == params.round and not is_closed(params):
+        of = "a return of the adjudicator's bundle as it was before readers sent something new"
+    click.echo(f"{name} is {of}: {was}kept as late, {folder}")
     if not carry:
         resample = " --resample" if (folder / RESAMPLE).is_file() else ""
         command = f"`voxledger review receive {folder}{resample} --carry`"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from voxledger import layout
 from voxledger.bundles.case_return import CaseReturn, Panel, read_by_readers
-from voxledger.bundles.disputes import FindDisputes
+from voxledger.bundles.disputes import AGAIN, COLUMNS, FindDisputes, what_was_said
 from voxledger.bundles.returned import Return
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
@@ -34,9 +34,7 @@ from voxledger.records.bundle import (
 )
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Row, to_csv
-from voxledger.textfile import as_text, write_table
-
-COLUMNS = ["case_id", "class_name", "why", "reader", "decision", "error_type", "comment"]
+from voxledger.textfile import write_table
 
 
 def adjudicate_round(returns: Sequence[Return], number: int, review: ReviewParams, machine: MachineParams) -> None:
@@ -92,7 +90,7 @@ def _require_no_other(out: Path, made: Path, number: int) -> None:
         raise VoxledgerError(
             f"{', '.join(there)} in {out} was made from other readings, or with other parameters, and the adjudicator "
             "may be at work on it: it stays as it is",
-            f"undo the change; or, if what the adjudicator does shall not count, remove {out}, and run this again",
+            f"undo the change; or {AGAIN}",
         )
 
 
@@ -112,7 +110,8 @@ def _complete(folder: Path, adjudicator: str, disputed: Disputed, by_case: ByCas
     asked = tuple(Asked(case_id=case, class_name=n) for case, why in disputed.items() for n in schema.names if n in why)
     for case, one in sent.items():
         _copy_sent(folder, case, one)
-    _write_texts(folder, adjudicator, asked, manifest, [row for a in asked for row in _said(a, disputed, by_case)])
+    said = [row for a in asked for row in what_was_said(a, disputed[a.case_id][a.class_name], by_case[a.case_id])]
+    _write_texts(folder, adjudicator, asked, manifest, said)
     files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
     made = make_manifest(
         dataset=manifest.dataset,
@@ -158,23 +157,3 @@ def _is_of(case: str, path: str) -> bool:
     if place in (IMAGES, LABELS, WEAK):
         return name.startswith(f"{case}.")
     return place == ATTENTION and name in (f"{case}_attention.nii.gz", layout.heat(case).name, layout.HEAT_COLORS.name)
-
-
-def _said(asked: Asked, disputed: Disputed, by_case: ByCase) -> list[dict[str, str]]:
-    """What the readers of a class said of it."""
-    found = []
-    for one in by_case[asked.case_id]:
-        row = one.decisions(asked.case_id).get(asked.class_name)
-        if row is not None and row.decision is not None:
-            found.append(
-                {
-                    "case_id": asked.case_id,
-                    "class_name": asked.class_name,
-                    "why": disputed[asked.case_id][asked.class_name],
-                    "reader": one.reviewer,
-                    "decision": row.decision.value,
-                    "error_type": row.error_type.value,
-                    "comment": as_text(row.comment),
-                }
-            )
-    return found

@@ -358,6 +358,11 @@ def beside(bundles: Path) -> Path:
     return bundles.with_name(layout.ADJUDICATION.name)
 
 
+def shows_readings(manifest: Manifest) -> bool:
+    """Whether a bundle is that of an adjudicator, wherever it lies."""
+    return layout.RELEASE_READINGS.name in manifest.files
+
+
 def is_adjudication(folder: Path) -> bool:
     """Whether the bundle that went out from a folder is that of an adjudicator."""
     return folder.parent.name == layout.ADJUDICATION.name

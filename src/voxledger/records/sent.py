@@ -16,7 +16,7 @@ from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.params import Params
 from voxledger.records.formats import Upgrade, upgraded
-from voxledger.repository import file_at, round_tag, tag_exists
+from voxledger.repository import file_at, git, round_tag, tag_exists
 from voxledger.textfile import replace_text
 
 SHOWN = (layout.PSEUDO, layout.ATTENTION, layout.BUNDLES)
@@ -79,6 +79,11 @@ def went_out(round_number: int, bundle_id: str) -> bool:
     tag = round_tag(round_number)
     sent = read_sent(tag) if tag_exists(tag) else None
     return sent is not None and sent.round == round_number and bundle_id in sent.bundles.values()
+
+
+def went_out_before(bundle_id: str) -> bool:
+    """Whether a bundle was on record at some time, in what led to this commit; its id tells of which round it is."""
+    return bool(git("log", "-1", "--format=%H", f"-S{bundle_id}", "--", layout.SENT, check=False).strip())
 
 
 def write_sent(round_number: int, bundles: Mapping[str, str], path: Path = layout.SENT) -> None:

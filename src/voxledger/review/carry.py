@@ -1,4 +1,7 @@
-"""A return of a closed round taken over into the open one, as far as what it was drawn on is still what is proposed."""
+"""A return of a closed round, or of an adjudicator's bundle that was made anew, taken over into what is open now.
+
+That goes as far as what it was drawn on is still what is proposed, and what readers say is what the adjudicator saw.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from voxledger import layout
+from voxledger.bundles.disputes import READINGS, drawn_otherwise, said_in
 from voxledger.bundles.merge import paint
 from voxledger.bundles.part import Part
 from voxledger.errors import Misuse
-from voxledger.imaging.volume import read, write
+from voxledger.imaging.volume import file_sha256, read, write
 from voxledger.params import Outside
-from voxledger.records.bundle import LABELS, MANIFEST, Manifest, bundle_name, expected_bundles, read_manifest
+from voxledger.records.bundle import (
+    LABELS,
+    MANIFEST,
+    Manifest,
+    bundle_name,
+    is_adjudication,
+    read_manifest,
+    says_what_was_sent,
+    sent_bundles,
+)
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, to_csv
 from voxledger.review.receive import Received, receive
@@ -62,7 +76,7 @@ def carry(late: Path, bundles: Path, inbox: Path, round_number: int, outside: Ou
         Its reviewer has no bundle in this round, or its table cannot be read.
     """
     then = read_manifest((late / MANIFEST).read_bytes(), str(late / MANIFEST))
-    expected = expected_bundles(bundles, round_number)
+    expected = sent_bundles(bundles, round_number)
     found = {manifest.reviewer: (folder, manifest) for folder, manifest in expected.items()}
     if then.reviewer not in found:
         raise Misuse(
@@ -73,9 +87,11 @@ def carry(late: Path, bundles: Path, inbox: Path, round_number: int, outside: Ou
     old = Part.of(then, late, outside)
     if old is None:
         raise Misuse(f"{late / DECISIONS} cannot be read without a doubt", "correct a copy, and receive that")
-    here = Part.of(now, inbox / bundle_name(round_number, now.reviewer), outside)
-    decided = here.rows if here is not None else {}
+    decided = _decided(now, inbox / bundle_name(round_number, now.reviewer), outside)
     left = [Left(*key, why) for key in sorted(old.rows) if (why := _why_not(key, then, now, decided))]
+    if is_adjudication(sent):
+        open_ = sorted(old.rows.keys() - {(one.case_id, one.class_name) for one in left})
+        left += [Left(*key, why) for key in open_ if (why := _why_open_again(key, then, late, now, sent))]
     rows = {key: row for key, row in old.rows.items() if key not in {(one.case_id, one.class_name) for one in left}}
     resampled: set[str] = set()
     with tempfile.TemporaryDirectory(prefix="voxledger-") as temporary:
@@ -98,6 +114,14 @@ def carry(late: Path, bundles: Path, inbox: Path, round_number: int, outside: Ou
     return Carried(received, tuple(sorted(rows)), tuple(left))
 
 
+def _decided(now: Manifest, here: Path, outside: Outside) -> Mapping[tuple[str, str], Row]:
+    """What a return in the inbox decides, if it is of the bundle as it is now."""
+    manifest = here / MANIFEST
+    of_now = manifest.is_file() and says_what_was_sent(manifest.read_bytes(), now)
+    part = Part.of(now, here, outside) if of_now else None
+    return part.rows if part is not None else {}
+
+
 def _why_not(key: tuple[str, str], then: Manifest, now: Manifest, decided: Mapping[tuple[str, str], Row]) -> str:
     """Why a decision cannot be taken over; empty where it can."""
     case, name = key
@@ -112,6 +136,24 @@ def _why_not(key: tuple[str, str], then: Manifest, now: Manifest, decided: Mappi
     if then.masks[case].get(name) != now.masks.get(case, {}).get(name):
         return "another mask is proposed now"
     return "it has been decided on in this round" if key in decided else ""
+
+
+def _why_open_again(key: tuple[str, str], then: Manifest, late: Path, now: Manifest, sent: Path) -> str:
+    """Why a decision of an adjudicator cannot be taken over into the bundle that was made since; empty where it can."""
+    asked = [{(a.case_id, a.class_name) for a in manifest.asked} for manifest in (then, now)]
+    if key not in asked[1]:
+        return "its readers agree on it now" if key in asked[0] else "it was not asked, and readers said more since"
+    table, file = layout.RELEASE_READINGS.name, layout.label_map(Path(), key[0]).name
+    needed = [p for p in then.files if p == table or (p.startswith(f"{READINGS}/") and p.endswith(f"/{file}"))]
+    if any(not (late / path).is_file() or file_sha256(late / path) != then.files[path].sha256 for path in needed):
+        return f"the return came without {table} and {READINGS}/, so nobody knows whether readers still say that"
+    before, said = said_in(late).get(key), said_in(sent).get(key)
+    if before != said or before is None:
+        return "its readers do not say the same of it as before"
+    readers = [row["reader"] for row in before]
+    return drawn_otherwise(
+        now.label_schema, key[1], key[0], [(sent / READINGS / r, late / READINGS / r) for r in readers]
+    )
 
 
 def _draw(case: str, old: Part, rows: Mapping[tuple[str, str], Row], folder: Path) -> bool | None:

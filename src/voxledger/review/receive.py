@@ -47,8 +47,10 @@ from voxledger.records.bundle import (
     returned_files,
     says_what_was_sent,
     sent_bundles,
+    shows_readings,
     size_bound,
 )
+from voxledger.records.sent import went_out_before
 from voxledger.records.signature import is_signed, note_receipt
 from voxledger.review.archives import MOST_FILES, unpack
 from voxledger.review.combine import adds_signature, combine, keep_parts, says_all
@@ -80,7 +82,7 @@ class Received:
     part: Path | None = None
     """Where this one lies as it came, if it counts together with the one before."""
     late: bool = False
-    """Whether its round is closed: it is kept, and counts in no round."""
+    """Whether its round is closed, or its bundle was made anew: it is kept, and counts in no round."""
 
 
 _Files = dict[str, Callable[[], IO[bytes]]]
@@ -122,7 +124,8 @@ def receive(
     outside
         `review.outside`, where a label that was cropped is put together with another one.
     went_out
-        Whether a bundle of an earlier round, by round and id, is one of ours: then it is kept, as late.
+        Whether a bundle of an earlier round, by round and id, is one of ours: then it is kept, as late. So is one of an
+        adjudicator that went out in this round and was made anew.
     sender
         The reviewer whose it has to be, where that is known.
 
@@ -425,7 +428,8 @@ def _manifest(
     for folder, sent in expected.items():
         if sent.id == manifest.id:
             return folder, sent
-    if manifest.round < round_number and went_out(manifest.round, manifest.id):
+    made_anew = manifest.round == round_number and shows_readings(manifest) and went_out_before(manifest.id)
+    if made_anew or (manifest.round < round_number and went_out(manifest.round, manifest.id)):
         return None, manifest
     problem, told = foreign(manifest, list(expected.values()), round_number)
     raise BundleRefused(f"{source} {problem}", told)
