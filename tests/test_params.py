@@ -48,6 +48,9 @@ from voxledger.params import read_params
             "export: {reviewers: [Ann, b], readers: 2}\nreview: {consensus: adjudicate, adjudicator: ann}\n",
             "ann reads cases in this round",
         ),
+        ("export: {reviewers: [ann, ben, ann+ben]}\n", r"export\.reviewers: reviewer 'ann\+ben' cannot be part"),
+        ("export: {reviewers: [ann, Ann]}\n", "reviewers ann and Ann differ by capitals alone"),
+        ("review: {adjudicator: ../x}\n", r"review\.adjudicator: reviewer '../x' cannot be part of a file name"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:

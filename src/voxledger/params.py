@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.registry import ACQUISITION, BACKENDS, CHECKS, CONSENSUS, EXECUTORS, STRATEGIES, Family
+from voxledger.reviewer_name import fault_of
 from voxledger.textfile import read_text
 
 
@@ -408,6 +409,9 @@ class Params(_Strict):
     @model_validator(mode="after")
     def _one_adjudicator(self) -> Params:
         who, readers = self.review.adjudicator, self.export.reviewers
+        for place, names in (("export.reviewers", readers), ("review.adjudicator", [who] if who else [])):
+            if fault := fault_of(names):
+                raise ValueError(f"{place}: {fault}")
         if not self.adjudicated:
             return self
         if not who:

@@ -115,15 +115,44 @@ def read_yaml(path: Path | str, *keys: str) -> dict[str, Any]:
 def parse_yaml(text: str, what: Path | str, *keys: str) -> dict[str, Any]:
     """The same from text; `what` names it in errors."""
     from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     try:
         values = YAML(typ="safe", pure=True).load(text)
     except RecursionError:
         raise unreadable(what, "it is nested too deeply") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark is not None else 0
+        # Of a name that is there twice, ruamel quotes both values.
+        said = str(error.problem).partition(" with value ")[0]
+        raise unreadable(what, f"it is not YAML: line {line}: {said}") from None
     except (YAMLError, ValueError) as error:
         raise unreadable(what, f"it is not YAML: {error}") from None
     return _mapping(values, what, keys)
+
+
+def line_of(text: str, place: Sequence[str | int]) -> int:
+    """The line of YAML text on which a value stands that names and numbers lead to, or what comes next to it.
+
+    Examples
+    --------
+    >>> line_of("a:\n  b: [1,\n     2]\n", ("a", "b", 1))
+    3
+    """
+    from ruamel.yaml import YAML
+
+    node = YAML(pure=True).compose(text)
+    line = int(node.start_mark.line)
+    for name in place:
+        if isinstance(name, int) and isinstance(node.value, list) and name < len(node.value):
+            node = node.value[name]
+            line = int(node.start_mark.line)
+            continue
+        pair = next((p for p in node.value if isinstance(p, tuple) and p[0].value == str(name)), None)
+        if pair is None:
+            break
+        line, node = int(pair[0].start_mark.line), pair[1]
+    return line + 1
 
 
 def _mapping(values: Any, path: Path | str, keys: Sequence[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from voxledger.errors import Misuse, VoxledgerError
+from voxledger.errors import Misuse
 from voxledger.records.reviewers import KeyState, ReviewerKey, parse_reviewers, read_reviewers
 
 A = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAatRIfimbn1uQFK2E7Wl2GenbNuKYCafbqR66A/zd31"
@@ -66,8 +66,8 @@ FILE = "reviewers:\n  alice:\n    affiliation: Example Hospital\n    qualificati
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("reviewers: [alice]\n", "reviewers.yaml: reviewers: Input should be a valid dictionary"),
-        ("people: {}\n", "reviewers.yaml: people: Extra inputs are not permitted"),
+        ("reviewers: [alice]\n", "reviewers.yaml: line 1, reviewers: Input should be a valid dictionary"),
+        ("people: {}\n", "reviewers.yaml: line 1, people: Extra inputs are not permitted"),
         (f"{FILE}      - key: ssh-ed25519 abc\n", "reviewers.alice.keys.0.key: this is no public key"),
         (f"{FILE}      - key: {A.replace('ssh-ed25519', 'ssh-rsa')}\n", "this is no public key"),
         (f"{FILE}      - key: ''\n", "this is no public key"),
@@ -90,6 +90,10 @@ FILE = "reviewers:\n  alice:\n    affiliation: Example Hospital\n    qualificati
         (f"{FILE}      - key: {A}\n  bob: {{keys: [{{key: {A}}}]}}\n", "of bob stands there as alice's already"),
         ("reviewers: {alice: {}, Alice: {}}\n", "differ by capitals alone"),
         ("reviewers: {a/../b: {}}\n", "cannot be part of a file name"),
+        ("reviewers:\n  ann:\n  ann+ben:\n", "reviewers.yaml, line 3: reviewer 'ann+ben' cannot be part"),
+        ("reviewers:\n  ann:\n  bob:\n  Ann:\n", "reviewers.yaml, line 4: reviewers ann and Ann differ by capitals"),
+        (f"{FILE}      - key: {A}\n        until: soon\n", "line 7, reviewers.alice.keys.0.until: "),
+        (f"{FILE}      - key: {A}\n      - key: {B}\n      - key: {A}\n", "reviewers.yaml, line 8: the key"),
         ("reviewers: {alice: {age: 40}}\n", "reviewers.alice.age: Extra inputs are not permitted"),
     ],
 )
@@ -103,8 +107,14 @@ def test_what_is_wrong_is_named(text: str, said: str) -> None:
     "text", ["reviewers: {a: 1, a: 2}\n", "reviewers: {\n", "- alice\n", "reviewers: " + "[" * 5000]
 )
 def test_what_is_no_yaml_of_named_values_is_named(text: str) -> None:
-    with pytest.raises(VoxledgerError, match=r"reviewers\.yaml cannot be read"):
+    with pytest.raises(Misuse, match=r"reviewers\.yaml cannot be read") as caught:
         parse_reviewers(text, "reviewers.yaml")
+    assert caught.value.remedy == ("correct the entry, and let every name stand there once: docs/curators.md shows one")
+
+
+def test_a_name_that_is_there_twice_is_named_with_its_line() -> None:
+    with pytest.raises(Misuse, match=r'it is not YAML: line 4: found duplicate key "ann"\n'):
+        parse_reviewers("reviewers:\n  ann: {affiliation: a}\n  bob:\n  ann: {affiliation: b}\n", "reviewers.yaml")
 
 
 @pytest.mark.parametrize("text", ["", "reviewers:\n", "reviewers: {}\n", "# nobody yet\n"])

@@ -103,8 +103,11 @@ def test_when_it_came_is_noted_and_never_taken_from_outside(sent: Repo, keys: Pa
     (folder / RECEIPT).write_text('{"format": 1, "at": "2001-01-01T00:00:00Z"}')
     (folder / "signed-parts/01").mkdir(parents=True)
     (folder / "signed-parts/01/return.sha256.sig").write_text("forged")
+    (folder / "Signed-Parts").mkdir()
+    (folder / "Signed-Parts/mine.nii.gz").write_text("mine")
     before = datetime.now(UTC) - timedelta(seconds=1)
     got = take(folder)
+    assert got.left_out == ("Signed-Parts/mine.nii.gz", "receipt.json", "signed-parts/01/return.sha256.sig")
     assert before <= read_receipt(got.folder / RECEIPT) <= datetime.now(UTC)
     assert not (got.folder / "signed-parts").exists()
     one = judged(sent, required=True)
@@ -231,6 +234,18 @@ def test_of_which_one_is_not_signed_none_counts(sent: Repo, keys: Path, first: s
     assert (texts(one.problems), texts(one.missing)) == ([], [])
     assert {s.key for s in one.signatures} == {print_of(keys, "alice"), print_of(keys, "second")}
     assert not take(unsigned).new
+
+
+def test_a_folder_of_the_name_of_signed_parts_is_said_to_be_nobodys(sent: Repo, keys: Path) -> None:
+    """Copied into the inbox by hand, past `review receive`."""
+    folder = whole(sent)
+    sign_return(folder, keys / "alice")
+    (folder / "signed-parts/mine").mkdir(parents=True)
+    (folder / "signed-parts/mine/return.sha256.sig").write_text("forged")
+    shutil.move(folder, INBOX / "bundle-r01-alice")
+    said = [one for one in texts(judged(sent).problems) if "signed-parts/mine: is no signed return that" in one]
+    assert len(said) == 1
+    assert "→ move it out of the return, or give it another name" in said[0]
 
 
 def test_what_neither_signed_has_no_parts(sent: Repo, keys: Path) -> None:

@@ -17,6 +17,7 @@ from voxledger.errors import VoxledgerError
 from voxledger.records.bundle import (
     LABELS,
     MANIFEST,
+    PARTS,
     RECEIPT,
     SIGNATURE,
     SIGNED,
@@ -207,6 +208,12 @@ def put_together_faults(
     parts = parts_of(files)
     if "." in parts:
         return [], []
+    if strange := [part for part in parts if not part.removeprefix(f"{PARTS}/").isdigit()]:
+        problem = (
+            "is no signed return that voxledger put this one together of: it alone keeps these in a folder so named"
+        )
+        told = "move it out of the return, or give it another name, if somebody else made it"
+        return [Fault(problem, told, part) for part in strange], []
     said: dict[tuple[str, str], Row] = {}
     for part, inside in parts.items():
         for path in tables(inside, sent):

@@ -21,6 +21,7 @@ from voxledger.imaging.format import other_suffixes, suffixes
 from voxledger.imaging.volume import file_sha256
 from voxledger.records.decisions import MOST_BYTES as MOST_DECISION_BYTES
 from voxledger.records.formats import Upgrade, upgraded
+from voxledger.reviewer_name import fault_of
 from voxledger.schema import LabelSchema
 from voxledger.textfile import replace_text
 
@@ -49,9 +50,6 @@ MOST_DEPTH, MOST_NAME_BYTES, MOST_PATH_BYTES = 32, 255, 1024
 """Folders below one another, and bytes of names: more is nobody's bundle, and some file systems cannot hold it."""
 
 _DECISIONS = re.compile(r"decisions(?: ?\(\d{1,3}\)| - Copy)?\.(?:csv|xlsx)", re.IGNORECASE)
-REVIEWER = "[A-Za-z0-9][A-Za-z0-9_-]{0,39}"
-"""What a reviewer may be called, as a pattern: part of file names everywhere."""
-_REVIEWER = re.compile(REVIEWER)
 _CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _JUNK = re.compile(
     r"(^|.*/)(\.DS_Store|Thumbs\.db|desktop\.ini|__MACOSX(/.*)?|\._[^/]*|~\$[^/]*|\.~lock\.[^/]*)", re.IGNORECASE
@@ -150,7 +148,7 @@ def read_manifest(content: bytes, what: str) -> Manifest:
         ) from None
     unsafe = [path for path in manifest.files if not is_safe(path)]
     beyond_id = manifest.format == 1 and manifest.masks  # its id says nothing of them
-    if _id_of(manifest) != manifest.id or beyond_id or unsafe or not _REVIEWER.fullmatch(manifest.reviewer):
+    if _id_of(manifest) != manifest.id or beyond_id or unsafe or fault_of([manifest.reviewer]):
         raise BundleRefused(
             f"{what} was altered{': it names ' + unsafe[0] if unsafe else ''}",
             f"put the original {MANIFEST} from the bundle that was sent back in its place",
@@ -185,15 +183,8 @@ def bundle_name(round_number: int, reviewer: str) -> str:
 
 def require_reviewers(reviewers: Iterable[str]) -> None:
     """Raise unless every name makes a safe file name everywhere, and no two differ by capitals alone."""
-    seen: dict[str, str] = {}
-    for name in reviewers:
-        if not _REVIEWER.fullmatch(name):
-            raise Misuse(
-                f"reviewer {name!r} cannot be part of a file name",
-                f"use up to 40 letters, digits, - and _ in {layout.PARAMS}, export.reviewers",
-            )
-        if seen.setdefault(name.lower(), name) != name:
-            raise Misuse(f"reviewers {seen[name.lower()]} and {name} differ by capitals alone", "rename one of them")
+    if fault := fault_of(reviewers):
+        raise Misuse(fault, f"correct {layout.PARAMS}, export.reviewers")
 
 
 def require_case_name(case_id: str) -> None:
@@ -239,7 +230,7 @@ def is_returned(path: str) -> bool:
 
 def is_ours(path: str) -> bool:
     """Whether `review receive` writes a file into a return, so that none of this name comes from outside."""
-    return path in (RESAMPLE, RECEIPT) or path.startswith(f"{PARTS}/")
+    return path in (RESAMPLE, RECEIPT) or path.casefold().startswith(f"{PARTS}/")
 
 
 def is_decisions(path: str) -> bool:

@@ -16,9 +16,10 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxledger import layout
-from voxledger.records.bundle import PREFIX, REVIEWER
+from voxledger.records.bundle import PREFIX
 from voxledger.records.formats import Upgrade, upgraded
 from voxledger.repository import git
+from voxledger.reviewer_name import PATTERN as REVIEWER
 from voxledger.textfile import read_json, read_json_if_there, replace_text, unreadable
 
 UPGRADES: tuple[Upgrade, ...] = ()

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from voxledger import layout
-from voxledger.errors import Misuse
-from voxledger.records.bundle import require_reviewers
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.reviewer_name import fault_of
 from voxledger.signing import REVIEW, fingerprint
-from voxledger.textfile import one_line, parse_yaml, read_text_if_there
+from voxledger.textfile import line_of, one_line, parse_yaml, read_text_if_there
 
 
 class KeyState(StrEnum):
@@ -132,6 +132,8 @@ class Reviewer(BaseModel):
         return ", ".join(filter(None, map(one_line, (self.affiliation, self.qualification))))
 
 
+_CORRECT = "correct the entry, and let every name stand there once: docs/curators.md shows one"
+
 Reviewers = Mapping[str, Reviewer]
 """By the name that `export.reviewers` gives them."""
 
@@ -154,24 +156,33 @@ def parse_reviewers(text: str, what: str) -> Reviewers:
     Raises
     ------
     Misuse
-        Names the entry that is wrong; a key stands there twice.
+        Names the line and the entry that is wrong; a name or a key stands there twice.
     """
     written = any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines())
-    values: dict[str, Any] = parse_yaml(text, what) if written else {}
+    try:
+        values: dict[str, Any] = parse_yaml(text, what) if written else {}
+    except VoxledgerError as error:
+        raise Misuse(error.problem, _CORRECT) from None
     try:
         found = {name: one or Reviewer() for name, one in (_File.model_validate(values).reviewers or {}).items()}
     except ValidationError as error:
         listed = "; ".join(
-            f"{'.'.join(str(p) for p in e['loc'])}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()
+            f"line {line_of(text, e['loc'])}, {'.'.join(str(p) for p in e['loc'])}: "
+            f"{e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
         )
-        raise Misuse(f"{what}: {listed}", "correct the entry: docs/curators.md shows one") from None
-    require_reviewers(found)
+        raise Misuse(f"{what}: {listed}", _CORRECT) from None
+    for count in range(1, len(found) + 1):
+        if fault := fault_of(names := [*found][:count]):
+            line = line_of(text, ("reviewers", names[-1]))
+            raise Misuse(f"{what}, line {line}: {fault}", "correct the name there")
     owners: dict[str, str] = {}
     for name, reviewer in found.items():
-        for key in reviewer.keys:
+        for number, key in enumerate(reviewer.keys):
             if key.fingerprint in owners:
+                line, first = line_of(text, ("reviewers", name, "keys", number)), owners[key.fingerprint]
                 raise Misuse(
-                    f"{what}: the key {key.fingerprint} of {name} stands there as {owners[key.fingerprint]}'s already",
+                    f"{what}, line {line}: the key {key.fingerprint} of {name} stands there as {first}'s already",
                     "leave it with the one whose key it is: of a key that two have, nobody knows who signed",
                 )
             owners[key.fingerprint] = name

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -81,6 +82,8 @@ class Received:
     """Where the return lies that this one took the place of."""
     part: Path | None = None
     """Where this one lies as it came, if it counts together with the one before."""
+    left_out: tuple[str, ...] = ()
+    """Files of a name that voxledger itself gives, see `records.bundle.is_ours`."""
     late: bool = False
     """Whether its round is closed, or its bundle was made anew: it is kept, and counts in no round."""
 
@@ -149,7 +152,8 @@ def receive(
                 result = result or _settle(staging, manifest, inbox, None if replace else sent, outside)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
-    return result
+        left_out = tuple(sorted(path for path in files if is_ours(path)))
+    return replace_fields(result, left_out=left_out)
 
 
 def _require_sender(source: Path, manifest: Manifest, sender: str | None) -> None:
