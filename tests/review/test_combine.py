@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from voxledger.bundles.inbox import look_into
 from voxledger.bundles.merge import paint
+from voxledger.errors import BundleRefused
 from voxledger.imaging.volume import read_label, write
 from voxledger.records.bundle import read_resample
 from voxledger.records.decisions import Decision, Row, read_decisions, to_csv
@@ -125,6 +126,28 @@ def test_what_cannot_be_read_without_a_doubt_counts_alone(sent: Any) -> None:
     assert got.part is None
     assert got.replaced is not None
     assert (got.folder / "decisions.csv").read_bytes() == (second / "decisions.csv").read_bytes()
+
+
+@pytest.mark.parametrize("broken", ["label", "table"])
+def test_what_cannot_be_read_names_the_return_before_it_and_how_that_counts_again(sent: Any, broken: str) -> None:
+    liver = with_voxel(sent.shown("alice", "case_1"), 3, 1)
+    decisions = {("case_1", "liver"): "revise", ("case_1", "kidney_left"): "accept", ("case_2", "liver"): "accept"}
+    first = part(sent, "first", decisions, case_1=liver)
+    take(first)
+    second = part(sent, "second", {("case_1", "kidney_left"): "revise"}, case_1=liver)
+    file = second / ("labels/case_1.nii.gz" if broken == "label" else "decisions.csv")
+    file.write_bytes(b"\x00" * 50)
+    replaced = take(second).replaced
+    again = f"or let what came before it count again, in its place: `voxledger review receive --replace {replaced}`"
+    with pytest.raises(BundleRefused) as refused:
+        sent.gate()
+    assert replaced is not None
+    assert again in str(refused.value)
+    assert receive(replaced, BUNDLES, INBOX, 1, replace=True).new
+    sent.gate()
+    assert np.array_equal(read_label(INBOX / "bundle-r01-alice/labels/case_1.nii.gz"), liver)
+    kept = {p.name for p in INBOX.glob("bundle-r01-alice.*")}
+    assert any((INBOX / name / file.relative_to("second")).read_bytes() == file.read_bytes() for name in kept)
 
 
 def test_an_empty_return_after_a_full_one_changes_nothing(sent: Any) -> None:

@@ -23,6 +23,7 @@ from voxledger.records.bundle import (
     LABELS,
     MANIFEST,
     PREFIX,
+    SUPERSEDED,
     Manifest,
     beside,
     content_sha256,
@@ -41,9 +42,9 @@ from voxledger.records.sent import BRING_BACK, went_out_before
 
 RECEIVING = f"{PREFIX}.receiving-"
 """Folders that are being unpacked just now."""
-SUPERSEDED, PART, EDITED = ".superseded-", ".part-", ".edited-"
-"""Part of the name of what is kept and not counted: a return that a newer one replaced; one that counts together with
-another; a bundle that was changed where it lay."""
+PART, EDITED = ".part-", ".edited-"
+"""Part of the name of what is kept and not counted, besides `SUPERSEDED`: one that counts together with another; a
+bundle that was changed where it lay."""
 ASIDE = (SUPERSEDED, PART, EDITED)
 
 _OURS = ("README.md", ".gitignore", ".gitkeep", ".keep")

@@ -33,6 +33,7 @@ from voxledger.records.bundle import (
     MANIFEST,
     RESAMPLE,
     SIGNED,
+    SUPERSEDED,
     WEAK,
     Manifest,
     Resample,
@@ -290,6 +291,14 @@ class _Check:
     def _problem(self, problem: str, remedy: str, case: str = "", class_name: str = "", file: str = "") -> None:
         self.problems.append(Finding(self.folder.name, problem, remedy, case, class_name, file))
 
+    def _or_before(self, remedy: str) -> str:
+        """What to do about what cannot be read; a return that it took the place of may count again instead."""
+        before = sorted(self.folder.parent.glob(f"{self.manifest.name}{SUPERSEDED}*"), key=lambda p: p.stat().st_mtime)
+        if not before:
+            return remedy
+        again = f"`voxledger review receive --replace {before[-1].as_posix()}`"
+        return f"{remedy}; or let what came before it count again, in its place: {again}"
+
     def _missing(self, problem: str, remedy: str, case: str = "", class_name: str = "", file: str = "") -> None:
         self.missing.append(Finding(self.folder.name, problem, remedy, case, class_name, file))
 
@@ -382,7 +391,7 @@ class _Check:
         table = read_decisions(self.folder / path)
         for case, class_name, problem in table.problems:
             remedy = "correct the line" if case else "save it as CSV with the columns that were sent"
-            self._problem(problem, remedy, case, class_name, path)
+            self._problem(problem, self._or_before(remedy), case, class_name, path)
         asked = {(a.case_id, a.class_name) for a in self.manifest.asked}
         rows = {}
         for (case, class_name), row in table.rows.items():
@@ -489,7 +498,7 @@ class _Check:
             raise
         except VoxledgerError as error:
             problem = error.problem.removeprefix(f"{self.folder / label.path} ")
-            self._problem(problem, error.remedy, case, file=label.path)
+            self._problem(problem, self._or_before(error.remedy), case, file=label.path)
             return None
         self._contradictions(case, label.path, compared.contradictions)
         for note in compared.notes:

@@ -45,6 +45,8 @@ SIGNED, SIGNATURE = "return.sha256", "return.sha256.sig"
 """What a reviewer signs, and the signature: see `records/signature.py`."""
 RECEIPT, PARTS = "receipt.json", "signed-parts"
 """What `review receive` adds to a signed return: when it came, and, where it was put together, what of."""
+SUPERSEDED = ".superseded-"
+"""Part of the name of a return that is kept, and that a newer one took the place of."""
 MOST_SIGNED_BYTES = 1 << 20
 MOST_DEPTH, MOST_NAME_BYTES, MOST_PATH_BYTES = 32, 255, 1024
 """Folders below one another, and bytes of names: more is nobody's bundle, and some file systems cannot hold it."""

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from voxledger import layout
-from voxledger.bundles.inbox import PART, RECEIVING, SUPERSEDED, foreign
+from voxledger.bundles.inbox import PART, RECEIVING, foreign
 from voxledger.bundles.part import Part
 from voxledger.disk import disk_failure
 from voxledger.errors import BundleRefused, Misuse
@@ -35,6 +35,7 @@ from voxledger.records.bundle import (
     MOST_DEPTH,
     RECEIPT,
     RESAMPLE,
+    SUPERSEDED,
     Manifest,
     add_resample,
     content_sha256,
