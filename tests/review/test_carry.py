@@ -107,6 +107,26 @@ def test_what_was_decided_on_since_stays(repo: Any, late: Path) -> None:
     }
 
 
+def test_what_readers_settled_since_and_nobody_is_asked_about_stays(repo: Any) -> None:
+    """A second return of alice's comes when her first one, with bob's, has settled the kidney."""
+    classes = ("liver", "kidney_left")
+    repo.export(*[("case_2", n, reader) for n in classes for reader in ("alice", "bob")], readers=2)
+    IDS.clear()
+    IDS.add((1, repo.manifest("alice").id))
+    repo.give_back("alice", target=Path("back"), case_2={"kidney_left": "reject", "liver": "accept"})
+    for reader in ("alice", "bob"):
+        repo.give_back(reader, case_2={"kidney_left": "accept", "liver": "accept" if reader == "bob" else "reject"})
+    repo.gate()
+    assert repo.take_in()["case_2", "kidney_left"].reviewer == "alice+bob"
+    repo.next_round()
+    shutil.rmtree(BUNDLES)
+    found = take_over(repo, Path("back"), ("case_2", "liver", "alice"))
+    assert found.taken == (("case_2", "liver"),)
+    assert [str(left) for left in found.left] == [
+        "case case_2, class kidney_left: alice+bob settled it in round 1, and bundle-r02-alice does not ask for it"
+    ]
+
+
 def test_a_case_that_is_not_asked_for_and_a_reviewer_without_a_bundle(repo: Any, late: Path) -> None:
     found = take_over(repo, late, ("case_3", "liver", "alice"))
     assert {left.why for left in found.left} == {"bundle-r02-alice does not ask for this case"}

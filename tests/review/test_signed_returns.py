@@ -17,7 +17,7 @@ from voxledger.bundles.context import Context
 from voxledger.bundles.inbox import look_into
 from voxledger.bundles.returned import Return
 from voxledger.errors import BundleRefused, Misuse, VoxledgerError
-from voxledger.imaging.volume import file_sha256, write
+from voxledger.imaging.volume import file_sha256, read_label, write
 from voxledger.params import ReviewParams
 from voxledger.records.bundle import add_resample, read_resample
 from voxledger.records.decisions import Row, read_decisions, to_csv
@@ -26,6 +26,7 @@ from voxledger.records.reviewers import Reviewers, parse_reviewers
 from voxledger.records.signature import read_receipt
 from voxledger.release.files_check import Findings
 from voxledger.release.reviews_check import check_reviews
+from voxledger.review.carry import carry
 from voxledger.review.receive import Received, receive
 from voxledger.review.sign import sign_return
 from voxledger.signing import fingerprint
@@ -400,3 +401,94 @@ def test_the_rest_may_come_without_a_signature(sent: Repo, keys: Path) -> None:
     sign_return(part, keys / "alice")
     take(part)
     assert take(said(sent, "rest", ("case_1", "pancreas", "accept"))).part is not None
+
+
+def late(sent: Repo, key: Path | None) -> Path:
+    """A return of round 1, signed, that came when round 2 was out; what round 1 asked is asked again."""
+    folder = whole(sent, "late")
+    if key is not None:
+        sign_return(folder, key)
+    bundle = sent.manifest("alice").id
+    shutil.rmtree(BUNDLES)
+    sent.version = 2
+    sent.export(("case_1", "pancreas", "alice"), ("case_1", "liver", "alice"), ("case_2", "liver", "alice"))
+    got = receive(folder, BUNDLES, INBOX, 2, went_out=lambda number, out: (number, out) == (1, bundle))
+    assert got.late
+    return got.folder
+
+
+def judged_again(sent: Repo, required: bool = True) -> Return:
+    context = Context(ReviewParams(require_signature=required), reviewers=sent.context.reviewers)
+    (one,) = look_into(BUNDLES, INBOX, REVISIONS, 2, context).returned.values()
+    return one
+
+
+def test_what_is_carried_over_keeps_the_signature_of_its_return(sent: Repo, keys: Path) -> None:
+    kept = late(sent, keys / "alice")
+    received = read_receipt(kept / RECEIPT)
+    found = carry(kept, BUNDLES, INBOX, 2)
+    assert len(found.taken) == 3
+    folder = INBOX / "bundle-r02-alice"
+    assert (folder / "signed-parts/0001" / SIG).read_bytes() == (kept / SIG).read_bytes()
+    one = judged_again(sent)
+    assert (texts(one.problems), texts(one.missing)) == ([], [])
+    assert list(map(str, one.signatures)) == [f"{print_of(keys, 'alice')}@{received.isoformat(timespec='seconds')}"]
+    assert any("its label is what was signed in round 1 (kept as it was)" in text for text in texts(one.notes))
+    sent.gate()
+    ledger = sent.take_in()
+    assert ledger["case_2", "liver"].signatures == one.signatures
+    kept_files = {p.relative_to("data/release/revisions").as_posix() for p in Path("data/release").rglob("*.sig")}
+    assert kept_files == {f"{one.sha256}/signed-parts/0001/{SIG}"}
+
+
+@pytest.mark.parametrize("what", ["decision", "label", "original", "added"])
+def test_what_is_carried_over_has_to_be_what_was_signed(sent: Repo, keys: Path, what: str) -> None:
+    carry(late(sent, keys / "alice"), BUNDLES, INBOX, 2)
+    folder = INBOX / "bundle-r02-alice"
+    table, label = folder / "decisions.csv", folder / "labels/case_2.nii.gz"
+    if what == "decision":
+        table.write_text(table.read_text().replace("case_1,liver,accept", "case_1,liver,reject"))
+        said = "decides on case case_1, class liver as none of the signed returns does"
+    elif what == "label":
+        labels = read_label(label)
+        labels[0, 0, 0] = 1
+        write(label, labels, GRID)
+        said = "labels/case_2.nii.gz: is not what was drawn in signed-parts/0001, laid over what is proposed"
+    elif what == "original":
+        old = folder / "signed-parts/0001/decisions.csv"
+        old.write_text(old.read_text().replace("accept", "reject"))
+        said = "signed-parts/0001/decisions.csv: was changed after signing"
+    else:
+        write(folder / "labels/case_1.nii.gz", np.where(read_label(label) == 2, 0, read_label(label)), GRID)
+        said = "labels/case_1.nii.gz: is in none of the signed returns"
+    assert any(said in text for text in texts(judged_again(sent).problems))
+
+
+def test_what_does_not_fit_any_more_is_left_and_the_rest_is_signed(sent: Repo, keys: Path) -> None:
+    kept = late(sent, keys / "alice")
+    labels = read_label("data/round/pseudo/case_1.nii.gz")
+    labels[7, 9, 13] = 2
+    write("data/round/pseudo/case_1.nii.gz", labels, GRID)
+    shutil.rmtree(BUNDLES)
+    sent.export(("case_1", "pancreas", "alice"), ("case_1", "liver", "alice"), ("case_2", "liver", "alice"))
+    found = carry(kept, BUNDLES, INBOX, 2)
+    assert [one.class_name for one in found.left] == ["pancreas"]
+    one = judged_again(sent)
+    assert texts(one.problems) == []
+    assert [s.key for s in one.signatures] == [print_of(keys, "alice")]
+    more = Path("more")
+    shutil.copytree(sent.bundle("alice"), more)
+    rows = {key: Row(*key) for key in read_decisions(more / "decisions.csv").rows}
+    rows["case_1", "pancreas"] = sent.row("case_1", "pancreas", "accept")
+    (more / "decisions.csv").write_text(to_csv(rows.values()))
+    sign_return(more, keys / "second")
+    receive(more, BUNDLES, INBOX, 2)
+    one = judged_again(sent)
+    assert (texts(one.problems), texts(one.missing)) == ([], [])
+    assert {s.key for s in one.signatures} == {print_of(keys, "alice"), print_of(keys, "second")}
+
+
+def test_what_nobody_signed_is_carried_over_without_parts(sent: Repo) -> None:
+    carry(late(sent, None), BUNDLES, INBOX, 2)
+    assert not (INBOX / "bundle-r02-alice/signed-parts").exists()
+    assert len(judged_again(sent).missing) == 1

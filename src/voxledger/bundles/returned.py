@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from voxledger import layout
+from voxledger.bundles.carried import redrawn
 from voxledger.bundles.check import Found, Severity
 from voxledger.bundles.context import Context
 from voxledger.bundles.contradictions import Contradiction, unchanged
@@ -19,7 +22,8 @@ from voxledger.bundles.finding import Finding
 from voxledger.bundles.label_check import FILE as CHECKED_FILE
 from voxledger.bundles.label_check import CheckAround, CheckSettled, Compared, LabelCheck
 from voxledger.bundles.merge import LabelMap
-from voxledger.bundles.signature import Fault, key_faults, put_together_faults, signatures_of
+from voxledger.bundles.part import Part
+from voxledger.bundles.signature import Fault, key_faults, put_together, signatures_of
 from voxledger.casemap.each import WORTH_BYTES, each
 from voxledger.casemap.once import files_of, once
 from voxledger.casemap.run import compute_ahead
@@ -326,13 +330,15 @@ class _Check:
             own = [*one.faults, *key_faults(one, reviewer, self.context.reviewers)]
             faults += [fault if one.part == "." else fault.within(one.part) for fault in own]
         if found.signed:
-            more, drawn = put_together_faults(self.folder, files | self.seen.kept, rows, self.manifest)
-            faults += more
-            for case in drawn:
+            parts = put_together(self.folder, files | self.seen.kept, rows, self.manifest)
+            faults += parts.faults
+            for case in parts.drawn:
                 problem = (
                     "its label was put together of what two returns drew in it; both are kept, as they were signed"
                 )
                 self.notes.append(Finding(self.folder.name, problem, "nothing to do", case))
+            for case, (part, then) in parts.carried.items():
+                self._carried(case, part, then, rows)
         for fault in faults:
             self._problem(fault.problem, fault.remedy, file=fault.file)
         if found.unsigned and self.context.review.require_signature:
@@ -343,6 +349,24 @@ class _Check:
             problem = "was put together of returns that are not all signed, so it counts as not signed"
             self.notes.append(Finding(self.folder.name, problem, "nothing to do, unless it should be signed"))
         return () if faults else found.all
+
+    def _carried(self, case: str, part: str, then: Manifest, rows: Mapping[tuple[str, str], Row]) -> None:
+        """A label that was drawn anew from what a return of an earlier bundle drew is just that."""
+        revised = [name for (c, name), row in rows.items() if c == case and row.decision is Decision.REVISE]
+        old = Part.of(then, self.folder / part, self.context.review.outside)
+        wanted = redrawn(case, old, revised, self.exported) if old is not None else None
+        path = self.folder / LABELS / f"{case}.nii.gz"
+        try:
+            same = wanted is not None and path.is_file() and np.array_equal(wanted[0], read_label(path))
+        except VoxledgerError:
+            return  # a finding of its own
+        if same:
+            problem = f"its label is what was signed in round {then.round} (kept as it was), laid over what is proposed"
+            self.notes.append(Finding(self.folder.name, problem, "nothing to do", case))
+        else:
+            problem = f"is not what was drawn in {part}, laid over what is proposed"
+            remedy = "carry that return over again: `voxledger review receive data/late/… --carry`"
+            self._problem(problem, remedy, case, file=f"{LABELS}/{case}.nii.gz")
 
     def _label_files(self, rows: Mapping[tuple[str, str], Row]) -> dict[str, CaseLabel]:
         """The one label of every case that has one: a file, with that of its voxels, or a folder of one a class.

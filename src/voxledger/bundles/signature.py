@@ -7,11 +7,12 @@ What was signed is one question, and whose key that was another: `Signed` answer
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from voxledger import layout
+from voxledger.bundles.carried import carried_from, why_not_now
 from voxledger.bundles.counted import tables
 from voxledger.errors import VoxledgerError
 from voxledger.records.bundle import (
@@ -107,7 +108,7 @@ def signatures_of(folder: Path, files: Mapping[str, str], sent: Manifest) -> Sig
     signed, unsigned = [], []
     for part, inside in parts_of(files).items():
         if SIGNED in inside or SIGNATURE in inside:
-            signed.append(_signed(folder / part, part, inside, sent))
+            signed.append(_signed(folder / part, part, inside, carried_from(folder / part, sent) or sent))
         else:
             unsigned.append(part)
     return Signatures(tuple(signed), tuple(unsigned))
@@ -195,10 +196,21 @@ def key_faults(signed: Signed, reviewer: str, reviewers: Reviewers) -> list[Faul
     return [Fault(problem, remedy + _REPLACE, SIGNATURE)]
 
 
-def put_together_faults(
+@dataclass(frozen=True)
+class PutTogether:
+    """What is to be said of a return that was put together of parts."""
+
+    faults: tuple[Fault, ...] = ()
+    drawn: tuple[str, ...] = ()
+    """Cases whose label was drawn of several."""
+    carried: Mapping[str, tuple[str, Manifest]] = field(default_factory=dict)
+    """Cases whose label was drawn anew from what a return of an earlier bundle drew: that part, and that bundle."""
+
+
+def put_together(
     folder: Path, files: Mapping[str, str], rows: Mapping[tuple[str, str], Row], sent: Manifest
-) -> tuple[list[Fault], list[str]]:
-    """Whether a return that was put together of parts says what they say; and cases whose label was drawn of several.
+) -> PutTogether:
+    """Whether a return that was put together of parts says what they say.
 
     Parameters
     ----------
@@ -207,47 +219,80 @@ def put_together_faults(
     """
     parts = parts_of(files)
     if "." in parts:
-        return [], []
+        return PutTogether()
     if strange := [part for part in parts if not part.removeprefix(f"{PARTS}/").isdigit()]:
         problem = (
             "is no signed return that voxledger put this one together of: it alone keeps these in a folder so named"
         )
         told = "move it out of the return, or give it another name, if somebody else made it"
-        return [Fault(problem, told, part) for part in strange], []
-    said: dict[tuple[str, str], Row] = {}
-    for part, inside in parts.items():
-        for path in tables(inside, sent):
-            table = read_decisions(folder / part / path).rows
-            said |= {key: row for key, row in table.items() if row.decision is not None or row.confirmed}
+        return PutTogether(tuple(Fault(problem, told, part) for part in strange))
+    earlier = {part: then for part in parts if (then := carried_from(folder / part, sent)) is not None}
     remedy = "receive the returns again that it was put together of: they lie beside it in the inbox"
-    faults = [
-        Fault(f"{what} case {case}, class {name} as none of the signed returns does", remedy, SIGNED)
-        for case, name in sorted(rows.keys() | said.keys())
-        if (what := _differs(rows.get((case, name)), said.get((case, name))))
-    ]
-    for part in parts:
+    faults = _other_decisions(folder, parts, earlier, rows, sent, remedy)
+    own = [part for part in parts if part not in earlier]
+    for part in own:
         manifest = folder / part / MANIFEST
         if not manifest.is_file() or not says_what_was_sent(manifest.read_bytes(), sent):
             faults.append(Fault("is not that of the bundle that was sent", remedy, f"{part}/{MANIFEST}"))
-    drawn = []
+    drawn, carried = [], {}
     for path, digest in files.items():
         case = label_case(path, sent.cases) if path.startswith(f"{LABELS}/") else None
-        known = {inside.get(path) for inside in parts.values()} | {
-            sent.files[path].sha256 if path in sent.files else ""
-        }
+        known = {parts[part].get(path) for part in own} | {sent.files[path].sha256 if path in sent.files else ""}
         if case is None or digest in known:
             continue
-        drawn_in = sum(_drew(inside, case, sent) for inside in parts.values())
-        if drawn_in > 1:
+        drawn_in = [part for part, inside in parts.items() if _drew(inside, case, earlier.get(part, sent))]
+        if len(drawn_in) > 1:
             drawn.append(case)
+        elif drawn_in and drawn_in[0] in earlier:
+            carried[case] = drawn_in[0], earlier[drawn_in[0]]
         else:
             faults.append(Fault("is in none of the signed returns that this one was put together of", remedy, path))
-    return faults, drawn
+    return PutTogether(tuple(faults), tuple(drawn), carried)
+
+
+def _other_decisions(
+    folder: Path,
+    parts: Mapping[str, Mapping[str, str]],
+    earlier: Mapping[str, Manifest],
+    rows: Mapping[tuple[str, str], Row],
+    sent: Manifest,
+    remedy: str,
+) -> list[Fault]:
+    """Lines that no part has. What is taken over from an earlier bundle may be left out, and takes no other's place."""
+    said: dict[tuple[str, str], Row] = {}
+    for part, then in reversed(list(earlier.items())):
+        lines = _lines(folder / part, parts[part], then)
+        said |= {key: row for key, row in lines.items() if not why_not_now(key, then, sent)}
+    may_lack = set(said)
+    for part in (one for one in parts if one not in earlier):
+        lines = _lines(folder / part, parts[part], sent)
+        said |= lines
+        may_lack -= lines.keys()
+    return [
+        Fault(f"{what} case {case}, class {name} as none of the signed returns does", remedy, SIGNED)
+        for case, name in sorted(rows.keys() | said.keys())
+        if (what := _differs(rows.get((case, name)), said.get((case, name))))
+        if not ((case, name) in may_lack and _is_blank(rows.get((case, name))))
+    ]
+
+
+def _lines(folder: Path, files: Mapping[str, str], sent: Manifest) -> dict[tuple[str, str], Row]:
+    """What a part decides or confirms."""
+    found = {}
+    for path in tables(files, sent):
+        for key, row in read_decisions(folder / path).rows.items():
+            if row.decision is not None or row.confirmed:
+                found[key] = row
+    return found
+
+
+def _is_blank(row: Row | None) -> bool:
+    return row is None or (row.decision is None and not row.confirmed)
 
 
 def _differs(now: Row | None, then: Row | None) -> str:
     what = [None if row is None else (row.decision, row.confirmed, row.error_type) for row in (now, then)]
-    blank = now is not None and now.decision is None and not now.confirmed and then is None
+    blank = _is_blank(now) and then is None
     return "" if what[0] == what[1] or blank else "decides on"
 
 

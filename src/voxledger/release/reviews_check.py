@@ -8,7 +8,7 @@ from pathlib import Path
 
 from voxledger import layout
 from voxledger.bundles.counted import tables
-from voxledger.bundles.signature import Signatures, Signed, key_faults, put_together_faults, signatures_of
+from voxledger.bundles.signature import Signatures, Signed, key_faults, put_together, signatures_of
 from voxledger.errors import VoxledgerError
 from voxledger.records.bundle import MANIFEST, SIGNATURE, SIGNED, content_sha256, read_manifest
 from voxledger.records.bundle import Manifest as BundleManifest
@@ -125,8 +125,7 @@ def _faults(
         if content_sha256(sent.id, files) != folder.name:
             found.append(f"{folder}: holds another return than its name says")
         rows = {key: row for path in tables(files, sent) for key, row in read_decisions(folder / path).rows.items()}
-        faults, _ = put_together_faults(folder, files, rows, sent)
-        found += [f"{folder / fault.file}: {fault.problem}" for fault in faults]
+        found += [f"{folder / fault.file}: {fault.problem}" for fault in put_together(folder, files, rows, sent).faults]
     return found
 
 

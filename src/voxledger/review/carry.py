@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger import layout
+from voxledger.bundles.carried import redrawn, why_not_now
 from voxledger.bundles.disputes import READINGS, drawn_otherwise, said_in
-from voxledger.bundles.merge import paint
 from voxledger.bundles.part import Part
 from voxledger.errors import Misuse
-from voxledger.imaging.volume import file_sha256, read, write
+from voxledger.imaging.volume import file_sha256, read_grid, write
 from voxledger.params import Outside
 from voxledger.records.bundle import (
     LABELS,
@@ -30,6 +30,7 @@ from voxledger.records.bundle import (
 )
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, to_csv
+from voxledger.records.ledger import read_ledger
 from voxledger.review.receive import Received, receive
 from voxledger.textfile import replace_text
 
@@ -108,9 +109,8 @@ def carry(late: Path, bundles: Path, inbox: Path, round_number: int, outside: Ou
             return Carried(None, (), tuple(left))
         blank = {(a.case_id, a.class_name): Row(a.case_id, a.class_name) for a in now.asked}
         replace_text(folder / DECISIONS, to_csv({**blank, **rows}.values()))
-        received = receive(
-            folder, bundles, inbox, round_number, outside=outside, resampled=resampled & {case for case, _ in rows}
-        )
+        drawn_on = resampled & {case for case, _ in rows}
+        received = receive(folder, bundles, inbox, round_number, outside=outside, resampled=drawn_on, carried=late)
     return Carried(received, tuple(sorted(rows)), tuple(left))
 
 
@@ -124,18 +124,15 @@ def _decided(now: Manifest, here: Path, outside: Outside) -> Mapping[tuple[str, 
 
 def _why_not(key: tuple[str, str], then: Manifest, now: Manifest, decided: Mapping[tuple[str, str], Row]) -> str:
     """Why a decision cannot be taken over; empty where it can."""
-    case, name = key
-    if case not in now.voxels:
-        return f"{now.name} does not ask for this case"
-    if name not in now.label_schema.names or name not in then.label_schema.names:
-        return "there is no such class any more"
-    if now.label_schema[name].id != then.label_schema[name].id:
-        return "the class has another number now"
-    if not then.masks:
-        return "its bundle went out before proposals were on record by class"
-    if then.masks[case].get(name) != now.masks.get(case, {}).get(name):
-        return "another mask is proposed now"
-    return "it has been decided on in this round" if key in decided else ""
+    if why := why_not_now(key, then, now):
+        return why
+    if key in decided:
+        return "it has been decided on in this round"
+    entry = read_ledger(layout.BASE_LEDGER).get(key)
+    asked = {(a.case_id, a.class_name) for a in now.asked}
+    if key not in asked and entry is not None and entry.reviewer and entry.version >= then.round:
+        return f"{entry.reviewer} settled it in round {entry.version}, and {now.name} does not ask for it"
+    return ""
 
 
 def _why_open_again(key: tuple[str, str], then: Manifest, late: Path, now: Manifest, sent: Path) -> str:
@@ -164,14 +161,11 @@ def _draw(case: str, old: Part, rows: Mapping[tuple[str, str], Row], folder: Pat
     revised = [name for (c, name), row in rows.items() if c == case and row.decision is Decision.REVISE]
     if not revised:
         return False
-    path = folder / LABELS / f"{case}.nii.gz"
-    drawn = old.read(case, folder) if old.counting.get(case) else None
-    if drawn is None:
+    found = redrawn(case, old, revised, folder)
+    if found is None:
         return None
-    shown, schema = read(path), old.manifest.label_schema
-    labels = shown.array
-    for name in sorted(revised, key=lambda n: len(schema.chain(n))):
-        labels = paint(schema, labels, drawn.labels, name)
+    path = folder / LABELS / f"{case}.nii.gz"
+    grid = read_grid(path)
     path.unlink()  # a bundle under DVC may be read-only, and so is its copy
-    write(path, labels, shown.grid)
-    return drawn.resampled or case in old.noted.drawn
+    write(path, found[0], grid)
+    return found[1]

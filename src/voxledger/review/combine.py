@@ -66,7 +66,7 @@ def keep_parts(newer: Part, older: Part, outside: Outside, out: Path) -> None:
     before = sorted((older.folder / PARTS).glob("*")) or [older.folder]
     parts = [(folder, Part.of(newer.manifest, folder, outside)) for folder in before]
     folders = [folder for folder, part in parts if part is None or not says_all(newer, part)]
-    folders.append(newer.folder)
+    folders += sorted((newer.folder / PARTS).glob("*")) or [newer.folder]
     if not any(map(is_signed, folders)):
         return
     for number, folder in enumerate(folders, 1):
@@ -74,6 +74,15 @@ def keep_parts(newer: Part, older: Part, outside: Outside, out: Path) -> None:
         for path in own:
             if path not in sent or file_sha256(folder / path) != sent[path]:
                 _copy(folder / path, out / PARTS / f"{number:04d}" / path)
+
+
+def keep_carried(late: Path, out: Path) -> None:
+    """Keep in a return what it takes over decisions from, as it was signed; nothing where that was not signed."""
+    if is_signed(late):
+        for number, folder in enumerate(sorted((late / PARTS).glob("*")) or [late], 1):
+            for path in list_files(folder):
+                if is_signed_content(path) or path in (SIGNED, SIGNATURE, RECEIPT, RESAMPLE):
+                    _copy(folder / path, out / PARTS / f"{number:04d}" / path)
 
 
 def adds_signature(folder: Path, other: Path) -> bool:

@@ -55,7 +55,7 @@ from voxledger.records.bundle import (
 from voxledger.records.sent import went_out_before
 from voxledger.records.signature import is_signed, note_receipt
 from voxledger.review.archives import MOST_FILES, unpack
-from voxledger.review.combine import adds_signature, combine, keep_parts, says_all
+from voxledger.review.combine import adds_signature, combine, keep_carried, keep_parts, says_all
 from voxledger.review.pack import opening
 from voxledger.textfile import replace_text
 
@@ -105,6 +105,7 @@ def receive(
     outside: Outside = "unchanged",
     went_out: Callable[[int, str], bool] = lambda _number, _bundle: False,
     sender: str | None = None,
+    carried: Path | None = None,
 ) -> Received:
     """Unpack or copy a returned bundle into `inbox/bundle-rNN-<reviewer>`.
 
@@ -132,6 +133,8 @@ def receive(
         adjudicator that went out in this round and was made anew.
     sender
         The reviewer whose it has to be, where that is known.
+    carried
+        A late return that all of it was taken over from.
 
     Raises
     ------
@@ -145,9 +148,12 @@ def receive(
         with _alone(inbox):
             staging = Path(tempfile.mkdtemp(prefix=RECEIVING, dir=inbox))
             try:
-                _copy_all(source, files, manifest, staging)
-                if is_signed(staging):
+                ours = sent is None and source.resolve().parent == inbox.resolve()
+                _copy_all(source, files, manifest, staging, ours=ours)
+                if is_signed(staging) and not ours:
                     note_receipt(staging, datetime.now(UTC))
+                if carried is not None:
+                    keep_carried(carried, staging)
                 add_resample(staging, manifest.cases if resample else (), resampled)
                 result = _keep_late(staging, manifest, layout.LATE) if sent is None else None
                 result = result or _settle(staging, manifest, inbox, None if replace else sent, outside)
@@ -440,10 +446,13 @@ def _manifest(
     raise BundleRefused(f"{source} {problem}", told)
 
 
-def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path) -> None:
-    """Copy every file, counting bytes as they come: what an archive says of its sizes is not believed."""
+def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path, ours: bool) -> None:
+    """Copy every file, counting bytes as they come: what an archive says of its sizes is not believed.
+
+    What voxledger itself adds to a return comes along only where that was `ours` already.
+    """
     unlisted_bytes = sum(size_bound(manifest, path) for path in manifest.files)
-    for path, opener in sorted((p, o) for p, o in files.items() if not is_ours(p)):
+    for path, opener in sorted((p, o) for p, o in files.items() if ours or not is_ours(p)):
         case = label_case(path, manifest.cases)
         known = path in manifest.files or path == MANIFEST
         own = size_bound(manifest, path) if known else 0
