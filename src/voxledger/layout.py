@@ -60,7 +60,7 @@ FETCHED = DATA / "fetched"
 """Uploads of reviewers on their way into the inbox, and those that were refused, in neither git nor DVC; `review fetch`
 puts them here."""
 TIMES = DATA / "times"
-"""When bundles went out and came in, and what ran the round: small files in git that no stage reads."""
+"""When bundles went out and came in, and what ran the round: small files in git on which no result depends."""
 
 # What a round starts from: what the round before released.
 

@@ -205,6 +205,40 @@ def test_what_a_killed_receive_left_is_not_put_under_dvc(exported: Path) -> None
     assert [p.name for p in sorted(Path("data/inbox").glob("*.dvc"))] == ["bundle-r01-ann.dvc", "bundle-r01-ben.dvc"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["edited", "pulled in part", "an earlier one, edited"])
+def test_what_is_not_what_was_received_is_no_new_work(exported: Path, how: str) -> None:
+    call("emulate", "--reference", "reference", "--reviewer", "ann")
+    folder = Path("data/inbox/bundle-r01-ann")
+    first = (folder / "decisions.csv").read_text()
+    if how == "an earlier one, edited":
+        shutil.copytree(folder, "second")
+        Path("second/decisions.csv").write_text(first.replace("\n", "second\n").replace("second\n", "\n", 1))
+        call("receive", "second")
+    assert call("status", code=3).output.count("not what was received") == 0
+    output("git", "add", "--all")
+    output("git", "commit", "-qm", "ann")
+    if how == "pulled in part":
+        (folder / "labels/c1.nii.gz").unlink()
+    else:
+        (folder / "decisions.csv").write_text(first.replace("\n", "x\n").replace("x\n", "\n", 1))
+    before = {p: p.read_bytes() for p in Path("data/inbox").rglob("*") if p.is_file()}
+    said = call("status", code=1).output
+    assert "bundle-r01-ann: is not what was received" in said
+    assert "`dvc checkout data/inbox/bundle-r01-ann.dvc`" in said
+    shutil.copytree("data/round/bundles/bundle-r01-ann", "another")
+    refused = call("receive", "another", code=1)
+    assert "is not what was received" in str(refused.output) + str(refused.exception)
+    assert {p: p.read_bytes() for p in Path("data/inbox").rglob("*") if p.is_file()} == before
+    shutil.move(folder, "kept")
+    output("dvc", "checkout", f"{folder}.dvc")
+    assert "not what was received" not in call("status", code=3).output
+    shutil.rmtree(folder)
+    shutil.move("kept", folder)
+    assert "with the same content" in CliRunner().invoke(cli, ["review", "receive", str(folder)]).output
+    assert "not what was received" not in CliRunner().invoke(cli, ["review", "status"]).output
+
+
 def test_problems_have_their_exit_code(exported: Path) -> None:
     call("emulate", "--reference", "reference")
     Path("data/inbox/bundle-r01-ann/images/c1.nii.gz").write_bytes(b"x")

@@ -13,7 +13,7 @@ from voxledger.bundles.case_return import Panel, read_by_readers
 from voxledger.bundles.context import Context
 from voxledger.bundles.disputes import AGAIN, changed_disputes, settled_cases
 from voxledger.bundles.finding import Finding
-from voxledger.bundles.pulled import require_pulled
+from voxledger.bundles.pulled import require_pulled, why_not_as_received
 from voxledger.bundles.returned import Return, read_return
 from voxledger.bundles.untouched import in_words, remedy, touched
 from voxledger.errors import BundleRefused, VoxledgerError, Waiting
@@ -137,6 +137,9 @@ def look_into(
         found.problems.extend(_touched(place))
     _judge(found, folders, by_id, inbox, context, machine)
     found.problems.extend(_outdated(found, context))
+    for one in found.returned.values():
+        if told := why_not_as_received(one.folder, one.sha256):
+            found.problems.append(Finding(one.folder.name, *told))
     several = read_by_readers(found.returned.values())
     found.problems.extend(decided_twice(found.returned.values(), several))
     found.problems.extend(claimed_twice(found.returned.values(), several))

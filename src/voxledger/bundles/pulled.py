@@ -9,9 +9,11 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.records.bundle import PREFIX
 from voxledger.repository import git, run_tool
+from voxledger.textfile import read_json
 
 
 def require_pulled(inbox: Path) -> None:
@@ -45,6 +47,29 @@ def require_pulled(inbox: Path) -> None:
             f"`{restore}dvc pull {_listed([*missing, *earlier])}` brings it (`dvc push` comes first, where it was "
             f"received; without a remote, `dvc checkout`), then run this again; or {', or '.join(meant)}",
         )
+
+
+def why_not_as_received(folder: Path, sha256: str) -> tuple[str, str] | None:
+    """What is wrong with a return of which no version was ever received, and what to do; None where one was.
+
+    Parameters
+    ----------
+    folder
+        In the inbox, by the name of its bundle.
+    sha256
+        Identity of what lies there, see `records.bundle.content_sha256`.
+    """
+    note = layout.return_note(folder.name)
+    receipts = read_json(note, "receipts")["receipts"] if note.is_file() else []
+    if not receipts or sha256 in {one["sha256"] for one in receipts}:
+        return None
+    dvc_file = layout.dvc_file(folder)
+    changed = bool(git("diff", "--name-only", "HEAD", "--", dvc_file, check=False).strip())
+    restore = f"git restore --staged --worktree {dvc_file} && " if changed else ""
+    problem = "is not what was received: somebody changed it where it lies, or `dvc pull` was cut short"
+    back = f"`{restore}dvc checkout {dvc_file}`, in a clone `dvc pull {dvc_file}`, brings back what was received"
+    as_it_is = f"`voxledger review receive {folder.as_posix()}` says that it counts as it is"
+    return problem, f"move it out of {folder.parent}, it may be somebody's work, and {back}; or {as_it_is}"
 
 
 def _listed(paths: list[Path]) -> str:

@@ -77,6 +77,7 @@ def _take_in_edits(params: Params) -> None:
     from voxledger.bundles.untouched import touched
     from voxledger.errors import VoxledgerError
     from voxledger.release.inbox import track_inbox
+    from voxledger.release.times import note_receipt
     from voxledger.repository import dvc
     from voxledger.review.rescue import rescue
 
@@ -93,6 +94,7 @@ def _take_in_edits(params: Params) -> None:
         for one in rescue(place, layout.INBOX, params.round, partial(bring_back, place), params.review.outside):
             click.echo(f"{one.name} was changed where it lay in {place}: kept as {one.kept}")
             if one.counts is not None:
+                note_receipt(one.counts.name, one.sha256)
                 click.echo(f"  it counts as the return {one.counts}, or as a part of it")
             elif one.why:
                 click.echo(f"  it counts as no return: {one.why}")

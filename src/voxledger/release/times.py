@@ -1,4 +1,4 @@
-"""When bundles went out, when each return came, and what ran the round: small files in git that no stage reads.
+"""When bundles went out, when each return came, and what ran the round: small files in git on which no result depends.
 
 One file a bundle, so that returns which two clones receive never meet in one file.
 """

@@ -25,8 +25,9 @@ from typing import IO
 from voxledger import layout
 from voxledger.bundles.inbox import PART, RECEIVING, foreign
 from voxledger.bundles.part import Part
+from voxledger.bundles.pulled import why_not_as_received
 from voxledger.disk import disk_failure
-from voxledger.errors import BundleRefused, Misuse
+from voxledger.errors import BundleRefused, Misuse, VoxledgerError
 from voxledger.params import Outside
 from voxledger.process import lock
 from voxledger.records.bundle import (
@@ -140,6 +141,8 @@ def receive(
     ------
     BundleRefused
         It is damaged, unsafe, foreign, or another reviewer's.
+    VoxledgerError
+        The return that is there is not what was received.
     """
     with _open(source, bundles, round_number) as files:
         sent, manifest = _manifest(source, files, bundles, round_number, went_out)
@@ -210,6 +213,8 @@ def _settle(staging: Path, manifest: Manifest, inbox: Path, sent: Path | None, o
         if is_signed(target) and not (target / RECEIPT).exists():
             note_receipt(target, datetime.now(UTC))
         return Received(target, manifest, _identity(target, manifest), new=False)
+    if sound and (told := why_not_as_received(target, _identity(target, manifest))):
+        raise VoxledgerError(f"{target} {told[0]}; the return that came now is not taken in", told[1])
     part = inbox / f"{manifest.name}{PART}{came[:12]}"
     replaced = inbox / f"{manifest.name}{SUPERSEDED}{old[:12]}"
     if sent is not None and _was_here(staging, part, inbox / f"{manifest.name}{SUPERSEDED}{came[:12]}"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from voxledger.bundles.inbox import EDITED
 from voxledger.bundles.untouched import touched
-from voxledger.errors import BundleRefused, VoxledgerError
+from voxledger.errors import DiskFailed, VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.params import Outside
 from voxledger.records.bundle import is_returned, list_files
@@ -28,6 +28,8 @@ class Rescued:
     """The return that it is now, or a part of; None where nobody reviewed in it, or where it cannot be taken in."""
     why: str = ""
     """Why it cannot."""
+    sha256: str = ""
+    """Identity of that return."""
 
 
 def rescue(
@@ -60,13 +62,16 @@ def rescue(
     bring_back()
     found = []
     for name, paths in by_name.items():
-        counts, why = None, ""
+        counts, why, sha256 = None, "", ""
         if kept[name].is_dir() and any(is_returned(path) for path in paths):
             try:
-                counts = receive(kept[name], bundles, inbox, round_number, outside=outside).folder
-            except BundleRefused as error:
+                received = receive(kept[name], bundles, inbox, round_number, outside=outside)
+                counts, sha256 = received.folder, received.sha256
+            except DiskFailed:
+                raise
+            except VoxledgerError as error:
                 why = error.problem
-        found.append(Rescued(name, kept[name], counts, why))
+        found.append(Rescued(name, kept[name], counts, why, sha256))
     return found
 
 
