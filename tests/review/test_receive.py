@@ -18,7 +18,7 @@ import pytest
 from commands import fill
 
 from voxledger.bundles.inbox import look_into
-from voxledger.errors import BundleRefused, Misuse
+from voxledger.errors import BundleRefused, Misuse, VoxledgerError
 from voxledger.imaging.volume import read, write
 from voxledger.records.bundle import make_manifest, read_manifest
 from voxledger.records.sent import BRING_BACK
@@ -107,6 +107,36 @@ def test_the_same_twice_does_nothing_and_of_another_one_all_is_kept(sent: Any) -
     assert take(first, replace=True).replaced not in (None, got.replaced)
     sent.give_back("bob")
     sent.gate()
+
+
+@pytest.mark.parametrize("change", ["a line", "a label", "nothing"])
+def test_a_return_that_was_changed_where_it_lies_takes_nothing_in(sent: Any, change: str) -> None:
+    got = take(returned(sent, "first"))
+    note = Path("data/times/bundle-r01-alice.json")
+    note.parent.mkdir(parents=True)
+    note.write_text(json.dumps({"receipts": [{"at": "2026-01-01T00:00:00+00:00", "sha256": got.sha256}]}))
+    if change == "a line":
+        path = got.folder / "decisions.csv"
+        path.write_text(path.read_text().replace("accept", "reject", 1))
+    elif change == "a label":
+        (got.folder / "labels/case_2.nii.gz").unlink()
+    before = content(got.folder)
+    second = returned(sent, "second", case_2={"liver": "reject"})
+    inbox = look_into(BUNDLES, INBOX, Path("data/base/revisions"), 1)
+    if change == "nothing":
+        assert take(second).new
+        return
+    (found,) = [one for one in inbox.problems if one.bundle == "bundle-r01-alice"]
+    assert "is not what was received" in found.problem
+    assert "`dvc checkout data/inbox/bundle-r01-alice.dvc`" in found.remedy
+    with pytest.raises(VoxledgerError, match=r"is not what was received.*; the return that came now is not taken in"):
+        take(second)
+    assert content(got.folder) == before
+    assert not list(INBOX.glob("bundle-r01-alice.*"))
+    again = take(got.folder)
+    assert not again.new
+    assert again.sha256 != got.sha256
+    assert content(got.folder) == before
 
 
 def _zip(sent: Any, *extra: tuple[str | zipfile.ZipInfo, bytes], skip: str = "") -> Path:
