@@ -440,6 +440,19 @@ def test_what_is_carried_over_keeps_the_signature_of_its_return(sent: Repo, keys
     kept_files = {p.relative_to("data/release/revisions").as_posix() for p in Path("data/release").rglob("*.sig")}
     assert kept_files == {f"{one.sha256}/signed-parts/0001/{SIG}"}
 
+    def check() -> list[str]:
+        files = {p.as_posix(): file_sha256(p) for p in Path("data/release").rglob("*") if p.is_file()}
+        trusted = Path("trusted")
+        trusted.write_text(f"alice {(keys / 'alice.pub').read_text()}")
+        return check_reviews(Findings(), Manifest("atlas", 2, "v2.0.0", files), ledger, True, trusted).problems
+
+    assert check() == []
+    label = Path(f"data/release/revisions/{one.sha256}/labels/case_2.nii.gz")
+    labels = read_label(label)
+    labels[0, 0, 0] = 1
+    write(label, labels, GRID)
+    assert f"{label}: class liver is not what was drawn in signed-parts/0001" in check()
+
 
 @pytest.mark.parametrize("what", ["decision", "label", "original", "added"])
 def test_what_is_carried_over_has_to_be_what_was_signed(sent: Repo, keys: Path, what: str) -> None:

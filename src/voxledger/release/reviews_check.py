@@ -6,19 +6,23 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from voxledger import layout
 from voxledger.bundles.counted import tables
 from voxledger.bundles.signature import Signatures, Signed, key_faults, put_together, signatures_of
 from voxledger.errors import VoxledgerError
-from voxledger.records.bundle import MANIFEST, SIGNATURE, SIGNED, content_sha256, read_manifest
+from voxledger.imaging.volume import differences, read
+from voxledger.records.bundle import LABELS, MANIFEST, SIGNATURE, SIGNED, content_sha256, read_manifest
 from voxledger.records.bundle import Manifest as BundleManifest
-from voxledger.records.decisions import read_decisions
+from voxledger.records.decisions import Decision, read_decisions
 from voxledger.records.ledger import Ledger, Signature
 from voxledger.records.manifest import Manifest
 from voxledger.records.readings import JOINT, joint_bundles, joint_signatures, read_readings
 from voxledger.records.reviewers import read_reviewers
 from voxledger.records.signature import is_kept
 from voxledger.release.files_check import Findings
+from voxledger.schema import LabelSchema
 from voxledger.signing import REVIEW, principals, read_header, signer, trusts_for
 
 
@@ -125,8 +129,30 @@ def _faults(
         if content_sha256(sent.id, files) != folder.name:
             found.append(f"{folder}: holds another return than its name says")
         rows = {key: row for path in tables(files, sent) for key, row in read_decisions(folder / path).rows.items()}
-        found += [f"{folder / fault.file}: {fault.problem}" for fault in put_together(folder, files, rows, sent).faults]
+        parts = put_together(folder, files, rows, sent)
+        found += [f"{folder / fault.file}: {fault.problem}" for fault in parts.faults]
+        for case, (part, _) in parts.carried.items():
+            revised = [n for (c, n), row in rows.items() if c == case and row.decision is Decision.REVISE]
+            found += _not_as_drawn(folder, case, part, revised, sent.label_schema)
     return found
+
+
+def _not_as_drawn(folder: Path, case: str, part: str, revised: Collection[str], schema: LabelSchema) -> list[str]:
+    """Revised classes that a label has otherwise than the one that was signed, if that is here on the same grid.
+
+    Export's proposal, over which the gate saw it laid, is not kept with a version.
+    """
+    now, then = (layout.label_map(place / LABELS, case) for place in (folder, folder / part))
+    if not then.is_file():
+        return []
+    try:
+        drawn, label = read(then), read(now)
+    except VoxledgerError as error:
+        return [error.problem]
+    if differences(drawn.grid, label.grid):
+        return []
+    other = [n for n in revised if not np.array_equal(schema.mask(drawn.array, n), schema.mask(label.array, n))]
+    return [f"{now}: class {name} is not what was drawn in {part}" for name in other]
 
 
 def _against_ledger(ledger: Ledger, bundle: str, signatures: Signatures) -> list[str]:
