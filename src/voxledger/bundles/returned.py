@@ -365,7 +365,7 @@ class _Check:
             self.notes.append(Finding(self.folder.name, problem, "nothing to do", case))
         else:
             problem = f"is not what was drawn in {part}, laid over what is proposed"
-            remedy = "carry that return over again: `voxledger review receive data/late/… --carry`"
+            remedy = f"carry that return over again: `voxledger review receive {layout.LATE}/… --carry`"
             self._problem(problem, remedy, case, file=f"{LABELS}/{case}.nii.gz")
 
     def _label_files(self, rows: Mapping[tuple[str, str], Row]) -> dict[str, CaseLabel]:

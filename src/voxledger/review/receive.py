@@ -116,22 +116,18 @@ def receive(
     ----------
     source
         A folder, zip, tar or 7z file; the bundle may lie in a folder inside it.
-    bundles, inbox
-        `data/round/bundles` and `data/inbox`.
-    round_number
-        The round that bundles are out of.
+    bundles, inbox, round_number
+        `data/round/bundles` and `data/inbox`, and the round that bundles are out of.
     replace
         Let it take the place of a different return of the same bundle alone.
     resample
-        Note that its labels may lie on other voxels than their images, and then get the nearest ones. A return that was
-        received without it takes the note.
+        Note, also later, that its labels may lie on other voxels than their images, and then get the nearest ones.
     resampled
         Cases whose labels were drawn from such ones.
     outside
         `review.outside`, where a label that was cropped is put together with another one.
     went_out
-        Whether a bundle of an earlier round, by round and id, is one of ours: then it is kept, as late. So is one of an
-        adjudicator that went out in this round and was made anew.
+        Whether a bundle of an earlier round, by round and id, is one of ours: then it is kept, as late.
     sender
         The reviewer whose it has to be, where that is known.
     carried
@@ -139,10 +135,8 @@ def receive(
 
     Raises
     ------
-    BundleRefused
-        It is damaged, unsafe, foreign, or another reviewer's.
     VoxledgerError
-        The return that is there is not what was received.
+        It is damaged, unsafe, foreign, or another reviewer's (`BundleRefused`); what is here is not what was received.
     """
     with _open(source, bundles, round_number) as files:
         sent, manifest = _manifest(source, files, bundles, round_number, went_out)
@@ -152,18 +146,22 @@ def receive(
             staging = Path(tempfile.mkdtemp(prefix=RECEIVING, dir=inbox))
             try:
                 ours = sent is None and source.resolve().parent == inbox.resolve()
-                _copy_all(source, files, manifest, staging, ours=ours)
-                if is_signed(staging) and not ours:
-                    note_receipt(staging, datetime.now(UTC))
-                if carried is not None:
-                    keep_carried(carried, staging)
+                _fill(staging, source, files, manifest, ours, carried)
                 add_resample(staging, manifest.cases if resample else (), resampled)
                 result = _keep_late(staging, manifest, layout.LATE) if sent is None else None
                 result = result or _settle(staging, manifest, inbox, None if replace else sent, outside)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
-        left_out = tuple(sorted(path for path in files if is_ours(path)))
-    return replace_fields(result, left_out=left_out)
+    return replace_fields(result, left_out=tuple(sorted(filter(is_ours, files))))
+
+
+def _fill(staging: Path, source: Path, files: _Files, manifest: Manifest, ours: bool, carried: Path | None) -> None:
+    """Copy a return, with what was noted of it: anew, unless it is `ours` already."""
+    _copy_all(source, files, manifest, staging, ours)
+    if is_signed(staging) and not ours:
+        note_receipt(staging, datetime.now(UTC))
+    if carried is not None:
+        keep_carried(carried, staging)
 
 
 def _require_sender(source: Path, manifest: Manifest, sender: str | None) -> None:
