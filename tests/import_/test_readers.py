@@ -390,7 +390,7 @@ def test_a_reader_who_sends_again_once_the_adjudicator_has_decided(repo: Any) ->
     repo.adjudicate()
     send_out(repo)
     folder = Path("data/inbox/bundle-r01-zoe")
-    with pytest.raises(BundleRefused, match=rf"before readers sent something new\n.*receive {folder} --carry"):
+    with pytest.raises(Waiting, match=rf"before readers sent something new\n.*receive {folder} --carry"):
         repo.gate()
     late = receive(folder, BUNDLES, INBOX, 1)
     assert late.late

@@ -60,7 +60,7 @@ class Inbox:
     problems: list[Finding] = field(default_factory=list)
     """Of the inbox as a whole; those of a bundle are in `returned`."""
     unpacked: list[Finding] = field(default_factory=list)
-    """Archives that somebody still has to receive."""
+    """What somebody still has to receive: archives, and returns of an adjudicator's bundle that was made anew."""
     readers_only: bool = False
     """Whether what is not of a reader is left to the gate: it may be of the adjudicator, who comes after them."""
 
@@ -253,22 +253,28 @@ def _folder(
         return
     if found.readers_only or (revisions / content_sha256(manifest.id, returned_files(item))).is_dir():
         return
-    problem, told = _replaced(manifest, item, found) or foreign(manifest, list(found.expected.values()), round_number)
+    if shows_readings(manifest) and went_out_before(manifest.id):
+        _replaced(found, manifest, item)
+        return
+    problem, told = foreign(manifest, list(found.expected.values()), round_number)
     found.problems.append(Finding(item.name, problem, told))
 
 
-def _replaced(manifest: Manifest, item: Path, found: Inbox) -> tuple[str, str] | None:
-    """What to do with the return of an adjudicator's bundle that was made anew; None where it is something else."""
-    if not shows_readings(manifest) or not went_out_before(manifest.id):
-        return None
+def _replaced(found: Inbox, manifest: Manifest, item: Path) -> None:
+    """A return of an adjudicator's bundle that was made anew: it stays until the next one takes its place."""
     problem = "is a return of the adjudicator's bundle as it was before readers sent something new"
     receive = f"`voxledger review receive {item.as_posix()} --carry`"
     if any(m.reviewer == manifest.reviewer for m in found.expected.values()):
-        return problem, f"{receive} takes over what was decided where nothing has changed"
-    return problem, (
+        told = (
+            f"{receive} takes over what was decided where nothing has changed; {manifest.reviewer} decides on the rest"
+        )
+        found.unpacked.append(Finding(item.name, problem, told))
+        return
+    told = (
         f"`voxledger round run` makes the bundle anew, and {receive} then takes over what was decided where nothing "
         f"has changed; if readers agree on everything now, keep it outside {layout.INBOX}"
     )
+    found.problems.append(Finding(item.name, problem, told))
 
 
 _KEEP = f"keep it outside {layout.INBOX}: it is somebody's work"

@@ -257,7 +257,7 @@ def take_in(
     if not received.late:
         if not quiet:
             _tell(received)
-            if received.left_out and not source.resolve().is_relative_to(layout.DATA.resolve()):
+            if received.left_out and not (source.is_dir() and source.resolve().parent == layout.INBOX.resolve()):
                 click.echo(
                     f"left out: {', '.join(received.left_out[:5])}: voxledger itself gives these names; if one is "
                     "somebody's work, give it another name and receive the return again"

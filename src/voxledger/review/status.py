@@ -53,7 +53,7 @@ class InboxStatus:
     problems: tuple[Finding, ...]
     """Of the inbox as a whole."""
     not_received: tuple[Finding, ...]
-    """Archives that somebody still has to receive."""
+    """What somebody still has to receive, see `voxledger.bundles.inbox.Inbox.unpacked`."""
 
     def to_json(self) -> dict[str, Any]:
         """The same for programs; every finding has its `text` for people, too."""
