@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from voxledger.bundles.merge import Mask
 from voxledger.casemap.job import Job, content
-from voxledger.imaging.boxes import Box, bounding_box, grown
-from voxledger.imaging.volume import read
+from voxledger.imaging.boxes import Box, grown, label_boxes, union
+from voxledger.imaging.volume import read, read_label
 from voxledger.schema import LabelSchema
 
 AIR = -500
@@ -59,10 +59,10 @@ class LookAtCase(Job[dict[str, Seen]]):
     label_schema: LabelSchema = content()
 
     def compute(self, folder: Path) -> dict[str, Seen]:
-        image, labels = read(self.image).array, read(self.labels).array
-        scale, found = scale_of(image), {}
+        image, labels = read(self.image).array, read_label(self.labels)
+        scale, boxes, found = scale_of(image), label_boxes(labels), {}
         for name in self.classes:
-            box = bounding_box(self.label_schema.mask(labels, name))
+            box = union(boxes.get(i) for i in self.label_schema.ids_of(name))
             if box is not None:
                 field = field_of(box, labels.shape)
                 found[name] = look_at(image[field], self.label_schema.mask(labels[field], name), scale)

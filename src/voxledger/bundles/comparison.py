@@ -18,8 +18,6 @@ from voxledger.schema import LabelSchema
 
 _FEW_IDS = 256
 """Up to this id, all pairs of ids are counted without looking first which ones there are."""
-_SLAB = 32
-"""Slices that are looked through at once, so that little of the size of the volume is held."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,10 @@ class Pairs:
         table[ids] = np.arange(n := len(ids))
         counts = np.zeros(n * n, np.int64)
         for one, other in zip(proposal, returned, strict=True):
-            counts += np.bincount((table[one] * table.dtype.type(n) + table[other]).ravel(), minlength=n * n)
+            labelled = (one != 0) | (other != 0)
+            found = table[one[labelled]] * table.dtype.type(n) + table[other[labelled]]
+            counts += np.bincount(found, minlength=n * n)
+            counts[0] += labelled.size - len(found)
         seen = np.flatnonzero(counts)
         return cls(ids[seen // n], ids[seen % n], counts[seen])
 
@@ -170,16 +171,4 @@ class Comparison:
 
     @cached_property
     def _boxes(self) -> tuple[dict[int, Box], dict[int, Box]]:
-        return _boxes(self.proposal), _boxes(self.returned)
-
-
-def _boxes(labels: LabelMap) -> dict[int, Box]:
-    """Bounding box of every id, found slab by slab."""
-    found: dict[int, Box] = {}
-    for start in range(0, len(labels), _SLAB):
-        for number, (z, y, x) in label_boxes(labels[start : start + _SLAB]).items():
-            box = (slice(z.start + start, z.stop + start), y, x)
-            joined = union((found.get(number), box))
-            assert joined is not None
-            found[number] = joined
-    return found
+        return label_boxes(self.proposal), label_boxes(self.returned)
