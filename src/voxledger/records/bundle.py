@@ -209,7 +209,7 @@ def most_manifest_bytes(sent: Iterable[Manifest]) -> int:
 
 def is_safe(path: str) -> bool:
     """Whether a path from a manifest or an archive stays inside its folder, on every system."""
-    if len(path.encode("utf-8", "surrogatepass")) > MOST_PATH_BYTES or path.count("/") > MOST_DEPTH:
+    if not is_text(path) or len(path.encode()) > MOST_PATH_BYTES or path.count("/") > MOST_DEPTH:
         return False
     parts = PurePosixPath(path).parts
     return (
@@ -217,9 +217,14 @@ def is_safe(path: str) -> bool:
         and not path.startswith("/")
         and not any(c in path for c in '\\:*?"<>|\0')
         and not any(p in ("..", ".") or p.endswith((" ", ".")) or ord(min(p)) < 32 for p in parts)
-        and not any(len(p.encode("utf-8", "surrogatepass")) > MOST_NAME_BYTES for p in parts)
+        and not any(len(p.encode()) > MOST_NAME_BYTES for p in parts)
         and PurePosixPath(path).as_posix() == path
     )
+
+
+def is_text(name: str) -> bool:
+    """Whether the name of a file is UTF-8: in others, Python puts surrogates for bytes that are not."""
+    return not any("\ud800" <= c <= "\udfff" for c in name)
 
 
 def is_junk(path: str) -> bool:
