@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.bundles.class_boxes import ClassBoxes
 from voxledger.bundles.merge import Mask
 from voxledger.casemap.job import Job, content
-from voxledger.imaging.boxes import Box, grown, label_boxes, union
+from voxledger.imaging.boxes import Box, grown
 from voxledger.imaging.volume import read, read_label
 from voxledger.schema import LabelSchema
 
@@ -60,9 +61,9 @@ class LookAtCase(Job[dict[str, Seen]]):
 
     def compute(self, folder: Path) -> dict[str, Seen]:
         image, labels = read(self.image).array, read_label(self.labels)
-        scale, boxes, found = scale_of(image), label_boxes(labels), {}
+        scale, boxes, found = scale_of(image), ClassBoxes(self.label_schema), {}
         for name in self.classes:
-            box = union(boxes.get(i) for i in self.label_schema.ids_of(name))
+            box = boxes.box(name, labels)
             if box is not None:
                 field = field_of(box, labels.shape)
                 found[name] = look_at(image[field], self.label_schema.mask(labels[field], name), scale)

@@ -9,8 +9,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.bundles.class_boxes import ClassBoxes
 from voxledger.bundles.merge import LabelMap, Mask
-from voxledger.imaging.boxes import Box, label_boxes, union
+from voxledger.imaging.boxes import Box
 from voxledger.imaging.components import connected_components
 from voxledger.records.decisions import Decision, Row
 from voxledger.records.error_kind import MIXED_UP
@@ -142,7 +143,7 @@ class Comparison:
 
     def box(self, name: str) -> Box | None:
         """The smallest box around a class in both label maps."""
-        return union(boxes.get(i) for boxes in self._boxes for i in self.schema.ids_of(name))
+        return self._boxes.box(name, self.proposal, self.returned)
 
     def masks(self, name: str, box: Box) -> tuple[Mask, Mask]:
         """A class in the proposal and in what came back, inside a box."""
@@ -170,5 +171,5 @@ class Comparison:
         return Pieces(before, connected_components(became)[1], int(sizes[1:].max(initial=0)))
 
     @cached_property
-    def _boxes(self) -> tuple[dict[int, Box], dict[int, Box]]:
-        return label_boxes(self.proposal), label_boxes(self.returned)
+    def _boxes(self) -> ClassBoxes:
+        return ClassBoxes(self.schema)
