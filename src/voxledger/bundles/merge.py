@@ -26,7 +26,7 @@ LabelMap = npt.NDArray[np.unsignedinteger[Any]]
 """Innermost class ids (z, y, x)."""
 Mask = npt.NDArray[np.bool_]
 Voxels = npt.NDArray[np.intp]
-"""Flat indices into a label map: what changed is little of it."""
+"""Indices into a label map, flat or along one axis: what changed is little of it."""
 
 
 @dataclass(frozen=True)
@@ -181,16 +181,12 @@ def require_trust(
     boxes = ClassBoxes(schema)
     overruled: dict[str, Overruled] = {}
     for name, labels in trusted.items():
-        box = boxes.box(name, labels, merged)
-        if box is None:
-            continue
-        differs = schema.mask(labels[box], name) != schema.mask(merged[box], name)
-        count = int(differs.sum())
+        where = _differing(schema, boxes, name, labels, merged)
+        count = len(where[0])
         if not count:
             continue
         explained = np.zeros(count, bool)
         by = []
-        where = tuple(i + s.start for i, s in zip(np.nonzero(differs), box, strict=True))
         flat = np.ravel_multi_index(where, merged.shape)
         taken = [(c.name, _took(schema, c, name, merged, where)) for c in order[: rank[name]]]
         given = [(giver, np.isin(flat, voxels)) for giver, voxels in moved.items() if giver != name]
@@ -208,9 +204,16 @@ def require_trust(
     return overruled
 
 
-def _took(
-    schema: LabelSchema, claim: Claim, name: str, merged: LabelMap, where: tuple[npt.NDArray[np.intp], ...]
-) -> Mask:
+def _differing(schema: LabelSchema, boxes: ClassBoxes, name: str, a: LabelMap, b: LabelMap) -> tuple[Voxels, ...]:
+    """Indices along z, y and x of the voxels that are of a class in one of two label maps alone."""
+    box = boxes.box(name, a, b)
+    if box is None:
+        return (np.zeros(0, np.intp),) * 3
+    differs = schema.mask(a[box], name) != schema.mask(b[box], name)
+    return tuple(i + s.start for i, s in zip(np.nonzero(differs), box, strict=True))
+
+
+def _took(schema: LabelSchema, claim: Claim, name: str, merged: LabelMap, where: tuple[Voxels, ...]) -> Mask:
     """Which of the voxels that differ from a trusted mask of class `name` a claim explains."""
     before = schema.mask(claim.labels[where], claim.name) if claim.labels is not None else np.zeros(1, bool)
     now = schema.mask(merged[where], claim.name)
