@@ -52,6 +52,7 @@ _DECISIONS = re.compile(r"decisions(?: ?\(\d{1,3}\)| - Copy)?\.(?:csv|xlsx)", re
 REVIEWER = "[A-Za-z0-9][A-Za-z0-9_-]{0,39}"
 """What a reviewer may be called, as a pattern: part of file names everywhere."""
 _REVIEWER = re.compile(REVIEWER)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _JUNK = re.compile(
     r"(^|.*/)(\.DS_Store|Thumbs\.db|desktop\.ini|__MACOSX(/.*)?|\._[^/]*|~\$[^/]*|\.~lock\.[^/]*)", re.IGNORECASE
@@ -224,7 +225,7 @@ def is_safe(path: str) -> bool:
 
 def is_text(name: str) -> bool:
     """Whether the name of a file is UTF-8: in others, Python puts surrogates for bytes that are not."""
-    return not any("\ud800" <= c <= "\udfff" for c in name)
+    return _SURROGATE.search(name) is None
 
 
 def is_junk(path: str) -> bool:
