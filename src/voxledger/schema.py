@@ -304,7 +304,9 @@ class LabelSchema(_Record):
 
     def check(self, labels: npt.NDArray[Any], what: str) -> None:
         """Raise `UnknownLabel` naming `what` if a label map holds an id that is not in the schema."""
-        unknown = sorted(set(np.unique(labels).tolist()) - {0, *(c.id for c in self.classes)})
+        # Slice by slice, and without the background, which is most of it: several times faster
+        found = {i for part in labels for i in np.unique(part[part != 0]).tolist()}
+        unknown = sorted(found - {c.id for c in self.classes})
         if unknown:
             shown = ", ".join(str(u) for u in unknown[:10]) + (" …" if len(unknown) > 10 else "")
             told = "; ".join(f"{r.id} was {r.name}: {self.told_of(r.name)}" for r in self.retired if r.id in unknown)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voxledger.errors import GridMismatch, UnreadableImage
+from voxledger.imaging.boxes import Box
 from voxledger.imaging.volume import (
     SPACING_TOLERANCE_MM,
     Grid,
@@ -27,6 +28,28 @@ from voxledger.imaging.volume import (
 
 OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
 GRID = Grid((3, 4, 5), (2.5, 0.7, 0.78125), (-10.5, 20.25, 3.0), OBLIQUE)
+
+
+def test_voxels_live_as_long_as_their_array_and_may_be_written(tmp_path: Path) -> None:
+    """They are not copied from ITK, which lets go of its images."""
+    grid, path = Grid.plain((64, 128, 128)), tmp_path / "case.nii"
+    write(path, np.full(grid.shape, 7, np.int16), grid)
+    slices = [read(path).array[n:] for n in range(8)]
+    others = [np.full(grid.shape, 9, np.int16) for _ in range(8)]
+    assert all((array == 7).all() for array in slices)
+    slices[0][:] = 1
+    assert (slices[1] == 7).all()
+    assert all((array == 9).all() for array in others)
+
+
+@pytest.mark.parametrize("box", [None, (slice(1, 5), slice(0, 4), slice(2, 9))])
+def test_a_mask_has_one_hash_whatever_part_of_it_is_given(box: Box | None) -> None:
+    mask = np.zeros((6, 7, 9), bool)
+    assert mask_sha256(mask[box or ...], Grid.plain(mask.shape), box) == mask_sha256(mask, Grid.plain(mask.shape))
+    mask[2:4, 1:3, 3:8] = True
+    mask[2, 1, 3] = False
+    assert mask_sha256(mask[box or ...], Grid.plain(mask.shape), box) == mask_sha256(mask, Grid.plain(mask.shape))
+    assert mask_sha256(mask[1:], Grid.plain(mask.shape)) != mask_sha256(mask, Grid.plain(mask.shape))
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha"])

@@ -148,6 +148,10 @@ def test_what_was_taken_in_is_read_as_it_was_written(tmp_path: Path) -> None:
     ("text", "said"),
     [
         (",".join(TABLE.columns) + "\nc,liver,accept,r,soon,,,,\n", r"taken\.csv, line 2"),
+        (
+            ",".join(TABLE.columns) + "\nc,liver,accept,r,nan,,,,\n",
+            r"taken\.csv, line 2: minutes 'nan' is not a number",
+        ),
         (",".join(TABLE.columns) + "\nc,liver,perhaps,r,1,,,,\n", r"taken\.csv, line 2"),
         ("case,decision\n", "not a table of decisions"),
     ],

@@ -52,8 +52,12 @@ def test_comments_are_no_formulas(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("revise", "maybe"), ("merged", "lost"), ("2.50", "long"), ("class_name", "class")],
-    ids=["decision", "outcome", "minutes", "header"],
+    [
+        ("revise", "maybe"),
+        ("merged", "lost"),
+        ("class_name", "class"),
+        *(("2.50", minutes) for minutes in ("long", "nan", "inf", "-1", "1_0", "1e3", "9" * 400)),
+    ],
 )
 def test_what_is_damaged_is_named(tmp_path: Path, old: str, new: str) -> None:
     path = tmp_path / "readings.csv"

@@ -83,6 +83,8 @@ FILE = "reviewers:\n  alice:\n    affiliation: Example Hospital\n    qualificati
             f"{FILE}      - {{key: {A}, from: 2026-02-01, until: 2026-01-01}}\n",
             "until 2026-01-01 is before from 2026-02-01",
         ),
+        (f"{FILE}      - {{key: {A}, from: 0206-02-01}}\n", "0206-02-01 is before all days that `ssh-keygen` knows"),
+        (f"{FILE}      - {{key: {A}, until: 1970-01-01}}\n", "1970-01-01 is before all days that `ssh-keygen` knows"),
         (f"{FILE}      - {{key: {A}, revoked: 2026-02-01}}\n", "`revoked` (a day) and `reason` belong together"),
         (f"{FILE}      - {{key: {A}, reason: lost}}\n", "`revoked` (a day) and `reason` belong together"),
         (f"{FILE}      - {{key: {A}, revoked: yes, reason: lost}}\n", "reviewers.alice.keys.0.revoked: "),

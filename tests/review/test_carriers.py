@@ -247,14 +247,14 @@ def test_a_folder_comes_back_as_a_zip_that_is_the_same_every_time(bundle: Path, 
     text = f"folder:{tmp_path}"
     with connect(Where(text, text, {})) as connection:
         connection.send(bundle, "alice")
-        shutil.move(tmp_path / "alice/bundle" / NAME, tmp_path / "alice/return" / NAME)
+        shutil.move(tmp_path / "alice/bundle" / NAME, tmp_path / "alice/return" / os.fsdecode(b"Jos\xe9: my work"))
         (upload,) = connection.uploads("alice")
         whole = b"".join(connection.read("alice", upload, 0))
         assert whole == b"".join(connection.read("alice", upload, 0))
         assert whole[1000:] == b"".join(connection.read("alice", upload, 1000))
         (tmp_path / "x.zip").write_bytes(whole)
         as_reviewer("python3 -m zipfile -e x.zip unpacked", tmp_path)
-        assert content(tmp_path / "unpacked" / NAME) == content(bundle)
+        assert content(tmp_path / "unpacked/return") == content(bundle)
 
 
 def _link(folder: Path) -> None:
@@ -274,14 +274,27 @@ def _pipe(folder: Path) -> None:
     os.mkfifo(folder / "pipe.zip")
 
 
-@pytest.mark.parametrize("make", [_link, _link_within, _linked_folder, _pipe])
-def test_links_and_pipes_on_a_share_are_not_followed(make: Callable[[Path], None], tmp_path: Path) -> None:
+def _no_text_within(folder: Path) -> None:
+    (folder / NAME).mkdir()
+    (folder / NAME / os.fsdecode(b"Jos\xe9.txt")).touch()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        *((make, "link or no plain file") for make in (_link, _link_within, _linked_folder, _pipe)),
+        (_no_text_within, r"'Jos\\udce9.txt' is no name in UTF-8"),
+    ],
+)
+def test_links_pipes_and_names_of_bytes_on_a_share_are_refused(
+    make: Callable[[Path], None], said: str, tmp_path: Path
+) -> None:
     text = f"folder:{tmp_path}"
     (tmp_path / "alice/return").mkdir(parents=True)
     make(tmp_path / "alice/return")
     with connect(Where(text, text, {})) as connection:
         (upload,) = connection.uploads("alice")
-        with pytest.raises(BundleRefused, match="link or no plain file"):
+        with pytest.raises(BundleRefused, match=said):
             list(connection.read("alice", upload, 0))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import errno
 import json
+import os
 import shutil
 import stat
 import struct
@@ -193,6 +194,14 @@ def test_links_in_a_folder_are_refused(sent: Any, link: str) -> None:
     shutil.rmtree(target) if target.is_dir() else target.unlink()
     target.symlink_to("/etc")
     with pytest.raises(BundleRefused, match="link or no plain file"):
+        take(folder)
+    nothing_arrived()
+
+
+def test_a_name_that_is_no_text_is_refused(sent: Any) -> None:
+    folder = returned(sent)
+    (folder / "labels" / os.fsdecode(b"Jos\xe9.nii.gz")).touch()
+    with pytest.raises(BundleRefused, match="not a safe path"):
         take(folder)
     nothing_arrived()
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.bundles.class_boxes import ClassBoxes
 from voxledger.bundles.merge import Mask
 from voxledger.casemap.job import Job, content
-from voxledger.imaging.boxes import Box, bounding_box, grown
-from voxledger.imaging.volume import read
+from voxledger.imaging.boxes import Box, grown
+from voxledger.imaging.volume import read, read_label
 from voxledger.schema import LabelSchema
 
 AIR = -500
@@ -59,10 +60,10 @@ class LookAtCase(Job[dict[str, Seen]]):
     label_schema: LabelSchema = content()
 
     def compute(self, folder: Path) -> dict[str, Seen]:
-        image, labels = read(self.image).array, read(self.labels).array
-        scale, found = scale_of(image), {}
+        image, labels = read(self.image).array, read_label(self.labels)
+        scale, boxes, found = scale_of(image), ClassBoxes(self.label_schema), {}
         for name in self.classes:
-            box = bounding_box(self.label_schema.mask(labels, name))
+            box = boxes.box(name, labels)
             if box is not None:
                 field = field_of(box, labels.shape)
                 found[name] = look_at(image[field], self.label_schema.mask(labels[field], name), scale)

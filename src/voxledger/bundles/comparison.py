@@ -9,8 +9,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.bundles.class_boxes import ClassBoxes
 from voxledger.bundles.merge import LabelMap, Mask
-from voxledger.imaging.boxes import Box, label_boxes, union
+from voxledger.imaging.boxes import Box
 from voxledger.imaging.components import connected_components
 from voxledger.records.decisions import Decision, Row
 from voxledger.records.error_kind import MIXED_UP
@@ -18,8 +19,6 @@ from voxledger.schema import LabelSchema
 
 _FEW_IDS = 256
 """Up to this id, all pairs of ids are counted without looking first which ones there are."""
-_SLAB = 32
-"""Slices that are looked through at once, so that little of the size of the volume is held."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,10 @@ class Pairs:
         table[ids] = np.arange(n := len(ids))
         counts = np.zeros(n * n, np.int64)
         for one, other in zip(proposal, returned, strict=True):
-            counts += np.bincount((table[one] * table.dtype.type(n) + table[other]).ravel(), minlength=n * n)
+            labelled = (one != 0) | (other != 0)
+            found = table[one[labelled]] * table.dtype.type(n) + table[other[labelled]]
+            counts += np.bincount(found, minlength=n * n)
+            counts[0] += labelled.size - len(found)
         seen = np.flatnonzero(counts)
         return cls(ids[seen // n], ids[seen % n], counts[seen])
 
@@ -141,7 +143,7 @@ class Comparison:
 
     def box(self, name: str) -> Box | None:
         """The smallest box around a class in both label maps."""
-        return union(boxes.get(i) for boxes in self._boxes for i in self.schema.ids_of(name))
+        return self._boxes.box(name, self.proposal, self.returned)
 
     def masks(self, name: str, box: Box) -> tuple[Mask, Mask]:
         """A class in the proposal and in what came back, inside a box."""
@@ -169,17 +171,5 @@ class Comparison:
         return Pieces(before, connected_components(became)[1], int(sizes[1:].max(initial=0)))
 
     @cached_property
-    def _boxes(self) -> tuple[dict[int, Box], dict[int, Box]]:
-        return _boxes(self.proposal), _boxes(self.returned)
-
-
-def _boxes(labels: LabelMap) -> dict[int, Box]:
-    """Bounding box of every id, found slab by slab."""
-    found: dict[int, Box] = {}
-    for start in range(0, len(labels), _SLAB):
-        for number, (z, y, x) in label_boxes(labels[start : start + _SLAB]).items():
-            box = (slice(z.start + start, z.stop + start), y, x)
-            joined = union((found.get(number), box))
-            assert joined is not None
-            found[number] = joined
-    return found
+    def _boxes(self) -> ClassBoxes:
+        return ClassBoxes(self.schema)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.bundles.class_boxes import ClassBoxes
 from voxledger.errors import VoxledgerError
-from voxledger.imaging.boxes import Box, label_boxes, union
 from voxledger.imaging.volume import smallest_unsigned
 from voxledger.records.ledger import Origin
 from voxledger.schema import LabelSchema
@@ -25,6 +25,8 @@ from voxledger.schema import LabelSchema
 LabelMap = npt.NDArray[np.unsignedinteger[Any]]
 """Innermost class ids (z, y, x)."""
 Mask = npt.NDArray[np.bool_]
+Voxels = npt.NDArray[np.intp]
+"""Indices into a label map, flat or along one axis: what changed is little of it."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,11 @@ def merge(schema: LabelSchema, claims: Sequence[Claim], shape: tuple[int, int, i
         In the smallest unsigned type that holds the largest id.
     """
     merged = np.zeros(shape, np.min_scalar_type(max((c.id for c in schema.classes), default=0)))
-    boxes: dict[int, dict[int, Box]] = {}
+    boxes = ClassBoxes(schema)
     settled: list[str] = []
     for claim in by_precedence(schema, claims):
         if claim.labels is not None:
-            box = _box(schema, claim, boxes)
+            box = boxes.box(claim.name, claim.labels)
             if box is not None:
                 region = merged[box]
                 _lay_down(schema, claim.name, schema.mask(claim.labels[box], claim.name), region, settled)
@@ -84,17 +86,9 @@ def _lay_down(schema: LabelSchema, name: str, mask: Mask, region: LabelMap, sett
     region[mask & free] = schema[name].id
 
 
-def _box(schema: LabelSchema, claim: Claim, boxes: dict[int, dict[int, Box]]) -> Box | None:
-    """The box of a class in its label map; the map is run through once for all of its classes."""
-    assert claim.labels is not None
-    if id(claim.labels) not in boxes:
-        boxes[id(claim.labels)] = label_boxes(claim.labels)
-    return union(boxes[id(claim.labels)].get(i) for i in schema.ids_of(claim.name))
-
-
 def repaint(
     schema: LabelSchema, seen: LabelMap, proposal: LabelMap, returned: LabelMap, revised: Sequence[str]
-) -> tuple[LabelMap, dict[str, Mask]]:
+) -> tuple[LabelMap, dict[str, Voxels]]:
     """What classes that were not revised look like after a revision, and the voxels that each revised one gave them.
 
     Where a revised class gave a voxel up and the reviewer painted another class there, that class gets it.
@@ -114,12 +108,15 @@ def repaint(
     Returns
     -------
     array, dict
-        `seen` with what was painted where a revised class gave a voxel up, and those voxels (z, y, x) by revised class.
+        `seen` with what was painted where a revised class gave a voxel up, and those voxels by revised class.
     """
-    painted = (proposal != returned) & (returned != 0)
-    moved = {n: painted & schema.mask(proposal, n) & ~schema.mask(returned, n) for n in revised}
-    anywhere = np.logical_or.reduce([*moved.values(), np.zeros(proposal.shape, bool)])
-    return np.where(anywhere, returned, seen), moved
+    painted = np.flatnonzero((proposal != returned) & (returned != 0))
+    before, after = proposal.take(painted), returned.take(painted)
+    gave = {n: schema.mask(before, n) & ~schema.mask(after, n) for n in revised}
+    found = seen.astype(np.result_type(seen, returned))
+    for voxels in gave.values():
+        np.put(found, painted[voxels], after[voxels])
+    return found, {n: painted[voxels] for n, voxels in gave.items()}
 
 
 def paint(schema: LabelSchema, labels: LabelMap, source: LabelMap, name: str) -> LabelMap:
@@ -151,7 +148,7 @@ def require_trust(
     claims: Sequence[Claim],
     trusted: Mapping[str, LabelMap],
     merged: LabelMap,
-    moved: Mapping[str, Mask],
+    moved: Mapping[str, Voxels],
     case_id: str,
 ) -> dict[str, Overruled]:
     """Prove that every trusted mask is in the merged label map, but for what a class of higher precedence took.
@@ -167,7 +164,7 @@ def require_trust(
     merged
         Label map (z, y, x) of innermost ids.
     moved
-        Voxels (z, y, x) that a reviewer moved to other classes, by name of the class that they were taken from.
+        Voxels that a reviewer moved to other classes, by name of the class that they were taken from.
 
     Returns
     -------
@@ -181,16 +178,18 @@ def require_trust(
     """
     order = by_precedence(schema, claims)
     rank = {claim.name: i for i, claim in enumerate(order)}
+    boxes = ClassBoxes(schema)
     overruled: dict[str, Overruled] = {}
     for name, labels in trusted.items():
-        differs = schema.mask(labels, name) != schema.mask(merged, name)
-        count = int(differs.sum())
+        where = _differing(schema, boxes, name, labels, merged)
+        count = len(where[0])
         if not count:
             continue
         explained = np.zeros(count, bool)
         by = []
-        taken = [(c.name, _took(schema, c, name, merged, differs)) for c in order[: rank[name]]]
-        given = [(giver, voxels[differs]) for giver, voxels in moved.items() if giver != name]
+        flat = np.ravel_multi_index(where, merged.shape)
+        taken = [(c.name, _took(schema, c, name, merged, where)) for c in order[: rank[name]]]
+        given = [(giver, np.isin(flat, voxels)) for giver, voxels in moved.items() if giver != name]
         for other, voxels in (*taken, *given):
             if voxels.any() and other not in by:
                 by.append(other)
@@ -205,10 +204,19 @@ def require_trust(
     return overruled
 
 
-def _took(schema: LabelSchema, claim: Claim, name: str, merged: LabelMap, differs: Mask) -> Mask:
+def _differing(schema: LabelSchema, boxes: ClassBoxes, name: str, a: LabelMap, b: LabelMap) -> tuple[Voxels, ...]:
+    """Indices along z, y and x of the voxels that are of a class in one of two label maps alone."""
+    box = boxes.box(name, a, b)
+    if box is None:
+        return (np.zeros(0, np.intp),) * 3
+    differs = schema.mask(a[box], name) != schema.mask(b[box], name)
+    return tuple(i + s.start for i, s in zip(np.nonzero(differs), box, strict=True))
+
+
+def _took(schema: LabelSchema, claim: Claim, name: str, merged: LabelMap, where: tuple[Voxels, ...]) -> Mask:
     """Which of the voxels that differ from a trusted mask of class `name` a claim explains."""
-    before = schema.mask(claim.labels[differs], claim.name) if claim.labels is not None else np.zeros(1, bool)
-    now = schema.mask(merged[differs], claim.name)
+    before = schema.mask(claim.labels[where], claim.name) if claim.labels is not None else np.zeros(1, bool)
+    now = schema.mask(merged[where], claim.name)
     took = before & now
     if claim.name in schema.chain(name):
         took |= ~before & ~now

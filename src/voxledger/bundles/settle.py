@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from voxledger.bundles.class_boxes import ClassBoxes
 from voxledger.bundles.merge import LabelMap, Mask
 from voxledger.bundles.votes import Consensus, Votes, split, unlike_most
-from voxledger.imaging.boxes import Box, label_boxes, union
+from voxledger.imaging.boxes import Box
 from voxledger.records.decisions import Decision, Row
 from voxledger.records.error_kind import ErrorKind
 from voxledger.schema import LabelSchema
@@ -82,11 +83,11 @@ def settle(
     agreement
         Bound on Dice, as the method takes it, and of the mask that comes out with those of the readers.
     """
-    boxes = [label_boxes(labels) for labels in (proposal, *(r.labels for r in readers))]
+    boxes = ClassBoxes(schema)
     labels, rows, disputed = proposal.astype(np.min_scalar_type(max(c.id for c in schema.classes))), {}, {}
     decided = {name for reader in readers for name in reader.rows}
     for name in sorted(decided, key=lambda n: (len(schema.chain(n)), schema[n].id)):
-        box = union(of_map.get(i) for of_map in boxes for i in schema.ids_of(name)) or (slice(0, 0),) * 3
+        box = boxes.box(name, proposal, *(r.labels for r in readers)) or (slice(0, 0),) * 3
         votes = _votes(schema, name, proposal, readers, box)
         said = [(r.name, r.rows[name]) for r in readers if name in r.rows]
         rejected = 2 * votes.rejected > votes.readers

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from voxledger import layout
+from voxledger.bundles.class_boxes import ClassBoxes
 from voxledger.bundles.merge import Claim, LabelMap, merge
 from voxledger.errors import VoxledgerError
-from voxledger.imaging.volume import Grid, mask_sha256, read_grid, read_label
+from voxledger.imaging.volume import Grid, read_grid, read_label
 from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.records.cases import Case
 from voxledger.records.ledger import Entry, Ledger, Origin, by_case
@@ -101,8 +102,9 @@ def read_sources(
     grid = read_grid(image)
     base_labels = _read(schema, base, grid)
     pseudo_labels = _read(schema, pseudo, grid) if pseudo is not None else None
+    boxes = ClassBoxes(schema)
     for name, entry in entries.items():
-        if mask_sha256(schema.mask(base_labels, name), grid) != entry.mask_sha256:
+        if boxes.mask_sha256(name, base_labels, grid) != entry.mask_sha256:
             raise VoxledgerError(
                 f"{base or 'the missing base label'} is not what {layout.BASE_LEDGER} says of class {name}",
                 f"restore both: `dvc checkout {layout.BASE_LABELS}`, `git checkout {layout.BASE_LEDGER}`",

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from voxledger import layout
+from voxledger.bundles.class_boxes import ClassBoxes
 from voxledger.bundles.shown import read_sources
 from voxledger.casemap.job import Job, content, place
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.format import Origin
-from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, smallest_unsigned, write
+from voxledger.imaging.volume import Grid, file_sha256, smallest_unsigned, write
 from voxledger.records.bundle import ATTENTION, LABELS, voxel_count
 from voxledger.records.ledger import Entry
 from voxledger.registry import FORMATS
@@ -77,7 +78,8 @@ class DrawCase(Job[Drawn]):
             form.write_labels(target, proposal, sources.grid, schema, Origin(f"{self.bundle}/{self.case_id}"))
         if self.attention is not None:
             self._write_attention(self.attention, out / ATTENTION, sources.grid)
-        masks = {name: mask_sha256(schema.mask(proposal, name), sources.grid) for name in schema.names}
+        boxes = ClassBoxes(schema)
+        masks = {name: boxes.mask_sha256(name, proposal, sources.grid) for name in schema.names}
         return Drawn(voxel_count(sources.grid.shape), masks)
 
     def _write_attention(self, attention: Path, out: Path, grid: Grid) -> None:

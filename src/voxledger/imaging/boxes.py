@@ -40,7 +40,7 @@ def label_boxes(labels: npt.NDArray[Any]) -> dict[int, Box]:
     """
     from scipy.ndimage import find_objects
 
-    found = find_objects(labels.astype(np.int32, copy=False))
+    found = find_objects(labels)
     return {number: (box[0], box[1], box[2]) for number, box in enumerate(found, start=1) if box is not None}
 
 

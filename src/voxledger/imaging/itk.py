@@ -36,7 +36,18 @@ def read(path: Path) -> Volume:
             f"{image.GetNumberOfComponentsPerPixel()} value(s) a voxel",
             EXPORT,
         )
-    return Volume(sitk.GetArrayFromImage(image), grid_of(image))
+    return Volume(np.asarray(_Voxels(image)), grid_of(image))
+
+
+class _Voxels:
+    """The voxels of an image, which lives as long as an array made of them: what `GetArrayFromImage` copies."""
+
+    def __init__(self, image: Any) -> None:
+        import SimpleITK as sitk
+
+        self.image = image
+        view = sitk.GetArrayViewFromImage(image)
+        self.__array_interface__ = view.__array_interface__ | {"data": (view.ctypes.data, False)}
 
 
 def read_grid(path: Path) -> Grid:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from voxledger.disk import replacing
 from voxledger.errors import GridMismatch, UnreadableImage
-from voxledger.imaging.boxes import Box, bounding_box, shape_of
+from voxledger.imaging.boxes import Box, absolute, bounding_box, shape_of
 from voxledger.imaging.format import format_of, not_an_image
 
 SPACING_TOLERANCE_MM = 1e-3
@@ -216,17 +216,18 @@ def _is_whole(path: Path, size: int) -> bool:
         return False
 
 
-def mask_sha256(mask: npt.NDArray[Any], grid: Grid) -> str:
+def mask_sha256(mask: npt.NDArray[Any], grid: Grid, box: Box | None = None) -> str:
     """Hash of what a binary mask (z, y, x) says, not of how it was saved.
 
     Covers the voxels and the grid. Give the grid of the registered *image*, so that rounding in a label
-    file's header cannot change the hash.
+    file's header cannot change the hash; and `box` where the mask is but a part of it, outside of which there is none.
     """
     digest = hashlib.sha256(json.dumps(grid.to_json(), sort_keys=True).encode())
-    box = bounding_box(mask)
-    if box is not None:
-        digest.update(repr([(s.start, s.stop) for s in box]).encode())
-        digest.update(np.packbits(mask[box] != 0).tobytes())
+    inside = bounding_box(mask)
+    if inside is not None:
+        sides = inside if box is None else absolute(inside, box)
+        digest.update(repr([(s.start, s.stop) for s in sides]).encode())
+        digest.update(np.packbits(mask[inside] != 0).tobytes())
     return digest.hexdigest()
 
 

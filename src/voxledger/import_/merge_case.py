@@ -11,12 +11,13 @@ import numpy as np
 
 from voxledger import layout
 from voxledger.bundles.case_return import CaseReturn, Panel, read_all
+from voxledger.bundles.class_boxes import ClassBoxes
 from voxledger.bundles.contradictions import Opinion, disputes
-from voxledger.bundles.merge import Claim, LabelMap, Mask, Overruled, merge, repaint, require_trust
+from voxledger.bundles.merge import Claim, LabelMap, Overruled, Voxels, merge, repaint, require_trust
 from voxledger.bundles.shown import Sources, read_sources
 from voxledger.casemap.job import Job, content, place
 from voxledger.errors import BundleRefused, VoxledgerError
-from voxledger.imaging.volume import mask_sha256, read_label, write
+from voxledger.imaging.volume import read_label, write
 from voxledger.import_.readings import readings_of
 from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.records.decisions import Decided, Decision, Row
@@ -96,12 +97,12 @@ class MergeCase(Job[Merged]):
             schema, self.image, self.base, self.pseudo, known, frozenset(self.predicted), self.version
         )
         proposal = sources.proposal(schema)
-        review = _Review.of(self, sources, proposal)
+        review, boxes = _Review.of(self, sources, proposal), ClassBoxes(schema)
         merged = merge(schema, list(review.claims.values()), proposal.shape)
         trusted = _trusted(known, sources.base, proposal, review)
         overruled = require_trust(schema, list(review.claims.values()), trusted, merged, review.moved, self.name)
         entries = tuple(
-            self._entry(claim, merged, sources, known, review, overruled) for claim in review.claims.values()
+            self._entry(claim, merged, boxes, sources, known, review, overruled) for claim in review.claims.values()
         )
         if entries:
             # Also where every mask is empty: that a case holds nothing is what its rows say.
@@ -112,7 +113,7 @@ class MergeCase(Job[Merged]):
                 write(target, merged, sources.grid)
         return Merged(
             entries,
-            tuple(_decided(schema, r, row, merged, proposal) for row, r in review.decided.values()),
+            tuple(_decided(schema, boxes, r, row, merged, proposal) for row, r in review.decided.values()),
             tuple(review.readings),
             tuple(Taken(self.name, name, review.claims[name].origin, o.voxels, o.by) for name, o in overruled.items()),
         )
@@ -121,6 +122,7 @@ class MergeCase(Job[Merged]):
         self,
         claim: Claim,
         merged: LabelMap,
+        boxes: ClassBoxes,
         sources: Sources,
         known: Mapping[str, Entry],
         review: _Review,
@@ -128,8 +130,9 @@ class MergeCase(Job[Merged]):
     ) -> Entry:
         """The row of a class in the new ledger; the old one where nothing about it changed."""
         old, decided = known.get(claim.name), review.decided.get(claim.name)
-        mask = self.label_schema.mask(merged, claim.name)
-        digest = mask_sha256(mask, sources.grid)
+        box = boxes.box(claim.name, merged)
+        voxels = int(self.label_schema.mask(merged[box], claim.name).sum()) if box is not None else 0
+        digest = boxes.mask_sha256(claim.name, merged, sources.grid)
         model_ids = tuple(self.predicted.get(claim.name, ()))
         if old is not None and (knowledge_of(old) is Knowledge.TRUSTED or not model_ids):
             # What people already stood behind was not proposed by the models of this round.
@@ -152,7 +155,7 @@ class MergeCase(Job[Merged]):
             by_whom.bundle if by_whom is not None else "",
             digest,
             old.mask_sha256 if old is not None else "",
-            round(int(mask.sum()) * sources.grid.voxel_ml, 4),
+            round(voxels * sources.grid.voxel_ml, 4),
             neighbours,
             by_whom is not None and by_whom.resampled,
             by_whom.signatures if by_whom is not None else (),
@@ -167,7 +170,7 @@ class _Review:
     """By class, in the order of the schema."""
     decided: dict[str, tuple[Row, CaseReturn]]
     """The decision on a class, and the return that it is in."""
-    moved: dict[str, Mask]
+    moved: dict[str, Voxels]
     """Voxels that a revised class gave to others."""
     settled: dict[str, LabelMap]
     """Label maps (z, y, x) that hold what readers revised together, before an adjudicator, by class."""
@@ -186,7 +189,7 @@ class _Review:
                 )
         labels = read_all(job.returns, sources.grid)
         said = _separately(job, proposal, labels) if job.panel is None else [_together(job, proposal, labels)]
-        schema, moved, seen = job.label_schema, dict[str, Mask](), proposal
+        schema, moved, seen = job.label_schema, dict[str, Voxels](), proposal
         for part in said:
             revised = [name for name, (row, _) in part.rows.items() if row.decision is Decision.REVISE]
             seen, given = repaint(schema, seen, proposal, part.labels, revised)
@@ -293,9 +296,13 @@ def _trusted(known: Mapping[str, Entry], base: LabelMap, proposal: LabelMap, rev
     return found
 
 
-def _decided(schema: LabelSchema, one: CaseReturn, row: Row, merged: LabelMap, proposal: LabelMap) -> Decided:
+def _decided(
+    schema: LabelSchema, boxes: ClassBoxes, one: CaseReturn, row: Row, merged: LabelMap, proposal: LabelMap
+) -> Decided:
     assert row.decision is not None
     name = row.class_name
+    box = boxes.box(name, merged, proposal)
+    changed = 0 if box is None else int((schema.mask(merged[box], name) != schema.mask(proposal[box], name)).sum())
     return Decided(
         row.case_id,
         name,
@@ -305,5 +312,5 @@ def _decided(schema: LabelSchema, one: CaseReturn, row: Row, merged: LabelMap, p
         row.error_type,
         row.comment,
         one.bundle,
-        int((schema.mask(merged, name) != schema.mask(proposal, name)).sum()),
+        changed,
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from voxledger.bundles.case_return import CaseReturn
+from voxledger.bundles.class_boxes import ClassBoxes
 from voxledger.bundles.merge import LabelMap
-from voxledger.imaging.volume import Grid, mask_sha256
+from voxledger.imaging.volume import Grid
 from voxledger.records.decisions import Decision, Row
 from voxledger.records.readings import Outcome, Reading
 from voxledger.schema import LabelSchema
@@ -39,7 +40,7 @@ def readings_of(
     """
     settled_by = {row.class_name: one for one in returns if one.adjudicates for row in one.rows}
     said = [row.class_name for one in returns for row in one.rows]
-    order = {name: i for i, name in enumerate(schema.names)}
+    order, boxes = {name: i for i, name in enumerate(schema.names)}, ClassBoxes(schema)
     found = []
     for one, own in zip(returns, labels, strict=True):
         for row in sorted(one.rows, key=lambda r: order[r.class_name]):
@@ -61,7 +62,7 @@ def readings_of(
                     row.minutes,
                     row.error_type.value,
                     row.comment,
-                    _mask_sha256(schema, grid, row, one, proposal, own),
+                    _mask_sha256(boxes, grid, row, one, proposal, own),
                     one.bundle,
                     consensus if name in disputed or said.count(name) > 1 else "",
                     outcome,
@@ -70,11 +71,11 @@ def readings_of(
     return found
 
 
-def _mask_sha256(schema: LabelSchema, grid: Grid, row: Row, one: CaseReturn, proposal: LabelMap, own: LabelMap) -> str:
+def _mask_sha256(boxes: ClassBoxes, grid: Grid, row: Row, one: CaseReturn, proposal: LabelMap, own: LabelMap) -> str:
     """Hash of the mask that a reader stands behind; empty where the class was rejected."""
     name = row.class_name
     if row.decision is Decision.REJECT:
         return ""
     if row.decision is Decision.ACCEPT:
-        return one.masks.get(name) or mask_sha256(schema.mask(proposal, name), grid)
-    return mask_sha256(schema.mask(own, name), grid)
+        return one.masks.get(name) or boxes.mask_sha256(name, proposal, grid)
+    return boxes.mask_sha256(name, own, grid)

@@ -52,6 +52,7 @@ MOST_DEPTH, MOST_NAME_BYTES, MOST_PATH_BYTES = 32, 255, 1024
 """Folders below one another, and bytes of names: more is nobody's bundle, and some file systems cannot hold it."""
 
 _DECISIONS = re.compile(r"decisions(?: ?\(\d{1,3}\)| - Copy)?\.(?:csv|xlsx)", re.IGNORECASE)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _CASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _JUNK = re.compile(
     r"(^|.*/)(\.DS_Store|Thumbs\.db|desktop\.ini|__MACOSX(/.*)?|\._[^/]*|~\$[^/]*|\.~lock\.[^/]*)", re.IGNORECASE
@@ -202,7 +203,7 @@ def most_manifest_bytes(sent: Iterable[Manifest]) -> int:
 
 def is_safe(path: str) -> bool:
     """Whether a path from a manifest or an archive stays inside its folder, on every system."""
-    if len(path.encode("utf-8", "surrogatepass")) > MOST_PATH_BYTES or path.count("/") > MOST_DEPTH:
+    if not is_text(path) or len(path.encode()) > MOST_PATH_BYTES or path.count("/") > MOST_DEPTH:
         return False
     parts = PurePosixPath(path).parts
     return (
@@ -210,9 +211,14 @@ def is_safe(path: str) -> bool:
         and not path.startswith("/")
         and not any(c in path for c in '\\:*?"<>|\0')
         and not any(p in ("..", ".") or p.endswith((" ", ".")) or ord(min(p)) < 32 for p in parts)
-        and not any(len(p.encode("utf-8", "surrogatepass")) > MOST_NAME_BYTES for p in parts)
+        and not any(len(p.encode()) > MOST_NAME_BYTES for p in parts)
         and PurePosixPath(path).as_posix() == path
     )
+
+
+def is_text(name: str) -> bool:
+    """Whether the name of a file is UTF-8: in others, Python puts surrogates for bytes that are not."""
+    return _SURROGATE.search(name) is None
 
 
 def is_junk(path: str) -> bool:

@@ -27,6 +27,8 @@ MOST_BYTES = 4 << 20
 MOST_MINUTES = 24 * 60
 """More minutes for one class of one case are a slip."""
 
+_MINUTES = re.compile(r"[0-9]{1,9}(?:\.[0-9]*)?")
+"""Not all that `float` reads: `1_0` is a slip, and `nan` is nobody's time."""
 _SEPARATOR_LINE = re.compile(r"\A\s*\"?sep=[^\r\n]*(?:\r\n|\r|\n|\Z)", re.IGNORECASE)
 """What some spreadsheets write before the header, to name the delimiter to others."""
 
@@ -109,6 +111,21 @@ def read_decided(path: Path | str) -> list[Decided]:
     return [] if text is None else parse_decided(text, path)
 
 
+def parse_minutes(text: str) -> float | None:
+    """Minutes of a table that voxledger wrote; None where nobody gave any.
+
+    Raises
+    ------
+    ValueError
+        It is no number from 0 up.
+    """
+    if not text:
+        return None
+    if not _MINUTES.fullmatch(text):
+        raise ValueError(f"minutes {text!r} is not a number from 0 up")
+    return float(text)
+
+
 def parse_decided(text: str, what: Path | str) -> list[Decided]:
     """Parse the text of `data/round/decisions.csv`, of any format; `what` names it in errors."""
     with TABLE.rows(text, what) as rows:
@@ -118,7 +135,7 @@ def parse_decided(text: str, what: Path | str) -> list[Decided]:
                 row["class_name"],
                 Decision(row["decision"]),
                 row["reviewer"],
-                float(row["minutes"]) if row["minutes"] else None,
+                parse_minutes(row["minutes"]),
                 row["error_type"],
                 row["comment"],
                 row["bundle"],
@@ -223,8 +240,8 @@ def _take(table: Table, values: dict[str, str], number: int) -> None:
         problems.append(f"decision {word!r} is none of {', '.join(Decision)}")
     minutes = None
     if written := values.get("minutes", ""):
-        # Not all that `float` reads: `1_0` is a slip.
-        minutes = float(written.replace(",", ".")) if re.fullmatch(r"[0-9]+(?:[.,][0-9]*)?", written) else math.nan
+        plain = written.replace(",", ".")
+        minutes = float(plain) if _MINUTES.fullmatch(plain) else math.nan
         if not 0 <= minutes <= MOST_MINUTES:
             problems.append(f"minutes {written!r} is not a number from 0 to {MOST_MINUTES}")
     error_type = ErrorKind.NONE

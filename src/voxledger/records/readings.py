@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
-from voxledger.records.decisions import Decision
+from voxledger.records.decisions import Decision, parse_minutes
 from voxledger.records.formats import TableFormat
 from voxledger.records.ledger import Signature
 from voxledger.textfile import as_text, read_text_if_there, write_table
@@ -79,7 +79,7 @@ def parse_readings(text: str, what: Path | str) -> list[Reading]:
                 row["class_name"],
                 row["reader"],
                 Decision(row["decision"]),
-                float(row["minutes"]) if row["minutes"] else None,
+                parse_minutes(row["minutes"]),
                 row["error_type"],
                 row["comment"],
                 row["mask_sha256"],

@@ -17,6 +17,9 @@ from voxledger.reviewer_name import fault_of
 from voxledger.signing import REVIEW, fingerprint
 from voxledger.textfile import line_of, one_line, parse_yaml, read_text_if_there
 
+_FIRST_DAY = date(1970, 1, 2)
+"""Of an earlier one, `ssh-keygen` refuses the whole line."""
+
 
 class KeyState(StrEnum):
     """What a key is worth at a time."""
@@ -75,6 +78,9 @@ class ReviewerKey(BaseModel):
 
     @model_validator(mode="after")
     def _days_in_order(self) -> ReviewerKey:
+        for day in (self.valid_from, self.until, self.revoked):
+            if day is not None and day < _FIRST_DAY:
+                raise ValueError(f"{day} is before all days that `ssh-keygen` knows, which begin in 1970")
         if self.valid_from and self.until and self.until < self.valid_from:
             raise ValueError(f"until {self.until} is before from {self.valid_from}")
         if (self.revoked is None) is not (not self.reason.strip()):

@@ -14,7 +14,7 @@ from typing import IO
 
 from voxledger.disk import disk_failure
 from voxledger.errors import BundleRefused, Misuse, VoxledgerError, Waiting
-from voxledger.records.bundle import is_junk, list_files
+from voxledger.records.bundle import is_junk, is_text, list_files
 from voxledger.review.archives import MOST_FILES
 from voxledger.review.carrier import BUNDLE, CHUNK, MOST_UPLOADS, RETURN, Upload, Where
 from voxledger.review.pack import write_zip
@@ -64,7 +64,10 @@ class SharedFolder:
         """A file as it is, a folder as a zip."""
         path = self._folder(reviewer, RETURN) / upload.name
         if not path.is_symlink() and path.is_dir():
-            files = {f"{path.name}/{name}": partial(_open_plain, path / name) for name in list_files(path)}
+            names = list_files(path)
+            if odd := [name for name in names if not is_text(name)]:
+                raise BundleRefused(f"{str(path)!r}: {odd[0]!r} is no name in UTF-8", "rename or remove that file")
+            files = {f"{RETURN}/{name}": partial(_open_plain, path / name) for name in names}
             with tempfile.TemporaryDirectory(prefix="voxledger-") as place:
                 write_zip(Path(place) / "return.zip", files)
                 yield from _blocks(Path(place) / "return.zip", offset)
