@@ -33,7 +33,7 @@ STAGES = {
 }
 """By stage; what is computed apart in a stage, and remembered apart, has a version of its own: `precomputed` in infer,
 `features` in score, `hindsight` and `readers` in evaluate."""
-COMMANDS = {"intake": 3, "tune": 2}
+COMMANDS = {"intake": 4, "tune": 2}
 """Of commands that no stage runs."""
 PICTURES = {"charts": 1, "pictures": 1}
 """Of what is remembered of the report; nothing else depends on it."""
