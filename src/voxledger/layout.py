@@ -228,6 +228,11 @@ def label_map(folder: Path, case_id: str) -> Path:
     return folder / f"{case_id}.nii.gz"
 
 
+def weak_marks(case_id: str) -> Path:
+    """Weak labels of a case that are no label map."""
+    return WEAK / f"{case_id}.json"
+
+
 def attention(case_id: str) -> Path:
     """Voxels of a case that are likely wrong, by class and criterion, see `voxledger.imaging.attention_file`."""
     return ATTENTION / f"{case_id}.b2nd"

@@ -193,4 +193,13 @@ CARRIERS = Family("carriers", "carrier", "voxledger.review.carriers", "connect")
 CONSENSUS = Family("consensus", "consensus method", "voxledger.bundles.consensus", "CONSENSUS")
 """How several readings of one class become one: `voxledger.bundles.votes`."""
 
-FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS, CARRIERS, CONSENSUS)
+WEAK_READERS = Family("weak_readers", "reader of weak labels", "voxledger.weak.readers", "READER")
+"""What people mark objects in: `voxledger.weak.reader`."""
+
+PROMPTS = Family("prompts", "kind of weak label", "voxledger.weak.prompts", "prompts")
+"""What an interactive network is told of a weak label: `voxledger.weak.prompt`."""
+
+FAMILIES = (
+    *(RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS, CARRIERS, CONSENSUS),
+    *(WEAK_READERS, PROMPTS),
+)
