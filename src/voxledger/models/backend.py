@@ -10,9 +10,9 @@
     export.py    export_model(model: Model, folder: Path): writes it for others; only where BACKEND says so
 
 `train.py` and `predict.py` are what the stages call; plan and network are the backend's own affair. A backend whose
-predictions are made elsewhere has `adopt.py`, which takes them in, instead of `train.py`. The `predict.py` of such a one,
-and of one that predicts only what is marked, holds `predictions(model, cases, params, machine) -> list[Prediction]`,
-which gives a job for each case that it covers.
+predictions are made elsewhere has `adopt.py`, which takes them in, instead of `train.py`. The `predict.py` of such a
+one, and of one that predicts only what is marked, holds `predictions(model, cases, params, machine) ->
+list[Prediction]`, which gives a job for each case that it covers.
 Heavy libraries are imported inside the functions that need them.
 """
 

@@ -102,7 +102,7 @@ def _deep(mask: Mask, rng: np.random.Generator) -> Start:
 
 
 def _slice(mask: Mask, axis: int, rng: np.random.Generator) -> tuple[int, int, Mask]:
-    """Axis, index and mask of a plane through an object: mostly the one with most of it, or another of at least half."""
+    """Axis, index and mask of a plane through an object: the one with most of it, or one of at least half."""
     areas = mask.sum(axis=tuple(a for a in range(3) if a != axis))
     large = np.flatnonzero(2 * areas >= areas.max())
     index = int(np.argmax(areas)) if rng.random() < 0.5 else int(rng.choice(large))

@@ -13,7 +13,7 @@ Clip = tuple[float, float] | None
 
 
 def clipped(image: npt.NDArray[Any], clip: Clip) -> npt.NDArray[np.float32] | None:
-    """Intensities (z, y, x) within bounds; None where the image is the same everywhere, so that nothing is to be seen."""
+    """Intensities (z, y, x) within bounds; None where nothing is to be seen, since all of them are the same."""
     values = image.astype(np.float32)
     if clip is not None:
         np.clip(values, *clip, out=values)
@@ -29,5 +29,5 @@ def normalised(image: npt.NDArray[Any], clip: Clip) -> npt.NDArray[np.float32] |
     values = clipped(image, clip)
     if values is None:
         return None
-    inside = values[bounding_box(values)].astype(np.float64)  # type: ignore[index]
+    inside = values[bounding_box(values)].astype(np.float64)
     return ((values - np.float32(inside.mean())) / np.float32(inside.std(ddof=1))).astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,10 @@ def patch_around(centre: Sequence[int], patch: Sequence[int]) -> Box:
     return z, y, x
 
 
-def cut(array: npt.NDArray[np.generic], box: Box, start: Sequence[int] = (0, 0, 0)) -> npt.NDArray[np.generic]:
+Kind = TypeVar("Kind", bound=np.generic)
+
+
+def cut(array: npt.NDArray[Kind], box: Box, start: Sequence[int] = (0, 0, 0)) -> npt.NDArray[Kind]:
     """What of an array (z, y, x), whose first voxel is `start` of the image, lies in a box; zero beyond it."""
     z, y, x = (slice(a, a + n) for a, n in zip(start, array.shape, strict=True))
     out = np.zeros([s.stop - s.start for s in box], array.dtype)

@@ -67,7 +67,7 @@ def build_network(plans: dict[str, Any]) -> Any:
         return network_of(configuration, 1 + MARKS, OUTPUTS, deep_supervision=False)
 
 
-def artifacts(plans: dict[str, Any], dataset: dict[str, Any], network: Any, licence: str) -> dict[str, Any]:
+def artifacts(plans: dict[str, Any], dataset: dict[str, Any], network: Any) -> dict[str, Any]:
     """What `nnInteractiveInferenceSession.initialize_from_loaded_artifacts` takes."""
     from nnInteractive.interaction.point import PointInteraction_stub
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -85,7 +85,7 @@ def artifacts(plans: dict[str, Any], dataset: dict[str, Any], network: Any, lice
         "dataset_json": dataset,
         "trainer_name": known.trainer,
         "label_manager": None,
-        "license": licence,
+        "license": None,
     }
 
 
@@ -106,3 +106,10 @@ def require_patch(patch: tuple[int, ...], stages: int) -> None:
             f"a patch of {'×'.join(map(str, patch))} voxels cannot be halved {stages - 1} times",
             f"give sides that are multiples of {divisor}",
         )
+
+
+def architecture_name(plans: dict[str, Any]) -> str:
+    """Class and features of the network in words."""
+    planned = plans["configurations"][interactive_of(plans).configuration]["architecture"]
+    features = "-".join(map(str, planned["arch_kwargs"]["features_per_stage"]))
+    return f"{planned['network_class_name'].rsplit('.', 1)[-1]} {features}, marked objects"

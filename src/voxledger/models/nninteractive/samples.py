@@ -108,7 +108,7 @@ class Samples:
         import torch
 
         drawn = [self._draw(predict) for _ in range(size)]
-        return tuple(torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))  # type: ignore[return-value]
+        return tuple(torch.from_numpy(np.stack(part)) for part in zip(*drawn, strict=True))
 
     def _draw(self, predict: Predict) -> tuple[Array, npt.NDArray[np.int64]]:
         rng = self._rng
@@ -124,7 +124,7 @@ class Samples:
             for _ in range(int(rng.integers(1, CLICKS + 1))):
                 box, inputs, truth = self._sample(chosen, prompts, before)
                 found = predict(inputs)
-                click = correction(truth, found, tuple(s.start for s in box), rng)  # type: ignore[arg-type]
+                click = correction(truth, found, tuple(s.start for s in box), rng)
                 before = box, found
                 if click is None:
                     break

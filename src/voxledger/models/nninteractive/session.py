@@ -22,8 +22,8 @@ from voxledger.models.process import quiet
 from voxledger.weak.prompt import Prompt
 
 LARGE = 96
-"""Shortest side of a patch, in voxels, from which nnInteractive's zooming out works: it refines in patches less a margin
-of 24 voxels on every side, and with smaller ones stops with an error."""
+"""Shortest side of a patch, in voxels, from which nnInteractive's zooming out works: it refines in patches less a
+margin of 24 voxels on every side, and with smaller ones stops with an error."""
 DENSE = 2**24
 """Voxels of an image above which its prompts are kept compressed."""
 ROOM = 0.75
@@ -54,6 +54,7 @@ class Session(nnInteractiveInferenceSession):  # type: ignore[misc]
         if min(self._patch) < LARGE:
             self.MAX_AUTOZOOM_FACTOR = 1
         self._clip, self._blank = clip, True
+        self.new_interaction_zoom_out_factors: list[float] = []
 
     def show(self, image: npt.NDArray[Any]) -> None:
         """Begin with an image: intensities (z, y, x)."""
@@ -130,7 +131,7 @@ class Session(nnInteractiveInferenceSession):  # type: ignore[misc]
             self._touched = union([self._touched, inside])
 
 
-class _Watched(torch.nn.Module):
+class _Watched(torch.nn.Module):  # type: ignore[misc]
     """A network that keeps the probability of the object (z, y, x) of every patch that it was asked about."""
 
     def __init__(self, network: Any) -> None:

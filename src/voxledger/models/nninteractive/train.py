@@ -1,7 +1,7 @@
 """A small network of nnInteractive, trained in minutes on a CPU.
 
-nnInteractive has no public trainer. The recipe here: a plain U-Net, AdamW with a polynomial decay after a short warm-up,
-Dice with cross-entropy; every patch lies around the last prompt, as it does when nnInteractive predicts.
+nnInteractive has no public trainer. The recipe here: a plain U-Net, AdamW with a polynomial decay after a short
+warm-up, Dice with cross-entropy; every patch lies around the last prompt, as it does when nnInteractive predicts.
 """
 
 from __future__ import annotations
@@ -14,11 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.models.losses import HybridLoss
-from voxledger.models.nninteractive.network import OUTPUTS, build_network, describe_object, interactive_of, patch_of
+from voxledger.models.nninteractive.network import (
+    OUTPUTS,
+    architecture_name,
+    build_network,
+    describe_object,
+    interactive_of,
+    patch_of,
+)
 from voxledger.models.nninteractive.plan import plan
 from voxledger.models.nninteractive.samples import Samples
 from voxledger.models.training import Training
-from voxledger.records.card import DATASET, PLANS, load_tensors, save_weights, to_json
+from voxledger.records.card import DATASET, PLANS, load_weights, save_weights, to_json
 from voxledger.textfile import read_json, replace_text
 
 WARM_UP = 0.05
@@ -66,7 +73,7 @@ def _fit(training: Training, plans: dict[str, Any], samples: Samples) -> Any:
     iterations = training.start.iterations
     network = build_network(plans)
     if training.start.parent is not None:
-        network.load_state_dict(load_tensors(training.start.parent.folder), strict=False)
+        load_weights(training.start.parent.folder, network)
     network.to(training.device).train()
     # Fused: PyTorch's own square root. Otherwise MKL's, which differs between makes of CPU.
     optimizer = torch.optim.AdamW(network.parameters(), training.model.learning_rate, weight_decay=1e-4, fused=True)
@@ -93,10 +100,3 @@ def _fit(training: Training, plans: dict[str, Any], samples: Samples) -> Any:
             schedule.step()
             report(value.item())
     return network
-
-
-def architecture_name(plans: dict[str, Any]) -> str:
-    """Class and features of the network in words."""
-    planned = plans["configurations"][interactive_of(plans).configuration]["architecture"]
-    features = "-".join(map(str, planned["arch_kwargs"]["features_per_stage"]))
-    return f"{planned['network_class_name'].rsplit('.', 1)[-1]} {features}, marked objects"
