@@ -300,6 +300,8 @@ class ModelParams(_Strict):
         backend = BACKENDS.get(self.backend)
         if backend.made_elsewhere:
             raise ValueError(f"models of the backend {self.backend} are not trained, but added with `models add`")
+        if backend.prompted and (given := self._given("region", "spacing")):
+            raise ValueError(f"the backend {self.backend} sees voxels around what is marked: remove {', '.join(given)}")
         if backend.networks and self.network not in backend.networks:
             raise ValueError(
                 f"{self.network} is no network of {self.backend}: use one of {', '.join(backend.networks)}"

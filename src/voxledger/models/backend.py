@@ -10,8 +10,9 @@
     export.py    export_model(model: Model, folder: Path): writes it for others; only where BACKEND says so
 
 `train.py` and `predict.py` are what the stages call; plan and network are the backend's own affair. A backend whose
-predictions are made elsewhere has `adopt.py`, which takes them in, instead of `train.py`, and its `predict.py` holds
-`predictions(model, cases, params, machine) -> list[Prediction]`, which gives a job for each case that it covers.
+predictions are made elsewhere has `adopt.py`, which takes them in, instead of `train.py`. The `predict.py` of such a
+one, and of one that predicts only what is marked, holds `predictions(model, cases, params, machine) ->
+list[Prediction]`, which gives a job for each case that it covers.
 Heavy libraries are imported inside the functions that need them.
 """
 
@@ -53,6 +54,8 @@ class Backend:
     made_elsewhere
         Whether its predictions lie in the folder of the model. Such a model is not trained, and goes on from round to
         round as it is.
+    prompted
+        Whether its models predict only the objects that weak labels mark, of whatever class they are.
     adopts
         Whether it takes in models that were trained elsewhere.
     exports
@@ -72,6 +75,7 @@ class Backend:
     recipes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     made_elsewhere: bool = False
+    prompted: bool = False
     adopts: bool = False
     exports: str = ""
 
@@ -85,7 +89,7 @@ class Backend:
     ) -> list[Prediction]:
         """One job for each case that the model predicts."""
         predict = import_module(f"{self.package}.predict")
-        if self.made_elsewhere:
+        if self.made_elsewhere or self.prompted:
             jobs: list[Prediction] = predict.predictions(model, cases, params, machine)
             return jobs
         from voxledger.models.prediction import network_predictions

@@ -1,0 +1,81 @@
+"""Prompts as the network sees them: channels of a patch around the middle of the prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.imaging.boxes import Box, intersection, union, view
+from voxledger.models.nninteractive.network import MARKS, SHARED
+from voxledger.weak.prompt import Prompt
+
+
+def box_of(prompt: Prompt) -> Box:
+    """The box of the image that a prompt fills."""
+    z, y, x = (slice(a, a + n) for a, n in zip(prompt.start, prompt.mask.shape, strict=True))
+    return z, y, x
+
+
+def centre_of(prompts: Sequence[Prompt]) -> tuple[int, int, int]:
+    """What nnInteractive centres its patch on: the voxel (z, y, x) in the middle of prompts.
+
+    Examples
+    --------
+    >>> line = Prompt("scribble", (4, 10, 20), np.ones((1, 1, 9), bool))
+    >>> centre_of([line])
+    (4, 10, 24)
+    """
+    if len(prompts) == 1 and prompts[0].kind == "point":
+        return prompts[0].start
+    around = union(map(box_of, prompts))
+    assert around is not None
+    z, y, x = (round((s.start + s.stop) / 2) for s in around)
+    return z, y, x
+
+
+def patch_around(centre: Sequence[int], patch: Sequence[int]) -> Box:
+    """The box of a patch around a voxel, as nnInteractive lays it; it may reach beyond the image."""
+    z, y, x = (slice(c - p // 2, c + p // 2 + p % 2) for c, p in zip(centre, patch, strict=True))
+    return z, y, x
+
+
+Kind = TypeVar("Kind", bound=np.generic)
+
+
+def cut(array: npt.NDArray[Kind], box: Box, start: Sequence[int] = (0, 0, 0)) -> npt.NDArray[Kind]:
+    """What of an array (z, y, x), whose first voxel is `start` of the image, lies in a box; zero beyond it."""
+    z, y, x = (slice(a, a + n) for a, n in zip(start, array.shape, strict=True))
+    out = np.zeros([s.stop - s.start for s in box], array.dtype)
+    shared = intersection((z, y, x), box)
+    if shared is not None:
+        view(out, box, shared)[:] = view(array, (z, y, x), shared)
+    return out
+
+
+def encode(prompts: Sequence[Prompt], box: Box, ball: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Channels (`MARKS` - 1, z, y, x) of prompts in a box of the image.
+
+    Parameters
+    ----------
+    ball
+        What a point becomes (z, y, x), of odd sides, its middle the point.
+    """
+    out = np.zeros((MARKS - 1, *(s.stop - s.start for s in box)), np.float32)
+    for prompt in prompts:
+        start, mask = prompt.start, prompt.mask.astype(np.float32)
+        if prompt.kind == "point":
+            z, y, x = (a - n // 2 for a, n in zip(start, ball.shape, strict=True))
+            start, mask = (z, y, x), ball
+        channel = out[SHARED[prompt.kind] - prompt.positive]
+        np.maximum(channel, cut(mask, box, start), out=channel)
+    return out
+
+
+def ball_of(radius: float) -> npt.NDArray[np.float32]:
+    """What a point of nnInteractive becomes (z, y, x): 1 in the middle, less towards the border."""
+    from nnInteractive.interaction.point import build_point
+
+    return np.asarray(build_point((radius,) * 3, True, False), np.float32)
