@@ -30,7 +30,7 @@ STAGES = {
     "retrain": 4,
     "evaluate": 1,
     "hindsight": 2,
-    "readers": 1,
+    "readers": 2,
 }
 """By stage; what is computed apart in a stage, and remembered apart, has a version of its own: `precomputed` and
 `prompted` in infer, `features` in score, `hindsight` and `readers` in evaluate."""

@@ -170,6 +170,9 @@ class ScoreParams(_Strict):
     most_alike: int | None = Field(default=None, ge=1)
     """At most this many chosen cases of one likely error (class and kind, from what reviewers changed in earlier
     rounds), so that they do not correct the same error over and over; the rest of the budget goes to the next cases."""
+    rejected_first: bool = False
+    """Whether cases in which somebody rejected a class in an earlier round come first, predicted by the models of this
+    one."""
     audit: int = Field(default=0, ge=0)
     """Cases outside the worklist, drawn blindly, that are reviewed too."""
     revise_minutes: float = Field(default=15.0, gt=0)

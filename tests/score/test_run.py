@@ -19,8 +19,10 @@ from voxledger.imaging.soft import write_soft
 from voxledger.imaging.volume import Grid, read, write
 from voxledger.params import Params
 from voxledger.records.cases import Case, Split
+from voxledger.records.decisions import Decision
 from voxledger.records.ledger import Entry, Origin
-from voxledger.records.worklist import AUDIT, NOT_FOUND, read_worklist
+from voxledger.records.readings import Outcome, Reading
+from voxledger.records.worklist import AUDIT, NOT_FOUND, REJECTED, read_worklist
 from voxledger.score import run as stage
 from voxledger.score.run import score_round
 from voxledger.score.table import read_scores
@@ -252,6 +254,39 @@ def test_a_prediction_of_another_image_is_refused(repository):
     other = [Case(**{**c.__dict__, "sha256": "another"}) for c in CASES[:1]]
     with pytest.raises(CasesFailed, match="another image"):
         score(repository, cases=other)
+
+
+@pytest.mark.parametrize(
+    ("origin", "said", "reason"),
+    [
+        (Origin.REJECTED, [], REJECTED),
+        (Origin.PREDICTED, ["reject"], REJECTED),
+        (Origin.PREDICTED, ["accept", "reject"], REJECTED),
+        (Origin.PREDICTED, ["reject", "pending"], REJECTED),
+        (Origin.PREDICTED, ["reject", "revise"], "attention"),
+        (Origin.REVISED, ["reject"], "attention"),
+        (Origin.PREDICTED, [], "attention"),
+    ],
+)
+def test_a_case_with_a_class_that_was_rejected_comes_first(repository, origin, said, reason):
+    readings = [
+        Reading(
+            *(number, "case0", "formerly-c2" if number == 0 else "c2", "ann"),
+            *(Decision("accept" if word == "pending" else word), None, "", "", "", "b" * 64, ""),
+            Outcome.PENDING if word == "pending" else Outcome.COUNTED,
+        )
+        for number, word in enumerate(said)
+    ]
+    schema = ensembles.schema_of(
+        3,
+        c1={"inside": "c0", "lesion": True},
+        c2={"formerly": ({"name": "formerly-c2", "round": 1, "date": "2026-01-31"},)},
+    )
+    ledger = {("case0", "c2"): entry("case0", "c2", origin)}
+    params = Params(score={"budget": 3, "rejected_first": True})
+    rows = score_round(CASES, ledger, [], repository / PREDICTIONS, schema, params, readings=readings)
+    assert [r.reason for r in rows if r.case_id == "case0"][:1] == ([reason] if reason == REJECTED else [])
+    assert (rows[0].case_id == "case0") is (reason == REJECTED)
 
 
 def test_a_case_in_which_an_organ_was_not_found_is_looked_at_first_and_the_report_says_so(repository):

@@ -17,6 +17,9 @@ AUDIT = "audit"
 NOT_FOUND = "organ not found"
 """Reason of cases in which a model of a region did not find its organ, so that nobody looked for what lies in it."""
 
+REJECTED = "rejected before"
+"""Reason of cases in which somebody rejected a class in an earlier round, and nobody has drawn or accepted it since."""
+
 
 @dataclass(frozen=True)
 class WorkItem:
@@ -30,7 +33,7 @@ class WorkItem:
     priority: float
     """Attention of all untrusted classes of the case, in ml."""
     reason: str
-    """Why the case is on the worklist: the acquisition function that chose it, `NOT_FOUND` or `AUDIT`."""
+    """Why the case is on the worklist: the acquisition function that chose it, `NOT_FOUND`, `REJECTED` or `AUDIT`."""
     reviewer: str
     expected_minutes: float
 

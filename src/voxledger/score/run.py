@@ -18,8 +18,10 @@ from voxledger.knowledge import trusted
 from voxledger.params import Params, ScoreParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
+from voxledger.records.decisions import Decision
 from voxledger.records.errors import ErrorRow
-from voxledger.records.ledger import Ledger, last_reviewed
+from voxledger.records.ledger import Ledger, Origin, last_reviewed
+from voxledger.records.readings import Reading, settled
 from voxledger.records.worklist import AUDIT, WorkItem, write_worklist
 from voxledger.registry import ACQUISITION
 from voxledger.schema import LabelSchema
@@ -49,6 +51,7 @@ def score_round(
     schema: LabelSchema,
     params: Params,
     not_found: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    readings: Sequence[Reading] = (),
 ) -> list[WorkItem]:
     """Write attention, scores, agreement of the models, worklist and outlook of the round; returns the worklist.
 
@@ -66,14 +69,16 @@ def score_round(
         behind every class of it that lies in no other.
     not_found
         Organs that models of a region did not find, by case, of all that were predicted.
+    readings
+        What was said in earlier rounds.
     """
     pool = in_split(cases, Split.POOL)
     found = attend(pool, predictions, schema, params)
     replace_text(layout.HEAT_COLORS, thermal_table())
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
-    unseen = _unseen(scores, not_found, schema)
-    open_cases, chosen = _choose(pool, scores, errors, found, schema, params, unseen)
+    unseen, rejected = _unseen(scores, not_found, schema), rejected_before(ledger, readings, schema)
+    open_cases, chosen = _choose(pool, scores, errors, found, schema, params, unseen, rejected)
     rows = _worklist(open_cases, chosen, len(schema.names), params)
     write_worklist(layout.WORKLIST, rows)
     selected = sum(reason != AUDIT for reason in chosen.values())
@@ -103,6 +108,7 @@ def _choose(
     schema: LabelSchema,
     params: Params,
     unseen: Collection[str],
+    rejected: Collection[str],
 ) -> tuple[list[CaseScore], dict[str, str]]:
     """The cases with classes that nobody stands behind, and those of them that are chosen, with the reason."""
     open_cases = [c for c in _by_case(scores) if c.classes]
@@ -115,7 +121,8 @@ def _choose(
             open_cases = _with_features(open_cases, pool, params)
         predicted = [c for c in open_cases if c.case_id in found]
         readers = params.export.readers
-        return open_cases, choose(predicted, count, params.score, seed, known, not_found=unseen, readers=readers)
+        asked = predicted, count, params.score, seed, known
+        return open_cases, choose(*asked, not_found=unseen, rejected=rejected, readers=readers)
     if any(outermost <= {s.class_name for s in of_case if s.trusted} for of_case in _grouped(scores)):
         return open_cases, {}
     return open_cases, choose(open_cases, count, params.score, seed, known, "random", readers=params.export.readers)
@@ -136,6 +143,16 @@ def _unseen(
         s.case_id
         for s in scores
         if not s.trusted and any(organ in schema.chain(s.class_name) for organ in not_found.get(s.case_id, ()))
+    )
+
+
+def rejected_before(ledger: Ledger, readings: Sequence[Reading], schema: LabelSchema) -> frozenset[str]:
+    """Cases with a class that was rejected when it was last decided on, and that nobody stands behind."""
+    last = {(one.case_id, schema.renamed(one.class_name) or ""): one.decision for one in settled(readings)}
+    return frozenset(
+        entry.case_id
+        for key, entry in ledger.items()
+        if entry.origin is Origin.REJECTED or (not entry.origin.trusted and last.get(key) is Decision.REJECT)
     )
 
 
