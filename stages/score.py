@@ -13,9 +13,11 @@ def main(params: Params) -> None:
     from voxledger.records.errors import read_errors
     from voxledger.records.ledger import read_ledger
     from voxledger.records.predicted import read_predicted
+    from voxledger.records.readings import read_readings
     from voxledger.records.sent import require_not_out
     from voxledger.schema import read_schema
     from voxledger.score.run import score_round
+    from voxledger.weak.decisions import read_weak_decisions
 
     require_not_out(params, "score")
     cases, schema = read_cases(), read_schema(layout.SCHEMA)
@@ -27,6 +29,8 @@ def main(params: Params) -> None:
         schema,
         params,
         organs_not_found(read_predicted(layout.PREDICTED), layout.BASE_MODELS, schema),
+        read_readings(layout.BASE_READINGS),
+        read_weak_decisions(layout.WEAK_LOG),
     )
 
 

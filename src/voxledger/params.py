@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from voxledger import layout
 from voxledger.errors import Misuse
-from voxledger.registry import ACQUISITION, BACKENDS, CHECKS, CONSENSUS, EXECUTORS, STRATEGIES, Family
+from voxledger.registry import ACQUISITION, BACKENDS, CHECKS, CONSENSUS, EXECUTORS, STRATEGIES, WEAK_CHECKS, Family
 from voxledger.textfile import read_text
 
 
@@ -101,10 +101,20 @@ class CasesParams(_Strict):
     """Texts that look like the identity of a patient to `voxledger cases scan-phi`, and are none."""
 
 
+class BoundsParams(_Strict):
+    """Bounds of a check that replace its own; null is no bound."""
+
+    low: float | None = None
+    high: float | None = None
+
+
 class InferParams(_Strict):
     """Sliding-window inference: step as a share of the patch."""
 
     step: float = Field(default=0.5, gt=0, le=1)
+    bounds: dict[Annotated[str, AfterValidator(_member(WEAK_CHECKS))], BoundsParams] = Field(default={}, exclude=True)
+    """Bounds of the checks of what was predicted from weak labels, by the name of a file in `weak/checks/`; others keep
+    those that stand there. No prediction depends on them."""
 
 
 class CalibrateParams(_Strict):
@@ -170,6 +180,9 @@ class ScoreParams(_Strict):
     most_alike: int | None = Field(default=None, ge=1)
     """At most this many chosen cases of one likely error (class and kind, from what reviewers changed in earlier
     rounds), so that they do not correct the same error over and over; the rest of the budget goes to the next cases."""
+    rejected_first: bool = False
+    """Whether cases in which somebody rejected a class in an earlier round come first, predicted by the models of this
+    one."""
     audit: int = Field(default=0, ge=0)
     """Cases outside the worklist, drawn blindly, that are reviewed too."""
     revise_minutes: float = Field(default=15.0, gt=0)

@@ -16,6 +16,7 @@ from voxledger.records.readings import (
     joint_bundle,
     joint_reviewer,
     read_readings,
+    settled,
     write_readings,
 )
 
@@ -66,3 +67,30 @@ def test_what_is_damaged_is_named(tmp_path: Path, old: str, new: str) -> None:
 def test_several_readers_as_the_ledger_calls_them() -> None:
     assert joint_reviewer(["bob", "alice"]) == "alice+bob"
     assert joint_bundle(["b", "a"]) == joint_bundle(["a", "b"]) == hashlib.sha256(b"a\nb\n").hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("said", "decision"),
+    [
+        ([("accept", "counted")], "accept"),
+        ([("reject", "counted")], "reject"),
+        ([("accept", "merged"), ("accept", "merged"), ("revise", "merged")], "accept"),
+        ([("accept", "merged"), ("revise", "merged"), ("revise", "merged")], "revise"),
+        ([("reject", "merged"), ("reject", "merged"), ("revise", "merged")], "reject"),
+        ([("reject", "overruled"), ("reject", "overruled"), ("revise", "counted")], "revise"),
+        ([("accept", "overruled"), ("revise", "overruled"), ("reject", "counted")], "reject"),
+        ([("accept", "pending"), ("reject", "pending")], None),
+    ],
+)
+def test_what_readers_came_to(said: list[tuple[str, str]], decision: str | None) -> None:
+    rows = [replace(READING, decision=Decision(one), outcome=Outcome(outcome)) for one, outcome in said]
+    assert [one.decision for one in settled(rows)] == ([] if decision is None else [decision])
+
+
+def test_rounds_are_settled_one_by_one() -> None:
+    found = settled(
+        [replace(REJECTED, version=3), replace(REJECTED, version=1), READING, replace(READING, case_id="d")]
+    )
+    assert [(one.version, one.case_id, one.decision) for one in found] == [
+        (1, "c, é", "reject"), (2, "c, é", "revise"), (2, "d", "revise"), (3, "c, é", "reject"),
+    ]  # fmt: skip

@@ -81,6 +81,21 @@ def test_what_it_returns_never_contradicts_itself(
             assert dice(SCHEMA.mask(result.labels, name), truth) >= bound
 
 
+@given(pairs())
+@settings(max_examples=30, deadline=None)
+def test_what_is_far_off_is_rejected_and_left_as_it_was(
+    drawn: tuple[np.ndarray, np.ndarray, np.ndarray, list[str], float],
+) -> None:
+    proposal, reference, attention, asked, bound = drawn
+    below = bound / 2
+    result = read_case(SCHEMA, "c", proposal, reference, attention, asked, bound, below)
+    for row in result.rows:
+        before, truth = (SCHEMA.mask(labels, row.class_name) for labels in (proposal, reference))
+        assert (row.decision is Decision.REJECT) == (dice(before, truth) < below)
+    if {row.decision for row in result.rows} <= {Decision.REJECT, Decision.ACCEPT}:
+        assert np.array_equal(result.labels, proposal)
+
+
 def test_it_says_so_when_a_class_comes_back_as_another() -> None:
     """The pancreas, all lesion, is liver and lies elsewhere: most of what differs is no wrong class, yet one is."""
     proposal = np.zeros((4, 6, 7), np.uint8)

@@ -19,11 +19,14 @@ from voxledger.imaging.soft import write_soft
 from voxledger.imaging.volume import Grid, read, write
 from voxledger.params import Params
 from voxledger.records.cases import Case, Split
+from voxledger.records.decisions import Decision
 from voxledger.records.ledger import Entry, Origin
-from voxledger.records.worklist import AUDIT, NOT_FOUND, read_worklist
+from voxledger.records.readings import Outcome, Reading
+from voxledger.records.worklist import AUDIT, DISAGREES, NOT_FOUND, REJECTED, read_worklist
 from voxledger.score import run as stage
 from voxledger.score.run import score_round
 from voxledger.score.table import read_scores
+from voxledger.weak.decisions import WeakDecision
 
 SCHEMA = ensembles.schema_of(3, c1={"inside": "c0", "lesion": True})
 GRID = Grid.plain((24, 26, 28), (2.0, 1.0, 1.0))
@@ -254,6 +257,39 @@ def test_a_prediction_of_another_image_is_refused(repository):
         score(repository, cases=other)
 
 
+@pytest.mark.parametrize(
+    ("origin", "said", "reason"),
+    [
+        (Origin.REJECTED, [], REJECTED),
+        (Origin.PREDICTED, ["reject"], REJECTED),
+        (Origin.PREDICTED, ["accept", "reject"], REJECTED),
+        (Origin.PREDICTED, ["reject", "pending"], REJECTED),
+        (Origin.PREDICTED, ["reject", "revise"], "attention"),
+        (Origin.REVISED, ["reject"], "attention"),
+        (Origin.PREDICTED, [], "attention"),
+    ],
+)
+def test_a_case_with_a_class_that_was_rejected_comes_first(repository, origin, said, reason):
+    readings = [
+        Reading(
+            *(number, "case0", "formerly-c2" if number == 0 else "c2", "ann"),
+            *(Decision("accept" if word == "pending" else word), None, "", "", "", "b" * 64, ""),
+            Outcome.PENDING if word == "pending" else Outcome.COUNTED,
+        )
+        for number, word in enumerate(said)
+    ]
+    schema = ensembles.schema_of(
+        3,
+        c1={"inside": "c0", "lesion": True},
+        c2={"formerly": ({"name": "formerly-c2", "round": 1, "date": "2026-01-31"},)},
+    )
+    ledger = {("case0", "c2"): entry("case0", "c2", origin)}
+    params = Params(score={"budget": 3, "rejected_first": True})
+    rows = score_round(CASES, ledger, [], repository / PREDICTIONS, schema, params, readings=readings)
+    assert [r.reason for r in rows if r.case_id == "case0"][:1] == ([reason] if reason == REJECTED else [])
+    assert (rows[0].case_id == "case0") is (reason == REJECTED)
+
+
 def test_a_case_in_which_an_organ_was_not_found_is_looked_at_first_and_the_report_says_so(repository):
     """The least attention, but no model looked for what lies in c0; a test case is in the report alone."""
     not_found = {"case0": ["c0"], "case6": ["c0"]}
@@ -278,3 +314,24 @@ def test_a_case_in_which_an_organ_was_not_found_is_looked_at_first_and_the_repor
         "case4",
         "case3",
     ]
+
+
+def weak(case_id, name, agrees, check="agreement"):
+    return WeakDecision(case_id, name, 1, "slice_mask", "nifti", "0" * 64, "inter", check, 0.5, ">=0.8", agrees)
+
+
+@pytest.mark.parametrize("rejected", [False, True])
+def test_a_case_whose_weak_label_disagrees_comes_first_and_is_not_hidden(repository, rejected):
+    """Not where people stand behind the class; a class is told once, however many checks it failed."""
+    found = [weak("case0", "c1", False), weak("case0", "c1", False, "border"), weak("case0", "c2", False)]
+    found += [weak("case1", "c0", True), weak("case2", "c0", False)]
+    ledger = {("case2", "c0"): entry("case2", "c0"), ("case1", "c0"): entry("case1", "c0", Origin.REJECTED)}
+    params = Params(score={"budget": 3, "rejected_first": rejected}, machine={"workers": 1})
+    rows = score_round(CASES, ledger, [], repository / PREDICTIONS, SCHEMA, params, weak=found)
+    expected = [("case1", REJECTED)] * rejected + [("case0", DISAGREES), ("case5", "attention"), ("case4", "attention")]
+    assert list(dict.fromkeys((r.case_id, r.reason) for r in rows)) == expected[:3]
+    said = (repository / "reports/sections/score.html").read_text()
+    assert "<strong>Weak label disagrees</strong> with what was predicted from it in 1 cases" in said
+    assert "case0 (c1, c2)" in said
+    scores = {(s.case_id, s.class_name) for s in read_scores(repository / OUT / "score.csv")}
+    assert ("case0", "c1") in scores

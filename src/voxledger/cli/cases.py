@@ -23,7 +23,12 @@ cases.add_command(phantom)
 @cases.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--labels", type=click.Path(path_type=Path), help="Label maps, named like their images.")
-@click.option("--weak", type=click.Path(path_type=Path), help="Weak labels (slice masks, RECIST JSON), named alike.")
+@click.option(
+    "--weak",
+    type=click.Path(path_type=Path),
+    help="Weak labels: a folder of slice masks and of marks as JSON, named alike; or DL_info.csv, or a COCO file.",
+)
+@click.option("--weak-class", default="", help="Class of weak labels that do not name their own, as in DL_info.csv.")
 @click.option(
     "--patients",
     type=click.Path(path_type=Path),
@@ -48,6 +53,7 @@ def add(
     folder: Path,
     labels: Path | None,
     weak: Path | None,
+    weak_class: str,
     patients: Path | None,
     source: str,
     licence: str,
@@ -88,6 +94,7 @@ def add(
         folder,
         labels=labels,
         weak=weak,
+        weak_class=weak_class,
         patients=patients,
         source=source,
         licence=licence,

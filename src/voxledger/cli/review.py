@@ -162,9 +162,14 @@ def status(as_json: bool) -> None:
 @click.option(
     "--dice", "bound", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Accepted from here."
 )
+@click.option(
+    "--reject-below", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Rejected if it is lower."
+)
 @click.option("--bundles", type=click.Path(path_type=Path), default=layout.BUNDLES, show_default=True)
 @click.option("--inbox", type=click.Path(path_type=Path), default=layout.INBOX, show_default=True)
-def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: Path, inbox: Path) -> None:
+def emulate(
+    reference: Path, reviewers: tuple[str, ...], bound: float, reject_below: float, bundles: Path, inbox: Path
+) -> None:
     """Play the reviewers from reference labels: accept what is good, correct the rest, inside the attention first.
 
     Minutes are emulated too: 3'43" to check a case or correct its organs (SAIM), 15 to revise a case with a lesion
@@ -176,6 +181,7 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
       voxledger review emulate --reference ../reference/labels --reviewer reader-1
     """
     from voxledger.bundles.pulled import require_pulled
+    from voxledger.errors import Misuse
     from voxledger.params import read_params
     from voxledger.records.bundle import sent_bundles
     from voxledger.release.inbox import track_inbox
@@ -184,13 +190,15 @@ def emulate(reference: Path, reviewers: tuple[str, ...], bound: float, bundles: 
     from voxledger.review.pack import find_bundle
     from voxledger.stage import require_scripts
 
+    if reject_below > bound:
+        raise Misuse(f"--reject-below {reject_below:g} is above --dice {bound:g}", "give a lower one")
     require_root()
     require_scripts()
     require_pulled(inbox)
     number = read_params().round
     folders = [find_bundle(bundles, r, number) for r in reviewers] if reviewers else list(sent_bundles(bundles, number))
     for folder in folders:
-        received = emulate_bundle(folder, reference, bundles, inbox, bound)
+        received = emulate_bundle(folder, reference, bundles, inbox, bound, reject_below)
         click.echo(f"{received.folder}: {'handed in' if received.new else 'handed in already'}")
         if inbox == layout.INBOX:
             _note_receipt(received)

@@ -15,6 +15,7 @@ from typing import Any
 
 from voxledger import layout
 from voxledger.casemap.run import casemap
+from voxledger.evaluate.flow import flow, flow_section
 from voxledger.evaluate.reader_measures import Drawn, MeasureReaders, Pair, Returned
 from voxledger.evaluate.readers_section import readers_section
 from voxledger.krippendorff import nominal_alpha
@@ -47,7 +48,8 @@ def readers_of_round(cases: Sequence[Case], schema: LabelSchema, params: Params,
     CasesFailed
         Names every case of which a return cannot be read again.
     """
-    readings = [r for r in read_readings(layout.RELEASE_READINGS) if r.version == params.round]
+    of_all_rounds = read_readings(layout.RELEASE_READINGS)
+    readings = [r for r in of_all_rounds if r.version == params.round]
     jobs = [
         job
         for case in in_split(cases, Split.POOL)
@@ -58,16 +60,18 @@ def readers_of_round(cases: Sequence[Case], schema: LabelSchema, params: Params,
     pairs = {case_id: found.pairs for case_id, found in measured.items()}
     drawn = {case_id: found.drawn for case_id, found in measured.items()}
     write_table(layout.READER_PAIRS, COLUMNS, _rows(pairs))
+    went = flow(of_all_rounds, schema)
     metrics = {
         "round": params.round,
         "agreement": _agreement(readings, pairs, schema),
         "minutes": _minutes(readings, drawn),
+        "flow": went,
     }
     replace_text(layout.READERS, json.dumps(metrics, indent=2) + "\n")
     points = _timed(readings, drawn)
     mean_dice = _mean_dice(pairs, schema)
     section = readers_section(metrics, points, mean_dice, params.review, params.evaluate.tolerance_mm)
-    replace_text(layout.READERS_SECTION, section)
+    replace_text(layout.READERS_SECTION, section + flow_section(went))
     return readings
 
 

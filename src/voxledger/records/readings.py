@@ -59,6 +59,9 @@ class Reading:
         return self.case_id, self.class_name
 
 
+Group = tuple[int, str, str]
+"""Round, case and class, as it was called then: what readers say of it together."""
+
 TABLE = TableFormat("readings", "a table of readings", (tuple(f.name for f in fields(Reading)),))
 FORMAT = TABLE.number
 
@@ -134,3 +137,43 @@ def joint_signatures(signatures: Iterable[tuple[Signature, ...]]) -> tuple[Signa
     """Those of the returns of several readers who settled a class together; none while one of them is not signed."""
     each = list(signatures)
     return tuple(sorted({one for own in each for one in own}, key=str)) if all(each) else ()
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What the readers of a class of a case came to in a round."""
+
+    version: int
+    """The round."""
+    case_id: str
+    class_name: str
+    """As the class was called in that round."""
+    decision: Decision
+
+
+def by_group(readings: Iterable[Reading]) -> dict[Group, list[Reading]]:
+    """Readings by round, case and class."""
+    found: dict[Group, list[Reading]] = {}
+    for one in readings:
+        found.setdefault((one.version, *one.key), []).append(one)
+    return found
+
+
+def settled(readings: Iterable[Reading]) -> list[Settled]:
+    """What was decided of every class in every round, by round; what is pending is not decided.
+
+    Of several readers: what the adjudicator said; else rejected where more than half said so, revised where more than
+    half of the others did, and accepted otherwise.
+    """
+    found = []
+    for (version, case_id, name), group in by_group(readings).items():
+        said = [one.decision for one in group if one.outcome is Outcome.COUNTED] or [one.decision for one in group]
+        if any(one.outcome is Outcome.PENDING for one in group):
+            continue
+        if 2 * said.count(Decision.REJECT) > len(said):
+            decision = Decision.REJECT
+        else:
+            revised = said.count(Decision.REVISE) > said.count(Decision.ACCEPT)
+            decision = Decision.REVISE if revised else Decision.ACCEPT
+        found.append(Settled(version, case_id, name, decision))
+    return sorted(found, key=lambda one: one.version)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from voxledger import layout
 from voxledger.records.decisions import Decision
 from voxledger.records.ledger import Entry, Ledger, Origin
-from voxledger.records.readings import Outcome, Reading, joint_bundle, joint_reviewer
+from voxledger.records.readings import Outcome, Reading, by_group, joint_bundle, joint_reviewer
 from voxledger.registry import CONSENSUS
 from voxledger.release.files_check import Findings
-from voxledger.release.readings_check import Kept, by_group, first_round, is_broken
+from voxledger.release.readings_check import Kept, first_round, is_broken
 from voxledger.schema import LabelSchema
 
 _ORIGINS = {

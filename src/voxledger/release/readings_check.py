@@ -14,12 +14,9 @@ from voxledger.errors import VoxledgerError
 from voxledger.params import ReviewParams
 from voxledger.records.bundle import MANIFEST, Manifest, content_sha256, read_manifest, returned_files
 from voxledger.records.decisions import Decision, Row, read_decisions
-from voxledger.records.readings import Outcome, Reading, read_readings
+from voxledger.records.readings import Outcome, Reading, by_group, read_readings
 from voxledger.release.files_check import Findings
 from voxledger.textfile import as_text
-
-Group = tuple[int, str, str]
-"""Round, case and class, as it was called then: what readers say of it together."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +77,6 @@ def readable(found: Findings) -> list[Reading] | None:
 def first_round(readings: Iterable[Reading], number: int | None) -> int | None:
     """The first round whose readings a table holds: that of the version itself at the latest."""
     return min({one.version for one in readings} | ({number} if number is not None else set()), default=None)
-
-
-def by_group(readings: Iterable[Reading]) -> dict[Group, list[Reading]]:
-    """Readings by round, case and class."""
-    found: dict[Group, list[Reading]] = {}
-    for one in readings:
-        found.setdefault((one.version, *one.key), []).append(one)
-    return found
 
 
 def check_readings(

@@ -1,8 +1,8 @@
 """An emulated reader: plays a reviewer from reference labels, on the very bundle that a person would get.
 
-It accepts a class whose Dice with the reference reaches a bound, and otherwise corrects it: first inside the
-attention, and only if that is not enough everywhere. It stands outside the pipeline: what it returns goes
-through `receive` and the gate, and looks like a person's return.
+It accepts a class whose Dice with the reference reaches a bound, rejects it below another one, and otherwise corrects
+it: first inside the attention, and only if that is not enough everywhere. It stands outside the pipeline: what it
+returns goes through `receive` and the gate, and looks like a person's return.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def read_case(
     attention: Mask,
     asked: Sequence[str],
     bound: float,
+    reject_below: float = 0.0,
 ) -> Read:
     """Judge and correct one case.
 
@@ -81,6 +82,8 @@ def read_case(
         Classes to judge.
     bound
         Dice from which a class is accepted.
+    reject_below
+        Dice below which a class is rejected, and not corrected, as in the pipeline of Tartu.
     """
     largest = max(int(proposal.max()), *(c.id for c in schema.classes))
     labels = proposal.astype(np.min_scalar_type(largest))
@@ -90,10 +93,14 @@ def read_case(
         if dice(before, truth) >= bound:
             decisions[name] = Decision.ACCEPT, ErrorKind.NONE
             continue
+        kind = error_type(schema, name, proposal, reference)
+        if dice(before, truth) < reject_below:
+            decisions[name] = Decision.REJECT, kind
+            continue
         for region in (attention, np.ones_like(attention)):
             if dice(schema.mask(labels, name), truth) < bound:
                 _correct(schema, name, labels, reference, truth, region)
-        decisions[name] = Decision.REVISE, error_type(schema, name, proposal, reference)
+        decisions[name] = Decision.REVISE, kind
     for pair in exchanged(schema, proposal, labels):
         both = [*schema.chain(pair[1]), *schema.chain(pair[0])]
         revised = [n for n in both if n in decisions and decisions[n][0] is Decision.REVISE]
@@ -174,7 +181,9 @@ def _minutes(
     return {n: hundredths.get(n, 0) / 100 for n in decisions}
 
 
-def emulate_bundle(bundle: Path, reference: Path, bundles: Path, inbox: Path, bound: float) -> Received:
+def emulate_bundle(
+    bundle: Path, reference: Path, bundles: Path, inbox: Path, bound: float, reject_below: float = 0.0
+) -> Received:
     """Review one exported bundle from reference labels `<case>.nii.gz` (or another format) and hand it in.
 
     Raises
@@ -190,14 +199,16 @@ def emulate_bundle(bundle: Path, reference: Path, bundles: Path, inbox: Path, bo
         shutil.copytree(bundle, folder)
         rows: list[Row] = []
         for case_id in manifest.cases:
-            rows += _review(manifest, folder, case_id, reference, bound)
+            rows += _review(manifest, folder, case_id, reference, bound, reject_below)
         # A bundle under DVC may be read-only, and so is its copy.
         (folder / DECISIONS).unlink()
         replace_text(folder / DECISIONS, to_csv(rows))
         return receive(folder, bundles, inbox, manifest.round)
 
 
-def _review(manifest: Manifest, folder: Path, case_id: str, reference: Path, bound: float) -> list[Row]:
+def _review(
+    manifest: Manifest, folder: Path, case_id: str, reference: Path, bound: float, reject_below: float
+) -> list[Row]:
     path = folder / LABELS / f"{case_id}.nii.gz"
     proposal = read(path)
     truth_file = next((f for s in suffixes() if (f := reference / f"{case_id}{s}").is_file()), None)
@@ -208,7 +219,8 @@ def _review(manifest: Manifest, folder: Path, case_id: str, reference: Path, bou
     hint = folder / ATTENTION / f"{case_id}_attention.nii.gz"
     attention = read_label(hint, proposal.grid) != 0 if hint.is_file() else np.zeros(truth.shape, bool)
     asked = [a.class_name for a in manifest.asked if a.case_id == case_id]
-    result = read_case(manifest.label_schema, case_id, proposal.array, truth, attention, asked, bound)
+    bounds = bound, reject_below
+    result = read_case(manifest.label_schema, case_id, proposal.array, truth, attention, asked, *bounds)
     if not np.array_equal(result.labels, proposal.array):
         write(path, result.labels, proposal.grid)
     touched = [

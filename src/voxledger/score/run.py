@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -18,9 +18,11 @@ from voxledger.knowledge import trusted
 from voxledger.params import Params, ScoreParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
+from voxledger.records.decisions import Decision
 from voxledger.records.errors import ErrorRow
-from voxledger.records.ledger import Ledger, last_reviewed
-from voxledger.records.worklist import AUDIT, WorkItem, write_worklist
+from voxledger.records.ledger import Ledger, Origin, last_reviewed
+from voxledger.records.readings import Reading, settled
+from voxledger.records.worklist import AUDIT, DISAGREES, NOT_FOUND, REJECTED, WorkItem, write_worklist
 from voxledger.registry import ACQUISITION
 from voxledger.schema import LabelSchema
 from voxledger.score.acquire import Acquisition
@@ -33,6 +35,7 @@ from voxledger.score.stopping import outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
 from voxledger.score.worklist import choose, read_by_several, worklist
 from voxledger.textfile import replace_text, write_table
+from voxledger.weak.decisions import WeakDecision
 
 if TYPE_CHECKING:
     from voxledger.score.attention import ClassAttention
@@ -49,6 +52,8 @@ def score_round(
     schema: LabelSchema,
     params: Params,
     not_found: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    readings: Sequence[Reading] = (),
+    weak: Sequence[WeakDecision] = (),
 ) -> list[WorkItem]:
     """Write attention, scores, agreement of the models, worklist and outlook of the round; returns the worklist.
 
@@ -66,14 +71,22 @@ def score_round(
         behind every class of it that lies in no other.
     not_found
         Organs that models of a region did not find, by case, of all that were predicted.
+    readings
+        What was said in earlier rounds.
+    weak
+        What was found of objects that were predicted from weak labels.
     """
     pool = in_split(cases, Split.POOL)
     found = attend(pool, predictions, schema, params)
     replace_text(layout.HEAT_COLORS, thermal_table())
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
-    unseen = _unseen(scores, not_found, schema)
-    open_cases, chosen = _choose(pool, scores, errors, found, schema, params, unseen)
+    unseen, unfit = _unseen(scores, not_found, schema), disagreeing(ledger, weak)
+    flagged = dict.fromkeys(unfit, DISAGREES)
+    if params.score.rejected_first:
+        flagged |= dict.fromkeys(rejected_before(ledger, readings, schema), REJECTED)
+    flagged |= dict.fromkeys(unseen, NOT_FOUND)
+    open_cases, chosen = _choose(pool, scores, errors, found, schema, params, flagged)
     rows = _worklist(open_cases, chosen, len(schema.names), params)
     write_worklist(layout.WORKLIST, rows)
     selected = sum(reason != AUDIT for reason in chosen.values())
@@ -91,7 +104,7 @@ def score_round(
     attention_ml = tuple(sorted(c.attention_ml for c in predicted))
     curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=selected)
     shown, bias = _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema)
-    replace_text(layout.SCORE_SECTION, score_section(view, once(curve).png, shown, bias, not_found))
+    replace_text(layout.SCORE_SECTION, score_section(view, once(curve).png, shown, bias, not_found, unfit))
     return rows
 
 
@@ -102,7 +115,7 @@ def _choose(
     found: Mapping[str, Any],
     schema: LabelSchema,
     params: Params,
-    unseen: Collection[str],
+    flagged: Mapping[str, str],
 ) -> tuple[list[CaseScore], dict[str, str]]:
     """The cases with classes that nobody stands behind, and those of them that are chosen, with the reason."""
     open_cases = [c for c in _by_case(scores) if c.classes]
@@ -115,7 +128,8 @@ def _choose(
             open_cases = _with_features(open_cases, pool, params)
         predicted = [c for c in open_cases if c.case_id in found]
         readers = params.export.readers
-        return open_cases, choose(predicted, count, params.score, seed, known, not_found=unseen, readers=readers)
+        asked = predicted, count, params.score, seed, known
+        return open_cases, choose(*asked, flagged=flagged, readers=readers)
     if any(outermost <= {s.class_name for s in of_case if s.trusted} for of_case in _grouped(scores)):
         return open_cases, {}
     return open_cases, choose(open_cases, count, params.score, seed, known, "random", readers=params.export.readers)
@@ -137,6 +151,26 @@ def _unseen(
         for s in scores
         if not s.trusted and any(organ in schema.chain(s.class_name) for organ in not_found.get(s.case_id, ()))
     )
+
+
+def rejected_before(ledger: Ledger, readings: Sequence[Reading], schema: LabelSchema) -> frozenset[str]:
+    """Cases with a class that was rejected when it was last decided on, and that nobody stands behind."""
+    last = {(one.case_id, schema.renamed(one.class_name) or ""): one.decision for one in settled(readings)}
+    return frozenset(
+        entry.case_id
+        for key, entry in ledger.items()
+        if entry.origin is Origin.REJECTED or (not entry.origin.trusted and last.get(key) is Decision.REJECT)
+    )
+
+
+def disagreeing(ledger: Ledger, weak: Sequence[WeakDecision]) -> dict[str, list[str]]:
+    """Cases with a class that does not fit its weak label and that nobody stands behind, and those classes."""
+    found: dict[str, list[str]] = {}
+    for one in weak:
+        classes = found.get(one.case_id, [])
+        if not (one.agrees or one.class_name in classes or trusted(ledger, one.case_id, one.class_name)):
+            found[one.case_id] = [*classes, one.class_name]
+    return found
 
 
 def _write_agreement(pairs: Sequence[tuple[str, str, str, str, float]]) -> None:

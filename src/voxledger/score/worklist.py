@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from voxledger.errors import Misuse
 from voxledger.params import ReadersParams, ScoreParams
-from voxledger.records.worklist import AUDIT, NOT_FOUND, WorkItem
+from voxledger.records.worklist import AUDIT, FLAGS, WorkItem
 from voxledger.registry import ACQUISITION
 from voxledger.score.acquire import Acquisition
 from voxledger.score.chance import draw, shuffled
@@ -27,7 +28,7 @@ def choose(
     seed: str,
     known: Experience,
     reason: str | None = None,
-    not_found: Collection[str] = (),
+    flagged: Mapping[str, str] = MappingProxyType({}),
     readers: ReadersParams = ReadersParams(),  # noqa: B008
 ) -> dict[str, str]:
     """Choose the cases of a round by the acquisition function, and the audit sample; case ids in working order.
@@ -44,8 +45,8 @@ def choose(
         What kinds of errors earlier rounds had, for `most_alike`.
     reason
         Acquisition function to use instead of the one in `params`.
-    not_found
-        Cases in which a model of a region did not find its organ: they come first, in their order.
+    flagged
+        Cases that come first, and why: by reason in the order of `FLAGS`, then in the order of the function.
     readers
         How many people read a case: minutes are those of all of them.
 
@@ -58,26 +59,33 @@ def choose(
         raise Misuse(f"score.acquisition is {AUDIT}, the name of the blind draw", "choose another")
     function: Acquisition = ACQUISITION.get(reason)
     by_id = {c.case_id: c for c in cases}
-    allowed = params.budget
-    if params.budget_share is not None:
-        allowed = min(allowed, round(params.budget_share * len(cases)))
-    minutes = params.budget_minutes if params.budget_minutes is not None else float("inf")
-    chosen: list[str] = []
     ordered = function.order(cases, f"{seed}/acquisition")
     if params.most_alike is not None:
         ordered = spread(ordered, lambda case_id: likely_error(by_id[case_id], known), params.most_alike)
-    for case_id in sorted(ordered, key=lambda case_id: case_id not in not_found):
-        cost = readings(readers) * sum(expected_minutes(s, classes, params) for s in by_id[case_id].classes)
-        if len(chosen) == allowed or cost > minutes + 1e-9:
-            break
-        minutes -= cost
-        chosen.append(case_id)
-    reasons = {case_id: NOT_FOUND if case_id in not_found else reason for case_id in chosen}
+    ordered = sorted(ordered, key=lambda case_id: FLAGS.index(flagged[case_id]) if case_id in flagged else len(FLAGS))
+    chosen = within_budget([by_id[case_id] for case_id in ordered], classes, params, readers)
+    reasons = {case_id: flagged.get(case_id, reason) for case_id in chosen}
     audit = shuffled(by_id.keys() - reasons.keys(), f"{seed}/audit")[: params.audit]
     working = list(chosen)
     for case_id in audit:
         working.insert(int(draw(case_id, f"{seed}/place") * (len(working) + 1)), case_id)
     return {case_id: reasons.get(case_id, AUDIT) for case_id in working}
+
+
+def within_budget(ordered: Sequence[CaseScore], classes: int, params: ScoreParams, readers: ReadersParams) -> list[str]:
+    """The first cases, as many as the budget in cases, in their share and in minutes allows."""
+    allowed = params.budget
+    if params.budget_share is not None:
+        allowed = min(allowed, round(params.budget_share * len(ordered)))
+    minutes = params.budget_minutes if params.budget_minutes is not None else float("inf")
+    chosen: list[str] = []
+    for case in ordered:
+        cost = readings(readers) * sum(expected_minutes(score, classes, params) for score in case.classes)
+        if len(chosen) == allowed or cost > minutes + 1e-9:
+            break
+        minutes -= cost
+        chosen.append(case.case_id)
+    return chosen
 
 
 def spread(ordered: Sequence[str], error: Callable[[str], tuple[str, str]], most_alike: int) -> list[str]:

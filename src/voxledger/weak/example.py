@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from voxledger.imaging.boxes import bounding_box
+from voxledger.imaging.boxes import Box, bounding_box
 from voxledger.imaging.volume import Grid
+from voxledger.weak.check import Marked
 from voxledger.weak.geometry import planes
 from voxledger.weak.label import Kind, WeakLabel, drawn, measured
 from voxledger.weak.prompt import Prompt
@@ -36,3 +37,11 @@ def measured_at(kind: Kind, *points: tuple[float, float, float]) -> WeakLabel:
 def told(prompts: Iterable[Prompt]) -> list[str]:
     """Prompts in words."""
     return [f"{p.kind} at {p.start} of {p.mask.shape}" for p in prompts]
+
+
+def predicted(weak: WeakLabel, *where: tuple[Any, ...], crop: Box | None = None) -> Marked:
+    """An object that fills what is selected of that image."""
+    mask = np.zeros(GRID.shape, np.bool_)
+    for part in where:
+        mask[part] = True
+    return Marked(weak, mask, GRID, crop)

@@ -160,7 +160,7 @@ class Marks(BaseModel):
     case: str
     source: str = "json"
     """What they came as: a member of `weak/readers/`."""
-    marks: Annotated[tuple[AnyMark, ...], Field(min_length=1)]
+    marks: tuple[AnyMark, ...]
 
     def to_json(self) -> str:
         """The text that is kept; it depends on the values alone."""
@@ -216,11 +216,16 @@ def parse_marks(content: bytes, what: str, case_id: str, grid: Grid, schema: Lab
     else:
         problems = misfits(marks, case_id, grid, schema)
     if problems:
-        raise CaseRefused(
-            f"{what} is no weak label of this case: {'; '.join(problems[:10])}",
-            "write a mark as the curators' page says and nothing else: what is beside it may say who the patient is",
-        )
+        raise refuse(what, problems)
     return marks
+
+
+def refuse(what: str, problems: list[str]) -> CaseRefused:
+    """The error for weak labels that are none of their case."""
+    return CaseRefused(
+        f"{what} is no weak label of this case: {'; '.join(problems[:10])}",
+        "write marks as the curators' page says and nothing else: what is beside them may say who the patient is",
+    )
 
 
 def _invalid(error: ValidationError) -> list[str]:
@@ -243,7 +248,7 @@ def _without_value(kind: str, message: str) -> str:
 
 def misfits(marks: Marks, case_id: str, grid: Grid, schema: LabelSchema) -> list[str]:
     """What does not fit the case, its image or the schema."""
-    found = []
+    found = [] if marks.marks else ["marks: there is none"]
     if marks.case != case_id:
         found.append(f"case: it is not {case_id}, for which the file is named")
     if marks.source not in WEAK_READERS.names():

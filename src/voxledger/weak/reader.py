@@ -49,8 +49,11 @@ class Reader:
     rows
         Of a table of all cases: what it says of each of some cases, as text for `read`; cases that it does not name are
         left out. None where every case has a file of its own.
+    names_classes
+        Whether it says of what class a mark is; otherwise a person has to.
     """
 
     recognises: Callable[[Path], bool]
     read: Callable[[Given, str, Grid, LabelSchema], Kept]
     rows: Callable[[Path, Collection[str]], Mapping[str, str]] | None = None
+    names_classes: bool = True

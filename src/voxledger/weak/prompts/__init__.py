@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from voxledger.imaging.volume import Grid
+from typing import TYPE_CHECKING
+
 from voxledger.registry import PROMPTS
-from voxledger.weak.label import WeakLabel
-from voxledger.weak.prompt import Prompt
+
+if TYPE_CHECKING:
+    from voxledger.imaging.volume import Grid
+    from voxledger.weak.label import WeakLabel
+    from voxledger.weak.prompt import Prompt
 
 
 def prompts_of(weak: WeakLabel, grid: Grid) -> list[Prompt]:
