@@ -127,15 +127,17 @@ def _in_plane(kind: str, axis: int, index: int, plane: Mask, start: Start) -> Pr
 
 
 def _rectangle(plane: Mask, rng: np.random.Generator) -> Mask:
-    """The box around what is in a plane, its sides moved by up to two voxels, as far as the plane goes."""
+    """The box around what is in a plane, its sides moved by up to a voxel, as far as the plane goes."""
     out = np.zeros_like(plane)
     sides = []
     for other in (1, 0):
         hits = np.flatnonzero(plane.any(axis=other))
-        low, high = int(hits[0]) + int(rng.integers(-1, 2)), int(hits[-1]) + 1 + int(rng.integers(-1, 2))
-        sides.append(slice(max(low, 0), max(high, max(low, 0) + 1)))
+        low, high = int(hits[0]), int(hits[-1]) + 1
+        inwards = 1 if high - low > 3 else 0
+        low, high = low + int(rng.integers(-1, inwards + 1)), high + int(rng.integers(-inwards, 2))
+        sides.append(slice(max(low, 0), high))
     out[tuple(sides)] = True
-    return out if out.any() else plane
+    return out
 
 
 def _line(plane: Mask, rng: np.random.Generator) -> Mask:

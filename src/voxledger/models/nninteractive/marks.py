@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.imaging.boxes import Box, intersection, union, view
+from voxledger.imaging.boxes import Box, intersection, union, view, whole
 from voxledger.models.nninteractive.network import MARKS, SHARED
 from voxledger.weak.prompt import Prompt
 
@@ -55,13 +55,17 @@ def cut(array: npt.NDArray[Kind], box: Box, start: Sequence[int] = (0, 0, 0)) ->
     return out
 
 
-def encode(prompts: Sequence[Prompt], box: Box, ball: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def encode(
+    prompts: Sequence[Prompt], box: Box, ball: npt.NDArray[np.float32], shape: tuple[int, ...]
+) -> npt.NDArray[np.float32]:
     """Channels (`MARKS` - 1, z, y, x) of prompts in a box of the image.
 
     Parameters
     ----------
     ball
         What a point becomes (z, y, x), of odd sides, its middle the point.
+    shape
+        Of the image (z, y, x): beyond it there are no prompts.
     """
     out = np.zeros((MARKS - 1, *(s.stop - s.start for s in box)), np.float32)
     for prompt in prompts:
@@ -71,6 +75,11 @@ def encode(prompts: Sequence[Prompt], box: Box, ball: npt.NDArray[np.float32]) -
             start, mask = (z, y, x), ball
         channel = out[SHARED[prompt.kind] - prompt.positive]
         np.maximum(channel, cut(mask, box, start), out=channel)
+    inside = intersection(box, whole(shape))
+    beyond = np.ones(out.shape[1:], np.bool_)
+    if inside is not None:
+        view(beyond, box, inside)[:] = False
+    out[:, beyond] = 0
     return out
 
 

@@ -141,7 +141,9 @@ class Samples:
         previous = np.zeros(self._patch, np.bool_)
         if before is not None:
             previous = cut(before[1], box, [s.start for s in before[0]])
-        inputs = np.concatenate([cut(chosen.image, box)[None], previous[None], encode(prompts, box, self._ball)])
+        inputs = np.concatenate(
+            [cut(chosen.image, box)[None], previous[None], encode(prompts, box, self._ball, chosen.image.shape)]
+        )
         return box, inputs.astype(np.float32, copy=False), cut(chosen.mask, box, chosen.start)
 
     def _changed(self, inputs: Array) -> Array:

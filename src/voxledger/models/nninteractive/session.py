@@ -21,9 +21,9 @@ from voxledger.models.nninteractive.marks import box_of, centre_of
 from voxledger.models.process import quiet
 from voxledger.weak.prompt import Prompt
 
-LARGE = 96
+LARGE = 64
 """Shortest side of a patch, in voxels, from which nnInteractive's zooming out works: it refines in patches less a
-margin of 24 voxels on every side, and with smaller ones stops with an error."""
+margin of 24 voxels on every side, and with patches of 40 voxels stops with an error."""
 DENSE = 2**24
 """Voxels of an image above which its prompts are kept compressed."""
 ROOM = 0.75
@@ -64,6 +64,7 @@ class Session(nnInteractiveInferenceSession):  # type: ignore[misc]
             return
         with quiet():
             self.set_image(seen[None])
+            self._finish_preprocessing_and_initialize_interactions()
             self.set_target_buffer(np.zeros(image.shape, np.uint8))
         self._probability = np.zeros(image.shape, np.float32)
         self._touched: Box | None = None
