@@ -402,6 +402,9 @@ class Params(_Strict):
 
     dataset: str = Field(default="voxledger-dataset", pattern=r"^[a-z0-9][a-z0-9-]*$")
     round: int = Field(default=0, ge=0)
+    licence: str = UNSPECIFIED
+    """Licence that the dataset is released under, as an SPDX id. `voxledger round close` refuses one that the models do
+    not allow."""
     cases: CasesParams = CasesParams()
     infer: InferParams = InferParams()
     calibrate: CalibrateParams = CalibrateParams()
