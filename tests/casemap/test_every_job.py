@@ -13,15 +13,18 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
 import voxledger
 from voxledger.algorithms import VERSIONS
 from voxledger.casemap.job import Job, is_place
+from voxledger.imaging.volume import Grid
 from voxledger.params import EvaluateParams, InferParams, ModelParams, RetrainParams, ScoreParams
 from voxledger.records.card import ModelCard
 from voxledger.schema import LabelClass, LabelSchema
+from voxledger.weak.label import WeakLabel, measured
 
 Two = tuple[Any, Any]
 """Two values of a type that results could depend on differently."""
@@ -96,6 +99,9 @@ def two(kind: Any) -> Two:
     if origin in (dict, Mapping):
         (key, _), (a, b) = two(arguments[0]), two(arguments[1])
         return {key: a}, {key: b}
+    if kind is WeakLabel:
+        one, other = (np.full((1, 3), voxel) for voxel in (1.0, 2.0))
+        return tuple(measured("a", "organ", "point", "json", at, Grid.plain((5, 5, 5))) for at in (one, other))
     if issubclass(kind, Enum):
         return tuple(kind)[:2]
     if issubclass(kind, BaseModel):
@@ -137,6 +143,7 @@ def _files(folder: Path) -> None:
 def test_jobs_are_found() -> None:
     assert {
         "Attend",
+        "CheckWeak",
         "Features",
         "FoundLesions",
         "JudgeAttention",
