@@ -33,8 +33,8 @@ def require_licence(declared: str) -> None:
         listed = "; ".join(f"{c.name} ({c.id[:12]}) is under {c.licence}: {_words(c.licence, declared)}" for c in found)
         raise VoxledgerError(
             f"the release declares {declared}, which its models do not allow: {listed}",
-            f"declare one that keeps this, such as {spdx(found[0].licence)}, as `licence` in {layout.PARAMS}; or, where "
-            f"it does not hold, `voxledger round licence {found[0].name} --reason …` says why on record",
+            f"declare one that keeps this, such as {spdx(found[0].licence)}, as `licence` in {layout.PARAMS}; or, "
+            f"where it does not hold, `voxledger round licence {found[0].name} --reason …` says why on record",
         )
 
 
