@@ -178,6 +178,7 @@ def test_every_algorithm_of_a_job_is_in_its_key(job: type[Job[Any]], monkeypatch
 
 KEYS_IN_GIT = {
     "MadeElsewhere": "e7a6a0117517fdcca5e15c2261ea231725cbdb647c23a18396e3875ddc818fa2",
+    "MarkedObjects": "140dbec09ce8f8602bf1592c639a19e0aee6008c803888470e598cca58522c35",
     "NetworkPrediction": "4be9a294302000f90b1ee680d4173db4e314e398eda296ed8e8370ae8edea6ce",
     "RegionPrediction": "f6afc2a7804521b9cadcf659a01ae92545aa7b7dcc2be065f8db92d5e0b9a815",
 }
