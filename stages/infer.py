@@ -25,7 +25,7 @@ def main(params: Params) -> None:
         params=params.infer,
         machine=params.machine,
     )
-    checked = check_weak(rows, layout.PREDICTIONS, schema, params.infer, params.machine)
+    checked = check_weak(rows, layout.PREDICTIONS, layout.BASE_MODELS, schema, params.infer, params.machine)
     write_weak_decisions(layout.WEAK_LOG, checked)
     write_predicted(layout.PREDICTED, rows)
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interactive import train_tiny
 from memo_keys import keys_of
+from small_cases import Small, small
 
+from voxledger import layout
 from voxledger.imaging.soft import write_soft
 from voxledger.imaging.volume import Grid, write
 from voxledger.infer import weak as stage
@@ -18,6 +21,8 @@ from voxledger.records.ledger import WeakMark
 from voxledger.records.predicted import Predicted
 from voxledger.schema import LabelSchema
 from voxledger.weak.store import read_weak
+
+__all__ = ["small"]
 
 SCHEMA = LabelSchema.model_validate(
     {
@@ -51,7 +56,8 @@ def draw(case_id: str, *objects: tuple[slice, slice, slice]) -> None:
 
 
 @pytest.fixture
-def rows(folder: Path) -> list[Predicted]:
+def rows(small: Small) -> list[Predicted]:
+    train_tiny(small, "inter")
     for case_id in "ab":
         draw(case_id, ONE, OTHER)
     far = (slice(9, 10), slice(0, 20), slice(0, 20))
@@ -60,7 +66,7 @@ def rows(folder: Path) -> list[Predicted]:
 
 
 def test_every_object_is_checked(rows: list[Predicted]) -> None:
-    found = check_weak(rows, PREDICTIONS, SCHEMA, InferParams(), ONE_PROCESS)
+    found = check_weak(rows, PREDICTIONS, layout.BASE_MODELS, SCHEMA, InferParams(), ONE_PROCESS)
     checks = ("agreement", "border", "connected", "extent")
     assert [(d.case_id, d.class_name, d.number, d.check) for d in found] == [
         (case_id, "lesion", number, check) for case_id in "ab" for number in (1, 2) for check in checks
@@ -78,7 +84,7 @@ def test_every_object_is_checked(rows: list[Predicted]) -> None:
 
 def test_bounds_come_from_the_parameters(rows: list[Predicted]) -> None:
     params = InferParams(bounds={"connected": {"low": 0.3}})
-    found = check_weak(rows, PREDICTIONS, SCHEMA, params, ONE_PROCESS)
+    found = check_weak(rows, PREDICTIONS, layout.BASE_MODELS, SCHEMA, params, ONE_PROCESS)
     assert {(d.case_id, d.number, d.check) for d in found if not d.agrees} == {
         ("b", 2, "agreement"),
         ("b", 2, "connected"),
@@ -88,7 +94,7 @@ def test_bounds_come_from_the_parameters(rows: list[Predicted]) -> None:
 
 def test_a_weak_label_that_changes_invalidates_its_case_alone(rows: list[Predicted]) -> None:
     def keys(rows: list[Predicted], params: InferParams = InferParams()) -> dict[str, str]:  # noqa: B008
-        return keys_of(stage, lambda: check_weak(rows, PREDICTIONS, SCHEMA, params, ONE_PROCESS))
+        return keys_of(stage, lambda: check_weak(rows, PREDICTIONS, layout.BASE_MODELS, SCHEMA, params, ONE_PROCESS))
 
     before = keys(rows)
     assert list(before) == ["a (inter)", "b (inter)"]
@@ -97,3 +103,14 @@ def test_a_weak_label_that_changes_invalidates_its_case_alone(rows: list[Predict
     assert (after["a (inter)"] == before["a (inter)"], after["b (inter)"] == before["b (inter)"]) == (True, False)
     assert keys([rows[0], replace(rows[1], weak=())]).keys() == {"a (inter)"}
     assert keys(rows, InferParams(bounds={"fit": {"low": 0.1}}))["a (inter)"] != before["a (inter)"]
+
+
+def test_an_object_that_the_patch_cuts_off_is_told(rows: list[Predicted]) -> None:
+    """The network of the model looks at 8×16×16 voxels around the slice."""
+    long = (slice(4, 5), slice(3, 20), slice(3, 9))
+    draw("a", (slice(2, 7), slice(3, 9), slice(3, 9)))
+    found = check_weak([predict("a", ONE)], PREDICTIONS, layout.BASE_MODELS, SCHEMA, InferParams(), ONE_PROCESS)
+    assert {d.check: d.agrees for d in found}["border"]
+    found = check_weak([predict("a", ONE, long)], PREDICTIONS, layout.BASE_MODELS, SCHEMA, InferParams(), ONE_PROCESS)
+    (border,) = [d for d in found if d.check == "border"]
+    assert (border.agrees, border.measured) == (False, pytest.approx(6 / (180 + 66)))

@@ -95,6 +95,7 @@ def test_the_extent_is_in_diameters_along_the_normal() -> None:
         ((slice(0, 6), ALL, ALL), 0.2),
         ((slice(1, 8), slice(1, 8), ALL), 0.36),
         ((slice(0, 7), ALL, slice(0, 7)), 0.0),
+        ((slice(5, 8), slice(5, 8), slice(5, 8)), 0.008),
         (None, 0.0),
     ],
 )

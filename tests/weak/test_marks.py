@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from voxledger.errors import CaseRefused, Misuse
 from voxledger.imaging.volume import Grid
 from voxledger.phantom.weak import recist
-from voxledger.schema import LabelSchema
+from voxledger.schema import LabelClass, LabelSchema
 from voxledger.weak.geometry import lps_of
 from voxledger.weak.marks import parse_marks, weak_labels
 
@@ -195,3 +197,14 @@ def test_a_file_that_does_not_fit_is_refused_without_its_value(values: Any, kind
         read(values)
     assert said in str(caught.value)
     assert "Doe" not in str(caught.value)
+
+
+def test_the_marks_of_the_page_for_curators_are_marks() -> None:
+    page = (Path(__file__).parents[2] / "docs/curators.md").read_text("utf-8")
+    (text,) = re.findall(r'```json\n(\{"format": 2.*?)```', page, re.DOTALL)
+    schema = LabelSchema(
+        name="five", classes=tuple(LabelClass(id=i, name=n) for i, n in enumerate(("pdac", "cyst", "pnet", "liver"), 1))
+    )
+    grid = Grid((60, 200, 200), (3.0, 0.8, 0.8), (-20.0, -100.0, 0.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+    marks = parse_marks(text.encode(), "a.json", "a", grid, schema)
+    assert [w.kind for w in weak_labels(marks, "a", grid)] == ["recist", "box", "point", "scribble"]

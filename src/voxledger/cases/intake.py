@@ -69,8 +69,6 @@ def add_cases(
     CaseRefused
         Lists every file that is unreadable, a duplicate, or whose label does not fit.
     """
-    if incoming.weak_class:
-        schema[incoming.weak_class]
     files, registered = files_of(incoming), read_cases()
     unfinished = interrupted.take_back_interrupted(registered, schema)
     patients = _patients(files, incoming, registered)
@@ -110,6 +108,8 @@ def _patients(files: Files, incoming: Incoming, registered: Sequence[Case]) -> d
 
 def _jobs(files: Files, incoming: Incoming, schema: LabelSchema) -> list[TakeIn]:
     names = incoming.classes
+    if incoming.weak_class:
+        schema[incoming.weak_class]
     covered = tuple(schema.names if names is None else (schema[name].name for name in names))
     return [
         TakeIn(

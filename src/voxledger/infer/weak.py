@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from voxledger.casemap.job import Job, content
+from voxledger.casemap.job import Job, content, place
 from voxledger.casemap.run import casemap
+from voxledger.models.backend import backend_of
 from voxledger.params import InferParams, MachineParams
+from voxledger.records.card import read_card
 from voxledger.records.predicted import Predicted
 from voxledger.registry import WEAK_CHECKS
 from voxledger.schema import LabelSchema
@@ -20,7 +22,12 @@ THRESHOLD = 0.5
 
 
 def check_weak(
-    rows: Sequence[Predicted], predictions: Path, schema: LabelSchema, params: InferParams, machine: MachineParams
+    rows: Sequence[Predicted],
+    predictions: Path,
+    models_dir: Path,
+    schema: LabelSchema,
+    params: InferParams,
+    machine: MachineParams,
 ) -> list[WeakDecision]:
     """Check every object that a model was told of, by model, case and class.
 
@@ -30,6 +37,8 @@ def check_weak(
         Who predicted what; those that were predicted from weak labels are checked.
     predictions
         The folder that holds the predictions.
+    models_dir
+        The folder that holds the models.
 
     Raises
     ------
@@ -41,6 +50,8 @@ def check_weak(
             name=f"{row.case_id} ({row.model})",
             case_id=row.case_id,
             model=row.model,
+            model_id=row.model_id,
+            folder=models_dir / row.model,
             weak=row.weak,
             prediction=predictions / row.file,
             classes=row.classes,
@@ -60,6 +71,9 @@ class CheckWeak(Job[list[WeakDecision]]):
     stage, algorithms = "weak", ("weak",)
     case_id: str = content()
     model: str = content()
+    model_id: str = content()
+    folder: Path = place()
+    """Of the model."""
     weak: tuple[tuple[str, str], ...] = content()
     """Class and weak label of every object, as in `Predicted`."""
     prediction: Path = content()
@@ -73,6 +87,7 @@ class CheckWeak(Job[list[WeakDecision]]):
     def compute(self, folder: Path) -> list[WeakDecision]:
         from voxledger.imaging.soft import open_soft
 
+        backend = backend_of(read_card(self.folder))
         soft = open_soft(self.prediction)
         found = []
         for name in self.classes:
@@ -81,9 +96,10 @@ class CheckWeak(Job[list[WeakDecision]]):
             for number, (weak, part) in enumerate(
                 zip(labels, own_parts(mask, labels, soft.grid), strict=True), start=1
             ):
+                crop = backend.looked_at(self.folder, weak, soft.grid)
                 said = self.case_id, name, number, weak.kind, weak.source, weak.sha256, self.model
                 found += [
                     WeakDecision(*said, check, measured, str(bounds), agrees)
-                    for check, measured, bounds, agrees in checked(Marked(weak, part, soft.grid), self.bounds)
+                    for check, measured, bounds, agrees in checked(Marked(weak, part, soft.grid, crop), self.bounds)
                 ]
         return found

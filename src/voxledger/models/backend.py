@@ -12,7 +12,7 @@
 `train.py` and `predict.py` are what the stages call; plan and network are the backend's own affair. A backend whose
 predictions are made elsewhere has `adopt.py`, which takes them in, instead of `train.py`. The `predict.py` of such a
 one, and of one that predicts only what is marked, holds `predictions(model, cases, params, machine) ->
-list[Prediction]`, which gives a job for each case that it covers.
+list[Prediction]`, which gives a job for each case that it covers; of the latter `looked_at(folder, weak, grid)`, too.
 Heavy libraries are imported inside the functions that need them.
 """
 
@@ -29,12 +29,15 @@ from voxledger.registry import BACKENDS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from voxledger.imaging.boxes import Box
+    from voxledger.imaging.volume import Grid
     from voxledger.models.model import Model
     from voxledger.models.prediction import Prediction
     from voxledger.models.training import Training
     from voxledger.params import InferParams, MachineParams
     from voxledger.records.card import ModelCard
     from voxledger.records.cases import Case
+    from voxledger.weak.label import WeakLabel
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,11 @@ class Backend:
         from voxledger.models.prediction import network_predictions
 
         return network_predictions(model, cases, params, machine)
+
+    def looked_at(self, folder: Path, weak: WeakLabel, grid: Grid) -> Box | None:
+        """The box of the image that a model looks at for a marked object; None where that is all that it needs."""
+        box: Box | None = import_module(f"{self.package}.predict").looked_at(folder, weak, grid)
+        return box
 
 
 def backend_of(card: ModelCard) -> Backend:

@@ -82,10 +82,8 @@ def score_round(
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
     unseen, unfit = _unseen(scores, not_found, schema), disagreeing(ledger, weak)
-    flagged = dict.fromkeys(unfit, DISAGREES)
-    if params.score.rejected_first:
-        flagged |= dict.fromkeys(rejected_before(ledger, readings, schema), REJECTED)
-    flagged |= dict.fromkeys(unseen, NOT_FOUND)
+    rejected = rejected_before(ledger, readings, schema) if params.score.rejected_first else ()
+    flagged = dict.fromkeys(unfit, DISAGREES) | dict.fromkeys(rejected, REJECTED) | dict.fromkeys(unseen, NOT_FOUND)
     open_cases, chosen = _choose(pool, scores, errors, found, schema, params, flagged)
     rows = _worklist(open_cases, chosen, len(schema.names), params)
     write_worklist(layout.WORKLIST, rows)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from voxledger.models.nninteractive.images import clipped, normalised
-from voxledger.models.nninteractive.marks import ball_of, centre_of, cut, encode, patch_around
+from voxledger.models.nninteractive.marks import ball_of, centre_of, cut, encode, looked_at, patch_around
 from voxledger.models.nninteractive.network import artifacts, build_network, describe_object, patch_of
 from voxledger.models.nninteractive.plan import plan
 from voxledger.models.nninteractive.session import Session
@@ -143,3 +143,13 @@ def test_a_large_patch_zooms_out_and_its_probabilities_fit_the_mask():
 
 def test_a_small_patch_does_not_zoom_out(session):
     assert (session.MAX_AUTOZOOM_FACTOR, patch_of(plan(PATCH, (4, 8), None))) == (1, PATCH)
+
+
+@pytest.mark.parametrize(
+    "names", [*([name] for name in PROMPTS), ["lasso", "point"], ["lasso wider than the patch", "box"]]
+)
+def test_it_looks_at_what_the_checks_take_it_to_look_at(session, names):
+    prompts = [PROMPTS[name] for name in names]
+    session.show(IMAGE)
+    box, _ = session.segment(prompts)
+    assert box == looked_at(prompts, PATCH, IMAGE.shape)

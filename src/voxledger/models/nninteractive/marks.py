@@ -36,11 +36,40 @@ def centre_of(prompts: Sequence[Prompt]) -> tuple[int, int, int]:
     return z, y, x
 
 
+def in_one_patch(prompts: Sequence[Prompt], patch: Sequence[int]) -> tuple[int, int, int] | None:
+    """The middle of all prompts (z, y, x); None where they do not lie close together in a patch."""
+    around = [s.stop - s.start for s in union(map(box_of, prompts)) or ()]
+    near = len(prompts) == 1 or all(side <= ROOM * n for side, n in zip(around, patch, strict=True))
+    return centre_of(prompts) if near else None
+
+
+def looked_at(prompts: Sequence[Prompt], patch: Sequence[int], shape: tuple[int, ...]) -> Box | None:
+    """The box of an image of `shape` (z, y, x) that a network of a patch looks at; None where it zooms out as it needs.
+
+    Examples
+    --------
+    >>> line = Prompt("scribble", (4, 10, 20), np.ones((1, 1, 9), bool))
+    >>> looked_at([line], (8, 16, 16), (40, 40, 40))
+    (slice(0, 8, None), slice(2, 18, None), slice(16, 32, None))
+    """
+    if min(patch) >= LARGE:
+        return None
+    together = in_one_patch(prompts, patch)
+    centres = [centre_of([prompt]) for prompt in prompts] if together is None else [together]
+    return intersection(union(patch_around(centre, patch) for centre in centres), whole(shape))
+
+
 def patch_around(centre: Sequence[int], patch: Sequence[int]) -> Box:
     """The box of a patch around a voxel, as nnInteractive lays it; it may reach beyond the image."""
     z, y, x = (slice(c - p // 2, c + p // 2 + p % 2) for c, p in zip(centre, patch, strict=True))
     return z, y, x
 
+
+LARGE = 64
+"""Shortest side of a patch, in voxels, from which nnInteractive's zooming out works: it refines in patches less a
+margin of 24 voxels on every side, and with patches of 40 voxels stops with an error."""
+ROOM = 0.75
+"""Share of the patch that all prompts of an object may fill to be looked at together."""
 
 Kind = TypeVar("Kind", bound=np.generic)
 

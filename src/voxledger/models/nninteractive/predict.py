@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.casemap.job import content
+from voxledger.imaging.boxes import Box
 from voxledger.imaging.soft import write_soft
 from voxledger.imaging.volume import Grid, read, read_grid
 from voxledger.models.model import Model
-from voxledger.models.nninteractive.network import artifacts, build_network, interactive_of
+from voxledger.models.nninteractive import marks
+from voxledger.models.nninteractive.network import artifacts, build_network, interactive_of, patch_of
 from voxledger.models.prediction import Prediction, title
 from voxledger.models.process import single_thread
 from voxledger.params import InferParams, MachineParams
@@ -105,6 +107,11 @@ def _nested(found: dict[str, Array], schema: LabelSchema) -> Iterator[tuple[str,
         if name in found:
             inside = [values for inner, values in found.items() if name in schema.chain(inner)]
             yield name, np.maximum.reduce(inside)
+
+
+def looked_at(folder: Path, weak: WeakLabel, grid: Grid) -> Box | None:
+    """The box of the image that the model looks at for an object; None where it zooms out as far as it needs."""
+    return marks.looked_at(prompts_of(weak, grid), patch_of(read_json(folder / PLANS)), grid.shape)
 
 
 @lru_cache(maxsize=1)

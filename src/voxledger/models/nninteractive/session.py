@@ -17,17 +17,12 @@ from nnInteractive.inference.inference_session import nnInteractiveInferenceSess
 
 from voxledger.imaging.boxes import Box, intersection, union, view, whole
 from voxledger.models.nninteractive.images import Clip, clipped
-from voxledger.models.nninteractive.marks import box_of, centre_of
+from voxledger.models.nninteractive.marks import LARGE, box_of, in_one_patch
 from voxledger.models.process import quiet
 from voxledger.weak.prompt import Prompt
 
-LARGE = 64
-"""Shortest side of a patch, in voxels, from which nnInteractive's zooming out works: it refines in patches less a
-margin of 24 voxels on every side, and with patches of 40 voxels stops with an error."""
 DENSE = 2**24
 """Voxels of an image above which its prompts are kept compressed."""
-ROOM = 0.75
-"""Share of the patch that all prompts of an object may fill to be looked at together."""
 
 
 class Session(nnInteractiveInferenceSession):  # type: ignore[misc]
@@ -79,11 +74,11 @@ class Session(nnInteractiveInferenceSession):  # type: ignore[misc]
             return None
         with quiet():
             self._forget()
-            together = self._in_one_patch(prompts)
+            together = in_one_patch(prompts, self._patch)
             for prompt in prompts:
                 self._add(prompt, run=together is None)
             if together is not None:
-                self.new_interaction_centers = [together]
+                self.new_interaction_centers = [list(together)]
                 self.new_interaction_zoom_out_factors = self.new_interaction_zoom_out_factors[-1:]
                 self._predict()
         return None if self._touched is None else (self._touched, self._probability[self._touched].copy())
@@ -95,14 +90,6 @@ class Session(nnInteractiveInferenceSession):  # type: ignore[misc]
             self._probability[self._touched] = 0
             self.target_buffer[self._touched] = 0
         self._touched = None
-
-    def _in_one_patch(self, prompts: Sequence[Prompt]) -> list[int] | None:
-        """The middle of all prompts (z, y, x); None where they do not lie close together."""
-        if len(prompts) == 1:
-            return list(centre_of(prompts))
-        around = [s.stop - s.start for s in union(map(box_of, prompts)) or ()]
-        near = all(side <= ROOM * patch for side, patch in zip(around, self._patch, strict=True))
-        return list(centre_of(prompts)) if near else None
 
     def _add(self, prompt: Prompt, run: bool) -> None:
         bounds = [[s.start, s.stop] for s in box_of(prompt)]

@@ -1,7 +1,7 @@
 """border: the object ends where it ends, and not where the network stopped looking.
 
-Measured: share of the object on the border of what the network looked at, but for the border of the image itself; 0
-where it looked at all that it needed.
+Measured: share of the pieces that touch the mark on the border of what the network looked at, but for the border of the
+image itself; 0 where it looked at all that it needed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ def measure(marked: Marked) -> float:
     >>> measure(predicted(weak, (slice(0, 4), slice(1, 5), slice(1, 5)), crop=crop))
     0.25
     """
-    if marked.crop is None or not marked.mask.any():
+    found = marked.touching
+    if marked.crop is None or not found.any():
         return 0.0
-    edge = np.zeros(marked.mask.shape, np.bool_)
+    edge = np.zeros(found.shape, np.bool_)
     for axis, side in enumerate(marked.crop):
-        for index, is_edge in ((side.start, side.start > 0), (side.stop - 1, side.stop < edge.shape[axis])):
-            if is_edge:
-                np.moveaxis(edge, axis, 0)[index] = True
-    return float((marked.mask & edge).sum() / marked.mask.sum())
+        faces = np.moveaxis(edge[marked.crop], axis, 0)
+        faces[0] |= side.start > 0
+        faces[-1] |= side.stop < edge.shape[axis]
+    return float((found & edge).sum() / found.sum())
 
 
 CHECK = WeakCheck(measure, high=0.0)

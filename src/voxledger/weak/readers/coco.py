@@ -75,7 +75,14 @@ def read(given: Given, case_id: str, grid: Grid, schema: LabelSchema) -> Marks:
 
 
 def joined(boxes: list[Points]) -> list[Points]:
-    """Boxes (lowest and highest voxel, z, y, x) of slices, those that overlap in neighbouring slices as one."""
+    """Boxes (lowest and highest voxel, z, y, x) of slices, those that overlap in neighbouring slices as one.
+
+    Examples
+    --------
+    >>> first, second, third = (np.array([[z, 2, 2 + z], [z, 5, 5 + z]]) for z in (3, 4, 6))
+    >>> [box.tolist() for box in joined([second, third, first])]
+    [[[3, 2, 5], [4, 5, 9]], [[6, 2, 8], [6, 5, 11]]]
+    """
     found: list[Points] = []
     ends: list[Points] = []
     for box in sorted(boxes, key=lambda box: tuple(box.ravel())):

@@ -100,7 +100,16 @@ def _recist(indices: Points, class_name: str, grid: Grid) -> Recist:
 
 
 def _axes(grid: Grid, what: str) -> tuple[list[int], list[bool]]:
-    """Which of columns, rows and slices the axes x, y and z of an image are, and whether each is counted backwards."""
+    """Which of columns, rows and slices the axes x, y and z of an image are, and whether each is counted backwards.
+
+    Examples
+    --------
+    >>> made = (0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, -1.0)  # by DL_save_nifti.py
+    >>> _axes(Grid((16, 512, 512), (5.0, 0.8, 0.8), (0.0, 0.0, 0.0), made), "")
+    ([1, 0, 2], [False, False, False])
+    >>> _axes(Grid.plain((16, 512, 512)), "")
+    ([0, 1, 2], [False, False, True])
+    """
     cosines = np.reshape(grid.direction, (3, 3))
     order = [int(np.abs(cosines[:, axis]).argmax()) for axis in range(3)]
     straight = [abs(cosines[order[axis], axis]) > 0.999 for axis in range(3)]

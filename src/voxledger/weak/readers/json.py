@@ -11,7 +11,13 @@ from voxledger.weak.reader import Given, Reader
 
 
 def recognises(path: Path) -> bool:
-    """Whether it ends in `.json`."""
+    """Whether it ends in `.json`.
+
+    Examples
+    --------
+    >>> [recognises(Path(name)) for name in ("case-7.nii.gz", "case-7.json")]
+    [False, True]
+    """
     return path.suffix == ".json"
 
 

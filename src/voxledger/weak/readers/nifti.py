@@ -16,7 +16,13 @@ from voxledger.weak.reader import Given, Reader
 
 
 def recognises(path: Path) -> bool:
-    """Whether it is called like an image, also like one that is refused with a reason when it is read."""
+    """Whether it is called like an image, also like one that is refused with a reason when it is read.
+
+    Examples
+    --------
+    >>> [recognises(Path(name)) for name in ("case-7.nii.gz", "case-7.nrrd", "case-7.json")]
+    [True, True, False]
+    """
     return path.name.endswith((*other_suffixes(), *suffixes()))
 
 
