@@ -8,11 +8,12 @@ and in the checkpoint stands in `plans.json` under a key of ours, so that the id
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from voxledger.errors import VoxledgerError
+from voxledger.errors import Misuse, VoxledgerError
 from voxledger.models.nnunet.network import network_of
 from voxledger.models.process import quiet
 
@@ -65,6 +66,12 @@ def build_network(plans: dict[str, Any]) -> Any:
     with quiet():
         configuration = PlansManager(plans).get_configuration(interactive_of(plans).configuration)
         return network_of(configuration, 1 + MARKS, OUTPUTS, deep_supervision=False)
+
+
+def require_installed() -> None:
+    """Raise `Misuse` unless nnInteractive is installed; it comes with an extra, since most repositories need none."""
+    if find_spec("nnInteractive") is None:
+        raise Misuse("nnInteractive is not installed", "`pip install 'voxledger[interactive]'`")
 
 
 def artifacts(plans: dict[str, Any], dataset: dict[str, Any], network: Any) -> dict[str, Any]:

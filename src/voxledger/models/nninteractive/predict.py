@@ -19,7 +19,7 @@ from voxledger.imaging.soft import write_soft
 from voxledger.imaging.volume import Grid, read, read_grid
 from voxledger.models.model import Model
 from voxledger.models.nninteractive import marks
-from voxledger.models.nninteractive.network import artifacts, build_network, interactive_of, patch_of
+from voxledger.models.nninteractive.network import artifacts, build_network, interactive_of, patch_of, require_installed
 from voxledger.models.prediction import Prediction, title
 from voxledger.models.process import single_thread
 from voxledger.params import InferParams, MachineParams
@@ -43,9 +43,12 @@ def predictions(model: Model, cases: Sequence[Case], params: InferParams, machin
 
     Raises
     ------
+    Misuse
+        nnInteractive is not installed.
     VoxledgerError
         A weak label does not fit its case.
     """
+    require_installed()
     jobs = list[Prediction]()
     for case in cases:
         if case.split is not Split.POOL or not weak_files(case.case_id):

@@ -21,6 +21,7 @@ from voxledger.models.nninteractive.network import (
     describe_object,
     interactive_of,
     patch_of,
+    require_installed,
 )
 from voxledger.models.nninteractive.plan import plan
 from voxledger.models.nninteractive.samples import Samples
@@ -49,6 +50,7 @@ def train(training: Training, folder: Path) -> str:
     VoxledgerError
         The cohort has no object to learn from, the patch does not fit the network, or the loss diverged.
     """
+    require_installed()
     start, model = training.start, training.model
     ct = {case.modality for case in training.cases} == {"CT"}
     if start.parent is None:
