@@ -17,6 +17,7 @@ def main(params: Params) -> None:
     from voxledger.records.sent import require_not_out
     from voxledger.schema import read_schema
     from voxledger.score.run import score_round
+    from voxledger.weak.decisions import read_weak_decisions
 
     require_not_out(params, "score")
     cases, schema = read_cases(), read_schema(layout.SCHEMA)
@@ -29,6 +30,7 @@ def main(params: Params) -> None:
         params,
         organs_not_found(read_predicted(layout.PREDICTED), layout.BASE_MODELS, schema),
         read_readings(layout.BASE_READINGS),
+        read_weak_decisions(layout.WEAK_LOG),
     )
 
 

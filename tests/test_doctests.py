@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from voxledger.registry import BACKENDS, FAMILIES
+from voxledger.registry import BACKENDS, FAMILIES, PROMPTS
 
 SHAPES = (
     "voxledger.registry",
@@ -20,9 +20,12 @@ SHAPES = (
     "voxledger.imaging.unpack",
     "voxledger.models.backend",
     "voxledger.score.acquire",
+    "voxledger.weak.check",
+    "voxledger.weak.ellipsoid",
+    "voxledger.weak.geometry",
 )
 """What the members of families are made of."""
-MEMBERS = [f"{family.package}.{name}" for family in FAMILIES for name in family.names()]
+MEMBERS = [f"{family.package}.{name}" for family in (*FAMILIES, PROMPTS) for name in family.names()]
 
 
 def modules(name: str) -> list[ModuleType]:

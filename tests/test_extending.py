@@ -17,7 +17,9 @@ from small_cases import GRID, SCHEMA, TINY, draw, schema, small, tiny
 
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
-from voxledger.errors import CasesFailed, UnreadableImage
+from voxledger.cases.incoming import Incoming
+from voxledger.cases.intake import add_cases
+from voxledger.errors import CaseRefused, CasesFailed, UnreadableImage
 from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.comparison import compare
 from voxledger.evaluate.metric import all_metrics, averaged, measure
@@ -28,7 +30,16 @@ from voxledger.imaging.intact import intact, read_whole, read_whole_label
 from voxledger.imaging.volume import differences, read, write
 from voxledger.infer.predict import predict_cases
 from voxledger.models.model import Model
-from voxledger.params import EvaluateParams, InferParams, MachineParams, ModelParams, RetrainParams, ScoreParams
+from voxledger.params import (
+    BoundsParams,
+    CasesParams,
+    EvaluateParams,
+    InferParams,
+    MachineParams,
+    ModelParams,
+    RetrainParams,
+    ScoreParams,
+)
 from voxledger.records.card import check_model
 from voxledger.records.history import write_history
 from voxledger.registry import BACKENDS, EXECUTORS, FAMILIES, METRICS, STRATEGIES
@@ -37,6 +48,10 @@ from voxledger.review.archives import unpack
 from voxledger.review.carrier import Where, connect
 from voxledger.score.acquire import example_case
 from voxledger.score.worklist import choose
+from voxledger.weak.check import bounds_of, checked
+from voxledger.weak.example import measured_at, predicted
+from voxledger.weak.geometry import lps_of
+from voxledger.weak.store import read_weak
 
 __all__ = ["schema", "small", "tiny"]
 
@@ -191,3 +206,28 @@ def test_carrier(added: dict[str, Any], tmp_path: Path) -> None:
         (tmp_path / "back.tar").write_bytes(b"".join(connection.read("alice", upload, 0)))
     unpack(tmp_path / "back.tar", tmp_path / "back", 1000)
     assert (tmp_path / "back/bundle-r01-alice/bundle.json").read_text() == "{}"
+
+
+def test_weak_reader(added: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    image = np.random.default_rng(0).integers(-900, 900, GRID.shape).astype(np.int16)
+    write("in/a.nii.gz", image, GRID)
+    x, y, z = (round(float(v), 3) for v in lps_of([(1, 2, 3)], GRID)[0])
+    name = SCHEMA.names[-1]
+    row = f"vtkMRMLMarkupsFiducialNode_0,{-x},{-y},{z},0,0,0,1,1,1,0,{name},,"
+    Path("weak").mkdir()
+    Path("weak/a.fcsv").write_text("# Markups fiducial file version = 4.11\n# CoordinateSystem = RAS\n" + row + "\n")
+    add_cases(Incoming(Path("in"), weak=Path("weak")), SCHEMA, CasesParams())
+    (weak,) = read_weak("a", GRID, SCHEMA)
+    assert (weak.kind, weak.source, weak.class_name, weak.start) == ("point", "fcsv", name, (1, 2, 3))
+    Path("weak/a.fcsv").write_text(row.replace(name, "Jane Doe") + "\n")
+    Path("in/a.nii.gz").rename("in/b.nii.gz")
+    Path("weak/a.fcsv").rename("weak/b.fcsv")
+    with pytest.raises(CaseRefused, match="class: it is none of"):
+        add_cases(Incoming(Path("in"), weak=Path("weak")), SCHEMA, CasesParams())
+
+
+def test_weak_check(added: dict[str, Any]) -> None:
+    flat = predicted(measured_at("recist", (2, 4, 2), (2, 4, 5)), (2, 4, slice(2, 6)))
+    bounds = bounds_of({"thick": BoundsParams(low=3)})
+    assert ("thick", 1.0, bounds["thick"], False) in list(checked(flat, bounds))

@@ -18,6 +18,8 @@ STAGES = {
     "cases": 1,
     "infer": 4,
     "precomputed": 2,
+    "prompted": 1,
+    "weak": 1,
     "calibrate": 3,
     "filter": 6,
     "score": 1,
@@ -31,9 +33,9 @@ STAGES = {
     "hindsight": 2,
     "readers": 2,
 }
-"""By stage; what is computed apart in a stage, and remembered apart, has a version of its own: `precomputed` in infer,
-`features` in score, `hindsight` and `readers` in evaluate."""
-COMMANDS = {"intake": 3, "tune": 2}
+"""By stage; what is computed apart in a stage, and remembered apart, has a version of its own: `precomputed`,
+`prompted` and `weak` in infer, `features` in score, `hindsight` and `readers` in evaluate."""
+COMMANDS = {"intake": 4, "tune": 2}
 """Of commands that no stage runs."""
 PICTURES = {"charts": 1, "pictures": 1}
 """Of what is remembered of the report; nothing else depends on it."""

@@ -52,6 +52,8 @@ SENT = DATA / "sent.json"
 """Which bundles went out last, in git: until their round is closed it is frozen; `round run` writes it."""
 CONFIRMED = DATA / "confirmed.csv"
 """Findings of returned labels that a curator confirmed as right, in git; `voxledger review confirm` writes it."""
+LICENCES = DATA / "licences.csv"
+"""Models whose licence a curator let the release declare otherwise, in git; `voxledger round licence` writes it."""
 LATE = DATA / "late"
 """Returns of closed rounds, in neither git nor DVC; `voxledger review receive` puts them here."""
 EXCHANGE = DATA / "exchange"
@@ -85,6 +87,8 @@ PREDICTIONS = ROUND / "predictions"
 """Soft predictions, a folder a model, in neither git nor DVC: whoever reads one that is not here makes it again."""
 PREDICTED = ROUND / "infer.jsonl"
 """Who predicted what: stands for the predictions in git; infer writes it."""
+WEAK_LOG = ROUND / "weak.csv"
+"""What checks of predicted objects against their weak labels found; infer writes it."""
 CALIBRATION = ROUND / "calibration.json"
 """Thresholds by class; calibrate writes it."""
 PSEUDO = ROUND / "pseudo"
@@ -226,6 +230,11 @@ def is_written_by_stages(path: Path | str) -> bool:
 def label_map(folder: Path, case_id: str) -> Path:
     """The label map, image or mask of a case in one of the folders that hold one a case."""
     return folder / f"{case_id}.nii.gz"
+
+
+def weak_marks(case_id: str) -> Path:
+    """Weak labels of a case that are no label map."""
+    return WEAK / f"{case_id}.json"
 
 
 def attention(case_id: str) -> Path:

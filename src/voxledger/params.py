@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from voxledger import layout
 from voxledger.errors import Misuse
-from voxledger.registry import ACQUISITION, BACKENDS, CHECKS, CONSENSUS, EXECUTORS, STRATEGIES, Family
+from voxledger.registry import ACQUISITION, BACKENDS, CHECKS, CONSENSUS, EXECUTORS, STRATEGIES, WEAK_CHECKS, Family
 from voxledger.reviewer_name import fault_of
 from voxledger.textfile import read_text
 
@@ -102,10 +102,20 @@ class CasesParams(_Strict):
     """Texts that look like the identity of a patient to `voxledger cases scan-phi`, and are none."""
 
 
+class BoundsParams(_Strict):
+    """Bounds of a check that replace its own; null is no bound."""
+
+    low: float | None = None
+    high: float | None = None
+
+
 class InferParams(_Strict):
     """Sliding-window inference: step as a share of the patch."""
 
     step: float = Field(default=0.5, gt=0, le=1)
+    bounds: dict[Annotated[str, AfterValidator(_member(WEAK_CHECKS))], BoundsParams] = Field(default={}, exclude=True)
+    """Bounds of the checks of what was predicted from weak labels, by the name of a file in `weak/checks/`; others keep
+    those that stand there. No prediction depends on them."""
 
 
 class CalibrateParams(_Strict):
@@ -304,6 +314,8 @@ class ModelParams(_Strict):
         backend = BACKENDS.get(self.backend)
         if backend.made_elsewhere:
             raise ValueError(f"models of the backend {self.backend} are not trained, but added with `models add`")
+        if backend.prompted and (given := self._given("region", "spacing")):
+            raise ValueError(f"the backend {self.backend} sees voxels around what is marked: remove {', '.join(given)}")
         if backend.networks and self.network not in backend.networks:
             raise ValueError(
                 f"{self.network} is no network of {self.backend}: use one of {', '.join(backend.networks)}"
@@ -391,6 +403,9 @@ class Params(_Strict):
 
     dataset: str = Field(default="voxledger-dataset", pattern=r"^[a-z0-9][a-z0-9-]*$")
     round: int = Field(default=0, ge=0)
+    licence: str = UNSPECIFIED
+    """Licence that the dataset is released under, as an SPDX id. `voxledger round close` refuses one that the models do
+    not allow."""
     cases: CasesParams = CasesParams()
     infer: InferParams = InferParams()
     calibrate: CalibrateParams = CalibrateParams()

@@ -193,4 +193,17 @@ CARRIERS = Family("carriers", "carrier", "voxledger.review.carriers", "connect")
 CONSENSUS = Family("consensus", "consensus method", "voxledger.bundles.consensus", "CONSENSUS")
 """How several readings of one class become one: `voxledger.bundles.votes`."""
 
-FAMILIES = (RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS, CARRIERS, CONSENSUS)
+WEAK_READERS = Family("weak_readers", "reader of weak labels", "voxledger.weak.readers", "READER")
+"""What people mark objects in: `voxledger.weak.reader`."""
+
+WEAK_CHECKS = Family("weak_checks", "check of weak labels", "voxledger.weak.checks", "CHECK")
+"""Whether what was predicted fits the weak label that it was predicted from: `voxledger.weak.check`."""
+
+PROMPTS = Family("prompts", "kind of weak label", "voxledger.weak.prompts", "prompts")
+"""What an interactive network is told of a weak label: `voxledger.weak.prompts`. The kinds are those of
+`voxledger.weak.label`, and others bring none."""
+
+FAMILIES = (
+    *(RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS, CARRIERS, CONSENSUS),
+    *(WEAK_READERS, WEAK_CHECKS),
+)

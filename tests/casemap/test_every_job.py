@@ -13,15 +13,18 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
 import voxledger
 from voxledger.algorithms import VERSIONS
 from voxledger.casemap.job import Job, is_place
+from voxledger.imaging.volume import Grid
 from voxledger.params import EvaluateParams, InferParams, ModelParams, RetrainParams, ScoreParams
 from voxledger.records.card import ModelCard
 from voxledger.schema import LabelClass, LabelSchema
+from voxledger.weak.label import WeakLabel, measured
 
 Two = tuple[Any, Any]
 """Two values of a type that results could depend on differently."""
@@ -96,6 +99,9 @@ def two(kind: Any) -> Two:
     if origin in (dict, Mapping):
         (key, _), (a, b) = two(arguments[0]), two(arguments[1])
         return {key: a}, {key: b}
+    if kind is WeakLabel:
+        one, other = (np.full((1, 3), voxel) for voxel in (1.0, 2.0))
+        return tuple(measured("a", "organ", "point", "json", at, Grid.plain((5, 5, 5))) for at in (one, other))
     if issubclass(kind, Enum):
         return tuple(kind)[:2]
     if issubclass(kind, BaseModel):
@@ -137,6 +143,7 @@ def _files(folder: Path) -> None:
 def test_jobs_are_found() -> None:
     assert {
         "Attend",
+        "CheckWeak",
         "Features",
         "FoundLesions",
         "JudgeAttention",
@@ -171,6 +178,7 @@ def test_every_algorithm_of_a_job_is_in_its_key(job: type[Job[Any]], monkeypatch
 
 KEYS_IN_GIT = {
     "MadeElsewhere": "e7a6a0117517fdcca5e15c2261ea231725cbdb647c23a18396e3875ddc818fa2",
+    "MarkedObjects": "140dbec09ce8f8602bf1592c639a19e0aee6008c803888470e598cca58522c35",
     "NetworkPrediction": "4be9a294302000f90b1ee680d4173db4e314e398eda296ed8e8370ae8edea6ce",
     "RegionPrediction": "f6afc2a7804521b9cadcf659a01ae92545aa7b7dcc2be065f8db92d5e0b9a815",
 }

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from small_round import GRID, SCHEMA, repo, template
 
+from voxledger import layout
 from voxledger.errors import CasesFailed
 from voxledger.evaluate.comparison import compare
 from voxledger.evaluate.reader_measures import mean_surface_mm
@@ -20,6 +21,8 @@ from voxledger.evaluate.readers import readers_of_round
 from voxledger.imaging.path_length import added_path_length
 from voxledger.imaging.volume import write
 from voxledger.params import EvaluateParams, MachineParams, Params, ReviewParams
+from voxledger.records.predicted import write_predicted
+from voxledger.weak.decisions import write_weak_decisions
 
 __all__ = ["repo", "template"]
 
@@ -40,6 +43,8 @@ def evaluated(repo: Any, tolerance_mm: float = 0.0) -> dict[str, Any]:
         evaluate=EvaluateParams(tolerance_mm=tolerance_mm),
         machine=MachineParams(workers=1),
     )
+    write_predicted(layout.PREDICTED, [])
+    write_weak_decisions(layout.WEAK_LOG, [])
     readers_of_round(repo.cases, SCHEMA, params, PREDICTIONS)
     found: dict[str, Any] = json.loads(Path("reports/readers.json").read_text())
     return found

@@ -22,10 +22,11 @@ from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import Decision
 from voxledger.records.ledger import Entry, Origin
 from voxledger.records.readings import Outcome, Reading
-from voxledger.records.worklist import AUDIT, NOT_FOUND, REJECTED, read_worklist
+from voxledger.records.worklist import AUDIT, DISAGREES, NOT_FOUND, REJECTED, read_worklist
 from voxledger.score import run as stage
 from voxledger.score.run import score_round
 from voxledger.score.table import read_scores
+from voxledger.weak.decisions import WeakDecision
 
 SCHEMA = ensembles.schema_of(3, c1={"inside": "c0", "lesion": True})
 GRID = Grid.plain((24, 26, 28), (2.0, 1.0, 1.0))
@@ -313,3 +314,24 @@ def test_a_case_in_which_an_organ_was_not_found_is_looked_at_first_and_the_repor
         "case4",
         "case3",
     ]
+
+
+def weak(case_id, name, agrees, check="agreement"):
+    return WeakDecision(case_id, name, 1, "slice_mask", "nifti", "0" * 64, "inter", check, 0.5, ">=0.8", agrees)
+
+
+@pytest.mark.parametrize("rejected", [False, True])
+def test_a_case_whose_weak_label_disagrees_comes_first_and_is_not_hidden(repository, rejected):
+    """Not where people stand behind the class; a class is told once, however many checks it failed."""
+    found = [weak("case0", "c1", False), weak("case0", "c1", False, "border"), weak("case0", "c2", False)]
+    found += [weak("case1", "c0", True), weak("case2", "c0", False)]
+    ledger = {("case2", "c0"): entry("case2", "c0"), ("case1", "c0"): entry("case1", "c0", Origin.REJECTED)}
+    params = Params(score={"budget": 3, "rejected_first": rejected}, machine={"workers": 1})
+    rows = score_round(CASES, ledger, [], repository / PREDICTIONS, SCHEMA, params, weak=found)
+    expected = [("case1", REJECTED)] * rejected + [("case0", DISAGREES), ("case5", "attention"), ("case4", "attention")]
+    assert list(dict.fromkeys((r.case_id, r.reason) for r in rows)) == expected[:3]
+    said = (repository / "reports/sections/score.html").read_text()
+    assert "<strong>Weak label disagrees</strong> with what was predicted from it in 1 cases" in said
+    assert "case0 (c1, c2)" in said
+    scores = {(s.case_id, s.class_name) for s in read_scores(repository / OUT / "score.csv")}
+    assert ("case0", "c1") in scores

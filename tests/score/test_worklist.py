@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from voxledger.params import ReadersParams, ScoreParams
-from voxledger.records.worklist import AUDIT, NOT_FOUND, REJECTED, read_worklist, write_worklist
+from voxledger.records.worklist import AUDIT, DISAGREES, NOT_FOUND, REJECTED, read_worklist, write_worklist
 from voxledger.registry import ACQUISITION
 from voxledger.score.table import CaseScore, ClassScore
 from voxledger.score.worklist import choose, read_by_several, worklist
@@ -95,19 +95,18 @@ def test_budget(params, count):
 
 def test_cases_in_which_an_organ_was_not_found_come_first_within_the_budget():
     missing = {"case00", "case02", "case05"}
-    chosen = choose(CASES, 2, ScoreParams(budget=4), "seed", {}, not_found=missing)
+    chosen = choose(CASES, 2, ScoreParams(budget=4), "seed", {}, flagged=dict.fromkeys(missing, NOT_FOUND))
     assert list(chosen) == ["case05", "case02", "case00", "case09"]
     assert list(chosen.values()) == [NOT_FOUND] * 3 + ["attention"]
-    assert list(choose(CASES, 2, ScoreParams(budget=2), "seed", {}, not_found=missing)) == ["case05", "case02"]
+    chosen = choose(CASES, 2, ScoreParams(budget=2), "seed", {}, flagged=dict.fromkeys(missing, NOT_FOUND))
+    assert list(chosen) == ["case05", "case02"]
 
 
-def test_what_was_rejected_comes_first_where_that_is_asked_for():
-    asked = {"not_found": {"case00", "case02"}, "rejected": {"case01", "case02", "case03"}}
-    chosen = choose(CASES, 2, ScoreParams(budget=5, rejected_first=True), "seed", {}, **asked)
-    assert list(chosen) == ["case02", "case00", "case03", "case01", "case09"]
-    assert list(chosen.values()) == [NOT_FOUND] * 2 + [REJECTED] * 2 + ["attention"]
-    chosen = choose(CASES, 2, ScoreParams(budget=3), "seed", {}, **asked)
-    assert list(chosen) == ["case02", "case00", "case09"]
+def test_flags_come_first_in_their_order():
+    flagged = {"case07": DISAGREES, "case01": REJECTED, "case00": NOT_FOUND, "case02": NOT_FOUND, "case03": REJECTED}
+    chosen = choose(CASES, 2, ScoreParams(budget=6), "seed", {}, flagged=flagged)
+    assert list(chosen) == ["case02", "case00", "case03", "case01", "case07", "case09"]
+    assert list(chosen.values()) == [NOT_FOUND] * 2 + [REJECTED] * 2 + [DISAGREES, "attention"]
 
 
 def test_audit_never_overlaps_and_takes_what_is_left():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxledger.bundles.class_boxes import ClassBoxes
-from voxledger.bundles.merge import LabelMap, Mask
+from voxledger.bundles.merge import LabelMap, Mask, Voxels
 from voxledger.bundles.votes import Consensus, Votes, split, unlike_most
 from voxledger.imaging.boxes import Box
 from voxledger.records.decisions import Decision, Row
@@ -54,12 +54,13 @@ class Settled:
         names = [n for n, row in self.rows.items() if row.decision is Decision.REVISE and n not in self.adjudicated]
         return dict.fromkeys(names, self.labels if self.agreed is None else self.agreed)
 
-    def moved(self, schema: LabelSchema) -> dict[str, Mask]:
-        """Voxels (z, y, x) that an adjudicator gave to or took from a class, by class."""
+    def moved(self, schema: LabelSchema) -> dict[str, Voxels]:
+        """Voxels (flat indices) that an adjudicator gave to or took from a class, by class."""
         if self.agreed is None:
             return {}
         revised = [n for n in self.adjudicated if self.rows[n].decision is Decision.REVISE]
-        return {n: schema.mask(self.agreed, n) != schema.mask(self.labels, n) for n in sorted(revised)}
+        masks = {n: schema.mask(self.agreed, n) != schema.mask(self.labels, n) for n in sorted(revised)}
+        return {n: np.flatnonzero(mask) for n, mask in masks.items()}
 
 
 def settle(

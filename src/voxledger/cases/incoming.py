@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from voxledger.imaging.dicom import is_dicom
 from voxledger.imaging.format import other_suffixes, suffixes
 from voxledger.records.cases import Case, Split
 from voxledger.records.pseudonyms import Pseudonyms
+from voxledger.registry import WEAK_READERS
+from voxledger.weak.reader import Given, Reader
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -27,7 +29,10 @@ class Incoming:
     labels: Path | None = None
     """Label maps named like their images. Their classes enter the ledger with origin `source`."""
     weak: Path | None = None
-    """Weak labels named like their images: a label map with a few slices, or a RECIST diameter as JSON."""
+    """Weak labels: a folder of files named like their images, label maps with a few slices or marks as JSON; or a table
+    of all cases, see `voxledger.weak.readers`."""
+    weak_class: str = ""
+    """Class of weak labels of a table that does not name it."""
     patients: Path | None = None
     """Table with the columns `case_id` and `patient`, for cases that share a person; by default each has its own."""
     source: str = "unspecified"
@@ -49,7 +54,7 @@ class Files:
     images: Mapping[str, Path]
     """An image file, or the folder of a DICOM series."""
     labels: Mapping[str, Path]
-    weak: Mapping[str, Path]
+    weak: Mapping[str, Given]
     dicom: DicomIn
 
 
@@ -70,7 +75,7 @@ def files_of(incoming: Incoming) -> Files:
     return Files(
         images | {case_id: one.files[0].parent for case_id, one in dicom.series.items()},
         _images_by_case(incoming.labels) if incoming.labels else {},
-        _weak_by_case(incoming.weak) if incoming.weak else {},
+        _weak_by_case(incoming.weak, incoming.weak_class, {*images, *dicom.series}) if incoming.weak else {},
         dicom,
     )
 
@@ -103,7 +108,7 @@ def problems_of(files: Files, folder: Path, registered: Iterable[Case], unfinish
         *files.dicom.problems,
         *(
             f"{path}: there is no image for case {case_id} in {folder}"
-            for case_id, path in sorted({**files.labels, **files.weak}.items())
+            for case_id, path in sorted({**files.labels, **{c: given.what for c, given in files.weak.items()}}.items())
             if case_id not in files.images
         ),
         *(
@@ -145,11 +150,33 @@ def _require_one_channel(paths: list[Path]) -> None:
         )
 
 
-def _weak_by_case(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise Misuse(f"{folder} is not a folder", "give the folder that holds the files")
-    kinds = (*_suffixes(), ".json")
-    return _by_case([(_stem(p.name), p) for p in sorted(folder.iterdir()) if p.name.endswith(kinds)])
+def _weak_by_case(path: Path, class_name: str, case_ids: Collection[str]) -> dict[str, Given]:
+    readers: dict[str, Reader] = WEAK_READERS.all()
+    if path.is_dir():
+        if class_name:
+            raise Misuse(
+                f"--weak-class is for tables, and {path} is a folder", "leave it out: these files name classes"
+            )
+        single = {name: reader for name, reader in readers.items() if reader.rows is None}
+        files = {p: n for p in sorted(path.iterdir()) for n, r in single.items() if p.is_file() and r.recognises(p)}
+        by_case = _by_case([(_stem(p.name) if _stem(p.name) != p.name else p.stem, p) for p in files])
+        return {case_id: Given(files[p], str(p), p, "", "") for case_id, p in by_case.items()}
+    tables = {name: reader for name, reader in readers.items() if reader.rows is not None and reader.recognises(path)}
+    if not path.is_file() or not tables:
+        raise Misuse(
+            f"{path} is neither a folder of weak labels nor a table of them",
+            "give the folder that holds a file a case, DL_info.csv, or a COCO file that ends in .json",
+        )
+    name, reader = next(iter(tables.items()))
+    if not reader.names_classes and not class_name:
+        raise Misuse(f"{path} does not say of what class its marks are", "say it: --weak-class NAME")
+    assert reader.rows is not None
+    rows = reader.rows(path, case_ids)
+    if not rows:
+        raise Misuse(
+            f"{path} names none of these cases", f"docs/curators.md says how a case of the reader {name} is called"
+        )
+    return {case_id: Given(name, f"{path} (case {case_id})", None, told, class_name) for case_id, told in rows.items()}
 
 
 def _by_case(found: list[tuple[str, Path]]) -> dict[str, Path]:

@@ -26,6 +26,7 @@ from voxledger.records.cases import Case, Split, read_cases, write_cases
 from voxledger.records.ledger import Entry, Origin, read_ledger, write_ledger
 from voxledger.schema import LabelSchema
 from voxledger.textfile import read_text
+from voxledger.weak.reader import Given
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ def _patients(files: Files, incoming: Incoming, registered: Sequence[Case]) -> d
 
 def _jobs(files: Files, incoming: Incoming, schema: LabelSchema) -> list[TakeIn]:
     names = incoming.classes
+    if incoming.weak_class:
+        schema[incoming.weak_class]
     covered = tuple(schema.names if names is None else (schema[name].name for name in names))
     return [
         TakeIn(
@@ -117,13 +120,19 @@ def _jobs(files: Files, incoming: Incoming, schema: LabelSchema) -> list[TakeIn]
             label=files.labels.get(case_id),
             label_sha256=_sha256(parts_of(files.labels[case_id])) if case_id in files.labels else "",
             weak=files.weak.get(case_id),
-            files=tuple(p.name for p in (path, files.labels.get(case_id), files.weak.get(case_id)) if p is not None),
+            files=tuple(
+                p.name for p in (path, files.labels.get(case_id), _file(files.weak.get(case_id))) if p is not None
+            ),
             classes=covered,
             label_schema=schema,
         )
         for case_id, path in files.images.items()
         for series in [files.dicom.series.get(case_id)]
     ]
+
+
+def _file(given: Given | None) -> Path | None:
+    return given.file if given is not None else None
 
 
 def _sha256(paths: Sequence[Path]) -> str:

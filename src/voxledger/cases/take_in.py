@@ -8,23 +8,25 @@ from pathlib import Path
 
 import numpy as np
 
+from voxledger import layout
 from voxledger.bundles.label_file import Expected, read_returned_label
 from voxledger.casemap.job import Job, content, place
-from voxledger.cases.weak import parse_recist
 from voxledger.errors import CaseRefused, UnreadableImage
 from voxledger.imaging.dicom_series import Series, read_series
-from voxledger.imaging.intact import MOST_BYTES, read_whole, read_whole_label
+from voxledger.imaging.intact import MOST_BYTES, read_whole
 from voxledger.imaging.volume import (
     Grid,
     Volume,
     mask_sha256,
     read_grid,
     require_same_grid,
-    smallest_unsigned,
     write,
 )
+from voxledger.registry import WEAK_READERS
 from voxledger.schema import LabelSchema
 from voxledger.textfile import replace_text
+from voxledger.weak.marks import Marks, parse_marks
+from voxledger.weak.reader import Given, Reader
 
 AIR_HU = -200
 """An image whose darkest voxel lies below this is taken for CT: MR intensities are not negative."""
@@ -62,7 +64,7 @@ class TakeIn(Job[TakenIn]):
     """Of an image that is a DICOM series."""
     label: Path | None = place()
     label_sha256: str = content()
-    weak: Path | None = content()
+    weak: Given | None = content()
     files: tuple[str, ...] = content()
     """Names of the files: suffixes tell how they are read."""
     classes: tuple[str, ...] = content()
@@ -85,7 +87,7 @@ class TakeIn(Job[TakenIn]):
         return TakenIn(
             "CT" if image.array.min() < AIR_HU else "MR",
             self._label(folder, self.label, image.grid, grid) if self.label is not None else {},
-            self._weak(folder / STAGED_WEAK, self.weak, image.grid) if self.weak is not None else "",
+            self._weak(folder / STAGED_WEAK, self.weak, grid) if self.weak is not None else "",
         )
 
     def _image(self) -> Volume:
@@ -117,15 +119,16 @@ class TakeIn(Job[TakenIn]):
             for name, mask in masks.items()
         }
 
-    def _weak(self, folder: Path, path: Path, image: Grid) -> str:
-        if path.suffix == ".json":
-            recist = parse_recist(path.read_bytes(), str(path), self.name, image, self.label_schema)
-            name = f"{self.name}.json"
-            folder.mkdir(exist_ok=True)
-            replace_text(folder / name, recist.to_json())
-            return name
-        labels = read_whole_label(path, image)
-        self.label_schema.check(labels, str(path))
-        name = f"{self.name}.nii.gz"
-        write(folder / name, smallest_unsigned(labels), image)
-        return name
+    def _weak(self, folder: Path, given: Given, image: Grid) -> str:
+        reader: Reader = WEAK_READERS.get(given.reader)
+        kept = reader.read(given, self.name, image, self.label_schema)
+        folder.mkdir(exist_ok=True)
+        if isinstance(kept, Marks):
+            # What another package's reader made is checked as what a person wrote.
+            checked = parse_marks(kept.to_json().encode(), given.what, self.name, image, self.label_schema)
+            path = folder / layout.weak_marks(self.name).name
+            replace_text(path, checked.to_json())
+        else:
+            path = folder / layout.label_map(layout.WEAK, self.name).name
+            write(path, kept, image)
+        return path.name

@@ -23,7 +23,12 @@ cases.add_command(phantom)
 @cases.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--labels", type=click.Path(path_type=Path), help="Label maps, named like their images.")
-@click.option("--weak", type=click.Path(path_type=Path), help="Weak labels (slice masks, RECIST JSON), named alike.")
+@click.option(
+    "--weak",
+    type=click.Path(path_type=Path),
+    help="Weak labels: a folder of slice masks and of marks as JSON, named alike; or DL_info.csv, or a COCO file.",
+)
+@click.option("--weak-class", default="", help="Class of weak labels that do not name their own, as in DL_info.csv.")
 @click.option(
     "--patients",
     type=click.Path(path_type=Path),
@@ -48,6 +53,7 @@ def add(
     folder: Path,
     labels: Path | None,
     weak: Path | None,
+    weak_class: str,
     patients: Path | None,
     source: str,
     licence: str,
@@ -75,8 +81,7 @@ def add(
     from voxledger.repository import dvc_add, git, require_root
     from voxledger.schema import read_schema
 
-    root = require_root()
-    params = read_params()
+    root, params = require_root(), read_params()
     require_open(params)
     require_no_bundles(params, "new cases would change the worklist, and what comes back would no longer fit")
 
@@ -88,6 +93,7 @@ def add(
         folder,
         labels=labels,
         weak=weak,
+        weak_class=weak_class,
         patients=patients,
         source=source,
         licence=licence,
@@ -99,8 +105,7 @@ def add(
     schema, machine = read_schema(layout.SCHEMA), params.machine
     added = add_cases(incoming, schema, params.cases, version=params.round, machine=machine, track=track)
     for name in Split:
-        chosen = [c for c in added.cases if c.split is name]
-        if chosen:
+        if chosen := [c for c in added.cases if c.split is name]:
             click.echo(f"{name.value:12} {len(chosen):5} cases, {chosen[0].case_id} … {chosen[-1].case_id}")
     part = f", for {classes} alone" if classes and added.labelled else ""
     click.echo(f"added {len(added.cases)} cases, {added.labelled} of them labelled{part}. Next: voxledger round run")

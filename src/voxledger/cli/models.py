@@ -62,7 +62,7 @@ def add(name: str, predictions: Path, model_id: str, licence: str, classes: str 
 @models.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--name", required=True, help="What the model is called here.")
-@click.option("--licence", required=True, help="Licence of the weights, as an SPDX id.")
+@click.option("--licence", default="", help="Licence of the weights, as an SPDX id; by default what the folder says.")
 @click.option(
     "--map", "class_map", help=f"Which class of {layout.SCHEMA} each of its classes is: a file or a ready map."
 )
@@ -82,8 +82,9 @@ def adopt(
 ) -> None:
     """Take in a model that was trained elsewhere; it predicts from now on, and may be fine-tuned.
 
-    FOLDER holds results of nnU-Net (plans.json, dataset.json, fold_K/checkpoint_final.pth), a MONAI bundle, or weights
-    of a MONAI network with their description (model.pt, network.yaml). Nothing in it is run.
+    FOLDER holds results of nnU-Net (plans.json, dataset.json, fold_K/checkpoint_final.pth), a model of nnInteractive
+    (the same with inference_info.json), which predicts what weak labels mark, a MONAI bundle, or weights of a MONAI
+    network with their description (model.pt, network.yaml). Nothing in it is run.
 
     \b
     Example:
@@ -102,6 +103,50 @@ def adopt(
     click.echo(f"adopted {card.name}: {card.architecture}, id {card.id[:16]}")
     for theirs, ours in card.source.classes.items() if card.source else ():
         click.echo(f"  {theirs} → {ours}")
+    click.echo("Next: voxledger round run")
+
+
+@models.command("train-interactive")
+@click.option("--name", required=True, help="What the model is called here.")
+@click.option("--iterations", default=640, show_default=True, type=click.IntRange(min=1), help="Steps of the training.")
+@click.option(
+    "--patch", nargs=3, type=click.IntRange(min=1), help="In voxels (z y x), multiples of 8.  [default: 40 56 40]"
+)
+@click.option("--classes", help="Classes to learn from, with commas; by default all.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def train_interactive(
+    name: str, iterations: int, patch: tuple[int, int, int] | None, classes: str | None, as_json: bool
+) -> None:
+    """Train a small interactive model on the labelled cases; it predicts what weak labels mark, of any class.
+
+    It learns from all classes of pool cases that people stand behind, a quarter of an hour on one CPU core. The patch
+    should be half as large again as the objects that weak labels will mark.
+
+    \b
+    Example:
+      voxledger models train-interactive --name interactive
+    """
+    from voxledger.params import ModelParams
+    from voxledger.records.cases import read_cases
+    from voxledger.records.ledger import read_ledger
+    from voxledger.repository import dvc_add
+    from voxledger.retrain.interactive import train_interactive
+    from voxledger.schema import read_schema
+
+    params = _params_while_models_may_change()
+    model = ModelParams(
+        backend="nninteractive",
+        iterations=iterations,
+        patch=patch or None,
+        classes=tuple(classes.split(",")) if classes else None,
+    )
+    schema, ledger = read_schema(layout.SCHEMA), read_ledger(layout.BASE_LEDGER)
+    card = train_interactive(name, model, read_cases(), schema, ledger, params.round, params.retrain, params.machine)
+    dvc_add(str(layout.BASE_MODELS))
+    if as_json:
+        click.echo(json.dumps(card.model_dump(), indent=1))
+        return
+    click.echo(f"trained {card.name}: {card.architecture}, id {card.id[:16]}")
     click.echo("Next: voxledger round run")
 
 

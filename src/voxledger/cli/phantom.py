@@ -37,6 +37,11 @@ import click
     type=click.Choice(["pdac", "cyst", "pnet"]),
     help="Of lesions; may be given several times.",
 )
+@click.option(
+    "--weak",
+    type=click.Choice(["slice_mask", "slices", "recist", "recist_both", "box", "point", "scribble"]),
+    help="Weak labels of this sort for every case that is not labelled.  [default: a slice mask, a diameter or none]",
+)
 @click.option("--prefix", default=None, help="Start of the case ids.  [default: phantom-SITE-]")
 def phantom(
     folder: Path,
@@ -47,12 +52,13 @@ def phantom(
     size: str,
     lesions: float,
     kinds: tuple[str, ...],
+    weak: str | None,
     prefix: str | None,
 ) -> None:
     """Make CT-like abdominal phantoms with reference labels in FOLDER.
 
-    FOLDER gets images/, reference/ (all labels), labels/ (the labelled cases), weak/ (a slice mask or a RECIST
-    diameter for some of the others) and phantoms.csv. A case depends on seed, site, size and its number alone.
+    FOLDER gets images/, reference/ (all labels), labels/ (the labelled cases), weak/ (weak labels of the
+    others) and phantoms.csv. A case depends on seed, site, size and its number alone.
     """
     from voxledger.phantom.make import write_phantoms
     from voxledger.phantom.scanner import Size
@@ -67,7 +73,8 @@ def phantom(
         lesion_share=lesions,
         kinds=kinds,
         prefix=prefix,
+        weak=weak or "",
     )
-    weak = sum(bool(row["weak_label"]) for row in rows)
+    marked = sum(bool(row["weak_label"]) for row in rows)
     ill = sum(bool(row["lesion"]) for row in rows)
-    click.echo(f"{len(rows)} phantoms in {folder}: {ill} with lesions, {labelled} labelled, {weak} weakly labelled")
+    click.echo(f"{len(rows)} phantoms in {folder}: {ill} with lesions, {labelled} labelled, {marked} weakly labelled")

@@ -122,6 +122,24 @@ def close(no_push: bool) -> None:
     click.echo(f"closed as {release}. Next: git push --follow-tags, then voxledger round open")
 
 
+@round_.command("licence")
+@click.argument("model")
+@click.option("--reason", required=True, help="Why the release may have its licence all the same.")
+def licence(model: str, reason: str) -> None:
+    """Allow the licence that params.yaml declares, although that of MODEL asks for more; on record in git.
+
+    \b
+    Example:
+      voxledger round licence nninteractive --reason "written permission of its makers, 2026-03-01"
+    """
+    from voxledger.release.licence import allow
+    from voxledger.repository import require_root
+
+    require_root()
+    row = allow(model, reason)
+    click.echo(f"allowed by {row.curator}: {row.declared} beside {row.licence} of {model}. Next: voxledger round close")
+
+
 @round_.command("recall")
 def recall_() -> None:
     """Take the bundles of this round back, as long as nothing has come in, so that they can be made anew.

@@ -52,6 +52,8 @@ def _print_class(entry: dict[str, Any]) -> None:
     click.echo(f"  mask    {entry['mask_sha256'][:12]}")
     if entry["model_ids"]:
         click.echo(f"  models  {', '.join(m[:12] for m in entry['model_ids'])}")
+    for mark in entry["weak"]:
+        click.echo(f"  weak    {mark['kind']} from {mark['source']}, {mark['sha256'][:12]}")
     if entry["bundle"]:
         click.echo(f"  bundle  {entry['bundle'][:12]}")
     for signature in entry["signatures"]:

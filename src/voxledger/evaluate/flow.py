@@ -18,7 +18,7 @@ from voxledger.schema import LabelSchema
 SAID = {Decision.ACCEPT: "accepted", Decision.REVISE: "revised", Decision.REJECT: "rejected"}
 OPEN = "open"
 """What nobody has decided on since."""
-_COLORS = {"accepted": "#2a9d8f", "revised": "#e9c46a", "rejected": "#d1495b", OPEN: "#c8c8c8"}
+COLORS = {"accepted": "#2a9d8f", "revised": "#e9c46a", "rejected": "#d1495b", OPEN: "#c8c8c8"}
 
 Flow = dict[int, dict[str, dict[str, int]]]
 """By round: `said` counts what was decided of masks, `again` what was decided next of those that were rejected."""
@@ -93,9 +93,9 @@ def flow_chart(found: Flow) -> bytes:
             for kind, height, offset in (("said", 0.4, 0.0), ("again", 0.18, 0.34)):
                 left = _before_rejected(found[number]["said"]) if kind == "again" else 0
                 for word, count in found[number][kind].items():
-                    axes.barh(place + offset, count, height, left=left, color=_COLORS[word])
+                    axes.barh(place + offset, count, height, left=left, color=COLORS[word])
                     left += count
-        for word, color in _COLORS.items():
+        for word, color in COLORS.items():
             axes.barh(0, 0, color=color, label=word)
         axes.set_yticks(range(len(rounds)), [f"round {number}" for number in rounds])
         axes.set_ylim(len(rounds) - 0.3, -0.5)

@@ -18,14 +18,19 @@ from voxledger.casemap.run import casemap
 from voxledger.evaluate.flow import flow, flow_section
 from voxledger.evaluate.reader_measures import Drawn, MeasureReaders, Pair, Returned
 from voxledger.evaluate.readers_section import readers_section
+from voxledger.evaluate.weak import by_fit, fates, origins, weak_section
 from voxledger.krippendorff import nominal_alpha
+from voxledger.models.model import open_models
 from voxledger.params import Params
 from voxledger.records.bundle import LABELS
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decision
+from voxledger.records.ledger import read_ledger
+from voxledger.records.predicted import read_predicted
 from voxledger.records.readings import Outcome, Reading, read_readings
 from voxledger.schema import LabelSchema
 from voxledger.textfile import fixed, replace_text, write_table
+from voxledger.weak.decisions import read_weak_decisions
 
 COLUMNS = ["case_id", "class_name", "reader", "other", "kind", "dice", "mean_surface_mm", "hd95_mm"]
 
@@ -71,8 +76,16 @@ def readers_of_round(cases: Sequence[Case], schema: LabelSchema, params: Params,
     points = _timed(readings, drawn)
     mean_dice = _mean_dice(pairs, schema)
     section = readers_section(metrics, points, mean_dice, params.review, params.evaluate.tolerance_mm)
-    replace_text(layout.READERS_SECTION, section + flow_section(went))
+    replace_text(layout.READERS_SECTION, section + flow_section(went) + _origins_section(cases, schema, readings))
     return readings
+
+
+def _origins_section(cases: Sequence[Case], schema: LabelSchema, readings: Sequence[Reading]) -> str:
+    """What the masks of the round were predicted from, and what became of them."""
+    regional = [model.card.id for model in open_models(layout.BASE_MODELS, schema) if model.region is not None]
+    of = origins(cases, read_predicted(layout.PREDICTED), regional, read_ledger(layout.BASE_LEDGER))
+    weak = read_weak_decisions(layout.WEAK_LOG)
+    return weak_section(fates(of, weak, readings), by_fit(of, weak, readings))
 
 
 def blinded(reading: Reading) -> bool:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from voxledger.imaging.boxes import Box, absolute, bounding_box, intersection, union, view
 from voxledger.imaging.components import connected_components
-from voxledger.imaging.soft import SoftPrediction, ensemble_box, ensemble_mean
+from voxledger.imaging.soft import SoftPrediction, ensemble_box, ensemble_mean, is_marked
 from voxledger.imaging.volume import Grid
 from voxledger.schema import LabelSchema
 
@@ -26,6 +26,9 @@ CONNECTIVITY = 26
 HU_LIMITS = (-1000.0, 1000.0)
 """CT values are clipped to this range before they are averaged (Efficient Human-in-the-Loop Pancreatic Tumor
 Annotation)."""
+
+MARKED = 0.5
+"""Threshold of a class that was predicted from what somebody marked: the others are made for models that search."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -99,7 +102,8 @@ class Proposal:
     is_ct
         Whether intensities are Hounsfield units, so that clipping and HU ranges mean something.
     thresholds
-        A class is where the mean of the models lies above its threshold; classes not named are not proposed.
+        A class is where the mean of the models lies above its threshold, or above `MARKED` where it was predicted from
+        what somebody marked; classes not named are not proposed.
     """
 
     def __init__(
@@ -135,7 +139,8 @@ class Proposal:
     def _propose(self, name: str) -> None:
         box = ensemble_box(self.predictions, name)
         if box is not None:
-            self._set(name, box, ensemble_mean(self.predictions, name, box) > np.float32(self.thresholds[name]))
+            threshold = MARKED if is_marked(self.predictions, name) else self.thresholds[name]
+            self._set(name, box, ensemble_mean(self.predictions, name, box) > np.float32(threshold))
 
     def _set(self, name: str, box: Box, mask: Mask) -> None:
         tight = bounding_box(mask)

@@ -9,6 +9,9 @@ an organ, the organ's probability is the sum of both.
 
 A model of a region looked at a part of the image alone. That part, the extent, is in the file; of what lies outside
 the model says nothing, which is not that there is nothing.
+
+Where somebody marked objects of a class, what was found from the marks stands for the class: other models, which know
+of no marks, have no say in it in that case.
 """
 
 from __future__ import annotations
@@ -52,6 +55,8 @@ class SoftPrediction:
     extent: Box
     """What of the image the model looked at; it has no say outside. `NOWHERE` if it did not find what it looks at."""
     _array: Any
+    marked: bool = False
+    """Whether its classes were predicted from what somebody marked in this image."""
 
     @property
     def part(self) -> Box | None:
@@ -97,6 +102,7 @@ def write_soft(
     model_id: str,
     image_sha256: str,
     extent: Box | None = None,
+    marked: bool = False,
 ) -> None:
     """Write a soft prediction class by class; the bytes depend on the content alone.
 
@@ -106,6 +112,8 @@ def write_soft(
         Pairs of class name and probabilities (z, y, x) in [0, 1], consumed one at a time, in the order of `classes`.
     extent
         The box of the image that the probabilities fill, or `NOWHERE`; None is the whole.
+    marked
+        Whether they were predicted from what somebody marked in this image.
     """
     import blosc2
 
@@ -145,6 +153,7 @@ def write_soft(
             "model_id": model_id,
             "image_sha256": image_sha256,
             **({} if extent is None else {"extent": _to_json(extent)}),
+            **({"marked": True} if marked else {}),
         }
         del array
 
@@ -161,7 +170,8 @@ def open_soft(path: Path | str) -> SoftPrediction:
         extent = _from_json(meta["extent"]) if "extent" in meta else whole(grid.shape)
         if not all(0 <= s.start <= s.stop <= n for s, n in zip(extent, grid.shape, strict=True)):
             raise ValueError("it looked at what lies outside of its grid")
-        return SoftPrediction(classes, boxes, grid, meta["model_id"], meta["image_sha256"], extent, array)
+        head = meta["model_id"], meta["image_sha256"]
+        return SoftPrediction(classes, boxes, grid, *head, extent, array, bool(meta.get("marked")))
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise UnreadableImage(
             f"{path} is not a readable soft prediction: {error}", "delete it and run `dvc repro infer`"
@@ -177,24 +187,35 @@ def _from_json(sides: list[list[int]]) -> Box:
     return z, y, x
 
 
+def is_marked(predictions: Sequence[SoftPrediction], name: str) -> bool:
+    """Whether a class was predicted from what somebody marked in the image."""
+    return any(p.marked and name in p.classes for p in predictions)
+
+
+def asked(predictions: Sequence[SoftPrediction], name: str) -> list[int]:
+    """Indices of the predictions whose word on a class counts in this case, at least somewhere."""
+    only = is_marked(predictions, name)
+    return [i for i, p in enumerate(predictions) if name in p.classes and (p.marked or not only)]
+
+
 def ensemble_box(predictions: Sequence[SoftPrediction], name: str) -> Box | None:
     """The smallest box that holds every non-zero probability of a class in any model; None where there is none."""
-    return union(p.boxes.get(name) for p in predictions)
+    return union(predictions[i].boxes.get(name) for i in asked(predictions, name))
 
 
 def ensemble_mean(predictions: Sequence[SoftPrediction], name: str, box: Box | None = None) -> npt.NDArray[np.float32]:
     """Mean probability of a class (z, y, x), whole or inside a box, over the models that have a say.
 
-    A model has none in a class that it was never taught, and none outside its extent. Where no model has a say, the
-    mean is 0.
+    A model has none in a class that it was never taught, none outside its extent, and none where the class was marked
+    and it does not know of that. Where no model has a say, the mean is 0.
     """
-    knowing = [p for p in predictions if name in p.classes]
+    knowing = [predictions[i] for i in asked(predictions, name)]
     region = box or whole(predictions[0].grid.shape)
     mean = np.zeros(shape_of(region), np.float32)
-    for part, asked in parts(region, [p.extent for p in knowing]):
+    for part, inside in parts(region, [p.extent for p in knowing]):
         total = view(mean, region, part)
-        for i in asked:
+        for i in inside:
             total += knowing[i].read(name, part)
-        if len(asked) > 1:
-            total /= np.float32(len(asked))
+        if len(inside) > 1:
+            total /= np.float32(len(inside))
     return mean

@@ -21,7 +21,7 @@ from voxledger.imaging.volume import read_label, write
 from voxledger.import_.readings import readings_of
 from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.records.decisions import Decided, Decision, Row
-from voxledger.records.ledger import Entry, Neighbour, Origin
+from voxledger.records.ledger import Entry, Neighbour, Origin, WeakMark
 from voxledger.records.readings import Reading, joint_bundle, joint_reviewer, joint_signatures
 from voxledger.registry import CONSENSUS
 from voxledger.schema import LabelSchema
@@ -74,6 +74,8 @@ class MergeCase(Job[Merged]):
     """What the models propose; None where they predict nothing."""
     predicted: Mapping[str, tuple[str, ...]] = content()
     """Ids of the models that predict each class."""
+    weak: Mapping[str, tuple[WeakMark, ...]] = content()
+    """Weak labels that classes were predicted from."""
     entries: tuple[Entry, ...] = content()
     """Rows of the base ledger about the case."""
     returns: tuple[CaseReturn, ...] = content()
@@ -133,16 +135,16 @@ class MergeCase(Job[Merged]):
         box = boxes.box(claim.name, merged)
         voxels = int(self.label_schema.mask(merged[box], claim.name).sum()) if box is not None else 0
         digest = boxes.mask_sha256(claim.name, merged, sources.grid)
-        model_ids = tuple(self.predicted.get(claim.name, ()))
+        model_ids, weak = tuple(self.predicted.get(claim.name, ())), tuple(self.weak.get(claim.name, ()))
         if old is not None and (knowledge_of(old) is Knowledge.TRUSTED or not model_ids):
             # What people already stood behind was not proposed by the models of this round.
-            model_ids = old.model_ids
+            model_ids, weak = old.model_ids, old.weak
         by = overruled[claim.name].by if claim.name in overruled else ()
         neighbours = tuple(review.behind(name, known) for name in by)
         by_whom: CaseReturn | Entry | None = decided[1] if decided is not None else None
         if decided is None and old is not None and claim.origin is old.origin:
             by_whom = old
-            if (digest, model_ids) == (old.mask_sha256, old.model_ids):
+            if (digest, model_ids, weak) == (old.mask_sha256, old.model_ids, old.weak):
                 return old
             neighbours = (*old.changed_by, *(n for n in neighbours if n not in old.changed_by))
         return Entry(
@@ -159,6 +161,7 @@ class MergeCase(Job[Merged]):
             neighbours,
             by_whom is not None and by_whom.resampled,
             by_whom.signatures if by_whom is not None else (),
+            weak,
         )
 
 
@@ -195,7 +198,7 @@ class _Review:
             seen, given = repaint(schema, seen, proposal, part.labels, revised)
             moved |= given
             for name, voxels in part.adjudicated.items():
-                moved[name] = moved[name] | voxels
+                moved[name] = np.union1d(moved[name], voxels)
         claims = {name: Claim(name, c.origin, c.version, seen) for name, c in sources.claims.items()}
         decided: dict[str, tuple[Row, CaseReturn]] = {}
         for part in said:
@@ -235,8 +238,8 @@ class _Said:
     """Classes on which the readers do not agree."""
     settled: Mapping[str, LabelMap] = field(default_factory=dict)
     """Label maps (z, y, x) that hold what readers revised together, by class."""
-    adjudicated: Mapping[str, Mask] = field(default_factory=dict)
-    """Voxels (z, y, x) that an adjudicator gave to or took from a class, by class."""
+    adjudicated: Mapping[str, Voxels] = field(default_factory=dict)
+    """Voxels (flat indices) that an adjudicator gave to or took from a class, by class."""
 
 
 def _separately(job: MergeCase, proposal: LabelMap, labels: Sequence[LabelMap]) -> list[_Said]:

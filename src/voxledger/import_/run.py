@@ -18,7 +18,7 @@ from voxledger.params import MachineParams, ReviewParams
 from voxledger.records.bundle import MANIFEST, returned_files
 from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import write_decided
-from voxledger.records.ledger import Entry, Ledger, by_case, write_ledger
+from voxledger.records.ledger import Entry, Ledger, WeakMark, by_case, write_ledger
 from voxledger.records.predicted import Ensemble
 from voxledger.records.readings import read_readings, write_readings
 from voxledger.schema import LabelSchema
@@ -117,11 +117,16 @@ def _job(
         base=base if base.is_file() else None,
         pseudo=pseudo if ensemble is not None else None,
         predicted=dict(sorted(ensemble.by_class.items())) if ensemble is not None else {},
+        weak=_weak(ensemble) if ensemble is not None else {},
         entries=tuple(entries.values()),
         returns=said,
         panel=panels.get(case.case_id),
         label_schema=schema,
     )
+
+
+def _weak(ensemble: Ensemble) -> dict[str, tuple[WeakMark, ...]]:
+    return {name: tuple(map(WeakMark.parse, marks)) for name, marks in sorted(ensemble.weak.items())}
 
 
 def _merge_row(taken: Taken) -> dict[str, str | int]:

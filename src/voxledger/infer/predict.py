@@ -36,9 +36,9 @@ def predict_cases(
     """Write `<out>/<model name>/<case>.b2nd` for every model and case; returns what was predicted, by model and case.
 
     Models of a region come after the others, which find the organ for them; where it is not found they say nothing, of
-    no class. A model that is made elsewhere covers only the cases that it has; for the others nothing is written. A
-    case that was predicted before by the same model with the same parameters is taken from the memo, wherever the
-    model lies.
+    no class. A model that is made elsewhere covers only the cases that it has, and one that is told what to look for
+    only those that have weak labels; for the others nothing is written. A case that was predicted before by the same
+    model with the same parameters is taken from the memo, wherever the model lies.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def _located(
 def _predict(jobs: Sequence[Prediction], out: Path, machine: MachineParams) -> list[Predicted]:
     known = casemap(jobs, out, machine.for_networks)
     return [
-        Predicted(job.case.case_id, job.model.card.name, job.model.card.id, classes, job.key)
+        Predicted(job.case.case_id, job.model.card.name, job.model.card.id, classes, job.key, job.marks)
         for job, classes in zip(jobs, known, strict=True)
     ]
 

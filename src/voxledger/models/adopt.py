@@ -13,12 +13,14 @@ from __future__ import annotations
 import pickle
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.licences import spdx
+from voxledger.models.backend import Backend
 from voxledger.models.class_map import class_map
 from voxledger.models.dataset import BACKGROUND, CLASS_MAP, outputs
 from voxledger.records.card import (
@@ -56,13 +58,15 @@ class FromElsewhere:
     version: str = ""
     training_set: str = ""
     """What the folder says of itself; what the curator says goes before."""
+    licence: str = ""
+    """Of the weights, where the folder says it; a curator who says another one is refused."""
 
 
 @dataclass(frozen=True)
 class Said:
     """What a curator says of a model from elsewhere; empty where its folder does."""
 
-    licence: str
+    licence: str = ""
     source: str = ""
     version: str = ""
     training_set: str = ""
@@ -103,8 +107,8 @@ def adopt_model(
         raise Misuse(f"there is a model {name} already", f"choose another name, or `voxledger models remove {name}`")
     backend = _backend_for(folder)
     found: FromElsewhere = import_module(f"{BACKENDS.get(backend).package}.adopt").read_model(folder, folds)
-    theirs = [n for n in outputs(found.dataset) if n != BACKGROUND]
-    mapped = class_map(chosen_map, theirs, schema)
+    mapped = _mapped(BACKENDS.get(backend), found, chosen_map, schema)
+    said = replace(said, licence=_licence(folder, found.licence, said.licence))
     # Beside the models: what a killed command leaves of one is no part of them.
     partial = models.parent / f".{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -116,6 +120,26 @@ def adopt_model(
         return card
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _mapped(backend: Backend, found: FromElsewhere, chosen: str | None, schema: LabelSchema) -> dict[str, str]:
+    """The class map; there is none where the model segments what is marked, of whatever class."""
+    if not backend.prompted:
+        return class_map(chosen, [n for n in outputs(found.dataset) if n != BACKGROUND], schema)
+    if chosen is not None:
+        raise Misuse("the model has no classes to map: it segments what is marked", "leave out --map")
+    return {}
+
+
+def _licence(folder: Path, theirs: str, said: str) -> str:
+    """The licence of a model; raises where nobody says it, or the curator another one than the folder."""
+    if not (theirs or said):
+        raise Misuse(
+            f"{folder} does not say under which licence its weights are", "say it with --licence, as an SPDX id"
+        )
+    if theirs and said and spdx(theirs) != spdx(said):
+        raise Misuse(f"{folder} says that its weights are under {theirs}, and not under {said}", "leave out --licence")
+    return said or spdx(theirs)
 
 
 def _write(
@@ -159,9 +183,10 @@ def _backend_for(folder: Path) -> str:
             return name
     raise Misuse(
         f"{folder} is no model that can be adopted",
-        "give an nnU-Net results folder (plans.json, dataset.json, fold_0/checkpoint_final.pth), a MONAI bundle "
-        "(configs/metadata.json, configs/inference.json, model.pt), or a folder with model.pt and network.yaml; "
-        "of a model that is none of these, `voxledger models add` takes the predictions",
+        "give an nnU-Net results folder (plans.json, dataset.json, fold_0/checkpoint_final.pth), one of nnInteractive "
+        "(with inference_info.json), a MONAI bundle (configs/metadata.json, configs/inference.json, model.pt), or a "
+        "folder with model.pt and network.yaml; of a model that is none of these, `voxledger models add` takes the "
+        "predictions",
     )
 
 

@@ -10,8 +10,9 @@
     export.py    export_model(model: Model, folder: Path): writes it for others; only where BACKEND says so
 
 `train.py` and `predict.py` are what the stages call; plan and network are the backend's own affair. A backend whose
-predictions are made elsewhere has `adopt.py`, which takes them in, instead of `train.py`, and its `predict.py` holds
-`predictions(model, cases, params, machine) -> list[Prediction]`, which gives a job for each case that it covers.
+predictions are made elsewhere has `adopt.py`, which takes them in, instead of `train.py`. The `predict.py` of such a
+one, and of one that predicts only what is marked, holds `predictions(model, cases, params, machine) ->
+list[Prediction]`, which gives a job for each case that it covers; of the latter `looked_at(folder, weak, grid)`, too.
 Heavy libraries are imported inside the functions that need them.
 """
 
@@ -28,12 +29,15 @@ from voxledger.registry import BACKENDS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from voxledger.imaging.boxes import Box
+    from voxledger.imaging.volume import Grid
     from voxledger.models.model import Model
     from voxledger.models.prediction import Prediction
     from voxledger.models.training import Training
     from voxledger.params import InferParams, MachineParams
     from voxledger.records.card import ModelCard
     from voxledger.records.cases import Case
+    from voxledger.weak.label import WeakLabel
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Backend:
     made_elsewhere
         Whether its predictions lie in the folder of the model. Such a model is not trained, and goes on from round to
         round as it is.
+    prompted
+        Whether its models predict only the objects that weak labels mark, of whatever class they are.
     adopts
         Whether it takes in models that were trained elsewhere.
     exports
@@ -72,6 +78,7 @@ class Backend:
     recipes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     made_elsewhere: bool = False
+    prompted: bool = False
     adopts: bool = False
     exports: str = ""
 
@@ -85,12 +92,17 @@ class Backend:
     ) -> list[Prediction]:
         """One job for each case that the model predicts."""
         predict = import_module(f"{self.package}.predict")
-        if self.made_elsewhere:
+        if self.made_elsewhere or self.prompted:
             jobs: list[Prediction] = predict.predictions(model, cases, params, machine)
             return jobs
         from voxledger.models.prediction import network_predictions
 
         return network_predictions(model, cases, params, machine)
+
+    def looked_at(self, folder: Path, weak: WeakLabel, grid: Grid) -> Box | None:
+        """The box of the image that a model looks at for a marked object; None where that is all that it needs."""
+        box: Box | None = import_module(f"{self.package}.predict").looked_at(folder, weak, grid)
+        return box
 
 
 def backend_of(card: ModelCard) -> Backend:

@@ -54,6 +54,11 @@ class Prediction(Job[tuple[str, ...]]):
         out.parent.mkdir()
         return self.predict(out)
 
+    @property
+    def marks(self) -> tuple[tuple[str, str], ...]:
+        """Class and weak label, in words, of every object that it was told of; none of a model that is told of none."""
+        return ()
+
     @abstractmethod
     def predict(self, out: Path) -> tuple[str, ...]:
         """Write the soft prediction into a file; returns the classes that are in it."""

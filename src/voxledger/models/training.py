@@ -110,6 +110,21 @@ class Training:
         against the case table and the masks of trusted classes against the ledger first: what is trained on is what
         people saw.
         """
+        image, labels = self._read(case)
+        box = self._box(labels, image.grid)
+        if box is None:
+            return image, np.full(labels.shape, self.ignore, np.int16)
+        known = CaseKnowledge(self.schema, {name: case.knowledge[name] for name in self.schema.names})
+        learned = known.voxels(self.labels.repaint(labels[box], self.schema)).learned
+        return image.cropped(box), learned
+
+    def trusted(self, case: TrainingCase) -> tuple[Volume, list[tuple[str, npt.NDArray[np.bool_]]]]:
+        """Image, and mask (z, y, x) of every class to learn that people stand behind, both hashed as `load` does."""
+        image, labels = self._read(case)
+        return image, [(n, self.labels.mask(labels, n)) for n in self.schema.names if n in case.masks]
+
+    def _read(self, case: TrainingCase) -> tuple[Volume, npt.NDArray[Any]]:
+        """Image and label map of a case, once they are known to be what people saw."""
         require_image(case.image, case.image_sha256)
         image = read(case.image)
         labels = read_label(case.label, image.grid)
@@ -120,12 +135,7 @@ class Training:
                     f"case {case.case_id}: {name} in {case.label} is not the mask that the ledger names",
                     "restore the labels with `dvc checkout`, or run `dvc repro import`",
                 )
-        box = self._box(labels, image.grid)
-        if box is None:
-            return image, np.full(labels.shape, self.ignore, np.int16)
-        known = CaseKnowledge(self.schema, {name: case.knowledge[name] for name in self.schema.names})
-        learned = known.voxels(self.labels.repaint(labels[box], self.schema)).learned
-        return image.cropped(box), learned
+        return image, labels
 
     def _box(self, labels: npt.NDArray[Any], grid: Grid) -> Box | None:
         """What of a case is learned from; None where that is nothing."""

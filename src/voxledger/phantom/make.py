@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.errors import Misuse
+from voxledger.imaging.components import connected_components
 from voxledger.imaging.volume import Grid, write
 from voxledger.phantom.anatomy import draw_patient
 from voxledger.phantom.attenuation import Phase, paint
@@ -22,6 +23,8 @@ from voxledger.phantom.scanner import SITES, Site, Size, grid_of, scan
 from voxledger.phantom.weak import recist, slice_mask
 from voxledger.progress import progress
 from voxledger.textfile import replace_text
+from voxledger.weak.derive import DRAWN, derive, mark
+from voxledger.weak.marks import Marks
 
 MIX = {"pdac": 0.4, "cyst": 0.35, "pnet": 0.25}
 """Share of each kind among the cases that have a lesion."""
@@ -106,13 +109,14 @@ def write_phantoms(
     lesion_share: float = 0.75,
     kinds: Collection[str] = LESIONS,
     prefix: str | None = None,
+    weak: str = "",
 ) -> list[dict[str, str]]:
     """Write `count` phantoms into a new or empty folder; returns the rows of `phantoms.csv`.
 
     `images/` and `reference/` hold every case, `labels/` the reference labels of the first `labelled` ones.
     Of the others one in three has a slice mask in `weak/` (`.nii.gz`), one in three a RECIST diameter (`.json`;
-    a slice of the pancreas where there is no lesion), and one in three nothing. Cases are made in as many processes as
-    there are cores.
+    a slice of the pancreas where there is no lesion), and one in three nothing; or all have weak labels of one sort:
+    `weak` is one of `voxledger.weak.derive.WAYS`. Cases are made in as many processes as there are cores.
 
     Raises
     ------
@@ -129,7 +133,7 @@ def write_phantoms(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Misuse(f"{folder} is not an empty folder", "name a new folder, or empty this one")
     prefix = f"phantom-{site}-" if prefix is None else prefix
-    write_one = partial(_write_one, folder, seed, SITES[site], size, labelled, lesion_share, tuple(kinds), prefix)
+    write_one = partial(_write_one, folder, seed, SITES[site], size, labelled, lesion_share, tuple(kinds), prefix, weak)
     rows = []
     bar = progress("phantoms", count)
     with ProcessPoolExecutor() as pool:
@@ -153,6 +157,7 @@ def _write_one(
     lesion_share: float,
     kinds: Collection[str],
     prefix: str,
+    how: str,
     index: int,
 ) -> dict[str, str]:
     case = f"{prefix}{index:03d}"
@@ -163,7 +168,11 @@ def _write_one(
     if index < labelled:
         write(folder / "labels" / f"{case}.nii.gz", phantom.labels, phantom.grid)
     else:
-        weak = _write_weak(folder / "weak", case, index, phantom)
+        weak = (
+            _write_weak(folder / "weak", case, index, phantom)
+            if not how
+            else _derive(folder / "weak", case, how, phantom)
+        )
     return _row(case, index, seed, phantom, index < labelled, weak)
 
 
@@ -188,6 +197,26 @@ def _write_weak(folder: Path, case: str, index: int, phantom: Phantom) -> str:
     ids = [CLASSES[phantom.lesion]] if phantom.lesion else [CLASSES["pancreas"], CLASSES["pancreatic_duct"]]
     write(folder / f"{case}.nii.gz", slice_mask(phantom.labels, ids), phantom.grid)
     return f"slice:{phantom.lesion or 'pancreas'}"
+
+
+def _derive(folder: Path, case: str, how: str, phantom: Phantom) -> str:
+    """A weak label for every lesion, or for the pancreas where there is none."""
+    name = phantom.lesion or "pancreas"
+    ids = [CLASSES[name]] if phantom.lesion else [CLASSES["pancreas"], CLASSES["pancreatic_duct"]]
+    pieces, count = connected_components(np.isin(phantom.labels, ids))
+    objects = [pieces == number for number in range(1, count + 1)] if phantom.lesion else [pieces > 0]
+    if how in DRAWN:
+        labels = np.zeros_like(phantom.labels)
+        for mask in objects:
+            weak = derive(how, mask, case, name, phantom.grid)
+            place = tuple((np.argwhere(weak.mask) + weak.start).T)
+            labels[place] = phantom.labels[place]
+        write(folder / f"{case}.nii.gz", labels, phantom.grid)
+    else:
+        marks = Marks(case=case, marks=tuple(mark(how, mask, name, phantom.grid) for mask in objects))
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_text(folder / f"{case}.json", marks.to_json())
+    return f"{how}:{name}"
 
 
 def _row(case: str, index: int, seed: int, phantom: Phantom, labelled: bool, weak: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.imaging.volume import Grid
+from voxledger.weak.diameter import longest
 
 
 def largest_slice(mask: npt.NDArray[np.bool_]) -> int:
@@ -46,7 +47,7 @@ def recist(mask: npt.NDArray[np.bool_], grid: Grid, name: str) -> dict[str, Any]
     """
     best: tuple[float, int, npt.NDArray[Any]] | None = None
     for k in np.flatnonzero(mask.any(axis=(1, 2))).tolist():
-        ends, length = _longest(mask[k], grid.spacing[1:])
+        ends, length = longest(mask[k], grid.spacing[1:])
         if best is None or length > best[0]:
             best = (length, k, ends)
     if best is None:
@@ -64,24 +65,3 @@ def recist(mask: npt.NDArray[np.bool_], grid: Grid, name: str) -> dict[str, Any]
         "points_lps_mm": points,
         "long_diameter_mm": round(length, 2),
     }
-
-
-def _longest(plane: npt.NDArray[np.bool_], spacing: tuple[float, ...]) -> tuple[npt.NDArray[Any], float]:
-    from scipy.ndimage import binary_erosion, label
-    from scipy.spatial.distance import cdist
-
-    pieces, count = label(plane, structure=np.ones((3, 3)))
-    best = -1.0
-    ends = np.zeros((2, 2), np.int64)
-    for piece in range(1, count + 1):
-        inside = pieces == piece
-        border = np.argwhere(inside & ~binary_erosion(inside))
-        along = cdist(border * spacing, border * spacing)
-        a, b = np.unravel_index(int(np.argmax(along)), along.shape)
-        step = np.abs(border[a] - border[b]) * spacing
-        # From the outer edge of one end voxel to that of the other, along the line that joins them.
-        direction = step / along[a, b] if along[a, b] > 0 else np.array([0.0, 1.0])
-        length = float(along[a, b] + direction @ spacing)
-        if length > best:
-            best, ends = length, border[[a, b]]
-    return ends, best

@@ -69,6 +69,27 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class WeakMark:
+    """A weak label that a mask was predicted from."""
+
+    kind: str
+    """Such as `recist`."""
+    source: str
+    """What it came as, such as `deeplesion`."""
+    sha256: str
+    """Hash of what it says on the grid of the image."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.source}/{self.sha256}"
+
+    @classmethod
+    def parse(cls, text: str) -> WeakMark:
+        """The weak label that `str` wrote."""
+        kind, source, sha256 = text.split("/")
+        return cls(kind, source, sha256)
+
+
+@dataclass(frozen=True)
 class Entry:
     """One row of the ledger."""
 
@@ -92,6 +113,8 @@ class Entry:
     """Whether what the reviewer returned lay on other voxels than the image, and was resampled."""
     signatures: tuple[Signature, ...] = ()
     """Those of the return that decided; empty where it is not signed, or a part of it is not."""
+    weak: tuple[WeakMark, ...] = ()
+    """Weak labels that the model was told of whose mask was proposed; empty where it was told of none."""
 
 
 Ledger = dict[tuple[str, str], Entry]
@@ -101,11 +124,11 @@ _COLUMNS = tuple(f.name for f in fields(Entry))
 TABLE = TableFormat(
     "ledger",
     "a ledger",
-    (_COLUMNS[:-3], _COLUMNS[:-2], _COLUMNS[:-1], _COLUMNS),
-    (adding(changed_by=""), adding(resampled=""), adding(signatures="")),
+    tuple(_COLUMNS[:count] for count in range(len(_COLUMNS) - 4, len(_COLUMNS) + 1)),
+    (adding(changed_by=""), adding(resampled=""), adding(signatures=""), adding(weak="")),
 )
 """1: before neighbours were told; 2: with `changed_by`; 3: with `resampled`, which is empty or says how; 4: with
-`signatures`, as `KEY@TIME` of receipt."""
+`signatures`, as `KEY@TIME` of receipt; 5: with `weak`, as `KIND/SOURCE/SHA256`."""
 RESAMPLED = "nearest"
 FORMAT = TABLE.number
 
@@ -141,6 +164,7 @@ def parse_ledger(text: str, what: str) -> Ledger:
                 tuple(map(_neighbour, filter(None, row["changed_by"].split(";")))),
                 row["resampled"] == RESAMPLED,
                 tuple(map(Signature.parse, filter(None, row["signatures"].split(";")))),
+                tuple(map(WeakMark.parse, filter(None, row["weak"].split(";")))),
             )
             if (entry.case_id, entry.class_name) in ledger:
                 raise ValueError(f"a second row of case {entry.case_id}, class {entry.class_name}")
@@ -176,6 +200,7 @@ def _to_row(entry: Entry) -> dict[str, Any]:
         "changed_by": ";".join(f"{n.class_name}/{n.reviewer}/{n.bundle}" for n in entry.changed_by),
         "resampled": RESAMPLED if entry.resampled else "",
         "signatures": ";".join(map(str, entry.signatures)),
+        "weak": ";".join(map(str, entry.weak)),
     }
 
 

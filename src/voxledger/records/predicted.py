@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxledger.errors import VoxledgerError
@@ -29,7 +29,9 @@ class Predicted:
     """Classes that the model has a say in, in the order of the schema; none where a model of a region did not find its
     organ."""
     key: str
-    """Hash of image, model, parameters and algorithm version."""
+    """Hash of image, model, parameters and algorithm version, and of the weak labels that the model was told of."""
+    weak: tuple[tuple[str, str], ...] = ()
+    """Class and weak label (see `WeakMark`) of every object that the model was told of; there it has the only say."""
 
     @property
     def file(self) -> str:
@@ -42,6 +44,8 @@ class Ensemble:
     """The models that predicted a case: ids by class that they know."""
 
     by_class: Mapping[str, tuple[str, ...]]
+    weak: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Weak labels by class, of those that were predicted from some."""
 
     @property
     def classes(self) -> frozenset[str]:
@@ -64,7 +68,10 @@ def read_predicted(path: Path) -> list[Predicted]:
     """
     try:
         lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        return [Predicted(**{**line, "classes": tuple(line["classes"])}) for line in lines]
+        return [
+            Predicted(**{**line, "classes": tuple(line["classes"]), "weak": tuple(map(tuple, line.get("weak", ())))})
+            for line in lines
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise VoxledgerError(
             f"{path} is not the table of predictions: {error}",
@@ -74,14 +81,29 @@ def read_predicted(path: Path) -> list[Predicted]:
 
 def write_predicted(path: Path, rows: Iterable[Predicted]) -> None:
     """Write the table, in the order given."""
-    replace_text(path, "".join(json.dumps(vars(row), sort_keys=True) + "\n" for row in rows))
+    # What was told of nothing is written as it was before there were weak labels.
+    written = ({name: v for name, v in vars(row).items() if name != "weak" or v} for row in rows)
+    replace_text(path, "".join(json.dumps(row, sort_keys=True) + "\n" for row in written))
 
 
 def ensembles(rows: Iterable[Predicted]) -> dict[str, Ensemble]:
-    """Who predicted each case; cases that no model predicted are left out."""
+    """Who predicted each case; cases that no model predicted are left out.
+
+    A class that a model was told of is its own: of the others none has a say in it in that case.
+    """
+    rows = list(rows)
+    weak: dict[str, dict[str, set[str]]] = {}
+    for row in rows:
+        for name, mark in row.weak:
+            weak.setdefault(row.case_id, {}).setdefault(name, set()).add(mark)
     found: dict[str, dict[str, set[str]]] = {}
     for row in rows:
-        by_class = found.setdefault(row.case_id, {})
+        by_class, marked = found.setdefault(row.case_id, {}), weak.get(row.case_id, {})
         for name in row.classes:
-            by_class.setdefault(name, set()).add(row.model_id)
-    return {c: Ensemble({name: tuple(sorted(ids)) for name, ids in of.items()}) for c, of in found.items()}
+            if row.weak or name not in marked:
+                by_class.setdefault(name, set()).add(row.model_id)
+    return {c: Ensemble(_sorted(of), _sorted(weak.get(c, {}))) for c, of in found.items()}
+
+
+def _sorted(sets: Mapping[str, set[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(sorted(values)) for name, values in sets.items()}

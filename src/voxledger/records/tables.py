@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import json
 
-from voxledger.records import acquisition, cases, confirmed, decisions, errors, history, ledger, readings, worklist
+from voxledger.records import (
+    acquisition,
+    cases,
+    confirmed,
+    decisions,
+    errors,
+    history,
+    ledger,
+    overrides,
+    readings,
+    worklist,
+)
 
 TABLES = (
     acquisition.TABLE,
@@ -14,6 +25,7 @@ TABLES = (
     errors.TABLE,
     history.TABLE,
     ledger.TABLE,
+    overrides.TABLE,
     readings.TABLE,
     worklist.TABLE,
 )

@@ -20,6 +20,11 @@ NOT_FOUND = "organ not found"
 REJECTED = "rejected before"
 """Reason of cases in which somebody rejected a class in an earlier round, and nobody has drawn or accepted it since."""
 
+DISAGREES = "weak label disagrees"
+"""Reason of cases in which what was predicted from a weak label does not fit it."""
+FLAGS = (NOT_FOUND, REJECTED, DISAGREES)
+"""Reasons of cases that come before those of the acquisition function, in this order."""
+
 
 @dataclass(frozen=True)
 class WorkItem:
@@ -33,7 +38,7 @@ class WorkItem:
     priority: float
     """Attention of all untrusted classes of the case, in ml."""
     reason: str
-    """Why the case is on the worklist: the acquisition function that chose it, `NOT_FOUND`, `REJECTED` or `AUDIT`."""
+    """Why the case is on the worklist: one of `FLAGS`, the acquisition function that chose it, or `AUDIT`."""
     reviewer: str
     expected_minutes: float
 

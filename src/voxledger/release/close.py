@@ -12,6 +12,7 @@ from voxledger.records.identity import LOOKED_AT, require_no_identity
 from voxledger.release.committed import not_as_committed
 from voxledger.release.elsewhere import require_closed_here_alone
 from voxledger.release.inbox import track_inbox
+from voxledger.release.licence import require_licence
 from voxledger.release.manifest import write_manifest
 from voxledger.release.pipeline import changed, has_artifact, outputs, require_whole_dvc_files
 from voxledger.release.state import evaluated_round, opening, release_name, require_open, version_tags
@@ -32,7 +33,8 @@ def close(push: bool = True) -> str:
     Raises
     ------
     VoxledgerError
-        The pipeline is not up to date, a file does not belong to the version, or the round is closed already.
+        The pipeline is not up to date, a file does not belong to the version, the models do not allow the licence that
+        is declared, or the round is closed already.
     """
     require_root()
     params = read_params()
@@ -69,6 +71,7 @@ def _require_closable(params: Params, tags: tuple[str, str]) -> None:
     else:
         _require_tags_of_this_commit(tags)
     require_closed_here_alone(tags, commit_of("HEAD"))
+    require_licence(params.licence)
     if evaluated_round() != params.round:
         raise VoxledgerError(f"round {params.round} has not been evaluated", "run `voxledger round run` first")
     if not has_artifact(params.dataset):

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.attention_file import Criterion
 from voxledger.imaging.boxes import Box, absolute, bounding_box, intersection, parts, relative, shape_of, union, view
-from voxledger.imaging.soft import SoftPrediction, ensemble_box
+from voxledger.imaging.soft import SoftPrediction, asked, ensemble_box
 from voxledger.imaging.volume import Grid, differences
 from voxledger.params import ScoreParams
 from voxledger.schema import LabelSchema
@@ -174,7 +174,7 @@ class Attention:
     ) -> _Opened:
         from voxledger.score import kernels
 
-        models = tuple(i for i, p in enumerate(predictions) if p.looked_for(name))
+        models = tuple(i for i in asked(predictions, name) if predictions[i].looked_for(name))
         knowing = [predictions[i] for i in models]
         votes = np.zeros(2 << len(models), np.int64)
         box = ensemble_box(knowing, name)
@@ -186,17 +186,17 @@ class Attention:
         totals: dict[int, float] = {}
         for z in slabs(box[0].start, box[0].stop):
             slab = (z, box[1], box[2])
-            for part, asked in parts(slab, [p.extent for p in knowing]):
+            for part, there in parts(slab, [p.extent for p in knowing]):
                 found = tuple(view(m, box, part) for m in maps)
                 # The kernels want maps without gaps.
                 flagged = found if part == slab else tuple(np.zeros(shape_of(part), np.uint8) for _ in maps)
-                if asked:
-                    limits = _limits(name, len(asked), params)
+                if there:
+                    limits = _limits(name, len(there), params)
                     summed, counts = self._flag(
-                        name, part, [knowing[i] for i in asked], limits, flagged, params, shared
+                        name, part, [knowing[i] for i in there], limits, flagged, params, shared
                     )
-                    totals[len(asked)] = totals.get(len(asked), 0.0) + summed
-                    votes[_claims(asked, len(models))] += counts
+                    totals[len(there)] = totals.get(len(there), 0.0) + summed
+                    votes[_claims(there, len(models))] += counts
                 if part != slab:
                     for values, own in zip(found, flagged, strict=True):
                         values[...] = own
@@ -343,9 +343,9 @@ def _uncertain_anywhere(
         return None
     found = np.zeros(shape_of(box), np.uint8)
     for z in slabs(box[0].start, box[0].stop):
-        for part, asked in parts((z, box[1], box[2]), [p.extent for p in predictions]):
-            scale = max(len(asked), 1) << ENTROPY_BITS
-            total = categorical([predictions[i] for i in asked], schema, part)
+        for part, there in parts((z, box[1], box[2]), [p.extent for p in predictions]):
+            scale = max(len(there), 1) << ENTROPY_BITS
+            total = categorical([predictions[i] for i in there], schema, part)
             level = np.clip(np.rint(total * (255.0 / scale)), 1, 255).astype(np.uint8)
             view(found, box, part)[...] = np.where(total > math.floor(Fraction(params.uncertainty) * scale), level, 0)
     return _Shared(box, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from voxledger.records.decisions import Decision
 from voxledger.records.errors import ErrorRow
 from voxledger.records.ledger import Ledger, Origin, last_reviewed
 from voxledger.records.readings import Reading, settled
-from voxledger.records.worklist import AUDIT, WorkItem, write_worklist
+from voxledger.records.worklist import AUDIT, DISAGREES, NOT_FOUND, REJECTED, WorkItem, write_worklist
 from voxledger.registry import ACQUISITION
 from voxledger.schema import LabelSchema
 from voxledger.score.acquire import Acquisition
@@ -35,6 +35,7 @@ from voxledger.score.stopping import outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
 from voxledger.score.worklist import choose, read_by_several, worklist
 from voxledger.textfile import replace_text, write_table
+from voxledger.weak.decisions import WeakDecision
 
 if TYPE_CHECKING:
     from voxledger.score.attention import ClassAttention
@@ -52,6 +53,7 @@ def score_round(
     params: Params,
     not_found: Mapping[str, Sequence[str]] = MappingProxyType({}),
     readings: Sequence[Reading] = (),
+    weak: Sequence[WeakDecision] = (),
 ) -> list[WorkItem]:
     """Write attention, scores, agreement of the models, worklist and outlook of the round; returns the worklist.
 
@@ -71,14 +73,18 @@ def score_round(
         Organs that models of a region did not find, by case, of all that were predicted.
     readings
         What was said in earlier rounds.
+    weak
+        What was found of objects that were predicted from weak labels.
     """
     pool = in_split(cases, Split.POOL)
     found = attend(pool, predictions, schema, params)
     replace_text(layout.HEAT_COLORS, thermal_table())
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
-    unseen, rejected = _unseen(scores, not_found, schema), rejected_before(ledger, readings, schema)
-    open_cases, chosen = _choose(pool, scores, errors, found, schema, params, unseen, rejected)
+    unseen, unfit = _unseen(scores, not_found, schema), disagreeing(ledger, weak)
+    rejected = rejected_before(ledger, readings, schema) if params.score.rejected_first else ()
+    flagged = dict.fromkeys(unfit, DISAGREES) | dict.fromkeys(rejected, REJECTED) | dict.fromkeys(unseen, NOT_FOUND)
+    open_cases, chosen = _choose(pool, scores, errors, found, schema, params, flagged)
     rows = _worklist(open_cases, chosen, len(schema.names), params)
     write_worklist(layout.WORKLIST, rows)
     selected = sum(reason != AUDIT for reason in chosen.values())
@@ -96,7 +102,7 @@ def score_round(
     attention_ml = tuple(sorted(c.attention_ml for c in predicted))
     curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=selected)
     shown, bias = _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema)
-    replace_text(layout.SCORE_SECTION, score_section(view, once(curve).png, shown, bias, not_found))
+    replace_text(layout.SCORE_SECTION, score_section(view, once(curve).png, shown, bias, not_found, unfit))
     return rows
 
 
@@ -107,8 +113,7 @@ def _choose(
     found: Mapping[str, Any],
     schema: LabelSchema,
     params: Params,
-    unseen: Collection[str],
-    rejected: Collection[str],
+    flagged: Mapping[str, str],
 ) -> tuple[list[CaseScore], dict[str, str]]:
     """The cases with classes that nobody stands behind, and those of them that are chosen, with the reason."""
     open_cases = [c for c in _by_case(scores) if c.classes]
@@ -122,7 +127,7 @@ def _choose(
         predicted = [c for c in open_cases if c.case_id in found]
         readers = params.export.readers
         asked = predicted, count, params.score, seed, known
-        return open_cases, choose(*asked, not_found=unseen, rejected=rejected, readers=readers)
+        return open_cases, choose(*asked, flagged=flagged, readers=readers)
     if any(outermost <= {s.class_name for s in of_case if s.trusted} for of_case in _grouped(scores)):
         return open_cases, {}
     return open_cases, choose(open_cases, count, params.score, seed, known, "random", readers=params.export.readers)
@@ -154,6 +159,16 @@ def rejected_before(ledger: Ledger, readings: Sequence[Reading], schema: LabelSc
         for key, entry in ledger.items()
         if entry.origin is Origin.REJECTED or (not entry.origin.trusted and last.get(key) is Decision.REJECT)
     )
+
+
+def disagreeing(ledger: Ledger, weak: Sequence[WeakDecision]) -> dict[str, list[str]]:
+    """Cases with a class that does not fit its weak label and that nobody stands behind, and those classes."""
+    found: dict[str, list[str]] = {}
+    for one in weak:
+        classes = found.get(one.case_id, [])
+        if not (one.agrees or one.class_name in classes or trusted(ledger, one.case_id, one.class_name)):
+            found[one.case_id] = [*classes, one.class_name]
+    return found
 
 
 def _write_agreement(pairs: Sequence[tuple[str, str, str, str, float]]) -> None:

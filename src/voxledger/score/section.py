@@ -15,6 +15,7 @@ def score_section(
     pictures: Sequence[tuple[str, str, bytes]],
     bias: Sequence[tuple[str, str, str, float]],
     not_found: Mapping[str, Sequence[str]],
+    disagreeing: Mapping[str, Sequence[str]],
 ) -> str:
     """HTML of what was expected before people looked.
 
@@ -28,6 +29,8 @@ def score_section(
         Class, model, other model or `ensemble`, mean Dice over the cases.
     not_found
         Organs that models of a region did not find, by case.
+    disagreeing
+        Classes that do not fit the weak label that they were predicted from, by case.
     """
     verdict = "stop" if outlook.stop else "continue"
     text = [
@@ -43,10 +46,14 @@ def score_section(
             f"(95 % interval {expected.low:.0f} to {expected.high:.0f}).</p>"
         )
     if not_found:
-        listed = "; ".join(f"{escape(case_id)} ({escape(', '.join(organs))})" for case_id, organs in not_found.items())
         text.append(
             f"<p><strong>Organ not found</strong> in {len(not_found)} cases, so that the models of a region looked at "
-            f"nothing there: {listed}. Cases of the pool come first on the worklist.</p>"
+            f"nothing there: {_listed(not_found)}. Cases of the pool come first on the worklist.</p>"
+        )
+    if disagreeing:
+        text.append(
+            f"<p><strong>Weak label disagrees</strong> with what was predicted from it in {len(disagreeing)} cases, "
+            f"which come before others on the worklist: {_listed(disagreeing)}.</p>"
         )
     text.append(image(curve, "attention in ml, cases sorted", "png"))
     if pictures:
@@ -58,3 +65,8 @@ def score_section(
         text.append("<h3>Label bias: mean Dice of each pair</h3>")
         text.append(table(["Class", "Model", "Other", "Dice"], [[c, a, b, f"{d:.3f}"] for c, a, b, d in bias]))
     return "\n".join(text) + "\n"
+
+
+def _listed(classes: Mapping[str, Sequence[str]]) -> str:
+    """Cases, each with its classes."""
+    return "; ".join(f"{escape(case_id)} ({escape(', '.join(names))})" for case_id, names in classes.items())

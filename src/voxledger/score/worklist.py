@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 
 from voxledger.errors import Misuse
 from voxledger.params import ReadersParams, ScoreParams
-from voxledger.records.worklist import AUDIT, NOT_FOUND, REJECTED, WorkItem
+from voxledger.records.worklist import AUDIT, FLAGS, WorkItem
 from voxledger.registry import ACQUISITION
 from voxledger.score.acquire import Acquisition
 from voxledger.score.chance import draw, shuffled
@@ -27,8 +28,7 @@ def choose(
     seed: str,
     known: Experience,
     reason: str | None = None,
-    not_found: Collection[str] = (),
-    rejected: Collection[str] = (),
+    flagged: Mapping[str, str] = MappingProxyType({}),
     readers: ReadersParams = ReadersParams(),  # noqa: B008
 ) -> dict[str, str]:
     """Choose the cases of a round by the acquisition function, and the audit sample; case ids in working order.
@@ -45,10 +45,8 @@ def choose(
         What kinds of errors earlier rounds had, for `most_alike`.
     reason
         Acquisition function to use instead of the one in `params`.
-    not_found
-        Cases in which a model of a region did not find its organ: they come first, in their order.
-    rejected
-        Cases in which a class was rejected in an earlier round: they come next if `rejected_first` asks for it.
+    flagged
+        Cases that come first, and why: by reason in the order of `FLAGS`, then in the order of the function.
     readers
         How many people read a case: minutes are those of all of them.
 
@@ -64,11 +62,9 @@ def choose(
     ordered = function.order(cases, f"{seed}/acquisition")
     if params.most_alike is not None:
         ordered = spread(ordered, lambda case_id: likely_error(by_id[case_id], known), params.most_alike)
-    first = dict.fromkeys(rejected if params.rejected_first else (), REJECTED) | dict.fromkeys(not_found, NOT_FOUND)
-    places = [NOT_FOUND, REJECTED, None]
-    ordered = sorted(ordered, key=lambda case_id: places.index(first.get(case_id)))
+    ordered = sorted(ordered, key=lambda case_id: FLAGS.index(flagged[case_id]) if case_id in flagged else len(FLAGS))
     chosen = within_budget([by_id[case_id] for case_id in ordered], classes, params, readers)
-    reasons = {case_id: first.get(case_id, reason) for case_id in chosen}
+    reasons = {case_id: flagged.get(case_id, reason) for case_id in chosen}
     audit = shuffled(by_id.keys() - reasons.keys(), f"{seed}/audit")[: params.audit]
     working = list(chosen)
     for case_id in audit:

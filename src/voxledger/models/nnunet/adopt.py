@@ -22,13 +22,15 @@ from voxledger.records.card import DATASET, PLANS
 from voxledger.textfile import read_json
 
 CHECKPOINT = "checkpoint_final.pth"
+INTERACTIVE = "inference_info.json"
+"""What a folder of nnInteractive holds beside: such a model predicts what is marked."""
 _ARGUMENTS = ("plans", "configuration", "dataset_json")
 """Arguments of a trainer that all folds of a model share."""
 
 
 def recognises(folder: Path) -> bool:
-    """Whether a folder has plans and the description of a data set."""
-    return (folder / PLANS).is_file() and (folder / DATASET).is_file()
+    """Whether a folder has plans and the description of a data set, and its model asks for no prompts."""
+    return (folder / PLANS).is_file() and (folder / DATASET).is_file() and not (folder / INTERACTIVE).is_file()
 
 
 def read_model(folder: Path, folds: Sequence[str]) -> FromElsewhere:
@@ -98,7 +100,7 @@ def _read_fold(folder: Path, fold: str) -> dict[str, Any]:
         raise VoxledgerError(
             f"{path}: fold {fold} is missing", f"choose with --folds from {', '.join(_folds_in(folder))}"
         )
-    checkpoint = load_checkpoint(path, _numpy_scalars())
+    checkpoint = load_checkpoint(path, numpy_scalars())
     try:
         arguments = {name: checkpoint["init_args"].get(name) for name in _ARGUMENTS}
         arguments["plans"] = {k: v for k, v in arguments["plans"].items() if k != "continue_training"}
@@ -116,7 +118,7 @@ def _read_fold(folder: Path, fold: str) -> dict[str, Any]:
         ) from None
 
 
-def _numpy_scalars() -> list[Any]:
+def numpy_scalars() -> list[Any]:
     """What numpy scalars in a pickle are made of, under the names of numpy 1 and 2."""
     import numpy as np
     from numpy._core.multiarray import scalar

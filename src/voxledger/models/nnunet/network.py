@@ -17,24 +17,31 @@ def build_network(plans: dict[str, Any], dataset: dict[str, Any], configuration:
 
     nnU-Net imports whatever class the plans name, so names from outside its own library are refused.
     """
-    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     manager = PlansManager(plans)
     planned = manager.get_configuration(configuration)
-    kwargs, imported = planned.network_arch_init_kwargs, planned.network_arch_init_kwargs_req_import
+    inputs = determine_num_input_channels(manager, planned, dataset)
+    return network_of(planned, inputs, manager.get_label_manager(dataset).num_segmentation_heads, deep_supervision)
+
+
+def network_of(configuration: Any, inputs: int, outputs: int, deep_supervision: bool) -> Any:
+    """The network of a configuration of nnU-Net's `PlansManager`, with so many channels.
+
+    Raises
+    ------
+    VoxledgerError
+        It names a network or a layer from outside of nnU-Net's own library.
+    """
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+    name, kwargs = configuration.network_arch_class_name, configuration.network_arch_init_kwargs
+    imported = configuration.network_arch_init_kwargs_req_import
     foreign = [kwargs[k] for k in imported if kwargs[k] is not None and not str(kwargs[k]).startswith(_LAYERS)]
-    if not planned.network_arch_class_name.startswith(_NETWORKS) or foreign:
+    if not name.startswith(_NETWORKS) or foreign:
         raise VoxledgerError(f"{PLANS} names a network that is not nnU-Net's", "restore the model, or train it again")
-    return get_network_from_plans(
-        planned.network_arch_class_name,
-        kwargs,
-        imported,
-        determine_num_input_channels(manager, planned, dataset),
-        manager.get_label_manager(dataset).num_segmentation_heads,
-        deep_supervision=deep_supervision,
-    )
+    return get_network_from_plans(name, kwargs, imported, inputs, outputs, deep_supervision=deep_supervision)
 
 
 def architecture_name(plans: dict[str, Any]) -> str:

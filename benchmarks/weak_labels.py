@@ -1,0 +1,180 @@
+"""What weak labels of every kind become, against the ellipsoid that a RECIST diameter alone gives.
+
+    python benchmarks/weak_labels.py                    the ellipsoid alone: no network
+    python benchmarks/weak_labels.py --model FOLDER     and an interactive model, as it lies in models/base/NAME
+
+Weak labels are derived from reference masks (`voxledger.weak.derive`): both classes of hippocampus crops and, of medium
+phantoms, every lesion that is 10 mm long; the lesions of the three DeepLesion slabs are real, with derived marks. The
+last cases of both are taken, so that a model may be trained on the first. Dice; worst decile: mean Dice of the tenth
+with the lowest; failed: share of objects that fail a check with its bounds (`voxledger.weak.checks`); found: share of
+those below Dice 0.5 that fail one; false alarms: share of the others that do.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.imaging.components import connected_components
+from voxledger.imaging.volume import Grid, Volume, read, read_label
+from voxledger.models.nninteractive.predict import looked_at
+from voxledger.textfile import write_table
+from voxledger.weak.check import Marked, bounds_of, checked
+from voxledger.weak.derive import WAYS, derive
+from voxledger.weak.diameter import longest
+from voxledger.weak.ellipsoid import ellipsoid
+from voxledger.weak.label import WeakLabel
+
+Mask = npt.NDArray[np.bool_]
+Predictor = Callable[[Volume, WeakLabel], Mask]
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+LONG_MM, BAD = 10.0, 0.5
+
+
+@dataclass(frozen=True)
+class Object:
+    """One object of a class, with its reference mask (z, y, x)."""
+
+    case_id: str
+    class_name: str
+    image: Volume
+    mask: Mask
+
+
+@dataclass(frozen=True)
+class Result:
+    """One object as it was predicted from one weak label."""
+
+    dice: float
+    failed: tuple[str, ...]
+    """Checks that it failed."""
+    measured: dict[str, float]
+    """By check."""
+
+
+def hippocampus(folder: Path, count: int) -> Iterator[Object]:
+    """Both classes of the last crops."""
+    for path in sorted((folder / "images").glob("hippocampus_*.nii.gz"))[-count:]:
+        image = read(path)
+        labels = read_label(folder / "labels" / path.name, image.grid)
+        for number, name in ((1, "anterior"), (2, "posterior")):
+            if (labels == number).any():
+                yield Object(path.name, name, image, labels == number)
+
+
+def phantoms(count: int, size: str) -> Iterator[Object]:
+    """The lesions of phantoms of site A that are 10 mm long."""
+    from voxledger.phantom.make import make_phantom
+    from voxledger.phantom.materials import CLASSES
+    from voxledger.phantom.scanner import SITES, Size
+
+    for index in range(count):
+        phantom = make_phantom(7, index, SITES["a"], Size(size), 1.0)
+        pieces, found = connected_components(phantom.labels == CLASSES[phantom.lesion])
+        for number in range(1, found + 1):
+            mask = pieces == number
+            if _long_mm(mask, phantom.grid) >= LONG_MM:
+                yield Object(f"phantom {index}", phantom.lesion, Volume(phantom.image, phantom.grid), mask)
+
+
+def _long_mm(mask: Mask, grid: Grid) -> float:
+    return max(longest(mask[k], grid.spacing[1:])[1] for k in np.flatnonzero(mask.any(axis=(1, 2))))
+
+
+def deeplesion(folder: Path) -> Iterator[Object]:
+    """The lesions of the three slabs."""
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path, allow_pickle=False) as slab:
+            grid = Grid(
+                slab["imgs"].shape, tuple(slab["spacing"][::-1]), tuple(slab["origin"]), tuple(slab["direction"])
+            )
+            yield Object(path.stem, "lesion", Volume(slab["imgs"].astype(np.int16), grid), slab["gts"] > 0)
+
+
+def of_model(folder: Path) -> Predictor:
+    """What an interactive model predicts."""
+    from voxledger.models.nninteractive.predict import open_session
+    from voxledger.weak.prompts import prompts_of
+
+    session = open_session(folder, folder.name, "cpu")
+    shown: list[Volume] = []
+
+    def predict(image: Volume, weak: WeakLabel) -> Mask:
+        if not shown or shown[0] is not image:
+            session.show(image.array)
+            shown[:] = [image]
+        mask = np.zeros(image.grid.shape, np.bool_)
+        if (found := session.segment(prompts_of(weak, image.grid))) is not None:
+            box, probability = found
+            mask[box] = probability > 0.5
+        return mask
+
+    return predict
+
+
+def judge(one: Object, weak: WeakLabel, predict: Predictor, model: Path | None) -> Result:
+    """Dice of one prediction, and what the checks say of it."""
+    found = predict(one.image, weak)
+    crop = looked_at(model, weak, one.image.grid) if model is not None else None
+    dice = 2 * int((found & one.mask).sum()) / (int(found.sum()) + int(one.mask.sum()))
+    told = list(checked(Marked(weak, found, one.image.grid, crop), bounds_of({})))
+    failed = tuple(name for name, _, _, agrees in told if not agrees)
+    return Result(dice, failed, {name: measured for name, measured, _, _ in told})
+
+
+def row(results: list[Result]) -> str:
+    """One line of the table."""
+    dice = np.sort([r.dice for r in results])
+    decile = dice[: max(len(dice) // 10, 1)].mean()
+    bad = [bool(r.failed) for r in results if r.dice < BAD]
+    good = [bool(r.failed) for r in results if r.dice >= BAD]
+    failed, found, alarms = (f"{np.mean(x):6.1%}" if x else "     –" for x in ([*bad, *good], bad, good))
+    return f"{len(dice):5} {dice.mean():6.3f} {decile:6.3f} {failed:>7} {len(bad):4} {found:>7} {alarms:>7}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=SHARED)
+    parser.add_argument("--cases", type=int, default=60)
+    parser.add_argument("--size", default="medium", choices=["small", "medium", "full"], help="of the phantoms")
+    parser.add_argument("--sets", nargs="+", default=["hippocampus", "phantoms", "deeplesion"])
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--out", type=Path, help="table of every number")
+    asked = parser.parse_args()
+    sets = {
+        "hippocampus": lambda: hippocampus(asked.data / "hippocampus", asked.cases),
+        "phantoms": lambda: phantoms(asked.cases, asked.size),
+        "deeplesion": lambda: deeplesion(asked.data / "deeplesion"),
+    }
+    predictors = {"model": of_model(asked.model)} if asked.model else {}
+    numbers = []
+    head = f"{'set':12} {'weak label':12} {'by':10}"
+    print(f"{head} {'n':>5} {'Dice':>6} {'decile':>6} {'failed':>7} {'<0.5':>4} {'found':>7} {'false':>7}", flush=True)
+    for name in asked.sets:
+        results: dict[tuple[str, str], list[Result]] = {}
+        for one in sets[name]():
+            for how in WAYS:
+                weak = derive(how, one.mask, one.case_id, one.class_name, one.image.grid)
+                by = {"ellipsoid": lambda image, w: ellipsoid(w, image.grid)} if weak.kind == "recist" else {}
+                for who, predict in {**by, **predictors}.items():
+                    result = judge(one, weak, predict, asked.model if who == "model" else None)
+                    results.setdefault((how, who), []).append(result)
+                    said = {"set": name, "object": f"{one.case_id} {one.class_name}", "weak": how, "by": who}
+                    numbers.append({**said, "dice": result.dice, **result.measured})
+        for (how, who), found in results.items():
+            print(f"{name:12} {how:12} {who:10} {row(found)}", flush=True)
+            counted = Counter(check for result in found for check in result.failed)
+            print(f"{'':36} failed: {', '.join(f'{c} {n}' for c, n in counted.items()) or 'none'}", flush=True)
+    if asked.out:
+        columns = dict.fromkeys(key for number in numbers for key in number)
+        write_table(asked.out, list(columns), numbers)
+
+
+if __name__ == "__main__":
+    main()

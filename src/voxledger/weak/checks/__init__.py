@@ -1,0 +1,1 @@
+"""Checks of what was predicted from a weak label, one file each."""

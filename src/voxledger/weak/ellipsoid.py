@@ -1,0 +1,51 @@
+"""The ellipsoid that a RECIST diameter alone gives: what a network has to beat.
+
+Its long axis is the measured one, its second axis the measured short one or as long, its third, across the slice, as
+long as the second.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.imaging.volume import Grid
+from voxledger.weak.diameter import outer_length
+from voxledger.weak.label import WeakLabel
+
+
+def ellipsoid(weak: WeakLabel, grid: Grid) -> npt.NDArray[np.bool_]:
+    """The voxels (z, y, x) whose middle lies in the ellipsoid, at least that of its own middle.
+
+    Parameters
+    ----------
+    weak
+        Of the kind `recist`, in an axial slice.
+
+    Examples
+    --------
+    >>> from voxledger.weak.example import GRID, measured_at
+    >>> found = ellipsoid(measured_at("recist", (4, 4, 2), (4, 4, 6), (4, 3, 4), (4, 5, 4)), GRID)
+    >>> [int(found.any(axis=axis).sum(axis=0).max()) for axis in (0, 1, 2)]  # mm across
+    [3, 3, 3]
+    >>> int(found[4, 4].sum())
+    5
+    """
+    spacing = np.array(grid.spacing)
+    middle = (weak.points[0] + weak.points[1]) / 2
+    along = (weak.points[1] - weak.points[0]) * spacing
+    length = [outer_length(a, b, grid.spacing[1:]) for a, b in _pairs(weak)]
+    long, short = length[0], length[-1]
+    direction = along / np.linalg.norm(along) if along.any() else np.array([0.0, 0.0, 1.0])
+    steps = [(np.arange(n) - m) * s for n, m, s in zip(grid.shape, middle, spacing, strict=True)]
+    z, y, x = np.meshgrid(*steps, indexing="ij", sparse=True)
+    first = z * direction[0] + y * direction[1] + x * direction[2]
+    rest = np.maximum(z**2 + y**2 + x**2 - first**2, 0)
+    found: npt.NDArray[np.bool_] = (first / (long / 2)) ** 2 + rest / (short / 2) ** 2 <= 1
+    found[tuple(np.clip(np.rint(middle).astype(int), 0, np.array(grid.shape) - 1))] = True
+    return found
+
+
+def _pairs(weak: WeakLabel) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    """In-plane ends of the axes."""
+    return [(weak.points[a, 1:], weak.points[a + 1, 1:]) for a in range(0, len(weak.points), 2)]

@@ -1,0 +1,1 @@
+"""Readers of what people mark objects in, one file a format."""

@@ -1,0 +1,100 @@
+"""A release under a licence that its models do not allow is refused, unless a curator says why on record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands import output, run
+
+from voxledger import layout
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.records.card import FORMAT, ModelCard, to_json
+from voxledger.records.formats import numbered
+from voxledger.records.ledger import Entry, Origin, write_ledger
+from voxledger.records.overrides import read_overrides
+from voxledger.release.close import close
+from voxledger.release.licence import allow, require_licence
+
+from .conftest import Released
+
+PARENT, CHILD, OPEN = "a" * 64, "b" * 64, "c" * 64
+CARDS = {PARENT: ("marks", "CC BY-NC-SA 4.0", ""), CHILD: ("tuned", "MIT", PARENT), OPEN: ("unet", "Apache-2.0", "")}
+
+
+@pytest.fixture
+def repository(folder: Path) -> Path:
+    """A folder under git with three models, one of them tuned from another one's weights."""
+    run("git", "init", "--quiet", ".")
+    cards = [
+        ModelCard(
+            id=model_id, name=name, backend="nninteractive", architecture="", strategy="adopted", cohort="",
+            parent=parent, params={}, licence=licence, round=0,
+        )
+        for model_id, (name, licence, parent) in CARDS.items()
+    ]  # fmt: skip
+    layout.NEXT_CARDS.parent.mkdir(parents=True)
+    layout.NEXT_CARDS.write_text(to_json([numbered(card.model_dump(), FORMAT) for card in cards]))
+    return folder
+
+
+def release(*model_ids: str, declared: str = "CC-BY-4.0") -> None:
+    """A ledger of masks that models proposed, and parameters that declare a licence."""
+    names = [f"class{number}" for number in range(len(model_ids))]
+    entries = {
+        ("case", name): Entry("case", name, 1, Origin.ACCEPTED, (model_id,), "ann", "", "d" * 64, "", 1.0)
+        for name, model_id in zip(names, model_ids, strict=True)
+    }
+    write_ledger(layout.RELEASE_LEDGER, entries, names)
+    layout.PARAMS.write_text(f"round: 1\nlicence: {declared}\n")
+
+
+@pytest.mark.parametrize(
+    ("model_ids", "declared", "said"),
+    [
+        ((PARENT,), "CC-BY-4.0", "marks .* is under CC BY-NC-SA 4.0: not kept: no commercial use, the same licence"),
+        ((PARENT,), "CC-BY-NC-4.0", "not kept: the same licence"),
+        ((PARENT,), "CC-BY-NC-SA-4.0", ""),
+        ((OPEN,), "CC0-1.0", ""),
+        ((OPEN, PARENT), "MIT", "marks"),
+        ((CHILD,), "MIT", "marks"),  # weights that are tuned from others are under their licence, too
+        ((PARENT,), "unspecified", ""),
+        (("e" * 64,), "MIT", ""),
+    ],
+)
+def test_conditions_of_models_are_kept(repository, model_ids, declared, said):
+    release(*model_ids, declared=declared)
+    if not said:
+        require_licence(declared)
+        return
+    with pytest.raises(VoxledgerError, match=said):
+        require_licence(declared)
+
+
+def test_a_curator_allows_it_on_record(repository):
+    release(PARENT)
+    with pytest.raises(Misuse, match="needs a reason"):
+        allow("marks", " ")
+    with pytest.raises(Misuse, match=r"no model unet stands in the way .*\n.*name one of marks"):
+        allow("unet", "because")
+    row = allow("marks", "written permission, with a comma")
+    require_licence("CC-BY-4.0")
+    assert read_overrides(layout.LICENCES) == [row]
+    assert (row.model_id, row.licence, row.declared) == (PARENT, "CC BY-NC-SA 4.0", "CC-BY-4.0")
+    assert row.curator == output("git", "log", "-1", "--format=%an").strip()
+    assert (
+        output("git", "log", "-1", "--format=%s").strip() == "Licence CC-BY-4.0 allowed beside CC BY-NC-SA 4.0 of marks"
+    )
+    # Another licence, or another model, was not allowed.
+    with pytest.raises(VoxledgerError, match="marks"):
+        require_licence("MIT")
+
+
+def test_a_round_is_not_closed_under_it(released: Released, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("cp", "-a", str(released.repository), str(tmp_path / "copy"))
+    monkeypatch.chdir(tmp_path / "copy")
+    run("git", "tag", "--delete", "round-01", "two@v1.0.0")
+    asked = []
+    monkeypatch.setattr("voxledger.release.close.require_licence", lambda declared: asked.append(declared))
+    close(push=False)
+    assert asked == ["unspecified"]
