@@ -13,6 +13,7 @@ those below Dice 0.5 that fail one; false alarms: share of the others that do.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ import numpy.typing as npt
 
 from voxledger.imaging.components import connected_components
 from voxledger.imaging.volume import Grid, Volume, read, read_label
+from voxledger.models.nninteractive.predict import looked_at
+from voxledger.textfile import write_table
 from voxledger.weak.check import Marked, bounds_of, checked
 from voxledger.weak.derive import WAYS, derive
 from voxledger.weak.diameter import longest
@@ -51,6 +54,8 @@ class Result:
     dice: float
     failed: tuple[str, ...]
     """Checks that it failed."""
+    measured: dict[str, float]
+    """By check."""
 
 
 def hippocampus(folder: Path, count: int) -> Iterator[Object]:
@@ -95,10 +100,9 @@ def deeplesion(folder: Path) -> Iterator[Object]:
 def of_model(folder: Path) -> Predictor:
     """What an interactive model predicts."""
     from voxledger.models.nninteractive.predict import open_session
-    from voxledger.records.card import read_card
     from voxledger.weak.prompts import prompts_of
 
-    session = open_session(folder, read_card(folder).id, "cpu")
+    session = open_session(folder, folder.name, "cpu")
     shown: list[Volume] = []
 
     def predict(image: Volume, weak: WeakLabel) -> Mask:
@@ -114,12 +118,14 @@ def of_model(folder: Path) -> Predictor:
     return predict
 
 
-def judge(one: Object, weak: WeakLabel, predict: Predictor) -> Result:
-    """Dice of one prediction, and the checks that it fails."""
+def judge(one: Object, weak: WeakLabel, predict: Predictor, model: Path | None) -> Result:
+    """Dice of one prediction, and what the checks say of it."""
     found = predict(one.image, weak)
+    crop = looked_at(model, weak, one.image.grid) if model is not None else None
     dice = 2 * int((found & one.mask).sum()) / (int(found.sum()) + int(one.mask.sum()))
-    told = checked(Marked(weak, found, one.image.grid), bounds_of({}))
-    return Result(dice, tuple(name for name, _, _, agrees in told if not agrees))
+    told = list(checked(Marked(weak, found, one.image.grid, crop), bounds_of({})))
+    failed = tuple(name for name, _, _, agrees in told if not agrees)
+    return Result(dice, failed, {name: measured for name, measured, _, _ in told})
 
 
 def row(results: list[Result]) -> str:
@@ -139,6 +145,7 @@ def main() -> None:
     parser.add_argument("--size", default="medium", choices=["small", "medium", "full"], help="of the phantoms")
     parser.add_argument("--sets", nargs="+", default=["hippocampus", "phantoms", "deeplesion"])
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--out", type=Path, help="table of every number")
     asked = parser.parse_args()
     sets = {
         "hippocampus": lambda: hippocampus(asked.data / "hippocampus", asked.cases),
@@ -146,6 +153,7 @@ def main() -> None:
         "deeplesion": lambda: deeplesion(asked.data / "deeplesion"),
     }
     predictors = {"model": of_model(asked.model)} if asked.model else {}
+    numbers = []
     head = f"{'set':12} {'weak label':12} {'by':10}"
     print(f"{head} {'n':>5} {'Dice':>6} {'decile':>6} {'failed':>7} {'<0.5':>4} {'found':>7} {'false':>7}", flush=True)
     for name in asked.sets:
@@ -155,14 +163,17 @@ def main() -> None:
                 weak = derive(how, one.mask, one.case_id, one.class_name, one.image.grid)
                 by = {"ellipsoid": lambda image, w: ellipsoid(w, image.grid)} if weak.kind == "recist" else {}
                 for who, predict in {**by, **predictors}.items():
-                    results.setdefault((how, who), []).append(judge(one, weak, predict))
+                    result = judge(one, weak, predict, asked.model if who == "model" else None)
+                    results.setdefault((how, who), []).append(result)
+                    said = {"set": name, "object": f"{one.case_id} {one.class_name}", "weak": how, "by": who}
+                    numbers.append({**said, "dice": result.dice, **result.measured})
         for (how, who), found in results.items():
             print(f"{name:12} {how:12} {who:10} {row(found)}", flush=True)
-            counted = {
-                check: sum(check in r.failed for r in found)
-                for check in dict.fromkeys(c for r in found for c in r.failed)
-            }
+            counted = Counter(check for result in found for check in result.failed)
             print(f"{'':36} failed: {', '.join(f'{c} {n}' for c, n in counted.items()) or 'none'}", flush=True)
+    if asked.out:
+        columns = dict.fromkeys(key for number in numbers for key in number)
+        write_table(asked.out, list(columns), numbers)
 
 
 if __name__ == "__main__":

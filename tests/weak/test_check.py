@@ -103,6 +103,11 @@ def test_the_border_is_that_of_what_was_looked_at(crop: Any, share: float) -> No
     assert outcomes(predicted(SLICE, CUBE, crop=crop))["border"] == (share, share == 0)
 
 
+def test_a_point_on_the_edge_of_the_image_is_in_it() -> None:
+    found = outcomes(predicted(measured_at("point", (7.9, -0.9, 8.0)), (slice(6, 8), slice(0, 2), slice(6, 8))))
+    assert found["coverage"] == (1.0, True)
+
+
 def test_every_object_is_judged_on_its_own_pieces() -> None:
     mask = np.zeros(GRID.shape, np.bool_)
     mask[0:3, 0:3, 0:3] = mask[5:8, 5:8, 5:8] = mask[0, 7, 7] = True

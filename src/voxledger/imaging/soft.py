@@ -134,16 +134,14 @@ def write_soft(
             cparams=blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=1, filters=[blosc2.Filter.SHUFFLE], nthreads=1),
             dparams=blosc2.DParams(nthreads=1),  # stored in the file; by default it is what the process happens to use
         )
-        boxes: dict[str, list[list[int]] | None] = {}
+        boxes: dict[str, list[list[int]] | None] = dict.fromkeys(classes)
         for index, (name, values) in enumerate(probabilities):
             if name != classes[index] or values.shape != shape_of(region):
                 raise ValueError(f"{name} of shape {values.shape}, expected {classes[index]} of {shape_of(region)}")
             half = np.zeros(grid.shape, np.float16)
             half[region] = np.where(values >= FLOOR, values, 0)
-            box = bounding_box(half)
-            boxes[name] = None if box is None else _to_json(box)
-            if box is not None:
-                chunked = aligned(box, chunks[1:], grid.shape)
+            if (box := bounding_box(half)) is not None:
+                boxes[name], chunked = _to_json(box), aligned(box, chunks[1:], grid.shape)
                 array[(index, *chunked)] = np.ascontiguousarray(half[chunked])
         array.schunk.vlmeta["voxledger"] = {
             "classes": classes,

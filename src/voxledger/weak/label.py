@@ -74,7 +74,7 @@ def measured(
     place = (np.round(points, _DIGITS) + 0.0).tolist()
     digest = _sha256(class_name, kind, place, grid)
     if kind == "point":
-        z, y, x = (int(v) for v in np.rint(points[0]))
+        z, y, x = (int(v) for v in np.clip(np.rint(points[0]), 0, np.array(grid.shape) - 1))
         return WeakLabel(case_id, class_name, kind, source, digest, (z, y, x), np.ones((1, 1, 1), np.bool_), points)
     return WeakLabel(case_id, class_name, kind, source, digest, (0, 0, 0), NO_MASK, points)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from voxledger.imaging.volume import Grid
 from voxledger.weak.label import WeakLabel
 from voxledger.weak.prompt import Prompt
@@ -18,5 +16,4 @@ def prompts(weak: WeakLabel, grid: Grid) -> list[Prompt]:
     >>> told(prompts(measured_at("point", (1.4, 2, 2)), Grid.plain((5, 8, 8))))
     ['point at (1, 2, 2) of (1, 1, 1)']
     """
-    z, y, x = (int(v) for v in np.clip(np.rint(weak.points[0]), 0, np.array(grid.shape) - 1))
-    return [Prompt("point", (z, y, x), np.ones((1, 1, 1), np.bool_))]
+    return [Prompt("point", weak.start, weak.mask)]
