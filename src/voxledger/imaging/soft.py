@@ -117,9 +117,8 @@ def write_soft(
     """
     import blosc2
 
-    path = Path(path)
+    path, partial = Path(path), Path(path).with_name(f".{Path(path).stem}.{os.getpid()}.b2nd")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.b2nd")
     partial.unlink(missing_ok=True)
     region = extent or whole(grid.shape)
     shape = (len(classes), *grid.shape)
@@ -150,8 +149,7 @@ def write_soft(
             "grid": grid.to_json(),
             "model_id": model_id,
             "image_sha256": image_sha256,
-            **({} if extent is None else {"extent": _to_json(extent)}),
-            **({"marked": True} if marked else {}),
+            **({} if extent is None else {"extent": _to_json(extent)}) | ({"marked": True} if marked else {}),
         }
         del array
 
