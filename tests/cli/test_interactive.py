@@ -27,16 +27,16 @@ def repository(tmp_path: Path) -> Path:
     """Three labelled cases; of the others one has a slice of its spleen drawn. A model from elsewhere knows all."""
     for n in range(5):
         labels = np.zeros(GRID.shape, np.uint8)
-        labels[3:9, 3 : 10 + n % 2, 4:12] = 1
-        labels[5:7, 5:8, 6:9] = 2
-        labels[3:9, 14:22, 4:12] = 3
+        labels[3:9, 2 + n % 2 : 9 + n % 2, 2 + 2 * n : 9 + 2 * n] = 1
+        labels[5:7, 5:8, 4 + 2 * n : 7 + 2 * n] = 2
+        labels[3:9, 14:22, 9 - 2 * n : 18 - 2 * n] = 3
         noise = np.random.default_rng(n).normal(0, 10, GRID.shape)
         write(tmp_path / f"images/case{n}.nii.gz", (labels * 100 + noise).astype(np.int16), GRID)
         write(tmp_path / f"model/case{n}.nii.gz", labels, GRID)
         if n < 3:
             write(tmp_path / f"labels/case{n}.nii.gz", labels, GRID)
     weak = np.zeros(GRID.shape, np.uint8)
-    weak[6, 14:22, 4:12] = 3
+    weak[6, 14:22, 1:10] = 3
     write(tmp_path / "weak/case4.nii.gz", weak, GRID)
     run("voxledger", "init", str(tmp_path / "repo"), "--name", "two")
     with contextlib.chdir(tmp_path / "repo"):
@@ -63,12 +63,11 @@ def test_what_is_marked_is_predicted_from_the_mark_and_named_ever_after(reposito
         assert {case: row.classes for case, row in rows.items()} == {"case4": ("spleen",)}
         # The proposal has the spleen of the interactive model, which has hardly learned, and the organ of the other.
         proposed = read_label("data/round/pseudo/case4.nii.gz")
-        atlas = read_label("data/round/pseudo/case3.nii.gz")
-        assert (atlas[6, 14:22, 4:12] == 3).all()
+        atlas = read_label(repository.parent / "model/case4.nii.gz")
         assert not np.array_equal(proposed == 3, atlas == 3)
-        assert (proposed[3:9, 3:10, 4:12] > 0).mean() > 0.3
-        for bundle in Path("data/round/bundles").iterdir():
-            run("voxledger", "review", "emulate", str(bundle), "--reference", str(repository.parent / "model"))
+        organ = np.isin(atlas, (1, 2))
+        np.testing.assert_array_equal(proposed[organ], atlas[organ])
+        run("voxledger", "review", "emulate", "--reference", str(repository.parent / "model"))
         run("voxledger", "round", "run")
         ledger = read_ledger("data/release/ledger.csv")
         spleen, organ = ledger["case4", "spleen"], ledger["case4", "organ"]

@@ -71,6 +71,7 @@ def case(folder: Path, seed: int) -> MergeCase:
         base=base,
         pseudo=pseudo,
         predicted=dict.fromkeys(SCHEMA.names, ("m",)),
+        weak={},
         entries=tuple(entries.values()),
         returns=tuple(returns),
         panel=Panel(str(rng.choice(["majority", "staple"])), float(rng.choice([0, 0.5, 0.9]))),

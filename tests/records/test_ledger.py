@@ -7,7 +7,16 @@ import pytest
 
 from voxledger.errors import VoxledgerError
 from voxledger.knowledge import trusted
-from voxledger.records.ledger import Entry, Neighbour, Origin, Signature, last_reviewed, read_ledger, write_ledger
+from voxledger.records.ledger import (
+    Entry,
+    Neighbour,
+    Origin,
+    Signature,
+    WeakMark,
+    last_reviewed,
+    read_ledger,
+    write_ledger,
+)
 
 ENTRY = Entry("b", "liver", 2, Origin.REVISED, ("m1", "m2"), "alice", "bundle", "new", "old", 12.34567)
 
@@ -33,7 +42,7 @@ def test_rows_survive_sorted_by_case_and_schema(tmp_path: Path) -> None:
 def test_a_ledger_of_before_the_neighbours_were_noted_is_read(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     write_ledger(path, {("b", "liver"): ENTRY}, ["liver"])
-    path.write_text("".join(f"{line.rsplit(',', 3)[0]}\n" for line in path.read_text().splitlines()))
+    path.write_text("".join(f"{line.rsplit(',', 4)[0]}\n" for line in path.read_text().splitlines()))
     assert path.read_text().splitlines()[0].endswith(",ml")
     assert read_ledger(path)["b", "liver"] == replace(ENTRY, ml=12.3457)
 
@@ -41,7 +50,7 @@ def test_a_ledger_of_before_the_neighbours_were_noted_is_read(tmp_path: Path) ->
 def test_a_mask_that_was_resampled_says_so(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     write_ledger(path, {("b", "liver"): replace(ENTRY, resampled=True)}, ["liver"])
-    assert path.read_text().splitlines()[1].endswith(",nearest,")
+    assert path.read_text().splitlines()[1].endswith(",nearest,,")
     assert read_ledger(path)["b", "liver"].resampled
 
 
@@ -52,7 +61,7 @@ def test_who_signed_is_on_record(tmp_path: Path) -> None:
     assert (
         path.read_text()
         .splitlines()[1]
-        .endswith(",,,SHA256:a/b+1@2026-03-01T12:30:00+00:00;SHA256:a/b+2@2026-03-02T12:30:00+00:00")
+        .endswith(",,,SHA256:a/b+1@2026-03-01T12:30:00+00:00;SHA256:a/b+2@2026-03-02T12:30:00+00:00,")
     )
     assert read_ledger(path)["b", "liver"].signatures == signatures
 
@@ -60,8 +69,24 @@ def test_who_signed_is_on_record(tmp_path: Path) -> None:
 def test_a_ledger_of_before_there_were_signatures_is_read(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     write_ledger(path, {("b", "liver"): replace(ENTRY, resampled=True)}, ["liver"])
-    path.write_text("".join(f"{line.rsplit(',', 1)[0]}\n" for line in path.read_text().splitlines()))
+    path.write_text("".join(f"{line.rsplit(',', 2)[0]}\n" for line in path.read_text().splitlines()))
     assert path.read_text().splitlines()[0].endswith(",resampled")
+    assert read_ledger(path)["b", "liver"] == replace(ENTRY, ml=12.3457, resampled=True)
+
+
+def test_weak_labels_that_a_mask_is_from_are_on_record(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    weak = (WeakMark("recist", "deeplesion", "a" * 64), WeakMark("slice_mask", "nifti", "b" * 64))
+    write_ledger(path, {("b", "liver"): replace(ENTRY, weak=weak)}, ["liver"])
+    assert path.read_text().splitlines()[1].endswith(f",recist/deeplesion/{'a' * 64};slice_mask/nifti/{'b' * 64}")
+    assert read_ledger(path)["b", "liver"].weak == weak
+
+
+def test_a_ledger_of_before_there_were_weak_labels_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    write_ledger(path, {("b", "liver"): replace(ENTRY, resampled=True)}, ["liver"])
+    path.write_text("".join(f"{line.rsplit(',', 1)[0]}\n" for line in path.read_text().splitlines()))
+    assert path.read_text().splitlines()[0].endswith(",signatures")
     assert read_ledger(path)["b", "liver"] == replace(ENTRY, ml=12.3457, resampled=True)
 
 
@@ -80,10 +105,11 @@ def test_no_file_is_an_empty_ledger(tmp_path: Path) -> None:
     "text",
     [
         "case_id,origin\na,source\n",
-        "{header}\na,liver,x,source,,,,,,0,,,\n",
-        "{header}\na,liver,0,magic,,,,,,0,,,\n",
-        "{header}\na,liver,0,source,,,,,,0,aorta,,\n",
-        "{header}\na,liver,0,source,,,,,,0,,,SHA256:a\n",
+        "{header}\na,liver,x,source,,,,,,0,,,,\n",
+        "{header}\na,liver,0,magic,,,,,,0,,,,\n",
+        "{header}\na,liver,0,source,,,,,,0,aorta,,,\n",
+        "{header}\na,liver,0,source,,,,,,0,,,SHA256:a,\n",
+        "{header}\na,liver,0,source,,,,,,0,,,,recist/json\n",
     ],
 )
 def test_damage_is_named(tmp_path: Path, text: str) -> None:
@@ -98,7 +124,7 @@ def test_two_rows_of_one_mask_are_refused(tmp_path: Path) -> None:
     """As a merge of two branches leaves them; the last one must not win without a word."""
     path = tmp_path / "ledger.csv"
     write_ledger(path, {}, [])
-    rows = "a,liver,0,source,,,,,,1.0,,,\na,liver,1,revised,,ann,b,,,2.0,,,\n"
+    rows = "a,liver,0,source,,,,,,1.0,,,,\na,liver,1,revised,,ann,b,,,2.0,,,,\n"
     path.write_text(path.read_text().strip() + "\n" + rows)
     with pytest.raises(VoxledgerError, match=r"ledger\.csv, line 3: a second row of case a, class liver"):
         read_ledger(path)

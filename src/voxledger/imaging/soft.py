@@ -117,9 +117,8 @@ def write_soft(
     """
     import blosc2
 
-    path = Path(path)
+    path, partial = Path(path), Path(path).with_name(f".{Path(path).stem}.{os.getpid()}.b2nd")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.b2nd")
     partial.unlink(missing_ok=True)
     region = extent or whole(grid.shape)
     shape = (len(classes), *grid.shape)
@@ -135,16 +134,14 @@ def write_soft(
             cparams=blosc2.CParams(codec=blosc2.Codec.ZSTD, clevel=1, filters=[blosc2.Filter.SHUFFLE], nthreads=1),
             dparams=blosc2.DParams(nthreads=1),  # stored in the file; by default it is what the process happens to use
         )
-        boxes: dict[str, list[list[int]] | None] = {}
+        boxes: dict[str, list[list[int]] | None] = dict.fromkeys(classes)
         for index, (name, values) in enumerate(probabilities):
             if name != classes[index] or values.shape != shape_of(region):
                 raise ValueError(f"{name} of shape {values.shape}, expected {classes[index]} of {shape_of(region)}")
             half = np.zeros(grid.shape, np.float16)
             half[region] = np.where(values >= FLOOR, values, 0)
-            box = bounding_box(half)
-            boxes[name] = None if box is None else _to_json(box)
-            if box is not None:
-                chunked = aligned(box, chunks[1:], grid.shape)
+            if (box := bounding_box(half)) is not None:
+                boxes[name], chunked = _to_json(box), aligned(box, chunks[1:], grid.shape)
                 array[(index, *chunked)] = np.ascontiguousarray(half[chunked])
         array.schunk.vlmeta["voxledger"] = {
             "classes": classes,
@@ -152,8 +149,7 @@ def write_soft(
             "grid": grid.to_json(),
             "model_id": model_id,
             "image_sha256": image_sha256,
-            **({} if extent is None else {"extent": _to_json(extent)}),
-            **({"marked": True} if marked else {}),
+            **({} if extent is None else {"extent": _to_json(extent)}) | ({"marked": True} if marked else {}),
         }
         del array
 

@@ -48,7 +48,7 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
     """
     found: npt.NDArray[Any] | None = None
     with quiet():
-        stages = _stages(folder, model_id, params, device)
+        stages = _stages(folder, model_id, params.step, device)
         for number, stage in enumerate(stages):
             predicted = stage.predict(image, found)
             if number + 1 < len(stages):
@@ -162,7 +162,7 @@ def _resampling(configuration: Any) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=2)
-def _stages(folder: Path, model_id: str, params: InferParams, device: str) -> list[_Stage]:
+def _stages(folder: Path, model_id: str, step: float, device: str) -> list[_Stage]:
     """The loaded model; kept for the next case of this process. `model_id` tells retrained models apart."""
     import torch
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -176,7 +176,7 @@ def _stages(folder: Path, model_id: str, params: InferParams, device: str) -> li
             load_weights(folder, network, stages.prefix(name, fold))
             folds.append({n: t.clone() for n, t in weights_of(network).items()} if len(stages.folds) > 1 else {})
         predictor = nnUNetPredictor(
-            params.step, use_mirroring=bool(stages.mirror_axes), device=torch.device(device), allow_tqdm=False
+            step, use_mirroring=bool(stages.mirror_axes), device=torch.device(device), allow_tqdm=False
         )
         configuration = manager.get_configuration(name)
         predictor.manual_initialization(
