@@ -119,8 +119,8 @@ def train_interactive(
 ) -> None:
     """Train a small interactive model on the labelled cases; it predicts what weak labels mark, of any class.
 
-    It learns from all classes of pool cases that people stand behind, a quarter of an hour on one CPU core. The patch
-    should be half as large again as the objects that weak labels will mark.
+    It learns from all classes of pool cases that people stand behind, in minutes on one CPU core. The patch should be
+    half as large again as the objects that weak labels will mark.
 
     \b
     Example:
