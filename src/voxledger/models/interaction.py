@@ -3,6 +3,7 @@
 A backend that says `interactive` has `session.py`, which holds the class `Session`:
 
     Session(model, image, device)                   a model in front of one image
+    session.automatic(params) -> labels             what it says without clicks
     session.start(labels) -> Answer                 begin with a label map
     session.click(answer, click) -> Answer          the next answer; the one before it can be clicked on again
 
@@ -19,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.imaging.components import connected_components
+from voxledger.params import InferParams
 
 Labels = npt.NDArray[Any]
 
@@ -44,6 +46,9 @@ class Answer(Protocol):
 
 class Session(Protocol):
     """A network in front of one image."""
+
+    def automatic(self, params: InferParams) -> Labels:
+        """What it says without clicks, a label map (z, y, x) on the grid of the image."""
 
     def start(self, labels: Labels) -> Any:
         """Begin with a label map (z, y, x) on the grid of the image."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.imaging.volume import Volume
+from voxledger.models.channels import Array
 from voxledger.models.clicks.guidance import guidance
-from voxledger.models.clicks.predict import load
+from voxledger.models.clicks.predict import load, predict
 from voxledger.models.dataset import outputs
 from voxledger.models.interaction import Click, Labels
 from voxledger.models.model import Model
 from voxledger.models.monai.network import preprocess, resample
+from voxledger.params import InferParams
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,18 @@ class Session:
     def __init__(self, model: Model, image: Volume, device: str) -> None:
         self._network, plans, dataset = load(model.folder, model.card.id, device)
         self._device, self._count = device, len(outputs(dataset))
+        self._model, self._volume = model, image
         values = preprocess(image.array, image.grid.spacing, plans)
         self._inside = values.shape
         lacking = [max(0, p - n) for p, n in zip(plans["patch"], values.shape, strict=True)]
         self._image = np.pad(values, [(n // 2, n - n // 2) for n in lacking])
         self._offset = [n // 2 for n in lacking]
         self._patch, self._shape = list(plans["patch"]), image.array.shape
+
+    def automatic(self, params: InferParams) -> Labels:
+        """What the network says without clicks, a label map (z, y, x) on the grid of the image."""
+        found = predict(self._model.folder, self._model.card.id, self._volume, params, self._device)
+        return _most_likely(found.probability(number) for number in range(self._count))
 
     def start(self, labels: Labels) -> Answer:
         """Begin with a label map (z, y, x) on the grid of the image, such as the network's own prediction."""
@@ -97,15 +105,19 @@ class Session:
         now, changed = working[inside], working[inside] != before.working[inside]
         if self._inside == self._shape:
             return np.where(changed, now, before.labels).astype(before.labels.dtype)
-        most = np.full(self._shape, -1.0, np.float32)
-        found = np.zeros(self._shape, before.labels.dtype)
-        for number in range(self._count):
-            share = resample(now == number, self._shape)
-            found = np.where(share > most, np.asarray(number, found.dtype), found)
-            most = np.maximum(most, share)
+        found = _most_likely(resample(now == number, self._shape) for number in range(self._count))
         near = resample(changed, self._shape) > 0
         painted: npt.NDArray[Any] = np.where(near, found, before.labels)
-        return painted
+        return painted.astype(before.labels.dtype)
+
+
+def _most_likely(shares: Iterable[Array]) -> npt.NDArray[np.int16]:
+    """The number (z, y, x) of the largest of several arrays, the first of equal ones; one in memory at a time."""
+    most, found = np.full((), -1.0, np.float32), np.zeros((), np.int16)
+    for number, share in enumerate(shares):
+        found = np.where(share > most, np.int16(number), found)
+        most = np.maximum(most, share)
+    return found
 
 
 def _less(voxel: Sequence[int], starts: Sequence[int]) -> tuple[int, int, int]:
