@@ -217,11 +217,13 @@ def emulate(
     require_pulled(inbox)
     number = read_params().round
     folders = [find_bundle(bundles, r, number) for r in reviewers] if reviewers else list(sent_bundles(bundles, number))
-    read_by = (
-        (lambda: ByReference(0.9 if bound is None else bound)) if reader == "reference" else _clicking(clicks, bound)
-    )
+    make: Callable[[], Reader]
+    if reader == "clicks":
+        make = _clicking(clicks, 0.7 if bound is None else bound)
+    else:
+        make = partial(ByReference, 0.9 if bound is None else bound)
     for folder in folders:
-        received = emulate_bundle(folder, reference, bundles, inbox, read_by())
+        received = emulate_bundle(folder, reference, bundles, inbox, make())
         click.echo(f"{received.folder}: {'handed in' if received.new else 'handed in already'}")
         if inbox == layout.INBOX:
             _note_receipt(received)

@@ -152,8 +152,8 @@ def _write(report: Report, rows: Sequence[Row]) -> None:
     if report.clicking is not None:
         numbers["clicking"] = {
             "cases": report.clicking.cases,
-            "clicks": report.clicking.clicks,
-            "clicks_that_helped": report.clicking.helped,
+            "made": report.clicking.clicks,
+            "helped": report.clicking.helped,
             "minutes_assumed": round(report.clicking.minutes, 2),
         }
     replace_text(layout.METRICS, json.dumps(numbers, indent=2) + "\n")
