@@ -23,6 +23,7 @@ class Numbering:
 
     def __init__(self, model: Model) -> None:
         self._schema: LabelSchema = model.schema
+        self._outputs = 1 + len(model.classes)
         self.of = {name: number for number, name in enumerate(model.classes, 1) if name in model.schema.names}
         """Number of every class that it has an output for, by its name of today."""
 
@@ -40,8 +41,8 @@ class Numbering:
         return numbered
 
     def ids(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-        """The way back: innermost ids."""
-        found = np.zeros(max(self.of.values(), default=0) + 1, np.int32)
+        """The way back: innermost ids; what is no class today is background."""
+        found = np.zeros(self._outputs, np.int32)
         for name, number in self.of.items():
             found[number] = self._schema[name].id
         labels: npt.NDArray[np.int32] = found[numbers]
