@@ -1,4 +1,8 @@
-"""Training: most patches are shown with clicks at the errors of the network's own answers, the others without."""
+"""Training: most patches are shown with clicks at the errors of the network's own answers, the others without.
+
+What lies around clicks counts twice, in the whole patch and by itself: it is a few voxels of a patch, and a network
+that is judged by the whole alone learns to look past clicks.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from voxledger.models.clicks.network import build_network, with_guides_of
 from voxledger.models.dataset import describe, with_untaught
 from voxledger.models.heads import take_over
 from voxledger.models.interaction import Click, click_at_error
-from voxledger.models.monai.fit import fit
+from voxledger.models.monai.fit import Batch, fit
 from voxledger.models.monai.network import architecture_name
 from voxledger.models.monai.patches import Patches
 from voxledger.models.monai.plan import plan
@@ -27,6 +31,8 @@ TURNS = 3
 """Most answers that clicks of a patch are put on, the first of them without any."""
 ABOUT = 0.7
 """Chance of a class with an error to get a click in a turn."""
+AROUND = 5
+"""Voxels to every side of a click that count twice."""
 
 
 def train(training: Training, folder: Path) -> str:
@@ -80,8 +86,8 @@ class _Reader:
         self._classes, self._ignore = len(training.schema.classes), training.ignore
         self._rng = np.random.default_rng([training.seed, 1])
 
-    def clicked(self, images: Any, labels: Any) -> tuple[tuple[Any, Any], Any]:
-        """Inputs of the network, images (batch, 1, z, y, x) and guidance; and the labels as they were."""
+    def clicked(self, images: Any, labels: Any) -> Batch:
+        """Inputs of the network, images (batch, 1, z, y, x) and guidance; the labels, and those around clicks alone."""
         import torch
 
         truth, shown = labels.numpy(), torch.zeros(len(images), 3 * self._classes, *images.shape[2:])
@@ -94,7 +100,12 @@ class _Reader:
             for i, answer in zip(going, logits.argmax(1).cpu().numpy(), strict=True):
                 clicks[i] += self._clicks(answer, truth[i])
                 shown[i] = torch.from_numpy(guidance(answer, clicks[i], self._classes))
-        return (images, shown), labels
+        near = np.full_like(truth, self._ignore)
+        for of_patch, learned, about in zip(truth, near, clicks, strict=True):
+            for click in about:
+                z, y, x = (slice(max(v - AROUND, 0), v + AROUND + 1) for v in click.voxel)
+                learned[z, y, x] = of_patch[z, y, x]
+        return (images, shown), (labels, torch.from_numpy(near))
 
     def _clicks(self, answer: Any, truth: Any) -> list[Click]:
         found = []

@@ -11,8 +11,9 @@ from voxledger.models.training import Training
 _WARM_UP = 0.05
 """Share of the iterations over which the learning rate rises."""
 
-Batch = tuple[tuple[Any, ...], Any]
-"""What the network is called with, each (batch, channel, z, y, x), and labels (batch, z, y, x)."""
+Batch = tuple[tuple[Any, ...], tuple[Any, ...]]
+"""What the network is called with, each (batch, channel, z, y, x), and label maps (batch, z, y, x), whose losses are
+added."""
 
 
 def fit(training: Training, network: Any, draw: Callable[[], Batch]) -> None:
@@ -30,10 +31,12 @@ def fit(training: Training, network: Any, draw: Callable[[], Batch]) -> None:
     loss = HybridLoss(len(training.schema.classes) + 1, training.ignore, training.model.loss)
     with training.report() as report:
         for _ in range(iterations):
-            inputs, labels = draw()
+            inputs, wanted = draw()
             optimizer.zero_grad(set_to_none=True)
-            answer = network(*(one.to(training.device) for one in inputs))
-            value = loss(_finest(answer), labels.to(training.device))
+            answer = _finest(network(*(one.to(training.device) for one in inputs)))
+            value = loss(answer, wanted[0].to(training.device))
+            for labels in wanted[1:]:
+                value = value + loss(answer, labels.to(training.device))
             value.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 12)
             optimizer.step()
