@@ -40,19 +40,18 @@ SCRATCH_MINUTES = 15.0
 
 @dataclass(frozen=True)
 class Setting:
-    """What is played on."""
+    """What is played on, at half resolution."""
 
     name: str
     classes: tuple[str, ...]
     modality: str
     pool: int
     test: int
-    patch: tuple[int, int, int]
-    spacing: tuple[float, float, float] | None = None
+    spacing: tuple[float, float, float]
 
 
-HIPPOCAMPUS = Setting("hippocampus", ("anterior", "posterior"), "MR", 100, 40, (40, 56, 40))
-PHANTOMS = Setting("phantoms", ("liver", "spleen", "pancreas"), "CT", 50, 30, (32, 48, 64))
+HIPPOCAMPUS = Setting("hippocampus", ("anterior", "posterior"), "MR", 100, 40, (2.0, 2.0, 2.0))
+PHANTOMS = Setting("phantoms", ("liver", "spleen", "pancreas"), "CT", 50, 30, (8.0, 8.0, 8.0))
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,6 @@ class Bench:
         params = ModelParams(
             backend="clicks",
             network="unet",
-            patch=self.setting.patch,
             features=(16, 32, 64),
             iterations=ITERATIONS,
             learning_rate=4e-3,

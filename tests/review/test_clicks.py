@@ -126,7 +126,7 @@ def test_a_round_read_by_clicks(waiting: Path) -> None:
     """Gate, clicks, return, import and report; the labels are better than the proposals, and minutes stay apart."""
     told = run("models", "gate", "--json")
     assert told.exit_code == 0, told.output
-    assert json.loads(told.output)["passed"]
+    assert json.loads(told.stdout)["passed"]
     read_by = "review", "emulate", "--reference", str(waiting), "--reader", "clicks", "--dice", "0.5"
     told = run(*read_by)
     assert told.exit_code == 0, told.output

@@ -1,7 +1,7 @@
 """Training: most patches are shown with clicks at the errors of the network's own answers, the others without.
 
-What lies around clicks counts twice, in the whole patch and by itself: it is a few voxels of a patch, and a network
-that is judged by the whole alone learns to look past clicks.
+What lies around clicks counts in the whole patch, and by itself a second time: it is a few voxels of a patch, and a
+network that is judged by the whole alone learns to look past clicks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ TURNS = 3
 ABOUT = 0.7
 """Chance of a class with an error to get a click in a turn."""
 AROUND = 5
-"""Voxels to every side of a click that count twice."""
+"""Voxels to every side of a click that count a second time."""
+WEIGHT = 0.3
+"""With which they do. With 1 the answers to clicks are no better, and those without clicks much worse."""
 
 
 def train(training: Training, folder: Path) -> str:
@@ -105,7 +107,7 @@ class _Reader:
             for click in about:
                 z, y, x = (slice(max(v - AROUND, 0), v + AROUND + 1) for v in click.voxel)
                 learned[z, y, x] = of_patch[z, y, x]
-        return (images, shown), (labels, torch.from_numpy(near))
+        return (images, shown), ((labels, 1.0), (torch.from_numpy(near), WEIGHT))
 
     def _clicks(self, answer: Any, truth: Any) -> list[Click]:
         found = []

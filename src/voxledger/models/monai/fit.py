@@ -11,9 +11,9 @@ from voxledger.models.training import Training
 _WARM_UP = 0.05
 """Share of the iterations over which the learning rate rises."""
 
-Batch = tuple[tuple[Any, ...], tuple[Any, ...]]
-"""What the network is called with, each (batch, channel, z, y, x), and label maps (batch, z, y, x), whose losses are
-added."""
+Batch = tuple[tuple[Any, ...], tuple[tuple[Any, float], ...]]
+"""What the network is called with, each (batch, channel, z, y, x); label maps (batch, z, y, x), and the weights with
+which their losses are added, the first of them 1."""
 
 
 def fit(training: Training, network: Any, draw: Callable[[], Batch]) -> None:
@@ -34,9 +34,9 @@ def fit(training: Training, network: Any, draw: Callable[[], Batch]) -> None:
             inputs, wanted = draw()
             optimizer.zero_grad(set_to_none=True)
             answer = _finest(network(*(one.to(training.device) for one in inputs)))
-            value = loss(answer, wanted[0].to(training.device))
-            for labels in wanted[1:]:
-                value = value + loss(answer, labels.to(training.device))
+            value = loss(answer, wanted[0][0].to(training.device))
+            for labels, weight in wanted[1:]:
+                value = value + weight * loss(answer, labels.to(training.device))
             value.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 12)
             optimizer.step()

@@ -60,4 +60,4 @@ def _initial(training: Training, plans: dict[str, Any], dataset: dict[str, Any])
 
 def _batch(patches: Patches, size: int) -> Batch:
     images, labels = patches.batch(size)
-    return (images,), (labels,)
+    return (images,), ((labels, 1.0),)
