@@ -231,6 +231,7 @@ def play_curves(bench: Bench, told: Any = print) -> dict[str, list[Point]]:
     first = {case_id: reference[case_id] for case_id in drawn[: counts[0]]}
     model = bench.train(first)
     start = Point(counts[0], counts[0] * SCRATCH_MINUTES / 60, bench.miou(model), 0.0, 0.0)
+    told(f"seed {bench.seed}: {start}", flush=True)
     found = {}
     for curve in CURVES:
         now, labels, points = model, dict(first), [start]

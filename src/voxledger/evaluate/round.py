@@ -106,8 +106,7 @@ def evaluate_round(
     resampled = (params.evaluate.bootstrap, params.evaluate.seed, {n: c.patient for n, c in judged.cases.items()})
     summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
     past, pool = read_history(layout.BASE_HISTORY), [c.case_id for c in in_split(cases, Split.POOL)]
-    clicks = clicking(decisions)
-    cost = _cost(decisions, pool, schema, after, past, params, clicks)
+    cost, clicks = _cost(decisions, pool, schema, after, past, params)
     report = Report(
         dataset=params.dataset,
         round=params.round,
@@ -136,11 +135,11 @@ def _cost(
     after: Ledger,
     past: Sequence[HistoryRow],
     params: Params,
-    clicks: Clicking | None,
-) -> Effort:
-    before_it = minutes_before(past), untimed_before(past)
+) -> tuple[Effort, Clicking | None]:
+    """What people took, and what was clicked."""
+    before_it, clicks = (minutes_before(past), untimed_before(past)), clicking(decisions)
     made = clicks.bundles if clicks is not None else ()
-    return effort(decisions, after, pool, schema.names, *before_it, params.score.scratch_minutes, made)
+    return effort(decisions, after, pool, schema.names, *before_it, params.score.scratch_minutes, made), clicks
 
 
 def _write(report: Report, rows: Sequence[Row]) -> None:
