@@ -96,12 +96,16 @@ def _largest(mask: Labels) -> Labels:
 
 
 def _deepest(mask: Labels) -> tuple[int, int, int]:
-    """The voxel of a mask that is farthest from its border; the edge of the array counts as one."""
+    """The voxel of a mask that is farthest from its border, of several the one nearest to the middle of the mask.
+
+    The edge of the array counts as a border. In a thin shell most voxels are as far from it as the next.
+    """
     from scipy.ndimage import distance_transform_edt, find_objects
 
     (box,) = find_objects(mask.view(np.uint8))
     depth = distance_transform_edt(np.pad(mask[box], 1))[1:-1, 1:-1, 1:-1]
-    at = np.unravel_index(depth.argmax(), depth.shape)
+    deepest, middle = np.argwhere(depth == depth.max()), np.argwhere(mask[box]).mean(0)
+    at = deepest[((deepest - middle) ** 2).sum(1).argmin()]
     z, y, x = (int(i) + part.start for i, part in zip(at, box, strict=True))
     return z, y, x
 

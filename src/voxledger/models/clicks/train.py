@@ -14,13 +14,13 @@ import numpy as np
 
 from voxledger.models.clicks.guidance import guidance
 from voxledger.models.clicks.network import build_network, with_guides_of
+from voxledger.models.clicks.plan import plan
 from voxledger.models.dataset import describe, with_untaught
 from voxledger.models.heads import take_over
 from voxledger.models.interaction import Click, click_at_error
 from voxledger.models.monai.fit import Batch, fit
 from voxledger.models.monai.network import architecture_name
 from voxledger.models.monai.patches import Patches
-from voxledger.models.monai.plan import plan
 from voxledger.models.training import Training
 from voxledger.records.card import DATASET, PLANS, load_tensors, save_weights, to_json
 from voxledger.textfile import read_json, replace_text
