@@ -32,7 +32,6 @@ import numpy as np
 
 SHARES = (0.14, 0.28, 0.56, 1.0)
 """Of the pool, labelled at the end of every round; the first by people alone."""
-ITERATIONS = int(os.environ.get("SAIM_ITERATIONS", "250"))
 CURVES = ("entropy, clicks", "random, clicks", "random, reference")
 AUTOMATIC = "all, automatic"
 SCRATCH_MINUTES = 15.0
@@ -48,6 +47,7 @@ class Setting:
     pool: int
     test: int
     spacing: tuple[float, float, float]
+    iterations: int = 250
 
 
 HIPPOCAMPUS = Setting("hippocampus", ("anterior", "posterior"), "MR", 100, 40, (2.0, 2.0, 2.0))
@@ -123,14 +123,14 @@ class Bench:
             backend="clicks",
             network="unet",
             features=(16, 32, 64),
-            iterations=ITERATIONS,
+            iterations=self.setting.iterations,
             learning_rate=4e-3,
             spacing=self.setting.spacing,
         )
         training = Training(
             name="saim",
             model=params,
-            start=Start("full", ITERATIONS),
+            start=Start("full", self.setting.iterations),
             cases=cases,
             schema=self.schema,
             labels=self.schema,
@@ -325,10 +325,11 @@ def main() -> None:
     parser.add_argument("--phantoms", action="store_true")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--cases", type=int, help="Fewer cases in the pool, to try it out.")
+    parser.add_argument("--iterations", type=int, default=Setting.iterations)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     setting = PHANTOMS if given.phantoms else HIPPOCAMPUS
-    setting = replace(setting, pool=given.cases or setting.pool)
+    setting = replace(setting, pool=given.cases or setting.pool, iterations=given.iterations)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="saim-phantoms-") as folder:
         if given.phantoms:
