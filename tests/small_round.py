@@ -31,7 +31,7 @@ from voxledger.records.worklist import WorkItem
 from voxledger.release.decided_check import check_decided
 from voxledger.release.files_check import Findings
 from voxledger.release.readings_check import check_readings, kept_returns, readable
-from voxledger.review.emulate import emulate_bundle
+from voxledger.review.emulate import ByReference, emulate_bundle
 from voxledger.schema import LabelClass, LabelSchema
 
 SCHEMA = LabelSchema(
@@ -217,7 +217,7 @@ class Repo:
 
     def emulate(self, reviewer: str, reference: Path, bound: float = 0.9) -> Path:
         bundles = Path("data/round/bundles")
-        return emulate_bundle(self.bundle(reviewer), reference, bundles, Path("data/inbox"), bound).folder
+        return emulate_bundle(self.bundle(reviewer), reference, bundles, Path("data/inbox"), ByReference(bound)).folder
 
     def released(self, case_id: str) -> np.ndarray:
         return read_label(f"data/release/labels/{case_id}.nii.gz")

@@ -26,7 +26,7 @@ from voxledger.records.bundle import expected_bundles
 from voxledger.release.inbox import track_inbox
 from voxledger.release.manifest import write_manifest
 from voxledger.repository import dvc, dvc_add, git, round_tag
-from voxledger.review.emulate import emulate_bundle
+from voxledger.review.emulate import ByReference, emulate_bundle
 from voxledger.schema import read_schema
 
 pytestmark = pytest.mark.slow
@@ -81,7 +81,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in BEFORE_REVIEW:
             run_stage(name)
         for folder in expected_bundles(BUNDLES, params.round):
-            emulate_bundle(folder, root / "reference", BUNDLES, INBOX, 0.9)
+            emulate_bundle(folder, root / "reference", BUNDLES, INBOX, ByReference(0.9))
         for name in AFTER_REVIEW:
             run_stage(name)
         dvc_add("data/images", "data/base/labels", "data/weak", "models/base")

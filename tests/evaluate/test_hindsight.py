@@ -188,7 +188,7 @@ def audited(folder, number, wrong=0, cases=18, of=SCHEMA, pool=80):
     everything.append(Case(f"test{number}", "", "", "", "", "", Split.TEST, "CT", ""))
     history, earlier = read_history(base / "history.csv"), read_audits(base / "history.csv")
     metrics = hindsight(everything, of, number, MachineParams(workers=1), earlier=earlier)
-    effort = Effort(cases, cases, cases, 1.0, 1.0, 0, 0, 0.0, Labelled(0, 0, 0, 0))
+    effort = Effort(cases, cases, cases, 0, 1.0, 1.0, 0, 0, 0.0, Labelled(0, 0, 0, 0))
     write_history(base / "history.csv", [*history, *round_rows(number, [], effort, audit_of(metrics))])
     return metrics["audit"]
 

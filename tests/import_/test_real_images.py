@@ -20,7 +20,7 @@ from voxledger.records.cases import Case, Split
 from voxledger.records.ledger import Origin
 from voxledger.records.predicted import Ensemble
 from voxledger.records.worklist import WorkItem
-from voxledger.review.emulate import dice, emulate_bundle
+from voxledger.review.emulate import ByReference, dice, emulate_bundle
 from voxledger.schema import LabelClass, LabelSchema
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "hippocampus"
@@ -64,7 +64,7 @@ def asked(case: Case, class_name: str) -> WorkItem:
 def test_there_and_back(cases: list[Case]) -> None:
     work = [asked(c, n) for c in cases for n in SCHEMA.names]
     (bundle,) = export_round(work, cases, SCHEMA, {}, predicted(cases), "hippocampus", 1)
-    emulate_bundle(bundle, DATA / "labels", BUNDLES, INBOX, 0.9)
+    emulate_bundle(bundle, DATA / "labels", BUNDLES, INBOX, ByReference(0.9))
     pass_gate(BUNDLES, INBOX, Path("data/base/revisions"), 1, Path("data/round/received.json"))
     returns = received_returns(Path("data/round/received.json"), BUNDLES, INBOX, 1)
     ledger = import_round(cases, SCHEMA, {}, predicted(cases), returns, 1, MachineParams(workers=1))
@@ -91,7 +91,7 @@ def test_a_real_label_flipped_under_the_same_header_is_refused(cases: list[Case]
     case = cases[2]
     work = [asked(case, n) for n in SCHEMA.names]
     (bundle,) = export_round(work, cases, SCHEMA, {}, predicted(cases), "hippocampus", 1)
-    folder = emulate_bundle(bundle, DATA / "labels", BUNDLES, INBOX, 1.0).folder
+    folder = emulate_bundle(bundle, DATA / "labels", BUNDLES, INBOX, ByReference(1.0)).folder
     label = read(folder / f"labels/{case.case_id}.nii.gz")
     write(
         folder / f"labels/{case.case_id}.nii.gz",

@@ -15,6 +15,7 @@ from voxledger.bundles.merge import paint
 from voxledger.errors import BundleRefused
 from voxledger.imaging.volume import read_label, write
 from voxledger.records.bundle import read_resample
+from voxledger.records.clicks import Clicks, GateMeasured, read_all, write_clicks
 from voxledger.records.decisions import Decision, Row, read_decisions, to_csv
 from voxledger.review.receive import Received, receive
 
@@ -287,3 +288,17 @@ def test_one_class_is_painted_and_nothing_else(
 
     one, other = (np.array(values, np.uint8).reshape(1, 1, -1) for values in (labels, source))
     assert paint(SCHEMA, one, other, name).ravel().tolist() == expected
+
+
+@pytest.mark.parametrize(("first", "second", "kept"), [("a", "", "a"), ("", "b", "b"), ("a", "b", "b"), ("", "", None)])
+def test_the_record_of_clicks_is_that_of_the_newer_return_that_has_one(
+    sent: Any, first: str, second: str, kept: str | None
+) -> None:
+    for model, key in ((first, ("case_1", "liver")), (second, ("case_2", "liver"))):
+        folder = part(sent, f"from-{key[0]}", {key: "accept"})
+        if model:
+            gate = GateMeasured(cases=2, clicks=3, automatic=0.5, clicked=0.6, low=0.05)
+            write_clicks(folder, Clicks(model=model, gate=gate, cases=(key[0],), clicks=()))
+        take(folder)
+    assert len(decided()) == 2
+    assert [one.model for one in read_all([INBOX / "bundle-r01-alice"])] == ([kept] if kept else [])

@@ -32,6 +32,7 @@ from voxledger.imaging.volume import file_sha256, read_label
 from voxledger.params import MachineParams
 from voxledger.records.bundle import (
     ATTENTION,
+    CLICKS,
     IMAGES,
     LABELS,
     MANIFEST,
@@ -51,6 +52,7 @@ from voxledger.records.bundle import (
     says_what_was_sent,
     size_bound,
 )
+from voxledger.records.clicks import beside_the_bundle, parse_clicks
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, read_decisions
 from voxledger.records.ledger import Signature
@@ -260,6 +262,7 @@ class _Check:
             self._problem("differs from the one that was sent", _SENT, file=MANIFEST)
         for path in self.seen.plain:
             self._file(path)
+        self._clicks()
         rows = self._decisions()
         signatures = self._signatures(rows)
         labels = self._label_files(rows)
@@ -320,6 +323,18 @@ class _Check:
             case = next((c for c in self.manifest.cases if path == f"{IMAGES}/{c}.nii.gz"), "")
             problem = "was altered or damaged since it was sent; labels drawn on it cannot be relied on"
             self._problem(problem, _SENT, case, file=path)
+
+    def _clicks(self) -> None:
+        """The record of a virtual reader, if there is one, speaks of what was asked."""
+        if CLICKS not in self.files:
+            return
+        try:
+            clicks = parse_clicks((self.folder / CLICKS).read_bytes(), CLICKS)
+        except VoxledgerError as error:
+            self._problem(f"is not a record of clicks: {error.problem}", "restore or remove it", file=CLICKS)
+            return
+        if other := beside_the_bundle(clicks, self.manifest):
+            self._problem(f"names {other[0]}, which the bundle does not ask about", "restore it", file=CLICKS)
 
     def _signatures(self, rows: Mapping[tuple[str, str], Row]) -> tuple[Signature, ...]:
         """The signatures that count; what is wrong with others, and that there is none where there has to be one."""

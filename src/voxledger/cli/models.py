@@ -216,6 +216,37 @@ def show(name: str, of_next: bool) -> None:
     click.echo(card_page(read_card(_model_folder(name, layout.NEXT_MODELS if of_next else layout.BASE_MODELS))))
 
 
+@models.command()
+@click.option("--next", "of_next", is_flag=True, help="The model that this round trained, not the one it began with.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def gate(of_next: bool, as_json: bool) -> None:
+    """Say whether a round may use clicks: what three a class add to the model with `backend: clicks`.
+
+    Measured on the calibration cases. Exit code 1 where they add less than 0.05 mean IoU, or might add nothing.
+
+    \b
+    Example:
+      voxledger models gate --next
+    """
+    from voxledger.params import read_params
+    from voxledger.records.cases import read_cases
+    from voxledger.records.ledger import read_ledger
+    from voxledger.repository import require_root
+    from voxledger.review.click_gate import measure_gate, require_gate
+    from voxledger.review.clicks import interactive_model
+    from voxledger.schema import read_schema
+
+    require_root()
+    model = interactive_model(layout.NEXT_MODELS if of_next else layout.BASE_MODELS, read_schema(layout.SCHEMA))
+    measured = measure_gate(model, read_cases(), read_ledger(layout.BASE_LEDGER), read_params())
+    if as_json:
+        told = {"model": model.card.id, **measured.model_dump(mode="json"), "passed": measured.passed}
+        click.echo(json.dumps(told, indent=1))
+    else:
+        click.echo(f"model {model.card.name}: {measured}")
+    require_gate(model, measured)
+
+
 @models.command("list")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def list_(as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,10 @@ from voxledger import layout
 from voxledger.cli.reviewers import reviewers, sign
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from voxledger.params import Params
+    from voxledger.review.emulate import Reader
     from voxledger.review.receive import Received
     from voxledger.review.status import InboxStatus
 
@@ -160,17 +164,43 @@ def status(as_json: bool) -> None:
 )
 @click.option("--reviewer", "reviewers", multiple=True, help="Whom to play; by default everybody.")
 @click.option(
-    "--dice", "bound", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Accepted from here."
+    "--reader",
+    type=click.Choice(["reference", "clicks"]),
+    default="reference",
+    show_default=True,
+    help="Corrects from the reference, or clicks on the answers of a model with `backend: clicks`.",
+)
+@click.option("--clicks", type=click.IntRange(1), default=3, show_default=True, help="Most a class and case.")
+@click.option(
+    "--dice",
+    "bound",
+    type=click.FloatRange(0, 1),
+    help="Accepted from here.  [default: 0.9; of clicks 0.7, and what stays below is rejected]",
 )
 @click.option(
-    "--reject-below", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Rejected if it is lower."
+    "--reject-below",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Rejected if it is lower; of the reader `reference`.",
 )
 @click.option("--bundles", type=click.Path(path_type=Path), default=layout.BUNDLES, show_default=True)
 @click.option("--inbox", type=click.Path(path_type=Path), default=layout.INBOX, show_default=True)
 def emulate(
-    reference: Path, reviewers: tuple[str, ...], bound: float, reject_below: float, bundles: Path, inbox: Path
+    reference: Path,
+    reviewers: tuple[str, ...],
+    reader: str,
+    clicks: int,
+    bound: float | None,
+    reject_below: float,
+    bundles: Path,
+    inbox: Path,
 ) -> None:
     """Play the reviewers from reference labels: accept what is good, correct the rest, inside the attention first.
+
+    The reader `clicks` knows the reference, too, but does not draw: it clicks at the largest error of each class, sees
+    the answer, and stops when a click no longer helps. Before, the model is measured on the calibration cases: unless
+    three clicks raise its mean IoU by 0.05, nothing is read, and the exit code is 1 (`voxledger models gate`).
 
     Minutes are emulated too: 3'43" to check a case or correct its organs (SAIM), 15 to revise a case with a lesion
     (AbdomenAtlas-8K); 15 (SAIM) and 43 (EfficientAnno) where nothing was proposed. The sum over the lines of a case
@@ -179,6 +209,7 @@ def emulate(
     \b
     Example:
       voxledger review emulate --reference ../reference/labels --reviewer reader-1
+      voxledger review emulate --reference ../reference/labels --reader clicks --clicks 3
     """
     from voxledger.bundles.pulled import require_pulled
     from voxledger.errors import Misuse
@@ -186,19 +217,24 @@ def emulate(
     from voxledger.records.bundle import sent_bundles
     from voxledger.release.inbox import track_inbox
     from voxledger.repository import require_root
-    from voxledger.review.emulate import emulate_bundle
+    from voxledger.review.emulate import ByReference, emulate_bundle
     from voxledger.review.pack import find_bundle
     from voxledger.stage import require_scripts
 
-    if reject_below > bound:
-        raise Misuse(f"--reject-below {reject_below:g} is above --dice {bound:g}", "give a lower one")
+    by_clicks = reader == "clicks"
+    accept = bound if bound is not None else 0.7 if by_clicks else 0.9
+    if reject_below > accept:
+        raise Misuse(f"--reject-below {reject_below:g} is above --dice {accept:g}", "give a lower one")
+    if reject_below and by_clicks:
+        raise Misuse("--reject-below is of the reader `reference`", "clicks reject what stays below --dice")
     require_root()
     require_scripts()
     require_pulled(inbox)
     number = read_params().round
     folders = [find_bundle(bundles, r, number) for r in reviewers] if reviewers else list(sent_bundles(bundles, number))
+    make: Callable[[], Reader] = _clicking(clicks, accept) if by_clicks else partial(ByReference, accept, reject_below)
     for folder in folders:
-        received = emulate_bundle(folder, reference, bundles, inbox, bound, reject_below)
+        received = emulate_bundle(folder, reference, bundles, inbox, make())
         click.echo(f"{received.folder}: {'handed in' if received.new else 'handed in already'}")
         if inbox == layout.INBOX:
             _note_receipt(received)
@@ -206,6 +242,23 @@ def emulate(
         track_inbox()
     else:
         click.echo("no bundles in this round")
+
+
+def _clicking(most: int, bound: float) -> Callable[[], Reader]:
+    """How to make readers that click, once that is known to help."""
+    from voxledger.params import read_params
+    from voxledger.records.cases import read_cases
+    from voxledger.records.ledger import read_ledger
+    from voxledger.review.click_gate import measure_gate, require_gate
+    from voxledger.review.clicks import ByClicks, interactive_model
+    from voxledger.schema import read_schema
+
+    params = read_params()
+    model = interactive_model(layout.BASE_MODELS, read_schema(layout.SCHEMA))
+    gate = measure_gate(model, read_cases(), read_ledger(layout.BASE_LEDGER), params)
+    require_gate(model, gate)
+    click.echo(f"model {model.card.name}: {gate}")
+    return partial(ByClicks, model, gate, most, bound, params.machine.device)
 
 
 def bundle_of(reviewer: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from voxledger.knowledge import Labelled, labelled
@@ -21,6 +21,8 @@ class Effort:
     """Classes of cases that they decided on in this round."""
     timed: int
     """Decisions of this round that give minutes."""
+    untimed: int
+    """Decisions of this round that give none, though people made them."""
     minutes: float
     """Reader minutes of this round, of the decisions that give them: a lower bound where some do not."""
     minutes_total: float
@@ -43,6 +45,7 @@ def effort(
     minutes_before: float,
     untimed_before: int,
     scratch_minutes: float,
+    clicked: Collection[str] = (),
 ) -> Effort:
     """Add up what a round cost.
 
@@ -58,6 +61,8 @@ def effort(
         Reader minutes of all earlier rounds, and their decisions without minutes.
     scratch_minutes
         Minutes to label one case from nothing.
+    clicked
+        SHA-256 of returns that a virtual reader made: their minutes are reported elsewhere.
     """
     by_review = [
         case_id
@@ -65,13 +70,15 @@ def effort(
         if name in classes and entry.origin in (Origin.ACCEPTED, Origin.REVISED)
     ]
     timed = [d.minutes for d in decisions if d.minutes is not None]
+    untimed = sum(d.minutes is None and d.bundle not in clicked for d in decisions)
     return Effort(
         cases_reviewed=len({d.case_id for d in decisions}),
         decisions=len(decisions),
         timed=len(timed),
+        untimed=untimed,
         minutes=sum(timed),
         minutes_total=minutes_before + sum(timed),
-        untimed_total=untimed_before + len(decisions) - len(timed),
+        untimed_total=untimed_before + untimed,
         cases_trusted_by_review=labelled(ledger, set(by_review), classes).complete,
         scratch_minutes_total=scratch_minutes * len(by_review) / len(classes) if classes else 0.0,
         pool=labelled(ledger, pool, classes),

@@ -12,6 +12,7 @@ from importlib.resources import files
 from voxledger.evaluate.case_metrics import Generation
 from voxledger.evaluate.changes import ClassChange
 from voxledger.evaluate.charts import class_chart, learning_curve, minutes_chart
+from voxledger.evaluate.clicked import Clicking
 from voxledger.evaluate.effort import Effort
 from voxledger.evaluate.history import unbroken
 from voxledger.evaluate.metric import averaged
@@ -44,6 +45,8 @@ class Report:
     gains: Sequence[Gain]
     history: Sequence[HistoryRow]
     effort: Effort
+    clicking: Clicking | None
+    """What virtual readers clicked in this round."""
     changes: Sequence[ClassChange]
     decisions: Sequence[Decided | Reading]
     pool: int

@@ -17,6 +17,7 @@ from voxledger.casemap.run import casemap, compute_ahead
 from voxledger.errors import Misuse
 from voxledger.evaluate.case_metrics import Generation, Measure
 from voxledger.evaluate.changes import changes
+from voxledger.evaluate.clicked import Clicking, clicking
 from voxledger.evaluate.effort import Effort, effort
 from voxledger.evaluate.history import minutes_before, round_rows, untimed_before
 from voxledger.evaluate.metric import all_metrics, averaged
@@ -105,7 +106,7 @@ def evaluate_round(
     resampled = (params.evaluate.bootstrap, params.evaluate.seed, {n: c.patient for n, c in judged.cases.items()})
     summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
     past, pool = read_history(layout.BASE_HISTORY), [c.case_id for c in in_split(cases, Split.POOL)]
-    cost = _cost(decisions, pool, schema, after, past, params)
+    cost, clicks = _cost(decisions, pool, schema, after, past, params)
     report = Report(
         dataset=params.dataset,
         round=params.round,
@@ -115,6 +116,7 @@ def evaluate_round(
         gains=gained,
         history=[*past, *round_rows(params.round, summaries, cost, audit, gained)],
         effort=cost,
+        clicking=clicks,
         changes=changes(before, after, schema.names),
         decisions=decisions,
         pool=len(pool),
@@ -133,9 +135,11 @@ def _cost(
     after: Ledger,
     past: Sequence[HistoryRow],
     params: Params,
-) -> Effort:
-    before_it = minutes_before(past), untimed_before(past)
-    return effort(decisions, after, pool, schema.names, *before_it, params.score.scratch_minutes)
+) -> tuple[Effort, Clicking | None]:
+    """What people took, and what was clicked."""
+    before_it, clicks = (minutes_before(past), untimed_before(past)), clicking(decisions)
+    made = clicks.bundles if clicks is not None else ()
+    return effort(decisions, after, pool, schema.names, *before_it, params.score.scratch_minutes, made), clicks
 
 
 def _write(report: Report, rows: Sequence[Row]) -> None:
@@ -144,6 +148,13 @@ def _write(report: Report, rows: Sequence[Row]) -> None:
     write_history(layout.HISTORY, report.history, list(averaged()))
     _write_plots(report.history, report.summaries)
     numbers = metrics(report.round, report.summaries, report.gains, report.effort)
+    if report.clicking is not None:
+        numbers["clicking"] = {
+            "cases": report.clicking.cases,
+            "made": report.clicking.clicks,
+            "helped": report.clicking.helped,
+            "minutes_assumed": round(report.clicking.minutes, 2),
+        }
     replace_text(layout.METRICS, json.dumps(numbers, indent=2) + "\n")
     replace_text(layout.ROUND_REPORT, render(report))
 

@@ -8,6 +8,7 @@
     predict.py   predict(folder, model_id, image, params, device) -> Channels: probabilities for one image
     adopt.py     takes in what was trained elsewhere, see `models/adopt.py`; only where BACKEND says so
     export.py    export_model(model: Model, folder: Path): writes it for others; only where BACKEND says so
+    session.py   answers clicks on one image, see `models/interaction.py`; only where BACKEND says so
 
 `train.py` and `predict.py` are what the stages call; plan and network are the backend's own affair. A backend whose
 predictions are made elsewhere has `adopt.py`, which takes them in, instead of `train.py`. The `predict.py` of such a
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from voxledger.imaging.boxes import Box
-    from voxledger.imaging.volume import Grid
+    from voxledger.imaging.volume import Grid, Volume
+    from voxledger.models.interaction import Session
     from voxledger.models.model import Model
     from voxledger.models.prediction import Prediction
     from voxledger.models.training import Training
@@ -64,6 +66,8 @@ class Backend:
     exports
         The format that it writes its models in for others, as `voxledger models export --format` calls it; empty where
         it has none.
+    interactive
+        Whether its models answer clicks.
 
     Examples
     --------
@@ -81,6 +85,7 @@ class Backend:
     prompted: bool = False
     adopts: bool = False
     exports: str = ""
+    interactive: bool = False
 
     def train(self, training: Training, folder: Path) -> str:
         """Train into a new folder, the same bytes every time on the same kind of CPU; returns the architecture."""
@@ -103,6 +108,11 @@ class Backend:
         """The box of the image that a model looks at for a marked object; None where that is all that it needs."""
         box: Box | None = import_module(f"{self.package}.predict").looked_at(folder, weak, grid)
         return box
+
+    def session(self, model: Model, image: Volume, device: str) -> Session:
+        """A model in front of an image, where it is interactive."""
+        session: Session = import_module(f"{self.package}.session").Session(model, image, device)
+        return session
 
 
 def backend_of(card: ModelCard) -> Backend:

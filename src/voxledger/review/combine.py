@@ -10,6 +10,7 @@ from voxledger.bundles.part import Part
 from voxledger.imaging.volume import file_sha256, read_grid, write
 from voxledger.params import Outside
 from voxledger.records.bundle import (
+    CLICKS,
     LABELS,
     PARTS,
     RECEIPT,
@@ -37,7 +38,8 @@ def says_all(newer: Part, older: Part) -> bool:
 def combine(newer: Part, older: Part, sent: Path, out: Path) -> None:
     """Write a return that says what two say together.
 
-    Where both drew in the label of one case, a class that only the older one decided on is taken from it.
+    Where both drew in the label of one case, a class that only the older one decided on is taken from it. The record of
+    clicks is the newer one's, or else the older one's.
 
     Parameters
     ----------
@@ -51,6 +53,8 @@ def combine(newer: Part, older: Part, sent: Path, out: Path) -> None:
     for path in list_files(newer.folder):
         if path not in labels and path != RESAMPLE and not is_decisions(path) and not is_kept(path):
             _copy(newer.folder / path, out / path)
+    if not (out / CLICKS).exists() and (older.folder / CLICKS).is_file():
+        _copy(older.folder / CLICKS, out / CLICKS)
     for case in newer.manifest.cases:
         _combine_label(case, newer, older, sent, out)
     rows = {(a.case_id, a.class_name): Row(a.case_id, a.class_name) for a in newer.manifest.asked}

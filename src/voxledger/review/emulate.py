@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -20,8 +21,8 @@ from voxledger.bundles.merge import LabelMap, Mask
 from voxledger.errors import Misuse
 from voxledger.imaging.format import suffixes
 from voxledger.imaging.intact import read_whole_label
-from voxledger.imaging.volume import read, read_label, write
-from voxledger.records.bundle import ATTENTION, LABELS, MANIFEST, Manifest, read_manifest
+from voxledger.imaging.volume import Volume, read, read_label, write
+from voxledger.records.bundle import ATTENTION, IMAGES, LABELS, MANIFEST, Manifest, read_manifest
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, to_csv
 from voxledger.records.error_kind import MIXED_UP, ErrorKind
@@ -49,6 +50,50 @@ class Read:
 
     labels: LabelMap
     rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the reader has of one case: what a person is shown, and the reference."""
+
+    case_id: str
+    schema: LabelSchema
+    image: Path
+    proposal: Volume
+    """Label map of innermost ids (z, y, x) on its grid."""
+    reference: LabelMap
+    attention: Mask
+    """Where an error is likely (z, y, x)."""
+    asked: Sequence[str]
+    """Classes to judge."""
+
+
+class Reader(Protocol):
+    """One way to read."""
+
+    def read(self, shown: Shown) -> Read:
+        """Judge and correct one case."""
+
+    def note(self, folder: Path) -> None:
+        """Write what is to be kept beside the decisions on all cases read."""
+
+
+@dataclass(frozen=True)
+class ByReference:
+    """Takes what it does not accept from the reference, see `read_case`."""
+
+    bound: float
+    """Dice from which a class is accepted."""
+    reject_below: float = 0.0
+    """Dice below which it is rejected."""
+
+    def read(self, shown: Shown) -> Read:
+        """Judge and correct one case."""
+        labels = shown.proposal.array, shown.reference, shown.attention
+        return read_case(shown.schema, shown.case_id, *labels, shown.asked, self.bound, self.reject_below)
+
+    def note(self, folder: Path) -> None:
+        """Nothing."""
 
 
 def dice(a: Mask, b: Mask) -> float:
@@ -101,15 +146,22 @@ def read_case(
             if dice(schema.mask(labels, name), truth) < bound:
                 _correct(schema, name, labels, reference, truth, region)
         decisions[name] = Decision.REVISE, kind
+    name_exchanged(schema, proposal, labels, decisions)
+    minutes = _minutes(schema, decisions, proposal, reference)
+    # The reference is right, whatever looks wrong about the way from the proposal to it.
+    rows = [Row(case_id, n, decisions[n][0], minutes[n], decisions[n][1], confirmed=True) for n in asked]
+    return Read(labels, rows)
+
+
+def name_exchanged(
+    schema: LabelSchema, proposal: LabelMap, labels: LabelMap, decisions: dict[str, tuple[Decision, ErrorKind]]
+) -> None:
+    """Say of a class that comes back as another that it was mixed up: otherwise that looks like a slip."""
     for pair in exchanged(schema, proposal, labels):
         both = [*schema.chain(pair[1]), *schema.chain(pair[0])]
         revised = [n for n in both if n in decisions and decisions[n][0] is Decision.REVISE]
         if revised and all(decisions[n][1] not in MIXED_UP for n in revised):
             decisions[revised[0]] = Decision.REVISE, ErrorKind.WRONG_CLASS
-    minutes = _minutes(schema, decisions, proposal, reference)
-    # The reference is right, whatever looks wrong about the way from the proposal to it.
-    rows = [Row(case_id, n, decisions[n][0], minutes[n], decisions[n][1], confirmed=True) for n in asked]
-    return Read(labels, rows)
 
 
 def _correct(schema: LabelSchema, name: str, labels: LabelMap, reference: LabelMap, truth: Mask, region: Mask) -> None:
@@ -181,10 +233,8 @@ def _minutes(
     return {n: hundredths.get(n, 0) / 100 for n in decisions}
 
 
-def emulate_bundle(
-    bundle: Path, reference: Path, bundles: Path, inbox: Path, bound: float, reject_below: float = 0.0
-) -> Received:
-    """Review one exported bundle from reference labels `<case>.nii.gz` (or another format) and hand it in.
+def emulate_bundle(bundle: Path, reference: Path, bundles: Path, inbox: Path, reader: Reader) -> Received:
+    """Review one exported bundle, knowing reference labels `<case>.nii.gz` (or another format), and hand it in.
 
     Raises
     ------
@@ -199,16 +249,15 @@ def emulate_bundle(
         shutil.copytree(bundle, folder)
         rows: list[Row] = []
         for case_id in manifest.cases:
-            rows += _review(manifest, folder, case_id, reference, bound, reject_below)
+            rows += _review(manifest, folder, case_id, reference, reader)
         # A bundle under DVC may be read-only, and so is its copy.
         (folder / DECISIONS).unlink()
         replace_text(folder / DECISIONS, to_csv(rows))
+        reader.note(folder)
         return receive(folder, bundles, inbox, manifest.round)
 
 
-def _review(
-    manifest: Manifest, folder: Path, case_id: str, reference: Path, bound: float, reject_below: float
-) -> list[Row]:
+def _review(manifest: Manifest, folder: Path, case_id: str, reference: Path, reader: Reader) -> list[Row]:
     path = folder / LABELS / f"{case_id}.nii.gz"
     proposal = read(path)
     truth_file = next((f for s in suffixes() if (f := reference / f"{case_id}{s}").is_file()), None)
@@ -219,8 +268,8 @@ def _review(
     hint = folder / ATTENTION / f"{case_id}_attention.nii.gz"
     attention = read_label(hint, proposal.grid) != 0 if hint.is_file() else np.zeros(truth.shape, bool)
     asked = [a.class_name for a in manifest.asked if a.case_id == case_id]
-    bounds = bound, reject_below
-    result = read_case(manifest.label_schema, case_id, proposal.array, truth, attention, asked, *bounds)
+    image = folder / IMAGES / f"{case_id}.nii.gz"
+    result = reader.read(Shown(case_id, manifest.label_schema, image, proposal, truth, attention, asked))
     if not np.array_equal(result.labels, proposal.array):
         write(path, result.labels, proposal.grid)
     touched = [

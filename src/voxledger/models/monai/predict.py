@@ -36,15 +36,25 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
     Channels
         Probabilities (z, y, x) on the grid of the image, computed channel by channel when they are asked for.
     """
-    import torch
-    from monai.inferers import sliding_window_inference
-
     network, plans, dataset = _network(folder, model_id, device)
     if from_elsewhere(plans):
         return Channels(channels(dataset), _from_elsewhere(network, plans, image, device), untaught(dataset))
+    logits = windowed(network, plans, image, params, device)
+
+    def on_image(channel: int) -> Array:
+        return resample(logits[channel].numpy(), image.array.shape)
+
+    return Channels(channels(dataset), softmax(len(logits), on_image), untaught(dataset))
+
+
+def windowed(network: Any, plans: dict[str, Any], image: Volume, params: InferParams, device: str) -> Any:
+    """Logits (channel, z, y, x) at the working spacing, of a network that was trained here."""
+    import torch
+    from monai.inferers import sliding_window_inference
+
     values = torch.from_numpy(preprocess(image.array, image.grid.spacing, plans))[None, None]
     with torch.inference_mode():
-        logits = sliding_window_inference(
+        return sliding_window_inference(
             values,
             plans["patch"],
             1,
@@ -54,11 +64,6 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
             sw_device=device,
             device="cpu",
         )[0]
-
-    def on_image(channel: int) -> Array:
-        return resample(logits[channel].numpy(), image.array.shape)
-
-    return Channels(channels(dataset), softmax(len(logits), on_image), untaught(dataset))
 
 
 def _from_elsewhere(network: Any, plans: dict[str, Any], image: Volume, device: str) -> Callable[[int], Array]:

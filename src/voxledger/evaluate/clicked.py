@@ -1,0 +1,57 @@
+"""What virtual readers clicked in a round, and the minutes that this stands for, apart from those of people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from voxledger import layout
+from voxledger.records.bundle import CLICKS
+from voxledger.records.clicks import SERIES_MINUTES, read_all
+from voxledger.records.decisions import Decided
+from voxledger.records.readings import Reading
+
+
+@dataclass(frozen=True)
+class Clicking:
+    """The clicks of a round."""
+
+    bundles: frozenset[str]
+    """SHA-256 of the returns that were made by clicks."""
+    cases: int
+    """Cases read so; one that two readers clicked at counts twice."""
+    clicks: int
+    helped: int
+    """Clicks whose answer was kept."""
+    minutes: float
+    """What they stand for, `SERIES_MINUTES` a case: assumed, not measured."""
+    gates: tuple[str, ...]
+    """What let them be used, in words."""
+
+    @property
+    def series_minutes(self) -> float:
+        """Minutes assumed for a case."""
+        return SERIES_MINUTES
+
+
+def clicking(said: Sequence[Decided | Reading]) -> Clicking | None:
+    """What the record of clicks beside some decisions or readings says; None where people made all of them.
+
+    Raises
+    ------
+    VoxledgerError
+        A record is damaged.
+    """
+    hashes = sorted({one.bundle for one in said if one.bundle})
+    made = [sha256 for sha256 in hashes if (layout.RELEASE_REVISIONS / sha256 / CLICKS).is_file()]
+    if not made:
+        return None
+    found = read_all([layout.RELEASE_REVISIONS / sha256 for sha256 in made])
+    return Clicking(
+        bundles=frozenset(made),
+        cases=sum(len(one.cases) for one in found),
+        clicks=sum(len(one.clicks) for one in found),
+        helped=sum(click.helped for one in found for click in one.clicks),
+        minutes=sum(one.minutes for one in found),
+        gates=tuple(sorted({str(one.gate) for one in found})),
+    )

@@ -1,0 +1,5 @@
+"""One multi-class network that predicts by itself, and under clicks: the shared model of SAIM."""
+
+from voxledger.models.backend import Backend
+
+BACKEND = Backend(__name__, networks=("unet",), options=("lesion_share", "augmentation", "loss"), interactive=True)

@@ -1,0 +1,133 @@
+"""`clicks.json` of a return: where a virtual reader clicked, on which model's answers, and what let it do so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from voxledger.records.bundle import CLICKS, Manifest
+from voxledger.records.card import ID_PATTERN, to_json
+from voxledger.records.formats import Upgrade, upgraded
+from voxledger.textfile import decode, parse_json, replace_text, unreadable
+
+UPGRADES: tuple[Upgrade, ...] = ()
+FORMAT = len(UPGRADES) + 1
+
+LEAST_RISE = 0.05
+"""Mean IoU that three clicks a class have to add on validation cases, before a round may use them."""
+SERIES_MINUTES = 3 + 43 / 60
+"""What the clicks of one case stand for: 3'43" a series, which SAIM's annotators took with their model's help (Sharing
+is Caring, section 4.3). It is a human figure for kidneys in MR, and an assumption everywhere else."""
+
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+_Index = Annotated[int, Field(ge=0)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class GateMeasured(_Strict):
+    """What clicks add on validation cases, whose reference labels are known and were not learned from."""
+
+    cases: int = Field(ge=1)
+    clicks: int = Field(ge=1)
+    """Most a class and case."""
+    automatic: _Share
+    """Mean IoU of what the model says without clicks."""
+    clicked: _Share
+    """The same after the clicks, none of them taken back."""
+    low: float = Field(ge=-1, le=1)
+    """Lower end of the 95 % interval of the difference, over patients."""
+
+    @property
+    def rise(self) -> float:
+        """Mean IoU that the clicks add."""
+        return self.clicked - self.automatic
+
+    @property
+    def passed(self) -> bool:
+        """Whether a round may use clicks: they add enough, and the labels that they make are the better ones."""
+        return self.rise >= LEAST_RISE and self.low > 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.clicks} clicks a class take the mean IoU of {self.cases} validation case"
+            f"{'' if self.cases == 1 else 's'} from {self.automatic:.3f} to {self.clicked:.3f}: {self.rise:+.3f}, at "
+            f"least {self.low:+.3f} with 95 % confidence"
+        )
+
+
+class Clicked(_Strict):
+    """One click."""
+
+    case_id: str
+    class_name: str
+    voxel: tuple[_Index, _Index, _Index]
+    """z, y, x in the image."""
+    present: bool
+    """Whether it says that the class is there, or that it is not."""
+    helped: bool
+    """Whether its answer was kept; an answer that was no better was taken back."""
+
+
+class Clicks(_Strict):
+    """What `clicks.json` says."""
+
+    format: int = FORMAT
+    model: str = Field(pattern=ID_PATTERN)
+    """Id of the model that answered."""
+    gate: GateMeasured
+    cases: tuple[str, ...]
+    """Cases that were read so, sorted; at some nothing had to be clicked."""
+    clicks: tuple[Clicked, ...]
+    """In the order of the cases, and within each as they were made."""
+
+    @property
+    def minutes(self) -> float:
+        """What the clicks stand for, `SERIES_MINUTES` a case."""
+        return SERIES_MINUTES * len(self.cases)
+
+
+def write_clicks(folder: Path, clicks: Clicks) -> None:
+    """Write the record into a return."""
+    replace_text(folder / CLICKS, to_json(clicks.model_dump(mode="json")))
+
+
+def parse_clicks(content: bytes, what: Path | str) -> Clicks:
+    """Parse a `clicks.json`; `what` names it in errors.
+
+    Raises
+    ------
+    Misuse
+        It is of a newer format.
+    VoxledgerError
+        It is damaged, or not such a record.
+    """
+    values: Any = parse_json(decode(content, str(what)), Path(what))
+    try:
+        if isinstance(values, dict):
+            values = upgraded(values, UPGRADES, str(what))
+        # Strict, but what is a tuple here is a list in JSON.
+        return Clicks.model_validate_json(to_json(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise unreadable(what, f"{where}: {first['msg']}" if where else first["msg"]) from None
+
+
+def beside_the_bundle(clicks: Clicks, manifest: Manifest) -> list[str]:
+    """What a record names that the bundle has not: cases, and classes that nobody was asked about."""
+    asked = {(a.case_id, a.class_name) for a in manifest.asked}
+    cases = [f"case {case_id}" for case_id in clicks.cases if case_id not in manifest.voxels]
+    unasked = {(c.case_id, c.class_name) for c in clicks.clicks} - asked
+    return cases + [f"class {name} of case {case_id}" for case_id, name in sorted(unasked)]
+
+
+def read_all(folders: Sequence[Path]) -> list[Clicks]:
+    """The records in some returns, of those that have one."""
+    files = [folder / CLICKS for folder in folders]
+    return [parse_clicks(file.read_bytes(), file) for file in files if file.is_file()]

@@ -1,0 +1,91 @@
+"""The record of clicks: what is read of it, and when a round may use clicks."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.records.bundle import CLICKS, content_sha256, is_returned
+from voxledger.records.clicks import (
+    LEAST_RISE,
+    Clicked,
+    Clicks,
+    GateMeasured,
+    parse_clicks,
+    read_all,
+    write_clicks,
+)
+
+GATE = GateMeasured(cases=8, clicks=3, automatic=0.61, clicked=0.7, low=0.05)
+RECORD = Clicks(
+    model="a" * 64,
+    gate=GATE,
+    cases=("case_1", "case_2"),
+    clicks=(Clicked(case_id="case_1", class_name="liver", voxel=(1, 2, 3), present=True, helped=False),),
+)
+
+
+def test_it_is_read_as_it_was_written(tmp_path) -> None:
+    write_clicks(tmp_path, RECORD)
+    assert read_all([tmp_path, tmp_path / "none"]) == [RECORD]
+    assert json.loads((tmp_path / CLICKS).read_text())["format"] == 1
+    assert RECORD.minutes == pytest.approx(2 * (3 + 43 / 60))
+
+
+def changed(path: str, value: object) -> bytes:
+    values = RECORD.model_dump(mode="json")
+    place = values
+    *way, last = path.split(".")
+    for part in way:
+        place = place[int(part)] if isinstance(place, list) else place[part]
+    place[int(last) if isinstance(place, list) else last] = value
+    return json.dumps(values).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"{", "clicks.json"),
+        (b"[]", "clicks.json"),
+        (b"\xff\xfe", "clicks.json"),
+        (changed("extra", 1), "extra"),
+        (changed("format", "1"), "format"),
+        (changed("model", "../weights"), "model"),
+        (changed("gate.automatic", 1.5), "gate.automatic"),
+        (changed("gate.low", "NaN"), "gate.low"),
+        (changed("clicks.0.voxel", [1, 2, -3]), "clicks.0.voxel.2"),
+        (changed("clicks.0.voxel", [1, 2]), "clicks.0.voxel"),
+        (changed("clicks.0.helped", "yes"), "clicks.0.helped"),
+        (changed("cases", "case_1"), "cases"),
+    ],
+)
+def test_another_one_is_refused_and_says_where(content: bytes, problem: str) -> None:
+    with pytest.raises(VoxledgerError, match=problem):
+        parse_clicks(content, CLICKS)
+
+
+def test_one_of_a_newer_format_asks_for_a_newer_voxledger() -> None:
+    with pytest.raises(Misuse, match="update voxledger"):
+        parse_clicks(changed("format", 2), CLICKS)
+
+
+@pytest.mark.parametrize(
+    ("automatic", "clicked", "low", "passed"),
+    [
+        (0.6, 0.6 + LEAST_RISE, 0.01, True),
+        (0.6, 0.649, 0.01, False),
+        (0.6, 0.9, 0.0, False),
+        (0.6, 0.9, -1.0, False),  # one patient: nothing is known of others
+        (0.9, 0.8, -0.2, False),
+    ],
+)
+def test_the_gate(automatic: float, clicked: float, low: float, passed: bool) -> None:
+    assert GateMeasured(cases=1, clicks=3, automatic=automatic, clicked=clicked, low=low).passed is passed
+
+
+def test_it_is_part_of_what_came_back() -> None:
+    assert is_returned(CLICKS)
+    one, other = ({CLICKS: digest * 64, "decisions.csv": "c" * 64} for digest in "ab")
+    assert content_sha256("id", one) != content_sha256("id", other)
