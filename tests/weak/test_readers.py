@@ -243,3 +243,8 @@ def test_a_label_map_that_does_not_fit_is_refused(folder: Path, mask: np.ndarray
     with pytest.raises(CaseRefused, match=said):
         add({"a": SMALL}, Path("weak"))
     assert not Path("data/weak").exists()
+
+
+def test_a_class_of_no_weak_labels_is_refused(folder: Path) -> None:
+    with pytest.raises(Misuse, match="and there are none"):
+        add_cases(Incoming(Path("in"), weak_class="lesion"), SCHEMA, CasesParams())

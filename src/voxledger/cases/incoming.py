@@ -68,6 +68,8 @@ def files_of(incoming: Incoming) -> Files:
     Misuse
         A folder is missing or holds no image.
     """
+    if incoming.weak_class and incoming.weak is None:
+        raise Misuse("--weak-class says of what class weak labels are, and there are none", "give them, with --weak")
     dicom = _dicom(incoming)
     images = _images_by_case(incoming.folder, bool(dicom.series or dicom.problems))
     if twice := images.keys() & dicom.series.keys():
