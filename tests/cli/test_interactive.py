@@ -75,10 +75,9 @@ def test_what_is_marked_is_predicted_from_the_mark_and_named_ever_after(reposito
         ((kind, source),) = {(mark.kind, mark.source) for mark in spleen.weak}
         assert (kind, source) == ("slice_mask", "nifti")
         assert (organ.model_ids, organ.weak) == (("atlas-1",), ())
-        said = output("voxledger", "trace", "case4", "spleen")
+        said = output("voxledger", "trace", "case4", "--class", "spleen")
         assert f"weak    slice_mask from nifti, {spleen.weak[0].sha256[:12]}" in said
         assert f"model {card['id'][:12]}: marks (nninteractive)" in said
-        traced = json.loads(output("voxledger", "trace", "case4", "spleen", "--json"))
+        traced = json.loads(output("voxledger", "trace", "case4", "--class", "spleen", "--json"))
         assert traced["classes"][0]["weak"] == [vars(spleen.weak[0])]
-        run("voxledger", "round", "close")
         assert json.loads(Path("models/next/marks/model.json").read_text())["id"] == card["id"]
