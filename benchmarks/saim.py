@@ -308,8 +308,8 @@ def table(results: list[dict[str, list[Point]]], shares: Sequence[float]) -> str
     lines += [
         "",
         f"Of all cases with reference labels: mIoU {full.mean():.4f}, {hours[0]:.1f} h; with clicks {hours[1]:.1f} h, "
-        f"{hours[0] - hours[1]:.1f} h less. Assumed as SAIM reports for kidneys in MR: 15 minutes a series from nothing, "
-        "3'43\" with clicks.",
+        f"{hours[0] - hours[1]:.1f} h less. Assumed as SAIM reports for kidneys in MR: 15 minutes a series from "
+        "nothing, 3'43\" with clicks.",
         "",
     ]
     for curve in CURVES[:2]:
