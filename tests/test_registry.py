@@ -72,7 +72,7 @@ def test_listing_imports_no_member() -> None:
     [
         (STRATEGIES, "finetun", r"no strategy finetun; did you mean finetune\?"),
         (RULES, "elongaton", r"no rule elongaton; did you mean elongation\?"),
-        (BACKENDS, "xyz", r"no backend xyz\n  → use one of monai, nninteractive, nnunet, precomputed"),
+        (BACKENDS, "xyz", r"no backend xyz\n  → use one of clicks, monai, nn"),
         (BACKENDS, "cohort", "no backend cohort"),  # a file beside the folders is none
         (FORMATS, "../etc", "no format"),
         (ACQUISITION, "", "no acquisition function"),
