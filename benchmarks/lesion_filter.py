@@ -3,11 +3,11 @@
     python benchmarks/lesion_filter.py [--work DIR] [--iterations 6000] [--seeds 3] [--out TABLE.md]
 
 120 test scans of two sites: 70 with PDAC, cyst or PNET, 50 without. 240 other phantoms train, in round 0, a coarse
-model that finds the pancreas and two U-Nets that look for lesions around it, with each seed anew; 120 more calibrate the
-thresholds of round 1; then `dvc repro filter`. Prints, over all seeds together and by seed, what is found of the
+model that finds the pancreas and two U-Nets that look for lesions around it, with each seed anew; 120 more calibrate
+the thresholds of round 1; then `dvc repro filter`. Prints, over all seeds together and by seed, what is found of the
 lesions from 10 mm and of smaller ones; rates by lesion class and by patient beside those of EfficientAnno (Efficient
 Human-in-the-Loop Pancreatic Tumor Annotation), Table 1; rates after every rule; and what models and rules lost. With a
-`--work` folder, what is done there is not done again.
+`--work` folder, what is done there is not done again. `--pictures` shows what was missed.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ GROUPS = {"pool": (120, 0.75, 11), "calibration": (60, 0.75, 21), "test": (60, 7
 """Cases a site, share with a lesion, seed. With these, each site's 60 test scans have 35 with a lesion."""
 FROM_MM = 10.0
 """Lesions below this diameter are counted apart."""
+FAINT = 0.05
+"""Probability that pictures of missed lesions show."""
 PUBLISHED = {"patient_sensitivity": 0.952, "patient_specificity": 0.957, "patient_ppv": 0.980, "patient_f1": 0.966}
 """EfficientAnno, Table 1."""
 RULES = [
@@ -107,10 +109,13 @@ def parameters(iterations: int, seed: int) -> dict[str, Any]:
 @click.option("--seeds", default=3, show_default=True, help="Trainings with seeds from 0 up.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tables here too.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write the waterfall of the test scans here, as SVG.")
-def main(work: Path | None, iterations: int, seeds: int, out: Path | None, plot: Path | None) -> None:
+@click.option("--pictures", type=click.Path(path_type=Path), help="Write a PNG of every missed lesion here.")
+def main(
+    work: Path | None, iterations: int, seeds: int, out: Path | None, plot: Path | None, pictures: Path | None
+) -> None:
     """Make the scans, train, filter, and print the tables."""
     started = time.monotonic()
-    out, plot = (path.resolve() if path else None for path in (out, plot))
+    out, plot, pictures = (path.resolve() if path else None for path in (out, plot, pictures))
     work = (work or Path(tempfile.mkdtemp(prefix="lesions-"))).resolve()
     if not (work / "repository/data/cases.csv").is_file():
         make(work)
@@ -120,6 +125,11 @@ def main(work: Path | None, iterations: int, seeds: int, out: Path | None, plot:
     if plot:
         steps = [s for of_seed in by_seed for s in of_seed]
         plot.write_bytes(waterfall(detection_rates(steps, patients(steps), 1000, 0)))
+    if pictures:
+        pictures.mkdir(parents=True, exist_ok=True)
+        for seed, steps in enumerate(by_seed):
+            for case_id in sorted({row[1] for row in lost(steps, seed, max(step.step for step in steps))}):
+                draw(work / f"seed-{seed}", case_id, pictures / f"missed-{seed}-{case_id}.png")
     if out:
         out.write_text(told + "\n", "utf-8")
 
@@ -267,6 +277,22 @@ def lost(steps: list[Step], seed: int, last: int) -> list[list[str]]:
                 cause = "the models" if missed.step == 0 else missed.rule
                 rows.append([str(seed), case_id, kind_of(steps, case_id), f"{diameter_mm(ml):.1f}", cause])
     return rows
+
+
+def draw(repository: Path, case_id: str, target: Path) -> None:
+    """The largest slice of the lesions of a scan: their outline, and where the models say lesion with `FAINT`."""
+    from voxledger.evaluate.overlay import overlay_png
+    from voxledger.evaluate.view import CT_WINDOW, view_of
+    from voxledger.imaging.soft import ensemble_mean, open_soft
+    from voxledger.imaging.volume import read, read_label
+
+    image = read(repository / layout.IMAGES / f"{case_id}.nii.gz")
+    labels = read_label(layout.label_map(repository / layout.BASE_LABELS, case_id))
+    reference = np.isin(labels, [CLASSES[name] for name in LESIONS])
+    models = [open_soft(f) for f in sorted((repository / layout.PREDICTIONS).glob(f"*/{case_id}.b2nd"))]
+    said = np.add.reduce([ensemble_mean(models, name) for name in LESIONS]) >= FAINT
+    index = int(np.argmax(reference.sum(axis=(1, 2))))
+    target.write_bytes(overlay_png(image.array, reference, said, index, view_of(image.grid), CT_WINDOW))
 
 
 def kind_of(steps: list[Step], case_id: str) -> str:
