@@ -274,6 +274,7 @@ def grown(shown: np.ndarray, name: str) -> np.ndarray:
     labels = shown.copy()
     if name == "pancreas":
         labels[1, 10:14, 4:14] = 2
+        labels[4, 12:14, 4:6] = 0  # with a piece of the lesion
     elif name == "lesion":
         labels[5:7, 11:13, 5:8] = 3
         labels[3, 11:13, 5] = 2

@@ -129,9 +129,10 @@ def _drawn_together(
     for name in sorted(names, key=lambda n: len(schema.chain(n))):
         both = paint(schema, both, older, name, now)
         for other in revised:
-            if other not in schema.chain(name):
-                drawn = (labels != proposal) & schema.mask(labels, other)
-                both[drawn] = labels[drawn]
+            here = schema.mask(labels, other)
+            says = ~here & schema.mask(proposal, other) if other in schema.chain(name) else here
+            drawn = says & (labels != proposal)
+            both[drawn] = labels[drawn]
     return both
 
 
