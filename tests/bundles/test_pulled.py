@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commands import output, run
 
-from voxledger.bundles.pulled import require_pulled
+from voxledger.bundles.pulled import require_pulled, why_not_as_received
 from voxledger.errors import VoxledgerError
 
 INBOX = Path("data/inbox")
@@ -84,6 +84,37 @@ def test_what_was_never_committed_is_new_work(repo: Path) -> None:
     _say("third")
     (INBOX / "bundle-r00-zoe").mkdir()
     require_pulled(INBOX)
+
+
+@pytest.mark.parametrize(
+    ("committed", "added", "said", "unsaid"),
+    [
+        (False, True, "`voxledger review fetch`", "git restore"),
+        (False, False, "`dvc checkout data/inbox/bundle-r00-zoe.dvc` brings", "git restore"),
+        (True, True, "git restore --staged --worktree data/inbox/bundle-r00-zoe.dvc && dvc checkout", "review fetch"),
+        (True, False, "`dvc checkout data/inbox/bundle-r00-zoe.dvc`, in a clone", "git restore"),
+    ],
+)
+def test_what_brings_back_a_return_that_was_changed_removes_nothing(
+    repo: Path, committed: bool, added: bool, said: str, unsaid: str
+) -> None:
+    folder = INBOX / "bundle-r00-zoe"
+    folder.mkdir()
+    (folder / "decisions.csv").write_text("as it came")
+    Path("data/times").mkdir()
+    Path("data/times/bundle-r00-zoe.json").write_text('{"format": 1, "receipts": [{"sha256": "00"}]}')
+    run("dvc", "add", str(folder))
+    if committed:
+        _commit()
+    (folder / "decisions.csv").unlink()
+    (folder / "decisions.csv").write_text("changed")
+    if added:
+        run("dvc", "add", str(folder))
+    run("git", "add", "--all")
+    told = why_not_as_received(folder, "11")
+    assert told is not None
+    assert said in told[1]
+    assert unsaid not in told[1]
 
 
 def test_an_earlier_return_may_be_made_to_count(repo: Path) -> None:

@@ -93,6 +93,28 @@ def test_a_class_that_is_proposed_otherwise_is_left_for_a_person(repo: Any, late
     assert rows["case_2", "liver"].decision == "revise"
 
 
+def test_a_class_inside_that_is_proposed_otherwise_stays_in_what_is_carried(repo: Any) -> None:
+    work = [("case_2", n, "alice") for n in ("pancreas", "lesion")]
+    repo.export(*work)
+    drawn = repo.shown("alice", "case_2").copy()
+    drawn[1, 10:14, 4:14] = 2
+    repo.give_back("alice", {"case_2": drawn}, target=Path("back"), case_2={"pancreas": "revise", "lesion": "accept"})
+    IDS.clear()
+    IDS.add((1, repo.manifest("alice").id))
+    shutil.rmtree(BUNDLES)
+    repo.version = 2
+    pseudo = read_label("data/round/pseudo/case_2.nii.gz").copy()
+    pseudo[pseudo == 3] = 2
+    pseudo[5:7, 11:13, 8:11] = 3
+    write("data/round/pseudo/case_2.nii.gz", pseudo, GRID)
+    found = take_over(repo, Path("back"), *work)
+    assert [str(one) for one in found.left] == ["case case_2, class lesion: another mask is proposed now"]
+    got = read_label(INBOX / "bundle-r02-alice/labels/case_2.nii.gz")
+    expected = repo.shown("alice", "case_2").copy()
+    expected[1, 10:14, 4:14] = 2
+    assert np.array_equal(got, expected)
+
+
 def test_what_was_decided_on_since_stays(repo: Any, late: Path) -> None:
     repo.export(*WORK)
     repo.give_back("alice", case_2={"liver": "accept", "pancreas": "", "kidney_left": ""}, case_3={"liver": ""})

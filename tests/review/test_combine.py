@@ -270,6 +270,43 @@ def test_a_part_that_was_cropped_is_read_as_the_parameter_says(sent: Any, outsid
     assert np.array_equal(read_label(got.folder / "labels/case_1.nii.gz"), expected)
 
 
+def grown(shown: np.ndarray, name: str) -> np.ndarray:
+    """A label map in which one class was corrected."""
+    labels = shown.copy()
+    if name == "pancreas":
+        labels[1, 10:14, 4:14] = 2
+        labels[4, 12:14, 4:6] = 0  # with a piece of the lesion
+    elif name == "lesion":
+        labels[5:7, 11:13, 5:8] = 3
+        labels[3, 11:13, 5] = 2
+    else:
+        labels[4:6, 9:12, 3:6] = 1  # takes from the pancreas, and of the lesion
+    return labels
+
+
+@pytest.mark.parametrize("together", [("pancreas", "lesion"), ("liver", "pancreas"), ("liver", "lesion")])
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_the_newer_one_drew_stays_inside_and_beside_what_the_older_one_drew(
+    repo: Any, together: tuple[str, str], turned: bool
+) -> None:
+    repo.export(*(("case_2", name, "alice") for name in repo.names()))
+    shown, (older, newer) = repo.shown("alice", "case_2"), together[::-1] if turned else together
+    for name in (older, newer):
+        folder = Path(name)
+        shutil.copytree(repo.bundle("alice"), folder)
+        (folder / "labels/case_2.nii.gz").unlink()
+        write(folder / "labels/case_2.nii.gz", grown(shown, name), sent_grid(repo))
+        others = {n: "" if n in together else "accept" for n in repo.names()}
+        rows = [repo.row("case_2", n, "revise" if n == name else d) for n, d in others.items()]
+        (folder / "decisions.csv").write_text(to_csv(rows), "utf-8")
+        take(folder)
+    got = read_label(INBOX / "bundle-r01-alice/labels/case_2.nii.gz")
+    expected = grown(shown, older)
+    drawn = grown(shown, newer)
+    expected[drawn != shown] = drawn[drawn != shown]
+    assert np.array_equal(got, expected)
+
+
 @pytest.mark.parametrize(
     ("labels", "source", "name", "expected"),
     [
@@ -302,3 +339,19 @@ def test_the_record_of_clicks_is_that_of_the_newer_return_that_has_one(
         take(folder)
     assert len(decided()) == 2
     assert [one.model for one in read_all([INBOX / "bundle-r01-alice"])] == ([kept] if kept else [])
+
+
+@pytest.mark.parametrize(
+    ("labels", "source", "expected"),
+    [
+        ([2, 3, 0, 3], [3, 2, 2, 0], [2, 3, 2, 0]),
+        ([0, 0, 5, 2], [3, 2, 3, 3], [2, 2, 2, 2]),
+    ],
+)
+def test_a_class_inside_stays_where_it_is_if_it_is_told_apart(
+    labels: list[int], source: list[int], expected: list[int]
+) -> None:
+    from small_round import SCHEMA
+
+    one, other = (np.array(values, np.uint8).reshape(1, 1, -1) for values in (labels, source))
+    assert paint(SCHEMA, one, other, "pancreas", ["lesion", "liver"]).ravel().tolist() == expected

@@ -10,6 +10,7 @@ from voxledger.bundles.part import Part
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import read_label
 from voxledger.records.bundle import LABELS, MANIFEST, Manifest, read_manifest
+from voxledger.records.decisions import Decision
 
 
 def carried_from(folder: Path, sent: Manifest) -> Manifest | None:
@@ -59,7 +60,15 @@ def redrawn(case: str, old: Part, revised: Collection[str], sent: Path) -> tuple
     drawn = old.read(case, sent) if old.counting.get(case) else None
     if drawn is None:
         return None
+    now = read_manifest((sent / MANIFEST).read_bytes(), str(sent / MANIFEST))
     labels, schema = read_label(sent / LABELS / f"{case}.nii.gz"), old.manifest.label_schema
+    others = [n for n in schema.names if n not in revised and _is_left(case, n, old, now)]
     for name in sorted(revised, key=lambda n: len(schema.chain(n))):
-        labels = paint(schema, labels, drawn.labels, name)
+        labels = paint(schema, labels, drawn.labels, name, others)
     return labels, drawn.resampled or case in old.noted.drawn
+
+
+def _is_left(case: str, name: str, old: Part, now: Manifest) -> bool:
+    """Whether what a class that is not redrawn looks like is up to what is proposed now."""
+    row = old.decided(case).get(name)
+    return row is None or row.decision is Decision.REVISE or bool(why_not_now((case, name), old.manifest, now))

@@ -9,7 +9,7 @@ claims contradict each other, the one of higher precedence is right, inside its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,18 +119,26 @@ def repaint(
     return found, {n: painted[voxels] for n, voxels in gave.items()}
 
 
-def paint(schema: LabelSchema, labels: LabelMap, source: LabelMap, name: str) -> LabelMap:
-    """The label map (z, y, x) with one class as it is in another one.
+def paint(schema: LabelSchema, labels: LabelMap, source: LabelMap, name: str, apart: Collection[str] = ()) -> LabelMap:
+    """The label map (z, y, x) with one class as it is in another one, and what lies inside it there.
 
     A voxel that the class gives up becomes what the other label map has there, or falls back to the class around it.
+    Classes `apart` inside it stay where they are, as far as it goes.
     """
     own, had = schema.mask(source, name), schema.mask(labels, name)
     outer = schema[name].inside
     fallback = schema[outer].id if outer is not None else 0
     painted = np.where(own, source, labels)
-    return np.where(had & ~own, np.where(source != 0, source, fallback), painted).astype(
+    painted = np.where(had & ~own, np.where(source != 0, source, fallback), painted).astype(
         np.promote_types(labels.dtype, source.dtype)
     )
+    for inner in sorted(apart, key=lambda n: len(schema.chain(n))):
+        around = schema[inner].inside
+        if inner != name and name in schema.chain(inner) and around is not None:
+            here = schema.mask(labels, inner)
+            painted[own & schema.mask(painted, inner) & ~here] = schema[around].id
+            painted[own & here] = labels[own & here]
+    return painted
 
 
 @dataclass(frozen=True)

@@ -63,13 +63,22 @@ def why_not_as_received(folder: Path, sha256: str) -> tuple[str, str] | None:
     receipts = read_json(note, "receipts")["receipts"] if note.is_file() else []
     if not receipts or sha256 in {one["sha256"] for one in receipts}:
         return None
-    dvc_file = layout.dvc_file(folder)
-    changed = bool(git("diff", "--name-only", "HEAD", "--", dvc_file, check=False).strip())
-    restore = f"git restore --staged --worktree {dvc_file} && " if changed else ""
     problem = "is not what was received: somebody changed it where it lies, or `dvc pull` was cut short"
-    back = f"`{restore}dvc checkout {dvc_file}`, in a clone `dvc pull {dvc_file}`, brings back what was received"
+    back = _brought_back(folder, layout.dvc_file(folder))
     as_it_is = f"`voxledger review receive {folder.as_posix()}` says that it counts as it is"
     return problem, f"move it out of {folder.parent}, it may be somebody's work, and {back}; or {as_it_is}"
+
+
+def _brought_back(folder: Path, dvc_file: Path) -> str:
+    """How what was received comes back, once what lies there was moved away."""
+    if not git("ls-tree", "HEAD", "--", dvc_file, check=False).strip():
+        if not dvc_file.is_file() or _md5(folder) in dvc_file.read_text("utf-8"):
+            # DVC knows no more what came, and git never did.
+            return "take in again what came (`voxledger review fetch`, or `voxledger review receive FILE`)"
+        return f"`dvc checkout {dvc_file}` brings back what was received"
+    changed = bool(git("diff", "--name-only", "HEAD", "--", dvc_file, check=False).strip())
+    restore = f"git restore --staged --worktree {dvc_file} && " if changed else ""
+    return f"`{restore}dvc checkout {dvc_file}`, in a clone `dvc pull {dvc_file}`, brings back what was received"
 
 
 def _listed(paths: list[Path]) -> str:

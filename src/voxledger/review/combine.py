@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
-from voxledger.bundles.merge import paint
+from voxledger.bundles.merge import LabelMap, paint
 from voxledger.bundles.part import Part
-from voxledger.imaging.volume import file_sha256, read_grid, write
+from voxledger.imaging.volume import file_sha256, read_grid, read_label, write
 from voxledger.params import Outside
 from voxledger.records.bundle import (
     CLICKS,
@@ -109,16 +110,34 @@ def _combine_label(case: str, newer: Part, older: Part, sent: Path, out: Path) -
     if only_before and now and not left_out:
         drawn, base = older.read(case, sent), newer.read(case, sent)
         if drawn is not None and base is not None:
-            labels = base.labels
-            for name in only_before:
-                labels = paint(newer.manifest.label_schema, labels, drawn.labels, name)
-            write(out / LABELS / f"{case}.nii.gz", labels, read_grid(sent / LABELS / f"{case}.nii.gz"))
+            shown = sent / LABELS / f"{case}.nii.gz"
+            labels = _drawn_together(newer, case, base.labels, drawn.labels, read_label(shown), only_before)
+            write(out / LABELS / shown.name, labels, read_grid(shown))
             if base.resampled or drawn.resampled or case in (*newer.noted.drawn, *older.noted.drawn):
                 add_resample(out, [], [case])
             return
     for path in source.labels(case):
         _copy(source.folder / path, out / path)
     add_resample(out, {case} & {*source.noted.cases}, {case} & {*source.noted.drawn})
+
+
+def _drawn_together(
+    newer: Part, case: str, labels: LabelMap, older: LabelMap, proposal: LabelMap, names: Sequence[str]
+) -> LabelMap:
+    """What a newer return drew, with classes that only the older one revised; all label maps are (z, y, x).
+
+    What the newer one drew of its own classes stays, also inside the others and where both claim a voxel.
+    """
+    schema, now, both = newer.manifest.label_schema, newer.decided(case), labels
+    revised = [name for name, row in now.items() if row.decision is Decision.REVISE]
+    for name in sorted(names, key=lambda n: len(schema.chain(n))):
+        both = paint(schema, both, older, name, now)
+        for other in revised:
+            here = schema.mask(labels, other)
+            says = ~here & schema.mask(proposal, other) if other in schema.chain(name) else here
+            drawn = says & (labels != proposal)
+            both[drawn] = labels[drawn]
+    return both
 
 
 def _revises(part: Part, case: str) -> bool:
