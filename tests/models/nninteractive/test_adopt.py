@@ -64,7 +64,7 @@ def test_it_is_written_anew_with_the_licence_of_its_folder(folder):
     assert check_model(home) == card
 
 
-def test_it_segments_as_nninteractive_does_with_the_folder(folder):
+def test_it_segments_as_nninteractive_does_with_the_folder(folder, monkeypatch):
     """The same mask as nnInteractive's own session, which reads the checkpoint as a pickle."""
     from nnInteractive.inference.inference_session import nnInteractiveInferenceSession
 
@@ -81,10 +81,9 @@ def test_it_segments_as_nninteractive_does_with_the_folder(folder):
         session.add_scribble_interaction(
             np.eye(5, dtype=np.uint8)[None], True, interaction_bbox=[[11, 12], [12, 17], [10, 15]]
         )
-    apart = [Prompt("point", (10, 14, 12), np.ones((1, 1, 1), bool)), Prompt("scribble", (11, 12, 10), np.eye(5) > 0)]
-    apart[1] = Prompt("scribble", (11, 12, 10), (np.eye(5) > 0)[None])
-    ours._in_one_patch = lambda prompts: None
-    box, probability = ours.segment(apart)
+    point, line = np.ones((1, 1, 1), bool), (np.eye(5) > 0)[None]
+    monkeypatch.setattr("voxledger.models.nninteractive.session.in_one_patch", lambda prompts, patch: None)
+    box, probability = ours.segment([Prompt("point", (10, 14, 12), point), Prompt("scribble", (11, 12, 10), line)])
     assert 0 < session.target_buffer.mean() < 1
     np.testing.assert_array_equal(session.target_buffer[box] > 0, probability > 0.5)
     assert session.target_buffer.sum() == session.target_buffer[box].sum()

@@ -37,7 +37,7 @@ def test_probabilities_equal_nnunets_export(small, tiny, spacing):
     model_id = check_model(MODEL).id
     channels = nnunet.predict(MODEL, model_id, image, params, "cpu")
 
-    predictor = nnunet._stages(MODEL, model_id, params, "cpu")[0].predictor
+    predictor = nnunet._stages(MODEL, model_id, params.step, "cpu")[0].predictor
     plans, configuration = predictor.plans_manager, predictor.configuration_manager
     data, _, properties = configuration.preprocessor_class(verbose=False).run_case_npy(
         array[None], None, {"spacing": list(spacing)}, plans, configuration, predictor.dataset_json
