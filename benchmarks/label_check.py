@@ -114,6 +114,7 @@ def merge(unlike: bool) -> None:
         base=None,
         pseudo=SHOWN,
         predicted=dict.fromkeys(asked, ("model",)),
+        weak={},
         entries=(),
         returns=(CaseReturn("alice", "0" * 64, Path("checked") / FILE, SHOWN, ROWS, False, asked, False),),
         panel=None,
