@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from voxledger.imaging.volume import Volume
-from voxledger.models.channels import Array, Channels, softmax
+from voxledger.models.channels import Channels
 from voxledger.models.clicks.network import build_network
-from voxledger.models.dataset import channels, outputs, untaught
-from voxledger.models.monai.network import resample
-from voxledger.models.monai.predict import windowed
+from voxledger.models.dataset import outputs
+from voxledger.models.monai.predict import on_image, windowed
 from voxledger.params import InferParams
 from voxledger.records.card import DATASET, PLANS, load_weights
 from voxledger.textfile import read_json
@@ -37,12 +36,7 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
         Probabilities (z, y, x) on the grid of the image, computed channel by channel when they are asked for.
     """
     network, plans, dataset = load(folder, model_id, device)
-    logits = windowed(network, plans, image, params, device)
-
-    def on_image(channel: int) -> Array:
-        return resample(logits[channel].numpy(), image.array.shape)
-
-    return Channels(channels(dataset), softmax(len(logits), on_image), untaught(dataset))
+    return on_image(windowed(network, plans, image, params, device), image, dataset)
 
 
 @lru_cache(maxsize=2)

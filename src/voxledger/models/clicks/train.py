@@ -6,7 +6,7 @@ network that is judged by the whole alone learns to look past clicks.
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,14 @@ import numpy as np
 
 from voxledger.models.clicks.guidance import guidance
 from voxledger.models.clicks.network import build_network, with_guides_of
-from voxledger.models.clicks.plan import plan
-from voxledger.models.dataset import describe, with_untaught
 from voxledger.models.heads import take_over
 from voxledger.models.interaction import Click, click_at_error
-from voxledger.models.monai.fit import Batch, fit
+from voxledger.models.monai.fit import Batch
 from voxledger.models.monai.network import architecture_name
 from voxledger.models.monai.patches import Patches
+from voxledger.models.monai.train import train_on_patches
 from voxledger.models.training import Training
-from voxledger.records.card import DATASET, PLANS, load_tensors, save_weights, to_json
-from voxledger.textfile import read_json, replace_text
+from voxledger.records.card import load_tensors
 
 CLICKED = 0.8
 """Share of the patches that are shown with clicks."""
@@ -34,7 +32,8 @@ ABOUT = 0.7
 AROUND = 5
 """Voxels to every side of a click that count a second time."""
 WEIGHT = 0.3
-"""With which they do. With 1 the answers to clicks are no better, and those without clicks much worse."""
+"""With which they do: a judgement between 0 and 1, of one short training each. With 1 answers without clicks were much
+worse, and those with clicks a little."""
 
 
 def train(training: Training, folder: Path) -> str:
@@ -52,21 +51,12 @@ def train(training: Training, folder: Path) -> str:
     VoxledgerError
         The cohort teaches nothing: no class has a voxel, or nothing tells what is background; or the loss diverged.
     """
-    modalities = (case.modality for case in training.cases)
-    dataset = describe(training.schema, modalities, len(training.cases), training.ignores)
-    ct = dataset["channel_names"]["0"] == "CT"
-    plans = plan(training, ct) if training.start.parent is None else read_json(training.start.parent.folder / PLANS)
-    replace_text(folder / PLANS, to_json(plans))
-    work = folder / "work"
-    work.mkdir()
-    patches = Patches(training, plans, work)
-    replace_text(folder / DATASET, to_json(with_untaught(dataset, patches.learned, training.start.dataset)))
-    network = _initial(training, plans, dataset)
-    reader = _Reader(network, training)
-    fit(training, network, lambda: reader.clicked(*patches.batch(training.model.batch)))
-    shutil.rmtree(work)
-    save_weights(folder, network)
-    return f"{architecture_name(plans)} under clicks"
+
+    def batches(network: Any, patches: Patches) -> Callable[[], Batch]:
+        reader = _Reader(network, training)
+        return lambda: reader.clicked(*patches.batch(training.model.batch))
+
+    return f"{architecture_name(train_on_patches(training, folder, _initial, batches))} under clicks"
 
 
 def _initial(training: Training, plans: dict[str, Any], dataset: dict[str, Any]) -> Any:

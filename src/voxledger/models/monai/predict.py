@@ -39,12 +39,16 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
     network, plans, dataset = _network(folder, model_id, device)
     if from_elsewhere(plans):
         return Channels(channels(dataset), _from_elsewhere(network, plans, image, device), untaught(dataset))
-    logits = windowed(network, plans, image, params, device)
+    return on_image(windowed(network, plans, image, params, device), image, dataset)
 
-    def on_image(channel: int) -> Array:
+
+def on_image(logits: Any, image: Volume, dataset: dict[str, Any]) -> Channels:
+    """Probabilities on the grid of an image, from logits (channel, z, y, x) at the working spacing."""
+
+    def one(channel: int) -> Array:
         return resample(logits[channel].numpy(), image.array.shape)
 
-    return Channels(channels(dataset), softmax(len(logits), on_image), untaught(dataset))
+    return Channels(channels(dataset), softmax(len(logits), one), untaught(dataset))
 
 
 def windowed(network: Any, plans: dict[str, Any], image: Volume, params: InferParams, device: str) -> Any:

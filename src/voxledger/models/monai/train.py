@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,28 @@ def train(training: Training, folder: Path) -> str:
     VoxledgerError
         The cohort teaches nothing: no class has a voxel, or nothing tells what is background; or the loss diverged.
     """
-    dataset = describe(
-        training.schema, (case.modality for case in training.cases), len(training.cases), training.ignores
-    )
+    size = training.model.batch
+    plans = train_on_patches(training, folder, _initial, lambda network, patches: lambda: _batch(patches, size))
+    return architecture_name(plans)
+
+
+def train_on_patches(
+    training: Training,
+    folder: Path,
+    initial: Callable[[Training, dict[str, Any], dict[str, Any]], Any],
+    batches: Callable[[Any, Patches], Callable[[], Batch]],
+) -> dict[str, Any]:
+    """What `train` does, for any network that learns from patches; returns the plans.
+
+    Parameters
+    ----------
+    initial
+        Makes the network that the training begins with, from plans and `dataset.json`.
+    batches
+        Makes what gives the next batch, for a network and the patches of the cases.
+    """
+    modalities = (case.modality for case in training.cases)
+    dataset = describe(training.schema, modalities, len(training.cases), training.ignores)
     ct = dataset["channel_names"]["0"] == "CT"
     plans = plan(training, ct) if training.start.parent is None else read_json(training.start.parent.folder / PLANS)
     replace_text(folder / PLANS, to_json(plans))
@@ -42,11 +62,11 @@ def train(training: Training, folder: Path) -> str:
     work.mkdir()
     patches = Patches(training, plans, work)
     replace_text(folder / DATASET, to_json(with_untaught(dataset, patches.learned, training.start.dataset)))
-    network = _initial(training, plans, dataset)
-    fit(training, network, lambda: _batch(patches, training.model.batch))
+    network = initial(training, plans, dataset)
+    fit(training, network, batches(network, patches))
     shutil.rmtree(work)
     save_weights(folder, network)
-    return architecture_name(plans)
+    return plans
 
 
 def _initial(training: Training, plans: dict[str, Any], dataset: dict[str, Any]) -> Any:
