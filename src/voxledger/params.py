@@ -131,6 +131,9 @@ class CalibrateParams(_Strict):
     overlap: float = Field(default=0.1, ge=0, le=1)
     """Share of a lesion that has to be predicted for a hit, by components of which the lesion would be that share, and
     of a component that has to be lesion; 0 = any voxel. The report on detection counts by it, too."""
+    from_mm: float = Field(default=0, ge=0)
+    """Diameter of a ball of equal volume from which lesions are to be found; smaller ones count neither as found nor as
+    missed, nor their patients as healthy."""
     connectivity: Literal[26] = 26
     """That of the filter, whose components are calibrated; older files name it."""
     bootstrap: int = Field(default=1000, ge=100)

@@ -171,7 +171,7 @@ def test_curves_are_remembered_by_all_that_they_depend_on(
     assert key(sensitivity=0.5, bootstrap=200, seed=3) == first
     without_cyst = {k: e for k, e in repository[1].items() if k[1] != "cyst"}
     assert key((repository[0], without_cyst)) == first
-    changed = [key(overlap=0), key(floor=0.1), key(classes=["pdac", "cyst"]), key(classes=["cyst"])]
+    changed = [key(overlap=0), key(from_mm=3), key(floor=0.1), key(classes=["pdac", "cyst"]), key(classes=["cyst"])]
     changed += [key(filtering=f) for f in (FilterParams(threshold=0.4), FilterParams(rules=RULES))]
     changed += [key(filtering=FilterParams(thresholds={"pancreas": 0.4}))]
     changed.append(key(([replace(case, sha256="x") for case in repository[0]], repository[1])))
@@ -239,6 +239,14 @@ def test_the_threshold_is_that_at_which_the_lesions_are_still_there_after_the_ru
     assert_claims_are_what_the_filter_leaves(repository, filtering, "pdac")
     without = run(repository, FilterParams(), classes=["pdac"], overlap=0)[0]["classes"]["pdac"]
     assert (without["threshold"], without["fit"]) == (pytest.approx(0.004, rel=1e-3), True)
+
+
+def test_a_claim_is_about_lesions_from_a_size(repository: Repository) -> None:
+    values, _, _ = run(repository, classes=["pdac"])
+    large, _, notes = run(repository, classes=["pdac"], from_mm=1000)
+    assert (values["from_mm"], values["classes"]["pdac"]["lesions"]) == (0.0, 3)
+    assert (large["from_mm"], large["classes"]) == (1000.0, {})
+    assert notes == ["pdac: no trusted lesion from 1000 mm in 4 calibration cases whose models know it"]
 
 
 def test_a_threshold_is_never_below_the_floor(repository: Repository) -> None:

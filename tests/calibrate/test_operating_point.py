@@ -17,7 +17,8 @@ from voxledger.calibrate.operating_point import (
     plotted_thresholds,
     provable,
 )
-from voxledger.imaging.froc import CaseCurve, case_curve, tried_thresholds
+from voxledger.imaging.froc import CaseCurve, case_curve, curve_of_spans, tried_thresholds
+from voxledger.imaging.tree import component_tree_of
 from voxledger.statistics import resamples
 
 
@@ -46,6 +47,25 @@ def test_highest_threshold(sensitivity: float, peak: float) -> None:
     hits = sum(int(c.at(np.array([threshold]))[2][0]) for c in CASES)
     above = sum(int(c.at(np.array([peak], np.float32))[2][0]) for c in CASES)
     assert hits >= sensitivity * 3 > above
+
+
+def test_lesions_that_are_too_small_are_neither_missed_nor_their_patients_healthy() -> None:
+    p = np.zeros((1, 1, 8), np.float32)
+    p[0, 0, [0, 1, 2, 4, 6]] = 0.9, 0.9, 0.9, 0.2, 0.6
+    lesions = np.zeros(p.shape, np.uint16)
+    lesions[0, 0, :3], lesions[0, 0, 4] = 1, 2
+    tree = component_tree_of(p, 0.0, 26, None)
+    both, large = (
+        curve_of_spans(tree, tree.spans, lesions.ravel()[tree.voxel], [3, 1], 0.1, least) for least in (0, 2)
+    )
+    assert (both.lesions, both.small, large.lesions, large.small) == (2, 0, 1, 1)
+    assert highest_threshold([both], 1.0) == (below(np.float32(0.2)), True)
+    assert highest_threshold([large], 1.0) == (below(np.float32(0.9)), True)
+    only_small = CaseCurve(both.values, both.components, both.true_components, both.hits * 0, lesions=0, small=2)
+    (point,) = operating_points([only_small, case()], [0.1], resamples(["a", "b"], 100, 0))
+    assert point.false_positives_per_scan.value == 0.5  # that at 0.6; what lies on small ones is true
+    assert point.patient_specificity.value == 1.0
+    assert math.isnan(point.sensitivity.value)
 
 
 def test_sensitivity_out_of_reach() -> None:

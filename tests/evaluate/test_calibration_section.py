@@ -25,7 +25,12 @@ PDAC = CalibratedClass(
     supported=False,
 )
 ROUND = Calibration(
-    wanted_sensitivity=0.99, floor=0.003, overlap=0.1, classes={"pdac": PDAC}, notes={"pdac": ["not fit <at all>"]}
+    wanted_sensitivity=0.99,
+    floor=0.003,
+    overlap=0.1,
+    from_mm=0,
+    classes={"pdac": PDAC},
+    notes={"pdac": ["not fit <at all>"]},
 )
 
 
@@ -39,6 +44,10 @@ def test_the_claim_stands_beside_what_the_last_rule_leaves_of_test_cases() -> No
     assert html.count("<td>no</td>") == 1
     assert "Wanted: 99.0% of the lesions" in html
     assert "<strong>pdac</strong>: not fit &lt;at all&gt;" in html
+
+
+def test_a_claim_for_lesions_of_a_size_says_so() -> None:
+    assert "of the lesions from 10 mm, after" in calibration_section(ROUND.model_copy(update={"from_mm": 10.0}), [])
 
 
 def test_without_test_cases_nothing_stands_beside_it() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from voxledger.evaluate.detection import detection_rates, diameter_mm, harm, missed_by_size
+from voxledger.evaluate.detection import detection_rates, diameter_mm, from_size, harm, missed_by_size
 from voxledger.evaluate.detection_section import write_detection
 from voxledger.filter.decisions import Decision, tally
 from voxledger.filter.proposal import Outcome
@@ -26,7 +26,7 @@ def step(case: str, number: int, components: int, true: int, hit: str, voxels: i
     return Step(case, "calibration", "pdac", number, rule, components, true, voxels, (ml,) * len(hits), hits)
 
 
-NOTHING = Calibration(wanted_sensitivity=0.99, floor=0.003, overlap=0.1, classes={}, notes={})
+NOTHING = Calibration(wanted_sensitivity=0.99, floor=0.003, overlap=0.1, from_mm=0, classes={}, notes={})
 PATIENTS = {name: name for name in "abcd"}
 STEPS = [
     step("a", 0, 4, 2, "11"),
@@ -38,6 +38,13 @@ STEPS = [
     step("c", 1, 0, 0, ""),
     step("d", 1, 0, 0, ""),
 ]
+
+
+def test_lesions_below_a_diameter_are_left_out() -> None:
+    step = Step("a", "test", "pdac", 0, "threshold", 2, 2, 9, (0.3, 1.0, 0.6), (True, False, True))
+    assert from_size([step], 0) == [step]
+    assert from_size([step], 10) == [replace(step, lesion_ml=(1.0, 0.6), hit=(False, True))]
+    assert from_size([step], 40) == [replace(step, lesion_ml=(), hit=())]
 
 
 def test_cases_of_one_patient_are_drawn_together() -> None:

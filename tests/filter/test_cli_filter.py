@@ -40,7 +40,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: LabelSch
     )
     with open("labels.yaml", "w", encoding="utf-8") as stream:
         YAML(typ="safe", pure=True).dump(schema.model_dump(mode="json"), stream)
-    nothing = Calibration(wanted_sensitivity=0.99, floor=0.003, overlap=0.1, classes={}, notes={})
+    nothing = Calibration(wanted_sensitivity=0.99, floor=0.003, overlap=0.1, from_mm=0, classes={}, notes={})
     write_calibration(Path("data/round/calibration.json"), nothing)
     labels, p = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.float32)
     labels[1:7, 1:9, 1:9] = 5

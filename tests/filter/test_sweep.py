@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from voxledger.evaluate.detection import diameter_mm
 from voxledger.filter.apply import apply_rules
 from voxledger.filter.chain import read_rules
 from voxledger.filter.curves import curve_by_filtering, lesion_curve
@@ -87,11 +88,17 @@ def random_case(rng: np.random.Generator, is_ct: bool = True) -> Proposal:
 
 
 def assert_equal_everywhere(
-    proposal: Proposal, truth: Any, name: str, entries: list[Entry], overlap: float, floor: float
+    proposal: Proposal,
+    truth: Any,
+    name: str,
+    entries: list[Entry],
+    overlap: float,
+    floor: float,
+    from_mm: float = 0.0,
 ) -> int:
     """The curve against the filter at every threshold that could differ; returns how often a component was left."""
     rules = read_rules(entries, SCHEMA)
-    curve = lesion_curve(proposal, truth, name, rules, overlap, floor)
+    curve = lesion_curve(proposal, truth, name, rules, overlap, from_mm, floor)
     values = np.unique(proposal.predictions[0].read(name)).astype(np.float32)
     thresholds = np.unique(np.concatenate([values, np.nextafter(values, np.float32(0)), [np.float32(0.5)]]))
     thresholds = thresholds[thresholds >= np.float32(floor)]
@@ -103,7 +110,9 @@ def assert_equal_everywhere(
         one = proposal.at(name, float(threshold))
         apply_rules(one, rules, "case")
         detection, _ = detection_of(one, truth, [name], overlap)
-        expected.append((detection.components, detection.true_components, detection.hits))
+        hit = [h for h, ml in zip(detection.hit, detection.lesion_ml, strict=True) if diameter_mm(ml) >= from_mm]
+        expected.append((detection.components, detection.true_components, sum(hit)))
+        assert (curve.lesions, curve.small) == (len(hit), detection.lesions - len(hit))
     np.testing.assert_array_equal(found, expected)
     return int(np.count_nonzero(found[:, 0]))
 
@@ -115,14 +124,17 @@ def assert_equal_everywhere(
     overlap=st.sampled_from([0.0, 0.1, 0.5]),
     floor=st.sampled_from([0.0, FLOOR, 0.1]),
     is_ct=st.sampled_from([True, True, False]),
+    from_mm=st.sampled_from([0.0, 1.5, 3.0]),
 )
-def test_random_volumes(seed: int, chosen: list[int], overlap: float, floor: float, is_ct: bool) -> None:
+def test_random_volumes(
+    seed: int, chosen: list[int], overlap: float, floor: float, is_ct: bool, from_mm: float
+) -> None:
     rng = np.random.default_rng(seed)
     proposal = random_case(rng, is_ct)
     inside = rng.random(proposal.grid.shape) < rng.choice([0.02, 0.1, 0.3])
     for name in BOTH:
         truth = np.where(inside, SCHEMA[name].id, 0)
-        assert_equal_everywhere(proposal, truth, name, [RULES[k] for k in chosen], overlap, floor)
+        assert_equal_everywhere(proposal, truth, name, [RULES[k] for k in chosen], overlap, floor, from_mm)
 
 
 @pytest.mark.parametrize("entry", RULES, ids=lambda entry: f"{entry['rule']}-{'-'.join(entry['classes'])}")
@@ -186,7 +198,7 @@ def test_what_lies_in_a_removed_piece_of_an_organ_goes_along_and_what_bridges_it
     rules = read_rules(RULES[:1], SCHEMA)
     nodes = sweep(proposal, "pdac", rules, FLOOR)
     assert nodes is not None
-    curve = lesion_curve(proposal, truth, "pdac", rules, 0.0, FLOOR)
+    curve = lesion_curve(proposal, truth, "pdac", rules, 0.0, 0.0, FLOOR)
     found = np.stack(curve.at(np.array([0.5, 0.35, 0.25, 0.15, 0.05], np.float32)), axis=1)
     assert found.tolist() == [[0, 0, 0], [1, 1, 1], [1, 1, 1], [1, 1, 1], [2, 2, 2]]
     assert assert_equal_everywhere(proposal, truth, "pdac", RULES[:1], 0.0, FLOOR) > 0
@@ -224,11 +236,11 @@ def test_where_the_class_decides_about_others_the_filter_is_asked(entry: Entry, 
     proposal, rules = case(maps), read_rules([entry], SCHEMA)
     with pytest.raises(Unseen, match=why):
         sweep(proposal, "pdac", rules, FLOOR)
-    curve = lesion_curve(proposal, truth, "pdac", rules, 0.1, FLOOR)
+    curve = lesion_curve(proposal, truth, "pdac", rules, 0.1, 0.0, FLOOR)
     assert why in curve.tried
     thresholds = tried_thresholds(0.5, FLOOR)
     assert (len(thresholds), thresholds[0], thresholds[-1]) == (TRIED, 0.5, float(np.float32(FLOOR)))
-    same = curve_by_filtering(proposal, truth, "pdac", rules, 0.1, thresholds, "")
+    same = curve_by_filtering(proposal, truth, "pdac", rules, 0.1, 0.0, thresholds, "")
     for a, b in zip(curve.at(np.array(thresholds)), same.at(np.array(thresholds)), strict=True):
         np.testing.assert_array_equal(a, b)
     assert_equal_everywhere(proposal, truth, "pdac", [entry], 0.1, FLOOR)
@@ -270,5 +282,5 @@ def test_a_class_with_another_inside_and_one_that_no_model_knows(propose: Callab
     assert sweep(proposal, "pdac", [], FLOOR) is None
     truth = np.zeros(proposal.grid.shape, np.uint8)
     truth[2, 3, 4] = 7
-    curve = lesion_curve(proposal, truth, "pdac", [], 0.1, FLOOR)
+    curve = lesion_curve(proposal, truth, "pdac", [], 0.1, 0.0, FLOOR)
     assert (curve.lesions, curve.hits.size) == (1, 0)

@@ -37,7 +37,7 @@ def test_format_1_is_read_and_comes_back_as_today(tmp_path: Path) -> None:
     path = tmp_path / "calibration.json"
     path.write_text(json.dumps(OLD))
     found = read_calibration(path)
-    assert (found.format, found.floor, found.overlap) == (FORMAT, 0.0, 0.0)
+    assert (found.format, found.floor, found.overlap, found.from_mm) == (FORMAT, 0.0, 0.0, 0.0)
     assert {name: c.fit for name, c in found.classes.items()} == {"pdac": False, "cyst": True}
     assert found.thresholds == {"pdac": 0.0003, "cyst": 0.0003}
     write_calibration(path, found)
@@ -62,6 +62,6 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, text: str, error: type[Vox
 
 
 def test_nothing_calibrated(tmp_path: Path) -> None:
-    nothing = Calibration(wanted_sensitivity=0.99, floor=0.003, overlap=0.1, classes={}, notes={})
+    nothing = Calibration(wanted_sensitivity=0.99, floor=0.003, overlap=0.1, from_mm=0, classes={}, notes={})
     write_calibration(tmp_path / "c.json", nothing)
     assert read_calibration(tmp_path / "c.json") == nothing

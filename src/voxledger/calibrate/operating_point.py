@@ -38,7 +38,7 @@ class OperatingPoint:
 
 
 def lesion_count(curves: Sequence[CaseCurve]) -> int:
-    """Lesions in all cases."""
+    """Lesions in all cases that are to be found."""
     return sum(c.lesions for c in curves)
 
 
@@ -104,6 +104,7 @@ def operating_points(
         rows = []
         for curve, (components, true, hits) in zip(curves, counts, strict=True):
             ill, positive = curve.lesions > 0, components[k] > 0
+            healthy = not ill and not curve.small
             rows.append(
                 [
                     hits[k],
@@ -112,8 +113,8 @@ def operating_points(
                     1,
                     ill and positive,
                     ill,
-                    not ill and not positive,
-                    not ill,
+                    healthy and not positive,
+                    healthy,
                 ]
             )
         statistics = [ratio(0, 1), ratio(2, 3), ratio(4, 5), ratio(6, 7)]

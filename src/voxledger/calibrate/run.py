@@ -119,6 +119,7 @@ def write_round(
             wanted_sensitivity=settings.sensitivity,
             floor=settings.floor,
             overlap=settings.overlap,
+            from_mm=settings.from_mm,
             classes=classes,
             notes=notes,
         ),
@@ -148,7 +149,8 @@ def calibrated_class(threshold: float, found: OfClass, params: CalibrateParams) 
 def _of_lesions(lesions: int, cases: int, found: CalibratedClass | None, params: CalibrateParams) -> list[str]:
     """Whether the models are fit for the wanted sensitivity, and whether the lesions are enough to say so."""
     if lesions == 0:
-        return [f"no trusted lesion in {cases} calibration cases whose models know it"]
+        size = f" from {params.from_mm:g} mm" if params.from_mm else ""
+        return [f"no trusted lesion{size} in {cases} calibration cases whose models know it"]
     needed = lesions_needed(params.sensitivity)
     enough = "no number of lesions is enough" if needed is None else f"{needed} lesions are needed"
     notes = []

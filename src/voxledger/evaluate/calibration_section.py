@@ -19,7 +19,8 @@ def calibration_section(calibration: Calibration, rates: Sequence[Rates]) -> str
     Parameters
     ----------
     rates
-        What the filter found, by split, class and step; the last step of the test cases is set beside the claim.
+        What the filter found of lesions of the size that is calibrated for, by split, class and step; the last step of
+        the test cases is set beside the claim.
     """
     if not calibration.classes and not calibration.notes:
         return ""
@@ -42,9 +43,10 @@ def calibration_section(calibration: Calibration, rates: Sequence[Rates]) -> str
         header = ["Class", "Threshold", "Calibration lesions", "Sensitivity claimed", "Found in test cases"]
         header += ["False regions per scan claimed", "Found in test cases", "Fit"]
         text.append(table(header, rows))
+        size = f" from {calibration.from_mm:g} mm" if calibration.from_mm else ""
         text.append(
-            f'<p class="note">Wanted: {calibration.wanted_sensitivity:.1%} of the lesions, after all rules, with no '
-            f"threshold below {calibration.floor:g}. Claims are what the filter leaves in calibration cases, which the "
+            f'<p class="note">Wanted: {calibration.wanted_sensitivity:.1%} of the lesions{size}, after all rules, with '
+            f"no threshold below {calibration.floor:g}. Claims are what the filter leaves in calibration cases, which the "
             "threshold was chosen on. 95 % intervals over patients.</p>"
         )
     for name, notes in calibration.notes.items():

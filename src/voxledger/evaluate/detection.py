@@ -7,8 +7,8 @@ ill, and positive when anything of the class is predicted. F1 is the harmonic me
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import compress, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +103,15 @@ def detection_rates(steps: Sequence[Step], patients: Mapping[str, str], samples:
         ill, lesions = int(counts[:, 5].sum()), int(counts[:, 1].sum())
         found.append(Rates(split, name, number, members[0].rule, len(members), ill, lesions, *values))
     return found
+
+
+def from_size(steps: Sequence[Step], from_mm: float) -> list[Step]:
+    """The steps with the lesions alone that have a diameter; what is predicted stays as it is."""
+    kept = [[diameter_mm(ml) >= from_mm for ml in step.lesion_ml] for step in steps]
+    return [
+        replace(s, lesion_ml=tuple(compress(s.lesion_ml, k)), hit=tuple(compress(s.hit, k)))
+        for s, k in zip(steps, kept, strict=True)
+    ]
 
 
 def missed_by_size(steps: Sequence[Step]) -> list[Missed]:

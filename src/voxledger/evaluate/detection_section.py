@@ -14,7 +14,16 @@ from voxledger.casemap.job import Job, content
 from voxledger.casemap.once import once
 from voxledger.evaluate.calibration_section import calibration_section
 from voxledger.evaluate.charts import COLORS, GREY, svg
-from voxledger.evaluate.detection import RATES, Harm, Missed, Rates, detection_rates, harm, missed_by_size
+from voxledger.evaluate.detection import (
+    RATES,
+    Harm,
+    Missed,
+    Rates,
+    detection_rates,
+    from_size,
+    harm,
+    missed_by_size,
+)
 from voxledger.html import image, table
 from voxledger.imaging.detection import ANY, Advice, Step
 from voxledger.records.calibration import Calibration
@@ -66,7 +75,8 @@ def write_detection(
     """Write the section (HTML) and the metrics (JSON) of one round's filter; patients by case id."""
     rates = detection_rates(steps, patients, SAMPLES, SEED)
     told = detection_section(rates, missed_by_size(steps), harm(steps), advice, tallies, calibration.overlap)
-    replace_text(section, calibration_section(calibration, rates) + told)
+    claimed = detection_rates(from_size(steps, calibration.from_mm), patients, SAMPLES, SEED)
+    replace_text(section, calibration_section(calibration, claimed) + told)
     replace_text(metrics, json.dumps(detection_metrics(rates), indent=2) + "\n")
 
 

@@ -19,6 +19,7 @@ from voxledger import layout
 from voxledger.casemap.job import Job, content, place
 from voxledger.casemap.run import casemap
 from voxledger.filter.run import open_case, thresholds_of
+from voxledger.imaging.detection import ball_ml
 from voxledger.imaging.froc import CaseCurve, CaseCurves, tried_thresholds
 from voxledger.knowledge import trusted
 from voxledger.params import Params
@@ -42,16 +43,19 @@ class Counts:
     hits: list[int]
     lesions: int
     tried: str
+    small: int
 
     @classmethod
     def of(cls, curve: CaseCurve) -> Counts:
         counts = (curve.components.tolist(), curve.true_components.tolist(), curve.hits.tolist())
-        return cls(curve.values.astype(float).tolist(), *counts, curve.lesions, curve.tried)
+        return cls(curve.values.astype(float).tolist(), *counts, curve.lesions, curve.tried, curve.small)
 
     @property
     def curve(self) -> CaseCurve:
         components, true, hits = (np.array(c, np.int64) for c in (self.components, self.true_components, self.hits))
-        return CaseCurve(np.array(self.values, np.float32), components, true, hits, self.lesions, self.tried)
+        return CaseCurve(
+            np.array(self.values, np.float32), components, true, hits, self.lesions, self.tried, self.small
+        )
 
 
 class OfLesions(Job[dict[str, Counts]]):
@@ -70,6 +74,7 @@ class OfLesions(Job[dict[str, Counts]]):
     """Of rules from other packages, with their versions."""
     thresholds: dict[str, float] = content()
     overlap: float = content()
+    from_mm: float = content()
     floor: float = content()
 
     def proposal(self) -> Proposal:
@@ -97,7 +102,7 @@ class LesionCurves(OfLesions):
         proposal = self.proposal()
         truth, rules = self.truth(proposal), self.chain()
         return {
-            name: Counts.of(lesion_curve(proposal, truth, name, rules, self.overlap, self.floor))
+            name: Counts.of(lesion_curve(proposal, truth, name, rules, self.overlap, self.from_mm, self.floor))
             for name in self.classes
             if proposal.knows(name)
         }
@@ -117,7 +122,8 @@ class FoundLesions(OfLesions):
         for name in self.classes:
             if proposal.knows(name):
                 detection, _ = detection_of(proposal, truth, [name], self.overlap)
-                found[name] = Counts.of(_tried([self.thresholds[name]], [detection], "filtered at its threshold"))
+                at, why = [self.thresholds[name]], "filtered at its threshold"
+                found[name] = Counts.of(_tried(at, [detection], self.from_mm, why))
         return found
 
 
@@ -170,6 +176,7 @@ def lesions_seen(
             packages=origins(params.filter.rules),
             thresholds=thresholds_of(schema, params.filter, calibrated),
             overlap=params.calibrate.overlap,
+            from_mm=params.calibrate.from_mm,
             floor=params.calibrate.floor,
         )
         jobs.append(job)
@@ -182,7 +189,13 @@ def lesions_seen(
 
 
 def lesion_curve(
-    proposal: Proposal, truth: npt.NDArray[Any], name: str, rules: Sequence[Rule], overlap: float, floor: float
+    proposal: Proposal,
+    truth: npt.NDArray[Any],
+    name: str,
+    rules: Sequence[Rule],
+    overlap: float,
+    from_mm: float,
+    floor: float,
 ) -> CaseCurve:
     """The curve of one class after the rules.
 
@@ -204,12 +217,13 @@ def lesion_curve(
         nodes = sweep(proposal, name, rules, floor)
     except Unseen as why:
         thresholds = tried_thresholds(proposal.thresholds[name], floor)
-        return curve_by_filtering(proposal, truth, name, rules, overlap, thresholds, str(why))
+        return curve_by_filtering(proposal, truth, name, rules, overlap, from_mm, thresholds, str(why))
     lesions, sizes = label_lesions(proposal.schema.mask(truth, name))
+    from_voxels = ball_ml(from_mm) / proposal.grid.voxel_ml
     if nodes is None:
-        none = np.empty(0, np.int64)
-        return CaseCurve(np.empty(0, np.float32), none, none, none, len(sizes))
-    return curve_of_spans(nodes.tree, nodes.spans, nodes.at(lesions[nodes.box]), sizes, overlap)
+        none, large = np.empty(0, np.int64), sum(size >= from_voxels for size in sizes)
+        return CaseCurve(np.empty(0, np.float32), none, none, none, large, small=len(sizes) - large)
+    return curve_of_spans(nodes.tree, nodes.spans, nodes.at(lesions[nodes.box]), sizes, overlap, from_voxels)
 
 
 def curve_by_filtering(
@@ -218,6 +232,7 @@ def curve_by_filtering(
     name: str,
     rules: Sequence[Rule],
     overlap: float,
+    from_mm: float,
     thresholds: Sequence[float],
     why: str,
 ) -> CaseCurve:
@@ -230,11 +245,13 @@ def curve_by_filtering(
         one = proposal.at(name, threshold)
         apply_rules(one, rules, "")
         found.append(detection_of(one, truth, [name], overlap)[0])
-    return _tried(thresholds, found, why)
+    return _tried(thresholds, found, from_mm, why)
 
 
-def _tried(thresholds: Sequence[float], found: Sequence[Detection], why: str) -> CaseCurve:
+def _tried(thresholds: Sequence[float], found: Sequence[Detection], from_mm: float, why: str) -> CaseCurve:
     """Detections at descending thresholds as a curve; {p > threshold} is {p >= the next value}."""
-    components, true, hits = np.array([(d.components, d.true_components, d.hits) for d in found], np.int64).T
+    of_size = [d.of_at_least(ball_ml(from_mm)) for d in found]
+    components, true = np.array([(d.components, d.true_components) for d in found], np.int64).T
+    hits, lesions = np.array([hits for hits, _ in of_size], np.int64), of_size[0][1]
     values = np.nextafter(np.array(thresholds, np.float32), np.float32(1))
-    return CaseCurve(values, components, true, hits, found[0].lesions, why)
+    return CaseCurve(values, components, true, hits, lesions, why, found[0].lesions - lesions)

@@ -12,6 +12,7 @@ A patient is positive when anything is predicted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -53,6 +54,20 @@ class Detection:
     @property
     def hits(self) -> int:
         return sum(self.hit)
+
+    def of_at_least(self, ml: float) -> tuple[int, int]:
+        """Hits and lesions of those that have a volume."""
+        hit = [found for found, volume in zip(self.hit, self.lesion_ml, strict=True) if volume >= ml]
+        return sum(hit), len(hit)
+
+
+def ball_ml(diameter_mm: float) -> float:
+    """Volume of a ball.
+
+    >>> round(ball_ml(10), 3)
+    0.524
+    """
+    return math.pi * diameter_mm**3 / 6000
 
 
 def label_lesions(mask: npt.NDArray[Any], connectivity: int = CONNECTIVITY) -> tuple[npt.NDArray[Any], list[int]]:

@@ -29,9 +29,11 @@ class CaseCurve:
     true_components: Counts
     hits: Counts
     lesions: int
-    """Lesions of the case, those included that no threshold finds."""
+    """Lesions of the case that are to be found, those included that no threshold finds."""
     tried: str = ""
     """Why the curve holds only at the thresholds that were tried; empty where it holds at all."""
+    small: int = 0
+    """Lesions of the case that are too small to count as found or missed; components on them are true."""
 
     def at(self, thresholds: npt.NDArray[np.float32]) -> tuple[Counts, Counts, Counts]:
         """Components, true components and hits of the masks {p > threshold}, for any thresholds."""
@@ -96,7 +98,12 @@ def case_curve(
 
 
 def curve_of_spans(
-    tree: ComponentTree, spans: Spans, lesion: npt.NDArray[Any], lesion_voxels: Sequence[int], overlap: float
+    tree: ComponentTree,
+    spans: Spans,
+    lesion: npt.NDArray[Any],
+    lesion_voxels: Sequence[int],
+    overlap: float,
+    from_voxels: float = 0.0,
 ) -> CaseCurve:
     """The curve of some components of a tree.
 
@@ -108,13 +115,16 @@ def curve_of_spans(
         Number of the lesion of every voxel, in the order of `tree.voxel`; 0 for none.
     lesion_voxels, overlap
         As for `case_curve`.
+    from_voxels
+        Size from which lesions are to be found.
     """
     levels, voxels = tree.levels.size, tree.voxels
     inside = tree.total(lesion > 0)
     true = (inside > 0) & (inside >= overlap * voxels - ROUNDING)
     touching = spans.where(inside > 0)
     hits = np.zeros(levels, np.int64)
-    for number, size in enumerate(lesion_voxels, start=1):
+    counted = [(number, size) for number, size in enumerate(lesion_voxels, start=1) if size >= from_voxels]
+    for number, size in counted:
         where = lesion == number
         covered = tree.total(np.ones(np.count_nonzero(where)), tree.node[where])
         near = touching.where((covered > 0) & (overlap * voxels <= size + ROUNDING))
@@ -123,4 +133,5 @@ def curve_of_spans(
     there = [spans.at_each_level(of, levels).astype(np.int64) for of in (np.ones(tree.size), true)]
     changes = np.diff([*there, hits], axis=1, prepend=0).any(axis=0)
     components, true_components = (count[changes] for count in there)
-    return CaseCurve(tree.levels[changes], components, true_components, hits[changes], len(lesion_voxels))
+    small = len(lesion_voxels) - len(counted)
+    return CaseCurve(tree.levels[changes], components, true_components, hits[changes], len(counted), small=small)

@@ -57,7 +57,12 @@ def _with_floor(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "floor": 0.0, "overlap": 0.0, "classes": classes}
 
 
-UPGRADES: tuple[Upgrade, ...] = (_with_floor,)
+def _with_size(values: dict[str, Any]) -> dict[str, Any]:
+    """Up to format 2 lesions of all sizes were to be found."""
+    return {**values, "from_mm": 0.0}
+
+
+UPGRADES: tuple[Upgrade, ...] = (_with_floor, _with_size)
 FORMAT = len(UPGRADES) + 1
 
 
@@ -72,6 +77,8 @@ class Calibration(BaseModel):
     """No threshold lies below."""
     overlap: float
     """Share that makes a hit: `voxledger.imaging.detection`."""
+    from_mm: float
+    """Diameter of a ball of equal volume from which lesions were to be found."""
     classes: dict[str, CalibratedClass]
     notes: dict[str, list[str]]
     """What a person should know, by class."""
