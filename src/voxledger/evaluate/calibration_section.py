@@ -46,8 +46,8 @@ def calibration_section(calibration: Calibration, rates: Sequence[Rates]) -> str
         size = f" from {calibration.from_mm:g} mm" if calibration.from_mm else ""
         text.append(
             f'<p class="note">Wanted: {calibration.wanted_sensitivity:.1%} of the lesions{size}, after all rules, with '
-            f"no threshold below {calibration.floor:g}. Claims are what the filter leaves in calibration cases, which the "
-            "threshold was chosen on. 95 % intervals over patients.</p>"
+            f"no threshold below {calibration.floor:g}. Claims are what the filter leaves in calibration cases, which "
+            "the threshold was chosen on. 95 % intervals over patients.</p>"
         )
     for name, notes in calibration.notes.items():
         text += [f"<p><strong>{escape(name)}</strong>: {escape(note)}</p>" for note in notes]
