@@ -1,6 +1,6 @@
 """Lesions before and after every rule of the filter, on phantoms at 2 mm, with models that look at the pancreas alone.
 
-    python benchmarks/lesion_filter.py [--work DIR] [--iterations 6000] [--seeds 3] [--out TABLE.md]
+    python benchmarks/lesion_filter.py [--work DIR] [--iterations 4000] [--seeds 3] [--out TABLE.md]
 
 120 test scans of two sites: 70 with PDAC, cyst or PNET, 50 without. 240 other phantoms train, in round 0, a coarse
 model that finds the pancreas and two U-Nets that look for lesions around it, with each seed anew; 120 more calibrate
@@ -48,7 +48,7 @@ classes:
 GROUPS = {"pool": (120, 0.75, 11), "calibration": (60, 0.75, 21), "test": (60, 70 / 120, 0)}
 """Cases a site, share with a lesion, seed. With these, each site's 60 test scans have 35 with a lesion."""
 FROM_MM = 10.0
-"""Lesions below this diameter are counted apart."""
+"""Lesions below this diameter are counted apart, and the thresholds are not made for them."""
 FAINT = 0.05
 """Probability that pictures of missed lesions show."""
 PUBLISHED = {"patient_sensitivity": 0.952, "patient_specificity": 0.957, "patient_ppv": 0.980, "patient_f1": 0.966}
@@ -59,9 +59,10 @@ RULES = [
     {"rule": "volume_ratio", "classes": LESIONS},
     {"rule": "touching", "classes": ["cyst", "pnet"]},
     {"rule": "mean_hu", "classes": LESIONS},
-    {"rule": "minimum_volume", "classes": LESIONS, "ml": 0.05},
+    {"rule": "minimum_volume", "classes": LESIONS, "ml": 0.2},
 ]
-"""The rules of params.yaml without the organs that are not drawn here: published bounds, published order."""
+"""The rules of params.yaml without the organs that are not drawn here: published bounds, published order. But
+`minimum_volume` is that of a ball of 7 mm where it was one of 5: the claim is about lesions from 10 mm."""
 
 
 def parameters(iterations: int, seed: int) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def parameters(iterations: int, seed: int) -> dict[str, Any]:
     }
     return {
         "infer": {"step": 0.7},
-        "calibrate": {"classes": LESIONS},
+        "calibrate": {"classes": LESIONS, "sensitivity": 0.95, "from_mm": FROM_MM},
         "filter": {"rules": RULES},
         "retrain": {
             "licence": "CC0-1.0",
@@ -105,7 +106,7 @@ def parameters(iterations: int, seed: int) -> dict[str, Any]:
 
 @click.command()
 @click.option("--work", type=click.Path(path_type=Path), help="Where to build; by default a temporary folder.")
-@click.option("--iterations", default=6000, show_default=True, help="Of each of the two models of the region.")
+@click.option("--iterations", default=4000, show_default=True, help="Of each of the two models of the region.")
 @click.option("--seeds", default=3, show_default=True, help="Trainings with seeds from 0 up.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tables here too.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Write the waterfall of the test scans here, as SVG.")
