@@ -5,7 +5,8 @@
 Same image, same plans, same weights, same run, one after the other, each in processes of its own. Ours is the job of
 the infer stage: it writes the probabilities of every class into one file, on one thread. nnU-Net is its
 `nnUNetPredictor.predict_from_files(save_probabilities=True)` with one process for preprocessing and one for export, on
-all cores. Memory is the largest sum over the processes of each: proportional set size and what was swapped out. Their labels are compared.
+all cores. Memory is the largest sum over the processes of each: proportional set size and what was swapped out
+(nnU-Net needs more than 24 GB). Their labels are compared.
 """
 
 from __future__ import annotations
