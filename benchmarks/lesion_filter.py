@@ -7,7 +7,8 @@ model that finds the pancreas and two U-Nets that look for lesions around it, wi
 the thresholds of round 1; then `dvc repro filter`. Prints, over all seeds together and by seed, what is found of the
 lesions from 10 mm and of smaller ones; rates by lesion class and by patient beside those of EfficientAnno (Efficient
 Human-in-the-Loop Pancreatic Tumor Annotation), Table 1; rates after every rule; and what models and rules lost. With a
-`--work` folder, what is done there is not done again. `--pictures` shows what was missed.
+`--work` folder, what is done there is not done again. `--pictures` shows what was missed. Some PDACs and PNETs are
+drawn as bright as the gland, as in patients: these are counted apart in the end.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import cache
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ from voxledger import layout
 from voxledger.cli.demo import set_parameters, voxledger
 from voxledger.evaluate.detection import RATES, detection_rates, diameter_mm, missed_by_size
 from voxledger.evaluate.detection_section import waterfall
-from voxledger.imaging.detection import ANY, Step, read_steps
+from voxledger.imaging.detection import ANY, Step, label_lesions, read_steps
 from voxledger.params import read_params
 from voxledger.records.calibration import read_calibration
 
@@ -49,8 +51,10 @@ GROUPS = {"pool": (120, 0.75, 11), "calibration": (60, 0.75, 21), "test": (60, 7
 """Cases a site, share with a lesion, seed. With these, each site's 60 test scans have 35 with a lesion."""
 FROM_MM = 10.0
 """Lesions below this diameter are counted apart, and the thresholds are not made for them."""
-FAINT = 0.05
+SUSPECTED = 0.05
 """Probability that pictures of missed lesions show."""
+FAINT_HU = 15.0
+"""A lesion is faint when its core is no more than this above or below the gland around it; noise is 9 or 14 HU."""
 PUBLISHED = {"patient_sensitivity": 0.952, "patient_specificity": 0.957, "patient_ppv": 0.980, "patient_f1": 0.966}
 """EfficientAnno, Table 1."""
 RULES = [
@@ -219,6 +223,13 @@ def tables(by_seed: list[list[Step]], work: Path) -> str:
             ["seed", "case", "class", "diameter in mm", "lost by"],
             [row for seed, steps in enumerate(by_seed) for row in lost(steps, seed, rules)],
         ),
+        table(
+            ["seed", f"faint, ≥ {FROM_MM:g} mm", "found", f"others, ≥ {FROM_MM:g} mm", "found"],
+            [
+                [name, *(str(n) for count in by_contrast(steps, rules, work / "seed-0") for n in count)]
+                for name, steps in sets
+            ],
+        ),
     ]
     return "\n\n".join(parts)
 
@@ -243,6 +254,40 @@ def by_size(steps: list[Step], last: int) -> list[str]:
 def sized(step: Step, large: bool) -> Step:
     kept = [(diameter_mm(ml) >= FROM_MM) is large for ml in step.lesion_ml]
     return replace(step, lesion_ml=tuple(compress(step.lesion_ml, kept)), hit=tuple(compress(step.hit, kept)))
+
+
+def by_contrast(steps: list[Step], last: int, repository: Path) -> list[tuple[int, int]]:
+    """Lesions from `FROM_MM` that are faint, those of them that are found, and the same of the others."""
+    count = {True: [0, 0], False: [0, 0]}
+    for step in (s for s in steps if s.step == last and s.class_name == ANY and s.lesion_ml):
+        contrast = contrasts(repository, step.case_id)
+        for ml, hit, hu in zip(step.lesion_ml, step.hit, contrast, strict=True):
+            if diameter_mm(ml) >= FROM_MM:
+                of = count[abs(hu) <= FAINT_HU]
+                of[0], of[1] = of[0] + 1, of[1] + hit
+    return [(of[0], of[1]) for of in (count[True], count[False])]
+
+
+@cache
+def contrasts(repository: Path, case_id: str) -> list[float]:
+    """HU of the core of every lesion of a scan less those of the gland within 16 mm."""
+    from scipy import ndimage
+
+    from voxledger.imaging.boxes import grown
+    from voxledger.imaging.volume import read, read_label
+
+    image = read(repository / layout.IMAGES / f"{case_id}.nii.gz")
+    labels = read_label(layout.label_map(repository / layout.BASE_LABELS, case_id))
+    lesions, sizes = label_lesions(np.isin(labels, [CLASSES[name] for name in LESIONS]))
+    found = []
+    for number in range(1, len(sizes) + 1):
+        whole = lesions == number
+        box = grown(ndimage.find_objects(lesions)[number - 1], [round(16 / s) for s in image.grid.spacing], whole.shape)
+        lesion, values = whole[box], image.array[box]
+        gland = (labels[box] == CLASSES["pancreas"]) & ndimage.binary_dilation(lesion, iterations=8)
+        core = ndimage.binary_erosion(lesion)
+        found.append(float(values[core if core.any() else lesion].mean() - values[gland].mean()))
+    return found
 
 
 def of_patients(steps: list[Step], last: int) -> list[str]:
@@ -291,7 +336,7 @@ def draw(repository: Path, case_id: str, target: Path) -> None:
     labels = read_label(layout.label_map(repository / layout.BASE_LABELS, case_id))
     reference = np.isin(labels, [CLASSES[name] for name in LESIONS])
     models = [open_soft(f) for f in sorted((repository / layout.PREDICTIONS).glob(f"*/{case_id}.b2nd"))]
-    said = np.add.reduce([ensemble_mean(models, name) for name in LESIONS]) >= FAINT
+    said = np.add.reduce([ensemble_mean(models, name) for name in LESIONS]) >= SUSPECTED
     index = int(np.argmax(reference.sum(axis=(1, 2))))
     target.write_bytes(overlay_png(image.array, reference, said, index, view_of(image.grid), CT_WINDOW))
 
