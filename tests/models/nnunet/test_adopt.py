@@ -94,6 +94,13 @@ def test_plans_of_older_nnunets_describe_the_same_network(folder, schema):
     assert nnunet.predict(HOME, card.id, image, InferParams(), "cpu").probability(1).shape == (1, 1, 1)
 
 
+def test_networks_that_moved_within_their_library_are_found(folder, schema):
+    source = write_folder(folder / "results")
+    moved = "dynamic_network_architectures.architectures.plain_unet.PlainConvUNet"
+    write_plans(source, architecture(network_class_name=moved))
+    assert adopt(source, schema).architecture == "PlainConvUNet 4-8-8"
+
+
 def test_checkpoints_with_scalars_of_numpy_1_are_read(folder, schema):
     """There the same function had another name."""
     source = write_folder(folder / "results")
@@ -130,7 +137,16 @@ def architecture(**changes: Any) -> dict[str, Any]:
     return plans_with(architecture={**ARCHITECTURE, **changes})
 
 
+def layers(**changes: Any) -> dict[str, Any]:
+    return architecture(arch_kwargs={**ARCHITECTURE["arch_kwargs"], **changes})
+
+
 WIDER = {**ARCHITECTURE["arch_kwargs"], "features_per_stage": [8, 8, 8]}
+
+CASCADE = {
+    **PLANS,
+    "configurations": {"second": {**CONFIGURATION, "previous_stage": "3d_lowres"}, "mine": {"inherits_from": "second"}},
+}
 
 REFUSALS: dict[str, tuple[Any, str]] = {
     "a pickle that would run code": (
@@ -155,7 +171,27 @@ REFUSALS: dict[str, tuple[Any, str]] = {
     ),
     "a class from elsewhere as network": (
         lambda s: write_plans(s, architecture(network_class_name="os.system")),
-        "a network that is not nnU-Net's",
+        "a network that is not nnU-Net's: os.system",
+    ),
+    "a layer that leads through PyTorch to the system": (
+        lambda s: write_plans(
+            s, layers(nonlin="torch.nn.functional.torch.os.system", nonlin_kwargs={"command": "touch executed"})
+        ),
+        "a network that is not nnU-Net's: torch.nn.functional.torch.os.system",
+    ),
+    "a network that leads through nnU-Net's library to another": (
+        lambda s: write_plans(
+            s,
+            architecture(network_class_name="dynamic_network_architectures.architectures.unet.torch.jit.ScriptModule"),
+        ),
+        "a network that is not nnU-Net's: dynamic_network_architectures.architectures.unet.torch",
+    ),
+    "a module beside the command": (
+        lambda s: [
+            Path("torchlike.py").write_text("open('executed', 'w')"),
+            write_plans(s, layers(nonlin="torchlike.X")),
+        ],
+        "a network that is not nnU-Net's: torchlike.X",
     ),
     "a configuration that the plans do not have": (
         lambda s: write_plans(s, {**PLANS, "configurations": {"3d_lowres": CONFIGURATION}}),
