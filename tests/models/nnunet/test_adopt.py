@@ -16,6 +16,7 @@ from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import Grid, Volume
 from voxledger.models.adopt import Said, adopt_model
+from voxledger.models.model import Model
 from voxledger.models.nnunet import predict as nnunet
 from voxledger.models.nnunet.stages import stages_of
 from voxledger.params import InferParams, MachineParams, ModelParams, RetrainParams
@@ -218,6 +219,33 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         "data_identifier is /tmp/data",
     ),
     "pictures": (lambda s: write_plans(s, {**PLANS, "image_reader_writer": "NaturalImage2DIO"}), "NaturalImage2DIO"),
+    "a configuration that leaves the folder": (
+        lambda s: write_plans(s, {**PLANS, "configurations": {"../../elsewhere": CONFIGURATION}}),
+        r"the name of configuration 1 is \.\./\.\./elsewhere",
+    ),
+    "the second network of a cascade, by what it inherits": (
+        lambda s: [
+            write_plans(s, CASCADE),
+            [resave(s, f, init_args={"plans": CASCADE, "configuration": "mine"}) for f in (0, 1)],
+        ],
+        "configuration mine goes on from 3d_lowres",
+    ),
+    "weights that are no numbers": (
+        lambda s: resave(s, network_weights={n: t / 0 for n, t in checkpoint(0)["network_weights"].items()}),
+        r"fold_0/checkpoint_final\.pth holds weights that are no finite numbers: ",
+    ),
+    "plans without what an image goes through": (
+        lambda s: write_plans(s, {n: v for n, v in PLANS.items() if n != "transpose_forward"}),
+        "results: the model cannot predict an image: KeyError: 'transpose_forward'",
+    ),
+    "plans that are none": (
+        lambda s: write_plans(s, {**PLANS, "configurations": ["3d_fullres"]}),
+        "results does not describe a model of nnunet: ",
+    ),
+    "labels with a gap": (
+        lambda s: write_dataset(s, labels={"background": 0, "Organ": 1, "Spleen": 3}),
+        "results: the model cannot predict an image: ",
+    ),
     "no checkpoint of nnU-Net": (
         lambda s: torch.save({"weights": {}}, s / "fold_0" / CHECKPOINT),
         "is no checkpoint of nnU-Net",
@@ -237,6 +265,22 @@ def test_what_cannot_be_taken_over_is_refused_by_name(folder, schema, why):
     assert refused.value.remedy
     assert not Path("executed").exists()
     assert not list(Path("models").rglob("*")), "something was kept"
+
+
+@pytest.mark.parametrize(("untaught", "known"), [(["Spleen"], ["organ"]), ([], ["organ", "spleen"])])
+def test_what_it_was_not_taught_there_it_has_no_say_in_here(folder, schema, untaught, known):
+    """A model that goes out from a repository like this names what it was not taught, by its own names."""
+    source = write_folder(folder / "results")
+    write_dataset(source, untaught=untaught)
+    adopt(source, schema)
+    assert Model(HOME, read_card(HOME), schema).taught == known
+
+
+def test_a_class_of_several_of_theirs_is_taught_by_one_of_them(folder, schema):
+    source = write_folder(folder / "results")
+    write_dataset(source, untaught=["Spleen"])
+    adopt(source, schema, text="Organ: organ\nSpleen: organ\n")
+    assert Model(HOME, read_card(HOME), schema).taught == ["organ"]
 
 
 def test_a_missing_fold_is_named_with_those_that_are_there(folder, schema):

@@ -85,7 +85,7 @@ def _read_bundle(folder: Path) -> _Read:
         "transforms": _transforms(configuration),
         "window": _window(configuration),
     }
-    if _has_sigmoid(configuration.raw("postprocessing")):
+    if _has_sigmoid(configuration, configuration.raw("postprocessing"), set()):
         raise configuration.refuse(
             "postprocessing", "uses a sigmoid a class: classes may overlap", "add predictions with `models add`"
         )
@@ -161,10 +161,16 @@ def _named(configuration: Configuration, where: str, entry: Any) -> tuple[str, d
     return name, {k: v for k, v in entry.items() if k not in ("_target_", "_desc_", "_mode_", "_requires_")}
 
 
-def _has_sigmoid(value: Any) -> bool:
+def _has_sigmoid(configuration: Configuration, value: Any, followed: set[str]) -> bool:
+    """Whether an entry, or what it refers to, asks for a sigmoid; `followed` are references that were looked at."""
+    if isinstance(value, str) and value.startswith("@") and value not in followed:
+        followed.add(value)
+        value = configuration.shallow(value, "postprocessing")
     if isinstance(value, dict):
-        return value.get("sigmoid") not in (None, False) or any(map(_has_sigmoid, value.values()))
-    return isinstance(value, list) and any(map(_has_sigmoid, value))
+        if configuration.shallow(value.get("sigmoid"), "postprocessing") not in (None, False):
+            return True
+        value = list(value.values())
+    return isinstance(value, list) and any(_has_sigmoid(configuration, entry, followed) for entry in value)
 
 
 def _read_description(folder: Path) -> _Read:

@@ -24,6 +24,8 @@ from voxledger.textfile import read_json
 CHECKPOINT = "checkpoint_final.pth"
 INTERACTIVE = "inference_info.json"
 """What a folder of nnInteractive holds beside: such a model predicts what is marked."""
+_FOLDER = re.compile(r"\w[\w. -]*")
+"""Names that nnU-Net gives folders."""
 _ARGUMENTS = ("plans", "configuration", "dataset_json")
 """Arguments of a trainer that all folds of a model share."""
 
@@ -144,9 +146,10 @@ def _require_supported(folder: Path, plans: dict[str, Any], dataset: dict[str, A
         )
     require_reader(folder / PLANS, plans)
     folders = {"dataset_name": plans.get("dataset_name"), "plans_name": plans.get("plans_name")}
+    folders |= {f"the name of configuration {number}": n for number, n in enumerate(plans["configurations"], start=1)}
     folders |= {f"{n}: data_identifier": c.get("data_identifier") for n, c in plans["configurations"].items()}
     for what, name in folders.items():
-        if name is not None and not re.fullmatch(r"\w[\w. -]*", str(name)):
+        if name is not None and not _FOLDER.fullmatch(str(name)):
             raise VoxledgerError(
                 f"{folder / PLANS}: {what} is {name}, which is not the name of a folder", "correct the plans"
             )
@@ -154,14 +157,18 @@ def _require_supported(folder: Path, plans: dict[str, Any], dataset: dict[str, A
 
 def _configuration(folder: Path, plans: dict[str, Any], name: str) -> str:
     """The configuration of a checkpoint, which the plans must have."""
-    configuration = plans["configurations"].get(name)
-    if configuration is None:
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    if name not in plans["configurations"]:
         raise VoxledgerError(
             f"{folder / PLANS} has no configuration {name}, which the checkpoints were trained with",
             "give the plans of the same training",
         )
-    if name == "2d" or configuration.get("previous_stage"):
-        kind = "reads slices alone" if name == "2d" else f"goes on from {configuration['previous_stage']}"
+    with quiet():
+        configuration = PlansManager(plans).get_configuration(name)
+    slices, before = len(configuration.patch_size) == 2 or name == "2d", configuration.previous_stage_name
+    if slices or before:
+        kind = "reads slices alone" if slices else f"goes on from {before}"
         raise VoxledgerError(
             f"{folder}: a model of the configuration {name} {kind}",
             "adopt 3d_fullres or 3d_lowres, or add its predictions with `voxledger models add`",
