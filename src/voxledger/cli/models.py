@@ -182,6 +182,8 @@ def remove(name: str) -> None:
 def export(name: str, folder: Path, format_name: str, of_next: bool) -> None:
     """Write model NAME into a new FOLDER that nnUNetv2_predict, or MONAI's bundle runner, runs with the same masks.
 
+    A model of one organ predicts images that are cropped to the box around it, which README.md in FOLDER says.
+
     \b
     Example:
       voxledger models export nnunet out --format nnunet

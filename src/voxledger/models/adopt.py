@@ -171,6 +171,7 @@ def _mapped(backend: Backend, found: FromElsewhere, chosen: str | None, schema: 
 
 def _licence(folder: Path, theirs: str, said: str) -> str:
     """The licence of a model; raises where nobody says it, or the curator another one than the folder."""
+    said = " ".join(said.split())
     if not (theirs or said):
         raise Misuse(
             f"{folder} does not say under which licence its weights are", "say it with --licence, as an SPDX id"

@@ -267,6 +267,33 @@ def test_what_cannot_be_taken_over_is_refused_by_name(folder, schema, why):
     assert not list(Path("models").rglob("*")), "something was kept"
 
 
+@pytest.mark.parametrize("fold", ["0/../fold_1", "0_old", "00", ""])
+def test_what_is_no_name_of_a_fold_is_refused(folder, schema, fold):
+    source = write_folder(folder / "results", folds=2)
+    (source / "fold_0").rename(source / "fold_0_old")
+    (source / "fold_00").symlink_to("fold_0_old")
+    with pytest.raises(VoxledgerError, match="is missing") as refused:
+        adopt(source, schema, (fold,))
+    assert "choose with --folds from 1" in refused.value.remedy
+
+
+def test_a_copy_beside_a_fold_is_none_and_each_counts_once(folder, schema):
+    source = write_folder(folder / "results", folds=2)
+    (source / "fold_0_old").symlink_to("fold_0")
+    first = adopt(source, schema)
+    assert first.architecture == "PlainConvUNet 4-8-8, 2 folds"
+    HOME.rename("first")
+    assert adopt(source, schema, ("0", "1", "0")).id == first.id
+
+
+@pytest.mark.parametrize("said", ["", "  "])
+def test_a_licence_has_to_be_said(folder, schema, said):
+    source = write_folder(folder / "results")
+    Path("map.yaml").write_text(MAP)
+    with pytest.raises(Misuse, match="does not say under which licence"):
+        adopt_model("theirs", source, Said(said), "map.yaml", [], schema, layout.BASE_MODELS, 0)
+
+
 @pytest.mark.parametrize(("untaught", "known"), [(["Spleen"], ["organ"]), ([], ["organ", "spleen"])])
 def test_what_it_was_not_taught_there_it_has_no_say_in_here(folder, schema, untaught, known):
     """A model that goes out from a repository like this names what it was not taught, by its own names."""

@@ -24,6 +24,8 @@ from voxledger.textfile import read_json
 CHECKPOINT = "checkpoint_final.pth"
 INTERACTIVE = "inference_info.json"
 """What a folder of nnInteractive holds beside: such a model predicts what is marked."""
+_FOLD = re.compile(r"0|[1-9]\d*|all")
+"""Names of folds; a copy that somebody put beside one, such as `fold_0_old`, is none."""
 _FOLDER = re.compile(r"\w[\w. -]*")
 """Names that nnU-Net gives folders."""
 _ARGUMENTS = ("plans", "configuration", "dataset_json")
@@ -53,7 +55,7 @@ def read_model(folder: Path, folds: Sequence[str]) -> FromElsewhere:
     """
     plans, dataset = read_json(folder / PLANS, "configurations"), read_json(folder / DATASET, "labels")
     _require_supported(folder, plans, dataset)
-    taken = list(folds) or _folds_in(folder)
+    taken = list(dict.fromkeys(folds)) or _folds_in(folder)
     checkpoints = {fold: _read_fold(folder, fold) for fold in taken}
     first = checkpoints[taken[0]]
     for fold, checkpoint in checkpoints.items():
@@ -89,7 +91,8 @@ def read_model(folder: Path, folds: Sequence[str]) -> FromElsewhere:
 
 
 def _folds_in(folder: Path) -> list[str]:
-    found = sorted(path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{CHECKPOINT}"))
+    names = sorted(path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{CHECKPOINT}"))
+    found = [name for name in names if _FOLD.fullmatch(name)]
     if not found:
         raise VoxledgerError(f"{folder} holds no fold_*/{CHECKPOINT}", "train it to the end, or copy the whole folder")
     return [fold for fold in found if fold != "all"] or found
@@ -98,7 +101,7 @@ def _folds_in(folder: Path) -> list[str]:
 def _read_fold(folder: Path, fold: str) -> dict[str, Any]:
     """What is used of a checkpoint; the rest, such as the state of the optimiser, is let go."""
     path = folder / f"fold_{fold}" / CHECKPOINT
-    if not path.is_file():
+    if not (_FOLD.fullmatch(fold) and path.is_file()):
         raise VoxledgerError(
             f"{path}: fold {fold} is missing", f"choose with --folds from {', '.join(_folds_in(folder))}"
         )
