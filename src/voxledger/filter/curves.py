@@ -55,7 +55,10 @@ class Counts:
 
 
 class OfLesions(Job[dict[str, Counts]]):
-    """What is found of the true lesions of one case, by class; classes that no model of the case knows are left out."""
+    """What is found of the true lesions of one case, by class; classes that no model of the case knows are left out.
+
+    Where a model of a region did not find its organ, lesions are missed.
+    """
 
     stage, algorithms = "calibrate", ("calibrate", "filter")
     label: Path = content()
@@ -99,7 +102,7 @@ class LesionCurves(OfLesions):
         return {
             name: Counts.of(lesion_curve(proposal, truth, name, rules, self.overlap, self.floor))
             for name in self.classes
-            if proposal.knows(name)
+            if proposal.sought(name)
         }
 
 
@@ -115,7 +118,7 @@ class FoundLesions(OfLesions):
         apply_rules(proposal, self.chain(), self.name)
         found = {}
         for name in self.classes:
-            if proposal.knows(name):
+            if proposal.sought(name):
                 detection, _ = detection_of(proposal, truth, [name], self.overlap)
                 found[name] = Counts.of(_tried([self.thresholds[name]], [detection], "filtered at its threshold"))
         return found
