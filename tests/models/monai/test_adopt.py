@@ -166,6 +166,15 @@ CONFIG_REFUSALS = {
         {"preprocessing": {"_target_": "Compose", "transforms": [{**TRANSFORMS[2], "pixdim": "$[1] * 3"}]}},
         r"transforms::0::pixdim would run code: \$\[1\] \* 3",
     ),
+    "lists of lists": (
+        {f"x{n}": [f"@x{n + 1}"] * 9 for n in range(9)}
+        | {"x9": 1, "network_def": {**configuration()["network_def"], "blocks_down": "@x0"}},
+        "refers to more than 100,000 values",
+    ),
+    "a circle after the network": (
+        {"postprocessing": {"transforms": ["@postprocessing", "@last"]}, "last": [{"sigmoid": "@yes"}], "yes": True},
+        "uses a sigmoid",
+    ),
     "a circle": ({"classes": "@image_key", "image_key": "@classes"}, "refers to itself"),
 }  # fmt: skip
 

@@ -161,16 +161,16 @@ def _named(configuration: Configuration, where: str, entry: Any) -> tuple[str, d
     return name, {k: v for k, v in entry.items() if k not in ("_target_", "_desc_", "_mode_", "_requires_")}
 
 
-def _has_sigmoid(configuration: Configuration, value: Any, followed: set[str]) -> bool:
-    """Whether an entry, or what it refers to, asks for a sigmoid; `followed` are references that were looked at."""
-    if isinstance(value, str) and value.startswith("@") and value not in followed:
-        followed.add(value)
-        value = configuration.shallow(value, "postprocessing")
-    if isinstance(value, dict):
-        if configuration.shallow(value.get("sigmoid"), "postprocessing") not in (None, False):
-            return True
-        value = list(value.values())
-    return isinstance(value, list) and any(_has_sigmoid(configuration, entry, followed) for entry in value)
+def _has_sigmoid(configuration: Configuration, value: Any, seen: set[int]) -> bool:
+    """Whether an entry, or what it refers to, asks for a sigmoid; `seen` is what was looked at before."""
+    value = configuration.shallow(value, "postprocessing")
+    if not isinstance(value, dict | list) or id(value) in seen:
+        return False
+    seen.add(id(value))
+    if isinstance(value, dict) and configuration.shallow(value.get("sigmoid"), "postprocessing") not in (None, False):
+        return True
+    entries = value.values() if isinstance(value, dict) else value
+    return any(_has_sigmoid(configuration, entry, seen) for entry in entries)
 
 
 def _read_description(folder: Path) -> _Read:
