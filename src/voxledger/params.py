@@ -12,7 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from voxledger import layout
 from voxledger.errors import Misuse
@@ -35,7 +45,7 @@ def _member(family: Family) -> Callable[[str], str]:
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SlurmParams(_Strict):
@@ -145,7 +155,7 @@ class FilterParams(_Strict):
     """Threshold on the mean of the models, then rules in order; `rules` are read by the filter package."""
 
     threshold: float = Field(default=0.5, gt=0, lt=1)
-    thresholds: dict[str, float] = {}
+    thresholds: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
     """Per-class thresholds that replace `threshold`."""
     rules: list[dict[str, Any]] = []
 
@@ -280,17 +290,17 @@ class ModelParams(_Strict):
     plans, such as `nnUNetResEncUNetMPlans`. `unet`, `segresnet` and `swinunetr` are MONAI's."""
     epochs: int = Field(default=1000, ge=1)
     """Of the recipe `nnunet`, each of `EPOCH` iterations; of a cascade, for each of its two networks."""
-    patch: tuple[int, int, int] | None = None
+    patch: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     """Patch size in voxels (z, y, x); None lets nnU-Net's planner decide."""
-    features: tuple[int, ...] = (16, 32, 64, 128)
+    features: tuple[PositiveInt, ...] = Field(default=(16, 32, 64, 128), min_length=1)
     batch: int = Field(default=2, ge=1)
     iterations: int = Field(default=240, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
-    spacing: tuple[float, float, float] | None = None
+    spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     """Working spacing in mm (z, y, x); None = the median of the cohort."""
     region: RegionParams | None = None
     """The organ that the model looks at; None = the whole image."""
-    classes: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Classes that it learns; None = those of the region, or all. What lies in one of them counts as that."""
     lesion_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the patches that are centred on a lesion, drawn the more often the smaller it is; the others are centred

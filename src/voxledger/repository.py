@@ -16,7 +16,7 @@ from voxledger import layout
 from voxledger.disk import failure_said
 from voxledger.errors import DiskFailed, Misuse, VoxledgerError
 from voxledger.process import described, environment_here, holders_of, is_dvc
-from voxledger.textfile import decode, read_text, read_text_if_there
+from voxledger.textfile import decode, read_text, read_text_if_there, read_yaml
 
 CONFIG_LOCAL = Path(".dvc/config.local")
 TEMPLATE_NAME = "voxledger-dataset"
@@ -118,6 +118,20 @@ def dvc_add(*paths: Path | str) -> None:
     """Put folders under DVC."""
     if dvc("add", *paths, quiet=True) != 0:
         raise VoxledgerError(f"`dvc add {' '.join(map(str, paths))}` failed", "see its message above")
+
+
+def require_pulled(folder: Path) -> None:
+    """Raise where files of a folder are not here, as in a clone: put under DVC again, it would lose them."""
+    noted = folder.with_name(f"{folder.name}.dvc")
+    if not noted.is_file():
+        return
+    listed = sum(int(out.get("nfiles", 0)) for out in read_yaml(noted, "outs")["outs"])
+    here = sum(path.is_file() for path in folder.rglob("*"))
+    if here < listed:
+        raise VoxledgerError(
+            f"{listed - here} of {listed} files of {folder} are not here, and would go from this version",
+            f"run `dvc checkout {noted}`, or in a clone `dvc pull {noted}`",
+        )
 
 
 def dvc_output(*args: Path | str) -> str:

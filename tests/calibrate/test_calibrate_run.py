@@ -19,8 +19,9 @@ from voxledger.errors import Misuse
 from voxledger.filter import curves as stage
 from voxledger.filter.curves import FoundLesions, LesionCurves, lesions_seen
 from voxledger.filter.run import filter_round
+from voxledger.imaging.boxes import shape_of
 from voxledger.imaging.detection import Step
-from voxledger.imaging.soft import open_soft, write_soft
+from voxledger.imaging.soft import NOWHERE, open_soft, write_soft
 from voxledger.imaging.volume import Grid, file_sha256, read_label, write
 from voxledger.params import CalibrateParams, FilterParams, MachineParams, Params
 from voxledger.records.calibration import read_calibration
@@ -157,6 +158,20 @@ def test_a_case_whose_models_do_not_know_the_class_says_nothing_about_its_thresh
         write_soft(f"predictions/{model}/case-2.b2nd", [("pancreas", zeros)], ["pancreas"], GRID, model, digest)
     pdac = run(repository, classes=["pdac"])[0]["classes"]["pdac"]
     assert (pdac["cases"], pdac["threshold"]) == (3, pytest.approx(0.3, rel=1e-2))
+
+
+def test_a_lesion_in_an_organ_that_was_not_found_is_missed(repository: Repository) -> None:
+    """Models that know the class looked nowhere: reviewers see no lesion."""
+    for model in ("a", "b"):
+        digest, blank = repository[0][2].sha256, np.zeros(shape_of(NOWHERE), np.float32)
+        path = f"predictions/{model}/case-2.b2nd"
+        write_soft(path, [("pdac", blank)], ["pdac"], GRID, model, digest, NOWHERE)
+    values, _, notes = run(repository, classes=["pdac"])
+    pdac = values["classes"]["pdac"]
+    assert (pdac["cases"], pdac["lesions"], pdac["fit"]) == (4, 3, False)
+    assert pdac["sensitivity"]["value"] == pytest.approx(2 / 3)
+    assert pdac["threshold"] == pytest.approx(0.3, rel=1e-2)
+    assert "they find 66.7% of the 3 lesions" in notes[0]
 
 
 def test_curves_are_remembered_by_all_that_they_depend_on(

@@ -16,6 +16,7 @@ from voxledger.calibrate.operating_point import (
     operating_points,
     plotted_thresholds,
     provable,
+    shows,
 )
 from voxledger.imaging.froc import CaseCurve, case_curve, curve_of_spans, tried_thresholds
 from voxledger.imaging.tree import component_tree_of
@@ -151,6 +152,25 @@ def test_lesions_needed(sensitivity: float, needed: int) -> None:
     assert provable(needed) >= sensitivity > provable(needed - 1)
 
 
+@pytest.mark.parametrize(
+    ("lesions", "found", "shown"),
+    [
+        (299, 299, True),
+        (298, 298, False),
+        (299, 298, False),
+        (300, 297, False),
+        (473, 472, True),
+        (1, 1, False),
+        (9000, 0, False),
+    ],
+)
+def test_a_sensitivity_is_shown_by_what_is_found_and_not_by_how_many_there_are(
+    lesions: int, found: int, shown: bool
+) -> None:
+    assert shows(0.99, lesions, found) is shown
+
+
 def test_no_number_shows_all() -> None:
     assert lesions_needed(1.0) is None
+    assert not shows(1.0, 10_000, 10_000)
     assert provable(0) == 0.0

@@ -85,6 +85,17 @@ def test_it_is_removed_and_another_name_refused(adopted: Path) -> None:
     assert run("voxledger", "models", "remove", "../models", accept=(2,))
 
 
+def test_models_that_were_not_pulled_are_not_lost(adopted: Path) -> None:
+    before = Path("models/base.dvc").read_text()
+    shutil.rmtree("models/base")
+    for command in (["adopt", "../results", "--name", "more", "--licence", "X"], ["remove", "theirs"]):
+        said = run("voxledger", "models", *command, accept=(1,))
+        assert "4 of 4 files of models/base are not here" in said
+        assert "dvc pull models/base.dvc" in said
+    assert Path("models/base.dvc").read_text() == before
+    assert not Path("models/base").exists()
+
+
 def test_a_map_that_leaves_out_a_class_leaves_nothing(adopted: Path) -> None:
     Path("classes.yaml").write_text("Organ: organ\n")
     said = run(

@@ -62,6 +62,40 @@ def test_the_advice_keeps_what_was_taken(
         )
 
 
+KEPT: dict[str, Callable[[Any, float], bool]] = {
+    "distance": lambda rule, mm: mm <= rule.maximum_mm,
+    "elongation": lambda rule, ratio: ratio <= rule.maximum,
+    "inside_organ": lambda rule, mm: mm <= rule.grown_mm,
+    "mean_hu": lambda rule, hu: rule.bound("cyst")[0] <= hu <= rule.bound("cyst")[1],
+    "minimum_volume": lambda rule, ml: ml >= rule.ml,
+    "volume_ratio": lambda rule, percent: percent <= rule.bound("cyst"),
+}
+
+
+@pytest.mark.parametrize(
+    ("entry", "needed"),
+    [
+        ({"rule": "distance", "structures": ["liver"], "maximum_mm": 1}, 3 * 0.8),
+        ({"rule": "inside_organ"}, 3 * 0.8),
+        ({"rule": "elongation", "maximum": 2}, 3 * 0.8),
+        ({"rule": "mean_hu"}, -33.0000001),
+        ({"rule": "mean_hu"}, 222.0000001),
+        ({"rule": "minimum_volume", "ml": 1}, 0.4 * 0.4 * 0.5 / 1000),
+        ({"rule": "minimum_volume", "ml": 200}, 123.4567),
+        ({"rule": "volume_ratio"}, 1234563.2),
+        ({"rule": "volume_ratio"}, 83.10000001),
+    ],
+)
+def test_no_digit_that_the_advice_leaves_out_takes_the_lesion(
+    schema: LabelSchema, entry: dict[str, Any], needed: float
+) -> None:
+    entry = {**entry, "classes": ["cyst"]}
+    (rule,) = read_rules([entry], schema)
+    (advised,) = read_rules([entry | YAML(typ="safe").load(f"{{{rule.keeping('cyst', [needed])}}}")], schema)
+    assert not KEPT[rule.rule](rule, needed)
+    assert KEPT[rule.rule](advised, needed)
+
+
 def test_what_shares_no_voxel_with_a_true_lesion_is_not_regretted(
     propose: Callable[..., Proposal], schema: LabelSchema
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from voxledger.errors import VoxledgerError
 from voxledger.models.channels import Channels, softmax
 from voxledger.models.dataset import channels, untaught, with_untaught
 from voxledger.schema import LabelClass, LabelSchema
@@ -42,6 +43,13 @@ def test_a_class_without_a_channel_is_not_known_through_what_lies_in_it(schema):
     """A network of lesions alone does not say that the rest of the organ is none: it has no say in the organ."""
     channels = Channels({"lesion": (1,)}, lambda c: np.full((1, 1, 1), 0.5, np.float32))
     assert channels.classes(schema) == ["lesion"]
+
+
+def test_what_is_no_number_is_no_class_that_is_not_there(schema):
+    values = np.full((2, 2, 2), 0.5, np.float32)
+    values[1, 1, 1] = np.nan
+    with pytest.raises(VoxledgerError, match="says of spleen what is no number"):
+        list(Channels({"spleen": (1,)}, lambda c: values).by_class(schema))
 
 
 def test_what_a_network_from_elsewhere_tells_apart_is_summed_and_what_is_ignored_has_no_say(schema):

@@ -205,6 +205,13 @@ def test_what_is_unknown_elsewhere_is_no_matter_to_a_model_of_an_organ(small):
     assert (organ.load(organ.cases[0])[1] == 0).any()
 
 
+def test_a_box_that_an_organ_fills_teaches_no_background(small):
+    """Its organ is a block."""
+    with pytest.raises(VoxledgerError, match=r"m sees nothing but its classes: .* the box around the organ") as refused:
+        list(training(small, region={"inside": "organ", "margin_mm": 0}).load_all())
+    assert "raise retrain.models.m.region.margin_mm" in refused.value.remedy
+
+
 def test_cases_without_the_organ_teach_nothing_and_none_with_it_is_an_error(small):
     from voxledger.imaging.volume import mask_sha256, read, read_label, write
 

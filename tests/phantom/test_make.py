@@ -213,11 +213,13 @@ def test_no_lesions_when_none_are_asked_for(tmp_path: Path) -> None:
         ({"count": 2, "labelled": 3}, "3 labelled"),
         ({"count": 2, "lesion_share": 1.5}, "1.5"),
         ({"count": 2, "site": "c"}, "not a site"),
+        ({"count": 1, "prefix": "../elsewhere-"}, "start of case ids"),
     ],
 )
 def test_numbers_out_of_range_are_refused(tmp_path: Path, arguments: dict, problem: str) -> None:
     with pytest.raises(Misuse, match=problem):
         write_phantoms(tmp_path / "p", **arguments)
+    assert not list(tmp_path.rglob("*"))
 
 
 def test_a_folder_with_files_is_refused(tmp_path: Path) -> None:

@@ -149,6 +149,24 @@ def lesions_needed(sensitivity: float) -> int | None:
     return math.ceil(math.log(1 - CONFIDENCE) / math.log(sensitivity)) if sensitivity < 1 else None
 
 
+def shows(sensitivity: float, lesions: int, found: int) -> bool:
+    """Whether that many of the lesions found show a sensitivity at `CONFIDENCE` (exact binomial).
+
+    Examples
+    --------
+    >>> shows(0.99, 299, 299), shows(0.99, 299, 298), shows(0.99, 473, 472)
+    (True, False, True)
+    """
+    if sensitivity == 1:
+        return False
+    hit, missed, n = math.log(sensitivity), math.log1p(-sensitivity), lesions
+    chances = (
+        math.exp(math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * missed + (n - k) * hit)
+        for k in range(n - found + 1)
+    )
+    return sum(chances) <= 1 - CONFIDENCE
+
+
 def provable(lesions: int) -> float:
     """The highest sensitivity that this many lesions can show at `CONFIDENCE`, when all are found."""
     return float((1 - CONFIDENCE) ** (1 / lesions)) if lesions else 0.0

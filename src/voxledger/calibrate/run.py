@@ -15,6 +15,7 @@ from voxledger.calibrate.operating_point import (
     operating_points,
     plotted_thresholds,
     provable,
+    shows,
 )
 from voxledger.errors import Misuse
 from voxledger.imaging.froc import CaseCurve, CaseCurves
@@ -131,17 +132,18 @@ def write_round(
 def calibrated_class(threshold: float, found: OfClass, params: CalibrateParams) -> CalibratedClass:
     """What is claimed of a threshold, from what the filter leaves there."""
     (point,) = operating_points(found.curves, [threshold], found.draws)
-    lesions, needed = lesion_count(found.curves), lesions_needed(params.sensitivity)
+    lesions = lesion_count(found.curves)
+    hits = round(point.sensitivity.value * lesions) if lesions else 0
     return CalibratedClass.model_validate(
         {
             "threshold": threshold,
-            "fit": round(point.sensitivity.value * lesions) >= hits_needed(params.sensitivity, lesions),
+            "fit": hits >= hits_needed(params.sensitivity, lesions),
             **{rate: getattr(point, rate).to_json() for rate in RATES},
             "cases": len(found.curves),
             "cases_with_lesion": sum(curve.lesions > 0 for curve in found.curves),
             "lesions": lesions,
-            "lesions_needed": needed,
-            "supported": needed is not None and lesions >= needed,
+            "lesions_needed": lesions_needed(params.sensitivity),
+            "supported": shows(params.sensitivity, lesions, hits),
         }
     )
 

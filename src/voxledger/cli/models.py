@@ -182,6 +182,8 @@ def remove(name: str) -> None:
 def export(name: str, folder: Path, format_name: str, of_next: bool) -> None:
     """Write model NAME into a new FOLDER that nnUNetv2_predict, or MONAI's bundle runner, runs with the same masks.
 
+    A model of one organ predicts images that are cropped to the box around it, which README.md in FOLDER says.
+
     \b
     Example:
       voxledger models export nnunet out --format nnunet
@@ -287,16 +289,17 @@ def _origin(card: ModelCard) -> str:
 
 
 def _params_while_models_may_change() -> Params:
-    """The parameters of the round; raises unless it is open and nobody was shown what its models say."""
+    """The parameters of the round; raises unless it is open, its models are here, and nobody saw what they say."""
     from voxledger.params import read_params
     from voxledger.records.sent import require_no_bundles
     from voxledger.release.state import require_open
-    from voxledger.repository import require_root
+    from voxledger.repository import require_pulled, require_root
 
     require_root()
     params = read_params()
     require_open(params)
     require_no_bundles(params, "people were shown what the models of this round say")
+    require_pulled(layout.BASE_MODELS)
     return params
 
 

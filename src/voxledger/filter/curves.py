@@ -59,7 +59,10 @@ class Counts:
 
 
 class OfLesions(Job[dict[str, Counts]]):
-    """What is found of the true lesions of one case, by class; classes that no model of the case knows are left out."""
+    """What is found of the true lesions of one case, by class; classes that no model of the case knows are left out.
+
+    Where a model of a region did not find its organ, lesions are missed.
+    """
 
     stage, algorithms = "calibrate", ("calibrate", "filter")
     label: Path = content()
@@ -104,7 +107,7 @@ class LesionCurves(OfLesions):
         return {
             name: Counts.of(lesion_curve(proposal, truth, name, rules, self.overlap, self.from_mm, self.floor))
             for name in self.classes
-            if proposal.knows(name)
+            if proposal.sought(name)
         }
 
 
@@ -120,7 +123,7 @@ class FoundLesions(OfLesions):
         apply_rules(proposal, self.chain(), self.name)
         found = {}
         for name in self.classes:
-            if proposal.knows(name):
+            if proposal.sought(name):
                 detection, _ = detection_of(proposal, truth, [name], self.overlap)
                 at, why = [self.thresholds[name]], "filtered at its threshold"
                 found[name] = Counts.of(_tried(at, [detection], self.from_mm, why))

@@ -158,6 +158,10 @@ class Proposal:
         """Whether any model looked for a class: if none did, that it is not there means nothing."""
         return any(p.looked_for(name) for p in self.predictions)
 
+    def sought(self, name: str) -> bool:
+        """Whether any model was to look for a class; that of a region may not have found where."""
+        return any(name in p.classes for p in self.predictions)
+
     def region(self, name: str) -> Region | None:
         """The mask of a class in its box; None where it is empty."""
         return self._regions.get(name)

@@ -79,10 +79,29 @@ class RemovalRule(Rule):
 
 
 def at_least(values: Sequence[float], digits: int) -> float:
-    """The largest of some values, rounded up."""
-    return math.ceil(round(max(values) * 10.0**digits, 6)) / 10.0**digits
+    """The largest of some values, rounded up; never below it, be it by the rounding of a product.
+
+    Examples
+    --------
+    >>> at_least([2.3, 2.4], 1), at_least([3 * 0.8], 1)
+    (2.4, 2.5)
+    """
+    number = math.ceil(round(max(values) * 10.0**digits, 6))
+    return (number + (number / 10.0**digits < max(values))) / 10.0**digits
+
+
+def digits_of(value: float) -> str:
+    """All digits of a number up to the seventh decimal, as YAML reads them.
+
+    Examples
+    --------
+    >>> digits_of(1234563.2), digits_of(0.00008)
+    ('1234563.2', '0.00008')
+    """
+    return f"{value:.7f}".rstrip("0").rstrip(".")
 
 
 def at_most(values: Sequence[float], digits: int) -> float:
-    """The smallest of some values, rounded down."""
-    return math.floor(round(min(values) * 10.0**digits, 6)) / 10.0**digits
+    """The smallest of some values, rounded down; never above it."""
+    number = math.floor(round(min(values) * 10.0**digits, 6))
+    return (number - (number / 10.0**digits > min(values))) / 10.0**digits

@@ -18,11 +18,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.imaging.volume import Grid, Volume
 from voxledger.licences import spdx
 from voxledger.models.backend import Backend
 from voxledger.models.class_map import class_map
-from voxledger.models.dataset import BACKGROUND, CLASS_MAP, outputs
+from voxledger.models.dataset import BACKGROUND, CLASS_MAP, IGNORE, UNTAUGHT, outputs, untaught
+from voxledger.params import InferParams
 from voxledger.records.card import (
     DATASET,
     PLANS,
@@ -106,7 +110,7 @@ def adopt_model(
     if any(other.name == name for other in list_models(models)):
         raise Misuse(f"there is a model {name} already", f"choose another name, or `voxledger models remove {name}`")
     backend = _backend_for(folder)
-    found: FromElsewhere = import_module(f"{BACKENDS.get(backend).package}.adopt").read_model(folder, folds)
+    found = _read(folder, backend, folds)
     mapped = _mapped(BACKENDS.get(backend), found, chosen_map, schema)
     said = replace(said, licence=_licence(folder, found.licence, said.licence))
     # Beside the models: what a killed command leaves of one is no part of them.
@@ -115,11 +119,45 @@ def adopt_model(
     partial.mkdir(parents=True)
     try:
         card = _write(partial, name, backend, found, said, mapped, round_number)
+        _try(partial, folder, card, schema)
         models.mkdir(parents=True, exist_ok=True)
         partial.rename(models / name)
         return card
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _read(folder: Path, backend: str, folds: Sequence[str]) -> FromElsewhere:
+    try:
+        found: FromElsewhere = import_module(f"{BACKENDS.get(backend).package}.adopt").read_model(folder, folds)
+        return found
+    except VoxledgerError:
+        raise
+    except Exception as error:  # whatever libraries raise of what others wrote
+        raise _unusable(f"{folder} does not describe a model of {backend}", error) from error
+
+
+def _try(home: Path, folder: Path, card: ModelCard, schema: LabelSchema) -> None:
+    """Predict a tiny image, so that what its folder describes is known to work before a round needs it."""
+    if (backend := BACKENDS.get(card.backend)).prompted:
+        return
+    image = Volume(np.arange(64, dtype=np.int16).reshape(4, 4, 4), Grid.plain((4, 4, 4)))
+    try:
+        predicted = import_module(f"{backend.package}.predict").predict(home, card.id, image, InferParams(), "cpu")
+        for _, values in predicted.by_class(schema):
+            if values.shape != image.array.shape:
+                raise ValueError(f"an image of shape {image.array.shape} became {values.shape}")
+    except Exception as error:  # as above
+        raise _unusable(f"{folder}: the model cannot predict an image", error) from error
+
+
+def _unusable(problem: str, error: Exception) -> VoxledgerError:
+    said = error.problem if isinstance(error, VoxledgerError) else f"{type(error).__name__}: {error}"
+    return VoxledgerError(
+        f"{problem}: {' '.join(said.split())[:300]}",
+        "copy the whole folder again, correct what it describes, or add the model's predictions with `voxledger models "
+        "add`",
+    )
 
 
 def _mapped(backend: Backend, found: FromElsewhere, chosen: str | None, schema: LabelSchema) -> dict[str, str]:
@@ -133,6 +171,7 @@ def _mapped(backend: Backend, found: FromElsewhere, chosen: str | None, schema: 
 
 def _licence(folder: Path, theirs: str, said: str) -> str:
     """The licence of a model; raises where nobody says it, or the curator another one than the folder."""
+    said = " ".join(said.split())
     if not (theirs or said):
         raise Misuse(
             f"{folder} does not say under which licence its weights are", "say it with --licence, as an SPDX id"
@@ -153,7 +192,7 @@ def _write(
 ) -> ModelCard:
     """Write the model; the class map is in `dataset.json`, so that the id covers it."""
     replace_text(folder / PLANS, to_json(found.plans))
-    replace_text(folder / DATASET, to_json({**found.dataset, CLASS_MAP: mapped}))
+    replace_text(folder / DATASET, to_json(_described(found.dataset, mapped)))
     card = ModelCard(
         id=save_tensors(folder, found.tensors),
         name=name,
@@ -174,6 +213,18 @@ def _write(
     )
     write_card(folder, card)
     return card
+
+
+def _described(dataset: dict[str, Any], mapped: dict[str, str]) -> dict[str, Any]:
+    """`dataset.json` with the class map; classes here that stand for nothing but what it was not taught are untaught.
+
+    So it is in one that was trained in a repository like this.
+    """
+    theirs = untaught(dataset)
+    taught = {ours for name, ours in mapped.items() if name not in theirs}
+    names = sorted(set(mapped.values()) - taught - {IGNORE})
+    rest = {name: value for name, value in dataset.items() if name != UNTAUGHT}
+    return {**rest, CLASS_MAP: mapped, **({UNTAUGHT: names} if names else {})}
 
 
 def _backend_for(folder: Path) -> str:
@@ -226,13 +277,13 @@ def load_state(network: Any, state: Any, path: Path) -> dict[str, Any]:
     Raises
     ------
     VoxledgerError
-        They are of another architecture; names the tensors that differ.
+        They are of another architecture, or hold what is no number; names the tensors.
     """
     own = network.state_dict()
     given = state if isinstance(state, dict) else {}
     differ = [
         f"{name} ({_shape(given.get(name))}, not {_shape(own.get(name))})"
-        for name in sorted(own.keys() | given.keys())
+        for name in sorted(own.keys() | given.keys(), key=str)
         if _shape(own.get(name)) != _shape(given.get(name))
     ]
     if differ:
@@ -242,7 +293,13 @@ def load_state(network: Any, state: Any, path: Path) -> dict[str, Any]:
             "give the plans or description that it was trained with",
         )
     network.load_state_dict(given)
-    return weights_of(network)
+    found = weights_of(network)
+    if broken := [name for name, tensor in found.items() if not tensor.isfinite().all()]:
+        raise VoxledgerError(
+            f"{path} holds weights that are no finite numbers: {', '.join(broken[:3])}",
+            "its training diverged, or it is damaged: ask its makers for another checkpoint",
+        )
+    return found
 
 
 def _shape(tensor: Any) -> str:

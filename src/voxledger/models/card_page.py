@@ -23,6 +23,9 @@ def card_page(card: ModelCard) -> str:
         "cohort": card.cohort,
         "parent": card.parent,
     }
+    if region := card.params.get("region"):
+        around = f"the {region['inside']} and {region['margin_mm']:g} mm around it on every side"
+        rows["looks at"] = f"the box around {around}: it predicts images that are cropped to that"
     if card.source is not None:
         rows |= {
             "source": f"{card.source.name} {card.source.version}".strip(),

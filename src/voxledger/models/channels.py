@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.errors import VoxledgerError
 from voxledger.schema import LabelSchema
 
 Array = npt.NDArray[np.float32]
@@ -33,12 +34,24 @@ class Channels:
         return named_today((name for name in self.of if name not in self.untaught), schema)
 
     def by_class(self, schema: LabelSchema) -> Iterator[tuple[str, Array]]:
-        """Probability of every class, the classes inside it included, one class in memory at a time."""
+        """Probability of every class, the classes inside it included, one class in memory at a time.
+
+        Raises
+        ------
+        VoxledgerError
+            The network says what is no number: it would be taken for a class that is not there.
+        """
         for name in self.classes(schema):
             inside = self._inside(schema, name)
             total = self.probability(inside[0])
             for channel in inside[1:]:
                 total = total + self.probability(channel)
+            if np.isnan(total.min()):
+                raise VoxledgerError(
+                    f"the network says of {name} what is no number (NaN)",
+                    "its weights or its preparation of images are damaged: take the model out with `voxledger models "
+                    "remove`, and train or adopt it again",
+                )
             yield name, np.clip(total, 0, 1)
 
     def _inside(self, schema: LabelSchema, name: str) -> list[int]:

@@ -179,6 +179,13 @@ class Training:
             background = background or bool((labels == 0).any())
             if (labels != self.ignore).any():
                 yield case, image, labels
+        if not background and self.region is not None:
+            raise VoxledgerError(
+                f"{self.name} sees nothing but its classes: in no case of the cohort anything else is known in the box "
+                f"around the {self.region.inside}",
+                f"raise retrain.models.{self.name}.region.margin_mm in {layout.PARAMS}, or have all classes of a case "
+                "reviewed",
+            )
         if not background:
             raise VoxledgerError(
                 "in every case of the cohort some class was never looked for, so nothing tells what is background",

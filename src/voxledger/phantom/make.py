@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Collection
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -121,7 +122,7 @@ def write_phantoms(
     Raises
     ------
     Misuse
-        The folder is not empty, or a number is out of range.
+        The folder is not empty, or a number is out of range, or ids would be no names of files.
     """
     if site not in SITES:
         raise Misuse(f"{site} is not a site", f"use one of {', '.join(SITES)}")
@@ -133,6 +134,8 @@ def write_phantoms(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Misuse(f"{folder} is not an empty folder", "name a new folder, or empty this one")
     prefix = f"phantom-{site}-" if prefix is None else prefix
+    if not re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_.-]*)?", prefix):
+        raise Misuse(f"{prefix!r} cannot be the start of case ids", "use letters, digits, _, . and -")
     write_one = partial(_write_one, folder, seed, SITES[site], size, labelled, lesion_share, tuple(kinds), prefix, weak)
     rows = []
     bar = progress("phantoms", count)

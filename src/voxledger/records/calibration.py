@@ -44,7 +44,7 @@ class CalibratedClass(BaseModel):
     lesions_needed: int | None
     """Lesions that could show the wanted sensitivity, all found; None where no number can."""
     supported: bool
-    """Whether there are that many."""
+    """Whether what is found of them shows the wanted sensitivity (exact binomial, 95 %, one-sided)."""
 
 
 def _with_floor(values: dict[str, Any]) -> dict[str, Any]:

@@ -146,9 +146,34 @@ CONFIG_REFUSALS = {
         {"postprocessing": {"transforms": [{"_target_": "Activationsd", "sigmoid": True}]}},
         "uses a sigmoid",
     ),
+    "a sigmoid that is referred to": (
+        {"last": [{"_target_": "Activationsd", "sigmoid": True}], "postprocessing": {"transforms": "@last"}},
+        "uses a sigmoid",
+    ),
+    "an argument that a transform does not have": (
+        {"preprocessing": {"_target_": "Compose", "transforms": [{**TRANSFORMS[2], "depth": 4}]}},
+        "bundle: the model cannot predict an image: TypeError: .*depth",
+    ),
+    "a window that the network cannot see": (
+        {"inferer": {**configuration()["inferer"], "roi_size": [15, 16, 8]}},
+        "bundle: the model cannot predict an image: RuntimeError: ",
+    ),
+    "an argument out of its range": (
+        {"network_def": {**configuration()["network_def"], "act": "os.system"}},
+        "bundle does not describe a model of monai: ValueError: ",
+    ),
     "an expression in a transform": (
         {"preprocessing": {"_target_": "Compose", "transforms": [{**TRANSFORMS[2], "pixdim": "$[1] * 3"}]}},
         r"transforms::0::pixdim would run code: \$\[1\] \* 3",
+    ),
+    "lists of lists": (
+        {f"x{n}": [f"@x{n + 1}"] * 9 for n in range(9)}
+        | {"x9": 1, "network_def": {**configuration()["network_def"], "blocks_down": "@x0"}},
+        "refers to more than 100,000 values",
+    ),
+    "a circle after the network": (
+        {"postprocessing": {"transforms": ["@postprocessing", "@last"]}, "last": [{"sigmoid": "@yes"}], "yes": True},
+        "uses a sigmoid",
     ),
     "a circle": ({"classes": "@image_key", "image_key": "@classes"}, "refers to itself"),
 }  # fmt: skip
@@ -172,6 +197,27 @@ def test_a_pickle_that_would_run_code_is_refused(folder, schema):
     with pytest.raises(VoxledgerError, match=r"models/model\.pt holds more than tensors .*posix\.system"):
         adopt(source, schema)
     assert not Path("executed").exists()
+
+
+def test_weights_that_are_no_numbers_are_refused(folder, schema):
+    source = write_bundle(folder / "bundle")
+    state = torch.load(source / "models/model.pt")
+    torch.save({name: tensor * float("nan") for name, tensor in state.items()}, source / "models/model.pt")
+    with pytest.raises(VoxledgerError, match=r"models/model\.pt holds weights that are no finite numbers: convInit"):
+        adopt(source, schema)
+
+
+def test_a_network_that_classifies_is_refused(folder, schema):
+    """It has `out_channels` as those that segment."""
+    from monai.networks import nets
+
+    sizes = {"spatial_dims": 3, "in_channels": 1, "out_channels": 3, "init_features": 4, "growth_rate": 2}
+    sizes |= {"block_config": [1]}
+    source = write_bundle(folder / "bundle", network_def={"_target_": "monai.networks.nets.DenseNet", **sizes})
+    torch.save(nets.DenseNet(**sizes).state_dict(), source / "models/model.pt")
+    with pytest.raises(VoxledgerError, match="bundle: the model cannot predict an image: "):
+        adopt(source, schema)
+    assert not list(Path("models").rglob("*"))
 
 
 def test_torchscript_is_refused(folder, schema):

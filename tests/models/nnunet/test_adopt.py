@@ -16,6 +16,7 @@ from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import Grid, Volume
 from voxledger.models.adopt import Said, adopt_model
+from voxledger.models.model import Model
 from voxledger.models.nnunet import predict as nnunet
 from voxledger.models.nnunet.stages import stages_of
 from voxledger.params import InferParams, MachineParams, ModelParams, RetrainParams
@@ -94,6 +95,13 @@ def test_plans_of_older_nnunets_describe_the_same_network(folder, schema):
     assert nnunet.predict(HOME, card.id, image, InferParams(), "cpu").probability(1).shape == (1, 1, 1)
 
 
+def test_networks_that_moved_within_their_library_are_found(folder, schema):
+    source = write_folder(folder / "results")
+    moved = "dynamic_network_architectures.architectures.plain_unet.PlainConvUNet"
+    write_plans(source, architecture(network_class_name=moved))
+    assert adopt(source, schema).architecture == "PlainConvUNet 4-8-8"
+
+
 def test_checkpoints_with_scalars_of_numpy_1_are_read(folder, schema):
     """There the same function had another name."""
     source = write_folder(folder / "results")
@@ -130,7 +138,16 @@ def architecture(**changes: Any) -> dict[str, Any]:
     return plans_with(architecture={**ARCHITECTURE, **changes})
 
 
+def layers(**changes: Any) -> dict[str, Any]:
+    return architecture(arch_kwargs={**ARCHITECTURE["arch_kwargs"], **changes})
+
+
 WIDER = {**ARCHITECTURE["arch_kwargs"], "features_per_stage": [8, 8, 8]}
+
+CASCADE = {
+    **PLANS,
+    "configurations": {"second": {**CONFIGURATION, "previous_stage": "3d_lowres"}, "mine": {"inherits_from": "second"}},
+}
 
 REFUSALS: dict[str, tuple[Any, str]] = {
     "a pickle that would run code": (
@@ -155,7 +172,27 @@ REFUSALS: dict[str, tuple[Any, str]] = {
     ),
     "a class from elsewhere as network": (
         lambda s: write_plans(s, architecture(network_class_name="os.system")),
-        "a network that is not nnU-Net's",
+        "a network that is not nnU-Net's: os.system",
+    ),
+    "a layer that leads through PyTorch to the system": (
+        lambda s: write_plans(
+            s, layers(nonlin="torch.nn.functional.torch.os.system", nonlin_kwargs={"command": "touch executed"})
+        ),
+        "a network that is not nnU-Net's: torch.nn.functional.torch.os.system",
+    ),
+    "a network that leads through nnU-Net's library to another": (
+        lambda s: write_plans(
+            s,
+            architecture(network_class_name="dynamic_network_architectures.architectures.unet.torch.jit.ScriptModule"),
+        ),
+        "a network that is not nnU-Net's: dynamic_network_architectures.architectures.unet.torch",
+    ),
+    "a module beside the command": (
+        lambda s: [
+            Path("torchlike.py").write_text("open('executed', 'w')"),
+            write_plans(s, layers(nonlin="torchlike.X")),
+        ],
+        "a network that is not nnU-Net's: torchlike.X",
     ),
     "a configuration that the plans do not have": (
         lambda s: write_plans(s, {**PLANS, "configurations": {"3d_lowres": CONFIGURATION}}),
@@ -182,6 +219,33 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         "data_identifier is /tmp/data",
     ),
     "pictures": (lambda s: write_plans(s, {**PLANS, "image_reader_writer": "NaturalImage2DIO"}), "NaturalImage2DIO"),
+    "a configuration that leaves the folder": (
+        lambda s: write_plans(s, {**PLANS, "configurations": {"../../elsewhere": CONFIGURATION}}),
+        r"the name of configuration 1 is \.\./\.\./elsewhere",
+    ),
+    "the second network of a cascade, by what it inherits": (
+        lambda s: [
+            write_plans(s, CASCADE),
+            [resave(s, f, init_args={"plans": CASCADE, "configuration": "mine"}) for f in (0, 1)],
+        ],
+        "configuration mine goes on from 3d_lowres",
+    ),
+    "weights that are no numbers": (
+        lambda s: resave(s, network_weights={n: t / 0 for n, t in checkpoint(0)["network_weights"].items()}),
+        r"fold_0/checkpoint_final\.pth holds weights that are no finite numbers: ",
+    ),
+    "plans without what an image goes through": (
+        lambda s: write_plans(s, {n: v for n, v in PLANS.items() if n != "transpose_forward"}),
+        "results: the model cannot predict an image: KeyError: 'transpose_forward'",
+    ),
+    "plans that are none": (
+        lambda s: write_plans(s, {**PLANS, "configurations": ["3d_fullres"]}),
+        "results does not describe a model of nnunet: ",
+    ),
+    "labels with a gap": (
+        lambda s: write_dataset(s, labels={"background": 0, "Organ": 1, "Spleen": 3}),
+        "results: the model cannot predict an image: ",
+    ),
     "no checkpoint of nnU-Net": (
         lambda s: torch.save({"weights": {}}, s / "fold_0" / CHECKPOINT),
         "is no checkpoint of nnU-Net",
@@ -201,6 +265,49 @@ def test_what_cannot_be_taken_over_is_refused_by_name(folder, schema, why):
     assert refused.value.remedy
     assert not Path("executed").exists()
     assert not list(Path("models").rglob("*")), "something was kept"
+
+
+@pytest.mark.parametrize("fold", ["0/../fold_1", "0_old", "00", ""])
+def test_what_is_no_name_of_a_fold_is_refused(folder, schema, fold):
+    source = write_folder(folder / "results", folds=2)
+    (source / "fold_0").rename(source / "fold_0_old")
+    (source / "fold_00").symlink_to("fold_0_old")
+    with pytest.raises(VoxledgerError, match="is missing") as refused:
+        adopt(source, schema, (fold,))
+    assert "choose with --folds from 1" in refused.value.remedy
+
+
+def test_a_copy_beside_a_fold_is_none_and_each_counts_once(folder, schema):
+    source = write_folder(folder / "results", folds=2)
+    (source / "fold_0_old").symlink_to("fold_0")
+    first = adopt(source, schema)
+    assert first.architecture == "PlainConvUNet 4-8-8, 2 folds"
+    HOME.rename("first")
+    assert adopt(source, schema, ("0", "1", "0")).id == first.id
+
+
+@pytest.mark.parametrize("said", ["", "  "])
+def test_a_licence_has_to_be_said(folder, schema, said):
+    source = write_folder(folder / "results")
+    Path("map.yaml").write_text(MAP)
+    with pytest.raises(Misuse, match="does not say under which licence"):
+        adopt_model("theirs", source, Said(said), "map.yaml", [], schema, layout.BASE_MODELS, 0)
+
+
+@pytest.mark.parametrize(("untaught", "known"), [(["Spleen"], ["organ"]), ([], ["organ", "spleen"])])
+def test_what_it_was_not_taught_there_it_has_no_say_in_here(folder, schema, untaught, known):
+    """A model that goes out from a repository like this names what it was not taught, by its own names."""
+    source = write_folder(folder / "results")
+    write_dataset(source, untaught=untaught)
+    adopt(source, schema)
+    assert Model(HOME, read_card(HOME), schema).taught == known
+
+
+def test_a_class_of_several_of_theirs_is_taught_by_one_of_them(folder, schema):
+    source = write_folder(folder / "results")
+    write_dataset(source, untaught=["Spleen"])
+    adopt(source, schema, text="Organ: organ\nSpleen: organ\n")
+    assert Model(HOME, read_card(HOME), schema).taught == ["organ"]
 
 
 def test_a_missing_fold_is_named_with_those_that_are_there(folder, schema):

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from voxledger.filter.nodes import Nodes
 from voxledger.filter.proposal import Proposal, Verdict
-from voxledger.filter.rule import RemovalRule, at_most
+from voxledger.filter.rule import RemovalRule, at_most, digits_of
 from voxledger.imaging.tree import Spans
 
 TOLERANCE = 1e-6
@@ -42,7 +42,7 @@ class MinimumVolume(RemovalRule):
     ml: float = Field(gt=0)
 
     def keeping(self, name: str, needed: Sequence[float]) -> str:
-        return f"ml: {at_most(needed, 4):g}"
+        return f"ml: {digits_of(at_most(needed, 4) or at_most(needed, 7))}"
 
     def kept(self, nodes: Nodes) -> Spans:
         return nodes.spans.where(nodes.voxels >= self.ml / nodes.proposal.grid.voxel_ml - TOLERANCE)

@@ -21,7 +21,7 @@ from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.filter.nodes import Nodes
 from voxledger.filter.proposal import Proposal, Region, Verdict
-from voxledger.filter.rule import RemovalRule, at_least
+from voxledger.filter.rule import RemovalRule, at_least, digits_of
 from voxledger.imaging.tree import Spans
 from voxledger.schema import LabelSchema
 
@@ -78,7 +78,7 @@ class VolumeRatio(RemovalRule):
                 raise Misuse(f"volume_ratio has no bound for {name}", f"add `percent: {{{name}: …}}`")
 
     def keeping(self, name: str, needed: Sequence[float]) -> str:
-        return f"percent: {{{name}: {at_least(needed, 1):g}}}" if max(needed) < math.inf else ""
+        return f"percent: {{{name}: {digits_of(at_least(needed, 1))}}}" if max(needed) < math.inf else ""
 
     def kept(self, nodes: Nodes) -> Spans:
         bound, organ_class = self.bound(nodes.name), nodes.proposal.schema[nodes.name].inside

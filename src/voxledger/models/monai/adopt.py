@@ -85,7 +85,7 @@ def _read_bundle(folder: Path) -> _Read:
         "transforms": _transforms(configuration),
         "window": _window(configuration),
     }
-    if _has_sigmoid(configuration.raw("postprocessing")):
+    if _has_sigmoid(configuration, configuration.raw("postprocessing"), set()):
         raise configuration.refuse(
             "postprocessing", "uses a sigmoid a class: classes may overlap", "add predictions with `models add`"
         )
@@ -161,10 +161,16 @@ def _named(configuration: Configuration, where: str, entry: Any) -> tuple[str, d
     return name, {k: v for k, v in entry.items() if k not in ("_target_", "_desc_", "_mode_", "_requires_")}
 
 
-def _has_sigmoid(value: Any) -> bool:
-    if isinstance(value, dict):
-        return value.get("sigmoid") not in (None, False) or any(map(_has_sigmoid, value.values()))
-    return isinstance(value, list) and any(map(_has_sigmoid, value))
+def _has_sigmoid(configuration: Configuration, value: Any, seen: set[int]) -> bool:
+    """Whether an entry, or what it refers to, asks for a sigmoid; `seen` is what was looked at before."""
+    value = configuration.shallow(value, "postprocessing")
+    if not isinstance(value, dict | list) or id(value) in seen:
+        return False
+    seen.add(id(value))
+    if isinstance(value, dict) and configuration.shallow(value.get("sigmoid"), "postprocessing") not in (None, False):
+        return True
+    entries = value.values() if isinstance(value, dict) else value
+    return any(_has_sigmoid(configuration, entry, seen) for entry in entries)
 
 
 def _read_description(folder: Path) -> _Read:

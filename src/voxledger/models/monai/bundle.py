@@ -18,6 +18,8 @@ STATE_DICT = Path("models", "model.pt")
 _INFERENCE = ("configs/inference.json", "configs/inference.yaml", "configs/inference.yml")
 _DEPTH = 50
 """References that follow one another; more go round in a circle."""
+_MOST = 100_000
+"""Values that are taken of a file; references to references to lists make any number of a few lines."""
 
 
 def inference_file(bundle: Path) -> Path | None:
@@ -30,6 +32,7 @@ class Configuration:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._taken = 0
         self._values = read_json(path) if path.suffix == ".json" else parse_yaml(read_text(path), path)
 
     def __contains__(self, name: str) -> bool:
@@ -68,8 +71,10 @@ class Configuration:
         return VoxledgerError(f"{self.path}: {name} {why}", remedy)
 
     def _plain(self, value: Any, where: str, depth: int) -> Any:
-        if depth > _DEPTH:
-            raise self.refuse(where, "refers to itself", "correct the file")
+        self._taken += 1
+        if depth > _DEPTH or self._taken > _MOST:
+            why = "refers to itself" if depth > _DEPTH else f"refers to more than {_MOST:,} values"
+            raise self.refuse(where, why, "correct the file")
         if isinstance(value, dict):
             return {k: self._plain(v, f"{where}::{k}", depth + 1) for k, v in value.items()}
         if isinstance(value, list):

@@ -24,6 +24,10 @@ from voxledger.textfile import read_json
 CHECKPOINT = "checkpoint_final.pth"
 INTERACTIVE = "inference_info.json"
 """What a folder of nnInteractive holds beside: such a model predicts what is marked."""
+_FOLD = re.compile(r"0|[1-9]\d*|all")
+"""Names of folds; a copy that somebody put beside one, such as `fold_0_old`, is none."""
+_FOLDER = re.compile(r"\w[\w. -]*")
+"""Names that nnU-Net gives folders."""
 _ARGUMENTS = ("plans", "configuration", "dataset_json")
 """Arguments of a trainer that all folds of a model share."""
 
@@ -51,7 +55,7 @@ def read_model(folder: Path, folds: Sequence[str]) -> FromElsewhere:
     """
     plans, dataset = read_json(folder / PLANS, "configurations"), read_json(folder / DATASET, "labels")
     _require_supported(folder, plans, dataset)
-    taken = list(folds) or _folds_in(folder)
+    taken = list(dict.fromkeys(folds)) or _folds_in(folder)
     checkpoints = {fold: _read_fold(folder, fold) for fold in taken}
     first = checkpoints[taken[0]]
     for fold, checkpoint in checkpoints.items():
@@ -87,7 +91,8 @@ def read_model(folder: Path, folds: Sequence[str]) -> FromElsewhere:
 
 
 def _folds_in(folder: Path) -> list[str]:
-    found = sorted(path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{CHECKPOINT}"))
+    names = sorted(path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{CHECKPOINT}"))
+    found = [name for name in names if _FOLD.fullmatch(name)]
     if not found:
         raise VoxledgerError(f"{folder} holds no fold_*/{CHECKPOINT}", "train it to the end, or copy the whole folder")
     return [fold for fold in found if fold != "all"] or found
@@ -96,7 +101,7 @@ def _folds_in(folder: Path) -> list[str]:
 def _read_fold(folder: Path, fold: str) -> dict[str, Any]:
     """What is used of a checkpoint; the rest, such as the state of the optimiser, is let go."""
     path = folder / f"fold_{fold}" / CHECKPOINT
-    if not path.is_file():
+    if not (_FOLD.fullmatch(fold) and path.is_file()):
         raise VoxledgerError(
             f"{path}: fold {fold} is missing", f"choose with --folds from {', '.join(_folds_in(folder))}"
         )
@@ -144,9 +149,10 @@ def _require_supported(folder: Path, plans: dict[str, Any], dataset: dict[str, A
         )
     require_reader(folder / PLANS, plans)
     folders = {"dataset_name": plans.get("dataset_name"), "plans_name": plans.get("plans_name")}
+    folders |= {f"the name of configuration {number}": n for number, n in enumerate(plans["configurations"], start=1)}
     folders |= {f"{n}: data_identifier": c.get("data_identifier") for n, c in plans["configurations"].items()}
     for what, name in folders.items():
-        if name is not None and not re.fullmatch(r"\w[\w. -]*", str(name)):
+        if name is not None and not _FOLDER.fullmatch(str(name)):
             raise VoxledgerError(
                 f"{folder / PLANS}: {what} is {name}, which is not the name of a folder", "correct the plans"
             )
@@ -154,14 +160,18 @@ def _require_supported(folder: Path, plans: dict[str, Any], dataset: dict[str, A
 
 def _configuration(folder: Path, plans: dict[str, Any], name: str) -> str:
     """The configuration of a checkpoint, which the plans must have."""
-    configuration = plans["configurations"].get(name)
-    if configuration is None:
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    if name not in plans["configurations"]:
         raise VoxledgerError(
             f"{folder / PLANS} has no configuration {name}, which the checkpoints were trained with",
             "give the plans of the same training",
         )
-    if name == "2d" or configuration.get("previous_stage"):
-        kind = "reads slices alone" if name == "2d" else f"goes on from {configuration['previous_stage']}"
+    with quiet():
+        configuration = PlansManager(plans).get_configuration(name)
+    slices, before = len(configuration.patch_size) == 2 or name == "2d", configuration.previous_stage_name
+    if slices or before:
+        kind = "reads slices alone" if slices else f"goes on from {before}"
         raise VoxledgerError(
             f"{folder}: a model of the configuration {name} {kind}",
             "adopt 3d_fullres or 3d_lowres, or add its predictions with `voxledger models add`",

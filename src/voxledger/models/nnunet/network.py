@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from voxledger.errors import VoxledgerError
@@ -15,7 +16,7 @@ _LAYERS = ("torch.nn.", "dynamic_network_architectures.")
 def build_network(plans: dict[str, Any], dataset: dict[str, Any], configuration: str, deep_supervision: bool) -> Any:
     """A network of the plans for images of one channel, initialised as nnU-Net does.
 
-    nnU-Net imports whatever class the plans name, so names from outside its own library are refused.
+    nnU-Net imports and calls whatever the plans name, so what is no network or layer of its own library is refused.
     """
     from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -36,12 +37,30 @@ def network_of(configuration: Any, inputs: int, outputs: int, deep_supervision: 
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
-    name, kwargs = configuration.network_arch_class_name, configuration.network_arch_init_kwargs
-    imported = configuration.network_arch_init_kwargs_req_import
-    foreign = [kwargs[k] for k in imported if kwargs[k] is not None and not str(kwargs[k]).startswith(_LAYERS)]
-    if not name.startswith(_NETWORKS) or foreign:
-        raise VoxledgerError(f"{PLANS} names a network that is not nnU-Net's", "restore the model, or train it again")
+    kwargs, imported = dict(configuration.network_arch_init_kwargs), configuration.network_arch_init_kwargs_req_import
+    name = _own(configuration.network_arch_class_name, _NETWORKS)
+    kwargs |= {k: _own(kwargs[k], *_LAYERS) for k in imported if kwargs[k] is not None}
     return get_network_from_plans(name, kwargs, imported, inputs, outputs, deep_supervision=deep_supervision)
+
+
+def _own(name: Any, *packages: str) -> str:
+    """Where the network or layer of a name lies, which may lead on through these packages to anything at all."""
+    from pydoc import ErrorDuringImport, locate
+
+    from torch.nn import Module
+
+    found: Any = None
+    if str(name).startswith(packages):
+        with contextlib.suppress(ErrorDuringImport):
+            # Networks have moved within nnU-Net's library, whose `unet` has all that its planners name.
+            found = locate(str(name)) or locate(f"{_NETWORKS}unet.{str(name).rpartition('.')[2]}")
+    if not (isinstance(found, type) and issubclass(found, Module) and found.__module__.startswith(_LAYERS)):
+        raise VoxledgerError(
+            f"{PLANS} names a network that is not nnU-Net's: {name}",
+            "if it was trained here, restore it with `dvc checkout`; of one from elsewhere, add the predictions with "
+            "`voxledger models add`",
+        )
+    return f"{found.__module__}.{found.__qualname__}"
 
 
 def architecture_name(plans: dict[str, Any]) -> str:

@@ -1,0 +1,18 @@
+"""The card of a model as people read it."""
+
+from __future__ import annotations
+
+from voxledger.models.card_page import card_page
+from voxledger.records.card import ModelCard
+
+CARD = ModelCard(
+    id="a" * 64, name="fine", backend="monai", architecture="UNet 16-32", strategy="full", cohort="", parent="",
+    params={}, licence="MIT", round=3,
+)  # fmt: skip
+
+
+def test_a_model_of_one_organ_says_that_it_looks_at_nothing_else():
+    region = {"inside": "pancreas", "margin_mm": 20.0}
+    page = card_page(CARD.model_copy(update={"params": {"region": region}}))
+    assert "| looks at | the box around the pancreas and 20 mm around it on every side: it predicts images" in page
+    assert "looks at" not in card_page(CARD.model_copy(update={"params": {"region": None}}))
