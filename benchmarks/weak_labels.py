@@ -45,7 +45,7 @@ LONG_MM, BAD = 10.0, 0.5
 
 CROPS, PHANTOMS = 40, 100
 """Cases that a network is trained on."""
-STEPS = {"hippocampus": 640, "phantoms": 2400}
+STEPS = {"hippocampus": 1000, "phantoms": 1600}
 
 
 @dataclass(frozen=True)
