@@ -107,7 +107,7 @@ def test_weights_of_a_parent_with_other_classes_read_the_guidance_of_the_same_on
     after = {"labels": {"background": 0, "b": 1, "new": 2, "a": 3}}
     parent, network = build_network(plans, 3), build_network(plans, 4)
     weights = parent.state_dict()
-    mapped = with_guides_of(weights, network, before, after)
+    mapped = with_guides_of(weights, before, after, lambda known: build_network(plans, 4, known))
     take_over(network, mapped, before, after, lambda count: build_network(plans, count, 3))
     reading = [name for name, tensor in weights.items() if tensor.ndim == 5 and tensor.shape[1] == 7]
     assert len(reading) == 2  # the first convolution, and the way around it

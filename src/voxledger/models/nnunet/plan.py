@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,23 @@ PLANNERS = {
     "nnUNetResEncUNetXLPlans": (_RESIDUAL, "nnUNetPlannerResEncXL"),
 }
 """Module and class of the planner, by what `network` says."""
+
+
+@contextlib.contextmanager
+def nnunet_folders(work: Path) -> Iterator[None]:
+    """Point nnU-Net at folders in a folder; keep its augmentation in this process once planning is done."""
+    names = {f"nnUNet_{n}": str(work.resolve() / n) for n in ("raw", "preprocessed", "results")}
+    saved = {name: os.environ.get(name) for name in (*names, "nnUNet_n_proc_DA")}
+    for path in names.values():
+        (Path(path) / DATASET_NAME).mkdir(parents=True)
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def plan(training: Training, dataset: dict[str, Any], work: Path) -> dict[str, Any]:
