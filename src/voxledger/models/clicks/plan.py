@@ -25,15 +25,15 @@ def plan(training: Training, dataset: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     training
-        Its model may fix spacing in mm and patch in voxels (both z, y, x); its features say how many stages there are
-        at most.
+        Its model may fix spacing in mm and patch in voxels (both z, y, x); with its features nnU-Net
+        decides how many stages there are.
     dataset
         `dataset.json` of the model.
 
     Raises
     ------
     VoxledgerError
-        No class has a voxel in the cohort, or nnU-Net plans no 3-D network.
+        No class has a voxel in the cohort, or nnU-Net plans no 3-D network, or one of a single stage.
     """
     if training.model.network != BY_NNUNET:
         return plan_monai(training, dataset)

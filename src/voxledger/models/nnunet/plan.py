@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.models.nnunet.fingerprint import fingerprint
 from voxledger.models.nnunet.stages import FULLRES, KEY, Stages, planned
@@ -62,7 +63,7 @@ def plan(training: Training, dataset: dict[str, Any], work: Path) -> dict[str, A
     Raises
     ------
     VoxledgerError
-        No class has a voxel in the cohort, or nnU-Net plans no 3-D network.
+        No class has a voxel in the cohort, or nnU-Net plans no 3-D network, or one of a single stage.
     """
     files = {
         case.case_id: {"images": [str(case.image.resolve())], "label": str(case.label.resolve())}
@@ -99,6 +100,11 @@ def _fixed(training: Training, plans: dict[str, Any], planned: dict[str, Any]) -
         planned["spacing"], wanted or planned["patch_size"], 4, len(features) - 1
     )
     stages = len(strides)
+    if stages == 1:
+        raise VoxledgerError(
+            f"{training.name}: its patch and features give nnU-Net a network of one stage, which has no output",
+            f"raise retrain.models.{training.name}.patch in {layout.PARAMS}, or give two features or more",
+        )
     kwargs = {
         **planned["architecture"]["arch_kwargs"],
         "n_stages": stages,
