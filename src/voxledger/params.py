@@ -273,12 +273,12 @@ class ModelParams(_Strict):
     CPUs. Where one of the parameters that are its own is given (`patch`, `features`, `batch`, `iterations`,
     `learning_rate`), as before version 0.4, it is `small`."""
     network: str = "plans"
-    """`plans` is nnU-Net's default, the same as `nnUNetPlans`; its other presets are called as nnU-Net calls their
-    plans, such as `nnUNetResEncUNetMPlans`. `unet`, `segresnet` and `swinunetr` are MONAI's."""
+    """`plans` is nnU-Net's default, the same as `nnUNetPlans`, also for clicks; its other presets are called as nnU-Net
+    calls their plans, such as `nnUNetResEncUNetMPlans`. `unet`, `segresnet` and `swinunetr` are MONAI's."""
     epochs: int = Field(default=1000, ge=1)
     """Of the recipe `nnunet`, each of `EPOCH` iterations; of a cascade, for each of its two networks."""
     patch: tuple[int, int, int] | None = None
-    """Patch size in voxels (z, y, x); None lets nnU-Net's planner decide."""
+    """Patch size in voxels (z, y, x); None lets nnU-Net's planner decide, or takes what fits the cohort."""
     features: tuple[int, ...] = (16, 32, 64, 128)
     batch: int = Field(default=2, ge=1)
     iterations: int = Field(default=240, ge=1)

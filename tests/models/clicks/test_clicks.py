@@ -32,7 +32,7 @@ from voxledger.params import InferParams, MachineParams, ModelParams, RetrainPar
 from voxledger.records.card import PLANS, check_model, load_tensors, weights_of
 from voxledger.records.ledger import Entry, Origin
 from voxledger.retrain.run import retrain_round
-from voxledger.schema import LabelClass
+from voxledger.schema import LabelClass, LabelSchema
 from voxledger.textfile import read_json
 
 torch = pytest.importorskip("torch")
@@ -223,9 +223,8 @@ def test_fine_tuning_goes_on_from_the_base(small, model) -> None:
 
 def with_kidney(small):
     """With a class between the others, which is in no case."""
-    schema = small.schema.model_copy(
-        update={"classes": tuple(sorted((*small.schema.classes, LabelClass(id=5, name="kidney")), key=lambda c: c.id))}
-    )
+    classes = (*small.schema.classes, LabelClass(id=5, name="kidney"))
+    schema = LabelSchema(name="small", classes=tuple(sorted(classes, key=lambda one: one.id)))
     nothing, ledger = np.zeros((12, 20, 24), bool), dict(small.ledger)
     for case in small.cases:
         digest = mask_sha256(nothing, read(case.image).grid)
