@@ -273,8 +273,8 @@ class ModelParams(_Strict):
     CPUs. Where one of the parameters that are its own is given (`patch`, `features`, `batch`, `iterations`,
     `learning_rate`), as before version 0.4, it is `small`."""
     network: str = "plans"
-    """`plans` is nnU-Net's default, the same as `nnUNetPlans`, also for clicks; its other presets are called as nnU-Net
-    calls their plans, such as `nnUNetResEncUNetMPlans`. `unet`, `segresnet` and `swinunetr` are MONAI's."""
+    """`plans` is nnU-Net's default, the same as `nnUNetPlans`; its other presets, which clicks do not have, are called
+    as nnU-Net calls their plans, such as `nnUNetResEncUNetMPlans`. `unet`, `segresnet` and `swinunetr` are MONAI's."""
     epochs: int = Field(default=1000, ge=1)
     """Of the recipe `nnunet`, each of `EPOCH` iterations; of a cascade, for each of its two networks."""
     patch: tuple[int, int, int] | None = None

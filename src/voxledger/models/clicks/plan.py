@@ -25,8 +25,7 @@ def plan(training: Training, dataset: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     training
-        Its model may fix spacing in mm and patch in voxels (both z, y, x); with its features nnU-Net
-        decides how many stages there are.
+        Its model may fix spacing in mm and patch in voxels (both z, y, x), and has the features of every stage.
     dataset
         `dataset.json` of the model.
 
