@@ -29,6 +29,7 @@ from voxledger.imaging.volume import Grid, Volume, file_sha256, mask_sha256, rea
 from voxledger.knowledge import Knowledge
 from voxledger.models.nninteractive.predict import looked_at
 from voxledger.models.training import TrainingCase
+from voxledger.phantom.materials import CLASSES, LESIONS
 from voxledger.schema import LabelClass, LabelSchema
 from voxledger.textfile import write_table
 from voxledger.weak.check import Marked, bounds_of, checked
@@ -82,7 +83,6 @@ def hippocampus(folder: Path, count: int) -> Iterator[Object]:
 def phantoms(count: int, size: str, seed: int) -> Iterator[Object]:
     """The lesions of phantoms of site A that are 10 mm long."""
     from voxledger.phantom.make import make_phantom
-    from voxledger.phantom.materials import CLASSES
     from voxledger.phantom.scanner import SITES, Size
 
     for index in range(count):
@@ -144,15 +144,16 @@ def trained(name: str, work: Path, data: Path) -> Path:
     if name == "hippocampus":
         numbers, images, labels, modality = {"anterior": 1, "posterior": 2}, data / name / "images", "labels", "MR"
     else:
-        numbers, images, labels, modality = lesion_numbers(), make_phantoms(work) / "images", "reference", "CT"
+        numbers, images, labels, modality = CLASSES, make_phantoms(work) / "images", "reference", "CT"
     schema = LabelSchema(name=name, classes=tuple(LabelClass(id=i, name=n) for n, i in numbers.items()))
+    learned = schema if name == "hippocampus" else schema.only(LESIONS)
     paths = sorted(images.glob("*.nii.gz"))[: CROPS if name == "hippocampus" else PHANTOMS]
     training = Training(
         name=name,
         model=ModelParams(backend="nninteractive", iterations=steps),
         start=Start("full", steps),
         cases=tuple(known_case(path, images.parent / labels / path.name, schema, modality) for path in paths),
-        schema=schema,
+        schema=learned,
         labels=schema,
         seed=0,
         device="cpu",
@@ -163,12 +164,6 @@ def trained(name: str, work: Path, data: Path) -> Path:
         seed_everything(0)
         train(training, folder)
     return folder
-
-
-def lesion_numbers() -> dict[str, int]:
-    from voxledger.phantom.materials import CLASSES, LESIONS
-
-    return {name: CLASSES[name] for name in LESIONS}
 
 
 def make_phantoms(work: Path) -> Path:

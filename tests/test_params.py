@@ -33,6 +33,7 @@ from voxledger.params import read_params
             r"models\.m: .*is of `recipe: nnunet`",
         ),
         ("retrain: {models: {m: {backend: nnunet, network: nnUNetResEncPlans}}}\n", r"models\.m: .*is no network"),
+        ("retrain: {models: {m: {backend: clicks, network: segresnet}}}\n", r"models\.m: .*use one of unet, plans"),
         ("retrain: {models: {m: {backend: nnunet, loss: focal}}}\n", r"models\.m\.loss"),
         ("retrain: {models: {m: {backend: monai, network: unet, region: {margin_mm: 3}}}}\n", r"m\.region\.inside"),
         ("retrain: {models: {m: {backend: monai, network: unet, lesion_share: 2}}}\n", r"m\.lesion_share"),
@@ -120,6 +121,7 @@ def test_two_different_minutes_from_scratch_are_refused_with_the_one_to_remove(t
         ("{backend: nnunet, patch: [8, 8, 8]}", "small", 240),
         ("{backend: nnunet, recipe: small}", "small", 240),
         ("{backend: monai, network: unet}", "", 240),
+        ("{backend: clicks, patch: [8, 8, 8], iterations: 50}", "", 50),
     ],
 )
 def test_an_older_entry_of_nnunet_goes_on_meaning_the_small_recipe(

@@ -286,12 +286,12 @@ class ModelParams(_Strict):
     CPUs. Where one of the parameters that are its own is given (`patch`, `features`, `batch`, `iterations`,
     `learning_rate`), as before version 0.4, it is `small`."""
     network: str = "plans"
-    """`plans` is nnU-Net's default, the same as `nnUNetPlans`; its other presets are called as nnU-Net calls their
-    plans, such as `nnUNetResEncUNetMPlans`. `unet`, `segresnet` and `swinunetr` are MONAI's."""
+    """`plans` is nnU-Net's default, the same as `nnUNetPlans`; its other presets, which clicks do not have, are called
+    as nnU-Net calls their plans, such as `nnUNetResEncUNetMPlans`. `unet`, `segresnet` and `swinunetr` are MONAI's."""
     epochs: int = Field(default=1000, ge=1)
     """Of the recipe `nnunet`, each of `EPOCH` iterations; of a cascade, for each of its two networks."""
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
-    """Patch size in voxels (z, y, x); None lets nnU-Net's planner decide."""
+    """Patch size in voxels (z, y, x); None lets nnU-Net's planner decide, or takes what fits the cohort."""
     features: tuple[PositiveInt, ...] = Field(default=(16, 32, 64, 128), min_length=1)
     batch: int = Field(default=2, ge=1)
     iterations: int = Field(default=240, ge=1)

@@ -37,6 +37,11 @@ def describe(schema: LabelSchema, modalities: Iterable[str], cases: int, ignore:
     }
 
 
+def is_ct(dataset: dict[str, Any]) -> bool:
+    """Whether all that a network was trained on is CT, by its `dataset.json`."""
+    return bool(dataset["channel_names"]["0"] == "CT")
+
+
 def with_untaught(dataset: dict[str, Any], learned: Iterable[int], before: dict[str, Any] | None) -> dict[str, Any]:
     """`dataset.json` that says which classes were not taught.
 

@@ -38,13 +38,10 @@ def take_over(
 
     from voxledger.records.card import weights_of
 
-    own, (rows, known) = weights_of(network), _rows(before, after)
-    with torch.random.fork_rng(devices=[]):  # what is drawn for these two is let go
-        two, three = ({n: t.shape for n, t in _named(build(count)).items()} for count in (2, 3))
+    own, (rows, known), axes = weights_of(network), _rows(before, after), axes_that_vary(build)
     taken = {}
     for name, tensor in own.items():
-        given = weights.get(name)
-        by_output = [axis for axis, (a, b) in enumerate(zip(two[name], three[name], strict=True)) if a != b]
+        given, by_output = weights.get(name), axes[name]
         if given is None or [n for i, n in enumerate(given.shape) if i not in by_output] != [
             n for i, n in enumerate(tensor.shape) if i not in by_output
         ]:
@@ -59,6 +56,18 @@ def take_over(
             given = torch.tensordot(mixed, given, dims=([1], [axis])).movedim(0, axis)
         taken[name] = _known(tensor, given, by_output, known) if by_output else given
     network.load_state_dict({**own, **taken}, strict=False)
+
+
+def axes_that_vary(build: Callable[[int], Any]) -> dict[str, list[int]]:
+    """Axes of every tensor of a network along which its size depends on the number that it is built with."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):  # what is drawn for these two is let go
+        two, three = ({n: t.shape for n, t in _named(build(number)).items()} for number in (2, 3))
+    return {
+        name: [axis for axis, (a, b) in enumerate(zip(size, three[name], strict=True)) if a != b]
+        for name, size in two.items()
+    }
 
 
 def _rows(before: dict[str, Any], after: dict[str, Any]) -> tuple[Any, list[int]]:

@@ -17,9 +17,9 @@ from nnunet_itself import DATASET
 from voxledger.imaging.volume import file_sha256, mask_sha256, read, read_label
 from voxledger.knowledge import Knowledge
 from voxledger.models.dataset import describe
-from voxledger.models.nnunet.plan import plan
+from voxledger.models.nnunet.plan import nnunet_folders, plan
 from voxledger.models.nnunet.stages import KEY
-from voxledger.models.nnunet.train import _nnunet_folders, train
+from voxledger.models.nnunet.train import train
 from voxledger.models.process import quiet, seed_everything, single_thread
 from voxledger.models.start import Start
 from voxledger.models.training import Training, TrainingCase
@@ -120,7 +120,7 @@ def test_plans_and_losses_are_nnunets_own(cohort: tuple[TrainingCase, ...], tmp_
     losses: list[float] = []
     ours = training(cohort, network, losses)
     if not steps:
-        with _nnunet_folders(tmp_path / "work"), quiet():
+        with nnunet_folders(tmp_path / "work"), quiet():
             assert without(plan(ours, dataset, tmp_path / "work"), KEY) == theirs
         return
     (tmp_path / "model").mkdir()

@@ -2,4 +2,6 @@
 
 from voxledger.models.backend import Backend
 
-BACKEND = Backend(__name__, networks=("unet",), options=("lesion_share", "augmentation", "loss"), interactive=True)
+BACKEND = Backend(
+    __name__, networks=("unet", "plans"), options=("lesion_share", "augmentation", "loss"), interactive=True
+)

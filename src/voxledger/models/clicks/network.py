@@ -1,4 +1,4 @@
-"""The network: MONAI's U-Net that sees, beside the image, three channels of guidance a class.
+"""The network: MONAI's U-Net, or nnU-Net's, that sees, beside the image, three channels of guidance a class.
 
 Input channels are the image, then of every class its previous mask, its clicks that say that it is there, and those
 that say that it is not. Without guidance, as in a sliding window over the image alone, these are zero.
@@ -6,10 +6,18 @@ that say that it is not. Without guidance, as in a sliding window over the image
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from voxledger.models.dataset import BACKGROUND, channels, outputs
-from voxledger.models.monai.network import described
+from voxledger.models.heads import axes_that_vary
+from voxledger.models.monai import network as monai
+from voxledger.models.nnunet import network as nnunet
+from voxledger.models.nnunet.stages import FULLRES
+from voxledger.models.process import quiet
+
+BY_NNUNET = "plans"
+"""What `network` says of plans that nnU-Net's planner made."""
 
 GUIDES = 3
 """Channels of guidance a class: previous mask, clicks for it, clicks against it."""
@@ -21,11 +29,16 @@ def build_network(plans: dict[str, Any], count: int, classes: int | None = None)
     Parameters
     ----------
     plans
-        `network` and `features` of it are used.
+        `network` of it is used, and the layers: `features` of MONAI's, `configurations` of nnU-Net's.
     count
         Output channels, background first.
     classes
         Classes with guidance; by default those of the outputs.
+
+    Raises
+    ------
+    VoxledgerError
+        The plans name a network from outside of nnU-Net's own library.
 
     Examples
     --------
@@ -36,40 +49,60 @@ def build_network(plans: dict[str, Any], count: int, classes: int | None = None)
     ((1, 3, 8, 8, 16), (1, 3, 8, 8, 16))
     """
     import torch
+
+    guides = GUIDES * (count - 1 if classes is None else classes)
+    network = (_by_nnunet if plans["network"] == BY_NNUNET else _by_monai)(plans, 1 + guides, count)
+
+    def joined(_: Any, inputs: tuple[Any, ...]) -> Any:
+        image, *guidance = inputs
+        shown = guidance[0] if guidance else image.new_zeros(len(image), guides, *image.shape[2:])
+        return torch.cat([image, shown], 1)
+
+    network.register_forward_pre_hook(joined)
+    return network
+
+
+def _by_monai(plans: dict[str, Any], inputs: int, count: int) -> Any:
     from monai.networks import nets
 
-    name, arguments = described(plans, count)
-    guides = GUIDES * (count - 1 if classes is None else classes)
+    name, arguments = monai.described(plans, count)
+    return getattr(nets, name)(**{**arguments, "in_channels": inputs})
 
-    class Guided(getattr(nets, name)):  # type: ignore[misc]
-        def forward(self, image: Any, guidance: Any = None) -> Any:
-            if guidance is None:
-                guidance = image.new_zeros(len(image), guides, *image.shape[2:])
-            return super().forward(torch.cat([image, guidance], 1))
 
-    return Guided(**{**arguments, "in_channels": 1 + guides})
+def _by_nnunet(plans: dict[str, Any], inputs: int, count: int) -> Any:
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    with quiet():
+        configuration = PlansManager(plans).get_configuration(FULLRES)
+        return nnunet.network_of(configuration, inputs, count, deep_supervision=False)
+
+
+def architecture_name(plans: dict[str, Any]) -> str:
+    """Class and features of the network in words."""
+    library = nnunet if plans["network"] == BY_NNUNET else monai
+    return f"{library.architecture_name(plans)} under clicks"
 
 
 def with_guides_of(
-    weights: dict[str, Any], network: Any, before: dict[str, Any], after: dict[str, Any]
+    weights: dict[str, Any], before: dict[str, Any], after: dict[str, Any], build: Callable[[int], Any]
 ) -> dict[str, Any]:
     """Weights of a parent whose first layer reads the guidance of other classes, as if it read that of these.
 
-    Where a tensor has one column an input channel, the columns of each class are those of the class of the same name;
-    a class that the parent did not know is not listened to until training says so.
+    The columns of each class are those of the class of the same name; a class that the parent did not know is not
+    listened to until training says so.
 
     Parameters
     ----------
     weights
         Of the parent, by name.
-    network
-        The network that takes them over.
     before, after
         `dataset.json` of parent and network, with the same names for the same classes.
+    build
+        The network with the guidance of a given number of classes: what differs between two of them reads it.
     """
     import torch
 
-    had, has = (1 + GUIDES * (len(outputs(dataset)) - 1) for dataset in (before, after))
+    has = 1 + GUIDES * (len(outputs(after)) - 1)
     known, column = channels(before), torch.zeros(has, dtype=torch.long)
     taken = torch.zeros(has)
     taken[0] = 1
@@ -78,11 +111,8 @@ def with_guides_of(
             start, source = 1 + GUIDES * (number - 1), 1 + GUIDES * (known[name][0] - 1)
             column[start : start + GUIDES] = torch.arange(source, source + GUIDES)
             taken[start : start + GUIDES] = 1
-    own = network.state_dict()
-    return {
-        name: _columns(tensor, column, taken) if own[name].shape[1:2] == (has,) and tensor.shape[1] == had else tensor
-        for name, tensor in weights.items()
-    }
+    reads = axes_that_vary(build)
+    return {name: _columns(tensor, column, taken) if reads.get(name) else tensor for name, tensor in weights.items()}
 
 
 def _columns(tensor: Any, column: Any, taken: Any) -> Any:

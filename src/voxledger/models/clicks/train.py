@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from voxledger.models.clicks.guidance import guidance
-from voxledger.models.clicks.network import build_network, with_guides_of
+from voxledger.models.clicks.network import architecture_name, build_network, with_guides_of
+from voxledger.models.clicks.plan import plan
 from voxledger.models.heads import take_over
 from voxledger.models.interaction import Click, click_at_error
 from voxledger.models.monai.fit import Batch
-from voxledger.models.monai.network import architecture_name
 from voxledger.models.monai.patches import Patches
 from voxledger.models.monai.train import train_on_patches
 from voxledger.models.training import Training
@@ -56,7 +56,7 @@ def train(training: Training, folder: Path) -> str:
         reader = _Reader(network, training)
         return lambda: reader.clicked(*patches.batch(training.model.batch))
 
-    return f"{architecture_name(train_on_patches(training, folder, _initial, batches))} under clicks"
+    return architecture_name(train_on_patches(training, folder, plan, _initial, batches))
 
 
 def _initial(training: Training, plans: dict[str, Any], dataset: dict[str, Any]) -> Any:
@@ -65,7 +65,8 @@ def _initial(training: Training, plans: dict[str, Any], dataset: dict[str, Any])
     network = build_network(plans, classes + 1)
     parent, before = training.start.parent, training.start.dataset
     if parent is not None and before is not None:
-        weights = with_guides_of(load_tensors(parent.folder), network, before, dataset)
+        weights = load_tensors(parent.folder)
+        weights = with_guides_of(weights, before, dataset, lambda known: build_network(plans, classes + 1, known))
         take_over(network, weights, before, dataset, lambda count: build_network(plans, count, classes))
     return network
 

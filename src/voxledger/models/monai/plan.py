@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from voxledger.errors import VoxledgerError
+from voxledger.models.dataset import is_ct
 from voxledger.models.monai.network import patch_divisor
 from voxledger.models.training import Training
 
@@ -14,15 +15,15 @@ _INTENSITIES = 100_000
 """Foreground voxels of a case that the intensity bounds of CT are taken from."""
 
 
-def plan(training: Training, ct: bool) -> dict[str, Any]:
+def plan(training: Training, dataset: dict[str, Any]) -> dict[str, Any]:
     """Plan working spacing, patch and intensity bounds: of the parameters where they fix them, else of the cohort.
 
     Parameters
     ----------
     training
         Its model may fix spacing in mm and patch in voxels (both z, y, x).
-    ct
-        Whether intensities are Hounsfield units, so that bounds of the whole cohort mean something.
+    dataset
+        `dataset.json` of the model: bounds of the whole cohort mean something where intensities are Hounsfield units.
 
     Raises
     ------
@@ -52,5 +53,5 @@ def plan(training: Training, ct: bool) -> dict[str, Any]:
         "features": list(training.model.features),
         "spacing": list(spacing),
         "patch": patch,
-        "intensity": {k: float(v) for k, v in bounds.items()} if ct else None,
+        "intensity": {k: float(v) for k, v in bounds.items()} if is_ct(dataset) else None,
     }

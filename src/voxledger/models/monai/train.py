@@ -34,13 +34,14 @@ def train(training: Training, folder: Path) -> str:
         The cohort teaches nothing: no class has a voxel, or nothing tells what is background; or the loss diverged.
     """
     size = training.model.batch
-    plans = train_on_patches(training, folder, _initial, lambda network, patches: lambda: _batch(patches, size))
+    plans = train_on_patches(training, folder, plan, _initial, lambda network, patches: lambda: _batch(patches, size))
     return architecture_name(plans)
 
 
 def train_on_patches(
     training: Training,
     folder: Path,
+    decide: Callable[[Training, dict[str, Any]], dict[str, Any]],
     initial: Callable[[Training, dict[str, Any], dict[str, Any]], Any],
     batches: Callable[[Any, Patches], Callable[[], Batch]],
 ) -> dict[str, Any]:
@@ -48,6 +49,8 @@ def train_on_patches(
 
     Parameters
     ----------
+    decide
+        Makes the plans, from `dataset.json`, where there is no parent to take them over from.
     initial
         Makes the network that the training begins with, from plans and `dataset.json`.
     batches
@@ -55,8 +58,8 @@ def train_on_patches(
     """
     modalities = (case.modality for case in training.cases)
     dataset = describe(training.schema, modalities, len(training.cases), training.ignores)
-    ct = dataset["channel_names"]["0"] == "CT"
-    plans = plan(training, ct) if training.start.parent is None else read_json(training.start.parent.folder / PLANS)
+    parent = training.start.parent
+    plans = decide(training, dataset) if parent is None else read_json(parent.folder / PLANS)
     replace_text(folder / PLANS, to_json(plans))
     work = folder / "work"
     work.mkdir()

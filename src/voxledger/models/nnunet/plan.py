@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.models.nnunet.fingerprint import fingerprint
 from voxledger.models.nnunet.stages import FULLRES, KEY, Stages, planned
@@ -27,6 +31,23 @@ PLANNERS = {
 """Module and class of the planner, by what `network` says."""
 
 
+@contextlib.contextmanager
+def nnunet_folders(work: Path) -> Iterator[None]:
+    """Point nnU-Net at folders in a folder; keep its augmentation in this process once planning is done."""
+    names = {f"nnUNet_{n}": str(work.resolve() / n) for n in ("raw", "preprocessed", "results")}
+    saved = {name: os.environ.get(name) for name in (*names, "nnUNet_n_proc_DA")}
+    for path in names.values():
+        (Path(path) / DATASET_NAME).mkdir(parents=True)
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
 def plan(training: Training, dataset: dict[str, Any], work: Path) -> dict[str, Any]:
     """Make nnU-Net's plans for the cohort; of the recipe `small`, with what the parameters fix put in.
 
@@ -42,7 +63,7 @@ def plan(training: Training, dataset: dict[str, Any], work: Path) -> dict[str, A
     Raises
     ------
     VoxledgerError
-        No class has a voxel in the cohort, or nnU-Net plans no 3-D network.
+        No class has a voxel in the cohort, or nnU-Net plans no 3-D network, or one of a single stage.
     """
     files = {
         case.case_id: {"images": [str(case.image.resolve())], "label": str(case.label.resolve())}
@@ -79,6 +100,11 @@ def _fixed(training: Training, plans: dict[str, Any], planned: dict[str, Any]) -
         planned["spacing"], wanted or planned["patch_size"], 4, len(features) - 1
     )
     stages = len(strides)
+    if stages == 1:
+        raise VoxledgerError(
+            f"{training.name}: its patch and features give nnU-Net a network of one stage, which has no output",
+            f"raise retrain.models.{training.name}.patch in {layout.PARAMS}, or give two features or more",
+        )
     kwargs = {
         **planned["architecture"]["arch_kwargs"],
         "n_stages": stages,

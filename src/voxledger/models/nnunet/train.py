@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from voxledger.models.dataset import BACKGROUND, describe, with_untaught
 from voxledger.models.heads import take_over
 from voxledger.models.nnunet.network import architecture_name, build_network
-from voxledger.models.nnunet.plan import DATASET_NAME, plan
+from voxledger.models.nnunet.plan import DATASET_NAME, nnunet_folders, plan
 from voxledger.models.nnunet.reader import turn_of
 from voxledger.models.nnunet.stages import ADOPTED, CASCADE, FULLRES, KEY, stages_of
 from voxledger.models.process import quiet, seed_everything
@@ -39,7 +38,7 @@ def train(training: Training, folder: Path) -> str:
         The cohort teaches nothing: no class has a voxel, or nothing tells what is background; or the loss diverged.
     """
     work = folder / "work"
-    with _nnunet_folders(work), quiet():
+    with nnunet_folders(work), quiet():
         dataset = describe(
             training.schema, (case.modality for case in training.cases), len(training.cases), training.ignores
         )
@@ -88,23 +87,6 @@ def _begin(training: Training, plans: dict[str, Any], dataset: dict[str, Any], n
 def _data_of(configurations: Sequence[str]) -> list[str]:
     """Configurations to preprocess for: the second network of a cascade reads images of the full resolution."""
     return [FULLRES if name == CASCADE else name for name in configurations]
-
-
-@contextlib.contextmanager
-def _nnunet_folders(work: Path) -> Iterator[None]:
-    """Point nnU-Net at folders of this training; keep its augmentation in this process once planning is done."""
-    names = {f"nnUNet_{n}": str(work.resolve() / n) for n in ("raw", "preprocessed", "results")}
-    saved = {name: os.environ.get(name) for name in (*names, "nnUNet_n_proc_DA")}
-    for path in names.values():
-        (Path(path) / DATASET_NAME).mkdir(parents=True)
-    os.environ.update(names)
-    try:
-        yield
-    finally:
-        for name, value in saved.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 def _preprocess(training: Training, plans: dict[str, Any], dataset: dict[str, Any], name: str, work: Path) -> set[int]:
