@@ -126,6 +126,23 @@ def test_a_registered_case_is_refused_after_another_add_was_killed(repository: P
     assert run("git", "diff", "--name-only", "data") == ""
 
 
+@pytest.mark.parametrize("folder", ["data/images", "data/base/labels"])
+def test_cases_that_were_not_pulled_are_not_lost(repository: Path, folder: str) -> None:
+    """In a clone, `cases add` put a folder under DVC in which all older cases were missing."""
+    run("voxledger", *ADD)
+    before = Path(f"{folder}.dvc").read_text()
+    for path in Path(folder).glob("*.nii.gz"):
+        path.unlink()
+    (repository / "more").mkdir()
+    write(repository / "more/late.nii.gz", np.arange(120, dtype=np.int16).reshape(GRID.shape), GRID)
+    said = run("voxledger", "cases", "add", "../more", accept=(2,))
+    assert "c0.nii.gz" in said
+    assert "run `dvc pull`" in said
+    assert Path(f"{folder}.dvc").read_text() == before
+    run("dvc", "checkout", f"{folder}.dvc")
+    assert "added 1 cases" in run("voxledger", "cases", "add", "../more")
+
+
 @pytest.mark.parametrize(
     ("lock", "named"),
     [

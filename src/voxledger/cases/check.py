@@ -40,6 +40,9 @@ def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, 
             f"{len(absent)} of {len(cases)} registered images are not here, the first is {absent[0].image}",
             "run `dvc pull`",
         )
+    unmarked = [c.weak_label for c in cases if c.weak_label and not Path(c.weak_label).is_file()]
+    if unmarked:
+        raise Misuse(f"{len(unmarked)} weak labels are not here, the first is {unmarked[0]}", "run `dvc pull`")
     ledger = read_ledger(layout.BASE_LEDGER)
     known = {c.case_id for c in cases}
     for case_id, class_name in ledger:

@@ -12,6 +12,7 @@ from pathlib import Path
 from voxledger import layout
 from voxledger.casemap.run import ONE_PROCESS, casemap
 from voxledger.cases import interrupted
+from voxledger.cases.check import check_inputs
 from voxledger.cases.dicom_in import remember
 from voxledger.cases.incoming import Files, Incoming, files_of, problems_of
 from voxledger.cases.patients import read_patients
@@ -68,9 +69,14 @@ def add_cases(
     ------
     CaseRefused
         Lists every file that is unreadable, a duplicate, or whose label does not fit.
+    Misuse
+        Images or labels of registered cases are not here.
     """
     files, registered = files_of(incoming), read_cases()
     unfinished = interrupted.take_back_interrupted(registered, schema)
+    if registered:
+        # Put under DVC without what is not here, as in a clone, the folders would lose it.
+        check_inputs(registered, schema)
     patients = _patients(files, incoming, registered)
     problems = problems_of(files, incoming.folder, registered, unfinished)
     jobs = _jobs(files, incoming, schema)
