@@ -55,7 +55,7 @@ PARAMETERS: dict[str, Any] = {
                 "iterations": 1000,
                 "learning_rate": 0.006,
             },
-            "marks": {
+            "prompted": {
                 "backend": "nninteractive",
                 "patch": [32, 32, 32],
                 "classes": ["pdac"],
