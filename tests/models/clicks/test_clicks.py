@@ -178,7 +178,7 @@ def layers(**kwargs) -> dict:
     ("plans", "layers"),  # of MONAI's network the first convolution, and the way around it
     [
         ({"network": "unet", "features": [4, 8]}, 2),
-        ({"network": "unet", "features": [7, 8]}, 2),  # as many channels inside as the parent reads
+        ({"network": "unet", "features": [7, 8]}, 2),
         (layers(features_per_stage=[4, 8]), 1),
         (layers(features_per_stage=[7, 8]), 1),
     ],
@@ -206,6 +206,14 @@ def test_weights_of_a_parent_with_other_classes_read_the_guidance_of_the_same_on
     assert any(now[name].ndim == 5 for name in inside)
     for name in inside:
         assert torch.equal(now[name], weights[name]), name
+
+
+def test_layers_inside_that_have_as_many_channels_as_are_read_stay_as_they_are() -> None:
+    plans = {"network": "unet", "features": [7, 8]}
+    before, after = {"labels": {"background": 0, "a": 1, "b": 2}}, {"labels": {"background": 0, "b": 1, "a": 2}}
+    weights = weights_of(build_network(plans, 3))
+    mapped = with_guides_of(weights, before, after, lambda known: build_network(plans, 3, known))
+    assert sum(not torch.equal(mapped[name], weights[name]) for name in weights) == 2
 
 
 @pytest.mark.parametrize("model", [MODEL, PLANNED])
