@@ -16,7 +16,7 @@ from voxledger.algorithms import VERSIONS
 from voxledger.errors import CasesFailed
 from voxledger.imaging.attention_file import open_attention
 from voxledger.imaging.soft import write_soft
-from voxledger.imaging.volume import Grid, read, write
+from voxledger.imaging.volume import Grid, read, read_label, write
 from voxledger.params import Params
 from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import Decision
@@ -331,7 +331,23 @@ def test_a_case_whose_weak_label_disagrees_comes_first_and_is_not_hidden(reposit
     expected = [("case1", REJECTED)] * rejected + [("case0", DISAGREES), ("case5", "attention"), ("case4", "attention")]
     assert list(dict.fromkeys((r.case_id, r.reason) for r in rows)) == expected[:3]
     said = (repository / "reports/sections/score.html").read_text()
-    assert "<strong>Weak label disagrees</strong> with what was predicted from it in 1 cases" in said
+    assert (
+        "<strong>Weak label disagrees</strong> with what was predicted from it, or rules left nothing of that" in said
+    )
+    assert "in 1 cases" in said
     assert "case0 (c1, c2)" in said
     scores = {(s.case_id, s.class_name) for s in read_scores(repository / OUT / "score.csv")}
     assert ("case0", "c1") in scores
+
+
+def test_what_was_marked_and_filtered_out_is_not_hidden(repository):
+    """A rule took a lesion that somebody had marked for its organ, and nobody was told."""
+    labels = read_label(repository / "data/round/pseudo/case0.nii.gz")
+    labels[labels == SCHEMA["c1"].id] = SCHEMA["c0"].id
+    write(repository / "data/round/pseudo/case0.nii.gz", labels, GRID)
+    params = Params(score={"budget": 3}, machine={"workers": 1})
+    found = [weak("case0", "c1", True), weak("case0", "c0", True), weak("case1", "c1", True)]
+    rows = score_round(CASES, {}, [], repository / PREDICTIONS, SCHEMA, params, weak=found)
+    assert (rows[0].case_id, rows[0].reason) == ("case0", DISAGREES)
+    assert {r.case_id for r in rows if r.reason == DISAGREES} == {"case0"}
+    assert "case0 (c1)" in (repository / "reports/sections/score.html").read_text()

@@ -81,7 +81,7 @@ def score_round(
     replace_text(layout.HEAT_COLORS, thermal_table())
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
-    unseen, unfit = _unseen(scores, not_found, schema), disagreeing(ledger, weak)
+    unseen, unfit = _unseen(scores, not_found, schema), disagreeing(ledger, weak, schema)
     rejected = rejected_before(ledger, readings, schema) if params.score.rejected_first else ()
     flagged = dict.fromkeys(unfit, DISAGREES) | dict.fromkeys(rejected, REJECTED) | dict.fromkeys(unseen, NOT_FOUND)
     open_cases, chosen = _choose(pool, scores, errors, found, schema, params, flagged)
@@ -161,14 +161,27 @@ def rejected_before(ledger: Ledger, readings: Sequence[Reading], schema: LabelSc
     )
 
 
-def disagreeing(ledger: Ledger, weak: Sequence[WeakDecision]) -> dict[str, list[str]]:
-    """Cases with a class that does not fit its weak label and that nobody stands behind, and those classes."""
-    found: dict[str, list[str]] = {}
+def disagreeing(ledger: Ledger, weak: Sequence[WeakDecision], schema: LabelSchema) -> dict[str, list[str]]:
+    """Cases with a class that does not fit its weak label, or of which the filter leaves nothing, and those classes.
+
+    Classes that somebody stands behind are left out.
+    """
+    fits: dict[tuple[str, str], bool] = {}
     for one in weak:
-        classes = found.get(one.case_id, [])
-        if not (one.agrees or one.class_name in classes or trusted(ledger, one.case_id, one.class_name)):
-            found[one.case_id] = [*classes, one.class_name]
+        if not trusted(ledger, one.case_id, one.class_name):
+            fits[one.case_id, one.class_name] = fits.get((one.case_id, one.class_name), True) and one.agrees
+    found: dict[str, list[str]] = {}
+    for (case_id, name), fit in fits.items():
+        if not fit or _filtered_out(case_id, name, schema):
+            found.setdefault(case_id, []).append(name)
     return found
+
+
+def _filtered_out(case_id: str, name: str, schema: LabelSchema) -> bool:
+    from voxledger.imaging.volume import read_label
+
+    labels = layout.label_map(layout.PSEUDO, case_id)
+    return labels.is_file() and not schema.mask(read_label(labels), name).any()
 
 
 def _write_agreement(pairs: Sequence[tuple[str, str, str, str, float]]) -> None:

@@ -30,7 +30,7 @@ def score_section(
     not_found
         Organs that models of a region did not find, by case.
     disagreeing
-        Classes that do not fit the weak label that they were predicted from, by case.
+        Classes that do not fit the weak label that they were predicted from, or are empty after the filter, by case.
     """
     verdict = "stop" if outlook.stop else "continue"
     text = [
@@ -52,8 +52,8 @@ def score_section(
         )
     if disagreeing:
         text.append(
-            f"<p><strong>Weak label disagrees</strong> with what was predicted from it in {len(disagreeing)} cases, "
-            f"which come before others on the worklist: {_listed(disagreeing)}.</p>"
+            f"<p><strong>Weak label disagrees</strong> with what was predicted from it, or rules left nothing of that, "
+            f"in {len(disagreeing)} cases, which come before others on the worklist: {_listed(disagreeing)}.</p>"
         )
     text.append(image(curve, "attention in ml, cases sorted", "png"))
     if pictures:
