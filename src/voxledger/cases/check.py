@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from voxledger import layout
@@ -10,7 +10,7 @@ from voxledger.errors import Misuse
 from voxledger.imaging.volume import empty_sha256, read_grid
 from voxledger.knowledge import labelled
 from voxledger.records.cases import Case, Split, in_split, require_one_channel, require_patients_apart
-from voxledger.records.ledger import Entry, by_case, read_ledger
+from voxledger.records.ledger import Entry, Ledger, by_case, read_ledger
 from voxledger.repository import file_at, round_tag, tag_exists
 from voxledger.schema import LabelSchema, parse_schema
 
@@ -34,16 +34,8 @@ def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, 
         )
     require_patients_apart(cases)
     require_one_channel(cases)
-    absent = [c for c in cases if not Path(c.image).is_file()]
-    if absent:
-        raise Misuse(
-            f"{len(absent)} of {len(cases)} registered images are not here, the first is {absent[0].image}",
-            "run `dvc pull`",
-        )
-    unmarked = [c.weak_label for c in cases if c.weak_label and not Path(c.weak_label).is_file()]
-    if unmarked:
-        raise Misuse(f"{len(unmarked)} weak labels are not here, the first is {unmarked[0]}", "run `dvc pull`")
     ledger = read_ledger(layout.BASE_LEDGER)
+    require_here(cases, ledger)
     known = {c.case_id for c in cases}
     for case_id, class_name in ledger:
         if case_id not in known:
@@ -56,17 +48,30 @@ def check_inputs(cases: list[Case], schema: LabelSchema) -> dict[str, dict[str, 
                 f"{layout.BASE_LEDGER} speaks of class {class_name}, which {layout.SCHEMA} lacks",
                 schema.way_out(class_name),
             )
-    rows = by_case(ledger)
-    for case in cases:
-        label = layout.label_map(layout.BASE_LABELS, case.case_id)
-        if case.case_id in rows and not label.is_file() and not _is_empty(case, rows[case.case_id].values()):
-            raise Misuse(f"{label} is not here", "run `dvc pull`")
     counts = {s.value: labelled(ledger, (c.case_id for c in in_split(cases, s)), schema.names) for s in Split}
     return {
         "cases": {split.value: len(in_split(cases, split)) for split in Split},
         "complete": {name: found.complete for name, found in counts.items()},
         "partly": {name: found.partly for name, found in counts.items()},
     }
+
+
+def require_here(cases: Sequence[Case], ledger: Ledger) -> None:
+    """Raise `Misuse` where an image or a label of a registered case is not here, as in a clone without its data."""
+    absent = [c for c in cases if not Path(c.image).is_file()]
+    if absent:
+        raise Misuse(
+            f"{len(absent)} of {len(cases)} registered images are not here, the first is {absent[0].image}",
+            "run `dvc pull`",
+        )
+    unmarked = [c.weak_label for c in cases if c.weak_label and not Path(c.weak_label).is_file()]
+    if unmarked:
+        raise Misuse(f"{len(unmarked)} weak labels are not here, the first is {unmarked[0]}", "run `dvc pull`")
+    rows = by_case(ledger)
+    for case in cases:
+        label = layout.label_map(layout.BASE_LABELS, case.case_id)
+        if case.case_id in rows and not label.is_file() and not _is_empty(case, rows[case.case_id].values()):
+            raise Misuse(f"{label} is not here", "run `dvc pull`")
 
 
 def require_record(schema: LabelSchema, number: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from voxledger import layout
 from voxledger.casemap.run import ONE_PROCESS, casemap
 from voxledger.cases import interrupted
-from voxledger.cases.check import check_inputs
+from voxledger.cases.check import require_here
 from voxledger.cases.dicom_in import remember
 from voxledger.cases.incoming import Files, Incoming, files_of, problems_of
 from voxledger.cases.patients import read_patients
@@ -69,14 +69,8 @@ def add_cases(
     ------
     CaseRefused
         Lists every file that is unreadable, a duplicate, or whose label does not fit.
-    Misuse
-        Images or labels of registered cases are not here.
     """
-    files, registered = files_of(incoming), read_cases()
-    unfinished = interrupted.take_back_interrupted(registered, schema)
-    if registered:
-        # Put under DVC without what is not here, as in a clone, the folders would lose it.
-        check_inputs(registered, schema)
+    files, (registered, unfinished) = files_of(incoming), _registered(schema)
     patients = _patients(files, incoming, registered)
     problems = problems_of(files, incoming.folder, registered, unfinished)
     jobs = _jobs(files, incoming, schema)
@@ -103,6 +97,18 @@ def add_cases(
     track()
     interrupted.finished()
     return Added(cases, sum(bool(facts.masks) for facts in taken))
+
+
+def _registered(schema: LabelSchema) -> tuple[list[Case], list[Case]]:
+    """The case table, and those of it that an interrupted call entered; what it wrote of others is taken back.
+
+    Raises `Misuse` where files of registered cases are not here.
+    """
+    registered = read_cases()
+    unfinished = interrupted.take_back_interrupted(registered, schema)
+    # Put under DVC without what is not here, the folders would lose it.
+    require_here(registered, read_ledger(layout.BASE_LEDGER))
+    return registered, unfinished
 
 
 def _patients(files: Files, incoming: Incoming, registered: Sequence[Case]) -> dict[str, str]:
