@@ -13,7 +13,7 @@ from itertools import compress, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.imaging.detection import ANY, Step
+from voxledger.imaging.detection import ANY, Step, ball_ml
 from voxledger.statistics import Rate, Statistic, rates, ratio, resamples
 
 SIZES_MM = (10.0, 20.0, 40.0)
@@ -107,7 +107,7 @@ def detection_rates(steps: Sequence[Step], patients: Mapping[str, str], samples:
 
 def from_size(steps: Sequence[Step], from_mm: float) -> list[Step]:
     """The steps with the lesions alone that have a diameter; what is predicted stays as it is."""
-    kept = [[diameter_mm(ml) >= from_mm for ml in step.lesion_ml] for step in steps]
+    kept = [[ml >= ball_ml(from_mm) for ml in step.lesion_ml] for step in steps]
     return [
         replace(s, lesion_ml=tuple(compress(s.lesion_ml, k)), hit=tuple(compress(s.hit, k)))
         for s, k in zip(steps, kept, strict=True)

@@ -170,18 +170,25 @@ def disagreeing(ledger: Ledger, weak: Sequence[WeakDecision], schema: LabelSchem
     for one in weak:
         if not trusted(ledger, one.case_id, one.class_name):
             fits[one.case_id, one.class_name] = fits.get((one.case_id, one.class_name), True) and one.agrees
+    left = {case_id: _left(case_id, schema) for case_id in dict.fromkeys(case_id for case_id, _ in fits)}
     found: dict[str, list[str]] = {}
     for (case_id, name), fit in fits.items():
-        if not fit or _filtered_out(case_id, name, schema):
+        if not fit or name not in left[case_id]:
             found.setdefault(case_id, []).append(name)
     return found
 
 
-def _filtered_out(case_id: str, name: str, schema: LabelSchema) -> bool:
+def _left(case_id: str, schema: LabelSchema) -> set[str]:
+    """Classes of which the filter leaves anything in a case, what lies inside them included."""
+    import numpy as np
+
     from voxledger.imaging.volume import read_label
 
     labels = layout.label_map(layout.PSEUDO, case_id)
-    return labels.is_file() and not schema.mask(read_label(labels), name).any()
+    if not labels.is_file():
+        return set(schema.names)
+    ids = np.unique(read_label(labels))
+    return {name for name in schema.names if schema.mask(ids, name).any()}
 
 
 def _write_agreement(pairs: Sequence[tuple[str, str, str, str, float]]) -> None:
