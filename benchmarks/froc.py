@@ -159,9 +159,9 @@ def measure_with_rules(p: Any, lesions: Any) -> dict[str, Any]:
     proposal = scene(p)
     values = np.unique(p[(p > params.floor) & (p < proposal.thresholds["pdac"])])[::-1]
     thresholds = values[np.linspace(0, values.size - 1, THRESHOLDS).round().astype(int)].astype(float).tolist()
-    known = (truth, "pdac", rules, params.overlap)
+    known = (truth, ["pdac"], rules, params.overlap)
     started = time.process_time()
-    curve = lesion_curve(proposal.at("pdac", 0.5), *known, params.floor)
+    curve = lesion_curve(proposal.at(["pdac"], 0.5), *known, params.floor)
     passed = time.process_time()
     expected = curve_by_filtering(proposal, *known, thresholds, "")
     filtered = time.process_time()

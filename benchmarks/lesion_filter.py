@@ -85,7 +85,7 @@ def parameters(iterations: int, seed: int) -> dict[str, Any]:
     }
     return {
         "infer": {"step": 0.7},
-        "calibrate": {"classes": LESIONS, "sensitivity": 0.95, "from_mm": FROM_MM},
+        "calibrate": {"classes": LESIONS, "together": True, "sensitivity": 0.95, "from_mm": FROM_MM},
         "filter": {"rules": RULES},
         "retrain": {
             "licence": "CC0-1.0",

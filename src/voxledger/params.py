@@ -133,6 +133,9 @@ class CalibrateParams(_Strict):
 
     classes: list[str] = []
     """Lesion classes to calibrate."""
+    together: bool = False
+    """One threshold for all of them, which then have to be all lesion classes: what is to be found is a lesion, of
+    whatever class, by regions of whatever class. Else each has its own, and the wanted share of each is found."""
     sensitivity: float = Field(default=0.99, gt=0, le=1)
     """Share of the true lesions that the threshold has to keep; 0.99 in EfficientAnno (Efficient Human-in-the-Loop
     Pancreatic Tumor Annotation)."""

@@ -146,6 +146,11 @@ class LabelSchema(_Record):
     def by_name(self) -> dict[str, LabelClass]:
         return {c.name: c for c in self.classes}
 
+    @cached_property
+    def lesions(self) -> list[str]:
+        """Lesion classes."""
+        return [c.name for c in self.classes if c.lesion]
+
     def __getitem__(self, name: str) -> LabelClass:
         try:
             return self.by_name[name]

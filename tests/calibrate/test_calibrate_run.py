@@ -18,7 +18,7 @@ from voxledger.calibrate.run import PLOT_COLUMNS, choose_thresholds, require_les
 from voxledger.errors import Misuse
 from voxledger.filter import curves as stage
 from voxledger.filter.curves import FoundLesions, LesionCurves, lesions_seen
-from voxledger.filter.run import filter_round
+from voxledger.filter.run import filter_round, thresholds_of
 from voxledger.imaging.boxes import shape_of
 from voxledger.imaging.detection import Step
 from voxledger.imaging.soft import NOWHERE, open_soft, write_soft
@@ -307,17 +307,88 @@ def test_a_rule_that_judges_at_one_threshold_alone_is_asked_at_a_list_of_them(re
     assert_claims_are_what_the_filter_leaves(repository, filtering, "pdac")
 
 
-def test_claims_of_two_lesion_classes_are_those_of_their_thresholds_together(repository: Repository) -> None:
-    """A cyst over half of the gland leaves less of it to compare a PDAC with, once its threshold is low."""
+HALF_OF_THE_GLAND = (4, slice(1, 5), slice(1, 5))
+APART = (5, 6, slice(6, 9))
+
+
+def add_cysts(repository: Repository, p: float, where: tuple[Any, ...]) -> None:
+    """Draw a cyst in every case, and have it predicted."""
     for case in repository[0]:
         path, label = f"predictions/a/{case.case_id}.b2nd", f"data/base/labels/{case.case_id}.nii.gz"
         labels = read_label(label)
-        labels[4, 1:5, 1:5] = 3
+        labels[where] = 3
         write(label, labels, GRID)
-        cyst = np.where(labels == 3, np.float32(0.02), 0)
+        cyst = np.where(labels == 3, np.float32(p), 0)
         soft = open_soft(path)
         predicted = [("pancreas", soft.read("pancreas")), ("pdac", soft.read("pdac")), ("cyst", cyst)]
         write_soft(path, predicted, ["pancreas", "pdac", "cyst"], GRID, "a", case.sha256)
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "threshold", "hits"),
+    [(0.5, 0.4, 5), (0.8, 0.3, 6), (0.99, 0.003, 7)],
+)
+def test_one_threshold_for_lesions_of_all_classes(
+    repository: Repository, sensitivity: float, threshold: float, hits: int
+) -> None:
+    """Four cysts at 0.4, PDACs at 0.9, 0.3 and 0.004: seven lesions, of which faint PDACs need not be found."""
+    add_cysts(repository, 0.4, APART)
+    filtering = FilterParams(rules=[{"rule": "minimum_volume", "classes": ["pdac", "cyst"], "ml": 0.002}])
+    values, rows, _ = run(repository, filtering, classes=["pdac", "cyst"], together=True, sensitivity=sensitivity)
+    found = values["classes"]["any"]
+    assert (list(values["classes"]), found["lesions"]) == (["any"], 7)
+    assert found["threshold"] == pytest.approx(threshold, rel=0.5 if hits == 7 else 1e-2)
+    assert found["sensitivity"]["value"] == pytest.approx(hits / 7, abs=1e-4)
+    assert {r["class_name"] for r in rows} == {"any"}
+    assert thresholds_of(SCHEMA, filtering, read_calibration().thresholds) == {
+        "pancreas": 0.5,
+        "pdac": found["threshold"],
+        "cyst": found["threshold"],
+    }
+    assert_claims_are_what_the_filter_leaves(repository, filtering, "any")
+
+
+def test_together_counts_a_lesion_that_another_class_finds(repository: Repository) -> None:
+    """The PDACs are predicted as cysts: together they are found, apart they are not."""
+    for case in repository[0]:
+        path = f"predictions/a/{case.case_id}.b2nd"
+        soft = open_soft(path)
+        predicted = [("pancreas", soft.read("pancreas")), ("pdac", soft.read("pdac") * 0), ("cyst", soft.read("pdac"))]
+        for model in "ab":
+            write_soft(
+                path.replace("/a/", f"/{model}/"), predicted, ["pancreas", "pdac", "cyst"], GRID, model, case.sha256
+            )
+    apart = run(repository, classes=["pdac", "cyst"])[0]["classes"]
+    together = run(repository, classes=["pdac", "cyst"], together=True)[0]["classes"]
+    assert (list(apart), together["any"]["sensitivity"]["value"]) == ([], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("filtering", "classes", "said"),
+    [
+        ({}, ["pdac"], "calibrate.together is about all lesion classes, and calibrate.classes lacks cyst"),
+        ({"thresholds": {"cyst": 0.2}}, ["pdac", "cyst"], "filter.thresholds has cyst"),
+        ({}, ["pdac", "cyst", "pancreas"], "pancreas is not a lesion class"),
+    ],
+)
+def test_together_is_about_all_lesion_classes(
+    repository: Repository, filtering: dict[str, Any], classes: list[str], said: str
+) -> None:
+    with pytest.raises(Misuse, match=said):
+        run(repository, FilterParams(**filtering), classes=classes, together=True)
+
+
+def test_together_asks_cases_in_which_people_stand_behind_all_lesion_classes(repository: Repository) -> None:
+    add_cysts(repository, 0.4, APART)
+    cases, ledger = repository
+    entry = ledger["case-2", "cyst"]
+    ledger["case-2", "cyst"] = Entry(**{**vars(entry), "origin": Origin.PREDICTED})
+    assert run((cases, ledger), classes=["pdac", "cyst"], together=True)[0]["classes"]["any"]["cases"] == 3
+
+
+def test_claims_of_two_lesion_classes_are_those_of_their_thresholds_together(repository: Repository) -> None:
+    """A cyst over half of the gland leaves less of it to compare a PDAC with, once its threshold is low."""
+    add_cysts(repository, 0.02, HALF_OF_THE_GLAND)
     rules = [{"rule": "volume_ratio", "classes": ["pdac", "cyst"], "percent": {"pdac": 15, "cyst": 50}}]
     filtering = FilterParams(rules=rules)
     values, rows, notes = run(repository, filtering, classes=["pdac", "cyst"], sensitivity=0.6)

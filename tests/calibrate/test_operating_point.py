@@ -18,7 +18,7 @@ from voxledger.calibrate.operating_point import (
     provable,
     shows,
 )
-from voxledger.imaging.froc import CaseCurve, case_curve, curve_of_spans, tried_thresholds
+from voxledger.imaging.froc import CaseCurve, Part, case_curve, curve_of, tried_thresholds
 from voxledger.imaging.tree import component_tree_of
 from voxledger.statistics import resamples
 
@@ -57,7 +57,7 @@ def test_lesions_that_are_too_small_are_neither_missed_nor_their_patients_health
     lesions[0, 0, :3], lesions[0, 0, 4] = 1, 2
     tree = component_tree_of(p, 0.0, 26, None)
     both, large = (
-        curve_of_spans(tree, tree.spans, lesions.ravel()[tree.voxel], [3, 1], 0.1, least) for least in (0, 2)
+        curve_of([Part(tree, tree.spans, lesions.ravel()[tree.voxel])], [3, 1], 0.1, least) for least in (0, 2)
     )
     assert (both.lesions, both.small, large.lesions, large.small) == (2, 0, 1, 1)
     assert highest_threshold([both], 1.0) == (below(np.float32(0.2)), True)

@@ -33,7 +33,7 @@ def test_measures_at_every_threshold(proposal: Proposal, threshold: float) -> No
     level = int((nodes.tree.levels > threshold).sum()) - 1
     there = nodes.spans.node[(nodes.spans.start <= level) & (level < nodes.spans.stop)]
     there = there[np.argsort(nodes.least(nodes.tree.voxel)[there])]
-    one = proposal.at("pdac", threshold)
+    one = proposal.at(["pdac"], threshold)
     components = one.components("pdac")
     assert nodes.voxels[there].tolist() == [c.voxels for c in components]
     near = nodes.least(nodes.distance(["pancreas"], 1000.0))[there]

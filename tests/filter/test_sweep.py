@@ -20,6 +20,7 @@ from voxledger.filter.proposal import Proposal, Verdict
 from voxledger.filter.rules.minimum_volume import MinimumVolume
 from voxledger.filter.sweep import Unseen, sweep
 from voxledger.imaging.boxes import bounding_box, whole
+from voxledger.imaging.detection import ball_ml, detect
 from voxledger.imaging.froc import TRIED, tried_thresholds
 from voxledger.imaging.soft import SoftPrediction
 from voxledger.imaging.volume import Grid
@@ -98,7 +99,7 @@ def assert_equal_everywhere(
 ) -> int:
     """The curve against the filter at every threshold that could differ; returns how often a component was left."""
     rules = read_rules(entries, SCHEMA)
-    curve = lesion_curve(proposal, truth, name, rules, overlap, from_mm, floor)
+    curve = lesion_curve(proposal, truth, [name], rules, overlap, from_mm, floor)
     values = np.unique(proposal.predictions[0].read(name)).astype(np.float32)
     thresholds = np.unique(np.concatenate([values, np.nextafter(values, np.float32(0)), [np.float32(0.5)]]))
     thresholds = thresholds[thresholds >= np.float32(floor)]
@@ -107,7 +108,7 @@ def assert_equal_everywhere(
     found = np.stack(curve.at(thresholds), axis=1)
     expected = []
     for threshold in thresholds:
-        one = proposal.at(name, float(threshold))
+        one = proposal.at([name], float(threshold))
         apply_rules(one, rules, "case")
         detection, _ = detection_of(one, truth, [name], overlap)
         hit = [h for h, ml in zip(detection.hit, detection.lesion_ml, strict=True) if diameter_mm(ml) >= from_mm]
@@ -198,7 +199,7 @@ def test_what_lies_in_a_removed_piece_of_an_organ_goes_along_and_what_bridges_it
     rules = read_rules(RULES[:1], SCHEMA)
     nodes = sweep(proposal, "pdac", rules, FLOOR)
     assert nodes is not None
-    curve = lesion_curve(proposal, truth, "pdac", rules, 0.0, 0.0, FLOOR)
+    curve = lesion_curve(proposal, truth, ["pdac"], rules, 0.0, 0.0, FLOOR)
     found = np.stack(curve.at(np.array([0.5, 0.35, 0.25, 0.15, 0.05], np.float32)), axis=1)
     assert found.tolist() == [[0, 0, 0], [1, 1, 1], [1, 1, 1], [1, 1, 1], [2, 2, 2]]
     assert assert_equal_everywhere(proposal, truth, "pdac", RULES[:1], 0.0, FLOOR) > 0
@@ -236,11 +237,11 @@ def test_where_the_class_decides_about_others_the_filter_is_asked(entry: Entry, 
     proposal, rules = case(maps), read_rules([entry], SCHEMA)
     with pytest.raises(Unseen, match=why):
         sweep(proposal, "pdac", rules, FLOOR)
-    curve = lesion_curve(proposal, truth, "pdac", rules, 0.1, 0.0, FLOOR)
+    curve = lesion_curve(proposal, truth, ["pdac"], rules, 0.1, 0.0, FLOOR)
     assert why in curve.tried
     thresholds = tried_thresholds(0.5, FLOOR)
     assert (len(thresholds), thresholds[0], thresholds[-1]) == (TRIED, 0.5, float(np.float32(FLOOR)))
-    same = curve_by_filtering(proposal, truth, "pdac", rules, 0.1, 0.0, thresholds, "")
+    same = curve_by_filtering(proposal, truth, ["pdac"], rules, 0.1, 0.0, thresholds, "")
     for a, b in zip(curve.at(np.array(thresholds)), same.at(np.array(thresholds)), strict=True):
         np.testing.assert_array_equal(a, b)
     assert_equal_everywhere(proposal, truth, "pdac", [entry], 0.1, FLOOR)
@@ -268,6 +269,39 @@ def test_a_rule_that_inherits_all_but_its_judge_is_not_believed() -> None:
         sweep(case(lesions_over_the_organ()), "pdac", [rule], FLOOR)
 
 
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    chosen=st.lists(st.sampled_from(range(len(RULES))), min_size=1, max_size=3, unique=True),
+    overlap=st.sampled_from([0.0, 0.1, 0.5]),
+    from_mm=st.sampled_from([0.0, 1.5]),
+)
+def test_lesions_of_all_classes_are_found_by_regions_of_any(
+    seed: int, chosen: list[int], overlap: float, from_mm: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    proposal = random_case(rng)
+    truth = rng.choice(np.array([0, *(SCHEMA[n].id for n in SCHEMA.lesions)], np.uint8), proposal.grid.shape)
+    truth *= rng.random(truth.shape) < 0.3
+    rules = read_rules([RULES[i] for i in chosen], SCHEMA)
+    curve = lesion_curve(proposal, truth, SCHEMA.lesions, rules, overlap, from_mm, FLOOR)
+    if curve.tried:
+        return
+    thresholds = np.array([0.5, *np.quantile(proposal.predictions[0].read("pdac"), np.linspace(0.2, 1, 9))], np.float32)
+    thresholds = np.unique(thresholds[thresholds >= FLOOR])
+    small_ml = ball_ml(from_mm)
+    for threshold, *found in zip(thresholds, *curve.at(thresholds), strict=True):
+        seen = []
+        for name in SCHEMA.lesions:
+            one = proposal.at([name], float(threshold))
+            apply_rules(one, rules, "case")
+            predicted = one.mask(name, whole(truth.shape))
+            seen.append(detect(predicted, truth > 0, proposal.grid.voxel_ml, overlap))
+        hit = np.logical_or.reduce([d.hit for d in seen]) & (np.array(seen[0].lesion_ml) >= small_ml)
+        counts = [sum(d.components for d in seen), sum(d.true_components for d in seen), int(hit.sum())]
+        assert found == counts
+
+
 def test_the_proposal_is_not_changed() -> None:
     proposal = case(lesions_over_the_organ())
     before = proposal.label_map()
@@ -282,5 +316,5 @@ def test_a_class_with_another_inside_and_one_that_no_model_knows(propose: Callab
     assert sweep(proposal, "pdac", [], FLOOR) is None
     truth = np.zeros(proposal.grid.shape, np.uint8)
     truth[2, 3, 4] = 7
-    curve = lesion_curve(proposal, truth, "pdac", [], 0.1, 0.0, FLOOR)
+    curve = lesion_curve(proposal, truth, ["pdac"], [], 0.1, 0.0, FLOOR)
     assert (curve.lesions, curve.hits.size) == (1, 0)

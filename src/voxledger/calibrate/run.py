@@ -18,6 +18,7 @@ from voxledger.calibrate.operating_point import (
     shows,
 )
 from voxledger.errors import Misuse
+from voxledger.filter.curves import targets
 from voxledger.imaging.froc import CaseCurve, CaseCurves
 from voxledger.params import CalibrateParams, FilterParams, Params
 from voxledger.records.calibration import CalibratedClass, Calibration, write_calibration
@@ -35,6 +36,8 @@ def require_lesions(schema: LabelSchema, params: Params) -> None:
     """Raise `Misuse` where what is to be calibrated is no lesion class, or has no room for a threshold."""
     names, floor = params.calibrate.classes, params.calibrate.floor
     schema.require(names, "calibrate.classes")
+    if params.calibrate.together:
+        _require_together(schema, params)
     for name in names:
         if not schema[name].lesion:
             raise Misuse(
@@ -46,6 +49,21 @@ def require_lesions(schema: LabelSchema, params: Params) -> None:
                 f"calibrate.floor is {floor:g}, above {where}, {highest:g}",
                 f"lower the floor, raise the threshold, or leave {name} out of calibrate.classes",
             )
+
+
+def _require_together(schema: LabelSchema, params: Params) -> None:
+    missing = [name for name in schema.lesions if name not in params.calibrate.classes]
+    if missing:
+        raise Misuse(
+            f"calibrate.together is about all lesion classes, and calibrate.classes lacks {', '.join(missing)}",
+            "add what is missing, or set calibrate.together to false",
+        )
+    own = [name for name in schema.lesions if name in params.filter.thresholds]
+    if own:
+        raise Misuse(
+            f"calibrate.together makes one threshold for all lesion classes, and filter.thresholds has {own[0]}",
+            f"take {', '.join(own)} out of filter.thresholds, or set calibrate.together to false",
+        )
 
 
 def _highest(name: str, params: FilterParams) -> tuple[float, str]:
@@ -71,13 +89,13 @@ class OfClass:
 
 
 def choose_thresholds(cases: Sequence[CaseCurves], params: Params) -> dict[str, float]:
-    """The threshold of every class that has one: the highest that keeps the wanted sensitivity.
+    """The threshold of every class that has one, or of `ANY`: the highest that keeps the wanted sensitivity.
 
     Between `calibrate.floor` and the threshold of the filter, which is only lowered. Where none does, the highest that
     finds as many lesions as any.
     """
     chosen = {}
-    for name in params.calibrate.classes:
+    for name in targets(params.calibrate):
         curves = OfClass.of(name, cases, params.calibrate).curves
         highest, _ = _highest(name, params.filter)
         found = highest_threshold(curves, params.calibrate.sensitivity, highest, params.calibrate.floor)
@@ -101,7 +119,7 @@ def write_round(
         What the filter leaves at the chosen thresholds of all classes, which is what is claimed.
     """
     classes, notes = {}, {}
-    of_class = {name: OfClass.of(name, swept, params.calibrate) for name in params.calibrate.classes}
+    of_class = {name: OfClass.of(name, swept, params.calibrate) for name in targets(params.calibrate)}
     for name, on_curve in of_class.items():
         calibrated = None
         said = [*_why_tried(on_curve.curves)]

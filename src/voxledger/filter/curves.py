@@ -1,8 +1,9 @@
 """What reviewers would see of the true lesions of calibration cases, at every threshold: after the rules.
 
 While one class is swept, all others stand at the thresholds of `filter.threshold` and `filter.thresholds`, which for
-other lesion classes are not the calibrated ones. So what is chosen from the curves is looked at once more, by filtering
-with all chosen thresholds together (`found_lesions`).
+other lesion classes are not the calibrated ones; where all lesion classes have one threshold, each is swept so, and
+what any of them finds is found. So what is chosen from the curves is looked at once more, by filtering with all chosen
+thresholds together (`FoundLesions`).
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from voxledger import layout
 from voxledger.casemap.job import Job, content, place
 from voxledger.casemap.run import casemap
 from voxledger.filter.run import open_case, thresholds_of
-from voxledger.imaging.detection import ball_ml
+from voxledger.imaging.detection import ANY, ball_ml
 from voxledger.imaging.froc import CaseCurve, CaseCurves, tried_thresholds
 from voxledger.knowledge import trusted
-from voxledger.params import Params
+from voxledger.params import CalibrateParams, Params
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.ledger import Ledger
 from voxledger.schema import LabelSchema
@@ -58,8 +59,13 @@ class Counts:
         )
 
 
+def targets(params: CalibrateParams) -> list[str]:
+    """What has a threshold of its own: each class that is calibrated, or `ANY`."""
+    return [ANY] if params.together and params.classes else params.classes
+
+
 class OfLesions(Job[dict[str, Counts]]):
-    """What is found of the true lesions of one case, by class; classes that no model of the case knows are left out.
+    """What is found of the true lesions of one case, by class or `ANY`; what no model of the case knows is left out.
 
     Where a model of a region did not find its organ, lesions are missed.
     """
@@ -91,6 +97,13 @@ class OfLesions(Job[dict[str, Counts]]):
 
         return read_label(self.label, proposal.grid)
 
+    def judged(self, proposal: Proposal) -> list[tuple[str, list[str]]]:
+        """What of `classes` the models of the case are to look for, and the classes that it stands for."""
+        from voxledger.filter.harm import members
+
+        named = [(name, members(self.schema, name)) for name in self.classes]
+        return [(name, those) for name, those in named if all(map(proposal.sought, those))]
+
     def chain(self) -> list[Rule]:
         """The rules of the filter."""
         from voxledger.filter.chain import read_rules
@@ -105,9 +118,8 @@ class LesionCurves(OfLesions):
         proposal = self.proposal()
         truth, rules = self.truth(proposal), self.chain()
         return {
-            name: Counts.of(lesion_curve(proposal, truth, name, rules, self.overlap, self.from_mm, self.floor))
-            for name in self.classes
-            if proposal.sought(name)
+            name: Counts.of(lesion_curve(proposal, truth, those, rules, self.overlap, self.from_mm, self.floor))
+            for name, those in self.judged(proposal)
         }
 
 
@@ -122,11 +134,10 @@ class FoundLesions(OfLesions):
         truth = self.truth(proposal)
         apply_rules(proposal, self.chain(), self.name)
         found = {}
-        for name in self.classes:
-            if proposal.sought(name):
-                detection, _ = detection_of(proposal, truth, [name], self.overlap)
-                at, why = [self.thresholds[name]], "filtered at its threshold"
-                found[name] = Counts.of(_tried(at, [detection], self.from_mm, why))
+        for name, those in self.judged(proposal):
+            detection, _ = detection_of(proposal, truth, those, self.overlap)
+            at, why = [self.thresholds[those[0]]], "filtered at its threshold"
+            found[name] = Counts.of(_tried(at, [detection], self.from_mm, why))
         return found
 
 
@@ -157,11 +168,16 @@ def lesions_seen(
         Calibrated thresholds, as the filter stage will have them.
     """
     from voxledger.filter.chain import origins, read_rules
+    from voxledger.filter.harm import members
 
     rules = [rule.model_dump(mode="json") for rule in read_rules(params.filter.rules, schema)]
     jobs, patients = [], []
     for case in in_split(cases, Split.CALIBRATION):
-        known = tuple(name for name in params.calibrate.classes if trusted(ledger, case.case_id, name))
+        known = tuple(
+            name
+            for name in targets(params.calibrate)
+            if all(trusted(ledger, case.case_id, member) for member in members(schema, name))
+        )
         label = layout.label_map(layout.BASE_LABELS, case.case_id)
         files = tuple(sorted(predictions.glob(f"*/{case.case_id}.b2nd")))
         if not known or not files or not label.is_file():
@@ -194,16 +210,17 @@ def lesions_seen(
 def lesion_curve(
     proposal: Proposal,
     truth: npt.NDArray[Any],
-    name: str,
+    names: Sequence[str],
     rules: Sequence[Rule],
     overlap: float,
     from_mm: float,
     floor: float,
 ) -> CaseCurve:
-    """The curve of one class after the rules.
+    """The curve of a class after the rules, or of several at one threshold, whose lesions are found by any of them.
 
-    Exact at every threshold from `floor` up; where `voxledger.filter.sweep` cannot say it, at some of them, up to that
-    of the class in the proposal.
+    Exact at every threshold from `floor` up, for several but for components of different classes that touch: they are
+    counted class by class. Where `voxledger.filter.sweep` cannot say it, the curve holds at some thresholds, up to that
+    of the first class in the proposal.
 
     Parameters
     ----------
@@ -214,40 +231,37 @@ def lesion_curve(
     """
     from voxledger.filter.sweep import Unseen, sweep
     from voxledger.imaging.detection import label_lesions
-    from voxledger.imaging.froc import curve_of_spans
+    from voxledger.imaging.froc import Part, curve_of
 
     try:
-        nodes = sweep(proposal, name, rules, floor)
+        swept = [sweep(proposal, name, rules, floor) for name in names]
     except Unseen as why:
-        thresholds = tried_thresholds(proposal.thresholds[name], floor)
-        return curve_by_filtering(proposal, truth, name, rules, overlap, from_mm, thresholds, str(why))
-    lesions, sizes = label_lesions(proposal.schema.mask(truth, name))
-    from_voxels = ball_ml(from_mm) / proposal.grid.voxel_ml
-    if nodes is None:
-        none, large = np.empty(0, np.int64), sum(size >= from_voxels for size in sizes)
-        return CaseCurve(np.empty(0, np.float32), none, none, none, large, small=len(sizes) - large)
-    return curve_of_spans(nodes.tree, nodes.spans, nodes.at(lesions[nodes.box]), sizes, overlap, from_voxels)
+        thresholds = tried_thresholds(proposal.thresholds[names[0]], floor)
+        return curve_by_filtering(proposal, truth, names, rules, overlap, from_mm, thresholds, str(why))
+    lesions, sizes = label_lesions(np.logical_or.reduce([proposal.schema.mask(truth, name) for name in names]))
+    parts = [Part(nodes.tree, nodes.spans, nodes.at(lesions[nodes.box])) for nodes in swept if nodes is not None]
+    return curve_of(parts, sizes, overlap, ball_ml(from_mm) / proposal.grid.voxel_ml)
 
 
 def curve_by_filtering(
     proposal: Proposal,
     truth: npt.NDArray[Any],
-    name: str,
+    names: Sequence[str],
     rules: Sequence[Rule],
     overlap: float,
     from_mm: float,
     thresholds: Sequence[float],
     why: str,
 ) -> CaseCurve:
-    """The curve of one class, by filtering at each of some descending thresholds; `why` not at all is told with it."""
+    """The same by filtering at each of some descending thresholds; `why` not at all is told with it."""
     from voxledger.filter.apply import apply_rules
     from voxledger.filter.harm import detection_of
 
     found = []
     for threshold in thresholds:
-        one = proposal.at(name, threshold)
+        one = proposal.at(names, threshold)
         apply_rules(one, rules, "")
-        found.append(detection_of(one, truth, [name], overlap)[0])
+        found.append(detection_of(one, truth, names, overlap)[0])
     return _tried(thresholds, found, from_mm, why)
 
 

@@ -38,7 +38,7 @@ def detect_lesions(
     """
     schema = proposal.schema
     groups = {name: [name] for name in known}
-    if set(known) == {c.name for c in schema.classes if c.lesion}:
+    if set(known) == set(schema.lesions):
         groups[ANY] = list(known)
     steps = []
     for group, members in groups.items():
@@ -117,6 +117,11 @@ def advise(taken: Sequence[Taken], rules: Sequence[Rule]) -> list[Advice]:
         Advice(step, group[0].rule, name, tuple(group), rules[step - 1].keeping(name, [one.needed for one in group]))
         for (step, name), group in sorted(groups.items())
     ]
+
+
+def members(schema: LabelSchema, name: str) -> list[str]:
+    """The classes that a name stands for: a class, or for `ANY` all lesion classes."""
+    return schema.lesions if name == ANY else [name]
 
 
 def detection_of(

@@ -126,9 +126,9 @@ class Proposal:
         for name in thresholds:
             self._propose(name)
 
-    def at(self, name: str, threshold: float) -> Proposal:
-        """A proposal as this one was before any rule, but for the threshold of one class."""
-        thresholds = {**self.thresholds, name: threshold}
+    def at(self, names: Sequence[str], threshold: float) -> Proposal:
+        """A proposal as this one was before any rule, but for the threshold of some classes."""
+        thresholds = {**self.thresholds, **dict.fromkeys(names, threshold)}
         return Proposal(self.predictions, self.image, self.is_ct, self.schema, thresholds, self.grid)
 
     @cached_property

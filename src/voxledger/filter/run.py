@@ -12,7 +12,7 @@ from voxledger.casemap.job import Job, content, place
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
 from voxledger.filter.decisions import Decision, write_decisions
-from voxledger.imaging.detection import Advice, Step, Taken, as_written, write_steps
+from voxledger.imaging.detection import ANY, Advice, Step, Taken, as_written, write_steps
 from voxledger.knowledge import trusted
 from voxledger.params import FilterParams, MachineParams
 from voxledger.records.cases import Case, Split, in_split, require_image
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 def thresholds_of(schema: LabelSchema, params: FilterParams, calibrated: Mapping[str, float]) -> dict[str, float]:
     """Threshold of every class: that in `filter.thresholds`, else the lower of the calibrated one and the common one.
 
-    A calibrated threshold above the common one says that lesions are found even there, but as their brightest voxels
-    alone; the common one finds them too, and draws them whole.
+    What is calibrated for `ANY` is that of every lesion class. A calibrated threshold above the common one says that
+    lesions are found even there, but as their brightest voxels alone; the common one finds them too, and draws them
+    whole.
     """
     schema.require(params.thresholds, "filter.thresholds")
+    if ANY in calibrated:
+        calibrated = dict.fromkeys(schema.lesions, calibrated[ANY])
     lowered = {name: min(calibrated.get(name, params.threshold), params.threshold) for name in schema.names}
     return lowered | dict(params.thresholds)
 

@@ -45,6 +45,17 @@ class CaseCurve:
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """Some components of a tree, and where the lesions lie in it."""
+
+    tree: ComponentTree
+    spans: Spans
+    """The components that are there."""
+    lesion: npt.NDArray[Any]
+    """Number of the lesion of every voxel, in the order of `tree.voxel`; 0 for none."""
+
+
+@dataclass(frozen=True, eq=False)
 class CaseCurves:
     """The curves of one case, by lesion class."""
 
@@ -94,44 +105,58 @@ def case_curve(
         raise ValueError(f"probability of shape {probability.shape} and lesions of shape {lesions.shape}")
     # Without an overlap share only what is born or lies in a lesion can change a count.
     tree = component_tree_of(probability, floor, connectivity, None if overlap > 0 else lesions > 0)
-    return curve_of_spans(tree, tree.spans, lesions.ravel()[tree.voxel], lesion_voxels, overlap)
+    return curve_of([Part(tree, tree.spans, lesions.ravel()[tree.voxel])], lesion_voxels, overlap)
 
 
-def curve_of_spans(
-    tree: ComponentTree,
-    spans: Spans,
-    lesion: npt.NDArray[Any],
-    lesion_voxels: Sequence[int],
-    overlap: float,
-    from_voxels: float = 0.0,
+def curve_of(
+    parts: Sequence[Part], lesion_voxels: Sequence[int], overlap: float, from_voxels: float = 0.0
 ) -> CaseCurve:
-    """The curve of some components of a tree.
+    """The curve of the components of one tree, or of several, as of several classes, at the same threshold.
+
+    Several are counted tree by tree: a lesion is hit when the components of one tree hit it.
 
     Parameters
     ----------
-    spans
-        The components that are there.
-    lesion
-        Number of the lesion of every voxel, in the order of `tree.voxel`; 0 for none.
     lesion_voxels, overlap
         As for `case_curve`.
     from_voxels
         Size from which lesions are to be found.
     """
-    levels, voxels = tree.levels.size, tree.voxels
-    inside = tree.total(lesion > 0)
-    true = (inside > 0) & (inside >= overlap * voxels - ROUNDING)
-    touching = spans.where(inside > 0)
-    hits = np.zeros(levels, np.int64)
     counted = [(number, size) for number, size in enumerate(lesion_voxels, start=1) if size >= from_voxels]
+    none, small = np.empty(0, np.int64), len(lesion_voxels) - len(counted)
+    if not parts:
+        return CaseCurve(np.empty(0, np.float32), none, none, none, len(counted), small=small)
+    values = -np.unique(np.concatenate([-part.tree.levels for part in parts]))
+    reached = [np.searchsorted(-part.tree.levels, -values, side="right") for part in parts]
+
+    def on_all(counts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.int64]:
+        """The sum over the parts, of which each has counts at its own levels."""
+        at_values = [np.append(0, count.astype(np.int64))[at] for count, at in zip(counts, reached, strict=True)]
+        return np.asarray(np.sum(at_values, axis=0), np.int64)
+
+    there = [_components(part, overlap) for part in parts]
+    components, true_components = (on_all(counts) for counts in zip(*there, strict=True))
+    hits = np.zeros(values.size, np.int64)
     for number, size in counted:
-        where = lesion == number
-        covered = tree.total(np.ones(np.count_nonzero(where)), tree.node[where])
-        near = touching.where((covered > 0) & (overlap * voxels <= size + ROUNDING))
-        found = near.at_each_level(covered, levels)
-        hits += (found > 0) & (found >= overlap * size - ROUNDING)
-    there = [spans.at_each_level(of, levels).astype(np.int64) for of in (np.ones(tree.size), true)]
-    changes = np.diff([*there, hits], axis=1, prepend=0).any(axis=0)
-    components, true_components = (count[changes] for count in there)
-    small = len(lesion_voxels) - len(counted)
-    return CaseCurve(tree.levels[changes], components, true_components, hits[changes], len(counted), small=small)
+        hits += on_all([_hit(part, number, size, overlap) for part in parts]) > 0
+    changes = np.diff([components, true_components, hits], axis=1, prepend=0).any(axis=0)
+    components, true_components, hits = (count[changes] for count in (components, true_components, hits))
+    return CaseCurve(values[changes], components, true_components, hits, len(counted), small=small)
+
+
+def _components(part: Part, overlap: float) -> tuple[Counts, Counts]:
+    """Components, and true components, at each level."""
+    inside = part.tree.total(part.lesion > 0)
+    true = (inside > 0) & (inside >= overlap * part.tree.voxels - ROUNDING)
+    levels = part.tree.levels.size
+    every, those = (part.spans.at_each_level(of, levels) for of in (np.ones(part.tree.size), true))
+    return every.astype(np.int64), those.astype(np.int64)
+
+
+def _hit(part: Part, number: int, size: int, overlap: float) -> npt.NDArray[np.bool_]:
+    """Whether a lesion is hit at each level."""
+    where = part.lesion == number
+    covered = part.tree.total(np.ones(np.count_nonzero(where)), part.tree.node[where])
+    near = part.spans.where((covered > 0) & (overlap * part.tree.voxels <= size + ROUNDING))
+    found = near.at_each_level(covered, part.tree.levels.size)
+    return np.asarray((found > 0) & (found >= overlap * size - ROUNDING))

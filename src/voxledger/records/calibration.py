@@ -85,7 +85,7 @@ class Calibration(BaseModel):
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """Of the classes that have one."""
+        """Of the classes that have one, or of `any`: all lesion classes."""
         return {name: found.threshold for name, found in self.classes.items()}
 
 
