@@ -8,7 +8,8 @@ the thresholds of round 1; then `dvc repro filter`. Prints, over all seeds toget
 lesions from 10 mm and of smaller ones; rates by lesion class and by patient beside those of EfficientAnno (Efficient
 Human-in-the-Loop Pancreatic Tumor Annotation), Table 1; rates after every rule; and what models and rules lost. With a
 `--work` folder, what is done there is not done again. `--pictures` shows what was missed. Some PDACs and PNETs are
-drawn as bright as the gland, as in patients: these are counted apart in the end.
+drawn as bright as the gland, as in patients: the last table counts these, and how much of a healthy gland differs from
+the rest of it as much as they do.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ FROM_MM = 10.0
 """Lesions below this diameter are counted apart, and the thresholds are not made for them."""
 SUSPECTED = 0.05
 """Probability that pictures of missed lesions show."""
-FAINT_HU = 15.0
-"""A lesion is faint when its core is no more than this above or below the gland around it; noise is 9 or 14 HU."""
+CONTRASTS_HU = (5.0, 10.0, 15.0, 30.0)
+"""How far lesions, and parts of healthy glands, are from the gland around them; noise is 9 or 14 HU."""
 PUBLISHED = {"patient_sensitivity": 0.952, "patient_specificity": 0.957, "patient_ppv": 0.980, "patient_f1": 0.966}
 """EfficientAnno, Table 1."""
 RULES = [
@@ -84,7 +85,7 @@ def parameters(iterations: int, seed: int) -> dict[str, Any]:
         "learning_rate": 0.003,
     }
     return {
-        "infer": {"step": 0.7},
+        "infer": {"step": 0.7, "skip_trusted": True},
         "calibrate": {"classes": LESIONS, "together": True, "sensitivity": 0.95, "from_mm": FROM_MM},
         "filter": {"rules": RULES},
         "retrain": {
@@ -224,11 +225,11 @@ def tables(by_seed: list[list[Step]], work: Path) -> str:
             [row for seed, steps in enumerate(by_seed) for row in lost(steps, seed, rules)],
         ),
         table(
-            ["seed", f"faint, ≥ {FROM_MM:g} mm", "found", f"others, ≥ {FROM_MM:g} mm", "found"],
             [
-                [name, *(str(n) for count in by_contrast(steps, rules, work / "seed-0") for n in count)]
-                for name, steps in sets
+                *("HU from the gland", f"lesions ≥ {FROM_MM:g} mm no farther", "found"),
+                f"balls of {FROM_MM:g} mm at least as far, per gland without a lesion",
             ],
+            by_contrast(together, rules, work / "seed-0"),
         ),
     ]
     return "\n\n".join(parts)
@@ -256,16 +257,48 @@ def sized(step: Step, large: bool) -> Step:
     return replace(step, lesion_ml=tuple(compress(step.lesion_ml, kept)), hit=tuple(compress(step.hit, kept)))
 
 
-def by_contrast(steps: list[Step], last: int, repository: Path) -> list[tuple[int, int]]:
-    """Lesions from `FROM_MM` that are faint, those of them that are found, and the same of the others."""
-    count = {True: [0, 0], False: [0, 0]}
-    for step in (s for s in steps if s.step == last and s.class_name == ANY and s.lesion_ml):
-        contrast = contrasts(repository, step.case_id)
-        for ml, hit, hu in zip(step.lesion_ml, step.hit, contrast, strict=True):
-            if diameter_mm(ml) >= FROM_MM:
-                of = count[abs(hu) <= FAINT_HU]
-                of[0], of[1] = of[0] + 1, of[1] + hit
-    return [(of[0], of[1]) for of in (count[True], count[False])]
+def by_contrast(steps: list[Step], last: int, repository: Path) -> list[list[str]]:
+    """Lesions from `FROM_MM` no farther from the gland than each of `CONTRASTS_HU`, and what in healthy glands is."""
+    seen = [
+        (abs(hu), hit)
+        for s in steps
+        if s.step == last and s.class_name == ANY and s.lesion_ml
+        for ml, hit, hu in zip(s.lesion_ml, s.hit, contrasts(repository, s.case_id), strict=True)
+        if diameter_mm(ml) >= FROM_MM
+    ]
+    healthy = sorted({s.case_id for s in steps if s.class_name == ANY and not s.lesion_ml})
+    alike = [balls(repository, case_id) for case_id in healthy]
+    rows = []
+    for limit, a_gland in zip(CONTRASTS_HU, np.mean(alike, axis=0), strict=True):
+        near = [hit for hu, hit in seen if hu <= limit]
+        rows.append([f"{limit:g}", str(len(near)), str(sum(near)), f"{a_gland:.1f}"])
+    return rows
+
+
+def balls(repository: Path, case_id: str) -> list[int]:
+    """Balls of `FROM_MM` whole in the gland, apart from one another, whose mean is that far from the gland's."""
+    from scipy import ndimage
+    from scipy.signal import fftconvolve
+
+    from voxledger.imaging.boxes import grown
+    from voxledger.imaging.volume import read, read_label
+
+    image = read(repository / layout.IMAGES / f"{case_id}.nii.gz")
+    gland = read_label(layout.label_map(repository / layout.BASE_LABELS, case_id)) == CLASSES["pancreas"]
+    reach = [int(FROM_MM / 2 // s) for s in image.grid.spacing]
+    box = grown(ndimage.find_objects(gland.astype(np.uint8))[0], reach, gland.shape)
+    inside, values = gland[box], image.array[box].astype(float)
+    axes = np.ogrid[tuple(slice(-n, n + 1) for n in reach)]
+    ball = sum((a * s) ** 2 for a, s in zip(axes, image.grid.spacing, strict=True)) <= (FROM_MM / 2) ** 2
+    whole = fftconvolve(inside.astype(float), ball, "same") > ball.sum() - 0.5
+    away = fftconvolve(np.where(inside, values - values[inside].mean(), 0), ball, "same") / ball.sum()
+    far, counts = np.where(whole, np.abs(away), 0), dict.fromkeys(CONTRASTS_HU, 0)
+    while (peak := far.max()) >= min(CONTRASTS_HU):
+        centre = np.unravel_index(far.argmax(), far.shape)
+        far[tuple(slice(max(0, c - 2 * n), c + 2 * n + 1) for c, n in zip(centre, reach, strict=True))] = 0
+        for limit in CONTRASTS_HU:
+            counts[limit] += peak >= limit
+    return list(counts.values())
 
 
 @cache

@@ -1,4 +1,4 @@
-"""infer: every model in models/base predicts every pool, calibration and test case."""
+"""infer: every model in models/base predicts the cases of the pool, calibration and test split."""
 
 from voxledger import layout
 from voxledger.params import Params
@@ -7,7 +7,7 @@ from voxledger.stage import stage
 
 @stage(3)
 def main(params: Params) -> None:
-    from voxledger.infer.predict import predict_round
+    from voxledger.infer.predict import predict_round, to_predict
     from voxledger.infer.weak import check_weak
     from voxledger.records.cases import Split, in_split, read_cases
     from voxledger.records.predicted import write_predicted
@@ -18,7 +18,7 @@ def main(params: Params) -> None:
     require_not_out(params, "infer")
     schema = read_schema(layout.SCHEMA)
     rows = predict_round(
-        in_split(read_cases(), Split.POOL, Split.CALIBRATION, Split.TEST),
+        to_predict(in_split(read_cases(), Split.POOL, Split.CALIBRATION, Split.TEST), schema, params.infer),
         models_dir=layout.BASE_MODELS,
         out=layout.PREDICTIONS,
         schema=schema,

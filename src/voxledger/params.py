@@ -126,6 +126,9 @@ class InferParams(_Strict):
     bounds: dict[Annotated[str, AfterValidator(_member(WEAK_CHECKS))], BoundsParams] = Field(default={}, exclude=True)
     """Bounds of the checks of what was predicted from weak labels, by the name of a file in `weak/checks/`; others keep
     those that stand there. No prediction depends on them."""
+    skip_trusted: bool = Field(default=False, exclude=True)
+    """Leave out the pool cases in which people stand behind every class. Nothing of them is chosen for review; how well
+    models agree on them is then not in the report."""
 
 
 class CalibrateParams(_Strict):

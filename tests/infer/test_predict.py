@@ -17,14 +17,16 @@ from voxledger.errors import VoxledgerError
 from voxledger.imaging.soft import ensemble_mean, open_soft, write_soft
 from voxledger.imaging.volume import Grid, file_sha256, read, read_label, write
 from voxledger.infer import predict as stage
-from voxledger.infer.predict import predict_cases, predict_round, require_predictions
+from voxledger.infer.predict import predict_cases, predict_round, require_predictions, to_predict
 from voxledger.models.precomputed.adopt import add_precomputed
 from voxledger.models.prediction import NetworkPrediction
 from voxledger.params import InferParams, MachineParams, RetrainParams
 from voxledger.records.card import DATASET, WEIGHTS, check_model, write_card
-from voxledger.records.ledger import Origin
+from voxledger.records.cases import Case, Split
+from voxledger.records.ledger import Entry, Origin, write_ledger
 from voxledger.records.predicted import write_predicted
 from voxledger.retrain.run import retrain_round
+from voxledger.schema import LabelSchema
 from voxledger.textfile import read_json
 
 MODELS, OUT = Path("models/base"), Path("predictions")
@@ -332,3 +334,28 @@ def test_what_another_model_left_is_removed(predicted):
     shutil.copyfile(OUT / "maps/c0.b2nd", OUT / "gone/c0.b2nd")
     need(predicted, [])
     assert not list((OUT / "gone").iterdir())
+
+
+def test_pool_cases_that_are_trusted_in_every_class_can_be_left_out(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    schema = LabelSchema.model_validate({"name": "test", "classes": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]})
+    origins = {
+        ("done", "pool"): (Origin.SOURCE, Origin.ACCEPTED),
+        ("half", "pool"): (Origin.SOURCE, Origin.PREDICTED),
+        ("one-row", "pool"): (Origin.SOURCE,),
+        ("rejected", "pool"): (Origin.SOURCE, Origin.REJECTED),
+        ("new", "pool"): (),
+        ("judged", "test"): (Origin.SOURCE, Origin.SOURCE),
+        ("calibrates", "calibration"): (Origin.SOURCE, Origin.SOURCE),
+    }
+    cases = [Case(name, "", "", name, "", "", Split(split), "CT", "") for name, split in origins]
+    entries = [
+        Entry(case_id, name, 0, origin, (), "", "", "", "", 0.0)
+        for (case_id, _), found in origins.items()
+        for name, origin in zip("ab", found, strict=False)
+    ]
+    layout.BASE_LEDGER.parent.mkdir(parents=True)
+    write_ledger(layout.BASE_LEDGER, {(e.case_id, e.class_name): e for e in entries}, schema.names)
+    assert to_predict(cases, schema, InferParams()) == cases
+    left = to_predict(cases, schema, InferParams(skip_trusted=True))
+    assert [c.case_id for c in left] == ["half", "one-row", "rejected", "new", "judged", "calibrates"]

@@ -10,7 +10,7 @@ from voxledger import layout
 from voxledger.casemap.hashes import trusted_sha256
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
-from voxledger.knowledge import Knowledge, knowledge_of
+from voxledger.knowledge import Knowledge, knowledge_of, trusted
 from voxledger.models.backend import backend_of
 from voxledger.models.model import Model, open_models
 from voxledger.models.prediction import Prediction, TrustedOrgan, region_prediction
@@ -23,6 +23,16 @@ from voxledger.textfile import replace_text
 
 _MADE = "made.json"
 """In a folder of predictions, by path: key of what the file was made from, and its SHA-256."""
+
+
+def to_predict(cases: Sequence[Case], schema: LabelSchema, params: InferParams) -> list[Case]:
+    """The cases that the round is to predict: all, or not those of the pool of which every class is trusted."""
+    if not params.skip_trusted:
+        return list(cases)
+    ledger = read_ledger(layout.BASE_LEDGER)
+    whole = (c for c in cases if c.split is Split.POOL and all(trusted(ledger, c.case_id, n) for n in schema.names))
+    left_out = {case.case_id for case in whole}
+    return [case for case in cases if case.case_id not in left_out]
 
 
 def predict_cases(
