@@ -18,7 +18,7 @@ from voxledger.calibrate.operating_point import (
     shows,
 )
 from voxledger.errors import Misuse
-from voxledger.filter.curves import targets
+from voxledger.imaging.detection import apart_or_together
 from voxledger.imaging.froc import CaseCurve, CaseCurves
 from voxledger.params import CalibrateParams, FilterParams, Params
 from voxledger.records.calibration import CalibratedClass, Calibration, write_calibration
@@ -95,7 +95,7 @@ def choose_thresholds(cases: Sequence[CaseCurves], params: Params) -> dict[str, 
     finds as many lesions as any.
     """
     chosen = {}
-    for name in targets(params.calibrate):
+    for name in apart_or_together(params.calibrate.classes, params.calibrate.together):
         curves = OfClass.of(name, cases, params.calibrate).curves
         highest, _ = _highest(name, params.filter)
         found = highest_threshold(curves, params.calibrate.sensitivity, highest, params.calibrate.floor)
@@ -119,7 +119,9 @@ def write_round(
         What the filter leaves at the chosen thresholds of all classes, which is what is claimed.
     """
     classes, notes = {}, {}
-    of_class = {name: OfClass.of(name, swept, params.calibrate) for name in targets(params.calibrate)}
+    settings = params.calibrate
+    names = apart_or_together(settings.classes, settings.together)
+    of_class = {name: OfClass.of(name, swept, settings) for name in names}
     for name, on_curve in of_class.items():
         calibrated = None
         said = [*_why_tried(on_curve.curves)]
@@ -131,7 +133,6 @@ def write_round(
         said = [*_of_lesions(lesion_count(on_curve.curves), len(on_curve.curves), calibrated, params.calibrate), *said]
         if said:
             notes[name] = said
-    settings = params.calibrate
     write_calibration(
         layout.CALIBRATION,
         Calibration(

@@ -8,7 +8,7 @@ thresholds together (`FoundLesions`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from voxledger import layout
 from voxledger.casemap.job import Job, content, place
 from voxledger.casemap.run import casemap
 from voxledger.filter.run import open_case, thresholds_of
-from voxledger.imaging.detection import ANY, ball_ml
+from voxledger.imaging.detection import apart_or_together, ball_ml
 from voxledger.imaging.froc import CaseCurve, CaseCurves, tried_thresholds
 from voxledger.knowledge import trusted
 from voxledger.params import CalibrateParams, Params
@@ -57,11 +57,6 @@ class Counts:
         return CaseCurve(
             np.array(self.values, np.float32), components, true, hits, self.lesions, self.tried, self.small
         )
-
-
-def targets(params: CalibrateParams) -> list[str]:
-    """What has a threshold of its own: each class that is calibrated, or `ANY`."""
-    return [ANY] if params.together and params.classes else params.classes
 
 
 class OfLesions(Job[dict[str, Counts]]):
@@ -168,16 +163,11 @@ def lesions_seen(
         Calibrated thresholds, as the filter stage will have them.
     """
     from voxledger.filter.chain import origins, read_rules
-    from voxledger.filter.harm import members
 
     rules = [rule.model_dump(mode="json") for rule in read_rules(params.filter.rules, schema)]
     jobs, patients = [], []
     for case in in_split(cases, Split.CALIBRATION):
-        known = tuple(
-            name
-            for name in targets(params.calibrate)
-            if all(trusted(ledger, case.case_id, member) for member in members(schema, name))
-        )
+        known = tuple(_known(case, ledger, schema, params.calibrate))
         label = layout.label_map(layout.BASE_LABELS, case.case_id)
         files = tuple(sorted(predictions.glob(f"*/{case.case_id}.b2nd")))
         if not known or not files or not label.is_file():
@@ -205,6 +195,15 @@ def lesions_seen(
         CaseCurves(patient, {name: counts.curve for name, counts in of_case.items()})
         for patient, of_case in zip(patients, found, strict=True)
     ]
+
+
+def _known(case: Case, ledger: Ledger, schema: LabelSchema, params: CalibrateParams) -> Iterator[str]:
+    """What is calibrated and people stand behind in a case."""
+    from voxledger.filter.harm import members
+
+    for name in apart_or_together(params.classes, params.together):
+        if all(trusted(ledger, case.case_id, member) for member in members(schema, name)):
+            yield name
 
 
 def lesion_curve(

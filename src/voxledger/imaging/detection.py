@@ -132,6 +132,12 @@ class Step:
 ANY = "any"
 """All lesion classes together: is there a lesion at all, and where."""
 
+
+def apart_or_together(classes: Sequence[str], together: bool) -> list[str]:
+    """What lesions are told by: their class, or `ANY` for all of them; nothing where there is no class."""
+    return [ANY] if together and classes else list(classes)
+
+
 STEP_COLUMNS = [f.name for f in fields(Step)]
 
 
