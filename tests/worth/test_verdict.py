@@ -37,7 +37,9 @@ def test_what_is_said(mean: float, says: str) -> None:
     (verdict,) = judged([many(rng, 0.7, 0.02) for _ in range(3)], [many(rng, mean, 0.02) for _ in range(3)])
     assert (verdict.says, verdict.cases, verdict.patients, len(verdict.by_seed)) == (says, 20, 20, 3)
     assert verdict.mean.delta == pytest.approx(mean - 0.7, abs=0.01)
-    assert verdict.mean.low is not None and verdict.mean.high is not None and verdict.mean.delta is not None
+    assert verdict.mean.low is not None
+    assert verdict.mean.high is not None
+    assert verdict.mean.delta is not None
     assert verdict.mean.low < verdict.mean.delta < verdict.mean.high
     assert set(verdict.classes) == set(CLASSES)
 

@@ -42,12 +42,11 @@ def worth(names: tuple[str, ...], seeds: int, references: Path | None, as_json: 
 
     from voxledger.errors import VoxledgerError
     from voxledger.records.cases import read_cases
-    from voxledger.records.worth import read_worth
+    from voxledger.records.worth import read_worth, sentence
     from voxledger.repository import dvc, git, require_root
     from voxledger.stage import require_pipeline
     from voxledger.worth.arms import require_cohort
     from voxledger.worth.pipeline import write_pipeline
-    from voxledger.worth.verdict import sentence
 
     require_root()
     require_pipeline()

@@ -84,6 +84,24 @@ class Verdict(BaseModel):
     """By the interval of the mean."""
 
 
+def sentence(verdict: Verdict) -> str:
+    """A verdict in words.
+
+    Examples
+    --------
+    >>> nothing = Difference(dice=None, delta=None, low=None, high=None)
+    >>> mean = Difference(dice=0.81, delta=0.031, low=0.012, high=0.05)
+    >>> print(sentence(Verdict(cohort="b", arm="reviewed", set_name="external/c", cases=9, patients=8, mean=mean,
+    ...     worst=nothing, classes={}, by_seed=[0.03, 0.03, 0.033], says="helps")))
+    b, reviewed: helps on external/c (Dice +0.031, 95 % interval +0.012 to +0.050; 9 cases of 8 patients)
+    """
+    m, size = verdict.mean, f"{verdict.cases} cases of {verdict.patients} patients"
+    told = f"{verdict.cohort}, {verdict.arm}: {verdict.says} on {verdict.set_name} "
+    if m.delta is None or m.low is None or m.high is None:
+        return f"{told}(nothing to compare; {size})"
+    return f"{told}(Dice {m.delta:+.3f}, 95 % interval {m.low:+.3f} to {m.high:+.3f}; {size})"
+
+
 UPGRADES: tuple[Upgrade, ...] = ()
 FORMAT = len(UPGRADES) + 1
 

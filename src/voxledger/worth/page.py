@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 
 from voxledger.html import table
-from voxledger.records.worth import Difference, Worth
+from voxledger.records.worth import Difference, Worth, sentence
 from voxledger.worth.arms import Arm
-from voxledger.worth.verdict import WORST, sentence
+from voxledger.worth.verdict import WORST
 
 _STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em}"
