@@ -6,7 +6,7 @@
   sides of 10 brains of another site with labels of people, the cases judged those of 10 other brains of it. It should
   help.
 * Phantoms: liver, spleen and kidneys in 12 cases of a site; the cohort are 18 more of it, in a third of which the label
-  map is shifted by 6 mm along each axis; judged are 20 others of the site. It should hurt, and its true labels, given as
+  map is shifted by 6 mm along each axis; judged are 20 others of the site. It should hurt; its true labels, given as
   references, should not.
 
 Prints the verdicts, and the seconds of each command.
