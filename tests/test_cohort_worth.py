@@ -86,8 +86,8 @@ def test_a_spoilt_cohort_hurts_and_its_references_do_not(repository: Path) -> No
         run("voxledger", "round", "run")
         closed = run("voxledger", "round", "close")
         assert "spoilt, reviewed: hurts on external/c" in closed
-        run("voxledger", "round", "open")
         run("voxledger", "verify", "one@v0.0.0", accept=(0, 4))
+        run("voxledger", "round", "open")
 
 
 def test_what_is_asked_wrongly_is_named(repository: Path) -> None:
