@@ -15,6 +15,7 @@ COMMANDS = {
     "init": ("voxledger.cli.init:init", "Make a new curation repository."),
     "cases": ("voxledger.cli.cases:cases", "Register images and labels; make example cases."),
     "models": ("voxledger.cli.models:models", "Register and list models."),
+    "cohort": ("voxledger.cli.cohort:cohort", "What the cases of a source are worth as training data."),
     "schema": ("voxledger.cli.schema:schema", "Rename and retire classes between rounds, on record."),
     "round": ("voxledger.cli.round:round_", "Run, close and open rounds; see where one stands."),
     "review": ("voxledger.cli.review:review", "Send bundles to reviewers and take them back."),

@@ -100,9 +100,8 @@ def evaluate_round(
         Names every case that could not be measured, such as one whose prediction belongs to another image.
     """
     before, after = read_ledger(layout.BASE_LEDGER), read_ledger(layout.RELEASE_LEDGER)
-    judged, models = references(cases, schema, before), _models(predictions)
-    found = {case_id: _find(case_id, predictions, models) for case_id in judged.cases}
-    rows = _measure(judged, found, models, schema, params)
+    judged = references(cases, schema, before)
+    rows, found = measure_models(judged, schema, params, predictions)
     resampled = (params.evaluate.bootstrap, params.evaluate.seed, {n: c.patient for n, c in judged.cases.items()})
     summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
     past, pool = read_history(layout.BASE_HISTORY), [c.case_id for c in in_split(cases, Split.POOL)]
@@ -126,6 +125,21 @@ def evaluate_round(
         sections=[text for path in sorted(sections, key=lambda p: p.name) if (text := read_text(path))],
     )
     _write(report, rows)
+
+
+def measure_models(
+    judged: References, schema: LabelSchema, params: Params, predictions: Mapping[Generation, Sequence[Path]]
+) -> tuple[list[Row], dict[str, Predictions]]:
+    """Metrics of every case, class, generation and model, through the memo, and the predictions of every case.
+
+    Parameters
+    ----------
+    predictions
+        As for `evaluate_round`.
+    """
+    models = _models(predictions)
+    found = {case_id: _find(case_id, predictions, models) for case_id in judged.cases}
+    return _measure(judged, found, models, schema, params), found
 
 
 def _cost(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from voxledger import layout
 from voxledger.bundles.pulled import require_pulled
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
+from voxledger.records.cases import Split, in_split, read_cases
 from voxledger.records.identity import LOOKED_AT, require_no_identity
+from voxledger.records.worth import read_worth, sentence
 from voxledger.release.committed import not_as_committed
 from voxledger.release.elsewhere import require_closed_here_alone
 from voxledger.release.inbox import track_inbox
@@ -66,6 +69,7 @@ def _require_closable(params: Params, tags: tuple[str, str]) -> None:
     if opening() is not None:
         require_open(params)
     require_whole_dvc_files()
+    _warn_of_cohorts()
     if all(tag_exists(t) for t in tags):
         require_open(params)
     else:
@@ -89,6 +93,19 @@ def _require_tags_of_this_commit(tags: tuple[str, ...]) -> None:
             raise VoxledgerError(
                 f"the tag {tag} exists already and names another commit",
                 f"if it was set by mistake, `git tag -d {tag}`; otherwise raise `round` in {layout.PARAMS}",
+            )
+
+
+def _warn_of_cohorts() -> None:
+    """Say which sources of the pool were last found to make models worse."""
+    worth = read_worth()
+    if worth is None:
+        return
+    sources = {case.source for case in in_split(read_cases(), Split.POOL)}
+    for verdict in worth.verdicts:
+        if verdict.says == "hurts" and verdict.cohort in sources:
+            print(
+                f"warning: {sentence(verdict)}, as found in round {worth.round}: {layout.WORTH_PAGE}", file=sys.stderr
             )
 
 

@@ -46,8 +46,8 @@ def has_artifact(name: str) -> bool:
 
 
 def changed() -> list[str]:
-    """Stages and data files that DVC finds changed, sorted."""
-    return sorted(json.loads(dvc_output("status", "--json")))
+    """Stages of a round and data files that DVC finds changed, sorted."""
+    return sorted(Status.now().entries)
 
 
 def changed_outputs(*stages: str) -> set[str]:
@@ -64,7 +64,9 @@ class Status:
 
     @classmethod
     def now(cls) -> Status:
-        return cls(json.loads(dvc_output("status", "--json")))
+        apart = f"{layout.WORTH_PIPELINE.parent.as_posix()}/"  # trainings that no round depends on
+        found = json.loads(dvc_output("status", "--json"))
+        return cls({name: entries for name, entries in found.items() if not name.startswith(apart)})
 
     def up_to(self, last: str) -> Status:
         """Of the stages up to `last` in the order of `dvc.yaml`, and of the data files that they read."""

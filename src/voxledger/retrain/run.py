@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from voxledger import layout
 from voxledger.casemap.run import casemap
@@ -71,13 +72,36 @@ def retrain_round(
     for name, model in before.items():
         if not cohort or name not in params.models:
             shutil.copytree(model.folder, layout.NEXT_MODELS / name, copy_function=shutil.copyfile)
-    learned_from = tuple(TrainingCase.of(member, layout.RELEASE_LABELS, schema) for member in cohort)
-    trainings = _trainings(learned_from, schema, before, params, machine.device) if cohort else ()
-    jobs = [_job(training, cohort_sha256(table), params, round_number, machine) for training in trainings]
-    casemap(jobs, layout.NEXT_MODELS, machine.for_networks)
+    if learned_from := tuple(TrainingCase.of(member, layout.RELEASE_LABELS, schema) for member in cohort):
+        train_models(
+            learned_from, cohort_sha256(table), schema, before, round_number, params, machine, layout.NEXT_MODELS
+        )
     if not list_models(layout.NEXT_MODELS):
         raise Misuse("retrain.models names no model to train", f"name at least one in {layout.PARAMS}")
     replace_text(layout.NEXT_CARDS, to_json([numbered(c.model_dump(), FORMAT) for c in _genealogy()]))
+
+
+def train_models(
+    cases: tuple[TrainingCase, ...],
+    cohort: str,
+    schema: LabelSchema,
+    before: Mapping[str, Model],
+    round_number: int,
+    params: RetrainParams,
+    machine: MachineParams,
+    out: Path,
+) -> None:
+    """Train every model of the parameters into `<out>/<name>/`, through the memo.
+
+    Parameters
+    ----------
+    cohort
+        Hash of what is learned from, for the cards.
+    before
+        Models by name that a training may go on from.
+    """
+    trainings = _trainings(cases, schema, before, params, machine.device)
+    casemap([_job(t, cohort, params, round_number, machine) for t in trainings], out, machine.for_networks)
 
 
 def _require_cohort(cohort: Sequence[Member]) -> None:

@@ -1,0 +1,143 @@
+"""`worth.json`: what cohorts were found to be worth, and the Dice that it was found from, one table an arm and seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from voxledger import layout
+from voxledger.records.formats import Upgrade, upgraded
+from voxledger.textfile import read_json, read_text, replace_text, table, unreadable, write_table
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How models of one arm and seed do on one class of a case."""
+
+    set_name: str
+    """`test`, or `external/` and the source."""
+    case_id: str
+    patient: str
+    class_name: str
+    dice: float
+    """NaN where neither the reference nor the models have a voxel."""
+
+
+def write_judged(path: Path, rows: Sequence[Judged]) -> None:
+    """Write a table of Dice as CSV."""
+    write_table(path, [f.name for f in fields(Judged)], ({**asdict(r), "dice": repr(r.dice)} for r in rows))
+
+
+def read_judged(path: Path) -> list[Judged]:
+    """Read a table of Dice.
+
+    Raises
+    ------
+    VoxledgerError
+        It is damaged.
+    """
+    with table(read_text(path), path, [f.name for f in fields(Judged)]) as rows:
+        return [
+            Judged(row["set_name"], row["case_id"], row["patient"], row["class_name"], float(row["dice"]))
+            for row in rows
+        ]
+
+
+class Difference(BaseModel):
+    """What an arm has more than training without the cohort, with a paired 95 % interval."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dice: float | None
+    """Mean of the arm; None where nothing could be judged."""
+    delta: float | None
+    low: float | None
+    high: float | None
+
+
+Says = Literal["helps", "hurts", "cannot be said"]
+
+
+class Verdict(BaseModel):
+    """One arm on one set of cases."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cohort: str
+    arm: str
+    set_name: str
+    cases: int
+    patients: int
+    mean: Difference
+    """Over cases for each class, then over classes."""
+    worst: Difference
+    """Mean of the worst tenth of the cases."""
+    classes: dict[str, Difference]
+    by_seed: list[float]
+    """Difference of the means, seed by seed."""
+    says: Says
+    """By the interval of the mean."""
+
+
+def sentence(verdict: Verdict) -> str:
+    """A verdict in words.
+
+    Examples
+    --------
+    >>> nothing = Difference(dice=None, delta=None, low=None, high=None)
+    >>> mean = Difference(dice=0.81, delta=0.031, low=0.012, high=0.05)
+    >>> print(sentence(Verdict(cohort="b", arm="reviewed", set_name="external/c", cases=9, patients=8, mean=mean,
+    ...     worst=nothing, classes={}, by_seed=[0.03, 0.03, 0.033], says="helps")))
+    b, reviewed: helps on external/c (Dice +0.031, 95 % interval +0.012 to +0.050; 9 cases of 8 patients)
+    """
+    m, size = verdict.mean, f"{verdict.cases} cases of {verdict.patients} patients"
+    told = f"{verdict.cohort}, {verdict.arm}: {verdict.says} on {verdict.set_name} "
+    if m.delta is None or m.low is None or m.high is None:
+        return f"{told}(nothing to compare; {size})"
+    return f"{told}(Dice {m.delta:+.3f}, 95 % interval {m.low:+.3f} to {m.high:+.3f}; {size})"
+
+
+UPGRADES: tuple[Upgrade, ...] = ()
+FORMAT = len(UPGRADES) + 1
+
+
+class Worth(BaseModel):
+    """What was found, cohort by cohort."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: int = FORMAT
+    seeds: int
+    round: int
+    """Round that was open, whose base labels were learned from."""
+    verdicts: list[Verdict]
+
+
+def write_worth(path: Path, worth: Worth) -> None:
+    """Write the record as JSON."""
+    replace_text(path, json.dumps(worth.model_dump(mode="json"), indent=2) + "\n")
+
+
+def read_worth(path: Path = layout.WORTH) -> Worth | None:
+    """Read the record of any format; None where no cohort was ever judged.
+
+    Raises
+    ------
+    Misuse
+        It is of a newer format.
+    VoxledgerError
+        It is damaged.
+    """
+    if not path.is_file():
+        return None
+    values: dict[str, Any] = read_json(path, "verdicts")
+    again = "run `voxledger cohort worth` again"
+    try:
+        return Worth.model_validate(upgraded(values, UPGRADES, str(path), again))
+    except (ValidationError, KeyError, TypeError, AttributeError) as error:
+        raise unreadable(path, f"it does not say what cohorts are worth: {error}") from None
