@@ -15,7 +15,7 @@ from voxledger.weak.label import measured
 from voxledger.weak.prompt import Prompt
 from voxledger.weak.prompts import prompts_of
 
-FIRST = {"point": 0.3, "lasso": 0.25, "box": 0.15, "scribble": 0.1, "recist": 0.2}
+FIRST = {"point": 0.25, "lasso": 0.25, "box": 0.15, "scribble": 0.1, "recist": 0.25}
 """Share of each kind of first prompts; `recist` is all that a diameter becomes, of the axial plane."""
 THICK = 3
 """Voxels across a line, as one of RECIST is drawn."""

@@ -24,7 +24,7 @@ LEAST = 20
 """Voxels that an object needs to be learned from."""
 PIECE = 0.1
 """Share of the largest piece of a class, lesions apart, that another needs to be an object of its own."""
-CORRUPTED = 0.25
+CORRUPTED = 0.15
 """Share of samples that begin with a mask that a poor network might have found, and a point in its largest error."""
 ROLLOUT = 0.4
 """Share of the others that go on from what the network itself finds, likewise."""
