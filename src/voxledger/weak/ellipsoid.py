@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.imaging.boxes import Box
+from voxledger.imaging.boxes import Box, absolute, bounding_box
 from voxledger.imaging.volume import Grid
 from voxledger.weak.diameter import outer_length
 from voxledger.weak.label import WeakLabel
@@ -39,7 +39,7 @@ def ellipsoid(weak: WeakLabel, grid: Grid) -> npt.NDArray[np.bool_]:
 
 
 def solid(weak: WeakLabel, grid: Grid) -> tuple[npt.NDArray[np.bool_], Box]:
-    """The same cut to a box around it, and that box of the image."""
+    """The same cut to its box, and that box of the image."""
     spacing, shape = np.array(grid.spacing), np.array(grid.shape)
     middle = (weak.points[0] + weak.points[1]) / 2
     along = (weak.points[1] - weak.points[0]) * spacing
@@ -55,8 +55,10 @@ def solid(weak: WeakLabel, grid: Grid) -> tuple[npt.NDArray[np.bool_], Box]:
     rest = np.maximum(z**2 + y**2 + x**2 - first**2, 0)
     found: npt.NDArray[np.bool_] = (first / (long / 2)) ** 2 + rest / (short / 2) ** 2 <= 1
     found[tuple(np.clip(np.rint(middle).astype(int), 0, shape - 1) - low)] = True
+    box = bounding_box(found)
+    assert box is not None  # its middle is in it
     a, b, c = (slice(int(i), int(j)) for i, j in zip(low, high, strict=True))
-    return found, (a, b, c)
+    return np.ascontiguousarray(found[box]), absolute(box, (a, b, c))
 
 
 def _pairs(weak: WeakLabel) -> list[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:

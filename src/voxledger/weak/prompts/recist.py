@@ -19,7 +19,7 @@ def prompts(weak: WeakLabel, grid: Grid) -> list[Prompt]:
     >>> from voxledger.weak.example import measured_at, told
     >>> weak = measured_at("recist", (2, 3, 1), (2, 3, 6), (2, 1, 3), (2, 5, 3))
     >>> told(prompts(weak, Grid.plain((5, 8, 8))))
-    ['guess at (0, 1, 0) of (5, 5, 8)', 'scribble at (2, 0, 0) of (1, 7, 8)']
+    ['guess at (0, 1, 1) of (5, 5, 6)', 'scribble at (2, 0, 0) of (1, 7, 8)']
     """
     axes = np.concatenate([line(weak.points[a : a + 2], grid.shape) for a in range(0, len(weak.points), 2)])
     guess, (z, y, x) = solid(weak, grid)
