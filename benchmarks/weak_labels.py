@@ -9,7 +9,7 @@ phantoms, every lesion that is 10 mm long; the lesions of the three DeepLesion s
 `--work` one network learns from the first 40 crops, and one from the lesions of 100 phantoms of another seed; slabs are
 shown to that. The last 60 crops, and 60 phantoms, are predicted. Dice; worst decile: mean Dice of the tenth
 with the lowest; failed: share of objects that fail a check with its bounds (`voxledger.weak.checks`); found: share of
-those below Dice 0.5 that fail one; false alarms: share of the others that do.
+those below Dice 0.5 that fail one; false alarms: share of the others that do; with a size: all but points and scribbles.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ LONG_MM, BAD = 10.0, 0.5
 
 CROPS, PHANTOMS = 40, 100
 """Cases that a network is trained on."""
+SIZELESS = ("point", "scribble")
+"""Kinds that say nothing of how large an object is."""
 STEPS = {"hippocampus": 1000, "phantoms": 2000}
 PATCH = {"hippocampus": None, "phantoms": (32, 32, 32)}
 """Voxels (z, y, x) that a network looks at: the usual, and half as much again as lesions of 40 mm in voxels of 2 mm."""
@@ -253,6 +255,11 @@ def main() -> None:
             print(f"{name:12} {how:12} {who:10} {row(found)}", flush=True)
             counted = Counter(check for result in found for check in result.failed)
             print(f"{'':36} failed: {', '.join(f'{c} {n}' for c, n in counted.items()) or 'none'}", flush=True)
+        if predictors:
+            sized = [
+                r for (how, who), found in results.items() if who == "model" and how not in SIZELESS for r in found
+            ]
+            print(f"{name:12} {'with a size':12} {'model':10} {row(sized)}", flush=True)
     if asked.out:
         columns = dict.fromkeys(key for number in numbers for key in number)
         write_table(asked.out, list(columns), numbers)
