@@ -7,9 +7,9 @@
 Weak labels are derived from reference masks (`voxledger.weak.derive`): both classes of hippocampus crops and, of medium
 phantoms, every lesion that is 10 mm long; the lesions of the three DeepLesion slabs are real, with derived marks. With
 `--work` one network learns from the first 40 crops, and one from the lesions of 100 phantoms of another seed; slabs are
-shown to that. The last 60 crops, and 60 phantoms, are predicted. Dice; worst decile: mean Dice of the tenth
-with the lowest; failed: share of objects that fail a check with its bounds (`voxledger.weak.checks`); found: share of
-those below Dice 0.5 that fail one; false alarms: share of the others that do; with a size: all but points and scribbles.
+shown to that. The last 60 crops, and 60 phantoms, are predicted. Dice; worst decile: mean Dice of the tenth with the
+lowest; failed: share of objects that fail a check with its bounds (`voxledger.weak.checks`); found: share of those
+below Dice 0.5 that fail one; false alarms: share of the others that do; with a size: all but points and scribbles.
 """
 
 from __future__ import annotations
