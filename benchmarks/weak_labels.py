@@ -222,7 +222,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=SHARED)
     parser.add_argument("--cases", type=int, default=60)
     parser.add_argument("--size", default="medium", choices=["small", "medium", "full"], help="of the phantoms")
-    parser.add_argument("--seed", type=int, default=7, help="of the phantoms; bounds of the checks were set on seed 8")
+    parser.add_argument("--seed", type=int, default=7, help="of the phantoms; bounds of the checks were set on 8 and 7")
     parser.add_argument("--sets", nargs="+", default=["hippocampus", "phantoms", "deeplesion"])
     parser.add_argument("--model", type=Path, help="an interactive model for all sets")
     parser.add_argument("--work", type=Path, help="train networks here, once")
