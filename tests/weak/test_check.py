@@ -52,8 +52,9 @@ def test_nothing_fits_no_mark(weak: WeakLabel) -> None:
 @pytest.mark.parametrize(
     ("weak", "where", "failed"),
     [
-        (SLICE, [(FIVE, FIVE, slice(1, 4))], {"agreement": 0.75}),  # 2 · 15 / (25 + 15)
-        (CORONAL, [(slice(1, 4), FIVE, FIVE)], {"agreement": 0.75}),
+        (SLICE, [(FIVE, FIVE, slice(1, 4))], {}),  # 2 · 15 / (25 + 15)
+        (SLICE, [(FIVE, FIVE, slice(1, 3))], {"agreement": 0.571}),  # 2 · 10 / (25 + 10)
+        (CORONAL, [(slice(1, 3), FIVE, FIVE)], {"agreement": 0.571}),
         (CORONAL, [(FIVE, slice(1, 3), FIVE)], {"agreement": 0.0, "connected": 0.0}),
         (THREE, [(slice(1, 4), FIVE, FIVE)], {}),  # 2 · 43 / (61 + 43)
         (THREE, [(slice(1, 3), FIVE, FIVE)], {"agreement": 0.456}),
@@ -62,6 +63,7 @@ def test_nothing_fits_no_mark(weak: WeakLabel) -> None:
         (SLICE, [(slice(3, 5), FIVE, FIVE), (ALL, 3, 3)], {}),
         (RECIST, [(FIVE, FIVE, slice(1, 4))], {"coverage": 0.6}),
         (RECIST, [(FIVE, slice(0, 8), slice(0, 8))], {"diameter": 2.263}),
+        (RECIST, [(FIVE, 3, slice(0, 7))], {"diameter": 1.4}),
         (RECIST, [(3, 3, slice(2, 4))], {"coverage": 0.4, "diameter": 0.4}),
         (BOTH, [(FIVE, slice(2, 5), FIVE)], {"coverage": 0.778}),
         (BOX, [(FIVE, FIVE, slice(4, 8))], {"fit": 0.286}),
@@ -76,16 +78,16 @@ def test_what_does_not_fit_is_told(weak: WeakLabel, where: list[Any], failed: di
 
 
 def test_the_extent_is_in_diameters_along_the_normal() -> None:
-    grid = Grid.plain((40, 8, 8), (5.0, 1.0, 1.0))
+    grid = Grid.plain((40, 8, 8), (4.0, 1.0, 1.0))
     weak = measured_at("recist", (20, 3, 1), (20, 3, 5))
     mask = np.zeros(grid.shape, np.bool_)
     mask[19:22, 2:5, 1:6] = True
-    assert outcomes(Marked(weak, mask, grid))["extent"] == (1.0, True)
+    assert outcomes(Marked(weak, mask, grid))["extent"] == (0.8, True)
     mask[22, 3, 3] = True
-    assert outcomes(Marked(weak, mask, grid))["extent"] == (2.0, False)
+    assert outcomes(Marked(weak, mask, grid))["extent"] == (1.6, False)
     mask[22] = False
     mask[30] = True  # a stray piece is no extent
-    assert outcomes(Marked(weak, mask, grid))["extent"] == (1.0, True)
+    assert outcomes(Marked(weak, mask, grid))["extent"] == (0.8, True)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_bounds_come_from_the_parameters() -> None:
         "connected": ">=0.9",
         "coverage": ">=0.8",
         "diameter": ">=0.7",
-        "extent": "<=1",
+        "extent": "<=0.8",
         "fit": ">=0.5",
     }
     assert params.model_dump() == InferParams().model_dump(), "no prediction depends on them"

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from voxledger.imaging.boxes import whole
 from voxledger.imaging.volume import Grid
+from voxledger.models.nninteractive.marks import cut
 from voxledger.registry import PROMPTS
+from voxledger.weak.ellipsoid import ellipsoid
 from voxledger.weak.example import GRID, drawn_in, measured_at
 from voxledger.weak.label import KINDS, WeakLabel
 from voxledger.weak.prompts import prompts_of
@@ -64,6 +67,10 @@ CASES: list[tuple[WeakLabel, list[tuple[str, frozenset[tuple[int, ...]]]]]] = [
 @pytest.mark.parametrize(("weak", "expected"), CASES)
 def test_prompts(weak: WeakLabel, expected: list[tuple[str, frozenset[tuple[int, ...]]]]) -> None:
     found = prompts_of(weak, GRID)
+    if weak.kind == "recist":
+        guess, *found = found
+        assert guess.kind == "guess"
+        np.testing.assert_array_equal(cut(guess.mask, whole(GRID.shape), guess.start), ellipsoid(weak, GRID))
     told = [(p.kind, frozenset(map(tuple, (np.argwhere(p.mask) + p.start).tolist()))) for p in found]
     assert sorted(told, key=str) == sorted(expected, key=str)
     assert all(p.positive and p.mask.any() for p in found)
@@ -77,7 +84,9 @@ def test_every_kind_has_its_prompts() -> None:
 
 def test_a_long_line_stays_in_the_image() -> None:
     grid = Grid.plain((3, 400, 500))
-    (prompt,) = prompts_of(measured_at("recist", (1, -1, -1), (1, 400, 500)), grid)
+    guess, prompt = prompts_of(measured_at("recist", (1, -1, -1), (1, 400, 500)), grid)
     assert prompt.start == (1, 0, 0)
     assert prompt.mask.shape == (1, 400, 500)
     assert prompt.mask[0].any(axis=0).all()
+    assert (guess.start, guess.mask.shape) == ((0, 0, 0), grid.shape)
+    assert guess.mask.mean() > 0.9

@@ -46,9 +46,11 @@ class Marked:
 
     @cached_property
     def prompted(self) -> Mask:
-        """The voxels (z, y, x) that the network was told of."""
+        """The voxels (z, y, x) that the network was told of: what is but a guess left out."""
         told = np.zeros(self.mask.shape, np.bool_)
         for prompt in prompts_of(self.weak, self.grid):
+            if prompt.kind == "guess":
+                continue
             told[_box(prompt.start, prompt.mask.shape)] |= prompt.mask
         return told
 

@@ -16,17 +16,18 @@ class Prompt:
     Parameters
     ----------
     kind
-        `lasso`: an outline's inside, in one plane; `scribble`: a line; `box`: a rectangle in one plane; `point`.
+        `lasso`: an outline's inside, in one plane; `scribble`: a line; `box`: a rectangle in one plane; `point`;
+        `guess`: what the object is taken for before it is marked, first of all prompts and never alone.
     start
         Lowest corner (z, y, x) of `mask` in the image.
     mask
         (z, y, x) cut to its box: what a lasso encloses, the voxels of a scribble, the whole of a box, the one voxel of
-        a point. Of a lasso and a box one axis has length 1.
+        a point, every voxel of a guess. Of a lasso and a box one axis has length 1.
     positive
         Whether it says what belongs to the object; otherwise what does not.
     """
 
-    kind: Literal["lasso", "scribble", "box", "point"]
+    kind: Literal["lasso", "scribble", "box", "point", "guess"]
     start: tuple[int, int, int]
     mask: npt.NDArray[np.bool_]
     positive: bool = True

@@ -77,13 +77,19 @@ def test_it_segments_as_nninteractive_does_with_the_folder(folder, monkeypatch):
         session.initialize_from_trained_model_folder(str(theirs))
         session.set_image(IMAGE[None])
         session.set_target_buffer(np.zeros(IMAGE.shape, np.uint8))
+        before = np.zeros(IMAGE.shape, np.uint8)
+        before[8:13, 10:19, 9:16] = 1
+        session.add_initial_seg_interaction(before)
         session.add_point_interaction((10, 14, 12), True)
         session.add_scribble_interaction(
             np.eye(5, dtype=np.uint8)[None], True, interaction_bbox=[[11, 12], [12, 17], [10, 15]]
         )
     point, line = np.ones((1, 1, 1), bool), (np.eye(5) > 0)[None]
     monkeypatch.setattr("voxledger.models.nninteractive.session.in_one_patch", lambda prompts, patch: None)
-    box, probability = ours.segment([Prompt("point", (10, 14, 12), point), Prompt("scribble", (11, 12, 10), line)])
+    guess = Prompt("guess", (8, 10, 9), np.ones((5, 9, 7), bool))
+    box, probability = ours.segment(
+        [guess, Prompt("point", (10, 14, 12), point), Prompt("scribble", (11, 12, 10), line)]
+    )
     assert 0 < session.target_buffer.mean() < 1
     np.testing.assert_array_equal(session.target_buffer[box] > 0, probability > 0.5)
     assert session.target_buffer.sum() == session.target_buffer[box].sum()
@@ -113,6 +119,7 @@ REFUSED = {
     "other channels": ({"info": {"channel_mapping": OTHER_CHANNELS}}, {}, "inference_info.json: .*channel_mapping is"),
     "more channels": ({"info": {"interaction_channels": 8}}, {}, "interaction_channels is 8"),
     "no lassos": ({"info": {"supported_interactions": {"lasso": False}}}, {}, "does not take lasso"),
+    "no guesses": ({"info": {"supports_initial_label": False}}, {}, "supports_initial_label is False"),
     "a point without size": ({"info": {"point_radius": 0}}, {}, "inference_info.json: point_radius"),
     "a newer session": ({"info": {"inference_class_min_version": "99.0"}}, {}, "made for nnInteractive 99.0"),
     "another configuration": (

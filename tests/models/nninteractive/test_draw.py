@@ -7,9 +7,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from voxledger.imaging.boxes import whole
+from voxledger.imaging.volume import Grid
 from voxledger.models.nninteractive.draw import FIRST, correction, corrupted, first_prompts
+from voxledger.models.nninteractive.marks import cut
 
 START = (5, 6, 7)
+GRID = Grid.plain((30, 30, 30), (2.0, 1.0, 1.0))
 
 
 def ball(radius: float, shape=(9, 11, 13)) -> np.ndarray:
@@ -27,6 +31,11 @@ SHAPES = {
 }
 
 
+def painted(prompt) -> np.ndarray:
+    """The voxels of a prompt in the image."""
+    return cut(prompt.mask, whole(GRID.shape), prompt.start)
+
+
 def inside(prompt, mask: np.ndarray) -> np.ndarray:
     """The voxels of a prompt in the box of the object."""
     z, y, x = (a - b for a, b in zip(prompt.start, START, strict=True))
@@ -40,7 +49,12 @@ def inside(prompt, mask: np.ndarray) -> np.ndarray:
 def test_first_prompts_mark_the_object(name):
     mask, rng = SHAPES[name], np.random.default_rng(0)
     for _ in range(200):
-        for prompt in first_prompts(mask, START, rng):
+        prompts = first_prompts(mask, START, GRID, rng)
+        if prompts[0].kind == "guess":
+            assert [p.kind for p in prompts] == ["guess", "scribble"]
+            assert (painted(prompts[0]) & painted(prompts[1])).any()
+            continue
+        for prompt in prompts:
             voxels = inside(prompt, mask)
             assert prompt.positive
             assert voxels.any()
@@ -60,7 +74,8 @@ def test_first_prompts_mark_the_object(name):
 
 def test_kinds_come_as_often_as_they_should():
     rng = np.random.default_rng(0)
-    drawn = Counter(first_prompts(SHAPES["ball"], START, rng)[0].kind for _ in range(2000))
+    drawn = Counter(first_prompts(SHAPES["ball"], START, GRID, rng)[0].kind for _ in range(2000))
+    drawn["recist"] = drawn.pop("guess")
     assert {kind: pytest.approx(share, abs=0.04) for kind, share in FIRST.items()} == {
         k: n / 2000 for k, n in drawn.items()
     }
@@ -68,10 +83,20 @@ def test_kinds_come_as_often_as_they_should():
 
 def test_a_lasso_in_several_planes_ends_with_the_one_that_the_patch_lies_around():
     rng = np.random.default_rng(0)
-    several = [p for _ in range(500) if len(p := first_prompts(SHAPES["ball"], START, rng)) > 1]
+    drawn = [first_prompts(SHAPES["ball"], START, GRID, rng) for _ in range(500)]
+    several = [prompts for prompts in drawn if len(prompts) > 1 and prompts[0].kind == "lasso"]
     assert several
     assert {len(prompts) for prompts in several} == {2, 3}
     assert all(len({p.mask.shape.index(1) for p in prompts}) == len(prompts) for prompts in several)
+
+
+def test_a_diameter_is_drawn_with_a_guess_as_thick_as_it_is_in_millimetres():
+    rng = np.random.default_rng(0)
+    drawn = [first_prompts(SHAPES["ball"], START, GRID, rng) for _ in range(200)]
+    guesses = [prompts[0].mask for prompts in drawn if prompts[0].kind == "guess"]
+    thick = {(int(m.any(axis=(1, 2)).sum()), int(m.any(axis=(0, 1)).sum())) for m in guesses}
+    assert thick >= {(7, 13)}, "13 mm wide, and thick: seven slices of 2 mm"
+    assert len(thick) > 1, "of several planes, some with the short axis"
 
 
 def test_a_correction_points_into_the_largest_error_and_says_what_is_there():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from voxledger.models.nninteractive.images import clipped, normalised
-from voxledger.models.nninteractive.marks import ball_of, centre_of, cut, encode, looked_at, patch_around
+from voxledger.models.nninteractive.marks import ball_of, centre_of, cut, encode, guessed, looked_at, patch_around
 from voxledger.models.nninteractive.network import artifacts, build_network, describe_object, patch_of
 from voxledger.models.nninteractive.plan import plan
 from voxledger.models.nninteractive.session import Session
@@ -48,7 +48,9 @@ def watch(session: Session) -> list[np.ndarray]:
 def expected(prompts: list[Prompt], clip=None) -> np.ndarray:
     box = patch_around(centre_of(prompts), PATCH)
     image = normalised(IMAGE, clip)
-    return np.concatenate([cut(image, box)[None], np.zeros((1, *PATCH)), encode(prompts, box, ball_of(2), IMAGE.shape)])
+    return np.concatenate(
+        [cut(image, box)[None], guessed(prompts, box)[None], encode(prompts, box, ball_of(2), IMAGE.shape)]
+    )
 
 
 @pytest.mark.parametrize("name", PROMPTS)
@@ -79,6 +81,17 @@ def test_prompts_that_lie_close_together_are_looked_at_together(session):
     np.testing.assert_allclose(seen[0], expected(near), atol=3e-4)
 
 
+def test_a_guess_is_the_mask_before_and_moves_nothing(session):
+    prompts = [Prompt("guess", (0, 2, 3), np.ones((20, 28, 20), bool)), PROMPTS["scribble"]]
+    seen = watch(session)
+    session.show(IMAGE)
+    box, _ = session.segment(prompts)
+    assert len(seen) == 1
+    np.testing.assert_allclose(seen[0], expected(prompts), atol=3e-4)
+    assert seen[0][1].mean() > 0.5
+    assert box == looked_at(prompts, PATCH, IMAGE.shape) == looked_at(prompts[1:], PATCH, IMAGE.shape)
+
+
 def test_prompts_that_lie_apart_are_looked_at_one_after_the_other(session):
     apart = [PROMPTS["lasso"], Prompt("lasso", (1, 12, 8), np.ones((18, 9, 1), bool))]
     seen = watch(session)
@@ -103,7 +116,7 @@ def test_the_probability_is_that_of_the_mask_that_the_session_writes(session):
 def test_an_object_does_not_depend_on_those_before_it(session):
     session.show(IMAGE)
     first = session.segment([PROMPTS["point"]])
-    session.segment([PROMPTS["lasso"], PROMPTS["box"]])
+    session.segment([Prompt("guess", (8, 10, 9), np.ones((9, 9, 9), bool)), PROMPTS["lasso"], PROMPTS["box"]])
     again = session.segment([PROMPTS["point"]])
     assert first[0] == again[0]
     np.testing.assert_array_equal(first[1], again[1])

@@ -115,6 +115,7 @@ def _interactive(path: Path, configuration: str, trainer: str) -> Interactive:
         "interaction_channels": (said.get("interaction_channels", MARKS - 1), MARKS - 1),
         "channel_mapping": ({**CHANNELS, **said.get("channel_mapping", {})}, CHANNELS),
         "pad_mode_image": (said.get("pad_mode_image", "constant"), "constant"),
+        "supports_initial_label": (said.get("supports_initial_label", True), True),
     }
     unlike = [f"{name} is {has}" for name, (has, want) in wanted.items() if has != want]
     lacking = [kind for kind in KINDS if not said.get("supported_interactions", {}).get(kind, True)]

@@ -1,7 +1,7 @@
 """Prompts as people give them, drawn by chance for the training.
 
-The first prompt of an object is one of `FIRST`: half are points, the rest what weak labels become. Later ones are
-points where the network is most wrong.
+The first prompts of an object are one of `FIRST`: points, or what weak labels become. Later ones are points where the
+network is most wrong.
 """
 
 from __future__ import annotations
@@ -9,10 +9,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.imaging.volume import Grid
+from voxledger.weak.diameter import longest, short_axis
+from voxledger.weak.label import measured
 from voxledger.weak.prompt import Prompt
+from voxledger.weak.prompts import prompts_of
 
-FIRST = {"point": 0.5, "lasso": 0.15, "box": 0.15, "scribble": 0.2}
-"""Share of each kind of first prompt."""
+FIRST = {"point": 0.25, "lasso": 0.25, "box": 0.15, "scribble": 0.1, "recist": 0.25}
+"""Share of each kind of first prompts; `recist` is all that a diameter becomes, of the axial plane."""
 THICK = 3
 """Voxels across a line, as one of RECIST is drawn."""
 AXIAL = 0.7
@@ -22,7 +26,7 @@ Mask = npt.NDArray[np.bool_]
 Start = tuple[int, int, int]
 
 
-def first_prompts(mask: Mask, start: Start, rng: np.random.Generator) -> list[Prompt]:
+def first_prompts(mask: Mask, start: Start, grid: Grid, rng: np.random.Generator) -> list[Prompt]:
     """What marks an object: mostly one prompt.
 
     Parameters
@@ -31,10 +35,14 @@ def first_prompts(mask: Mask, start: Start, rng: np.random.Generator) -> list[Pr
         The object (z, y, x), not empty, cut to its box.
     start
         Lowest corner (z, y, x) of the box in the image.
+    grid
+        Of the image.
     """
     kind = rng.choice(list(FIRST), p=list(FIRST.values()))
     if kind == "point":
         return [_point(_deep(mask, rng), start)]
+    if kind == "recist":
+        return _recist(mask, start, grid, rng)
     axis = 0 if rng.random() < AXIAL else int(rng.integers(1, 3))
     if kind == "lasso" and rng.random() < 0.3:
         return [_in_plane("lasso", *_slice(mask, a, rng), start) for a in _axes(axis, rng)]
@@ -138,6 +146,17 @@ def _rectangle(plane: Mask, rng: np.random.Generator) -> Mask:
         sides.append(slice(max(low, 0), high))
     out[tuple(sides)] = True
     return out
+
+
+def _recist(mask: Mask, start: Start, grid: Grid, rng: np.random.Generator) -> list[Prompt]:
+    """What the longest diameter of an axial plane becomes, half of the time with the short axis."""
+    _, index, plane = _slice(mask, 0, rng)
+    spacing = grid.spacing[1:]
+    axes, _ = longest(plane, spacing)
+    if rng.random() < 0.5:
+        axes = np.concatenate([axes, short_axis(plane, spacing, axes)[0]])
+    points = np.insert(axes.astype(np.float64), 0, index, axis=1) + start
+    return prompts_of(measured("", "", "recist", "json", points, grid), grid)
 
 
 def _line(plane: Mask, rng: np.random.Generator) -> Mask:

@@ -19,6 +19,20 @@ def box_of(prompt: Prompt) -> Box:
     return z, y, x
 
 
+def marking(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Those that say where to look: all but a guess."""
+    return [prompt for prompt in prompts if prompt.kind != "guess"]
+
+
+def guessed(prompts: Sequence[Prompt], box: Box) -> npt.NDArray[np.bool_]:
+    """What of the guesses lies in a box of the image (z, y, x): the mask before there is one."""
+    out = np.zeros([s.stop - s.start for s in box], np.bool_)
+    for prompt in prompts:
+        if prompt.kind == "guess":
+            out |= cut(prompt.mask, box, prompt.start)
+    return out
+
+
 def centre_of(prompts: Sequence[Prompt]) -> tuple[int, int, int]:
     """What nnInteractive centres its patch on: the voxel (z, y, x) in the middle of prompts.
 
@@ -28,9 +42,10 @@ def centre_of(prompts: Sequence[Prompt]) -> tuple[int, int, int]:
     >>> centre_of([line])
     (4, 10, 24)
     """
-    if len(prompts) == 1 and prompts[0].kind == "point":
-        return prompts[0].start
-    around = union(map(box_of, prompts))
+    shown = marking(prompts)
+    if len(shown) == 1 and shown[0].kind == "point":
+        return shown[0].start
+    around = union(map(box_of, shown))
     assert around is not None
     z, y, x = (round((s.start + s.stop) / 2) for s in around)
     return z, y, x
@@ -38,8 +53,9 @@ def centre_of(prompts: Sequence[Prompt]) -> tuple[int, int, int]:
 
 def in_one_patch(prompts: Sequence[Prompt], patch: Sequence[int]) -> tuple[int, int, int] | None:
     """The middle of all prompts (z, y, x); None where they do not lie close together in a patch."""
-    around = [s.stop - s.start for s in union(map(box_of, prompts)) or ()]
-    near = len(prompts) == 1 or all(side <= ROOM * n for side, n in zip(around, patch, strict=True))
+    shown = marking(prompts)
+    around = [s.stop - s.start for s in union(map(box_of, shown)) or ()]
+    near = len(shown) == 1 or all(side <= ROOM * n for side, n in zip(around, patch, strict=True))
     return centre_of(prompts) if near else None
 
 
@@ -55,7 +71,7 @@ def looked_at(prompts: Sequence[Prompt], patch: Sequence[int], shape: tuple[int,
     if min(patch) >= LARGE:
         return None
     together = in_one_patch(prompts, patch)
-    centres = [centre_of([prompt]) for prompt in prompts] if together is None else [together]
+    centres = [centre_of([prompt]) for prompt in marking(prompts)] if together is None else [together]
     return intersection(union(patch_around(centre, patch) for centre in centres), whole(shape))
 
 
@@ -97,7 +113,7 @@ def encode(
         Of the image (z, y, x): beyond it there are no prompts.
     """
     out = np.zeros((MARKS - 1, *(s.stop - s.start for s in box)), np.float32)
-    for prompt in prompts:
+    for prompt in marking(prompts):
         start, mask = prompt.start, prompt.mask.astype(np.float32)
         if prompt.kind == "point":
             z, y, x = (a - n // 2 for a, n in zip(start, ball.shape, strict=True))

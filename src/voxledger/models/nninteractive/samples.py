@@ -13,9 +13,10 @@ import numpy.typing as npt
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.boxes import Box, absolute, bounding_box
 from voxledger.imaging.components import connected_components
+from voxledger.imaging.volume import Grid
 from voxledger.models.nninteractive.draw import correction, corrupted, first_prompts
 from voxledger.models.nninteractive.images import normalised
-from voxledger.models.nninteractive.marks import ball_of, centre_of, cut, encode, patch_around
+from voxledger.models.nninteractive.marks import ball_of, centre_of, cut, encode, guessed, patch_around
 from voxledger.models.training import Training
 from voxledger.weak.prompt import Prompt
 
@@ -23,7 +24,7 @@ LEAST = 20
 """Voxels that an object needs to be learned from."""
 PIECE = 0.1
 """Share of the largest piece of a class, lesions apart, that another needs to be an object of its own."""
-CORRUPTED = 0.25
+CORRUPTED = 0.15
 """Share of samples that begin with a mask that a poor network might have found, and a point in its largest error."""
 ROLLOUT = 0.4
 """Share of the others that go on from what the network itself finds, likewise."""
@@ -41,6 +42,8 @@ class Object:
 
     image: Array
     """Intensities (z, y, x) as the network sees them."""
+    grid: Grid
+    """Of the image."""
     box: Box
     mask: npt.NDArray[np.bool_]
     """The object (z, y, x) in its box."""
@@ -95,7 +98,9 @@ class Samples:
             shown = np.load(path, mmap_mode="r")
             for name, mask in masks:
                 lesion = training.labels[name].lesion
-                by_class.setdefault(name, []).extend(Object(shown, *found) for found in _objects(mask, lesion))
+                by_class.setdefault(name, []).extend(
+                    Object(shown, image.grid, *found) for found in _objects(mask, lesion)
+                )
         self._classes = [found for found in by_class.values() if found]
         if not self._classes:
             raise VoxledgerError(
@@ -114,7 +119,7 @@ class Samples:
         rng = self._rng
         objects = self._classes[rng.integers(len(self._classes))]
         chosen = objects[rng.integers(len(objects))]
-        prompts = first_prompts(chosen.mask, chosen.start, rng)
+        prompts = first_prompts(chosen.mask, chosen.start, chosen.grid, rng)
         before: tuple[Box, npt.NDArray[np.bool_]] | None = None
         if rng.random() < CORRUPTED:
             before = chosen.box, corrupted(chosen.mask, rng)
@@ -138,9 +143,7 @@ class Samples:
         """The box of the patch, what the network gets, and what of the object lies in it."""
         together = all(p.kind == "lasso" for p in prompts)
         box = patch_around(centre_of(prompts if together else prompts[-1:]), self._patch)
-        previous = np.zeros(self._patch, np.bool_)
-        if before is not None:
-            previous = cut(before[1], box, [s.start for s in before[0]])
+        previous = guessed(prompts, box) if before is None else cut(before[1], box, [s.start for s in before[0]])
         inputs = np.concatenate(
             [cut(chosen.image, box)[None], previous[None], encode(prompts, box, self._ball, chosen.image.shape)]
         )

@@ -101,6 +101,10 @@ class Session(nnInteractiveInferenceSession):  # type: ignore[misc]
                 self.add_bbox_interaction(bounds, prompt.positive, run)
             case "lasso":
                 self.add_lasso_interaction(mask, prompt.positive, run, interaction_bbox=bounds)
+            case "guess":
+                before = np.zeros(self._probability.shape, np.uint8)
+                before[box_of(prompt)] = mask
+                self.add_initial_seg_interaction(before)
             case "scribble":
                 self.add_scribble_interaction(mask, prompt.positive, run, interaction_bbox=bounds)
 

@@ -29,4 +29,4 @@ def measure(marked: Marked) -> float:
     return 2 * shared / (len(marked.marked) + int((marked.mask & here).sum()))
 
 
-CHECK = WeakCheck(measure, low=0.8, kinds=("slice_mask", "slices"))
+CHECK = WeakCheck(measure, low=0.7, kinds=("slice_mask", "slices"))

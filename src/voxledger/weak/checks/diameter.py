@@ -34,4 +34,4 @@ def measure(marked: Marked) -> float:
     return longest(touched, spacing)[1] / given
 
 
-CHECK = WeakCheck(measure, low=0.7, high=1.4, kinds=("recist",))
+CHECK = WeakCheck(measure, low=0.7, high=1.3, kinds=("recist",))
