@@ -88,6 +88,14 @@ class Recist(Mark):
                 length = float(np.linalg.norm(a - b))
             if said is not None and (said <= 0 or not abs(said - length) <= slack):
                 found.append(f"{name}: it is not the distance of both points")
+        if len(points) == 4 and not found:
+            # Nothing in the slice of one object is further apart than its longest diameter.
+            long, short = (float(np.linalg.norm(points[a] - points[a + 1])) for a in (0, 2))
+            apart = float(np.linalg.norm(points[:2].mean(axis=0) - points[2:].mean(axis=0)))
+            if short > long + slack:
+                found.append("points_lps_mm: the second axis is longer than the first; the long axis comes first")
+            if apart > long + slack:
+                found.append("points_lps_mm: both axes lie too far apart to be of one object")
         return found
 
 
@@ -207,10 +215,12 @@ def parse_marks(content: bytes, what: str, case_id: str, grid: Grid, schema: Lab
             raise ValueError
         if not (isinstance(values.get("format", 1), int) and values.get("format", 1) > 0):
             raise ValueError
-        values = upgraded(values, UPGRADES, what)
-        marks = Marks.model_validate_json(json.dumps({"case": case_id, **values}))
+        today = upgraded(values, UPGRADES, what)
+        marks = Marks.model_validate_json(json.dumps({"case": case_id, **today}))
     except ValidationError as error:
         problems = _invalid(error)
+        if "marks" in values and "format" not in values:
+            problems = [f"format: it is missing; marks are listed from format {FORMAT} on"]
     except (ValueError, RecursionError):
         problems.append(f"it is no mark in JSON of at most {MOST_BYTES} bytes")
     else:
