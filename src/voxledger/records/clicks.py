@@ -120,7 +120,7 @@ def parse_clicks(content: bytes, what: Path | str) -> Clicks:
 
 
 def misfits(clicks: Clicks, manifest: Manifest) -> list[str]:
-    """What does not fit: of another bundle, of cases that it does not list or lists twice, or a gate that is not passed."""
+    """What does not fit: another bundle, cases that are not listed or listed twice, a gate that is not passed."""
     asked, unasked = {(a.case_id, a.class_name) for a in manifest.asked}, "which the bundle does not ask about"
     clicked = sorted({(c.case_id, c.class_name) for c in clicks.clicks})
     found = [f"names case {case_id}, {unasked}" for case_id in clicks.cases if case_id not in manifest.voxels]

@@ -55,6 +55,8 @@ def predictions(model: Model, cases: Sequence[Case], params: InferParams, machin
         if case.split is not Split.POOL or not weak_files(case.case_id):
             continue
         marked = tuple(read_weak(case.case_id, read_grid(case.image), model.schema))
+        if not marked:
+            continue
         job = MarkedObjects(
             name=title(case, model),
             case=case,

@@ -55,9 +55,7 @@ def rows(path: Path, case_ids: Collection[str]) -> dict[str, str]:
             if float(row["Possibly_noisy"]) != 1:
                 by_series.setdefault(file[1], []).append((int(file[2]), numbers))
     except (csv.Error, ValueError):
-        raise VoxledgerError(
-            f"{path}, line {table.line_num}: it is no row of DL_info.csv", "mend the table"
-        ) from None
+        raise VoxledgerError(f"{path}, line {table.line_num}: it is no row of DL_info.csv", "mend the table") from None
     found = {}
     for case_id in case_ids:
         if (named := _CASE.fullmatch(case_id)) is None:
