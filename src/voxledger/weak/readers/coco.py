@@ -56,9 +56,10 @@ def rows(path: Path, case_ids: Collection[str]) -> dict[str, str]:
 
 def _by_id(listed: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
     """Images or categories by their number, each of which is one alone: files put together may number them anew."""
-    found = {one["id"]: one for one in listed}
-    if clashing := [number for number, one in found.items() if any(o["id"] == number and o != one for o in listed)]:
-        raise ValueError(f"several images or categories have the id {clashing[0]}")
+    found: dict[Any, dict[str, Any]] = {}
+    for one in listed:
+        if found.setdefault(one["id"], one) != one:
+            raise ValueError(f"several images or categories have the id {one['id']}")
     return found
 
 
