@@ -334,7 +334,7 @@ class _Check:
             self._problem(f"is not a record of clicks: {error.problem}", "restore or remove it", file=CLICKS)
             return
         if found := misfits(clicks, self.manifest):
-            self._problem(found[0], "restore it", file=CLICKS)
+            self._problem(found[0], "restore it, or review the bundle again without it", file=CLICKS)
 
     def _signatures(self, rows: Mapping[tuple[str, str], Row]) -> tuple[Signature, ...]:
         """The signatures that count; what is wrong with others, and that there is none where there has to be one."""
