@@ -177,6 +177,8 @@ def test_boxes_of_coco(folder: Path, boxes: Any, weak_class: str, expected: dict
         (coco(("a_3.png", "lesion", [2, 4, 3, 5])), "tail", Misuse, "tail is not a class"),
         ({"images": [], "annotations": [{"image_id": 3}], "categories": []}, "", VoxledgerError, "is not COCO"),
         ({"images": []}, "", VoxledgerError, "it has no annotations, categories"),
+        (coco(("a_3.png", "lesion", [10**400, 4, 3, 5])), "", VoxledgerError, "is not COCO"),
+        (coco(("a_3.png", "lesion", [2, 4, 3, 5]), size=(float("inf"), 12)), "", VoxledgerError, "is not COCO"),
         (clashing("images", file_name="a_1.png"), "", VoxledgerError, "several images or categories have the id 0"),
         (clashing("categories", name="organ"), "", VoxledgerError, "several images or categories have the id 7"),
     ],

@@ -49,7 +49,7 @@ def rows(path: Path, case_ids: Collection[str]) -> dict[str, str]:
             size = int(image["width"]), int(image["height"])
             box = [names[annotation["category_id"]], int(named["number"]), x, y, width, height, *size]
             found.setdefault(case_id, []).append(box)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise VoxledgerError(f"{path} is not COCO: {type(error).__name__} {error}", "export the boxes again") from None
     return {case_id: json.dumps(boxes) for case_id, boxes in found.items()}
 
