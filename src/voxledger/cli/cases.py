@@ -107,11 +107,9 @@ def add(
     for name in Split:
         if chosen := [c for c in added.cases if c.split is name]:
             click.echo(f"{name.value:12} {len(chosen):5} cases, {chosen[0].case_id} … {chosen[-1].case_id}")
-    said = f"added {len(added.cases)} cases, {added.labelled} of them labelled"
-    said += f", for {classes} alone" * bool(classes and added.labelled) + f", {added.marked} with weak labels" * bool(
-        weak
-    )
-    click.echo(f"{said}. Next: voxledger round run")
+    said = f", for {classes} alone" if classes and added.labelled else ""
+    said += f", {added.marked} with weak labels" if weak else ""
+    click.echo(f"added {len(added.cases)} cases, {added.labelled} of them labelled{said}. Next: voxledger round run")
 
 
 @cases.command("scan-phi")
