@@ -6,6 +6,7 @@ import re
 
 KEPT = {"NC": "no commercial use", "SA": "the same licence", "ND": "nothing derived"}
 """Conditions of Creative Commons licences that what is made with the thing keeps, by their letters."""
+_WRITTEN_OUT = {"NC": r"NON\W?COMMERCIAL", "SA": r"SHARE\W?ALIKE", "ND": r"NO\W?DERIV"}
 
 
 def spdx(licence: str) -> str:
@@ -26,9 +27,12 @@ def lost(licence: str, declared: str) -> tuple[str, ...]:
     --------
     >>> lost("CC BY-NC-SA 4.0", "CC-BY-4.0"), lost("CC-BY-NC-SA-4.0", "CC-BY-NC-SA-4.0"), lost("MIT", "CC0-1.0")
     (('NC', 'SA'), (), ())
+    >>> lost("Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International", "CC BY-SA 4.0")
+    ('NC',)
     """
-    return tuple(letters for letters in KEPT if letters in _parts(licence) and letters not in _parts(declared))
+    return tuple(letters for letters in KEPT if _asks(licence, letters) and not _asks(declared, letters))
 
 
-def _parts(licence: str) -> list[str]:
-    return re.split(r"[\s-]+", licence.upper())
+def _asks(licence: str, letters: str) -> bool:
+    """Whether a licence names a condition, by its letters or written out."""
+    return bool(re.search(rf"(?<![A-Z]){letters}(?![A-Z])|{_WRITTEN_OUT[letters]}", licence.upper()))

@@ -20,7 +20,7 @@ from voxledger.records.ledger import read_ledger
 from voxledger.repository import git
 
 GRID = Grid.plain((4, 5, 6), (3.0, 1.0, 1.0))
-ADD = ("cases", "add", "../images", "--labels", "../labels", "--source", "here")
+ADD = ("cases", "add", "../images", "--labels", "../labels", "--weak", "../weak", "--source", "here")
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,9 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write(root / f"images/c{n}.nii.gz", np.random.default_rng(n).integers(0, 99, GRID.shape).astype(np.int16), GRID)
         if n < 2:
             write(root / f"labels/c{n}.nii.gz", np.ones(GRID.shape, np.uint8), GRID)
+    point = {"type": "point", "class": "organ", "point_lps_mm": [2.0, 2.0, 3.0]}
+    (root / "weak").mkdir()
+    (root / "weak/c2.json").write_text(json.dumps({"format": 2, "marks": [point]}))
     return root
 
 
@@ -65,6 +68,7 @@ def state() -> tuple[str, str]:
     "event",
     [
         pytest.param("os.rename .*/images/c1.nii.gz", id="while it stores", marks=pytest.mark.slow),
+        pytest.param("os.rename .*/weak/c2.json", id="before the weak label", marks=pytest.mark.slow),
         pytest.param("os.rename .*ledger.csv", id="before the ledger", marks=pytest.mark.slow),
         pytest.param("os.rename .*cases.csv", id="before the table", marks=pytest.mark.slow),
         pytest.param("subprocess.Popen .*'dvc', 'add'", id="before dvc add"),
@@ -75,7 +79,7 @@ def state() -> tuple[str, str]:
 def test_a_killed_add_is_finished_by_the_same_command(event: str, undisturbed: tuple[str, str]) -> None:
     """Killed after the table was written, the same command said "registered already", the images outside DVC."""
     kill_before(1, *ADD, event=event)
-    assert "added 3 cases, 2 of them labelled" in run("voxledger", *ADD)
+    assert "added 3 cases, 2 of them labelled, 1 with weak labels" in run("voxledger", *ADD)
     assert state() == undisturbed
     assert "case c1 is registered already" in run("voxledger", *ADD, accept=(1,))
 
@@ -99,6 +103,7 @@ def test_what_a_killed_add_wrote_is_taken_back_by_a_run_of_the_round() -> None:
     assert Path("data/images/c2.nii.gz").is_file()
     assert "no case is registered" in run("voxledger", "round", "run", accept=(1,))
     assert not Path("data/images/c2.nii.gz").exists()
+    assert not Path("data/weak/c2.json").exists()
     assert read_ledger("data/base/ledger.csv") == {}
     assert "added 3 cases" in run("voxledger", *ADD)
 

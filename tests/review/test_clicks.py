@@ -269,6 +269,12 @@ RECORD = Clicks(
             RECORD.model_copy(update={"clicks": (RECORD.clicks[0].model_copy(update={"class_name": "kidney_left"}),)}),
             "names class kidney_left of case case_2",
         ),
+        (RECORD.model_copy(update={"cases": ()}), "names clicks in case case_2, which it does not list"),
+        (RECORD.model_copy(update={"cases": ("case_2", "case_2")}), "lists a case twice"),
+        (
+            RECORD.model_copy(update={"gate": RECORD.gate.model_copy(update={"low": -0.05})}),
+            "says that a round may not use its clicks",
+        ),
         (None, "is not a record of clicks"),
     ],
 )

@@ -340,6 +340,22 @@ def test_a_case_whose_weak_label_disagrees_comes_first_and_is_not_hidden(reposit
     assert ("case0", "c1") in scores
 
 
+def test_one_of_two_lesions_that_were_marked_and_filtered_out_is_not_hidden(repository):
+    """A class of which another lesion was left hid the one that a rule had taken."""
+    lesion = SCHEMA["c1"].id
+    labels = np.zeros(GRID.shape, np.uint8)
+    labels[4, 4:8, 4:8] = labels[4, 16:20, 16:20] = lesion
+    write(repository / "data/weak/case0.nii.gz", labels, GRID)
+    write(repository / "data/weak/case1.nii.gz", labels, GRID)
+    write(repository / "data/round/pseudo/case1.nii.gz", labels, GRID)
+    labels[4, 4:8, 4:8] = 0
+    write(repository / "data/round/pseudo/case0.nii.gz", labels, GRID)
+    params = Params(score={"budget": 3}, machine={"workers": 1})
+    found = [weak("case0", "c1", True), weak("case1", "c1", True)]
+    rows = score_round(CASES, {}, [], repository / PREDICTIONS, SCHEMA, params, weak=found)
+    assert {r.case_id for r in rows if r.reason == DISAGREES} == {"case0"}
+
+
 def test_what_was_marked_and_filtered_out_is_not_hidden(repository):
     """A rule took a lesion that somebody had marked for its organ, and nobody was told."""
     labels = read_label(repository / "data/round/pseudo/case0.nii.gz")

@@ -80,6 +80,7 @@ def changed(**values: Any) -> dict[str, Any]:
         (changed(long_diameter_mm=0), "long_diameter_mm: "),
         (changed(long_diameter_mm="5.6 (Doe)"), "long_diameter_mm: "),
         ({k: v for k, v in diameter().items() if k != "slice"}, "slice: "),
+        ({"marks": [diameter()]}, "format: it is missing"),
         ([diameter()], "is no mark in JSON"),
         ("Jane Doe", "is no mark in JSON"),
         (b"\xff\xfe", "is no mark in JSON"),
@@ -162,6 +163,16 @@ def test_a_scribble_runs_without_gaps() -> None:
         ({k: v for k, v in both_axes().items() if k != "short_diameter_mm"}, "short_diameter_mm: it belongs to four"),
         (diameter() | {"short_diameter_mm": 2.0}, "short_diameter_mm: it belongs to four"),
         (both_axes(points_lps_mm=at((3, 2, 5), (3, 8, 5), (3, 5, 3), (4, 5, 7))), "points_lps_mm: "),
+        (
+            both_axes(points_lps_mm=at((3, 5, 3), (3, 5, 6), (3, 1, 5), (3, 10, 5)))
+            | {"long_diameter_mm": 2.4, "short_diameter_mm": 7.2},
+            "the second axis is longer than the first",
+        ),
+        (
+            both_axes(points_lps_mm=at((3, 0, 0), (3, 4, 0), (3, 11, 7), (3, 11, 9)))
+            | {"long_diameter_mm": 3.2, "short_diameter_mm": 1.6},
+            "both axes lie too far apart",
+        ),
         (BOX | {"corners_lps_mm": at((2, 2, 3), (4, 2, 30))}, "corners_lps_mm: "),
         (BOX | {"corners_lps_mm": [[1e308] * 3, [0.0] * 3]}, "corners_lps_mm: "),
         (BOX | {"label": "Doe"}, "unknown keys label"),

@@ -66,7 +66,7 @@ def test_a_row_of_deeplesion_lies_on_its_lesion(
     turned, there = regridded(image, grid, axes, flips, ((0, 0),) * 3)
     mask, _ = regridded(lesion.astype(np.uint8), grid, axes, flips, ((0, 0),) * 3)
     noisy = ROW.replace(",3,0,", ",3,1,").replace("017.png", "016.png")
-    Path("DL_info.csv").write_text(HEADER + ROW + noisy + ROW.replace("000001_", "000007_"))
+    Path("DL_info.csv").write_text("\ufeff" + HEADER + ROW + noisy + ROW.replace("000001_", "000007_"))
     add({CASE: Volume(turned, there)}, Path("DL_info.csv"), "lesion")
     kept = Path(f"data/weak/{CASE}.json").read_text()
     assert not {"62", "F", "gender", "age", "175"} & set(kept.replace('"', " ").split())
@@ -117,6 +117,12 @@ def coco(*boxes: tuple[str, str, list[float]], size: tuple[int, int] = (10, 12))
             for n, (f, c, box) in enumerate(boxes)
         ],
     }
+
+
+def clashing(key: str, **other: str) -> dict[str, Any]:
+    """Two files put together, which number their images or categories alike: a box would go to the last."""
+    values = coco(("a_3.png", "lesion", [2, 4, 3, 5]))
+    return values | {key: [*values[key], values[key][0] | other]}
 
 
 @pytest.mark.parametrize(
@@ -171,6 +177,10 @@ def test_boxes_of_coco(folder: Path, boxes: Any, weak_class: str, expected: dict
         (coco(("a_3.png", "lesion", [2, 4, 3, 5])), "tail", Misuse, "tail is not a class"),
         ({"images": [], "annotations": [{"image_id": 3}], "categories": []}, "", VoxledgerError, "is not COCO"),
         ({"images": []}, "", VoxledgerError, "it has no annotations, categories"),
+        (coco(("a_3.png", "lesion", [10**400, 4, 3, 5])), "", VoxledgerError, "is not COCO"),
+        (coco(("a_3.png", "lesion", [2, 4, 3, 5]), size=(float("inf"), 12)), "", VoxledgerError, "is not COCO"),
+        (clashing("images", file_name="a_1.png"), "", VoxledgerError, "several images or categories have the id 0"),
+        (clashing("categories", name="organ"), "", VoxledgerError, "several images or categories have the id 7"),
     ],
 )
 def test_boxes_that_do_not_fit_are_refused(
@@ -190,6 +200,10 @@ def test_boxes_that_do_not_fit_are_refused(
         ("DL_info.csv", HEADER + ROW, "lesion", "names none of these cases"),
         ("DL_info.csv", "a,b\n1,2\n", "lesion", "no column File_name"),
         ("DL_info.csv", HEADER + ROW.replace("272.323", "Doe"), "lesion", "line 2: it is no row of DL_info.csv"),
+        ("DL_info.csv", HEADER + "000001_02_01_017.png,1,2\n", "lesion", "line 2: it is no row of DL_info.csv"),
+        ("DL_info.csv", HEADER + ROW.strip() + ",4\n", "lesion", "line 2: it is no row of DL_info.csv"),
+        ("DL_info.csv", HEADER + ROW.replace(",3,0,", ",3,no,"), "lesion", "line 2: it is no row of DL_info.csv"),
+        ("weak/a.JSON", "{}", "", "holds no weak label"),
         ("weak.txt", "", "", "neither a folder of weak labels nor a table"),
         ("weak/a.json", "{}", "lesion", "--weak-class is for tables"),
     ],

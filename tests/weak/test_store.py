@@ -14,6 +14,7 @@ from voxledger.errors import CaseRefused, GridMismatch, UnknownLabel, VoxledgerE
 from voxledger.imaging.volume import Grid, write
 from voxledger.schema import LabelSchema
 from voxledger.weak.geometry import lps_of
+from voxledger.weak.marks import parse_marks
 from voxledger.weak.store import read_weak
 
 SCHEMA = LabelSchema.model_validate(
@@ -35,6 +36,34 @@ def label_map(parts: list[tuple[int, tuple[Any, ...]]]) -> np.ndarray:
     for number, where in parts:
         labels[where] = number
     return labels
+
+
+def test_classes_that_were_renamed_or_retired_since(folder: Path) -> None:
+    """The round went no further: infer refused marks under the old name, and label maps with the id."""
+    today = LabelSchema.model_validate(
+        {
+            "name": "two",
+            "classes": [
+                {"id": 1, "name": "organ"},
+                {"id": 3, "name": "tumour", "inside": "organ", "lesion": True,
+                 "formerly": [{"name": "lesion", "round": 1, "date": "2026-01-01"}]},
+            ],
+            "retired": [{"id": 2, "name": "duct", "inside": "organ", "round": 1, "date": "2026-01-01", "reason": "x"}],
+        }
+    )  # fmt: skip
+    point = {"type": "point", "point_lps_mm": lps_of([(4, 4, 4)], GRID)[0].tolist()}
+    marks = {"format": 2, "marks": [point | {"class": name} for name in ("lesion", "duct", "organ")]}
+    Path("data/weak").mkdir(parents=True)
+    Path("data/weak/a.json").write_text(json.dumps(marks))
+    assert [w.class_name for w in read_weak("a", GRID, today)] == ["tumour", "organ"]
+    Path("data/weak/a.json").write_text(json.dumps(marks | {"marks": marks["marks"][1:2]}))
+    assert read_weak("a", GRID, today) == []
+    with pytest.raises(CaseRefused, match="class: it is none of"):
+        parse_marks(json.dumps(marks).encode(), "new.json", "a", GRID, today)
+    # A duct in the drawn slice is part of the organ there; one that was drawn alone marks no organ.
+    write("data/weak/b.nii.gz", label_map([(1, (4, A, A)), (2, (4, 3, A)), (2, (8, B, B)), (3, (6, B, B))]), GRID)
+    found = [(w.class_name, w.kind, int(w.mask.sum())) for w in read_weak("b", GRID, today)]
+    assert found == [("organ", "slice_mask", 36), ("tumour", "slice_mask", 64)]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ from voxledger.records.bundle import (
     says_what_was_sent,
     size_bound,
 )
-from voxledger.records.clicks import beside_the_bundle, parse_clicks
+from voxledger.records.clicks import misfits, parse_clicks
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, read_decisions
 from voxledger.records.ledger import Signature
@@ -333,8 +333,8 @@ class _Check:
         except VoxledgerError as error:
             self._problem(f"is not a record of clicks: {error.problem}", "restore or remove it", file=CLICKS)
             return
-        if other := beside_the_bundle(clicks, self.manifest):
-            self._problem(f"names {other[0]}, which the bundle does not ask about", "restore it", file=CLICKS)
+        if found := misfits(clicks, self.manifest):
+            self._problem(found[0], "restore it, or review the bundle again without it", file=CLICKS)
 
     def _signatures(self, rows: Mapping[tuple[str, str], Row]) -> tuple[Signature, ...]:
         """The signatures that count; what is wrong with others, and that there is none where there has to be one."""

@@ -161,6 +161,11 @@ def _weak_by_case(path: Path, class_name: str, case_ids: Collection[str]) -> dic
             )
         single = {name: reader for name, reader in readers.items() if reader.rows is None}
         files = {p: n for p in sorted(path.iterdir()) for n, r in single.items() if p.is_file() and r.recognises(p)}
+        if not files:
+            raise Misuse(
+                f"{path} holds no weak label",
+                "label maps are called CASE.nii.gz, and marks CASE.json, in small letters",
+            )
         by_case = _by_case([(_stem(p.name) if _stem(p.name) != p.name else p.stem, p) for p in files])
         return {case_id: Given(files[p], str(p), p, "", "") for case_id, p in by_case.items()}
     tables = {name: reader for name, reader in readers.items() if reader.rows is not None and reader.recognises(path)}

@@ -36,6 +36,8 @@ class Added:
 
     cases: list[Case]
     labelled: int
+    marked: int
+    """How many have weak labels."""
 
 
 def add_cases(
@@ -96,7 +98,7 @@ def add_cases(
     write_cases(layout.CASES, [*(c for c in registered if c.case_id not in new), *cases])
     track()
     interrupted.finished()
-    return Added(cases, sum(bool(facts.masks) for facts in taken))
+    return Added(cases, sum(bool(facts.masks) for facts in taken), sum(bool(facts.weak) for facts in taken))
 
 
 def _registered(schema: LabelSchema) -> tuple[list[Case], list[Case]]:

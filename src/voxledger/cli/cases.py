@@ -107,8 +107,8 @@ def add(
     for name in Split:
         if chosen := [c for c in added.cases if c.split is name]:
             click.echo(f"{name.value:12} {len(chosen):5} cases, {chosen[0].case_id} … {chosen[-1].case_id}")
-    part = f", for {classes} alone" if classes and added.labelled else ""
-    click.echo(f"added {len(added.cases)} cases, {added.labelled} of them labelled{part}. Next: voxledger round run")
+    said = f"labelled{f', for {classes} alone' * bool(classes and added.labelled)}, {added.marked} with weak labels"
+    click.echo(f"added {len(added.cases)} cases, {added.labelled} of them {said}. Next: voxledger round run")
 
 
 @cases.command("scan-phi")

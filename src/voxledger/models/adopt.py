@@ -139,11 +139,14 @@ def _read(folder: Path, backend: str, folds: Sequence[str]) -> FromElsewhere:
 
 def _try(home: Path, folder: Path, card: ModelCard, schema: LabelSchema) -> None:
     """Predict a tiny image, so that what its folder describes is known to work before a round needs it."""
-    if (backend := BACKENDS.get(card.backend)).prompted:
-        return
+    backend = BACKENDS.get(card.backend)
+    module = import_module(f"{backend.package}.predict")
     image = Volume(np.arange(64, dtype=np.int16).reshape(4, 4, 4), Grid.plain((4, 4, 4)))
     try:
-        predicted = import_module(f"{backend.package}.predict").predict(home, card.id, image, InferParams(), "cpu")
+        if backend.prompted:
+            module.try_out(home, card.id, image.array)
+            return
+        predicted = module.predict(home, card.id, image, InferParams(), "cpu")
         for _, values in predicted.by_class(schema):
             if values.shape != image.array.shape:
                 raise ValueError(f"an image of shape {image.array.shape} became {values.shape}")

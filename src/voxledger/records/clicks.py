@@ -119,12 +119,18 @@ def parse_clicks(content: bytes, what: Path | str) -> Clicks:
         raise unreadable(what, f"{where}: {first['msg']}" if where else first["msg"]) from None
 
 
-def beside_the_bundle(clicks: Clicks, manifest: Manifest) -> list[str]:
-    """What a record names that the bundle has not: cases, and classes that nobody was asked about."""
-    asked = {(a.case_id, a.class_name) for a in manifest.asked}
-    cases = [f"case {case_id}" for case_id in clicks.cases if case_id not in manifest.voxels]
-    unasked = {(c.case_id, c.class_name) for c in clicks.clicks} - asked
-    return cases + [f"class {name} of case {case_id}" for case_id, name in sorted(unasked)]
+def misfits(clicks: Clicks, manifest: Manifest) -> list[str]:
+    """What does not fit: another bundle, cases that are not listed or listed twice, a gate that is not passed."""
+    asked, unasked = {(a.case_id, a.class_name) for a in manifest.asked}, "which the bundle does not ask about"
+    clicked = sorted({(c.case_id, c.class_name) for c in clicks.clicks})
+    found = [f"names case {case_id}, {unasked}" for case_id in clicks.cases if case_id not in manifest.voxels]
+    found += [f"names class {name} of case {c}, {unasked}" for c, name in clicked if (c, name) not in asked]
+    found += [f"names clicks in case {c}, which it does not list" for c, _ in clicked if c not in clicks.cases]
+    if len(set(clicks.cases)) < len(clicks.cases):
+        found.append("lists a case twice")
+    if not clicks.gate.passed:
+        found.append(f"says that a round may not use its clicks: {clicks.gate}")
+    return found
 
 
 def read_all(folders: Sequence[Path]) -> list[Clicks]:

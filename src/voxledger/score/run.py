@@ -162,7 +162,7 @@ def rejected_before(ledger: Ledger, readings: Sequence[Reading], schema: LabelSc
 
 
 def disagreeing(ledger: Ledger, weak: Sequence[WeakDecision], schema: LabelSchema) -> dict[str, list[str]]:
-    """Cases with a class that does not fit its weak label, or of which the filter leaves nothing, and those classes.
+    """Cases with a class that does not fit its weak label, or where the filter leaves nothing of it, and those classes.
 
     Classes that somebody stands behind are left out.
     """
@@ -179,16 +179,19 @@ def disagreeing(ledger: Ledger, weak: Sequence[WeakDecision], schema: LabelSchem
 
 
 def _left(case_id: str, schema: LabelSchema) -> set[str]:
-    """Classes of which the filter leaves anything in a case, what lies inside them included."""
-    import numpy as np
+    """Classes of which the filter leaves anything in a case, where each was marked, what lies inside them included."""
+    from voxledger.imaging.volume import read
+    from voxledger.weak.check import Marked
+    from voxledger.weak.store import read_weak
 
-    from voxledger.imaging.volume import read_label
-
-    labels = layout.label_map(layout.PSEUDO, case_id)
-    if not labels.is_file():
+    path = layout.label_map(layout.PSEUDO, case_id)
+    if not path.is_file():
         return set(schema.names)
-    ids = np.unique(read_label(labels))
-    return {name for name in schema.names if schema.mask(ids, name).any()}
+    labels = read(path)
+    masks = {name: schema.mask(labels.array, name) for name in schema.names}
+    found = [Marked(weak, masks[weak.class_name], labels.grid) for weak in read_weak(case_id, labels.grid, schema)]
+    gone = {one.weak.class_name for one in found if not one.mask[one.prompted].any()}
+    return {name for name, mask in masks.items() if mask.any()} - gone
 
 
 def _write_agreement(pairs: Sequence[tuple[str, str, str, str, float]]) -> None:

@@ -7,6 +7,7 @@ numbers on the grid of the image, a class of the schema, the id of the case. A f
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -88,6 +89,14 @@ class Recist(Mark):
                 length = float(np.linalg.norm(a - b))
             if said is not None and (said <= 0 or not abs(said - length) <= slack):
                 found.append(f"{name}: it is not the distance of both points")
+        if len(points) == 4 and not found:
+            # Nothing in the slice of one object is further apart than its longest diameter.
+            long, short = (float(np.linalg.norm(points[a] - points[a + 1])) for a in (0, 2))
+            apart = float(np.linalg.norm(points[:2].mean(axis=0) - points[2:].mean(axis=0)))
+            if short > long + slack:
+                found.append("points_lps_mm: the second axis is longer than the first; the long axis comes first")
+            if apart > long + slack:
+                found.append("points_lps_mm: both axes lie too far apart to be of one object")
         return found
 
 
@@ -183,7 +192,7 @@ def inside(indices: Points, grid: Grid) -> Any:
     return ((indices >= -1) & (indices <= grid.shape)).all(axis=1)
 
 
-def parse_marks(content: bytes, what: str, case_id: str, grid: Grid, schema: LabelSchema) -> Marks:
+def parse_marks(content: bytes, what: str, case_id: str, grid: Grid, schema: LabelSchema, kept: bool = False) -> Marks:
     """Parse the JSON of the weak labels of a case; `what` names it in errors, which never repeat what it says.
 
     Parameters
@@ -192,6 +201,8 @@ def parse_marks(content: bytes, what: str, case_id: str, grid: Grid, schema: Lab
         The case it is for; a `case` in the JSON must name the same.
     grid
         Grid of the image of that case.
+    kept
+        Whether it is one that is kept here: then a class may be called as it was before, or be retired.
 
     Raises
     ------
@@ -207,14 +218,17 @@ def parse_marks(content: bytes, what: str, case_id: str, grid: Grid, schema: Lab
             raise ValueError
         if not (isinstance(values.get("format", 1), int) and values.get("format", 1) > 0):
             raise ValueError
-        values = upgraded(values, UPGRADES, what)
-        marks = Marks.model_validate_json(json.dumps({"case": case_id, **values}))
+        today = upgraded(values, UPGRADES, what)
+        marks = Marks.model_validate_json(json.dumps({"case": case_id, **today}))
     except ValidationError as error:
         problems = _invalid(error)
+        if "marks" in values and "format" not in values:
+            problems = [f"format: it is missing; marks are listed from format {FORMAT} on"]
     except (ValueError, RecursionError):
         problems.append(f"it is no mark in JSON of at most {MOST_BYTES} bytes")
     else:
-        problems = misfits(marks, case_id, grid, schema)
+        names = [*schema.names, *(m.class_name for m in marks.marks if kept and schema.is_on_record(m.class_name))]
+        problems = misfits(marks, case_id, grid, names)
     if problems:
         raise refuse(what, problems)
     return marks
@@ -246,18 +260,25 @@ def _without_value(kind: str, message: str) -> str:
     return message
 
 
-def misfits(marks: Marks, case_id: str, grid: Grid, schema: LabelSchema) -> list[str]:
-    """What does not fit the case, its image or the schema."""
+def misfits(marks: Marks, case_id: str, grid: Grid, names: Sequence[str]) -> list[str]:
+    """What does not fit the case, its image or the names of classes."""
     found = [] if marks.marks else ["marks: there is none"]
     if marks.case != case_id:
         found.append(f"case: it is not {case_id}, for which the file is named")
     if marks.source not in WEAK_READERS.names():
         found.append(f"source: it is none of {', '.join(WEAK_READERS.names())}")
     for number, mark in enumerate(marks.marks):
-        told = [] if mark.class_name in schema.names else [f"class: it is none of {', '.join(schema.names)}"]
+        told = [] if mark.class_name in names else [f"class: it is none of {', '.join(names)}"]
         told += mark.misfits(grid)
         found += [f"marks.{number}.{problem}" if len(marks.marks) > 1 else problem for problem in told]
     return found
+
+
+def of_today(marks: Marks, schema: LabelSchema) -> Marks:
+    """The marks under today's names of their classes, without those of retired ones."""
+    names = {mark.class_name: schema.renamed(mark.class_name) for mark in marks.marks}
+    left = [m.model_copy(update={"class_name": names[m.class_name]}) for m in marks.marks if names[m.class_name]]
+    return marks.model_copy(update={"marks": tuple(left)})
 
 
 def weak_labels(marks: Marks, case_id: str, grid: Grid) -> list[WeakLabel]:

@@ -22,14 +22,14 @@ def objects(labels: npt.NDArray[Any], case_id: str, source: str, grid: Grid, sch
 
     Of a class that is no lesion, all that is drawn is one object. Lesions are told apart: what is connected is one, and
     so are drawings in parallel planes that lie over one another, closer than they are wide. What lies in a class
-    belongs to it where it touches what is drawn of the class itself.
+    belongs to it where it touches what is drawn of the class itself; so does a retired class that lay in it.
     """
-    found = []
+    found, today = [], schema.repaint_retired(labels)
     for c in schema.classes:
         own = labels == c.id
         if not own.any():
             continue
-        pieces, _ = connected_components(schema.mask(labels, c.name))
+        pieces, _ = connected_components(schema.mask(today, c.name))
         for part in _parts(np.isin(pieces, np.unique(pieces[own])), c, grid):
             box = bounding_box(part)
             assert box is not None  # a part has voxels

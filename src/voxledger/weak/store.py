@@ -8,7 +8,7 @@ from voxledger import layout
 from voxledger.imaging.volume import Grid, read_label
 from voxledger.schema import LabelSchema
 from voxledger.weak.label import WeakLabel
-from voxledger.weak.marks import parse_marks, weak_labels
+from voxledger.weak.marks import of_today, parse_marks, weak_labels
 from voxledger.weak.objects import objects
 
 
@@ -20,6 +20,9 @@ def weak_files(case_id: str) -> tuple[Path, ...]:
 
 def read_weak(case_id: str, grid: Grid, schema: LabelSchema) -> list[WeakLabel]:
     """The weak labels of a case, one an object; none where nothing was given.
+
+    Files stay as they were given. A class that was renamed since has its name of today, and what marks a retired class
+    marks nothing, but where it was drawn as a part of the class it lay in.
 
     Parameters
     ----------
@@ -34,9 +37,10 @@ def read_weak(case_id: str, grid: Grid, schema: LabelSchema) -> list[WeakLabel]:
     found = []
     for path in weak_files(case_id):
         if path.suffix == ".json":
-            found += weak_labels(parse_marks(path.read_bytes(), str(path), case_id, grid, schema), case_id, grid)
+            marks = parse_marks(path.read_bytes(), str(path), case_id, grid, schema, kept=True)
+            found += weak_labels(of_today(marks, schema), case_id, grid)
             continue
         labels = read_label(path, grid)
-        schema.check(labels, str(path))
+        schema.check(schema.repaint_retired(labels), str(path))
         found += objects(labels, case_id, "nifti", grid, schema)
     return found

@@ -105,6 +105,13 @@ class _Runs:
         return Path.touch, (Path("it ran"),)
 
 
+def with_patch(*sides: float) -> dict[str, object]:
+    """Plans of another patch than the network can halve."""
+    configurations = plan((16, 24, 16), (4, 8), None)["configurations"]
+    configurations["3d_fullres"]["patch_size"] = sides
+    return {"plans": {"configurations": configurations}}
+
+
 OTHER_CHANNELS = {**CHANNELS, "points": [5, 6], "scribble": [3, 4]}
 REFUSED = {
     "another licence than its own": ({}, {"licence": "MIT"}, "says that its weights are under CC BY-NC-SA 4.0"),
@@ -133,6 +140,10 @@ REFUSED = {
         "checkpoint_final.pth is a checkpoint of another architecture",
     ),
     "no weights": ({"checkpoint": {"init_args": 3}}, {}, "is no checkpoint of nnInteractive"),
+    "a patch that cannot be halved": (with_patch(15, 23, 15), {}, "theirs: the model cannot predict an image"),
+    "a patch of no size": (with_patch(0, 0, 0), {}, "theirs: the model cannot predict an image"),
+    "a patch in a plane": (with_patch(16, 24), {}, "theirs: the model cannot predict an image"),
+    "a point larger than memory": ({"info": {"point_radius": 1e9}}, {}, "theirs: the model cannot predict an image"),
     "code": ({"checkpoint": {"more": _Runs()}}, {}, "would run code"),
 }
 

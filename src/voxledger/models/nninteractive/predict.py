@@ -29,6 +29,7 @@ from voxledger.records.ledger import WeakMark
 from voxledger.schema import LabelSchema
 from voxledger.textfile import read_json
 from voxledger.weak.label import WeakLabel
+from voxledger.weak.prompt import Prompt
 from voxledger.weak.prompts import prompts_of
 from voxledger.weak.store import read_weak, weak_files
 
@@ -54,6 +55,8 @@ def predictions(model: Model, cases: Sequence[Case], params: InferParams, machin
         if case.split is not Split.POOL or not weak_files(case.case_id):
             continue
         marked = tuple(read_weak(case.case_id, read_grid(case.image), model.schema))
+        if not marked:
+            continue
         job = MarkedObjects(
             name=title(case, model),
             case=case,
@@ -115,6 +118,16 @@ def _nested(found: dict[str, Array], schema: LabelSchema) -> Iterator[tuple[str,
 def looked_at(folder: Path, weak: WeakLabel, grid: Grid) -> Box | None:
     """The box of the image that the model looks at for an object; None where it zooms out as far as it needs."""
     return marks.looked_at(prompts_of(weak, grid), patch_of(read_json(folder / PLANS)), grid.shape)
+
+
+def try_out(folder: Path, model_id: str, image: npt.NDArray[np.int16]) -> None:
+    """Segment what a point marks in an image (z, y, x); raises whatever goes wrong."""
+    with single_thread("cpu"):
+        session = open_session(folder, model_id, "cpu")
+        session.show(image)
+        found = session.segment([Prompt("point", (0, 0, 0), np.ones((1, 1, 1), np.bool_))])
+    if found is None or not np.isfinite(found[1]).all():
+        raise ValueError("its probabilities are no finite numbers")
 
 
 @lru_cache(maxsize=1)

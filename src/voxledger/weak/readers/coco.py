@@ -38,8 +38,8 @@ def rows(path: Path, case_ids: Collection[str]) -> dict[str, str]:
     values = read_json(path, *_KEYS)
     found: dict[str, list[list[Any]]] = {}
     try:
-        names = {category["id"]: str(category["name"]) for category in values["categories"]}
-        slices = {image["id"]: image for image in values["images"]}
+        names = {number: str(category["name"]) for number, category in _by_id(values["categories"]).items()}
+        slices = _by_id(values["images"])
         for annotation in values["annotations"]:
             image = slices[annotation["image_id"]]
             named = _SLICE.fullmatch(str(image["file_name"]))
@@ -49,9 +49,18 @@ def rows(path: Path, case_ids: Collection[str]) -> dict[str, str]:
             size = int(image["width"]), int(image["height"])
             box = [names[annotation["category_id"]], int(named["number"]), x, y, width, height, *size]
             found.setdefault(case_id, []).append(box)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise VoxledgerError(f"{path} is not COCO: {type(error).__name__} {error}", "export the boxes again") from None
     return {case_id: json.dumps(boxes) for case_id, boxes in found.items()}
+
+
+def _by_id(listed: list[dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+    """Images or categories by their number, each of which is one alone: files put together may number them anew."""
+    found: dict[Any, dict[str, Any]] = {}
+    for one in listed:
+        if found.setdefault(one["id"], one) != one:
+            raise ValueError(f"several images or categories have the id {one['id']}")
+    return found
 
 
 def read(given: Given, case_id: str, grid: Grid, schema: LabelSchema) -> Marks:

@@ -9,6 +9,7 @@ are age and gender, window, type and all else that is no measurement. The table 
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Collection
@@ -41,20 +42,20 @@ def recognises(path: Path) -> bool:
 def rows(path: Path, case_ids: Collection[str]) -> dict[str, str]:
     """By case, what the table says of its lesions: of each the slice from 0, and the numbers of `_NUMBERS`."""
     by_series: dict[str, list[tuple[int, list[list[float]]]]] = {}
-    table = Rows(read_text(path))
+    table = Rows(read_text(path).removeprefix("\ufeff"))
     asked = ["File_name", "Possibly_noisy", *_NUMBERS]
     if lacking := [name for name in asked if name not in (table.fieldnames or [])]:
         raise VoxledgerError(f"{path} is not DL_info.csv: it has no column {', '.join(lacking)}", "give that table")
-    for row in table:
-        file = _FILE.fullmatch(row["File_name"])
-        try:
+    try:
+        for row in table:
+            file = _FILE.fullmatch(row["File_name"])
             numbers = [[float(v) for v in row[name].split(",")] for name in _NUMBERS]
-        except ValueError:
-            numbers = []
-        if file is None or [len(n) for n in numbers] != list(_NUMBERS.values()):
-            raise VoxledgerError(f"{path}, line {table.line_num}: it is no row of DL_info.csv", "mend the table")
-        if row["Possibly_noisy"].strip() != "1":
-            by_series.setdefault(file[1], []).append((int(file[2]), numbers))
+            if file is None or [len(n) for n in numbers] != list(_NUMBERS.values()):
+                raise ValueError
+            if float(row["Possibly_noisy"]) != 1:
+                by_series.setdefault(file[1], []).append((int(file[2]), numbers))
+    except (csv.Error, ValueError):
+        raise VoxledgerError(f"{path}, line {table.line_num}: it is no row of DL_info.csv", "mend the table") from None
     found = {}
     for case_id in case_ids:
         if (named := _CASE.fullmatch(case_id)) is None:
