@@ -54,7 +54,16 @@ class Setting:
 
 HIPPOCAMPUS = Setting("hippocampus", ("anterior", "posterior"), "MR", 100, 80, (2.0, 2.0, 2.0), (20, 28, 20), 500)
 PHANTOMS = Setting(
-    "phantoms", ("liver", "spleen", "pancreas"), "CT", 50, 30, (8.0, 8.0, 8.0), (20, 28, 28), 400, "light", (0.14, 0.4, 1.0)
+    "phantoms",
+    ("liver", "spleen", "pancreas"),
+    "CT",
+    50,
+    30,
+    (8.0, 8.0, 8.0),
+    (20, 28, 28),
+    400,
+    "light",
+    (0.14, 0.4, 1.0),
 )
 GATED = 20
 """Test cases on which it is measured whether a round might use the clicks."""
@@ -370,7 +379,10 @@ def main() -> None:
     given = parser.parse_args()
     setting = PHANTOMS if given.phantoms else HIPPOCAMPUS
     setting = replace(
-        setting, pool=given.cases or setting.pool, iterations=given.iterations or setting.iterations, shares=tuple(given.shares or setting.shares)
+        setting,
+        pool=given.cases or setting.pool,
+        iterations=given.iterations or setting.iterations,
+        shares=tuple(given.shares or setting.shares),
     )
     with tempfile.TemporaryDirectory(prefix="saim-phantoms-") as folder:
         if given.phantoms:
