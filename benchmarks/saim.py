@@ -406,6 +406,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, help="Fewer cases in the pool, to try it out.")
     parser.add_argument("--iterations", type=int, help="Of every training.")
     parser.add_argument("--shares", type=float, nargs="+")
+    parser.add_argument("--augmentation", choices=["light", "strong"])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--chart", type=Path, help="Draws the curves into an SVG.")
     given = parser.parse_args()
@@ -415,6 +416,7 @@ def main() -> None:
         pool=given.cases or setting.pool,
         iterations=given.iterations or setting.iterations,
         shares=tuple(given.shares or setting.shares),
+        augmentation=given.augmentation or setting.augmentation,
     )
     with tempfile.TemporaryDirectory(prefix="saim-phantoms-") as folder:
         if given.phantoms:
