@@ -296,19 +296,23 @@ def play_curves(bench: Bench, told: Any = print) -> dict[str, list[Point]]:
     return found
 
 
-def alone(setting: Setting, images: Path, references: Path, kept: Path, seed: int) -> dict[str, list[Point]]:
-    """One seed in a process of its own, on one core; what has been played is kept in a folder."""
+def alone(
+    setting: Setting, images: Path, references: Path, kept: Path, seed: int
+) -> tuple[dict[str, list[Point]], float]:
+    """Curves and CPU seconds of one seed, in a process of its own, on one core; what has been played is in a folder."""
     import torch
 
     file = kept / f"{setting.name}-{seed}.json"
-    if not file.is_file():
+    known = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    if known.get("setting") != repr(setting):
         torch.set_num_threads(1)
+        started = time.process_time()
         with tempfile.TemporaryDirectory(prefix="saim-") as work:
             found = play_curves(Bench(setting, images, references, Path(work), seed))
         curves = {curve: [asdict(point) for point in points] for curve, points in found.items()}
-        file.write_text(json.dumps({"cpu_s": time.process_time(), "curves": curves}), "utf-8")
-    known = json.loads(file.read_text("utf-8"))["curves"]
-    return {curve: [Point(**point) for point in points] for curve, points in known.items()}
+        known = {"setting": repr(setting), "cpu_s": time.process_time() - started, "curves": curves}
+        file.write_text(json.dumps(known), "utf-8")
+    return {curve: [Point(**point) for point in points] for curve, points in known["curves"].items()}, known["cpu_s"]
 
 
 def make_phantoms(setting: Setting, folder: Path) -> tuple[Path, Path]:
@@ -426,8 +430,9 @@ def main() -> None:
         kept = given.work or Path(folder)
         kept.mkdir(exist_ok=True)
         with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-            results = list(pool.map(partial(alone, setting, images, references, kept), given.seeds))
-        spent = sum(json.loads(file.read_text("utf-8"))["cpu_s"] for file in kept.glob(f"{setting.name}-*.json"))
+            played = list(pool.map(partial(alone, setting, images, references, kept), given.seeds))
+    results = [curves for curves, _ in played]
+    spent = sum(seconds for _, seconds in played)
     told = f"{table(results, setting.shares)}\n\n{len(results)} seeds, {spent / 60:.0f} CPU minutes."
     print(told)
     if given.chart:
