@@ -5,9 +5,10 @@
 Site A has reference labels and teaches the first models: a coarse one that finds the pancreas, one that looks around
 it, and an interactive one. The cases of site B have a slice mask of their lesion, a RECIST diameter, or nothing. An
 emulated reader accepts what has a Dice of 0.7 or more, rejects what has less than 0.5, and corrects what lies between:
-all assumptions. In round 2 the models have learned from what was accepted and corrected, and predict the rejected
-again; all of it goes through `voxledger round run`. Prints accepted, revised and rejected by round and origin, what
-became of the rejected, and the mean Dice of what was proposed.
+all assumptions. In round 2 the networks have learned from what was accepted and corrected, and predict the rejected
+again, also what the interactive model had predicted, which goes on unchanged; all of it goes through `voxledger round
+run`. Prints accepted, revised and rejected by round and origin, what became of the rejected, and the mean Dice of what
+was proposed.
 """
 
 from __future__ import annotations

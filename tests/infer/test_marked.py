@@ -20,8 +20,10 @@ from voxledger.imaging.volume import file_sha256, read, write
 from voxledger.infer import predict as stage
 from voxledger.infer.predict import predict_cases, predict_round, require_predictions
 from voxledger.models.precomputed.adopt import add_precomputed
-from voxledger.params import InferParams, MachineParams
+from voxledger.params import InferParams, MachineParams, RetrainParams
+from voxledger.records.ledger import Entry, Origin, WeakMark, write_ledger
 from voxledger.records.predicted import ensembles, read_predicted, write_predicted
+from voxledger.retrain.run import retrain_round
 
 OUT = Path("predictions")
 
@@ -118,6 +120,53 @@ def test_cases_that_models_are_judged_by_are_seen_as_nobody_marked_them(interact
     mark_slice("c3", 3)
     mark_slice("c1", 1)
     assert list(marked(predict(interactive))) == ["c1"]
+
+
+def train_network(small, tiny):
+    """One that knows all classes, in models/base."""
+    retrain_round(small.cases, small.schema, small.ledger, 0, RetrainParams(models={"unet": tiny["unet"]}),
+                  MachineParams(workers=1))  # fmt: skip
+    shutil.move(layout.NEXT_MODELS / "unet", layout.BASE_MODELS / "unet")
+
+
+def reject(small, name, told, **change):
+    """The ledger says that people rejected a class of c2 as it was predicted."""
+    marks = tuple(WeakMark.parse(mark) for of, mark in told if of == name)
+    model_ids = (opened(small).card.id,)
+    said = Entry("c2", name, 1, Origin.REJECTED, model_ids, "bob", "b" * 64, "c" * 64, "", 0.0, weak=marks)
+    write_ledger(layout.BASE_LEDGER, {("c2", name): replace(said, **change)}, small.schema.names)
+
+
+@pytest.mark.parametrize(
+    ("change", "speaks"),
+    [
+        ({}, False),
+        ({"origin": Origin.PREDICTED}, True),
+        ({"model_ids": ("another",)}, True),  # it has been trained since
+        ({"weak": ()}, True),  # marked since
+        (None, True),  # no network knows the class
+    ],
+)
+def test_what_people_rejected_is_not_predicted_again_in_the_same_way(interactive, tiny, change, speaks):
+    mark_recist("c2", 2)
+    mark_slice("c1", 1)
+    reject(interactive, "lesion", marked(predict(interactive))["c2"].weak, **(change or {}))
+    if change is not None:
+        train_network(interactive, tiny)
+    rows = predict(interactive)
+    assert list(marked(rows)) == (["c1", "c2"] if speaks else ["c1"])
+    has_a_say = ensembles(rows)["c2"].by_class["lesion"]
+    assert (has_a_say == (opened(interactive).card.id,)) is speaks
+    assert ("atlas-1" in has_a_say) is not speaks
+
+
+def test_what_else_is_marked_in_the_case_is_predicted(interactive, tiny):
+    mark_slice("c2", 2, (2, 7))
+    told = marked(predict(interactive))["c2"].weak
+    assert [name for name, _ in told] == ["lesion", "spleen"]
+    reject(interactive, "spleen", told)
+    train_network(interactive, tiny)
+    assert marked(predict(interactive))["c2"].weak == told[:1]
 
 
 def test_several_objects_of_a_class_are_predicted_together(interactive):

@@ -200,14 +200,28 @@ def test_a_round_that_may_not_use_clicks_reads_nothing(waiting: Path, prepare: s
     assert not list(Path("data/inbox").glob("bundle-*"))
 
 
-def test_the_gate_says_what_was_measured_and_what_to_do() -> None:
+@pytest.mark.parametrize(
+    ("automatic", "clicked", "low", "remedy"),
+    [
+        (0.6, 0.7, 0.01, None),
+        (0.6, 0.62, 0.01, "augmentation: strong"),
+        (0.6, 0.7, -0.01, "add calibration cases"),
+        (0.96, 0.99, 0.02, "nearly right without clicks"),
+    ],
+)
+def test_the_gate_says_what_was_measured_and_what_to_do(automatic, clicked, low, remedy) -> None:
     class Named:
         class card:
             name = "saim"
 
-    require_gate(Named, GateMeasured(cases=9, clicks=3, automatic=0.6, clicked=0.7, low=0.01))
-    with pytest.raises(VoxledgerError, match=r"saim: 3 clicks a class .* from 0.600 to 0.620: \+0.020") as error:
-        require_gate(Named, GateMeasured(cases=9, clicks=3, automatic=0.6, clicked=0.62, low=0.01))
+    gate = GateMeasured(cases=9, clicks=3, automatic=automatic, clicked=clicked, low=low)
+    if remedy is None:
+        require_gate(Named, gate)
+        return
+    measured = rf"saim: 3 clicks a class .* from {automatic:.3f} to {clicked:.3f}: \+{clicked - automatic:.3f}"
+    with pytest.raises(VoxledgerError, match=measured) as error:
+        require_gate(Named, gate)
+    assert remedy in error.value.remedy
     assert "without --reader clicks" in error.value.remedy
 
 

@@ -16,7 +16,7 @@ from voxledger.models.model import Model, open_models
 from voxledger.models.prediction import Prediction, TrustedOrgan, region_prediction
 from voxledger.params import InferParams, MachineParams
 from voxledger.records.cases import Case, Split
-from voxledger.records.ledger import read_ledger
+from voxledger.records.ledger import Ledger, Origin, read_ledger
 from voxledger.records.predicted import Predicted, read_predicted
 from voxledger.schema import LabelSchema
 from voxledger.textfile import replace_text
@@ -47,8 +47,9 @@ def predict_cases(
 
     Models of a region come after the others, which find the organ for them; where it is not found they say nothing, of
     no class. A model that is made elsewhere covers only the cases that it has, and one that is told what to look for
-    only those that have weak labels; for the others nothing is written. A case that was predicted before by the same
-    model with the same parameters is taken from the memo, wherever the model lies.
+    only those that have weak labels; for the others nothing is written. What people rejected is not predicted again by
+    the same model from the same weak labels, where a network knows the class. A case that was predicted before by the
+    same model with the same parameters is taken from the memo, wherever the model lies.
 
     Raises
     ------
@@ -58,13 +59,35 @@ def predict_cases(
     ordered = sorted(cases, key=lambda case: case.case_id)
     models = open_models(models_dir, schema)
     whole = [model for model in models if model.region is None]
-    rows = _predict(
-        [job for m in whole for job in backend_of(m.card).predictions(m, ordered, params, machine)], out, machine
-    )
+    jobs = [job for m in whole for job in backend_of(m.card).predictions(m, ordered, params, machine)]
+    rows = _predict(list(_told_anew(jobs, models)), out, machine)
     if located := [job for m in models for job in _located(m, ordered, rows, out, params, machine)]:
         rows = sorted([*rows, *_predict(located, out, machine)], key=lambda row: (row.model, row.case_id))
     _write_made(out, _read_made(out) | {row.file: [row.key, trusted_sha256(out / row.file)] for row in rows})
     return rows
+
+
+def _told_anew(jobs: Sequence[Prediction], models: Sequence[Model]) -> Iterator[Prediction]:
+    """The jobs, without the weak labels that would only repeat what people rejected, where a network knows the class.
+
+    Networks that are told of nothing learn from round to round what people stand behind.
+    """
+    ledger = read_ledger(layout.BASE_LEDGER)
+    backends = [(m, backend_of(m.card)) for m in models]
+    known = {name for m, b in backends if not (b.prompted or b.made_elsewhere) for name in m.taught}
+    for job in jobs:
+        again = {name for name, _ in job.marks if name in known and _repeats_rejected(job, name, ledger)}
+        left = job.without(again) if again else job
+        if left is not None:
+            yield left
+
+
+def _repeats_rejected(job: Prediction, name: str, ledger: Ledger) -> bool:
+    """Whether people rejected a class of the case as the same model had predicted it, of the same weak labels."""
+    entry = ledger.get((job.case.case_id, name))
+    if entry is None or entry.origin is not Origin.REJECTED or job.model.card.id not in entry.model_ids:
+        return False
+    return sorted(map(str, entry.weak)) == sorted(mark for marked, mark in job.marks if marked == name)
 
 
 def _located(

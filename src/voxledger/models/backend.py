@@ -13,7 +13,8 @@
 `train.py` and `predict.py` are what the stages call; plan and network are the backend's own affair. A backend whose
 predictions are made elsewhere has `adopt.py`, which takes them in, instead of `train.py`. The `predict.py` of such a
 one, and of one that predicts only what is marked, holds `predictions(model, cases, params, machine) ->
-list[Prediction]`, which gives a job for each case that it covers; of the latter `looked_at(folder, weak, grid)`, too.
+list[Prediction]`, which gives a job for each case that it covers; of the latter `looked_at(folder, weak, grid)`, too,
+and its jobs have `marks` and `without(classes)`.
 Heavy libraries are imported inside the functions that need them.
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -58,6 +58,10 @@ class Prediction(Job[tuple[str, ...]]):
     def marks(self) -> tuple[tuple[str, str], ...]:
         """Class and weak label, in words, of every object that it was told of; none of a model that is told of none."""
         return ()
+
+    def without(self, classes: Collection[str]) -> Prediction | None:
+        """The same, told of no object of some classes; None where it is told of nothing else."""
+        return self
 
     @abstractmethod
     def predict(self, out: Path) -> tuple[str, ...]:

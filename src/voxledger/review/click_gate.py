@@ -81,8 +81,19 @@ def require_gate(model: Model, gate: GateMeasured) -> None:
         raise VoxledgerError(
             f"model {model.card.name}: {gate}; a round may use clicks from {LEAST_RISE:+.2f} on, where labels made by "
             "clicks are better than automatic ones beyond chance",
-            "train it for longer or on more cases, add calibration cases, or review as before, without --reader clicks",
+            f"{_what_helps(gate)}, or review as before, without --reader clicks",
         )
+
+
+def _what_helps(gate: GateMeasured) -> str:
+    """What a curator can do about a gate that is not passed."""
+    if gate.automatic > 1 - LEAST_RISE:
+        return "it is nearly right without clicks: take its predictions"
+    if gate.rise >= LEAST_RISE:
+        return "add calibration cases, to know it better"
+    return (
+        "train it with `augmentation: strong`, so that it goes on to err where it learns to follow clicks, and longer"
+    )
 
 
 def _measure(

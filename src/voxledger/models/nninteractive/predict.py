@@ -5,7 +5,8 @@ It predicts cases of the pool alone. Those that models are judged by are seen as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,6 +84,11 @@ class MarkedObjects(Prediction):
     def marks(self) -> tuple[tuple[str, str], ...]:
         """Class and weak label, as the ledger writes it, of every object."""
         return tuple((w.class_name, str(WeakMark(w.kind, w.source, w.sha256))) for w in self.weak)
+
+    def without(self, classes: Collection[str]) -> MarkedObjects | None:
+        """The same, told of no object of some classes; None where nothing else is marked."""
+        left = tuple(w for w in self.weak if w.class_name not in classes)
+        return replace(self, weak=left) if left else None
 
     def predict(self, out: Path) -> tuple[str, ...]:
         """Write the probabilities of the classes that are marked: there the model has the only say."""
