@@ -70,14 +70,24 @@ def retrain_round(
         print(f"retrain: no trusted case yet, so the models of {layout.BASE_MODELS} go on unchanged", file=sys.stderr)
     for name, model in before.items():
         if not cohort or name not in params.models:
-            shutil.copytree(model.folder, layout.NEXT_MODELS / name, copy_function=shutil.copyfile)
-    learned_from = tuple(TrainingCase.of(member, layout.RELEASE_LABELS, schema) for member in cohort)
-    trainings = _trainings(learned_from, schema, before, params, machine.device) if cohort else ()
-    jobs = [_job(training, cohort_sha256(table), params, round_number, machine) for training in trainings]
+            _go_on(model)
+    learned_from = tuple(TrainingCase.of(member, layout.RELEASE_LABELS, schema, params.hybrid) for member in cohort)
+    trainings = _trainings(cohort, learned_from, schema, before, params, machine.device) if cohort else ()
+    jobs = []
+    for training in trainings:
+        if training.start.iterations:
+            jobs.append(_job(training, cohort_sha256(table), params, round_number, machine))
+        else:
+            _go_on(before[training.name])
     casemap(jobs, layout.NEXT_MODELS, machine.for_networks)
     if not list_models(layout.NEXT_MODELS):
         raise Misuse("retrain.models names no model to train", f"name at least one in {layout.PARAMS}")
     replace_text(layout.NEXT_CARDS, to_json([numbered(c.model_dump(), FORMAT) for c in _genealogy()]))
+
+
+def _go_on(model: Model) -> None:
+    """Make a base model one of the next, byte for byte."""
+    shutil.copytree(model.folder, layout.NEXT_MODELS / model.card.name, copy_function=shutil.copyfile)
 
 
 def _require_cohort(cohort: Sequence[Member]) -> None:
@@ -102,6 +112,7 @@ def _require_names(params: RetrainParams, elsewhere: Collection[str]) -> None:
 
 
 def _trainings(
+    cohort: Sequence[Member],
     cases: tuple[TrainingCase, ...],
     schema: LabelSchema,
     before: Mapping[str, Model],
@@ -112,7 +123,7 @@ def _trainings(
     strategy: Strategy = STRATEGIES.get(params.strategy)
     for name, model in sorted(params.models.items()):
         learned = learned_schema(model, schema, name)
-        start = strategy(model, params, before.get(name), learned.names)
+        start = strategy(model, params, before.get(name), learned.names, cohort)
         if start.note:
             print(f"retrain: {name} {start.note}", file=sys.stderr)
         yield Training(
