@@ -397,7 +397,7 @@ class RetrainParams(_Strict):
     is but for the heads of revised classes."""
     finetune_iterations: float = Field(default=0.5, gt=0)
     """Share of a model's iterations that fine-tuning spends."""
-    continual_iterations: float = Field(default=0.1, gt=0)
+    continual_iterations: float = Field(default=0.25, gt=0)
     """Share of a model's iterations that `continual` spends on the head of each revised class."""
     replay: float = Field(default=0.2, ge=0, le=1)
     """Share of the older cases of a revised class that its head learns from again, drawn by chance."""

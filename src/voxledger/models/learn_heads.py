@@ -28,6 +28,9 @@ from voxledger.models.trunk import Kept, RunTrunk
 from voxledger.records.card import DATASET, HEAD_WEIGHTS, PLANS, head_of, load_tensors, save_tensors, to_json
 from voxledger.textfile import read_json, replace_text
 
+RATE = 5.0
+"""Learning rate of heads, as a multiple of that of the model: in so few iterations a lower one does not leave the plateau
+that they begin on."""
 _SEEN = 0.67
 """Share of the parts that are laid around a voxel of the class; others lie anywhere."""
 _VOXELS = 2000
@@ -187,10 +190,11 @@ def _fit(
     else:
         _begin(head, windows, corrects)
     head.to(training.device).train()
-    optimizer, schedule = adamw(head.parameters(), training.model.learning_rate, training.start.iterations)
+    rate, iterations = RATE * training.model.learning_rate, training.start.iterations
+    optimizer, schedule = adamw(head.parameters(), rate, iterations)
     draw = _Parts(windows, training.seed)
     with training.report(name) as report:
-        for _ in range(training.start.iterations):
+        for _ in range(iterations):
             features, said, wanted = (
                 [torch.from_numpy(one).to(training.device) for one in values]
                 for values in draw.batch(training.model.batch)

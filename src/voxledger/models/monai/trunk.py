@@ -33,16 +33,14 @@ def open_trunk(folder: Path) -> Trunk:
 def decoders(network: Any) -> list[Any]:
     """Modules whose outputs are the features of a network, the finest first.
 
-    A U-Net has its finest at half of the resolution: what its last layer reads, encoder and decoder side by side.
+    A U-Net has its finest at half of the resolution: those are what its decoder reads, encoder and decoder side by side.
     """
     if type(network).__name__ == "SegResNet":
         return list(network.up_layers)[::-1]
     if type(network).__name__ == "SwinUNETR":
         return [getattr(network, f"decoder{number}") for number in range(1, 6)]
-    _, skip, _ = network.model
-    found, block = [skip], skip.submodule
+    found, block = [], network.model
     while len(layers := list(block.children())) == 3 and hasattr(layers[1], "submodule"):
-        if block is not skip.submodule:
-            found.append(layers[2])
+        found.append(layers[1])
         block = layers[1].submodule
     return found
