@@ -403,7 +403,7 @@ class RetrainParams(_Strict):
     """Share of the older cases of a revised class that its head learns from again, drawn by chance."""
     hybrid: bool = False
     """Whether classes that nobody looked at in a case that teaches others are learned as the models drew them."""
-    features_gb: float = Field(default=8.0, gt=0)
+    features_gb: float = Field(default=20.0, gt=0)
     """Disk that features of a model may take while its heads are trained, in GB; what does not fit is left out."""
     models: dict[str, ModelParams] = {}
     licence: str = UNSPECIFIED

@@ -24,13 +24,13 @@ from voxledger.models.model import Model
 from voxledger.models.process import seed_everything
 from voxledger.models.start import HeadStart, Lesson
 from voxledger.models.training import Training
-from voxledger.models.trunk import Kept, RunTrunk
+from voxledger.models.trunk import RunTrunk
 from voxledger.records.card import DATASET, HEAD_WEIGHTS, PLANS, head_of, load_tensors, save_tensors, to_json
 from voxledger.textfile import read_json, replace_text
 
 RATE = 5.0
-"""Learning rate of heads, as a multiple of that of the model: in so few iterations a lower one does not leave the plateau
-that they begin on."""
+"""Learning rate of heads, as a multiple of that of the model: a lower one does not leave the plateau that they begin on
+in so few iterations."""
 _SEEN = 0.67
 """Share of the parts that are laid around a voxel of the class; others lie anywhere."""
 _VOXELS = 2000
@@ -137,40 +137,42 @@ def _jobs(training: Training, corrected: dict[str, tuple[int, ...]], portable: b
 class _Window:
     """One window of a case as the head of a class learns from it."""
 
-    features: tuple[npt.NDArray[np.float16], ...]
-    """Image, and features of every scale, the finest first, (channel, z, y, x)."""
-    said: npt.NDArray[np.float16] | None
-    """Logits (1, z, y, x) of the network; None where it says nothing of the class."""
+    kept: Path
+    shapes: tuple[tuple[int, int, int, int], ...]
+    """Of what `kept` holds, as `trunk.Kept` says."""
+    said: int | None
+    """Which of these is what the network says of the class; None where it says nothing."""
+    scales: int
+    """How many of these, from the first on, are the image and the features."""
     mask: npt.NDArray[np.bool_]
     voxels: npt.NDArray[np.intp]
     """Some voxels of the class, (number, 3)."""
+
+    def part(self, *numbers: int) -> list[npt.NDArray[np.float16]]:
+        """Some of what is kept, (channel, z, y, x) each; of these only what is used is read."""
+        values = np.load(self.kept, mmap_mode="r")
+        ends = [0, *np.cumsum([math.prod(shape) for shape in self.shapes]).tolist()]
+        return [values[ends[n] : ends[n + 1]].reshape(self.shapes[n]) for n in numbers]
 
 
 def _windows(
     training: Training, lesson: Lesson, jobs: dict[str, RunTrunk], corrected: dict[str, tuple[int, ...]]
 ) -> list[_Window]:
     """What is kept of the cases that teach a class."""
-    numbers, rng = training.numbers_within(lesson.class_name), np.random.default_rng(training.seed)
-    found = []
+    name, found = lesson.class_name, []
+    numbers, rng = training.numbers_within(name), np.random.default_rng(training.seed)
     for case_id in sorted((*lesson.people, *lesson.model)):
         job = jobs[case_id]
-        kept, said = once(job), sorted(job.corrected)
-        folder = files_of(job)
+        kept, folder, spoken = once(job), files_of(job), sorted(job.corrected)
+        scales = len(kept.shapes) - len(spoken)
+        said = scales + spoken.index(name) if corrected[name] else None
         for number in range(kept.windows):
-            parts = _parts(np.load(folder / f"{number}.npy", mmap_mode="r"), kept)
-            features = parts[: len(parts) - len(said)]
-            own = parts[len(features) + said.index(lesson.class_name)] if corrected[lesson.class_name] else None
             mask = np.isin(np.load(folder / f"{number}.labels.npy"), numbers)
             voxels = np.argwhere(mask)
             if len(voxels) > _VOXELS:
                 voxels = voxels[rng.choice(len(voxels), _VOXELS, replace=False)]
-            found.append(_Window(tuple(features), own, mask, voxels))
+            found.append(_Window(folder / f"{number}.npy", kept.shapes, said, scales, mask, voxels))
     return found
-
-
-def _parts(kept: npt.NDArray[np.float16], what: Kept) -> list[npt.NDArray[np.float16]]:
-    ends = np.cumsum([math.prod(shape) for shape in what.shapes])
-    return [part.reshape(shape) for part, shape in zip(np.split(kept, ends[:-1].tolist()), what.shapes, strict=True)]
 
 
 def _fit(
@@ -184,7 +186,7 @@ def _fit(
     from voxledger.models.optimisation import adamw
 
     seed_everything(training.seed)
-    head = ClassHead([len(one) for one in windows[0].features], corrects)
+    head = ClassHead([shape[0] for shape in windows[0].shapes[: windows[0].scales]], corrects)
     if known:
         head.load_state_dict(known)
     else:
@@ -216,12 +218,13 @@ def _begin(head: Any, windows: Sequence[_Window], corrects: bool) -> None:
     """Set what a new head brings features to the same scale with, and the probability that it begins with."""
     import torch
 
-    for number in range(len(windows[0].features)):
+    for number in range(windows[0].scales):
         total = squares = 0.0
         voxels = 0
         for window in windows:
-            values = np.asarray(window.features[number], np.float64).reshape(len(window.features[number]), -1)
-            total, squares = total + values.sum(1), squares + (values**2).sum(1)
+            (found,) = window.part(number)
+            values = np.asarray(found, np.float32).reshape(len(found), -1)
+            total, squares = total + values.sum(1, dtype=np.float64), squares + (values**2).sum(1, dtype=np.float64)
             voxels += values.shape[1]
         mean = total / voxels
         deviation = np.sqrt(np.maximum(squares / voxels - mean**2, 0))
@@ -239,7 +242,7 @@ class _Parts:
     def __init__(self, windows: Sequence[_Window], seed: int) -> None:
         self._rng = np.random.default_rng(seed)
         self._windows, self._holding = windows, [w for w in windows if len(w.voxels)]
-        shapes = np.array([one.shape[1:] for one in windows[0].features])
+        shapes = np.array([shape[1:] for shape in windows[0].shapes[: windows[0].scales]])
         coarsest = shapes.min(0)
         self._cells = np.where((shapes % coarsest == 0).all(0), coarsest, 1)
         """Into how many cells, of whole voxels at every scale, each axis is cut."""
@@ -266,5 +269,5 @@ class _Parts:
             z, y, x = (slice(a * n, (a + t) * n) for a, t, n in zip(first, self._taken, long, strict=True))
             return np.asarray(values[..., z, y, x], np.float32)
 
-        said = None if window.said is None else cut(window.said)
-        return [cut(one) for one in window.features], said, cut(window.mask)[None]
+        said = None if window.said is None else cut(window.part(window.said)[0])
+        return [cut(one) for one in window.part(*range(window.scales))], said, cut(window.mask)[None]

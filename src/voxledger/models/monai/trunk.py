@@ -33,7 +33,7 @@ def open_trunk(folder: Path) -> Trunk:
 def decoders(network: Any) -> list[Any]:
     """Modules whose outputs are the features of a network, the finest first.
 
-    A U-Net has its finest at half of the resolution: those are what its decoder reads, encoder and decoder side by side.
+    Of a U-Net they are what its decoder reads, encoder and decoder side by side, from half of the resolution on.
     """
     if type(network).__name__ == "SegResNet":
         return list(network.up_layers)[::-1]
