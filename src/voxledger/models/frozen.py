@@ -124,7 +124,8 @@ class Frozen(nn.Module):  # type: ignore[misc]
         said = [logits]
         for head, channels in zip(self.heads, self._corrected, strict=True):
             own = head(found)
-            said.append(own + log_odds(logits, channels) if channels else own)
+            own = own + log_odds(logits, channels) if channels else own
+            said.append(own.to(logits.dtype))  # on a GPU the trunk's are float16, and stay as they are
         return torch.cat(said, 1)
 
 

@@ -1,7 +1,7 @@
 """The trunk of a model: a network that stays as it is, run once over what its heads learn from.
 
 A case is looked at in windows of the network's patch, where prediction would lay them: those that hold a voxel of the
-classes to learn, and one other for each `OTHERS` of these. Features are kept as float16 on disk, so that training of
+classes to learn, and one other for each `OTHERS` of these; all, where none does. Features are kept as float16 on disk, so that training of
 heads reads them and nothing runs twice; who was killed meanwhile goes on from the cases that are done.
 """
 
@@ -163,7 +163,7 @@ def chosen(labels: Labels, classes: Sequence[int], patch: Sequence[int], rng: np
     holding, others = [b for b in boxes if mask[b].any()], [b for b in boxes if not mask[b].any()]
     holding, others = ([group[i] for i in rng.permutation(len(group))] for group in (holding, others))
     found = []
-    for number, box in enumerate(holding or others[:1]):
+    for number, box in enumerate(holding or others):
         found.append(box)
         if number % OTHERS == 0 and others[number // OTHERS :]:
             found.append(others[number // OTHERS])
