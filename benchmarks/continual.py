@@ -2,12 +2,12 @@
 
     python benchmarks/continual.py [--seed 0] [--iterations 400] [--network unet] [--work DIR]
 
-Twenty old cases show five organs. Four more are labelled (`new`: never before; `known`: in three of the old cases, too) in
-twelve cases more, as people who revise predictions leave them. Test cases are ten others. Rows: `before`, the network
-without the twelve; `full`, trained anew on all cases; `continual`, the network of before with heads of the four.
+Twenty old cases show five organs. Four more are labelled (`new`: never before; `known`: in three old cases, too)
+in twelve cases more, as people who revise predictions leave them. Test cases are ten others. Rows: `before`, the
+network without the twelve; `full`, trained anew on all cases; `continual`, that of before with heads of the four.
 
-Voxels are those that a network, or a head, was trained on, patch by patch, and those of windows that the trunk ran over once.
-CPU seconds are those of the whole stage; everything runs in one process on one thread.
+Voxels are those that a network, or a head, was trained on, patch by patch, and those of windows that the trunk ran over
+once. CPU seconds are those of the whole stage; everything runs in one process on one thread.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def measured(
     first: dict[str, Any] = {}
     tests = [case for case in cases if case.split is Split.TEST]
     began = time.process_time()
-    for job in network_predictions(model, tests, InferParams(), ONE):
+    for job in network_predictions(model, tests, InferParams(step=0.75), ONE):
         out = Path("said") / f"{model.card.id[:8]}-{job.case.case_id}.b2nd"
         job.predict(out)
     seconds = (time.process_time() - began) / len(tests)
@@ -161,16 +161,11 @@ def compare(
     shutil.rmtree(layout.BASE_MODELS, ignore_errors=True)
     before, _ = trained(cases, knows, labelled(truth, grids, knows, trunk, later=False), 0, anew)
     rows = [("before", *measured(before, cases, truth), 0, 0.0)]
+    shutil.move(layout.NEXT_MODELS, layout.BASE_MODELS)
     ledger = labelled(truth, grids, whole, trunk, later=True)
     full, seconds = trained(cases, whole, ledger, 1, anew)
     patch = int(np.prod(model.patch or ()))
     rows.append(("full", *measured(full, cases, truth), model.iterations * model.batch * patch, seconds))
-    shutil.rmtree(layout.NEXT_MODELS)
-    base = layout.BASE_MODELS / "m"
-    trained(cases, knows, labelled(truth, grids, knows, trunk, later=False), 0, anew)
-    shutil.move(layout.NEXT_MODELS, layout.BASE_MODELS)
-    assert base.is_dir()
-    ledger = labelled(truth, grids, whole, trunk, later=True)
     with counted() as voxels:
         heads, seconds = trained(cases, whole, ledger, 1, params.model_copy(update={"strategy": "continual"}))
     rows.append(("continual", *measured(heads, cases, truth), sum(voxels.values()), seconds))

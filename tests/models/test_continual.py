@@ -50,18 +50,20 @@ NNUNET = [
     ("torch.nn.modules.instancenorm.InstanceNorm3d", {"eps": 1e-5, "affine": False}),
     ("torch.nn.modules.batchnorm.BatchNorm3d", {"eps": 1e-5, "affine": True}),
 ]
+FAST = ("UNet-batch", "SegResNet-['group', {'num_groups': 2}]", "nnU-Net-InstanceNorm3d-True")
+"""The others are slow together."""
+
+
+def case(name: str, given: object, what: object):
+    label = f"{name}-{what}"
+    return pytest.param(name, given, id=label, marks=() if label in FAST else pytest.mark.slow)
+
+
 CASES = [
-    pytest.param(
-        name,
-        given,
-        id=f"{name}-{given.get('norm', given.get('norm_name'))}",
-        marks=pytest.mark.slow if name == "SwinUNETR" else (),
-    )
-    for name, options in MONAI.items()
-    for given in options
+    case(name, given, given.get("norm", given.get("norm_name"))) for name, options in MONAI.items() for given in options
 ]
-CASES += [pytest.param("nnU-Net", norm, id=f"nnU-Net-{norm[0].rpartition('.')[2]}-{norm[1]}") for norm in NNUNET]
-CASES.append(pytest.param("mirrored nnU-Net", NNUNET[0], id="mirrored nnU-Net"))
+CASES += [case("nnU-Net", norm, f"{norm[0].rpartition('.')[2]}-{norm[1]['affine']}") for norm in NNUNET]
+CASES.append(case("mirrored nnU-Net", NNUNET[0], "affine"))
 NN = ModelParams(backend="nnunet", recipe="small", patch=(8, 16, 16), features=(4, 8, 8), iterations=1)
 
 

@@ -19,6 +19,9 @@ from voxledger.records.card import HEAD_WEIGHTS, head_of, load_tensors, load_wei
 _WIDTH = 16
 """Channels between the layers of a head."""
 
+_SUREST = 9.0
+"""Largest logit of what a head corrects; the probability of its opposite is below what soft predictions store."""
+
 Decoders = Callable[[Any], Sequence[Any]]
 """Gives the modules of a network whose outputs are its features, the finest first."""
 
@@ -63,10 +66,13 @@ class ClassHead(nn.Module):  # type: ignore[misc]
 
 
 def log_odds(logits: Tensor, channels: Sequence[int]) -> Tensor:
-    """What logits (batch, channel, z, y, x) say of the sum of some channels against all others, (batch, 1, z, y, x)."""
+    """What logits (batch, channel, z, y, x) say of the sum of some channels against all others, (batch, 1, z, y, x).
+
+    At most `_SUREST`: what a network is wrong about it may be very sure of.
+    """
     others = [n for n in range(logits.shape[1]) if n not in channels]
     inside, outside = (logits[:, list(which)].logsumexp(1, keepdim=True) for which in (channels, others))
-    return inside - outside
+    return (inside - outside).clamp(-_SUREST, _SUREST)
 
 
 class Frozen(nn.Module):  # type: ignore[misc]

@@ -35,6 +35,8 @@ _SEEN = 0.67
 """Share of the parts that are laid around a voxel of the class; others lie anywhere."""
 _VOXELS = 2000
 """Voxels of a class in a window that parts may be laid around."""
+_LOOKED_AT = 16
+"""Windows that mean and standard deviation of features are taken from."""
 _RAREST = 1e-4
 """Least share of voxels that a new head begins with as the probability of its class."""
 
@@ -221,7 +223,7 @@ def _begin(head: Any, windows: Sequence[_Window], corrects: bool) -> None:
     for number in range(windows[0].scales):
         total = squares = 0.0
         voxels = 0
-        for window in windows:
+        for window in windows[:: -(-len(windows) // _LOOKED_AT)]:
             (found,) = window.part(number)
             values = np.asarray(found, np.float32).reshape(len(found), -1)
             total, squares = total + values.sum(1, dtype=np.float64), squares + (values**2).sum(1, dtype=np.float64)

@@ -1,8 +1,9 @@
 """The trunk of a model: a network that stays as it is, run once over what its heads learn from.
 
 A case is looked at in windows of the network's patch, where prediction would lay them: those that hold a voxel of the
-classes to learn, and one other for each `OTHERS` of these; all, where none does. Features are kept as float16 on disk, so that training of
-heads reads them and nothing runs twice; who was killed meanwhile goes on from the cases that are done.
+classes to learn, and one other for each `OTHERS` of these; all, where none does. Features are kept as float16 on disk,
+so that training of heads reads them and nothing runs twice; who was killed meanwhile goes on from the cases that are
+done.
 """
 
 from __future__ import annotations
