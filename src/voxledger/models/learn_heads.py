@@ -24,7 +24,8 @@ from voxledger.models.model import Model
 from voxledger.models.process import seed_everything
 from voxledger.models.start import HeadStart, Lesson
 from voxledger.models.training import Training
-from voxledger.models.trunk import RunTrunk
+from voxledger.models.trunk import Kept, RunTrunk
+from voxledger.progress import progress
 from voxledger.records.card import DATASET, HEAD_WEIGHTS, PLANS, head_of, load_tensors, save_tensors, to_json
 from voxledger.textfile import read_json, replace_text
 
@@ -61,9 +62,10 @@ def learn_heads(training: Training, folder: Path, portable: bool) -> str:
     for lesson in start.lessons:
         corrected.setdefault(lesson.class_name, _inherited(training, lesson.class_name))
     jobs = _jobs(training, corrected, portable)
+    kept = _run_trunk(training, jobs)
     weights = _weights_of_parent(training)
     for lesson in start.lessons:
-        windows = _windows(training, lesson, jobs, corrected)
+        windows = _windows(training, lesson, jobs, kept)
         name = lesson.class_name
         if windows:
             weights |= _fit(training, name, windows, bool(corrected[name]), head_of(weights, name))
@@ -135,6 +137,16 @@ def _jobs(training: Training, corrected: dict[str, tuple[int, ...]], portable: b
     }
 
 
+def _run_trunk(training: Training, jobs: dict[str, RunTrunk]) -> dict[str, tuple[Kept, Path]]:
+    """What is kept of every case, and where."""
+    bar, found = progress(f"trunk of {training.name}", len(jobs)), {}
+    for case_id, job in jobs.items():
+        found[case_id] = once(job), files_of(job)
+        bar.step(case_id)
+    bar.close()
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class _Window:
     """One window of a case as the head of a class learns from it."""
@@ -158,22 +170,21 @@ class _Window:
 
 
 def _windows(
-    training: Training, lesson: Lesson, jobs: dict[str, RunTrunk], corrected: dict[str, tuple[int, ...]]
+    training: Training, lesson: Lesson, jobs: dict[str, RunTrunk], kept: dict[str, tuple[Kept, Path]]
 ) -> list[_Window]:
     """What is kept of the cases that teach a class."""
     name, found = lesson.class_name, []
     numbers, rng = training.numbers_within(name), np.random.default_rng(training.seed)
     for case_id in sorted((*lesson.people, *lesson.model)):
-        job = jobs[case_id]
-        kept, folder, spoken = once(job), files_of(job), sorted(job.corrected)
-        scales = len(kept.shapes) - len(spoken)
-        said = scales + spoken.index(name) if corrected[name] else None
-        for number in range(kept.windows):
+        (case, folder), spoken = kept[case_id], sorted(jobs[case_id].corrected)
+        scales = len(case.shapes) - len(spoken)
+        said = scales + spoken.index(name) if name in spoken else None
+        for number in range(case.windows):
             mask = np.isin(np.load(folder / f"{number}.labels.npy"), numbers)
             voxels = np.argwhere(mask)
             if len(voxels) > _VOXELS:
                 voxels = voxels[rng.choice(len(voxels), _VOXELS, replace=False)]
-            found.append(_Window(folder / f"{number}.npy", kept.shapes, said, scales, mask, voxels))
+            found.append(_Window(folder / f"{number}.npy", case.shapes, said, scales, mask, voxels))
     return found
 
 
