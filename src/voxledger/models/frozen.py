@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, leaky_relu
 
 from voxledger.models.dataset import heads
 from voxledger.records.card import HEAD_WEIGHTS, head_of, load_tensors, load_weights, weights_of
@@ -29,9 +29,9 @@ Decoders = Callable[[Any], Sequence[Any]]
 class ClassHead(nn.Module):  # type: ignore[misc]
     """Says of every voxel whether it is of one class.
 
-    A 3×3×3 convolution at every scale, all added at the full resolution, then 16 → 16 → 1. Features are brought to mean
-    0 and standard deviation 1 by `mean` and `deviation`, which whoever trains the head sets. A head that corrects what
-    the network says of the class begins with just that: its last layer is 0.
+    A 3×3×3 convolution at every scale, added from the coarsest to the full resolution, then 16 → 16 → 1. Features are
+    brought to mean 0 and standard deviation 1 by `mean` and `deviation`, which whoever trains the head sets. A head that
+    corrects what the network says of the class begins with just that: its last layer is 0.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class ClassHead(nn.Module):  # type: ignore[misc]
     def __init__(self, channels: Sequence[int], corrects: bool) -> None:
         super().__init__()
         self.first = nn.ModuleList(nn.Conv3d(n, _WIDTH, 3, padding=1, bias=not i) for i, n in enumerate(channels))
-        self.second, self.last = nn.Conv3d(_WIDTH, _WIDTH, 1), nn.Conv3d(_WIDTH, 1, 1)
+        self.second, self.last = nn.Linear(_WIDTH, _WIDTH), nn.Linear(_WIDTH, 1)
         for number, n in enumerate(channels):
             self.register_buffer(f"mean_{number}", torch.zeros(n))
             self.register_buffer(f"deviation_{number}", torch.ones(n))
@@ -55,14 +55,19 @@ class ClassHead(nn.Module):  # type: ignore[misc]
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Logits (batch, 1, z, y, x) at the resolution of the first of the features."""
         total: Any = 0
-        for number, (layer, values) in enumerate(zip(self.first, features, strict=True)):
+        for number, (layer, values) in reversed(list(enumerate(zip(self.first, features, strict=True)))):
             mean, deviation = (getattr(self, f"{n}_{number}")[:, None, None, None] for n in ("mean", "deviation"))
-            found = layer((values - mean) / deviation)
-            if found.shape[2:] != features[0].shape[2:]:
-                found = interpolate(found, features[0].shape[2:], mode="trilinear")
-            total = total + found
-        logits: Tensor = self.last(nn.functional.leaky_relu(self.second(nn.functional.leaky_relu(total))))
+            if torch.is_tensor(total) and total.shape[2:] != values.shape[2:]:
+                total = interpolate(total, values.shape[2:], mode="trilinear")
+            total = total + layer((values - mean) / deviation)
+        found = leaky_relu(_pointwise(self.second, leaky_relu(total.flatten(2))))
+        logits: Tensor = _pointwise(self.last, found).unflatten(2, features[0].shape[2:])
         return logits
+
+
+def _pointwise(layer: nn.Linear, values: Tensor) -> Tensor:
+    """A layer on the channels of every voxel, (batch, channel, voxel)."""
+    return layer.weight @ values + layer.bias[:, None]
 
 
 def log_odds(logits: Tensor, channels: Sequence[int]) -> Tensor:

@@ -1,9 +1,8 @@
 """The trunk of a model: a network that stays as it is, run once over what its heads learn from.
 
-A case is looked at in windows of the network's patch, where prediction would lay them: those that hold a voxel of the
-classes to learn, and one other for each `OTHERS` of these; all, where none does. Features are kept as float16 on disk,
-so that training of heads reads them and nothing runs twice; who was killed meanwhile goes on from the cases that are
-done.
+A case is looked at in windows of the network's patch, where prediction would lay them: some that hold a voxel of the
+classes to learn, by chance, and one other for each `OTHERS` of these. Features are kept as float16 on disk, so that
+training of heads reads them and nothing runs twice; who was killed meanwhile goes on from the cases that are done.
 """
 
 from __future__ import annotations
@@ -26,6 +25,8 @@ from voxledger.models.backend import backend_of
 from voxledger.models.process import single_thread
 from voxledger.models.training import Training, TrainingCase, taught
 
+EACH = 2
+"""Windows of a case that hold a class; more cost more than heads of so few iterations gain from them."""
 OTHERS = 3
 """Windows that hold a class, for each that holds none."""
 STEP = 0.5
@@ -95,7 +96,7 @@ class RunTrunk(Job[Kept]):
             parent = self.training.start.parent
             trunk, network = _opened(backend_of(parent.card).package, parent.folder, parent.card.id, self.device)
             image, labels = padded(*trunk.prepare(*painted), trunk.patch)
-            classes = [number for name in self.wanted for number in self.training.numbers_within(name)]
+            classes = [self.training.numbers_within(name) for name in self.wanted]
             rng = np.random.default_rng([self.training.seed, *self.case.case_id.encode()])
             shapes: tuple[tuple[int, int, int, int], ...] = ()
             count, used = 0, 0
@@ -141,7 +142,9 @@ def padded(image: Image, labels: Labels, patch: Sequence[int]) -> tuple[Image, L
     return np.pad(image, pads), np.pad(labels, pads)
 
 
-def chosen(labels: Labels, classes: Sequence[int], patch: Sequence[int], rng: np.random.Generator) -> list[Box]:
+def chosen(
+    labels: Labels, classes: Sequence[Sequence[int]], patch: Sequence[int], rng: np.random.Generator
+) -> list[Box]:
     """Windows to look at, in the order in which they are given up last where there is no room for all.
 
     Parameters
@@ -149,26 +152,36 @@ def chosen(labels: Labels, classes: Sequence[int], patch: Sequence[int], rng: np
     labels
         Label map (z, y, x), at least as large as the patch.
     classes
-        Labels of what is to be learned.
+        Labels of each class that is to be learned.
 
     Examples
     --------
     >>> labels = np.zeros((4, 4, 8), int)
     >>> labels[0, 0, 0] = 2
-    >>> [box[2].start for box in chosen(labels, [2], (4, 4, 4), np.random.default_rng(0))]
-    [0, 4]
+    >>> boxes = chosen(labels, [[2]], (4, 4, 4), np.random.default_rng(0))
+    >>> [bool((labels[box] == 2).any()) for box in boxes]
+    [True, False]
     """
     starts = itertools.product(*(_starts(n, p) for n, p in zip(labels.shape, patch, strict=True)))
     boxes: list[Box] = [(slice(z, z + patch[0]), slice(y, y + patch[1]), slice(x, x + patch[2])) for z, y, x in starts]
-    mask = np.isin(labels, classes)
-    holding, others = [b for b in boxes if mask[b].any()], [b for b in boxes if not mask[b].any()]
-    holding, others = ([group[i] for i in rng.permutation(len(group))] for group in (holding, others))
+    masks, lacking = [np.isin(labels, numbers) for numbers in classes], [EACH] * len(classes)
+    holding, others = list[Box](), list[Box]()
+    for box in (boxes[i] for i in rng.permutation(len(boxes))):
+        here = [number for number, mask in enumerate(masks) if mask[box].any()]
+        if not here:
+            others.append(box)
+        elif any(lacking[number] > 0 for number in here):
+            holding.append(box)
+            for number in here:
+                lacking[number] -= 1
+    if not holding:
+        return others[: OTHERS * EACH]
     found = []
-    for number, box in enumerate(holding or others):
+    for number, box in enumerate(holding):
         found.append(box)
-        if number % OTHERS == 0 and others[number // OTHERS :]:
-            found.append(others[number // OTHERS])
-    return list({str(box): box for box in found}.values())
+        if number % OTHERS == 0:
+            found += others[number // OTHERS : number // OTHERS + 1]
+    return found
 
 
 def _starts(size: int, patch: int) -> list[int]:
