@@ -30,8 +30,8 @@ class ClassHead(nn.Module):  # type: ignore[misc]
     """Says of every voxel whether it is of one class.
 
     A 3×3×3 convolution at every scale, added from the coarsest to the full resolution, then 16 → 16 → 1. Features are
-    brought to mean 0 and standard deviation 1 by `mean` and `deviation`, which whoever trains the head sets. A head that
-    corrects what the network says of the class begins with just that: its last layer is 0.
+    brought to mean 0 and standard deviation 1 by `mean` and `deviation`, which whoever trains the head sets. A head
+    that corrects what the network says of the class begins with just that: its last layer is 0.
 
     Parameters
     ----------
