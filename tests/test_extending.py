@@ -117,7 +117,7 @@ def test_strategy(added: dict[str, Any], small: Any) -> None:
     before, after = check_model(Path("models/base/unet")), check_model(Path("models/next/unet"))
     assert (after.strategy, after.parent) == ("warm_start", before.id)
     base = Model(Path("models/base/unet"), before, SCHEMA)
-    found = STRATEGIES.get("warm_start")(TINY["unet"], RetrainParams(), base, SCHEMA.names)
+    found = STRATEGIES.get("warm_start")(TINY["unet"], RetrainParams(), base, SCHEMA.names, [])
     assert (found.iterations, found.parent) == (TINY["unet"].iterations, base)
 
 

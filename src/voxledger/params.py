@@ -399,9 +399,18 @@ class RetrainParams(_Strict):
     """Which models are trained, from what, and how."""
 
     strategy: Annotated[str, AfterValidator(_member(STRATEGIES))] = "full"
-    """`full` trains from scratch, `finetune` goes on from the base model of the same name."""
+    """`full` trains from scratch, `finetune` goes on from the base model of the same name, `continual` leaves it as it
+    is but for the heads of revised classes."""
     finetune_iterations: float = Field(default=0.5, gt=0)
     """Share of a model's iterations that fine-tuning spends."""
+    continual_iterations: float = Field(default=0.25, gt=0)
+    """Share of a model's iterations that `continual` spends on the head of each revised class."""
+    replay: float = Field(default=0.2, ge=0, le=1)
+    """Share of the older cases of a revised class that its head learns from again, drawn by chance."""
+    hybrid: bool = False
+    """Whether classes that nobody looked at in a case that teaches others are learned as the models drew them."""
+    features_gb: float = Field(default=20.0, gt=0)
+    """Disk that features of a model may take while its heads are trained, in GB; what does not fit is left out."""
     models: dict[str, ModelParams] = {}
     licence: str = UNSPECIFIED
     """Licence of the trained models, written into model.json; where none is given, fine-tuned models have that of the

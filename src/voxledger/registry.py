@@ -48,12 +48,12 @@ class Family:
     Examples
     --------
     >>> STRATEGIES.names()
-    ['finetune', 'full']
+    ['continual', 'finetune', 'full']
     >>> STRATEGIES.get("ful")
     Traceback (most recent call last):
         ...
     voxledger.errors.Misuse: there is no strategy ful; did you mean full?
-      → use one of finetune, full
+      → use one of continual, finetune, full
     """
 
     name: str

@@ -16,3 +16,14 @@ def test_a_model_of_one_organ_says_that_it_looks_at_nothing_else():
     page = card_page(CARD.model_copy(update={"params": {"region": region}}))
     assert "| looks at | the box around the pancreas and 20 mm around it on every side: it predicts images" in page
     assert "looks at" not in card_page(CARD.model_copy(update={"params": {"region": None}}))
+
+
+def test_it_says_who_taught_what():
+    taught = {
+        "liver": {"people": 12, "model": 0},
+        "spleen": {"people": 2, "model": 3},
+        "aorta": {"people": 0, "model": 0},
+    }
+    page = card_page(CARD.model_copy(update={"taught_by": taught}))
+    assert "| cases that taught | liver: 12 by people; spleen: 2 by people, 3 by model |" in page
+    assert "cases that taught" not in card_page(CARD)

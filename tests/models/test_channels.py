@@ -77,3 +77,15 @@ def test_what_a_network_from_elsewhere_tells_apart_is_summed_and_what_is_ignored
 def test_a_class_is_untaught_that_neither_the_cohort_nor_the_parent_shows(learned, before, named):
     dataset = {"labels": {"background": 0, "a": 1, "b": 2, "ignore": 3}}
     assert sorted(untaught(with_untaught(dataset, learned, before))) == named
+
+
+def test_a_head_speaks_for_its_class_and_leaves_all_others_what_the_channels_say(schema):
+    """The organ counts the lesion of the channels, not that of the head, which the parent did not have."""
+    values = {1: 0.1, 2: 0.2, 3: 0.3}
+    heads = {name: lambda p=p: np.full((1, 1, 1), p, np.float32) for name, p in {"lesion": 0.9, "aorta": 0.6}.items()}
+    of = {"organ": (1,), "lesion": (2,), "spleen": (3,)}
+    more = LabelSchema(name="more", classes=(*schema.classes, LabelClass(id=9, name="aorta")))
+    found = Channels(of, lambda c: np.full((1, 1, 1), values[c], np.float32), frozenset({"lesion", "spleen"}), heads)
+    assert found.classes(more) == ["organ", "lesion", "aorta"]  # a head knows what the channels were never taught
+    said = {name: float(p[0, 0, 0]) for name, p in found.by_class(more)}
+    assert said == pytest.approx({"organ": 0.3, "lesion": 0.9, "aorta": 0.6})

@@ -38,13 +38,13 @@ def base(tmp_path: Path, schema, tiny) -> Model:
 
 
 def test_full_starts_from_nothing(base, tiny, schema):
-    start = STRATEGIES.get("full")(tiny["nn"], PARAMS, base, schema.names)
+    start = STRATEGIES.get("full")(tiny["nn"], PARAMS, base, schema.names, [])
     assert (start.strategy, start.iterations, start.parent, start.note) == ("full", 3, None, "")
 
 
 def test_finetune_goes_on_from_the_base_model_with_a_share_of_the_iterations(base, tiny, schema):
     longer = tiny["nn"].model_copy(update={"iterations": 100, "learning_rate": 1e-4})
-    start = STRATEGIES.get("finetune")(longer, PARAMS, base, schema.names)
+    start = STRATEGIES.get("finetune")(longer, PARAMS, base, schema.names, [])
     assert (start.strategy, start.iterations, start.parent) == ("finetune", 50, base)
 
 
@@ -54,12 +54,12 @@ def test_finetune_goes_on_from_a_card_that_says_nothing_of_recipes_and_regions(b
     known = ("backend", "network", "patch", "features", "batch", "iterations", "learning_rate", "spacing")
     params = {n: value for n, value in tiny[name].record().items() if n in known}
     card = base.card.model_copy(update={"params": params, "backend": params["backend"]})
-    start = STRATEGIES.get("finetune")(tiny[name], PARAMS, replace(base, card=card), schema.names)
+    start = STRATEGIES.get("finetune")(tiny[name], PARAMS, replace(base, card=card), schema.names, [])
     assert (start.strategy, start.note) == ("finetune", "")
 
 
 def test_finetune_goes_on_with_other_classes(base, tiny, schema):
-    start = STRATEGIES.get("finetune")(tiny["nn"], PARAMS, base, [*schema.names, "kidney"])
+    start = STRATEGIES.get("finetune")(tiny["nn"], PARAMS, base, [*schema.names, "kidney"], [])
     assert (start.strategy, start.parent, start.note) == ("finetune", base, "")
 
 
@@ -68,7 +68,7 @@ def test_a_model_from_elsewhere_keeps_its_network_if_the_backend_is_the_same(bas
     source = Source(name="theirs", version="1", training_set="", classes={"Organ": "organ"})
     adopted = base.card.model_copy(update={"params": {}, "strategy": "adopted", "source": source})
     model = tiny["nn" if backend == "nnunet" else "unet"]
-    start = STRATEGIES.get("finetune")(model, PARAMS, replace(base, card=adopted), schema.names)
+    start = STRATEGIES.get("finetune")(model, PARAMS, replace(base, card=adopted), schema.names, [])
     assert (start.strategy, start.parent is None) == (strategy, strategy == "full")
     assert start.note == ("" if strategy == "finetune" else "trained in full: the base model is of the backend nnunet")
 
@@ -78,7 +78,7 @@ def test_finetune_trains_in_full_and_says_why_where_the_base_model_does_not_fit(
     model, classes = tiny["nn"], schema.names
     if why == "other network":
         model = model.model_copy(update={"features": (8, 16)})
-    start = STRATEGIES.get("finetune")(model, PARAMS, None if why == "no base" else base, classes)
+    start = STRATEGIES.get("finetune")(model, PARAMS, None if why == "no base" else base, classes, [])
     assert (start.strategy, start.iterations, start.parent) == ("full", 3, None)
     assert start.note.startswith("trained in full: ")
 
@@ -90,6 +90,6 @@ def test_finetune_goes_on_from_a_model_that_knows_a_class_under_a_former_name(ba
     today = LabelSchema(name="small", classes=tuple(renamed if c.name == "lesion" else c for c in schema.classes))
     dataset = read_json(base.folder / DATASET)
     (base.folder / DATASET).write_text(to_json({**dataset, UNTAUGHT: ["lesion"]}), "utf-8")
-    start = STRATEGIES.get("finetune")(tiny["nn"], PARAMS, replace(base, schema=today), today.names)
+    start = STRATEGIES.get("finetune")(tiny["nn"], PARAMS, replace(base, schema=today), today.names, [])
     assert (start.strategy, start.note) == ("finetune", "")
     assert untaught(start.dataset) == {"pdac"}

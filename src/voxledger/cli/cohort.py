@@ -87,7 +87,7 @@ def measure(name: str, arm: str, seed: int, references: Path | None) -> None:
     from voxledger.records.cases import read_cases
     from voxledger.records.ledger import read_ledger
     from voxledger.records.worth import Judged, write_judged
-    from voxledger.retrain.run import train_models
+    from voxledger.retrain.run import train_from_nothing
     from voxledger.schema import read_schema
     from voxledger.worth.arms import Arm, learned_from, sha256_of
     from voxledger.worth.pipeline import dice_table
@@ -99,12 +99,12 @@ def measure(name: str, arm: str, seed: int, references: Path | None) -> None:
     ledger = read_ledger(layout.BASE_LEDGER)
     learned = learned_from(Arm(arm), name, cases, ledger, schema, references=references)
     judged = judged_cases(cases, schema, ledger)
-    settings = params.retrain.model_copy(update={"seed": seed, "strategy": "full"})
+    settings = params.retrain.model_copy(update={"seed": seed})
     layout.MEMO.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".worth-", dir=layout.MEMO) as folder:
         models, predicted = Path(folder, "models"), Path(folder, "predictions")
         models.mkdir()
-        train_models(learned, sha256_of(learned), schema, {}, params.round, settings, params.machine, models)
+        train_from_nothing(learned, sha256_of(learned), schema, params.round, settings, params.machine, models)
         predict_cases(list(judged.cases.values()), models, predicted, schema, params.infer, params.machine)
         rows, _ = measure_models(judged, schema, params, {Generation.NEXT: [predicted]})
     patients = {case_id: case.patient for case_id, case in judged.cases.items()}

@@ -25,7 +25,7 @@ from voxledger.imaging.volume import Grid, Volume
 from voxledger.licences import spdx
 from voxledger.models.backend import Backend
 from voxledger.models.class_map import class_map
-from voxledger.models.dataset import BACKGROUND, CLASS_MAP, IGNORE, UNTAUGHT, outputs, untaught
+from voxledger.models.dataset import BACKGROUND, CLASS_MAP, HEADS, IGNORE, UNTAUGHT, outputs, untaught
 from voxledger.params import InferParams
 from voxledger.records.card import (
     DATASET,
@@ -226,7 +226,7 @@ def _described(dataset: dict[str, Any], mapped: dict[str, str]) -> dict[str, Any
     theirs = untaught(dataset)
     taught = {ours for name, ours in mapped.items() if name not in theirs}
     names = sorted(set(mapped.values()) - taught - {IGNORE})
-    rest = {name: value for name, value in dataset.items() if name != UNTAUGHT}
+    rest = {name: value for name, value in dataset.items() if name not in (UNTAUGHT, HEADS)}
     return {**rest, CLASS_MAP: mapped, **({UNTAUGHT: names} if names else {})}
 
 

@@ -8,6 +8,8 @@
     predict.py   predict(folder, model_id, image, params, device) -> Channels: probabilities for one image
     adopt.py     takes in what was trained elsewhere, see `models/adopt.py`; only where BACKEND says so
     export.py    export_model(model: Model, folder: Path): writes it for others; only where BACKEND says so
+    trunk.py     open_trunk(folder: Path) -> Trunk: the network of a model as `models/trunk.py` asks for it, and
+                 obstacle(folder: Path) -> str: why it is none that heads can be put on; only where BACKEND says so
     session.py   answers clicks on one image, see `models/interaction.py`; only where BACKEND says so
 
 `train.py` and `predict.py` are what the stages call; plan and network are the backend's own affair. A backend whose
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from voxledger.models.model import Model
     from voxledger.models.prediction import Prediction
     from voxledger.models.training import Training
+    from voxledger.models.trunk import Trunk
     from voxledger.params import InferParams, MachineParams
     from voxledger.records.card import ModelCard
     from voxledger.records.cases import Case
@@ -69,6 +72,8 @@ class Backend:
         it has none.
     interactive
         Whether its models answer clicks.
+    heads
+        Whether heads of single classes can be put on its networks.
 
     Examples
     --------
@@ -87,6 +92,7 @@ class Backend:
     adopts: bool = False
     exports: str = ""
     interactive: bool = False
+    heads: bool = False
 
     def train(self, training: Training, folder: Path) -> str:
         """Train into a new folder, the same bytes every time on the same kind of CPU; returns the architecture."""
@@ -109,6 +115,18 @@ class Backend:
         """The box of the image that a model looks at for a marked object; None where that is all that it needs."""
         box: Box | None = import_module(f"{self.package}.predict").looked_at(folder, weak, grid)
         return box
+
+    def trunk(self, folder: Path) -> Trunk:
+        """The network of a model, for heads on its features."""
+        trunk: Trunk = import_module(f"{self.package}.trunk").open_trunk(folder)
+        return trunk
+
+    def no_trunk(self, folder: Path) -> str:
+        """Why heads cannot be put on the network of a model; empty where they can."""
+        if not self.heads:
+            return "networks of its backend take no heads"
+        obstacle: str = import_module(f"{self.package}.trunk").obstacle(folder)
+        return obstacle
 
     def session(self, model: Model, image: Volume, device: str) -> Session:
         """A model in front of an image, where it is interactive."""

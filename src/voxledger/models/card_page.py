@@ -31,6 +31,9 @@ def card_page(card: ModelCard) -> str:
             "source": f"{card.source.name} {card.source.version}".strip(),
             "trained elsewhere on": card.source.training_set or "not said",
         }
+    learned = ((name, [f"{n} by {who}" for who, n in by.items() if n]) for name, by in card.taught_by.items())
+    if taught := "; ".join(f"{name}: {', '.join(cases)}" for name, cases in learned if cases):
+        rows["cases that taught"] = taught
     lines = [f"# {card.name}", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in rows.items() if value]
     lines += ["", "Weights are checked by the id, their SHA-256.", ""]

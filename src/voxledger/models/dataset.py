@@ -15,6 +15,8 @@ BACKGROUND = "background"
 IGNORE = "ignore"
 UNTAUGHT = "untaught"
 """Classes that have a channel, but of which no case of the cohort showed a voxel; left out where there are none."""
+HEADS = "heads"
+"""Classes that have a head of their own, and the output channels that each corrects; left out where there are none."""
 CLASS_MAP = "class_map"
 """What classes of a model from elsewhere are called here, or `ignore`; left out where it was trained here."""
 
@@ -61,6 +63,14 @@ def with_untaught(dataset: dict[str, Any], learned: Iterable[int], before: dict[
 def untaught(dataset: dict[str, Any]) -> frozenset[str]:
     """Classes that a network has a channel for and knows nothing of."""
     return frozenset(dataset.get(UNTAUGHT, ()))
+
+
+def heads(dataset: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Classes that have a head, by the order of the heads, and the output channels whose sum each corrects.
+
+    Those of a class that lies around others are theirs, too. A class that the network was never taught has none.
+    """
+    return {name: tuple(corrected) for name, corrected in dataset.get(HEADS, {}).items()}
 
 
 def outputs(dataset: dict[str, Any]) -> dict[str, int]:

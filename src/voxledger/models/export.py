@@ -9,10 +9,11 @@ from pathlib import Path
 from voxledger.errors import Misuse
 from voxledger.models.backend import backend_of
 from voxledger.models.card_page import card_page
+from voxledger.models.dataset import heads
 from voxledger.models.model import Model
-from voxledger.records.card import CARD
+from voxledger.records.card import CARD, DATASET
 from voxledger.registry import BACKENDS
-from voxledger.textfile import replace_text
+from voxledger.textfile import read_json, replace_text
 
 PAGE = "README.md"
 
@@ -40,6 +41,11 @@ def export_model(model: Model, format_name: str, folder: Path) -> None:
         raise Misuse(
             f"model {model.card.name} is one of the backend {model.card.backend}, which has no format {format_name}",
             f"use --format {backend.exports}" if backend.exports else f"only networks are written as {formats}",
+        )
+    if learned := heads(read_json(model.folder / DATASET)):
+        raise Misuse(
+            f"model {model.card.name} has heads, of {', '.join(learned)}, that the format {format_name} does not know",
+            "export its parent, or train a model with another strategy",
         )
     if folder.exists():
         raise Misuse(f"{folder} is there already", "name a new folder")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxledger.models.channels import named_today
-from voxledger.models.dataset import channels, untaught
+from voxledger.models.dataset import channels, heads, untaught
 from voxledger.models.region import Region, read_region
 from voxledger.records.card import DATASET, ModelCard, check_model, list_models
 from voxledger.schema import LabelSchema
@@ -23,14 +23,15 @@ class Model:
 
     @property
     def classes(self) -> list[str]:
-        """Classes it knows, in the order of its output channels, as they are called today."""
-        return [self.schema.renamed(name) or name for name in channels(read_json(self.folder / DATASET))]
+        """Classes it knows, in the order of its output channels, then of its heads, as they are called today."""
+        dataset = read_json(self.folder / DATASET)
+        return list(dict.fromkeys(self.schema.renamed(n) or n for n in (*channels(dataset), *heads(dataset))))
 
     @property
     def taught(self) -> list[str]:
         """Classes that it was taught, as they are called today, in the order of the schema."""
         dataset = read_json(self.folder / DATASET)
-        return named_today(channels(dataset).keys() - untaught(dataset), self.schema)
+        return named_today(channels(dataset).keys() - untaught(dataset) | heads(dataset).keys(), self.schema)
 
     @property
     def region(self) -> Region | None:

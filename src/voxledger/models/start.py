@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voxledger.casemap.job import content, place
-from voxledger.models.dataset import CLASS_MAP, UNTAUGHT, outputs, untaught
+from voxledger.models.dataset import CLASS_MAP, HEADS, UNTAUGHT, heads, outputs, untaught
 from voxledger.models.model import Model
 from voxledger.records.card import DATASET
 from voxledger.textfile import read_json
@@ -19,6 +19,7 @@ class Start:
     strategy: str
     """The strategy that is really followed; it goes into the model's card."""
     iterations: int
+    """0 where nothing is trained: the parent goes on as it is."""
     parent: Model | None = content(by=lambda parent: parent and parent.card.id, default=None)
     """Model whose plans and weights are taken over; None starts from nothing."""
     note: str = place(default="")
@@ -35,4 +36,25 @@ class Start:
             **dataset,
             CLASS_MAP: {name: schema.renamed(ours) or ours for name, ours in called.items()},
             UNTAUGHT: sorted(schema.renamed(name) or name for name in untaught(dataset)),
+            HEADS: {schema.renamed(name) or name: list(found) for name, found in heads(dataset).items()},
         }
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the head of one class learns from: ids of cases."""
+
+    class_name: str
+    people: tuple[str, ...]
+    """Of which people stand behind its mask."""
+    model: tuple[str, ...]
+    """Of which the mask is that of the models."""
+
+
+@dataclass(frozen=True)
+class HeadStart(Start):
+    """Only heads of some classes are trained, on the features of the parent, which stays as it is."""
+
+    lessons: tuple[Lesson, ...] = ()
+    room: int = 0
+    """Bytes of disk for the features of all cases."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from voxledger.imaging.volume import Grid, Volume, mask_sha256, read, read_label
 from voxledger.knowledge import CaseKnowledge, Knowledge, knowledge_of
 from voxledger.models.cohort import Member
 from voxledger.models.region import Region, organ_box
-from voxledger.models.start import Start
+from voxledger.models.start import HeadStart, Start
 from voxledger.params import ModelParams
 from voxledger.progress import progress
 from voxledger.records.cases import require_image
@@ -43,13 +43,15 @@ class TrainingCase:
     """SHA-256 of every mask that people stand behind, by class."""
 
     @classmethod
-    def of(cls, member: Member, labels: Path, schema: LabelSchema) -> TrainingCase:
+    def of(cls, member: Member, labels: Path, schema: LabelSchema, hybrid: bool = False) -> TrainingCase:
         """A case of a cohort.
 
         Parameters
         ----------
         labels
             Folder of label maps that the ledger speaks of, `<case>.nii.gz`.
+        hybrid
+            Whether what models drew is learned, too.
 
         Raises
         ------
@@ -62,18 +64,49 @@ class TrainingCase:
                 f"case {case.case_id} is in the ledger, but {label} is missing",
                 "restore it with `dvc checkout`, or run `dvc repro import`",
             )
-        return cls(
+        one = TrainingCase(
             case_id=case.case_id,
             image=Path(case.image),
             image_sha256=case.sha256,
             modality=case.modality,
             label=label,
             knowledge=dict(member.knowledge(schema).by_class),
-            masks={e.class_name: e.mask_sha256 for e in member.entries if knowledge_of(e) is Knowledge.TRUSTED},
+            masks=_masks(member, Knowledge.TRUSTED),
         )
+        drawn = _masks(member, Knowledge.PREDICTED) if hybrid else {}
+        return HybridCase.with_masks(one, drawn) if drawn else one
+
+    @property
+    def drawn(self) -> Mapping[str, str]:
+        """SHA-256 of every mask that models drew and that is learned as if people stood behind it, by class."""
+        return {}
 
 
-def _taught(schema: LabelSchema) -> list[Any]:
+@dataclass(frozen=True, kw_only=True)
+class HybridCase(TrainingCase):
+    """One case of which classes that nobody looked at are learned as models drew them."""
+
+    by_model: dict[str, str]
+
+    @classmethod
+    def with_masks(cls, case: TrainingCase, drawn: dict[str, str]) -> HybridCase:
+        """The case with masks of models, by class, that are taken for known."""
+        values = {f.name: getattr(case, f.name) for f in fields(case)}
+        known = {**case.knowledge, **dict.fromkeys(drawn, Knowledge.TRUSTED)}
+        return cls(**{**values, "knowledge": known}, by_model=drawn)
+
+    @property
+    def drawn(self) -> Mapping[str, str]:
+        """See `TrainingCase`."""
+        return self.by_model
+
+
+def _masks(member: Member, knowledge: Knowledge) -> dict[str, str]:
+    """SHA-256 of the masks of a case of which this is known, by class."""
+    return {e.class_name: e.mask_sha256 for e in member.entries if knowledge_of(e) is knowledge}
+
+
+def taught(schema: LabelSchema) -> list[Any]:
     """What a training depends on of the classes: not on colours and codes."""
     return [[c.name, c.id, c.inside, c.lesion] for c in schema.classes]
 
@@ -86,9 +119,9 @@ class Training:
     model: ModelParams
     start: Start
     cases: tuple[TrainingCase, ...]
-    schema: LabelSchema = content(by=_taught)
+    schema: LabelSchema = content(by=taught)
     """The classes that the model learns."""
-    labels: LabelSchema = content(by=_taught)
+    labels: LabelSchema = content(by=taught)
     """Those of the label maps: all of `labels.yaml`."""
     seed: int
     device: str = place()
@@ -118,6 +151,36 @@ class Training:
         learned = known.voxels(self.labels.repaint(labels[box], self.schema)).learned
         return image.cropped(box), learned
 
+    def painted(self, case: TrainingCase) -> tuple[Volume, npt.NDArray[np.int16]] | None:
+        """Image and innermost classes (z, y, x) of a case, known or not, cut and hashed as `load` does.
+
+        None where there is nothing of the organ. Classes are numbered from 1 in the order of the schema.
+        """
+        image, labels = self._read(case)
+        box = self._box(labels, image.grid)
+        if box is None:
+            return None
+        numbers = np.zeros(max(c.id for c in self.schema.classes) + 1, np.int16)
+        for number, c in enumerate(self.schema.classes, start=1):
+            numbers[c.id] = number
+        return image.cropped(box), numbers[self.labels.repaint(labels[box], self.schema)]
+
+    def numbers_within(self, name: str) -> list[int]:
+        """Numbers of a class and of all that lie in it, as `painted` gives them."""
+        return [self.schema.names.index(inner) + 1 for inner in self.schema.within(name)]
+
+    @property
+    def taught_by(self) -> dict[str, dict[str, int]]:
+        """By class that is trained, how many cases people teach it in, and how many the model does."""
+        if isinstance(self.start, HeadStart):
+            lessons = self.start.lessons
+            return {one.class_name: {"people": len(one.people), "model": len(one.model)} for one in lessons}
+        masks, drawn = [case.masks for case in self.cases], [case.drawn for case in self.cases]
+        return {
+            name: {"people": sum(name in one for one in masks), "model": sum(name in one for one in drawn)}
+            for name in self.schema.names
+        }
+
     def trusted(self, case: TrainingCase) -> tuple[Volume, list[tuple[str, npt.NDArray[np.bool_]]]]:
         """Image, and mask (z, y, x) of every class to learn that people stand behind, both hashed as `load` does."""
         image, labels = self._read(case)
@@ -129,7 +192,7 @@ class Training:
         image = read(case.image)
         labels = read_label(case.label, image.grid)
         self.labels.check(labels, str(case.label))
-        for name, digest in case.masks.items():
+        for name, digest in (*case.masks.items(), *case.drawn.items()):
             if mask_sha256(self.labels.mask(labels, name), image.grid) != digest:
                 raise VoxledgerError(
                     f"case {case.case_id}: {name} in {case.label} is not the mask that the ledger names",
@@ -153,6 +216,8 @@ class Training:
         VoxledgerError
             No case has a voxel of the organ.
         """
+        if isinstance(self.start, HeadStart) and self.start.parent is not None:
+            return self.start.parent.region
         if self.model.region is None:
             return None
         name, volumes = self.model.region.inside, []

@@ -38,10 +38,12 @@ ENSEMBLE = "ensemble"
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
 """Ids of models: they stand in the ledger, separated by semicolons."""
 
-UPGRADES: tuple[Upgrade, ...] = (lambda card: {**card, "source": None},)
+UPGRADES: tuple[Upgrade, ...] = (lambda card: {**card, "source": None}, lambda card: {**card, "taught_by": {}})
 FORMAT = len(UPGRADES) + 1
-"""Format 1 has no number in the file. Format 2 names the source of a model from elsewhere."""
+"""Format 1 has no number in the file. Format 2 names the source of a model from elsewhere, 3 who taught what."""
 
+HEAD_WEIGHTS = "heads/"
+"""How the names of the weights of heads begin, before class and layer."""
 _HEADER = "voxledger"
 
 
@@ -80,6 +82,9 @@ class ModelCard(BaseModel):
     round: int = Field(ge=0)
     source: Source | None = None
     """Of a model that was adopted; None where it was trained here or is precomputed."""
+    taught_by: dict[str, dict[str, int]] = {}
+    """By class that was trained, in how many cases it was taught by `people` and by the `model`; what is not named, a
+    model with heads has from its parent."""
 
 
 def require_name(name: str) -> None:
@@ -192,6 +197,7 @@ def save_tensors(folder: Path, tensors: dict[str, Any]) -> str:
 def load_weights(folder: Path, network: Any, prefix: str = "") -> None:
     """Put the weights of a model that `check_model` has accepted into a network; `prefix` is that of their names."""
     saved, own = load_tensors(folder, prefix), weights_of(network)
+    saved = {name: tensor for name, tensor in saved.items() if not name.startswith(HEAD_WEIGHTS)}
     if {n: t.shape for n, t in saved.items()} != {n: t.shape for n, t in own.items()}:
         raise VoxledgerError(f"{folder / WEIGHTS} does not fit the network in {PLANS}", "train the model again")
     network.load_state_dict(saved, strict=False)
@@ -203,6 +209,12 @@ def load_tensors(folder: Path, prefix: str = "") -> dict[str, Any]:
 
     with safe_open(folder / WEIGHTS, framework="pt") as stream:
         return {n.removeprefix(prefix): stream.get_tensor(n) for n in stream.keys() if n.startswith(prefix)}  # noqa: SIM118
+
+
+def head_of(weights: dict[str, Any], name: str) -> dict[str, Any]:
+    """Weights of the head of a class by layer, of all weights of a model; none where it has none."""
+    prefix = f"{HEAD_WEIGHTS}{name}/"
+    return {key.removeprefix(prefix): tensor for key, tensor in weights.items() if key.startswith(prefix)}
 
 
 def weights_of(network: Any, prefix: str = "") -> dict[str, Any]:

@@ -54,7 +54,7 @@ def train_interactive(
     training = Training(
         name=name,
         model=model,
-        start=full.start(model, params, None, []),
+        start=full.start(model, params, None, [], cohort),
         cases=tuple(TrainingCase.of(member, layout.BASE_LABELS, schema) for member in cohort),
         schema=learned_schema(model, schema, name),
         labels=schema,

@@ -71,37 +71,44 @@ def retrain_round(
         print(f"retrain: no trusted case yet, so the models of {layout.BASE_MODELS} go on unchanged", file=sys.stderr)
     for name, model in before.items():
         if not cohort or name not in params.models:
-            shutil.copytree(model.folder, layout.NEXT_MODELS / name, copy_function=shutil.copyfile)
-    if learned_from := tuple(TrainingCase.of(member, layout.RELEASE_LABELS, schema) for member in cohort):
-        train_models(
-            learned_from, cohort_sha256(table), schema, before, round_number, params, machine, layout.NEXT_MODELS
-        )
+            _go_on(model)
+    learned_from = tuple(TrainingCase.of(member, layout.RELEASE_LABELS, schema, params.hybrid) for member in cohort)
+    trainings = _trainings(cohort, learned_from, schema, before, params, machine.device) if cohort else ()
+    jobs = []
+    for training in trainings:
+        if training.start.iterations:
+            jobs.append(_job(training, cohort_sha256(table), params, round_number, machine))
+        else:
+            _go_on(before[training.name])
+    casemap(jobs, layout.NEXT_MODELS, machine.for_networks)
     if not list_models(layout.NEXT_MODELS):
         raise Misuse("retrain.models names no model to train", f"name at least one in {layout.PARAMS}")
     replace_text(layout.NEXT_CARDS, to_json([numbered(c.model_dump(), FORMAT) for c in _genealogy()]))
 
 
-def train_models(
+def train_from_nothing(
     cases: tuple[TrainingCase, ...],
     cohort: str,
     schema: LabelSchema,
-    before: Mapping[str, Model],
     round_number: int,
     params: RetrainParams,
     machine: MachineParams,
     out: Path,
 ) -> None:
-    """Train every model of the parameters into `<out>/<name>/`, through the memo.
+    """Train every model of the parameters in full into `<out>/<name>/`, through the memo.
 
     Parameters
     ----------
     cohort
         Hash of what is learned from, for the cards.
-    before
-        Models by name that a training may go on from.
     """
-    trainings = _trainings(cases, schema, before, params, machine.device)
+    trainings = _trainings((), cases, schema, {}, params.model_copy(update={"strategy": "full"}), machine.device)
     casemap([_job(t, cohort, params, round_number, machine) for t in trainings], out, machine.for_networks)
+
+
+def _go_on(model: Model) -> None:
+    """Make a base model one of the next, byte for byte."""
+    shutil.copytree(model.folder, layout.NEXT_MODELS / model.card.name, copy_function=shutil.copyfile)
 
 
 def _require_cohort(cohort: Sequence[Member]) -> None:
@@ -126,6 +133,7 @@ def _require_names(params: RetrainParams, elsewhere: Collection[str]) -> None:
 
 
 def _trainings(
+    cohort: Sequence[Member],
     cases: tuple[TrainingCase, ...],
     schema: LabelSchema,
     before: Mapping[str, Model],
@@ -136,7 +144,7 @@ def _trainings(
     strategy: Strategy = STRATEGIES.get(params.strategy)
     for name, model in sorted(params.models.items()):
         learned = learned_schema(model, schema, name)
-        start = strategy(model, params, before.get(name), learned.names)
+        start = strategy(model, params, before.get(name), learned.names, cohort)
         if start.note:
             print(f"retrain: {name} {start.note}", file=sys.stderr)
         yield Training(

@@ -7,8 +7,10 @@ from pathlib import Path
 from voxledger.casemap.job import Job, content
 from voxledger.imaging.volume import file_sha256
 from voxledger.models.backend import Backend
+from voxledger.models.learn_heads import learn_heads
 from voxledger.models.process import seed_everything, single_thread
 from voxledger.models.region import write_region
+from voxledger.models.start import HeadStart
 from voxledger.models.training import Training
 from voxledger.records.card import WEIGHTS, ModelCard, write_card
 from voxledger.registry import BACKENDS
@@ -38,7 +40,10 @@ class TrainModel(Job[str]):
             write_region(home, training.region)
         with single_thread(training.device):
             seed_everything(training.seed)
-            architecture = backend.train(training, home)
+            if isinstance(start, HeadStart):
+                architecture = learn_heads(training, home, self.portable)
+            else:
+                architecture = backend.train(training, home)
         card = ModelCard(
             id=file_sha256(home / WEIGHTS),
             name=training.name,
@@ -50,6 +55,7 @@ class TrainModel(Job[str]):
             params=training.model.record(),
             licence=self.licence,
             round=self.round,
+            taught_by=training.taught_by,
         )
         write_card(home, card)
         return card.id

@@ -7,5 +7,6 @@ BACKEND = Backend(
     networks=("unet", "segresnet", "swinunetr"),
     options=("lesion_share", "augmentation", "loss"),
     adopts=True,
+    heads=True,
     exports="monai-bundle",
 )

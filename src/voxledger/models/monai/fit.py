@@ -6,10 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from voxledger.models.losses import HybridLoss
+from voxledger.models.optimisation import adamw
 from voxledger.models.training import Training
-
-_WARM_UP = 0.05
-"""Share of the iterations over which the learning rate rises."""
 
 Batch = tuple[tuple[Any, ...], tuple[tuple[Any, float], ...]]
 """What the network is called with, each (batch, channel, z, y, x); label maps (batch, z, y, x), and the weights with
@@ -22,12 +20,7 @@ def fit(training: Training, network: Any, draw: Callable[[], Batch]) -> None:
 
     iterations = training.start.iterations
     network.to(training.device).train()
-    # Fused: PyTorch's own square root. Otherwise MKL's, which differs between makes of CPU.
-    optimizer = torch.optim.AdamW(network.parameters(), training.model.learning_rate, weight_decay=1e-4, fused=True)
-    warm_up = max(1, round(_WARM_UP * iterations))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (step + 1) / warm_up) * max(0.0, 1 - step / iterations) ** 0.9
-    )
+    optimizer, schedule = adamw(network.parameters(), training.model.learning_rate, iterations)
     loss = HybridLoss(len(training.schema.classes) + 1, training.ignore, training.model.loss)
     with training.report() as report:
         for _ in range(iterations):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from voxledger.imaging.volume import Volume
-from voxledger.models.channels import Array, Channels, softmax
-from voxledger.models.dataset import channels, outputs, untaught
+from voxledger.models.channels import Array, Channels, sigmoid, softmax
+from voxledger.models.dataset import channels, heads, outputs, untaught
 from voxledger.models.monai.network import build_network, from_elsewhere, preprocess, resample
 from voxledger.models.monai.transforms import Preparation
+from voxledger.models.monai.trunk import decoders
 from voxledger.params import InferParams
-from voxledger.records.card import DATASET, PLANS, load_weights
+from voxledger.records.card import DATASET, PLANS
 from voxledger.textfile import read_json
 
 
@@ -38,17 +38,20 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
     """
     network, plans, dataset = _network(folder, model_id, device)
     if from_elsewhere(plans):
-        return Channels(channels(dataset), _from_elsewhere(network, plans, image, device), untaught(dataset))
+        return _from_elsewhere(network, plans, image, dataset, device)
     return on_image(windowed(network, plans, image, params, device), image, dataset)
 
 
 def on_image(logits: Any, image: Volume, dataset: dict[str, Any]) -> Channels:
-    """Probabilities on the grid of an image, from logits (channel, z, y, x) at the working spacing."""
+    """Probabilities on the grid of an image, from logits (channel, z, y, x) at the working spacing; heads come last."""
 
     def one(channel: int) -> Array:
         return resample(logits[channel].numpy(), image.array.shape)
 
-    return Channels(channels(dataset), softmax(len(logits), one), untaught(dataset))
+    learned = heads(dataset)
+    count = len(logits) - len(learned)
+    own = {name: partial(lambda n: sigmoid(one(n)), count + number) for number, name in enumerate(learned)}
+    return Channels(channels(dataset), softmax(count, one), untaught(dataset), own)
 
 
 def windowed(network: Any, plans: dict[str, Any], image: Volume, params: InferParams, device: str) -> Any:
@@ -70,7 +73,9 @@ def windowed(network: Any, plans: dict[str, Any], image: Volume, params: InferPa
         )[0]
 
 
-def _from_elsewhere(network: Any, plans: dict[str, Any], image: Volume, device: str) -> Callable[[int], Array]:
+def _from_elsewhere(
+    network: Any, plans: dict[str, Any], image: Volume, dataset: dict[str, Any], device: str
+) -> Channels:
     """Probabilities of a network that was adopted: softmax where it predicts, then back to the image, as bundles do."""
     import torch
     from monai.inferers import sliding_window_inference
@@ -85,14 +90,22 @@ def _from_elsewhere(network: Any, plans: dict[str, Any], image: Volume, device: 
             device="cpu",
             **plans["window"],
         )[0]
-        probabilities = logits.softmax(0)
-    return lambda channel: preparation.back(probabilities[channel])
+        learned = heads(dataset)
+        count = len(logits) - len(learned)
+        probabilities, own = logits[:count].softmax(0), logits[count:].sigmoid()
+
+    def back(of: Any, channel: int) -> Array:
+        return preparation.back(of[channel])
+
+    found = {name: partial(back, own, number) for number, name in enumerate(learned)}
+    return Channels(channels(dataset), partial(back, probabilities), untaught(dataset), found)
 
 
 @lru_cache(maxsize=2)
 def _network(folder: Path, model_id: str, device: str) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     """The loaded model; kept for the next case of this process. `model_id` tells retrained models apart."""
+    from voxledger.models.frozen import load_network
+
     plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
-    network = build_network(plans, len(outputs(dataset)))
-    load_weights(folder, network)
+    network = load_network(folder, build_network(plans, len(outputs(dataset))), dataset, decoders)
     return network.to(device).eval(), plans, dataset

@@ -14,5 +14,6 @@ BACKEND = Backend(
     recipes=("nnunet", "small"),
     options=("lesion_share", "augmentation", "loss"),
     adopts=True,
+    heads=True,
     exports="nnunet",
 )

@@ -5,7 +5,7 @@ nnU-Net's own export of probabilities resamples all classes at once, which takes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,14 +16,15 @@ import numpy.typing as npt
 
 from voxledger.imaging.orientation import Turn
 from voxledger.imaging.volume import Volume
-from voxledger.models.channels import Array, Channels, softmax
-from voxledger.models.dataset import channels, untaught
+from voxledger.models.channels import Array, Channels, sigmoid, softmax
+from voxledger.models.dataset import channels, heads, outputs, untaught
 from voxledger.models.nnunet.network import build_network
 from voxledger.models.nnunet.reader import turn_of
 from voxledger.models.nnunet.stages import stages_of
+from voxledger.models.nnunet.trunk import decoders
 from voxledger.models.process import quiet
 from voxledger.params import InferParams
-from voxledger.records.card import DATASET, PLANS, load_weights, weights_of
+from voxledger.records.card import DATASET, PLANS, weights_of
 from voxledger.textfile import read_json
 
 
@@ -53,8 +54,9 @@ def predict(folder: Path, model_id: str, image: Volume, params: InferParams, dev
             predicted = stage.predict(image, found)
             if number + 1 < len(stages):
                 found = _segmentation(predicted)
-    dataset = stages[-1].predictor.dataset_json
-    return Channels(channels(dataset), predicted.probability, untaught(dataset))
+    dataset = read_json(folder / DATASET)
+    own = {name: partial(predicted.head, number) for number, name in enumerate(heads(dataset))}
+    return Channels(channels(dataset), predicted.probability, untaught(dataset), own)
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,23 @@ class _Predicted:
     channels: int
     inside: Any
     """Probability of a channel in `box`, outside of which the image is empty; both transposed as in the plans."""
+    own: Any
+    """Probability that a head gives in `box`, by its number."""
     box: tuple[slice, ...]
     shape: tuple[int, ...]
     backward: list[int]
     turn: Turn
 
     def probability(self, channel: int) -> Array:
+        return self._on_image(self.inside(channel))
+
+    def head(self, number: int) -> Array:
+        """What the head of a number says."""
+        return self._on_image(self.own(number))
+
+    def _on_image(self, values: Array) -> Array:
         whole = np.zeros(self.shape, np.float32)
-        whole[self.box] = self.inside(channel)
+        whole[self.box] = values
         return self.turn.back(whole.transpose(self.backward))
 
 
@@ -96,6 +107,7 @@ class _Stage:
 
     predictor: Any
     folds: list[dict[str, Any]]
+    heads: int
 
     def predict(self, image: Volume, previous: npt.NDArray[Any] | None) -> _Predicted:
         """Predict an image; `previous` is the segmentation (z, y, x) of the stage before in a cascade."""
@@ -124,9 +136,11 @@ class _Stage:
         def on_crop(channel: int) -> Any:
             return np.asarray(resample(logits[channel : channel + 1].float(), shape, configuration.spacing, spacing)[0])
 
+        count = len(logits) - self.heads
         return _Predicted(
-            channels=len(logits),
-            inside=softmax(len(logits), on_crop),
+            channels=count,
+            inside=softmax(count, on_crop),
+            own=lambda number: sigmoid(on_crop(count + number)),
             box=tuple(slice(*bounds) for bounds in properties["bbox_used_for_cropping"]),
             shape=properties["shape_before_cropping"],
             backward=plans.transpose_backward,
@@ -161,6 +175,11 @@ def _resampling(configuration: Any) -> Callable[..., Any]:
     return function
 
 
+def _with_heads(labels: dict[str, int], learned: Iterable[str]) -> dict[str, int]:
+    """Labels by which nnU-Net counts the channels of a network with heads."""
+    return labels | {f"head of {name}": len(labels) + number for number, name in enumerate(learned)}
+
+
 @lru_cache(maxsize=2)
 def _stages(folder: Path, model_id: str, step: float, device: str) -> list[_Stage]:
     """The loaded model; kept for the next case of this process. `model_id` tells retrained models apart."""
@@ -168,19 +187,23 @@ def _stages(folder: Path, model_id: str, step: float, device: str) -> list[_Stag
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+    from voxledger.models.frozen import load_network
+
     plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
     stages, manager, found = stages_of(plans), PlansManager(plans), list[_Stage]()
+    learned = heads(dataset)
+    told = {**dataset, "labels": _with_heads(outputs(dataset), learned)} if learned else dataset
     for name in stages.configurations:
-        network, folds = build_network(plans, dataset, name, deep_supervision=False), list[dict[str, Any]]()
+        plain, folds = build_network(plans, dataset, name, deep_supervision=False), list[dict[str, Any]]()
         for fold in stages.folds:
-            load_weights(folder, network, stages.prefix(name, fold))
+            network = load_network(folder, plain, dataset, decoders, stages.prefix(name, fold))
             folds.append({n: t.clone() for n, t in weights_of(network).items()} if len(stages.folds) > 1 else {})
         predictor = nnUNetPredictor(
             step, use_mirroring=bool(stages.mirror_axes), device=torch.device(device), allow_tqdm=False
         )
         configuration = manager.get_configuration(name)
         predictor.manual_initialization(
-            network, manager, configuration, None, dataset, stages.trainer, stages.mirror_axes or None
+            network, manager, configuration, None, told, stages.trainer, stages.mirror_axes or None
         )
-        found.append(_Stage(predictor, folds))
+        found.append(_Stage(predictor, folds, len(learned)))
     return found

@@ -7,7 +7,12 @@ keeps its own network, whatever the parameters say of that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from voxledger import layout
+from voxledger.models.cohort import Member
+from voxledger.models.dataset import HEADS
 from voxledger.models.model import Model
 from voxledger.models.start import Start
 from voxledger.params import OPTIONS, ModelParams, RetrainParams
@@ -17,7 +22,9 @@ BUDGET = {"batch", "epochs", "iterations", "learning_rate", *OPTIONS}
 """Parameters that may change between a model and its fine-tuning; the others decide what the network is."""
 
 
-def start(model: ModelParams, params: RetrainParams, base: Model | None, classes: list[str]) -> Start:
+def start(
+    model: ModelParams, params: RetrainParams, base: Model | None, classes: list[str], cohort: Sequence[Member]
+) -> Start:
     """Start with the base model's plans and weights, and spend a share of the iterations.
 
     Parameters
@@ -28,20 +35,22 @@ def start(model: ModelParams, params: RetrainParams, base: Model | None, classes
         `finetune_iterations` is the share of the model's iterations.
     base
         The model of this name that the round began with.
-    classes
+    classes, cohort
         Not used: what the base model does not know begins anew.
 
     Examples
     --------
     >>> model = ModelParams(backend="monai", network="unet", iterations=240)
-    >>> start(model, RetrainParams(strategy="finetune"), None, ["liver"])
+    >>> start(model, RetrainParams(strategy="finetune"), None, ["liver"], [])
     Start(strategy='full', iterations=240, parent=None, note='trained in full: models/base has no model of this name')
     """
     obstacle = _obstacle(model, base)
     if base is None or obstacle:
-        scratch = full.start(model, params, base, classes)
+        scratch = full.start(model, params, base, classes, cohort)
         return Start(scratch.strategy, scratch.iterations, note=f"trained in full: {obstacle}")
-    return Start("finetune", model.budget(params.finetune_iterations), base)
+    found = Start("finetune", model.budget(params.finetune_iterations), base)
+    left = ", ".join(found.dataset[HEADS]) if found.dataset else ""
+    return replace(found, note=f"leaves the heads of {left} behind: only the network goes on") if left else found
 
 
 def _obstacle(model: ModelParams, base: Model | None) -> str:

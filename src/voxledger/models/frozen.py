@@ -1,0 +1,166 @@
+"""A network that stays as it is, with a small head for each of some classes on the features of its decoder.
+
+This module imports torch at once: import it only where a model is trained or predicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, leaky_relu
+
+from voxledger.models.dataset import heads
+from voxledger.records.card import HEAD_WEIGHTS, head_of, load_tensors, load_weights, weights_of
+
+_WIDTH = 16
+"""Channels between the layers of a head."""
+
+_SUREST = 9.0
+"""Largest logit of what a head corrects; the probability of its opposite is below what soft predictions store."""
+
+Decoders = Callable[[Any], Sequence[Any]]
+"""Gives the modules of a network whose outputs are its features, the finest first."""
+
+
+class ClassHead(nn.Module):  # type: ignore[misc]
+    """Says of every voxel whether it is of one class.
+
+    A 3×3×3 convolution at every scale, added from the coarsest to the full resolution, then 16 → 16 → 1. Features are
+    brought to mean 0 and standard deviation 1 by `mean` and `deviation`, which whoever trains the head sets. A head
+    that corrects what the network says of the class begins with just that: its last layer is 0.
+
+    Parameters
+    ----------
+    channels
+        Of the image and of the features of every scale, as `Frozen.features` gives them.
+    corrects
+        Whether its output is added to what the network says of the class.
+    """
+
+    def __init__(self, channels: Sequence[int], corrects: bool) -> None:
+        super().__init__()
+        self.first = nn.ModuleList(nn.Conv3d(n, _WIDTH, 3, padding=1, bias=not i) for i, n in enumerate(channels))
+        self.second, self.last = nn.Linear(_WIDTH, _WIDTH), nn.Linear(_WIDTH, 1)
+        for number, n in enumerate(channels):
+            self.register_buffer(f"mean_{number}", torch.zeros(n))
+            self.register_buffer(f"deviation_{number}", torch.ones(n))
+        if corrects:
+            nn.init.zeros_(self.last.weight)
+            nn.init.zeros_(self.last.bias)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Logits (batch, 1, z, y, x) at the resolution of the first of the features."""
+        total: Any = 0
+        for number, (layer, values) in reversed(list(enumerate(zip(self.first, features, strict=True)))):
+            mean, deviation = (getattr(self, f"{n}_{number}")[:, None, None, None] for n in ("mean", "deviation"))
+            if torch.is_tensor(total) and total.shape[2:] != values.shape[2:]:
+                total = interpolate(total, values.shape[2:], mode="trilinear")
+            total = total + layer((values - mean) / deviation)
+        found = leaky_relu(_pointwise(self.second, leaky_relu(total.flatten(2))))
+        logits: Tensor = _pointwise(self.last, found).unflatten(2, features[0].shape[2:])
+        return logits
+
+
+def _pointwise(layer: nn.Linear, values: Tensor) -> Tensor:
+    """A layer on the channels of every voxel, (batch, channel, voxel)."""
+    return layer.weight @ values + layer.bias[:, None]
+
+
+def log_odds(logits: Tensor, channels: Sequence[int]) -> Tensor:
+    """What logits (batch, channel, z, y, x) say of the sum of some channels against all others, (batch, 1, z, y, x).
+
+    At most `_SUREST`: what a network is wrong about it may be very sure of.
+    """
+    others = [n for n in range(logits.shape[1]) if n not in channels]
+    inside, outside = (logits[:, list(which)].logsumexp(1, keepdim=True) for which in (channels, others))
+    return (inside - outside).clamp(-_SUREST, _SUREST)
+
+
+class Frozen(nn.Module):  # type: ignore[misc]
+    """A network, its trunk, whose weights, buffers and normalisation never change, and heads that may.
+
+    Its output has the channels of the trunk, bit by bit as the trunk gives them, and behind them one of every head:
+    a logit against not being of the class. The trunk runs once for all.
+
+    Parameters
+    ----------
+    trunk
+        The network.
+    decoders
+        Modules of it whose outputs are features.
+    learned
+        Heads, each with the channels of the trunk that it corrects.
+    """
+
+    def __init__(
+        self, trunk: nn.Module, decoders: Sequence[nn.Module], learned: Sequence[tuple[ClassHead, Any]]
+    ) -> None:
+        super().__init__()
+        self.trunk = trunk.requires_grad_(False).eval()
+        self.heads = nn.ModuleList(head for head, _ in learned)
+        self._corrected = [tuple(channels) for _, channels in learned]
+        self._found: dict[int, Tensor] = {}
+        for number, module in enumerate(decoders):
+            module.register_forward_hook(self._keeper(number))
+
+    def _keeper(self, number: int) -> Callable[..., None]:
+        def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            self._found[number] = output
+
+        return keep
+
+    def train(self, mode: bool = True) -> Frozen:
+        """The trunk stays as in prediction whatever the mode is."""
+        super().train(mode)
+        self.trunk.eval()
+        return self
+
+    def features(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Logits of the trunk, and the images themselves with the features of every scale, the finest first.
+
+        All are (batch, channel, z, y, x) over the same extent.
+        """
+        with torch.no_grad():
+            logits = self.trunk(images)
+        found = [images, *(self._found[number] for number in sorted(self._found))]
+        self._found.clear()
+        return logits, found
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits, found = self.features(images)
+        said = [logits]
+        for head, channels in zip(self.heads, self._corrected, strict=True):
+            own = head(found)
+            own = own + log_odds(logits, channels) if channels else own
+            said.append(own.to(logits.dtype))  # on a GPU the trunk's are float16, and stay as they are
+        return torch.cat(said, 1)
+
+
+def load_network(folder: Path, network: Any, dataset: dict[str, Any], decoders: Decoders, prefix: str = "") -> Any:
+    """Put the weights of a model that `check_model` has accepted into its network; returns it, with its heads if any.
+
+    `prefix` is that of the names of its weights; a network with heads has none.
+    """
+    load_weights(folder, network, prefix)
+    learned = heads(dataset)
+    if not learned:
+        return network
+    return Frozen(network, decoders(network), [(load_head(folder, n), c) for n, c in learned.items()])
+
+
+def load_head(folder: Path, name: str) -> ClassHead:
+    """The head of a class, by the name that the model's `dataset.json` calls it."""
+    weights = head_of(load_tensors(folder), name)
+    scales = sum(key.startswith("mean_") for key in weights)
+    head = ClassHead([len(weights[f"mean_{number}"]) for number in range(scales)], corrects=False)
+    head.load_state_dict(weights)
+    return head
+
+
+def weights_of_head(head: ClassHead, name: str) -> dict[str, Any]:
+    """Weights and buffers of the head of a class, as they are saved."""
+    return weights_of(head, f"{HEAD_WEIGHTS}{name}/")

@@ -1,0 +1,190 @@
+"""The trunk of a model: a network that stays as it is, run once over what its heads learn from.
+
+A case is looked at in windows of the network's patch, where prediction would lay them: some that hold a voxel of the
+classes to learn, by chance, and one other for each `OTHERS` of these. Features are kept as float16 on disk, so that
+training of heads reads them and nothing runs twice; who was killed meanwhile goes on from the cases that are done.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.casemap.job import Job, content, place
+from voxledger.imaging.boxes import Box
+from voxledger.imaging.volume import Volume
+from voxledger.models.backend import backend_of
+from voxledger.models.process import single_thread
+from voxledger.models.training import Training, TrainingCase, taught
+
+EACH = 2
+"""Windows of a case that hold a class; more cost more than heads of so few iterations gain from them."""
+OTHERS = 3
+"""Windows that hold a class, for each that holds none."""
+STEP = 0.5
+"""Of the windows, as a share of the patch."""
+
+Labels = npt.NDArray[Any]
+Image = npt.NDArray[np.float32]
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """What a backend says of the network of a model."""
+
+    network: Any
+    decoders: Callable[[Any], Sequence[Any]]
+    """Gives its modules whose outputs are features, the finest first."""
+    patch: tuple[int, ...]
+    mirror_axes: tuple[int, ...]
+    """Axes of the patch along which predictions are mirrored."""
+    prepare: Callable[[Volume, Labels], tuple[Image, Labels]]
+    """Image and labels (z, y, x) as the network sees them; their axes are those of the patch."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a case: windows in files of their own, `<number>.npy` and `<number>.labels.npy`.
+
+    The first holds, one after the other as float16, the image and the features of every scale, the finest first, and
+    the logits of the classes that the network says something of.
+    """
+
+    windows: int
+    shapes: tuple[tuple[int, int, int, int], ...]
+    """Of what stands in the first file, (channel, z, y, x) each; empty where there are no windows."""
+
+
+def _trunk_of(training: Training) -> list[Any]:
+    """What features depend on of a training."""
+    parent = training.start.parent
+    return [parent and parent.card.id, taught(training.schema), taught(training.labels), training.seed]
+
+
+class RunTrunk(Job[Kept]):
+    """Runs the trunk of a training over one case."""
+
+    stage, algorithms = "trunk", ("retrain",)
+    training: Training = content(by=_trunk_of)
+    case: TrainingCase = content()
+    wanted: tuple[str, ...] = content()
+    """Classes that are learned from the case."""
+    corrected: dict[str, tuple[int, ...]] = content()
+    """Channels of the network, by class, whose logits against all others are kept."""
+    room: int = content()
+    """Bytes that may be kept; one window is, whatever it takes."""
+    portable: bool = content()
+    """Whether it computes with instructions that every CPU has: other ones give other last bits."""
+    device: str = place()
+
+    def compute(self, folder: Path) -> Kept:
+        """Write the windows."""
+        painted = self.training.painted(self.case)
+        if painted is None:
+            return Kept(0, ())
+        assert self.training.start.parent is not None
+        with single_thread(self.device):
+            parent = self.training.start.parent
+            trunk, network = _opened(backend_of(parent.card).package, parent.folder, parent.card.id, self.device)
+            image, labels = padded(*trunk.prepare(*painted), trunk.patch)
+            classes = [self.training.numbers_within(name) for name in self.wanted]
+            rng = np.random.default_rng([self.training.seed, *self.case.case_id.encode()])
+            shapes: tuple[tuple[int, int, int, int], ...] = ()
+            count, used = 0, 0
+            for box in chosen(labels, classes, trunk.patch, rng):
+                flip = [axis for axis in trunk.mirror_axes if rng.random() < 0.5]
+                parts = self._features(network, np.flip(image[box], tuple(flip)).copy())
+                kept = np.concatenate([part.ravel() for part in parts])
+                used += kept.nbytes
+                if count and used > self.room:
+                    break
+                np.save(folder / f"{count}.npy", kept)
+                np.save(folder / f"{count}.labels.npy", np.flip(labels[box], tuple(flip)).astype(np.int16))
+                shapes, count = tuple(part.shape for part in parts), count + 1
+        return Kept(count, shapes)
+
+    def _features(self, network: Any, window: Image) -> list[npt.NDArray[np.float16]]:
+        import torch
+
+        from voxledger.models.frozen import log_odds
+
+        with torch.inference_mode():
+            logits, found = network.features(torch.from_numpy(window)[None, None].to(self.device))
+            found += [log_odds(logits, channels) for _, channels in sorted(self.corrected.items())]
+        largest = float(np.finfo(np.float16).max)
+        return [np.asarray(one[0].float().clamp(-largest, largest).half().cpu()) for one in found]
+
+
+@lru_cache(maxsize=1)
+def _opened(package: str, folder: Path, model_id: str, device: str) -> tuple[Trunk, Any]:
+    """The network of a model, kept for the next case of this process."""
+    from importlib import import_module
+
+    from voxledger.models.frozen import Frozen
+
+    trunk: Trunk = import_module(f"{package}.trunk").open_trunk(folder)
+    return trunk, Frozen(trunk.network, trunk.decoders(trunk.network), ()).to(device).eval()
+
+
+def padded(image: Image, labels: Labels, patch: Sequence[int]) -> tuple[Image, Labels]:
+    """Image and labels (z, y, x) with zeros around them where they are smaller than the patch, as in prediction."""
+    lacking = [max(0, p - n) for p, n in zip(patch, image.shape, strict=True)]
+    pads = [(n // 2, n - n // 2) for n in lacking]
+    return np.pad(image, pads), np.pad(labels, pads)
+
+
+def chosen(
+    labels: Labels, classes: Sequence[Sequence[int]], patch: Sequence[int], rng: np.random.Generator
+) -> list[Box]:
+    """Windows to look at, in the order in which they are given up last where there is no room for all.
+
+    Parameters
+    ----------
+    labels
+        Label map (z, y, x), at least as large as the patch.
+    classes
+        Labels of each class that is to be learned.
+
+    Examples
+    --------
+    >>> labels = np.zeros((4, 4, 8), int)
+    >>> labels[0, 0, 0] = 2
+    >>> boxes = chosen(labels, [[2]], (4, 4, 4), np.random.default_rng(0))
+    >>> [bool((labels[box] == 2).any()) for box in boxes]
+    [True, False]
+    """
+    starts = itertools.product(*(_starts(n, p) for n, p in zip(labels.shape, patch, strict=True)))
+    boxes: list[Box] = [(slice(z, z + patch[0]), slice(y, y + patch[1]), slice(x, x + patch[2])) for z, y, x in starts]
+    masks, lacking = [np.isin(labels, numbers) for numbers in classes], [EACH] * len(classes)
+    holding, others = list[Box](), list[Box]()
+    for box in (boxes[i] for i in rng.permutation(len(boxes))):
+        here = [number for number, mask in enumerate(masks) if mask[box].any()]
+        if not here:
+            others.append(box)
+        elif any(lacking[number] > 0 for number in here):
+            holding.append(box)
+            for number in here:
+                lacking[number] -= 1
+    if not holding:
+        return others[: OTHERS * EACH]
+    found = []
+    for number, box in enumerate(holding):
+        found.append(box)
+        if number % OTHERS == 0:
+            found += others[number // OTHERS : number // OTHERS + 1]
+    return found
+
+
+def _starts(size: int, patch: int) -> list[int]:
+    """Where windows begin along an axis: evenly, at most `STEP` of the patch apart, up to the end."""
+    steps = math.ceil((size - patch) / (patch * STEP)) + 1
+    return [round(i * (size - patch) / max(1, steps - 1)) for i in range(steps)]

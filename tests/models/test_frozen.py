@@ -1,0 +1,49 @@
+"""Heads beside a trunk."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize(
+    ("logits", "channels", "wanted"),
+    [
+        ([0.0, 0.0], [1], 0.0),
+        ([0.0, 2.0, 0.0], [1], 2 - np.log(2)),
+        ([0.0, 1.0, 1.0], [1, 2], 1 + np.log(2)),
+        ([40.0, 0.0], [1], -9.0),
+        ([0.0, 40.0], [1], 9.0),
+    ],
+)
+def test_what_a_head_corrects_are_the_odds_of_its_channels(logits, channels, wanted):
+    from voxledger.models.frozen import log_odds
+
+    found = log_odds(torch.tensor(logits)[None, :, None, None, None], channels)
+    assert found.shape == (1, 1, 1, 1, 1)
+    assert found.item() == pytest.approx(wanted, abs=1e-6)
+
+
+def test_a_head_that_corrects_begins_with_what_the_network_says():
+    from voxledger.models.frozen import ClassHead, Frozen
+
+    trunk = torch.nn.Conv3d(1, 3, 3, padding=1)
+    network = Frozen(
+        trunk, [trunk], [(ClassHead([1, 3], corrects=True), (2,)), (ClassHead([1, 3], corrects=False), ())]
+    )
+    found = network(torch.randn(2, 1, 4, 4, 4))
+    assert torch.equal(found[:, 3].sigmoid().round(decimals=5), found[:, :3].softmax(1)[:, 2].round(decimals=5))
+    assert not torch.equal(found[:, 4], torch.zeros_like(found[:, 4]))
+
+
+def test_the_trunk_has_no_gradient_and_heads_have():
+    from voxledger.models.frozen import ClassHead, Frozen
+
+    trunk = torch.nn.Sequential(torch.nn.Conv3d(1, 3, 3, padding=1), torch.nn.BatchNorm3d(3))
+    network = Frozen(trunk, [trunk], [(ClassHead([1, 3], corrects=False), ())]).train()
+    network(torch.randn(1, 1, 4, 4, 4))[:, 3].sum().backward()
+    assert all(one.grad is None for one in trunk.parameters())
+    assert all(one.grad is not None for one in network.heads.parameters())
+    assert trunk[1].num_batches_tracked == 0

@@ -1,0 +1,329 @@
+"""The strategy `continual`: which heads are trained, on what, and what comes of it over rounds."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_cases import GRID, Small, draw
+
+from voxledger import layout
+from voxledger.errors import CasesFailed, Misuse, VoxledgerError
+from voxledger.imaging.soft import open_soft
+from voxledger.imaging.volume import file_sha256, mask_sha256, write
+from voxledger.models import learn_heads
+from voxledger.models.cohort import build_cohort
+from voxledger.models.dataset import UNTAUGHT, describe, heads
+from voxledger.models.export import export_model
+from voxledger.models.model import Model
+from voxledger.models.nnunet.stages import CASCADE, KEY, LOWRES, Stages
+from voxledger.models.prediction import network_predictions
+from voxledger.models.start import HeadStart, Lesson
+from voxledger.params import InferParams, MachineParams, ModelParams, RegionParams, RetrainParams
+from voxledger.records.card import DATASET, PLANS, ModelCard, Source, check_model, head_of, load_tensors, to_json
+from voxledger.records.ledger import Origin
+from voxledger.registry import STRATEGIES
+from voxledger.retrain.run import retrain_round
+from voxledger.schema import FormerName, LabelSchema
+from voxledger.textfile import read_json
+
+pytest.importorskip("torch")
+
+ONE = MachineParams(workers=1)
+UNET = ModelParams(backend="monai", network="unet", patch=(8, 16, 16), features=(8, 16, 32), iterations=80)
+NN = ModelParams(backend="nnunet", recipe="small", patch=(8, 16, 16), features=(8, 16, 32), iterations=80)
+NAMES = ("c0", "c1", "c2")
+
+
+@pytest.fixture
+def base(tmp_path: Path, schema) -> Model:
+    """A model of round 3 that was never taught the spleen."""
+    home = tmp_path / "m"
+    home.mkdir()
+    dataset = {**describe(schema, ["CT"], 3, ignore=False), UNTAUGHT: ["spleen"]}
+    (home / DATASET).write_text(to_json(dataset))
+    (home / PLANS).write_text(to_json({"network": "unet", "features": [4, 8]}))
+    card = ModelCard(
+        id="f" * 64, name="m", backend="monai", architecture="", strategy="full", cohort="", parent="",
+        params=UNET.record(), licence="", round=3,
+    )  # fmt: skip
+    return Model(home, card, schema)
+
+
+R, S, A, P = Origin.REVISED, Origin.SOURCE, Origin.ACCEPTED, Origin.PREDICTED
+TABLE = {
+    "nothing since": ({}, {}, {}),
+    "accepted": ({("c0", "organ"): (A, 4)}, {}, {}),
+    "revised in the round of the model": ({("c0", "organ"): (R, 3)}, {}, {}),
+    "revised": ({("c0", "organ"): (R, 4)}, {}, {"organ": (["c0"], [])}),
+    "a source": ({("c0", "organ"): (S, 4)}, {}, {"organ": (["c0"], [])}),
+    "accepted beside": (
+        {("c0", "organ"): (R, 4), ("c1", "organ"): (A, 4), ("c1", "lesion"): (A, 4)},
+        {},
+        {"organ": (["c0", "c1"], [])},
+    ),
+    "replay": ({("c0", "organ"): (R, 4)}, {"replay": 1.0}, {"organ": (["c0", "c1", "c2"], [])}),
+    "some replay": ({("c0", "organ"): (R, 4)}, {"replay": 0.5}, {"organ": (["c0", "c1"], [])}),
+    "predicted": ({("c0", "organ"): (R, 4), ("c1", "organ"): (P, 4)}, {}, {"organ": (["c0"], [])}),
+    "hybrid": (
+        {("c0", "organ"): (R, 4), ("c1", "lesion"): (A, 4), ("c1", "organ"): (P, 4), ("c2", "organ"): (P, 4)},
+        {"hybrid": True},
+        {"organ": (["c0"], ["c1"])},
+    ),
+    "rejected": ({("c0", "organ"): (R, 4), ("c0", "lesion"): (Origin.REJECTED, 4)}, {}, {}),
+}  # fmt: skip
+
+
+def lessons(small: Small, base: Model, **params):
+    params = RetrainParams(strategy="continual", **{"replay": 0.0} | params)
+    cohort = build_cohort(small.cases, small.ledger, small.schema)
+    return STRATEGIES.get("continual")(UNET, params, base, small.schema.names, cohort)
+
+
+def with_rows(small: Small, rows) -> Small:
+    ledger = {key: e for key, e in small.ledger.items() if key[1] != "spleen"}
+    for key, (origin, version) in rows.items():
+        ledger[key] = replace(small.ledger[key], origin=origin, version=version)
+    return replace(small, ledger=ledger)
+
+
+@pytest.mark.parametrize("what", TABLE)
+def test_heads_of_revised_classes_alone_are_trained(small, base, what):
+    rows, params, wanted = TABLE[what]
+    start = lessons(with_rows(small, rows), base, **params)
+    assert isinstance(start, HeadStart)
+    assert {one.class_name: (list(one.people), list(one.model)) for one in start.lessons} == wanted
+    assert (start.strategy, start.parent) == ("continual", base)
+    assert start.iterations == (20 if wanted else 0)
+    assert start.note.startswith("goes on unchanged") is not bool(wanted)
+
+
+@pytest.mark.parametrize(("ml", "learned"), [(1.0, True), (0.0, False)])
+def test_a_new_class_has_a_head_once_a_case_shows_it(small, base, ml, learned):
+    rows = {(name, "spleen"): (Origin.ACCEPTED, 1) for name in ("c0", "c2")}
+    small = with_rows(small, rows)
+    for key in rows:
+        small.ledger[key] = replace(small.ledger[key], ml=ml)
+    wanted = (Lesson("spleen", ("c0", "c2"), ()),) if learned else ()
+    assert lessons(small, base).lessons == wanted
+
+
+def test_of_a_model_from_elsewhere_nothing_here_was_learned_yet(small, base):
+    source = Source(name="theirs", version="1", training_set="", classes={})
+    theirs = replace(base, card=base.card.model_copy(update={"source": source, "params": {}}))
+    assert [one.class_name for one in lessons(small, theirs).lessons] == small.schema.names
+
+
+@pytest.mark.parametrize(
+    ("given", "strategy", "note"),
+    [
+        ({"configurations": (LOWRES, CASCADE)}, "finetune", "fine-tuned: the base model is a cascade"),
+        ({"folds": ("0", "1")}, "finetune", "fine-tuned: the base model has several folds"),
+    ],
+)
+def test_a_network_that_takes_no_heads_is_fine_tuned(small, base, given, strategy, note):
+    (base.folder / PLANS).write_text(to_json({KEY: Stages(**given).model_dump(mode="json")}))
+    theirs = replace(base, card=base.card.model_copy(update={"backend": "nnunet", "params": NN.record()}))
+    start = STRATEGIES.get("continual")(NN, RetrainParams(), theirs, small.schema.names, [])
+    assert (start.strategy, start.note) == (strategy, note)
+
+
+def painted(small: Small, change=lambda labels: labels, **rows) -> Small:
+    """The same with the label maps of the pool drawn anew, and `rows` for the spleen."""
+    ledger = dict(small.ledger)
+    for case_id in NAMES:
+        labels = change(draw(int(case_id[1:]))[1].copy())
+        Path(f"data/release/labels/{case_id}.nii.gz").unlink()
+        write(f"data/release/labels/{case_id}.nii.gz", labels, GRID)
+        for name in small.schema.names:
+            digest = mask_sha256(small.schema.mask(labels, name), GRID)
+            ledger[case_id, name] = replace(ledger[case_id, name], mask_sha256=digest)
+        ledger[case_id, "spleen"] = replace(ledger[case_id, "spleen"], **rows)
+    return replace(small, ledger=ledger)
+
+
+def half(labels: np.ndarray) -> np.ndarray:
+    """The lower half of the spleen is missing."""
+    lower = labels[:6]
+    lower[lower == 7] = 0
+    return labels
+
+
+def retrain(small: Small, model: ModelParams, round_number: int, **params) -> Model:
+    retrain_round(
+        small.cases, small.schema, small.ledger, round_number, RetrainParams(models={"m": model}, **params), ONE
+    )
+    home = layout.NEXT_MODELS / "m"
+    return Model(home, check_model(home), small.schema)
+
+
+def go_on() -> None:
+    """What `round open` does to models."""
+    shutil.rmtree(layout.BASE_MODELS, ignore_errors=True)
+    shutil.move(layout.NEXT_MODELS, layout.BASE_MODELS)
+    shutil.copyfile(layout.NEXT_CARDS, layout.BASE_CARDS)
+
+
+def said(model: Model, small: Small) -> dict[str, np.ndarray]:
+    (job,) = network_predictions(model, [c for c in small.cases if c.case_id == "c3"], InferParams(), ONE)
+    out = Path("said") / f"{model.card.id}.b2nd"
+    job.predict(out)
+    found = open_soft(out)
+    return {name: found.probabilities(name) for name in found.classes}
+
+
+def dice(found: np.ndarray, small: Small, name: str) -> float:
+    true = small.schema.mask(draw(3)[1], name)
+    return 2 * float((true & (found > 0.5)).sum()) / float(true.sum() + (found > 0.5).sum())
+
+
+@pytest.mark.parametrize("model", [pytest.param(UNET, id="unet"), pytest.param(NN, id="nn", marks=pytest.mark.slow)])
+def test_a_head_learns_what_people_corrected_and_goes_on_from_round_to_round(small, model):
+    before = said(retrain(painted(small, half), model, 0), small)
+    go_on()
+    right = painted(small, origin=Origin.REVISED, version=1)
+    one = retrain(right, model, 1, strategy="continual", continual_iterations=0.5)
+    after = said(one, small)
+    assert dice(before["spleen"], small, "spleen") < 0.8
+    assert dice(after["spleen"], small, "spleen") > 0.9
+    for name in ("organ", "lesion"):
+        np.testing.assert_array_equal(after[name], before[name])
+    assert one.card.taught_by == {"spleen": {"people": 3, "model": 0}}
+    assert not list(Path(".memo/trunk").glob("[0-9a-f]*"))
+    go_on()
+
+    right.ledger["c0", "organ"] = replace(right.ledger["c0", "organ"], origin=Origin.REVISED, version=2)
+    two = retrain(right, model, 2, strategy="continual")
+    last = said(two, small)
+    assert list(heads(read_json(two.folder / DATASET))) == ["organ", "spleen"]
+    for name in ("spleen", "lesion"):
+        np.testing.assert_array_equal(last[name], after[name])
+    assert not np.array_equal(last["organ"], after["organ"])
+    go_on()
+
+    right.ledger["c0", "spleen"] = replace(right.ledger["c0", "spleen"], version=3)
+    slow = model.model_copy(update={"learning_rate": 1e-9})
+    three = retrain(right, slow, 3, strategy="continual")
+    assert three.card.id != two.card.id
+    for layer, tensor in head_of(load_tensors(three.folder), "spleen").items():
+        np.testing.assert_allclose(tensor, head_of(load_tensors(layout.BASE_MODELS / "m"), "spleen")[layer], atol=1e-6)
+    listed = [(c["round"], c["parent"]) for c in json.loads(layout.NEXT_CARDS.read_text("utf-8"))]
+    assert listed == [(0, ""), (1, one.card.parent), (2, one.card.id), (3, two.card.id)]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): file_sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_without_revisions_the_base_model_goes_on(small, capsys):
+    model = UNET.model_copy(update={"iterations": 1})
+    retrain(small, model, 0)
+    before = hashes(layout.NEXT_MODELS)
+    go_on()
+    retrain(small, model, 1, strategy="continual")
+    assert hashes(layout.NEXT_MODELS) == before
+    assert "m goes on unchanged: no class was revised since" in capsys.readouterr().err
+
+
+def test_what_a_killed_training_had_done_is_not_done_again(small, monkeypatch):
+    model = UNET.model_copy(update={"iterations": 4})
+    retrain(painted(small, half), model, 0)
+    go_on()
+    right = painted(small, origin=Origin.REVISED, version=1)
+    retrain(right, model, 1, strategy="continual", continual_iterations=1.0)
+    whole = hashes(layout.NEXT_MODELS)
+    for key in Path(".memo/retrain").glob("[0-9a-f]*"):
+        shutil.rmtree(key)
+    with monkeypatch.context() as patch:
+        patch.setattr(learn_heads, "_begin", lambda *_: (_ for _ in ()).throw(VoxledgerError("killed", "no way")))
+        with pytest.raises(CasesFailed, match="killed"):
+            retrain(right, model, 1, strategy="continual", continual_iterations=1.0)
+    assert len(list(Path(".memo/trunk").glob("[0-9a-f]*"))) == 3
+    monkeypatch.setattr("voxledger.models.trunk.RunTrunk._features", lambda *_: pytest.fail("the trunk ran again"))
+    retrain(right, model, 1, strategy="continual", continual_iterations=1.0)
+    assert hashes(layout.NEXT_MODELS) == whole
+
+
+def test_disk_for_features_is_bounded_and_one_window_a_case_is_kept(small, monkeypatch):
+    kept = []
+    once = learn_heads.once
+    monkeypatch.setattr(learn_heads, "once", lambda job: kept.append(once(job)) or kept[-1])
+    model = UNET.model_copy(update={"iterations": 1})
+    retrain(painted(small, half), model, 0)
+    go_on()
+    right = painted(small, origin=Origin.REVISED, version=1)
+    for room, windows in ((1e-9, {1}), (20, {2})):
+        kept.clear()
+        retrain(right, model, 1, strategy="continual", features_gb=room)
+        assert {one.windows for one in kept} == windows
+
+
+def test_a_label_that_is_not_the_ledgers_mask_teaches_nothing(small):
+    model = UNET.model_copy(update={"iterations": 1})
+    retrain(small, model, 0)
+    go_on()
+    right = painted(small, origin=Origin.REVISED, version=1)
+    drawn = replace(right.ledger["c1", "spleen"], origin=Origin.PREDICTED, mask_sha256="0" * 64)
+    right.ledger["c1", "spleen"] = drawn
+    retrain(right, model, 1, strategy="continual")
+    right.ledger["c1", "organ"] = replace(right.ledger["c1", "organ"], version=1)
+    with pytest.raises(CasesFailed, match=r"case c1: spleen in .* is not the mask that the ledger names"):
+        retrain(right, model, 1, strategy="continual", hybrid=True)
+
+
+def test_full_training_learns_from_the_models_where_it_is_asked_to(small):
+    model = UNET.model_copy(update={"iterations": 1})
+    small = small.with_origin("c1", "spleen", Origin.PREDICTED)
+    alone = retrain(small, model, 0).card.taught_by["spleen"]
+    assert "ignore" in read_json(layout.NEXT_MODELS / "m" / DATASET)["labels"]
+    both = retrain(small, model, 0, hybrid=True).card.taught_by["spleen"]
+    assert "ignore" not in read_json(layout.NEXT_MODELS / "m" / DATASET)["labels"]
+    assert (alone, both) == ({"people": 2, "model": 0}, {"people": 2, "model": 1})
+
+
+def test_a_head_is_found_under_a_new_name_and_is_no_part_of_what_others_get(small, capsys):
+    model = UNET.model_copy(update={"iterations": 2})
+    retrain(small, model, 0)
+    go_on()
+    right = painted(small, origin=Origin.REVISED, version=1)
+    one = retrain(right, model, 1, strategy="continual", continual_iterations=1.0)
+    with pytest.raises(Misuse, match="model m has heads, of spleen"):
+        export_model(one, "monai-bundle", Path("out"))
+    go_on()
+    former = (FormerName(name="spleen", round=2, date=datetime.date(2025, 5, 1)),)
+    renamed = right.schema["spleen"].model_copy(update={"name": "lien", "formerly": former})
+    today = LabelSchema(name="small", classes=(*right.schema.classes[:2], renamed))
+    ledger = {(i, "lien" if n == "spleen" else n): e for (i, n), e in right.ledger.items()}
+    ledger = {key: replace(e, class_name=key[1]) for key, e in ledger.items()}
+    later = replace(right, schema=today, ledger=ledger)
+    np.testing.assert_array_equal(
+        said(Model(layout.BASE_MODELS / "m", one.card, today), later)["lien"], said(one_at_base(one), right)["spleen"]
+    )
+    ledger["c0", "lien"] = replace(ledger["c0", "lien"], version=2)
+    two = retrain(later, model.model_copy(update={"learning_rate": 1e-9}), 2, strategy="continual")
+    assert list(heads(read_json(two.folder / DATASET))) == ["lien"]
+    before, after = head_of(load_tensors(layout.BASE_MODELS / "m"), "spleen"), head_of(load_tensors(two.folder), "lien")
+    assert before.keys() == after.keys()
+    retrain(later, model, 2, strategy="finetune")
+    assert "leaves the heads of lien behind" in capsys.readouterr().err
+
+
+def one_at_base(model: Model) -> Model:
+    return replace(model, folder=layout.BASE_MODELS / "m")
+
+
+def test_a_model_of_a_region_looks_at_the_same_region(small):
+    model = UNET.model_copy(update={"iterations": 1, "region": RegionParams(inside="organ", margin_mm=2)})
+    retrain(small, model, 0)
+    go_on()
+    before = (layout.BASE_MODELS / "m/region.json").read_bytes()
+    small.ledger["c0", "lesion"] = replace(small.ledger["c0", "lesion"], origin=Origin.REVISED, version=1)
+    small.ledger.pop(("c1", "organ"))
+    one = retrain(small, model, 1, strategy="continual")
+    assert one.card.strategy == "continual"
+    assert (one.folder / "region.json").read_bytes() == before
