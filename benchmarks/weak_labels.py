@@ -9,7 +9,7 @@ phantoms, every lesion that is 10 mm long; the lesions of the three DeepLesion s
 `--work` one network learns from the first 40 crops, and one from the lesions of 100 phantoms of another seed; slabs are
 shown to that. The last 60 crops, and 60 phantoms, are predicted. Dice; worst decile: mean Dice of the tenth with the
 lowest; failed: share of objects that fail a check with its bounds (`voxledger.weak.checks`); found: share of those
-below Dice 0.5 that fail one; false alarms: share of the others that do; with a size: all but points and scribbles.
+below Dice 0.5 that fail one; false alarms: share of the others that do.
 """
 
 from __future__ import annotations
@@ -39,15 +39,14 @@ from voxledger.weak.ellipsoid import ellipsoid
 from voxledger.weak.label import WeakLabel
 
 Mask = npt.NDArray[np.bool_]
-Predictor = Callable[[Volume, WeakLabel], Mask]
+Predictor = Callable[[Volume, WeakLabel], npt.NDArray[np.float32]]
+"""Gives probabilities (z, y, x)."""
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 LONG_MM, BAD = 10.0, 0.5
 
 
 CROPS, PHANTOMS = 40, 100
 """Cases that a network is trained on."""
-SIZELESS = ("point", "scribble")
-"""Kinds that say nothing of how large an object is."""
 STEPS = {"hippocampus": 1000, "phantoms": 2000}
 PATCH = {"hippocampus": None, "phantoms": (32, 32, 32)}
 """Voxels (z, y, x) that a network looks at: the usual, and half as much again as lesions of 40 mm in voxels of 2 mm."""
@@ -112,6 +111,11 @@ def deeplesion(folder: Path) -> Iterator[Object]:
             yield Object(path.stem, "lesion", Volume(slab["imgs"].astype(np.int16), grid), slab["gts"] > 0)
 
 
+def of_ellipsoid(image: Volume, weak: WeakLabel) -> npt.NDArray[np.float32]:
+    """The ellipsoid that a RECIST diameter alone gives."""
+    return ellipsoid(weak, image.grid).astype(np.float32)
+
+
 def of_model(folder: Path) -> Predictor:
     """What an interactive model predicts."""
     from voxledger.models.nninteractive.predict import open_session
@@ -120,15 +124,15 @@ def of_model(folder: Path) -> Predictor:
     session = open_session(folder, folder.name, "cpu")
     shown: list[Volume] = []
 
-    def predict(image: Volume, weak: WeakLabel) -> Mask:
+    def predict(image: Volume, weak: WeakLabel) -> npt.NDArray[np.float32]:
         if not shown or shown[0] is not image:
             session.show(image.array)
             shown[:] = [image]
-        mask = np.zeros(image.grid.shape, np.bool_)
+        whole = np.zeros(image.grid.shape, np.float32)
         if (found := session.segment(prompts_of(weak, image.grid))) is not None:
             box, probability = found
-            mask[box] = probability > 0.5
-        return mask
+            whole[box] = probability
+        return whole
 
     return predict
 
@@ -199,10 +203,11 @@ def known_case(image: Path, label: Path, schema: LabelSchema, modality: str) -> 
 
 def judge(one: Object, weak: WeakLabel, predict: Predictor, model: Path | None) -> Result:
     """Dice of one prediction, and what the checks say of it."""
-    found = predict(one.image, weak)
+    probability = predict(one.image, weak)
+    found = probability > 0.5
     crop = looked_at(model, weak, one.image.grid) if model is not None else None
     dice = 2 * int((found & one.mask).sum()) / (int(found.sum()) + int(one.mask.sum()))
-    told = list(checked(Marked(weak, found, one.image.grid, crop), bounds_of({})))
+    told = list(checked(Marked(weak, found, one.image.grid, crop, probability), bounds_of({})))
     failed = tuple(name for name, _, _, agrees in told if not agrees)
     return Result(dice, failed, {name: measured for name, measured, _, _ in told})
 
@@ -245,7 +250,7 @@ def main() -> None:
         for one in sets[name]():
             for how in WAYS:
                 weak = derive(how, one.mask, one.case_id, one.class_name, one.image.grid)
-                by = {"ellipsoid": lambda image, w: ellipsoid(w, image.grid)} if weak.kind == "recist" else {}
+                by = {"ellipsoid": of_ellipsoid} if weak.kind == "recist" else {}
                 for who, predict in {**by, **predictors}.items():
                     result = judge(one, weak, predict, model if who == "model" else None)
                     results.setdefault((how, who), []).append(result)
@@ -256,10 +261,8 @@ def main() -> None:
             counted = Counter(check for result in found for check in result.failed)
             print(f"{'':36} failed: {', '.join(f'{c} {n}' for c, n in counted.items()) or 'none'}", flush=True)
         if predictors:
-            sized = [
-                r for (how, who), found in results.items() if who == "model" and how not in SIZELESS for r in found
-            ]
-            print(f"{name:12} {'with a size':12} {'model':10} {row(sized)}", flush=True)
+            every = [r for (_, who), found in results.items() if who == "model" for r in found]
+            print(f"{name:12} {'all':12} {'model':10} {row(every)}", flush=True)
     if asked.out:
         columns = dict.fromkeys(key for number in numbers for key in number)
         write_table(asked.out, list(columns), numbers)

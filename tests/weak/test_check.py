@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,23 @@ def test_what_does_not_fit_is_told(weak: WeakLabel, where: list[Any], failed: di
     assert {name: value for name, (value, agrees) in found.items() if not agrees} == failed
 
 
+@pytest.mark.parametrize(
+    ("weak", "inside", "beside", "told"),
+    [
+        (POINT, 0.95, 0.4, (0.95, True)),
+        (POINT, 0.85, 0.0, (0.85, False)),
+        (SCRIBBLE, 0.85, 0.0, (0.85, False)),
+        (SLICE, 0.55, 0.4, None),  # its size says more
+    ],
+)
+def test_a_network_that_is_not_sure_is_told(
+    weak: WeakLabel, inside: float, beside: float, told: tuple[float, bool] | None
+) -> None:
+    marked = predicted(weak, CUBE)
+    probability = np.where(marked.mask, np.float16(inside), np.float16(beside))
+    assert outcomes(replace(marked, probability=probability)).get("certainty") == told
+
+
 def test_the_extent_is_in_diameters_along_the_normal() -> None:
     grid = Grid.plain((40, 8, 8), (4.0, 1.0, 1.0))
     weak = measured_at("recist", (20, 3, 1), (20, 3, 5))
@@ -129,6 +147,7 @@ def test_bounds_come_from_the_parameters() -> None:
     assert {name: str(bound) for name, bound in bounds.items()} == {
         "agreement": ">=0.9",
         "border": "<=0",
+        "certainty": ">=0.9",
         "connected": ">=0.9",
         "coverage": ">=0.8",
         "diameter": ">=0.7",

@@ -92,14 +92,16 @@ class CheckWeak(Job[list[WeakDecision]]):
         found = []
         for name in self.classes:
             labels = [w for w in read_weak(self.case_id, soft.grid, self.schema) if w.class_name == name]
-            mask = soft.read(name) > THRESHOLD
+            probability = soft.read(name)
+            mask = probability > THRESHOLD
             for number, (weak, part) in enumerate(
                 zip(labels, own_parts(mask, labels, soft.grid), strict=True), start=1
             ):
                 crop = backend.looked_at(self.folder, weak, soft.grid)
                 said = self.case_id, name, number, weak.kind, weak.source, weak.sha256, self.model
+                marked = Marked(weak, part, soft.grid, crop, probability)
                 found += [
                     WeakDecision(*said, check, measured, str(bounds), agrees)
-                    for check, measured, bounds, agrees in checked(Marked(weak, part, soft.grid, crop), self.bounds)
+                    for check, measured, bounds, agrees in checked(marked, self.bounds)
                 ]
         return found

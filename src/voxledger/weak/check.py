@@ -37,12 +37,15 @@ class Marked:
         Grid of the image.
     crop
         The box of the image that the network looked at; None where that is all that it needed.
+    probability
+        What the network said of every voxel of the image (z, y, x); None where the mask is all that there is.
     """
 
     weak: WeakLabel
     mask: Mask
     grid: Grid
     crop: Box | None = None
+    probability: npt.NDArray[Any] | None = None
 
     @cached_property
     def prompted(self) -> Mask:
