@@ -44,6 +44,8 @@ classes:
 IDS = (7, 8, 11)
 ACCEPT, REJECT = 0.7, 0.5
 ROUNDS = (1, 2)
+INTERACTIVE = ("--classes", "pdac", "--iterations", "1200", "--patch", "32", "32", "32")
+"""What is marked are lesions: the patch is half as large again."""
 
 
 def parameters(cases: int) -> dict[str, Any]:
@@ -86,7 +88,7 @@ def main(cases: int, work: Path | None, out: Path | None) -> None:
     for number in ROUNDS:
         voxledger("round", "open")
         if number == ROUNDS[0]:
-            voxledger("models", "train-interactive", "--name", "interactive")
+            voxledger("models", "train-interactive", "--name", "interactive", *INTERACTIVE)
         voxledger("round", "run", accept=(3,))
         origins |= proposed(number, work / "site-b/reference", read_schema(layout.SCHEMA))
         bounds = ("--dice", str(ACCEPT), "--reject-below", str(REJECT))
