@@ -77,14 +77,14 @@ def mean_interval(values: Floats, draws: Resamples) -> Interval:
     NaN and infinite values are left out. In a resample without a case of some class, that class keeps its mean
     over all cases. `draws` comes from `resamples`.
     """
-    mean, resampled = _mean(values, _once(values))[0], _mean(values, draws.counts)
+    mean, resampled = resampled_means(values, _once(values))[0], resampled_means(values, draws.counts)
     return _interval(mean, resampled, _judged(values), draws)
 
 
 def gain_interval(before: Floats, after: Floats, draws: Resamples) -> Interval:
     """How much the mean of `after` exceeds that of `before`, both (cases, classes) on the same cases."""
-    gain = _mean(after, _once(after))[0] - _mean(before, _once(before))[0]
-    resampled = _mean(after, draws.counts) - _mean(before, draws.counts)
+    gain = resampled_means(after, _once(after))[0] - resampled_means(before, _once(before))[0]
+    resampled = resampled_means(after, draws.counts) - resampled_means(before, draws.counts)
     fewer = min(_judged(before), _judged(after), key=np.count_nonzero)
     return _interval(gain, resampled, fewer, draws)
 
@@ -196,7 +196,16 @@ def _beta_binomial(n: int, a: float, b: float) -> Floats:
     return found
 
 
-def _mean(values: Floats, draws: npt.NDArray[np.int64]) -> Floats:
+def resampled_means(values: Floats, draws: npt.NDArray[np.int64]) -> Floats:
+    """Mean over cases for each class, then over classes, in each resample (samples,).
+
+    Parameters
+    ----------
+    values
+        (cases, classes); what is not finite is left out. NaN where nothing is left.
+    draws
+        How often each case is drawn, (samples, cases).
+    """
     finite = np.isfinite(values)
     values = np.where(finite, values, 0.0)[:, finite.any(axis=0)]
     finite = finite[:, finite.any(axis=0)]

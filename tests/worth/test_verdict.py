@@ -87,6 +87,13 @@ def test_one_patient_has_no_interval_and_nothing_is_said() -> None:
     assert (verdict.mean.low, verdict.mean.high, verdict.says) == (None, None, "cannot be said")
 
 
+def test_two_scans_of_one_patient_are_one_patient() -> None:
+    before, after = {"onea": (0.5, 0.5), "oneb": (0.5, 0.5)}, {"onea": (0.9, 0.9), "oneb": (0.9, 0.9)}
+    (verdict,) = judged([training(before)] * 3, [training(after)] * 3)
+    assert (verdict.patients, verdict.mean.delta) == (1, pytest.approx(0.4))
+    assert (verdict.mean.low, verdict.says) == (None, "cannot be said")
+
+
 def test_sets_are_told_apart_external_ones_first() -> None:
     rng = np.random.default_rng(0)
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.records.worth import Difference, Judged, Says, Verdict
-from voxledger.statistics import LEVEL, resamples
+from voxledger.statistics import LEVEL, Resamples, resampled_means, resamples
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats, npt.NDArray[np.int64]], Floats]
@@ -59,9 +59,9 @@ def judge(
         values = [np.stack([_matrix(rows, set_name, *order) for rows in rows_of]) for rows_of in (without, found)]
         counts = np.isfinite(values[0]).all(axis=0) & np.isfinite(values[1]).all(axis=0)
         paired = Paired(*(np.where(counts, v, np.nan) for v in values))
-        draws = resamples([patients[c] for c in order[0]], samples, seed).counts
+        draws = resamples([patients[c] for c in order[0]], samples, seed)
         picks = np.random.default_rng(seed + 1).integers(0, len(without), (samples, len(without)))
-        mean = _difference(paired, draws, picks, _mean)
+        mean = _difference(paired, draws, picks, resampled_means)
         verdicts.append(
             Verdict(
                 cohort=cohort,
@@ -72,7 +72,9 @@ def judge(
                 mean=mean,
                 worst=_difference(paired, draws, picks, _worst),
                 classes={
-                    name: _difference(Paired(paired.without[..., [k]], paired.arm[..., [k]]), draws, picks, _mean)
+                    name: _difference(
+                        Paired(paired.without[..., [k]], paired.arm[..., [k]]), draws, picks, resampled_means
+                    )
                     for k, name in enumerate(order[1])
                 },
                 by_seed=_by_seed(paired),
@@ -98,20 +100,6 @@ def _matrix(rows: Sequence[Judged], set_name: str, cases: Sequence[str], classes
     return values
 
 
-def _mean(values: Floats, draws: npt.NDArray[np.int64]) -> Floats:
-    """Mean over cases for each class, then over classes, in each resample (samples,); `values` is (cases, classes)."""
-    kept = np.isfinite(values).any(axis=0)
-    values = values[:, kept]
-    finite = np.isfinite(values)
-    if not finite.size:
-        return np.full(len(draws), np.nan)
-    filled = np.where(finite, values, 0.0)
-    count = draws @ finite.astype(float)
-    overall = filled.sum(axis=0) / finite.sum(axis=0)
-    by_class = np.where(count > 0, (draws @ filled) / np.maximum(count, 1), overall)
-    return np.asarray(by_class.mean(axis=1))
-
-
 def _worst(values: Floats, draws: npt.NDArray[np.int64]) -> Floats:
     """Mean of the worst tenth of the cases by their mean over classes, in each resample (samples,)."""
     judged = np.isfinite(values).any(axis=1)
@@ -127,24 +115,30 @@ def _worst(values: Floats, draws: npt.NDArray[np.int64]) -> Floats:
         return np.asarray((taken @ ascending) / taken.sum(axis=1))
 
 
-def _difference(
-    paired: Paired, draws: npt.NDArray[np.int64], picks: npt.NDArray[np.int64], statistic: Statistic
-) -> Difference:
-    once = np.ones((1, draws.shape[1]), np.int64)
+def _difference(paired: Paired, draws: Resamples, picks: npt.NDArray[np.int64], statistic: Statistic) -> Difference:
+    """Without an interval below two patients: one person says nothing about others."""
+    once = np.ones((1, draws.patients.size), np.int64)
     point = [np.mean([statistic(one, once)[0] for one in arm]) for arm in (paired.without, paired.arm)]
     if not math.isfinite(point[1]):
         return Difference(dice=None, delta=None, low=None, high=None)
     by_seed = np.stack(
-        [statistic(b, draws) - statistic(a, draws) for a, b in zip(paired.without, paired.arm, strict=True)]
+        [
+            statistic(b, draws.counts) - statistic(a, draws.counts)
+            for a, b in zip(paired.without, paired.arm, strict=True)
+        ]
     )
     resampled = np.take_along_axis(by_seed, picks.T, axis=0).mean(axis=0)
     resampled = resampled[np.isfinite(resampled)]
-    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if draws.shape[1] > 1 else (None, None)
+    several = len(np.unique(draws.patients[np.isfinite(paired.arm).any(axis=(0, 2))])) > 1
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if several else (None, None)
     rounded = [None if v is None else round(float(v), 6) for v in (point[1], point[1] - point[0], low, high)]
     return Difference(**dict(zip(("dice", "delta", "low", "high"), rounded, strict=True)))
 
 
 def _by_seed(paired: Paired) -> list[float]:
     once = np.ones((1, paired.arm.shape[1]), np.int64)
-    found = [_mean(b, once)[0] - _mean(a, once)[0] for a, b in zip(paired.without, paired.arm, strict=True)]
+    found = [
+        resampled_means(b, once)[0] - resampled_means(a, once)[0]
+        for a, b in zip(paired.without, paired.arm, strict=True)
+    ]
     return [round(float(v), 6) for v in found if math.isfinite(v)]
