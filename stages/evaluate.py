@@ -22,10 +22,10 @@ def main(params: Params) -> None:
     from voxledger.schema import read_schema
 
     schema, cases = read_schema(layout.SCHEMA), read_cases()
-    external = in_split(cases, Split.EXTERNAL)
-    asked = schema, params.infer, params.machine
+    external, asked = in_split(cases, Split.EXTERNAL), (schema, params.infer, params.machine)
     predicted = require_predictions([*in_split(cases, Split.TEST), *on_worklist(cases)], *asked)
-    audit = audit_of(hindsight(cases, schema, params.round, params.machine, earlier=read_audits(layout.BASE_HISTORY)))
+    audits, tolerance_mm = read_audits(layout.BASE_HISTORY), params.evaluate.error_tolerance_mm
+    judged = hindsight(cases, schema, params.round, params.machine, tolerance_mm=tolerance_mm, earlier=audits)
     with tempfile.TemporaryDirectory(prefix=".evaluate-", dir=layout.MEMO) as folder:
         base, after = Path(folder, "base"), Path(folder, "next")
         predict_cases(external, layout.BASE_MODELS, base, *asked)
@@ -33,7 +33,8 @@ def main(params: Params) -> None:
         predictions = {Generation.BASE: [predicted, base], Generation.NEXT: [after]}
         said = readers_of_round(cases, schema, params, predicted)
         sections, missing = list(layout.SECTIONS.glob("*.html")), organs_not_found(rows, layout.NEXT_MODELS, schema)
-        evaluate_round(cases, schema, params, predictions, said, audit=audit, sections=sections, not_found=missing)
+        told = {"audit": audit_of(judged), "sections": sections, "not_found": missing}
+        evaluate_round(cases, schema, params, predictions, said, **told)
 
 
 if __name__ == "__main__":

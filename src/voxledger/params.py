@@ -26,6 +26,7 @@ from pydantic import (
 
 from voxledger import layout
 from voxledger.errors import Misuse
+from voxledger.minutes import LOOKING_MINUTES, REVISE_MINUTES, SCRATCH_MINUTES
 from voxledger.registry import ACQUISITION, BACKENDS, CHECKS, CONSENSUS, EXECUTORS, STRATEGIES, WEAK_CHECKS, Family
 from voxledger.reviewer_name import fault_of
 from voxledger.textfile import read_text
@@ -205,11 +206,11 @@ class ScoreParams(_Strict):
     one."""
     audit: int = Field(default=0, ge=0)
     """Cases outside the worklist, drawn blindly, that are reviewed too."""
-    revise_minutes: float = Field(default=15.0, gt=0)
-    """Expected minutes to correct one predicted case; AbdomenAtlas-8K assumes 15."""
-    scratch_minutes: float = Field(default=43.0, gt=0)
-    """Minutes to label one case from nothing, in the worklist and in the report: 43 a lesion case in EfficientAnno, 15
-    a series of kidneys in SAIM."""
+    revise_minutes: float = Field(default=REVISE_MINUTES, gt=0)
+    """Expected minutes to correct one predicted case, for planning the worklist: assumed, as AbdomenAtlas-8K does."""
+    scratch_minutes: float = Field(default=SCRATCH_MINUTES, gt=0)
+    """Minutes to label one case from nothing, in worklist and report and of emulated readers: 43 a lesion case in
+    EfficientAnno, 15 a series of kidneys in SAIM; an assumption about any other data."""
     seed: int = 0
 
 
@@ -419,9 +420,16 @@ class RetrainParams(_Strict):
 
 
 class EvaluateParams(_Strict):
-    """Metrics: tolerance of surface Dice in mm, and bootstrap samples."""
+    """Metrics: tolerance of surface Dice in mm, and bootstrap samples. What counts as drawn, as an error, as a look."""
 
     tolerance_mm: float = Field(default=2.0, ge=0)
+    path_tolerance_mm: float = Field(default=0.0, ge=0)
+    """Of the added path length: a contour that near to the old one, in its slice, was not drawn. 0 = every voxel counts."""
+    error_tolerance_mm: float = Field(default=2.0, ge=0)
+    """How far a change has to reach from what was there before to be a visible error, as published figures of attention
+    count them. 0 = any voxel."""
+    looking_minutes: float = Field(default=LOOKING_MINUTES, ge=0)
+    """Minutes of a look at one class of one case, to judge it: assumed."""
     bootstrap: int = Field(default=1000, ge=100)
     seed: int = 0
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from voxledger.bundles.taxonomy import Region
+from voxledger.imaging.boxes import bounding_box
 from voxledger.imaging.components import connected_components
 
 LARGE = 125
@@ -46,32 +45,34 @@ class Counts:
         }
 
 
-def judge(
-    bits: npt.NDArray[np.uint8], changed: npt.NDArray[np.bool_], errors: Sequence[Region], large: int = LARGE
-) -> Counts:
-    """Compare attention with errors of one class of one case.
+def judge(bits: npt.NDArray[np.uint8], changed: npt.NDArray[np.bool_], large: int = LARGE) -> Counts:
+    """Compare attention with the errors of one class of one case.
 
     Parameters
     ----------
     bits
         Attention (z, y, x); any non-zero voxel counts.
     changed
-        Voxels that the reviewer changed (z, y, x).
-    errors
-        The components of `changed`, with boxes in the same coordinates.
+        Voxels that the reviewer changed (z, y, x), or of them those that count; errors are their components.
     large
         Voxels from which an error counts as large.
     """
     attention = bits != 0
-    found = [bool((attention[e.box] & e.mask).any()) for e in errors]
-    are_large = [e.voxels >= large for e in errors]
+    field = bounding_box(attention | changed)
+    if field is None:
+        return Counts()
+    attention, changed = attention[field], changed[field]
+    errors, number = connected_components(changed)
+    found = np.setdiff1d(np.unique(errors[attention]), [0])
+    are_large = np.bincount(errors.reshape(-1), minlength=number + 1) >= large
+    are_large[0] = False
     components, count = connected_components(attention)
     right = np.setdiff1d(np.unique(components[changed]), [0])
     return Counts(
-        len(errors),
-        sum(found),
-        sum(are_large),
-        sum(f and is_large for f, is_large in zip(found, are_large, strict=True)),
+        number,
+        len(found),
+        int(np.count_nonzero(are_large)),
+        int(np.count_nonzero(are_large[found])),
         count,
         len(right),
         int(np.count_nonzero(changed)),

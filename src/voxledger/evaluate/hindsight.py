@@ -5,6 +5,9 @@ class touches it. A region of attention is a connected component (26 neighbours)
 error. Sensitivity = errors found / errors, precision = regions right / regions, as in AbdomenAtlas-8K, which
 reports 0.78 and 0.83; both also voxel by voxel. Only classes that a reviewer accepted or revised count: what a
 rejected mask should have been is not known.
+
+There are two readings. Strictly, any voxel that was changed is an error. The published figures are of errors that
+people see: there a change is one as far as it is visible (`voxledger.imaging.visible_change`).
 """
 
 from __future__ import annotations
@@ -31,8 +34,9 @@ from voxledger.evaluate.hindsight_section import hindsight_section
 from voxledger.imaging.attention_file import Criterion
 from voxledger.imaging.boxes import Box
 from voxledger.imaging.soft import SoftPrediction
+from voxledger.imaging.visible_change import visible_change
 from voxledger.imaging.volume import read_label
-from voxledger.params import MachineParams
+from voxledger.params import EvaluateParams, MachineParams
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.errors import Error, ErrorRow, read_errors, write_errors
 from voxledger.records.readings import Outcome, read_readings
@@ -67,6 +71,7 @@ def hindsight(
     round_number: int,
     machine: MachineParams,
     *,
+    tolerance_mm: float = EvaluateParams().error_tolerance_mm,
     earlier: Sequence[Audit] = (),
 ) -> dict[str, Any]:
     """Write `layout.HINDSIGHT` (metrics), `layout.ERRORS` (after those of the rounds before) and the section.
@@ -76,11 +81,13 @@ def hindsight(
 
     Parameters
     ----------
+    tolerance_mm
+        How far a change has to reach to be visible.
     earlier
         Audits of the rounds before, oldest first.
     """
     jobs = [
-        JudgeAttention(name=case.case_id, case=case, schema=schema, attention=attention)
+        JudgeAttention(name=case.case_id, case=case, schema=schema, attention=attention, tolerance_mm=tolerance_mm)
         for case in reviewed(cases)
         if (attention := layout.attention(case.case_id)).is_file()
     ]
@@ -89,7 +96,11 @@ def hindsight(
     history = [*read_errors(layout.BASE_ERRORS), *errors]
     metrics = {
         "round": round_number,
-        "attention": _attention_metrics(found, schema),
+        "attention": _attention_metrics([judged.counts for judged in found], schema),
+        "visible": {
+            "tolerance_mm": tolerance_mm,
+            **_attention_metrics([judged.visible for judged in found], schema),
+        },
         "errors": dict(sorted(Counter(e.kind for e in errors).items())),
         "errors_by_class": _tally(errors, lambda e: [e.class_name]),
         "errors_by_source": _tally(errors, lambda e: [e.source]),
@@ -109,6 +120,8 @@ class Judged:
 
     counts: dict[str, dict[str, Counts]]
     """By class and criterion; `any` is all criteria together."""
+    visible: dict[str, dict[str, Counts]]
+    """The same of what is visible of the errors."""
     errors: list[Error]
 
 
@@ -119,12 +132,13 @@ class JudgeAttention(Job[Judged]):
     case: Reviewed = content()
     schema: LabelSchema = content()
     attention: Path = content()
+    tolerance_mm: float = content()
 
     def compute(self, folder: Path) -> Judged:
-        return _judge_case(self.case, self.schema, self.attention)
+        return _judge_case(self.case, self.schema, self.attention, self.tolerance_mm)
 
 
-def _judge_case(case: Reviewed, schema: LabelSchema, attention_file: Path) -> Judged:
+def _judge_case(case: Reviewed, schema: LabelSchema, attention_file: Path, tolerance_mm: float) -> Judged:
     from voxledger.imaging.attention_file import open_attention
     from voxledger.imaging.soft import open_soft
 
@@ -132,18 +146,16 @@ def _judge_case(case: Reviewed, schema: LabelSchema, attention_file: Path) -> Ju
     before, after = (read_label(path, attention.grid) for path in (case.before, case.after))
     predictions = {name: open_soft(path) for name, path in case.predictions.items()}
     counts: dict[str, dict[str, Counts]] = {}
+    visible: dict[str, dict[str, Counts]] = {}
     errors = []
     for name, decision in case.decisions.items():
         # an accepted mask was right, also where a class of higher precedence took voxels from it later
         truth = after if decision == "revise" else before
-        changed = schema.mask(before, name) != schema.mask(truth, name)
-        found = list(regions(schema, name, before, truth))
+        was, became = schema.mask(before, name), schema.mask(truth, name)
         bits = attention.read(name)
-        for criterion in (None, *Criterion):
-            one = judge(bits if criterion is None else bits & np.uint8(criterion), changed, found)
-            key = "any" if criterion is None else str(criterion.name).lower()
-            counts.setdefault(name, {})[key] = one
-        for error in found:
+        counts[name] = _by_criterion(bits, was != became)
+        visible[name] = _by_criterion(bits, visible_change(was, became, attention.grid.spacing, tolerance_mm))
+        for error in regions(schema, name, before, truth):
             errors.append(
                 Error(
                     case_id=case.case_id,
@@ -158,14 +170,20 @@ def _judge_case(case: Reviewed, schema: LabelSchema, attention_file: Path) -> Ju
                     models=tuple(culprits(predictions, name, error, error.box)),
                 )
             )
-    return Judged(counts, errors)
+    return Judged(counts, visible, errors)
 
 
-def _attention_metrics(judged: Sequence[Judged], schema: LabelSchema) -> dict[str, Any]:
+def _by_criterion(bits: npt.NDArray[np.uint8], changed: npt.NDArray[np.bool_]) -> dict[str, Counts]:
+    """What was found of a change, by criterion of the attention, and by all together."""
+    each = {str(c.name).lower(): judge(bits & np.uint8(c), changed) for c in Criterion}
+    return {"any": judge(bits, changed), **each}
+
+
+def _attention_metrics(judged: Sequence[Mapping[str, Mapping[str, Counts]]], schema: LabelSchema) -> dict[str, Any]:
     keys = ["any", *(str(c.name).lower() for c in Criterion)]
     total: dict[tuple[str, str], Counts] = {}
     for one in judged:
-        for name, by_key in one.counts.items():
+        for name, by_key in one.items():
             for key, counts in by_key.items():
                 for group in (name, ""):
                     total[group, key] = total.get((group, key), Counts()) + counts

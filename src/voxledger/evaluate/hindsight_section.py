@@ -9,34 +9,27 @@ from voxledger.html import table
 
 PUBLISHED = (0.78, 0.83)
 """Sensitivity and precision of the attention in AbdomenAtlas-8K."""
+_HEAD = (
+    *("Class", "Criterion", "Errors", "Sensitivity", "Large errors", "Sensitivity, large", "Regions", "Precision"),
+    *("Sensitivity by voxel", "Precision by voxel"),
+)
 
 
 def hindsight_section(metrics: Mapping[str, Any]) -> str:
     """HTML of whether the attention was right, what kinds of errors there were, and what the audit found."""
-    attention = metrics["attention"]
-    rows = [_metric_row("all classes", name, attention[name]) for name in attention if name not in ("cases", "classes")]
-    for name, criteria in attention["classes"].items():
-        rows.append(_metric_row(name, "any", criteria["any"]))
+    attention, visible = metrics["attention"], metrics["visible"]
     text = [
         "<h2>Was the attention right?</h2>",
         f"<p>{attention['cases']} reviewed cases. Sensitivity: errors that attention touches; precision: regions of "
-        f"attention that touch an error. AbdomenAtlas-8K reports {PUBLISHED[0]} and {PUBLISHED[1]}. "
-        "Large errors have at least 125 voxels, a cube of 5.</p>",
-        table(
-            [
-                "Class",
-                "Criterion",
-                "Errors",
-                "Sensitivity",
-                "Large errors",
-                "Sensitivity, large",
-                "Regions",
-                "Precision",
-                "Sensitivity by voxel",
-                "Precision by voxel",
-            ],
-            rows,
-        ),
+        f"attention that touch an error. AbdomenAtlas-8K reports {PUBLISHED[0]} and {PUBLISHED[1]}, of errors that "
+        "people saw. Large errors have at least 125 voxels, a cube of 5.</p>",
+        "<h3>Visible errors</h3>",
+        f"<p>What was changed farther than {visible['tolerance_mm']:g} mm from what was there before: a voxel more or "
+        "less of a boundary is no error.</p>",
+        _reading(visible),
+        "<h3>Any voxel</h3>",
+        "<p>Every voxel that was changed is part of an error.</p>",
+        _reading(attention),
     ]
     kinds = sorted({kind for found in metrics["errors_by_round"].values() for kind in found})
     if kinds:
@@ -64,6 +57,13 @@ def hindsight_section(metrics: Mapping[str, Any]) -> str:
                 "has not risen since.</p>"
             )
     return "\n".join(text) + "\n"
+
+
+def _reading(found: Mapping[str, Any]) -> str:
+    no_criterion = ("cases", "classes", "tolerance_mm")
+    rows = [_metric_row("all classes", name, found[name]) for name in found if name not in no_criterion]
+    rows += [_metric_row(name, "any", criteria["any"]) for name, criteria in found["classes"].items()]
+    return table(_HEAD, rows)
 
 
 def _metric_row(group: str, criterion: str, found: Mapping[str, Any]) -> list[str]:

@@ -123,7 +123,6 @@ def _try_case(
 ) -> list[tuple[str, str, float, Counts]]:
     import numpy as np
 
-    from voxledger.bundles.taxonomy import regions
     from voxledger.imaging.soft import open_soft
     from voxledger.imaging.volume import read_label
     from voxledger.score.attention import Attention
@@ -132,22 +131,19 @@ def _try_case(
     grid = predictions[0].grid
     before, after = (read_label(path, grid) for path in (case.before, case.after))
     errors = {
-        name: list(regions(schema, name, before, after if decision == "revise" else before))
+        name: schema.mask(before, name) != schema.mask(after if decision == "revise" else before, name)
         for name, decision in case.decisions.items()
     }
     trials = []
     for inconsistency, uncertainty in zip(INCONSISTENCY, UNCERTAINTY, strict=True):
         params = ScoreParams(inconsistency=inconsistency, uncertainty=uncertainty, entropy=entropy, opening=opening)
         attention = Attention(predictions, schema, params)
-        for name, found in errors.items():
+        for name, changed in errors.items():
             one = attention[name]
             bits = np.zeros(grid.shape, np.uint8)
             if one.box is not None:
                 bits[one.box] = one.bits
-            changed = np.zeros(grid.shape, np.bool_)
-            for error in found:
-                changed[error.box] |= error.mask
             for criterion, parameter in CRITERIA.items():
-                counts = judge(bits & np.uint8(criterion), changed, found, smallest_region(params.opening))
+                counts = judge(bits & np.uint8(criterion), changed, smallest_region(params.opening))
                 trials.append((name, parameter, getattr(params, parameter), counts))
     return trials
