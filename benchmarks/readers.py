@@ -20,7 +20,7 @@ from voxledger.bundles.votes import Votes, dice
 from voxledger.evaluate.comparison import compare
 from voxledger.evaluate.metrics.hd95_mm import METRIC as HD95
 from voxledger.evaluate.reader_measures import mean_surface_mm
-from voxledger.evaluate.view import view_of
+from voxledger.imaging.orientation import acquisition_axis
 from voxledger.imaging.path_length import added_path_length
 from voxledger.imaging.volume import Grid, read_grid, read_label
 from voxledger.params import EvaluateParams
@@ -45,7 +45,7 @@ def pairs(case: str, instances: dict[str, list[Mask]], grid: Grid) -> None:
         for a, b in combinations(READERS, 2):
             one, other = masks[a - 1], masks[b - 1]
             both = compare(one, other, grid.spacing)
-            path = added_path_length(one, other, grid.spacing, axis=view_of(grid).axis).mm / 10
+            path = added_path_length(one, other, grid.spacing, axis=acquisition_axis(grid)).mm / 10
             print(
                 f"| {case} | {name or 'kidney with tumor'} | {a}, {b} | {dice(one, other):.4f} | "
                 f"{mean_surface_mm(both):.2f} | {HD95.measure(both, EvaluateParams()):.2f} | {path:.0f} |"

@@ -32,9 +32,8 @@ def main(params: Params) -> None:
         rows = predict_cases([*in_split(cases, Split.TEST), *external], layout.NEXT_MODELS, after, *asked)
         predictions = {Generation.BASE: [predicted, base], Generation.NEXT: [after]}
         said = readers_of_round(cases, schema, params, predicted)
-        sections, missing = list(layout.SECTIONS.glob("*.html")), organs_not_found(rows, layout.NEXT_MODELS, schema)
-        told = {"audit": audit_of(judged), "sections": sections, "not_found": missing}
-        evaluate_round(cases, schema, params, predictions, said, **told)
+        parts, lost = list(layout.SECTIONS.glob("*.html")), organs_not_found(rows, layout.NEXT_MODELS, schema)
+        evaluate_round(cases, schema, params, predictions, said, audit=audit_of(judged), sections=parts, not_found=lost)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ from voxledger.records.worklist import WorkItem
 from voxledger.release.decided_check import check_decided
 from voxledger.release.files_check import Findings
 from voxledger.release.readings_check import check_readings, kept_returns, readable
-from voxledger.review.emulate import ByReference, emulate_bundle
+from voxledger.review.by_reference import ByReference
+from voxledger.review.emulate import emulate_bundle
 from voxledger.schema import LabelClass, LabelSchema
 
 SCHEMA = LabelSchema(

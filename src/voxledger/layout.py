@@ -77,6 +77,8 @@ BASE_HISTORY = BASE / "history.csv"
 """Test results of the rounds before, in git; `round open` writes it."""
 BASE_ERRORS = BASE / "errors.csv"
 """Errors that people found in the rounds before, in git; `round open` writes it."""
+BASE_DRAWN = BASE / "drawn.csv"
+"""What readers drew in the rounds before, and their minutes, in git; `round open` writes it."""
 BASE_READINGS = BASE / "readings.csv"
 """What every reader said in the rounds before, in git; `round open` writes it."""
 
@@ -176,6 +178,8 @@ HISTORY = REPORTS / "history.csv"
 """Test results of this round and those before; becomes `BASE_HISTORY`."""
 ERRORS = REPORTS / "errors.csv"
 """Errors that people found in this round and those before; becomes `BASE_ERRORS`."""
+DRAWN = REPORTS / "drawn.csv"
+"""What readers drew in this round and those before, and their minutes; becomes `BASE_DRAWN`."""
 HINDSIGHT = REPORTS / "attention.json"
 """Whether attention pointed where people then changed something, and what the blind audit found."""
 READER_PAIRS = REPORTS / "readers.csv"
@@ -220,7 +224,7 @@ INTAKE_JOURNAL = INTAKE / "adding.json"
 
 INPUTS = (IMAGES, WEAK, BASE_LABELS, BASE_REVISIONS, BASE_MODELS)
 """Folders that a round starts from, under DVC; a new repository has them empty."""
-CARRIED = (BASE_HISTORY, BASE_ERRORS, BASE_READINGS, CONFIRMED)
+CARRIED = (BASE_HISTORY, BASE_ERRORS, BASE_DRAWN, BASE_READINGS, CONFIRMED)
 """Tables that go on from round to round; empty in a new repository."""
 WRITTEN_BY_STAGES = (ROUND, RELEASE, REPORTS, NEXT_MODELS, NEXT_CARDS)
 """Where the stages of a round write."""

@@ -424,7 +424,7 @@ class EvaluateParams(_Strict):
 
     tolerance_mm: float = Field(default=2.0, ge=0)
     path_tolerance_mm: float = Field(default=0.0, ge=0)
-    """Of the added path length: a contour that near to the old one, in its slice, was not drawn. 0 = every voxel counts."""
+    """Of the added path length: a contour that near to the old one, in its slice, was not drawn. 0 = every voxel."""
     error_tolerance_mm: float = Field(default=2.0, ge=0)
     """How far a change has to reach from what was there before to be a visible error, as published figures of attention
     count them. 0 = any voxel."""

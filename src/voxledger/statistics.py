@@ -235,3 +235,40 @@ def _interval(mean: float, resampled: Floats, judged: npt.NDArray[np.bool_], dra
         return Interval(float(mean), math.nan, math.nan, n)
     low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(mean), float(low), float(high), n)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line through points, and the interval of its slope."""
+
+    slope: float
+    low: float
+    high: float
+    intercept: float
+    n: int
+    """Points."""
+
+
+def robust_line(points: Sequence[tuple[float, float]], level: float = LEVEL) -> Line | None:
+    """The line whose slope is the median of those between every two points (Theil 1950; its interval: Sen 1968).
+
+    A few points that are far off do not move it. The intercept is the median of what the slope leaves of y.
+
+    Returns
+    -------
+    None where fewer than two values of x are there.
+
+    Examples
+    --------
+    >>> found = robust_line([(0, 1), (1, 3), (2, 5), (3, 7), (4, 90)])
+    >>> (found.slope, found.intercept)
+    (2.0, 1.0)
+    """
+    from scipy.stats import theilslopes
+
+    x, y = (np.array([point[i] for point in points], np.float64) for i in (0, 1))
+    if len(np.unique(x)) < 2:
+        return None
+    found = theilslopes(y, x, level, method="joint")
+    slope, intercept, low, high = (float(value) for value in found)
+    return Line(slope, low, high, intercept, len(points))

@@ -26,7 +26,8 @@ from voxledger.records.bundle import expected_bundles
 from voxledger.release.inbox import track_inbox
 from voxledger.release.manifest import write_manifest
 from voxledger.repository import dvc, dvc_add, git, round_tag
-from voxledger.review.emulate import ByReference, emulate_bundle
+from voxledger.review.by_reference import ByReference
+from voxledger.review.emulate import emulate_bundle
 from voxledger.schema import read_schema
 
 pytestmark = pytest.mark.slow

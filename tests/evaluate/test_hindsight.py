@@ -12,7 +12,6 @@ from memo_keys import keys_of
 
 from voxledger.algorithms import VERSIONS
 from voxledger.bundles.judged import Counts, judge
-from voxledger.bundles.taxonomy import regions
 from voxledger.errors import VoxledgerError
 from voxledger.evaluate import hindsight as stage
 from voxledger.evaluate.effort import Effort

@@ -20,7 +20,8 @@ from voxledger.records.cases import Case, Split
 from voxledger.records.ledger import Origin
 from voxledger.records.predicted import Ensemble
 from voxledger.records.worklist import WorkItem
-from voxledger.review.emulate import ByReference, dice, emulate_bundle
+from voxledger.review.by_reference import ByReference
+from voxledger.review.emulate import dice, emulate_bundle
 from voxledger.schema import LabelClass, LabelSchema
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "hippocampus"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,14 @@ from hypothesis import strategies as st
 from voxledger.bundles.comparison import Comparison
 from voxledger.bundles.contradictions import contradictions
 from voxledger.errors import Misuse, UnreadableImage
-from voxledger.imaging.volume import Grid, write
+from voxledger.imaging.volume import Grid, Volume, write
+from voxledger.params import EvaluateParams, Params
 from voxledger.records.decisions import Decision, read_decisions
+from voxledger.records.emulated import Looks, read_emulated
 from voxledger.records.error_kind import ErrorKind
 from voxledger.records.ledger import Origin
-from voxledger.review.emulate import (
-    LESION_MINUTES,
-    LESION_SCRATCH_MINUTES,
-    SERIES_MINUTES,
-    SERIES_SCRATCH_MINUTES,
-    dice,
-    error_type,
-    read_case,
-)
+from voxledger.review.by_reference import ByReference
+from voxledger.review.emulate import Read, Shown, dice, error_type
 from voxledger.schema import LabelClass, LabelSchema
 
 SCHEMA = LabelSchema(
@@ -38,6 +34,18 @@ SCHEMA = LabelSchema(
     ),
 )
 GRID = Grid((10, 16, 20), (2.5, 0.8, 0.7), (-31.25, 12.5, 100.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
+
+
+def read_case(
+    proposal: np.ndarray,
+    reference: np.ndarray,
+    asked: Sequence[str],
+    reader: ByReference,
+    attention: np.ndarray | None = None,
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Read:
+    volume = Volume(proposal, Grid.plain(proposal.shape, spacing))
+    return reader.read(Shown("c", SCHEMA, Path("image.nii.gz"), volume, reference, attention, asked))
 
 
 def blocks(draw: st.DrawFn, shape: tuple[int, int, int]) -> np.ndarray:
@@ -56,29 +64,34 @@ def blocks(draw: st.DrawFn, shape: tuple[int, int, int]) -> np.ndarray:
 @st.composite
 def pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str], float]:
     shape = (4, 6, 7)
-    attention = blocks(draw, shape) > 0
+    attention = blocks(draw, shape)
     asked = draw(st.lists(st.sampled_from(SCHEMA.names), min_size=1, unique=True))
     return blocks(draw, shape), blocks(draw, shape), attention, asked, draw(st.sampled_from([0.5, 0.9, 1.0]))
 
 
-@given(pairs())
+@pytest.mark.parametrize("looks", Looks)
+@given(drawn=pairs())
 @settings(max_examples=60, deadline=None)
 def test_what_it_returns_never_contradicts_itself(
-    drawn: tuple[np.ndarray, np.ndarray, np.ndarray, list[str], float],
+    looks: Looks, drawn: tuple[np.ndarray, np.ndarray, np.ndarray, list[str], float]
 ) -> None:
     proposal, reference, attention, asked, bound = drawn
-    before = proposal.copy()
-    result = read_case(SCHEMA, "c", proposal, reference, attention, asked, bound)
+    before, reader = proposal.copy(), ByReference(bound, looks=looks)
+    result = read_case(proposal, reference, asked, reader, attention)
     assert np.array_equal(proposal, before)
     rows = {r.class_name: r for r in result.rows}
     assert list(rows) == asked
     found = contradictions(Comparison(SCHEMA, proposal, result.labels, rows), asked)
     assert [c for c in found if "turned back" not in c.problem] == []
-    for name, row in rows.items():
-        truth = SCHEMA.mask(reference, name)
-        assert (row.decision is Decision.ACCEPT) == (dice(SCHEMA.mask(proposal, name), truth) >= bound)
-        if row.decision is Decision.REVISE:
-            assert dice(SCHEMA.mask(result.labels, name), truth) >= bound
+    for mask in reader.masks:
+        decision, truth = rows[mask.class_name].decision, SCHEMA.mask(reference, mask.class_name)
+        if looks is Looks.EVERYWHERE:
+            was, now = (dice(SCHEMA.mask(labels, mask.class_name), truth) for labels in (proposal, result.labels))
+            assert (decision is Decision.ACCEPT) == (was >= bound)
+            assert now >= bound or decision is Decision.ACCEPT
+        assert (mask.added_path_mm > 0) <= (decision is Decision.REVISE)
+        assert mask.added_path_mm <= mask.path_mm
+        assert mask.looks <= 1
 
 
 @given(pairs())
@@ -86,9 +99,9 @@ def test_what_it_returns_never_contradicts_itself(
 def test_what_is_far_off_is_rejected_and_left_as_it_was(
     drawn: tuple[np.ndarray, np.ndarray, np.ndarray, list[str], float],
 ) -> None:
-    proposal, reference, attention, asked, bound = drawn
+    proposal, reference, _, asked, bound = drawn
     below = bound / 2
-    result = read_case(SCHEMA, "c", proposal, reference, attention, asked, bound, below)
+    result = read_case(proposal, reference, asked, ByReference(bound, below))
     for row in result.rows:
         before, truth = (SCHEMA.mask(labels, row.class_name) for labels in (proposal, reference))
         assert (row.decision is Decision.REJECT) == (dice(before, truth) < below)
@@ -101,7 +114,7 @@ def test_it_says_so_when_a_class_comes_back_as_another() -> None:
     proposal = np.zeros((4, 6, 7), np.uint8)
     reference = proposal.copy()
     proposal[0, 0, 0], reference[0, 0, 0], reference[0, 0, 1:4] = 3, 1, 2
-    result = read_case(SCHEMA, "c", proposal, reference, proposal > 9, ["pancreas"], 0.5)
+    result = read_case(proposal, reference, ["pancreas"], ByReference(0.5))
     assert [row.error_type for row in result.rows] == [ErrorKind.WRONG_CLASS]
     assert contradictions(Comparison(SCHEMA, proposal, result.labels, {"pancreas": result.rows[0]}), ["pancreas"]) == []
 
@@ -112,21 +125,57 @@ def _box(value: int, *where: slice, into: np.ndarray | None = None) -> np.ndarra
     return labels
 
 
-def test_it_corrects_inside_the_attention_first_and_stops_there_if_that_is_enough() -> None:
+def test_one_corrects_everything_and_the_other_what_attention_touches() -> None:
     reference = _box(1, slice(0, 5), slice(0, 7), slice(0, 8))
     proposal = reference.copy()
-    proposal[0:2, 0:5] = 0
-    proposal[4, 6, 0:2] = 0
-    attention = np.zeros(reference.shape, bool)
-    attention[0:3] = True
-    result = read_case(SCHEMA, "c", proposal, reference, attention, ["liver"], 0.95)
-    assert np.array_equal(result.labels != reference, (proposal != reference) & ~attention)
-    everything = read_case(SCHEMA, "c", proposal, reference, attention, ["liver"], 1.0)
-    assert np.array_equal(everything.labels, reference)
+    proposal[0:2, 0:3, 0:3] = 0
+    proposal[1, 6, 6:8] = proposal[4, 6, 0:2] = 0
+    attention = np.zeros_like(reference)
+    attention[1:3, 2, 2] = 1
+    everywhere, pointed = ByReference(1.0), ByReference(1.0, looks=Looks.ATTENTION)
+    assert np.array_equal(read_case(proposal, reference, ["liver"], everywhere).labels, reference)
+    result = read_case(proposal, reference, ["liver"], pointed, attention)
+    corrected = np.argwhere(result.labels != proposal)
+    assert {tuple(v) for v in corrected} == {(1, y, x) for y in range(3) for x in range(3)}, (
+        "neither another slice of the same error, nor another error of the same slice"
+    )
+    assert (everywhere.masks[0].errors_left, everywhere.masks[0].error_ml_left) == (0, 0)
+    (mask,) = pointed.masks
+    assert mask.error_ml_left == pytest.approx((9 + 2 + 2) / 1000)
+    assert mask.looks == pytest.approx((2 + 1) / 5), "two slices and one region of the five slices of the liver"
 
 
 EMPTY = np.zeros((6, 8, 9), np.uint8)
 LIVER = _box(1, slice(1, 4), slice(1, 5), slice(1, 6))
+
+
+@pytest.mark.parametrize(
+    ("attention", "decision", "looks", "left"),
+    [
+        pytest.param(EMPTY, Decision.ACCEPT, 0.0, 60, id="no attention: nothing is seen, all is missed"),
+        pytest.param(None, Decision.REVISE, 1.0, 0, id="nobody predicted it: there is nothing to go by"),
+        pytest.param(LIVER, Decision.REVISE, 1.0, 0, id="all of it"),
+        pytest.param(_box(5, slice(0, 6)), Decision.ACCEPT, 0.0, 60, id="attention of another class"),
+    ],
+)
+def test_who_looks_where_attention_points_sees_nothing_else(
+    attention: np.ndarray | None, decision: Decision, looks: float, left: int
+) -> None:
+    reader = ByReference(0.9, looks=Looks.ATTENTION)
+    result = read_case(EMPTY, LIVER, ["liver"], reader, attention)
+    (row,), (mask,) = result.rows, reader.masks
+    assert (row.decision, mask.looks) == (decision, looks)
+    assert mask.error_ml_left == pytest.approx(left / 1000)
+    assert row.minutes == pytest.approx(0.5 * looks + (43 if decision is Decision.REVISE else 0))
+
+
+def test_a_class_that_no_model_knows_is_looked_for_everywhere() -> None:
+    volume, reader = Volume(EMPTY, Grid.plain(EMPTY.shape)), ByReference(0.9, looks=Looks.ATTENTION)
+    shown = Shown("c", SCHEMA, Path("i"), volume, LIVER, EMPTY, ["liver"], frozenset({"liver"}))
+    assert [row.decision for row in reader.read(shown).rows] == [Decision.REVISE]
+    assert reader.masks[0].error_ml_left == 0
+
+
 PANCREAS = _box(2, slice(1, 4), slice(1, 5), slice(1, 6))
 LESION = _box(3, slice(2, 3), slice(2, 4), slice(2, 4), into=PANCREAS)
 
@@ -152,23 +201,66 @@ def test_error_types(name: str, proposal: np.ndarray, reference: np.ndarray, exp
     assert error_type(SCHEMA, name, proposal, reference) is expected
 
 
+ALL = ["liver", "pancreas", "lesion"]
+POINT = _box(1, 2, 3, 4)
+
+
 @pytest.mark.parametrize(
-    ("proposal", "reference", "asked", "cost"),
+    ("proposal", "reference", "asked", "drawn"),
     [
-        (LESION, LESION, ["liver", "pancreas", "lesion"], SERIES_MINUTES),
-        (EMPTY, EMPTY, ["liver"], SERIES_MINUTES),
-        (PANCREAS, LESION, ["liver", "pancreas", "lesion"], LESION_MINUTES),
-        (EMPTY, LESION, ["liver", "pancreas", "lesion"], LESION_SCRATCH_MINUTES),
-        (EMPTY, PANCREAS, ["liver", "pancreas", "lesion"], SERIES_SCRATCH_MINUTES),
+        pytest.param(LESION, LESION, ALL, {}, id="nothing to correct: looks alone"),
+        pytest.param(EMPTY, EMPTY, ["liver"], {}, id="nothing there"),
+        pytest.param(LIVER, EMPTY, ["liver"], {}, id="a class is emptied: what is erased is not drawn"),
+        pytest.param(EMPTY, PANCREAS, ALL, {"pancreas": 43}, id="nobody labelled it: the minutes of a case"),
+        pytest.param(EMPTY, LESION, ALL, {"pancreas": 21.5, "lesion": 21.5}, id="two classes share them"),
+        pytest.param(PANCREAS, LESION, ALL, {"lesion": 21.5}, id="a lesion that was missed"),
+        pytest.param(EMPTY, POINT, ["liver"], {"liver": 43}, id="a single voxel"),
+        pytest.param(LIVER, _box(1, 3, 2, 6, into=LIVER), ["liver"], {"liver": 43 / 42}, id="one voxel of 42"),
+        pytest.param(LIVER, _box(0, 1, into=LIVER), ["liver"], {}, id="a slice is erased"),
+        pytest.param(_box(0, 1, into=LIVER), LIVER, ["liver"], {"liver": 43 / 3}, id="one slice of three is drawn"),
     ],
 )
-def test_the_minutes_of_a_case_add_up_to_its_cost(
-    proposal: np.ndarray, reference: np.ndarray, asked: list[str], cost: float
+def test_minutes_are_looks_and_what_is_drawn(
+    proposal: np.ndarray, reference: np.ndarray, asked: list[str], drawn: dict[str, float]
 ) -> None:
     for order in itertools.permutations(asked):
-        rows = read_case(SCHEMA, "c", proposal, reference, proposal > 0, order, 0.9).rows
-        minutes = [row.minutes for row in rows if row.minutes is not None]
-        assert sum(minutes) == pytest.approx(round(cost, 2))
+        reader = ByReference(1.0)
+        rows = read_case(proposal, reference, order, reader).rows
+        expected = {name: 0.5 + drawn.get(name, 0) for name in order}
+        assert {r.class_name: r.minutes for r in rows} == pytest.approx(expected, abs=5e-3)
+        assert reader.noted.looking == pytest.approx(0.5 * len(asked))
+        assert reader.noted.drawing == pytest.approx(sum(drawn.values()), abs=1e-3)
+
+
+SQUARE = np.zeros((1, 12, 12), np.uint8)
+SQUARE[0, 2:9, 2:9] = 1
+
+
+@pytest.mark.parametrize(
+    ("turn", "spacing"),
+    [
+        pytest.param((0, 1, 2), (5.0, 0.8, 0.8), id="axial"),
+        pytest.param((1, 0, 2), (0.8, 5.0, 0.8), id="thick slices along y"),
+        pytest.param((1, 2, 0), (0.8, 0.8, 5.0), id="thick slices along x"),
+    ],
+)
+def test_contours_are_drawn_in_the_slices_of_the_acquisition(
+    turn: tuple[int, int, int], spacing: tuple[float, float, float]
+) -> None:
+    wider = SQUARE.copy()
+    wider[0, 2:9, 9] = 1
+    reader = ByReference(1.0)
+    read_case(SQUARE.transpose(turn), wider.transpose(turn), ["liver"], reader, spacing=spacing)
+    (mask,) = reader.masks
+    assert (mask.added_path_mm, mask.path_mm) == pytest.approx((7 * 0.8, 26 * 0.8))
+
+
+def test_a_contour_within_the_tolerance_is_not_charged_where_that_is_wanted() -> None:
+    wider = SQUARE.copy()
+    wider[0, 2:9, 9] = 1
+    params = Params(evaluate=EvaluateParams(path_tolerance_mm=1.0, looking_minutes=0))
+    reader = ByReference(1.0, params=params)
+    assert [r.minutes for r in read_case(SQUARE, wider, ["liver"], reader).rows] == [0]
 
 
 def test_through_the_very_same_bundles(repo: Any) -> None:
@@ -184,7 +276,8 @@ def test_through_the_very_same_bundles(repo: Any) -> None:
     repo.export(*((c, n, r) for c, r in (("case_1", "ann"), ("case_2", "bob"), ("case_3", "bob")) for n in names))
     for reviewer in ("ann", "bob"):
         folder = repo.emulate(reviewer, reference, 1.0)
-        assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in repo.bundle(reviewer).iterdir())
+        sent = [p.name for p in repo.bundle(reviewer).iterdir()]
+        assert sorted(p.name for p in folder.iterdir()) == sorted([*sent, "emulated.json"])
         assert repo.emulate(reviewer, reference, 1.0) == folder
     repo.gate()
     ledger = repo.take_in()
@@ -194,7 +287,10 @@ def test_through_the_very_same_bundles(repo: Any) -> None:
     assert ledger["case_2", "kidney_right"].origin is Origin.REVISED
     table = read_decisions(Path("data/inbox/bundle-r01-bob/decisions.csv"))
     assert table.rows["case_2", "kidney_right"].error_type is ErrorKind.FALSE_POSITIVE
-    assert sum(r.minutes or 0 for (c, _), r in table.rows.items() if c == "case_2") == pytest.approx(LESION_MINUTES)
+    noted = read_emulated(Path("data/inbox/bundle-r01-bob"))
+    assert noted is not None
+    assert sum(r.minutes or 0 for r in table.rows.values()) == pytest.approx(noted.looking + noted.drawing, abs=0.05)
+    assert {mask.errors_left for mask in noted.masks} == {0}
 
 
 def test_a_missing_reference_is_named(repo: Any) -> None:

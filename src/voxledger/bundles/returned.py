@@ -6,7 +6,7 @@ not read again: label maps are remembered on disk (`bundles/label_check.py`), th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,9 +30,11 @@ from voxledger.casemap.run import compute_ahead
 from voxledger.errors import BundleRefused, DiskFailed, VoxledgerError
 from voxledger.imaging.volume import file_sha256, read_label
 from voxledger.params import MachineParams
+from voxledger.records import clicks
 from voxledger.records.bundle import (
     ATTENTION,
     CLICKS,
+    EMULATED,
     IMAGES,
     LABELS,
     MANIFEST,
@@ -52,9 +54,9 @@ from voxledger.records.bundle import (
     says_what_was_sent,
     size_bound,
 )
-from voxledger.records.clicks import misfits, parse_clicks
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, read_decisions
+from voxledger.records.emulated import misfits, parse_emulated
 from voxledger.records.ledger import Signature
 from voxledger.records.signature import is_kept
 
@@ -262,7 +264,7 @@ class _Check:
             self._problem("differs from the one that was sent", _SENT, file=MANIFEST)
         for path in self.seen.plain:
             self._file(path)
-        self._clicks()
+        self._notes()
         rows = self._decisions()
         signatures = self._signatures(rows)
         labels = self._label_files(rows)
@@ -324,17 +326,24 @@ class _Check:
             problem = "was altered or damaged since it was sent; labels drawn on it cannot be relied on"
             self._problem(problem, _SENT, case, file=path)
 
-    def _clicks(self) -> None:
-        """The record of a virtual reader, if there is one, speaks of what was asked."""
-        if CLICKS not in self.files:
-            return
+    def _notes(self) -> None:
+        """What an emulated reader noted, if one was at work, speaks of what was asked."""
+        readers: tuple[tuple[str, str, Callable[[bytes], list[str]]], ...] = (
+            (CLICKS, "clicks", lambda note: clicks.misfits(clicks.parse_clicks(note, CLICKS), self.manifest)),
+            (EMULATED, "an emulated reader", lambda note: misfits(parse_emulated(note, EMULATED), self.manifest)),
+        )
+        for file, of, judge in readers:
+            if file in self.files:
+                self._note(file, of, judge)
+
+    def _note(self, file: str, of: str, judge: Callable[[bytes], list[str]]) -> None:
         try:
-            clicks = parse_clicks((self.folder / CLICKS).read_bytes(), CLICKS)
+            found = judge((self.folder / file).read_bytes())
         except VoxledgerError as error:
-            self._problem(f"is not a record of clicks: {error.problem}", "restore or remove it", file=CLICKS)
+            self._problem(f"is not a record of {of}: {error.problem}", "restore or remove it", file=file)
             return
-        if found := misfits(clicks, self.manifest):
-            self._problem(found[0], "restore it, or review the bundle again without it", file=CLICKS)
+        if found:
+            self._problem(found[0], "restore it, or review the bundle again without it", file=file)
 
     def _signatures(self, rows: Mapping[tuple[str, str], Row]) -> tuple[Signature, ...]:
         """The signatures that count; what is wrong with others, and that there is none where there has to be one."""

@@ -15,6 +15,7 @@ from voxledger.errors import CaseRefused
 from voxledger.evaluate.comparison import compare
 from voxledger.evaluate.metric import measure
 from voxledger.imaging.boxes import bounding_box, union
+from voxledger.imaging.orientation import acquisition_axis
 from voxledger.imaging.soft import SoftPrediction, ensemble_box, ensemble_mean, open_soft
 from voxledger.imaging.volume import read_label, require_same_grid
 from voxledger.params import EvaluateParams
@@ -81,7 +82,8 @@ def case_metrics(
             box = union([bounding_box(reference), ensemble_box(list(known.values()), name)]) or (slice(0, 1),) * 3
             for model, members in groups.items():
                 prediction = ensemble_mean(members, name, box) > THRESHOLD
-                masks = compare(reference[box], prediction, members[0].grid.spacing)
+                grid = members[0].grid
+                masks = compare(reference[box], prediction, grid.spacing, acquisition_axis(grid))
                 values = {metric: float(value) for metric, value in measure(masks, params).items()}
                 rows.append(Measured(name, generation, model, masks.reference_voxels * masks.voxel_ml, values))
     return rows
@@ -89,7 +91,7 @@ def case_metrics(
 
 def _measuring(params: EvaluateParams) -> dict[str, Any]:
     """What metrics depend on; the rest draws the intervals."""
-    return params.model_dump(mode="json", exclude={"bootstrap", "seed"})
+    return params.model_dump(mode="json", exclude={"bootstrap", "seed", "error_tolerance_mm", "looking_minutes"})
 
 
 class Measure(Job[list[Measured]]):

@@ -37,6 +37,8 @@ class Comparison:
     reference: npt.NDArray[np.bool_]
     prediction: npt.NDArray[np.bool_]
     spacing_mm: tuple[float, float, float]
+    axis: int = 0
+    """The array axis across the slices that people draw in."""
 
     @cached_property
     def reference_voxels(self) -> int:
@@ -74,8 +76,12 @@ class Comparison:
         return Surfaces(to_other[0], areas[0], to_other[1], areas[1])
 
 
-def compare(reference: npt.NDArray[Any], prediction: npt.NDArray[Any], spacing_mm: Sequence[float]) -> Comparison:
+def compare(
+    reference: npt.NDArray[Any], prediction: npt.NDArray[Any], spacing_mm: Sequence[float], axis: int = 0
+) -> Comparison:
     """Put two masks of the same shape (z, y, x) side by side; `spacing_mm` is (z, y, x).
+
+    `axis` is the array axis across the slices that people draw in.
 
     Raises
     ------
@@ -91,7 +97,7 @@ def compare(reference: npt.NDArray[Any], prediction: npt.NDArray[Any], spacing_m
         raise ValueError(f"spacing_mm must be three positive numbers, not {spacing_mm}")
     z, y, x = (float(s) for s in spacing_mm)
     box = bounding_box(reference | prediction) or (slice(0, 0),) * 3
-    return Comparison(reference[box], prediction[box], (z, y, x))
+    return Comparison(reference[box], prediction[box], (z, y, x), axis)
 
 
 def _surface(mask: npt.NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> tuple[Floats, Floats]:

@@ -48,7 +48,8 @@ def all_metrics() -> dict[str, Metric]:
     Examples
     --------
     >>> list(all_metrics())
-    ['dice', 'iou', 'surface_dice', 'hd95_mm', 'volume_error_ml', 'volume_error_percent']
+    ['dice', 'iou', 'surface_dice', 'added_path_mm', 'hd95_mm', 'volume_error_ml', 'added_path_percent', \
+'volume_error_percent']
     """
     found: dict[str, Metric] = METRICS.all()
     for name in found.keys() & _TAKEN:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
+
 from voxledger.bundles.merge import LabelMap, Mask
 from voxledger.bundles.part import Part
 from voxledger.casemap.job import Job, content, place
@@ -15,7 +17,7 @@ from voxledger.errors import BundleRefused
 from voxledger.evaluate.comparison import Comparison, compare
 from voxledger.evaluate.metrics.dice import METRIC as DICE
 from voxledger.evaluate.metrics.hd95_mm import METRIC as HD95
-from voxledger.evaluate.view import view_of
+from voxledger.imaging.orientation import acquisition_axis
 from voxledger.imaging.path_length import added_path_length
 from voxledger.imaging.volume import Grid, read_grid, read_label
 from voxledger.params import EvaluateParams, Outside
@@ -58,12 +60,17 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """The contour that a reader added to one class to revise it."""
+class Contour:
+    """The contour of one class that a reader handed in, and how much of it is new."""
 
     class_name: str
     bundle: str
+    added_mm: float
+    """0 where the reader did not revise the class."""
     mm: float
+    """0 where the class was rejected."""
+    classes: int
+    """Classes that are in the case, as the reader handed it in."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class Measured:
     """All of a case."""
 
     pairs: tuple[Pair, ...]
-    drawn: tuple[Drawn, ...]
+    drawn: tuple[Contour, ...]
 
 
 class MeasureReaders(Job[Measured]):
@@ -108,12 +115,12 @@ class MeasureReaders(Job[Measured]):
             said = {m: soft.read(name) > THRESHOLD for m, soft in models.items() if soft.looked_for(name)}
             pairs += [_pair(name, a, b, "reader", masks[a], masks[b], grid) for a, b in combinations(masks, 2)]
             pairs += [_pair(name, a, m, "model", masks[a], said[m], grid) for a in masks for m in said]
-        axis = view_of(grid).axis
+        axis = acquisition_axis(grid)
         drawn = [
-            Drawn(name, one.bundle, self._path(name, proposal, labels[one.bundle], grid, axis))
+            self._contour(name, one, proposal, labels[one.bundle], grid, axis)
             for one in self.returned
             for name in schema.names
-            if one.decisions.get(name) is Decision.REVISE
+            if name in one.decisions
         ]
         return Measured(tuple(pairs), tuple(drawn))
 
@@ -131,9 +138,16 @@ class MeasureReaders(Job[Measured]):
             )
         return found.labels
 
-    def _path(self, name: str, before: LabelMap, after: LabelMap, grid: Grid, axis: int) -> float:
-        old, new = self.label_schema.mask(before, name), self.label_schema.mask(after, name)
-        return added_path_length(old, new, grid.spacing, self.tolerance_mm, axis).mm
+    def _contour(self, name: str, one: Returned, before: LabelMap, after: LabelMap, grid: Grid, axis: int) -> Contour:
+        schema, decision, added, whole = self.label_schema, one.decisions[name], 0.0, 0.0
+        old = schema.mask(before, name)
+        new = _mask(schema, name, decision, before, after)
+        if decision is Decision.REVISE:
+            added = added_path_length(old, new, grid.spacing, self.tolerance_mm, axis).mm
+        if decision is not Decision.REJECT:
+            whole = added_path_length(np.zeros_like(new), new, grid.spacing, axis=axis).mm
+        classes = sum(bool(schema.mask(after, other).any()) for other in schema.names)
+        return Contour(name, one.bundle, added, whole, classes)
 
 
 def _mask(schema: LabelSchema, name: str, decision: Decision, proposal: LabelMap, own: LabelMap) -> Mask:

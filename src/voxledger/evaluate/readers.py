@@ -15,8 +15,9 @@ from typing import Any
 
 from voxledger import layout
 from voxledger.casemap.run import casemap
+from voxledger.evaluate.cost import cost_metrics, drawn_rows, emulated_of, fit_metrics, left_metrics
 from voxledger.evaluate.flow import flow, flow_section
-from voxledger.evaluate.reader_measures import Drawn, MeasureReaders, Pair, Returned
+from voxledger.evaluate.reader_measures import Contour, MeasureReaders, Pair, Returned
 from voxledger.evaluate.readers_section import readers_section
 from voxledger.evaluate.weak import by_fit, fates, origins, weak_section
 from voxledger.krippendorff import nominal_alpha
@@ -25,6 +26,7 @@ from voxledger.params import Params
 from voxledger.records.bundle import LABELS
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decision
+from voxledger.records.drawn import read_drawn, write_drawn
 from voxledger.records.ledger import read_ledger
 from voxledger.records.predicted import read_predicted
 from voxledger.records.readings import Outcome, Reading, read_readings
@@ -39,7 +41,9 @@ MOST_COLUMNS = 12
 
 
 def readers_of_round(cases: Sequence[Case], schema: LabelSchema, params: Params, predictions: Path) -> list[Reading]:
-    """Write `layout.READERS` (metrics), `layout.READER_PAIRS` and the section of the report; returns the readings.
+    """Write `layout.READERS` (metrics), `layout.READER_PAIRS`, `layout.DRAWN` and the section of the report.
+
+    Returns the readings of the round.
 
     Parameters
     ----------
@@ -70,14 +74,28 @@ def readers_of_round(cases: Sequence[Case], schema: LabelSchema, params: Params,
         "round": params.round,
         "agreement": _agreement(readings, pairs, schema),
         "minutes": _minutes(readings, drawn),
+        **_cost(readings, drawn, params),
         "flow": went,
     }
     replace_text(layout.READERS, json.dumps(metrics, indent=2) + "\n")
     points = _timed(readings, drawn)
     mean_dice = _mean_dice(pairs, schema)
-    section = readers_section(metrics, points, mean_dice, params.review, params.evaluate.tolerance_mm)
+    section = readers_section(metrics, points, mean_dice, params)
     replace_text(layout.READERS_SECTION, section + flow_section(went) + _origins_section(cases, schema, readings))
     return readings
+
+
+def _cost(readings: Sequence[Reading], drawn: Mapping[str, Sequence[Contour]], params: Params) -> dict[str, Any]:
+    """Write `layout.DRAWN`; gives what the round cost, what people's minutes fit to, and what emulated readers left."""
+    emulated = emulated_of(readings)
+    rows = drawn_rows(readings, drawn, emulated)
+    history = [*read_drawn(layout.BASE_DRAWN), *rows]
+    write_drawn(layout.DRAWN, history)
+    return {
+        "cost": cost_metrics(rows, params.evaluate.looking_minutes, params.score.scratch_minutes),
+        "fit": fit_metrics(history),
+        "emulated": left_metrics(emulated),
+    }
 
 
 def _origins_section(cases: Sequence[Case], schema: LabelSchema, readings: Sequence[Reading]) -> str:
@@ -114,7 +132,7 @@ def _job(
         returned=tuple(returned),
         predictions=models,
         outside=params.review.outside,
-        tolerance_mm=params.evaluate.tolerance_mm,
+        tolerance_mm=params.evaluate.path_tolerance_mm,
         label_schema=schema,
     )
 
@@ -208,18 +226,18 @@ def _mean_dice(pairs: Mapping[str, Sequence[Pair]], schema: LabelSchema) -> dict
     return means
 
 
-def _timed(readings: Sequence[Reading], drawn: Mapping[str, Sequence[Drawn]]) -> dict[str, list[tuple[float, float]]]:
+def _timed(readings: Sequence[Reading], drawn: Mapping[str, Sequence[Contour]]) -> dict[str, list[tuple[float, float]]]:
     """Millimetres that were drawn and minutes, by reader, of every revised class of which both are known."""
-    mm = {(case_id, d.class_name, d.bundle): d.mm for case_id, found in drawn.items() for d in found}
+    mm = {(case_id, d.class_name, d.bundle): d.added_mm for case_id, found in drawn.items() for d in found}
     points: dict[str, list[tuple[float, float]]] = {}
     for reading in readings:
         length = mm.get((*reading.key, reading.bundle))
-        if length is not None and reading.minutes is not None:
+        if length is not None and reading.minutes is not None and reading.decision is Decision.REVISE:
             points.setdefault(reading.reader, []).append((length, reading.minutes))
     return dict(sorted(points.items()))
 
 
-def _minutes(readings: Sequence[Reading], drawn: Mapping[str, Sequence[Drawn]]) -> dict[str, Any]:
+def _minutes(readings: Sequence[Reading], drawn: Mapping[str, Sequence[Contour]]) -> dict[str, Any]:
     """By reader: decisions, minutes, and of the revised classes that give minutes the length that was drawn."""
     points, found = _timed(readings, drawn), {}
     for name in sorted({reading.reader for reading in readings}):

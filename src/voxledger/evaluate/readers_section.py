@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from voxledger.evaluate.cost_section import cost_section
 from voxledger.evaluate.reader_charts import agreement_chart, path_chart
 from voxledger.html import image, table
-from voxledger.params import ReviewParams
+from voxledger.params import Params, ReviewParams
 
 _DISPUTES = {
     "adjudicated": "Settled by the adjudicator: {}.",
@@ -20,8 +21,7 @@ def readers_section(
     metrics: Mapping[str, Any],
     points: Mapping[str, Sequence[tuple[float, float]]],
     pairs: Mapping[str, Mapping[str, float]],
-    review: ReviewParams,
-    tolerance_mm: float,
+    params: Params,
 ) -> str:
     """HTML of how far readers agree and of minutes against path length; empty where nobody read anything.
 
@@ -33,17 +33,17 @@ def readers_section(
         Millimetres that were drawn and minutes, by reader.
     pairs
         Mean Dice by class and pair of names.
-    review
-        How several readings became one.
-    tolerance_mm
-        Of the path length.
+    params
+        How several readings became one, and what minutes and path lengths go by.
     """
     if not metrics["minutes"]:
         return ""
     text = ["<h2>The readers</h2>"]
     if metrics["agreement"]["cases"]:
-        text += _agreement(metrics["agreement"], pairs, review)
-    text += _minutes(metrics["minutes"], points, tolerance_mm)
+        text += _agreement(metrics["agreement"], pairs, params.review)
+    text += _minutes(metrics["minutes"], points, params.evaluate.path_tolerance_mm)
+    scratch_minutes, error_tolerance_mm = params.score.scratch_minutes, params.evaluate.error_tolerance_mm
+    text.append(cost_section(metrics["cost"], metrics["fit"], metrics["emulated"], scratch_minutes, error_tolerance_mm))
     return "\n".join(text) + "\n"
 
 
@@ -86,10 +86,11 @@ def _row(name: str, pair: str, means: Mapping[str, Any], decided: Mapping[str, A
 def _minutes(
     found: Mapping[str, Any], points: Mapping[str, Sequence[tuple[float, float]]], tolerance_mm: float
 ) -> list[str]:
+    near = "on" if tolerance_mm == 0 else f"within {tolerance_mm:g} mm of"
     text = [
         "<h3>Minutes and what was drawn</h3>",
         "<p>Added path length (Vaassen et al. 2020): contour of a revised mask, slice by slice, that does not lie "
-        f"within {tolerance_mm:g} mm of the old one. Only revised classes whose minutes were given are compared.</p>",
+        f"{near} the old one. Only revised classes whose minutes were given are compared.</p>",
     ]
     if any(points.values()):
         text.append(f"<figure>{image(path_chart(points), 'minutes against added path length', 'svg+xml')}</figure>")

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.imaging.orientation import acquisition_axis
 from voxledger.imaging.volume import Grid
 
 CT_WINDOW = (-160.0, 240.0)
 """Abdominal soft-tissue window in HU: level 40, width 400."""
 PERCENTILES = (1.0, 99.0)
 """Grey values of other modalities are shown between these percentiles of the volume."""
-THICK = 1.5
-"""A volume whose coarsest spacing exceeds the next by this factor is shown in its own acquisition plane."""
 
 _ENDS = (("R", "L"), ("A", "P"), ("I", "S"))
 _PLANES = ("sagittal", "coronal", "axial")
@@ -56,9 +55,7 @@ def view_of(grid: Grid) -> View:
     """The plane to show: the acquisition plane of a thick-slice volume, else axial."""
     cosines = np.reshape(grid.direction, (3, 3))[:, ::-1]
     patient, sign = _assign(cosines)
-    order = np.argsort(grid.spacing, kind="stable")
-    thick = grid.spacing[order[2]] > THICK * grid.spacing[order[1]]
-    axis = int(order[2]) if thick else patient.index(2)
+    axis = acquisition_axis(grid)
     down, right = {0: (2, 1), 1: (2, 0), 2: (1, 0)}[patient[axis]]
     rows, columns = patient.index(down), patient.index(right)
     # Patient axes point to L, P and S; pictures run from R to L, A to P and S to I.

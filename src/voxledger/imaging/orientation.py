@@ -13,6 +13,8 @@ from voxledger.imaging.volume import Grid
 AXES = ("LR", "PA", "IS")
 """For each axis of the patient, in the order of LPS coordinates (x, y, z), the side where RAS coordinates begin and the
 one where they end."""
+THICK = 1.5
+"""A volume whose coarsest spacing exceeds the next by this factor was acquired, and is read, in slices across it."""
 
 
 @dataclass(frozen=True)
@@ -72,3 +74,19 @@ class Turn:
         """Spacing in mm (z, y, x) of the turned array."""
         z, y, x = (spacing[axis] for axis in self.order)
         return z, y, x
+
+
+def acquisition_axis(grid: Grid) -> int:
+    """The array axis across the slices that people look at and draw in: the thick one, or that from foot to head.
+
+    Examples
+    --------
+    >>> acquisition_axis(Grid.plain((40, 50, 60), (1.0, 4.0, 1.0)))
+    1
+    >>> acquisition_axis(Grid.plain((40, 50, 60)))
+    0
+    """
+    order = np.argsort(grid.spacing, kind="stable")
+    if grid.spacing[order[2]] > THICK * grid.spacing[order[1]]:
+        return int(order[2])
+    return Turn.to("LPS", grid).order[0]

@@ -52,7 +52,7 @@ def visible_change(
     """
     if before.dtype != np.bool_ or after.dtype != np.bool_ or before.shape != after.shape or tolerance_mm < 0:
         raise ValueError(f"{before.dtype} {before.shape}, {after.dtype} {after.shape}, tolerance {tolerance_mm} mm")
-    changed = before != after
+    changed: npt.NDArray[np.bool_] = before != after
     field = bounding_box(before | after) if tolerance_mm else None
     if field is None:
         return changed
@@ -69,10 +69,10 @@ def _beyond(
     tolerance_mm: float,
 ) -> npt.NDArray[np.bool_]:
     bound = tolerance_mm + ROUNDING_MM
-    far = (changed & after & _farther(before, changed & after, spacing_mm, bound)) | (
-        changed & before & _farther(after, changed & before, spacing_mm, bound)
-    )
-    return changed & ~_farther(far, changed, spacing_mm, bound)
+    added, taken = changed & after, changed & before
+    far = (added & _farther(before, added, spacing_mm, bound)) | (taken & _farther(after, taken, spacing_mm, bound))
+    visible: npt.NDArray[np.bool_] = changed & ~_farther(far, changed, spacing_mm, bound)
+    return visible
 
 
 def _farther(
@@ -91,4 +91,3 @@ def _farther(
         if mask[box].any():
             found[box] = distance_transform_edt(~mask[box], sampling=spacing_mm) > bound
     return found
-

@@ -43,6 +43,8 @@ RESAMPLE = "resample.json"
 """What `review receive --resample` writes into a return: its labels may lie on other voxels than their images."""
 CLICKS = "clicks.json"
 """Where a virtual reader clicked: see `records/clicks.py`."""
+EMULATED = "emulated.json"
+"""That a virtual reader drew, and what that stands for: see `records/emulated.py`."""
 MOST_CLICK_BYTES = 1 << 24
 SIGNED, SIGNATURE = "return.sha256", "return.sha256.sig"
 """What a reviewer signs, and the signature: see `records/signature.py`."""
@@ -235,8 +237,8 @@ def is_image_like(path: str) -> bool:
 
 
 def is_returned(path: str) -> bool:
-    """Whether a file of a bundle makes what came back: decisions, labels, how they are to be read, and clicks."""
-    return is_decisions(path) or path in (RESAMPLE, CLICKS) or path.startswith(f"{LABELS}/")
+    """Whether a file of a bundle makes what came back: decisions, labels, how to read them, notes of readers."""
+    return is_decisions(path) or path in (RESAMPLE, CLICKS, EMULATED) or path.startswith(f"{LABELS}/")
 
 
 def is_ours(path: str) -> bool:
@@ -285,7 +287,7 @@ def size_bound(manifest: Manifest, path: str) -> int:
         return most_manifest_bytes([manifest])
     if is_decisions(path) or path == RESAMPLE:
         return MOST_DECISION_BYTES
-    if path == CLICKS:
+    if path in (CLICKS, EMULATED):
         return MOST_CLICK_BYTES
     if path in (SIGNED, SIGNATURE):
         return MOST_SIGNED_BYTES

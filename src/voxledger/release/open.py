@@ -27,12 +27,13 @@ PROMOTED_FILES = {
     layout.RELEASE_LEDGER: layout.BASE_LEDGER,
     layout.HISTORY: layout.BASE_HISTORY,
     layout.ERRORS: layout.BASE_ERRORS,
+    layout.DRAWN: layout.BASE_DRAWN,
     layout.RELEASE_READINGS: layout.BASE_READINGS,
     layout.NEXT_CARDS: layout.BASE_CARDS,
 }
 """The same for files in git."""
 
-LATER = (layout.RELEASE_READINGS,)
+LATER = (layout.RELEASE_READINGS, layout.DRAWN)
 """Files that rounds of an older voxledger do not have."""
 
 

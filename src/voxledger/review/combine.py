@@ -12,6 +12,7 @@ from voxledger.imaging.volume import file_sha256, read_grid, read_label, write
 from voxledger.params import Outside
 from voxledger.records.bundle import (
     CLICKS,
+    EMULATED,
     LABELS,
     PARTS,
     RECEIPT,
@@ -39,8 +40,8 @@ def says_all(newer: Part, older: Part) -> bool:
 def combine(newer: Part, older: Part, sent: Path, out: Path) -> None:
     """Write a return that says what two say together.
 
-    Where both drew in the label of one case, a class that only the older one decided on is taken from it. The record of
-    clicks is the newer one's, or else the older one's.
+    Where both drew in the label of one case, a class that only the older one decided on is taken from it. What an
+    emulated reader noted is the newer one's, or else the older one's.
 
     Parameters
     ----------
@@ -54,8 +55,9 @@ def combine(newer: Part, older: Part, sent: Path, out: Path) -> None:
     for path in list_files(newer.folder):
         if path not in labels and path != RESAMPLE and not is_decisions(path) and not is_kept(path):
             _copy(newer.folder / path, out / path)
-    if not (out / CLICKS).exists() and (older.folder / CLICKS).is_file():
-        _copy(older.folder / CLICKS, out / CLICKS)
+    for note in (CLICKS, EMULATED):
+        if not (out / note).exists() and (older.folder / note).is_file():
+            _copy(older.folder / note, out / note)
     for case in newer.manifest.cases:
         _combine_label(case, newer, older, sent, out)
     rows = {(a.case_id, a.class_name): Row(a.case_id, a.class_name) for a in newer.manifest.asked}

@@ -1,8 +1,8 @@
 """An emulated reader: plays a reviewer from reference labels, on the very bundle that a person would get.
 
-It accepts a class whose Dice with the reference reaches a bound, rejects it below another one, and otherwise corrects
-it: first inside the attention, and only if that is not enough everywhere. It stands outside the pipeline: what it
-returns goes through `receive` and the gate, and looks like a person's return.
+How it reads is a `Reader`: by the reference, everywhere or where attention points (`review/by_reference.py`), or by
+clicks on a model (`review/clicks.py`). It stands outside the pipeline: what it returns goes through `receive` and the
+gate as a person's return does, with a note that no person made it.
 """
 
 from __future__ import annotations
@@ -30,17 +30,6 @@ from voxledger.review.receive import Received, receive
 from voxledger.schema import LabelSchema
 from voxledger.textfile import replace_text
 
-SERIES_MINUTES = 3 + 43 / 60
-"""To check a case, and to correct its organs: 3'43" a series with a model's proposal, which SAIM reports for kidneys in
-MR (Sharing is Caring, section 4.3)."""
-SERIES_SCRATCH_MINUTES = 15.0
-"""To label the organs of a case from nothing: 15 minutes a series, of the same comparison (SAIM)."""
-LESION_MINUTES = 15.0
-"""To revise a case with a lesion: what AbdomenAtlas-8K assumes for any case."""
-LESION_SCRATCH_MINUTES = 43.0
-"""To label a case with a lesion from nothing: 216 hours for 300 scans (EfficientAnno, Efficient Human-in-the-Loop
-Pancreatic Tumor Annotation)."""
-
 _SIDES = (("left", "right"), ("right", "left"))
 
 
@@ -62,10 +51,12 @@ class Shown:
     proposal: Volume
     """Label map of innermost ids (z, y, x) on its grid."""
     reference: LabelMap
-    attention: Mask
-    """Where an error is likely (z, y, x)."""
+    attention: LabelMap | None
+    """Where an error is likely: innermost ids of the classes in question (z, y, x); None where nobody predicted it."""
     asked: Sequence[str]
     """Classes to judge."""
+    unproposed: frozenset[str] = frozenset()
+    """Classes that no model knows, as no proposal and no attention of the bundle has them: nothing points at them."""
 
 
 class Reader(Protocol):
@@ -78,79 +69,10 @@ class Reader(Protocol):
         """Write what is to be kept beside the decisions on all cases read."""
 
 
-@dataclass(frozen=True)
-class ByReference:
-    """Takes what it does not accept from the reference, see `read_case`."""
-
-    bound: float
-    """Dice from which a class is accepted."""
-    reject_below: float = 0.0
-    """Dice below which it is rejected."""
-
-    def read(self, shown: Shown) -> Read:
-        """Judge and correct one case."""
-        labels = shown.proposal.array, shown.reference, shown.attention
-        return read_case(shown.schema, shown.case_id, *labels, shown.asked, self.bound, self.reject_below)
-
-    def note(self, folder: Path) -> None:
-        """Nothing."""
-
-
 def dice(a: Mask, b: Mask) -> float:
     """Dice of two masks; 1 where both are empty."""
     total = int(a.sum()) + int(b.sum())
     return 2 * int((a & b).sum()) / total if total else 1.0
-
-
-def read_case(
-    schema: LabelSchema,
-    case_id: str,
-    proposal: LabelMap,
-    reference: LabelMap,
-    attention: Mask,
-    asked: Sequence[str],
-    bound: float,
-    reject_below: float = 0.0,
-) -> Read:
-    """Judge and correct one case.
-
-    Corrections are painted on the whole label map, outer classes before inner ones. A voxel taken from a class
-    becomes what the reference says there, or falls back to the class around it.
-
-    Parameters
-    ----------
-    proposal, reference
-        Label maps of innermost ids (z, y, x).
-    attention
-        Where an error is likely (z, y, x).
-    asked
-        Classes to judge.
-    bound
-        Dice from which a class is accepted.
-    reject_below
-        Dice below which a class is rejected, and not corrected, as in the pipeline of Tartu.
-    """
-    largest = max(int(proposal.max()), *(c.id for c in schema.classes))
-    labels = proposal.astype(np.min_scalar_type(largest))
-    decisions: dict[str, tuple[Decision, ErrorKind]] = {}
-    for name in sorted(asked, key=lambda n: (len(schema.chain(n)), schema[n].id)):
-        before, truth = schema.mask(proposal, name), schema.mask(reference, name)
-        if dice(before, truth) >= bound:
-            decisions[name] = Decision.ACCEPT, ErrorKind.NONE
-            continue
-        kind = error_type(schema, name, proposal, reference)
-        if dice(before, truth) < reject_below:
-            decisions[name] = Decision.REJECT, kind
-            continue
-        for region in (attention, np.ones_like(attention)):
-            if dice(schema.mask(labels, name), truth) < bound:
-                _correct(schema, name, labels, reference, truth, region)
-        decisions[name] = Decision.REVISE, kind
-    name_exchanged(schema, proposal, labels, decisions)
-    minutes = _minutes(schema, decisions, proposal, reference)
-    # The reference is right, whatever looks wrong about the way from the proposal to it.
-    rows = [Row(case_id, n, decisions[n][0], minutes[n], decisions[n][1], confirmed=True) for n in asked]
-    return Read(labels, rows)
 
 
 def name_exchanged(
@@ -162,15 +84,6 @@ def name_exchanged(
         revised = [n for n in both if n in decisions and decisions[n][0] is Decision.REVISE]
         if revised and all(decisions[n][1] not in MIXED_UP for n in revised):
             decisions[revised[0]] = Decision.REVISE, ErrorKind.WRONG_CLASS
-
-
-def _correct(schema: LabelSchema, name: str, labels: LabelMap, reference: LabelMap, truth: Mask, region: Mask) -> None:
-    has = schema.mask(labels, name)
-    labels[region & truth & ~has] = schema[name].id
-    wrong = region & has & ~truth
-    outer = schema[name].inside
-    fallback = schema[outer].id if outer is not None else 0
-    labels[wrong] = np.where(reference[wrong] != 0, reference[wrong], fallback)
 
 
 def error_type(schema: LabelSchema, name: str, proposal: LabelMap, reference: LabelMap) -> ErrorKind:
@@ -213,26 +126,6 @@ def _by_components(before: Mask, truth: Mask, differing: int) -> ErrorKind:
     return ErrorKind.BOUNDARY
 
 
-def _minutes(
-    schema: LabelSchema,
-    decisions: dict[str, tuple[Decision, ErrorKind]],
-    proposal: LabelMap,
-    reference: LabelMap,
-) -> dict[str, float]:
-    """Minutes by class: the cost of the case, split over what took the time, in hundredths that add up to it."""
-    revised = [n for n, (decision, _) in decisions.items() if decision is Decision.REVISE]
-    lesion = any(schema[n].lesion and schema.mask(reference, n).any() for n in decisions)
-    nothing = not any(schema.mask(proposal, n).any() for n in decisions)
-    if revised and nothing:
-        cost = LESION_SCRATCH_MINUTES if lesion else SERIES_SCRATCH_MINUTES
-    else:
-        cost = LESION_MINUTES if revised and lesion else SERIES_MINUTES
-    payers = revised or list(decisions)
-    share, rest = divmod(round(cost * 100), len(payers))
-    hundredths = {n: share + (i < rest) for i, n in enumerate(payers)}
-    return {n: hundredths.get(n, 0) / 100 for n in decisions}
-
-
 def emulate_bundle(bundle: Path, reference: Path, bundles: Path, inbox: Path, reader: Reader) -> Received:
     """Review one exported bundle, knowing reference labels `<case>.nii.gz` (or another format), and hand it in.
 
@@ -248,8 +141,9 @@ def emulate_bundle(bundle: Path, reference: Path, bundles: Path, inbox: Path, re
         folder = Path(temporary) / bundle.name
         shutil.copytree(bundle, folder)
         rows: list[Row] = []
+        unproposed = _unproposed(manifest, folder)
         for case_id in manifest.cases:
-            rows += _review(manifest, folder, case_id, reference, reader)
+            rows += _review(manifest, folder, case_id, reference, reader, unproposed)
         # A bundle under DVC may be read-only, and so is its copy.
         (folder / DECISIONS).unlink()
         replace_text(folder / DECISIONS, to_csv(rows))
@@ -257,19 +151,39 @@ def emulate_bundle(bundle: Path, reference: Path, bundles: Path, inbox: Path, re
         return receive(folder, bundles, inbox, manifest.round)
 
 
-def _review(manifest: Manifest, folder: Path, case_id: str, reference: Path, reader: Reader) -> list[Row]:
-    path = folder / LABELS / f"{case_id}.nii.gz"
+def _unproposed(manifest: Manifest, folder: Path) -> frozenset[str]:
+    """Classes that are in no proposal and no attention of a bundle."""
+    schema, ids = manifest.label_schema, {0}
+    for case_id in manifest.cases:
+        for file in (_label(folder, case_id), _hint(folder, case_id)):
+            ids |= set(np.unique(read_label(file)).tolist()) if file.is_file() else set()
+    return frozenset(name for name in schema.names if not ids.intersection(schema.ids_of(name)))
+
+
+def _label(folder: Path, case_id: str) -> Path:
+    return folder / LABELS / f"{case_id}.nii.gz"
+
+
+def _hint(folder: Path, case_id: str) -> Path:
+    return folder / ATTENTION / f"{case_id}_attention.nii.gz"
+
+
+def _review(
+    manifest: Manifest, folder: Path, case_id: str, reference: Path, reader: Reader, unproposed: frozenset[str]
+) -> list[Row]:
+    path = _label(folder, case_id)
     proposal = read(path)
     truth_file = next((f for s in suffixes() if (f := reference / f"{case_id}{s}").is_file()), None)
     if truth_file is None:
         raise Misuse(f"{reference} has no reference label of case {case_id}", f"add {case_id}.nii.gz there")
     truth = read_whole_label(truth_file, proposal.grid)
     manifest.label_schema.check(truth, str(truth_file))
-    hint = folder / ATTENTION / f"{case_id}_attention.nii.gz"
-    attention = read_label(hint, proposal.grid) != 0 if hint.is_file() else np.zeros(truth.shape, bool)
+    hint = _hint(folder, case_id)
+    attention = read_label(hint, proposal.grid) if hint.is_file() else None
     asked = [a.class_name for a in manifest.asked if a.case_id == case_id]
     image = folder / IMAGES / f"{case_id}.nii.gz"
-    result = reader.read(Shown(case_id, manifest.label_schema, image, proposal, truth, attention, asked))
+    shown = Shown(case_id, manifest.label_schema, image, proposal, truth, attention, asked, unproposed)
+    result = reader.read(shown)
     if not np.array_equal(result.labels, proposal.array):
         write(path, result.labels, proposal.grid)
     touched = [
