@@ -28,6 +28,8 @@ import numpy as np
 from attention import ORGANS, make_case
 from scale import DONE, PAGE, WAITS, Measured, dvc, machine, measured, voxledger, write_between
 
+from voxledger.minutes import REVISE_MINUTES
+
 SHAPE = (300, 512, 512)
 SPACING = (2.5, 0.8, 0.8)
 MODELS = 5
@@ -45,7 +47,7 @@ class Assumed:
     """One model, one case, on one GPU."""
     reviewed: float = 0.05
     """Share of the cases that people review in a round."""
-    minutes: float = 15.0
+    minutes: float = REVISE_MINUTES
     """To revise one case: the assumption of AbdomenAtlas-8K."""
     gpus: int = 8
     reviewers: int = 3

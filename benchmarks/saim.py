@@ -34,7 +34,6 @@ import numpy as np
 
 CURVES = ("entropy, clicks", "random, clicks", "random, reference")
 AUTOMATIC = "all, automatic"
-SCRATCH_MINUTES = 15.0
 
 
 @dataclass(frozen=True)
@@ -260,14 +259,14 @@ class Bench:
 
 def play_curves(bench: Bench, told: Any = print) -> dict[str, list[Point]]:
     """All curves of one seed; they share the first network."""
-    from voxledger.records.clicks import SERIES_MINUTES
+    from voxledger.minutes import SAIM_CLICKED_MINUTES, SAIM_SCRATCH_MINUTES
 
     drawn = [bench.pool[i] for i in np.random.default_rng(bench.seed).permutation(len(bench.pool))]
     counts = [round(share * len(drawn)) for share in bench.setting.shares]
     reference = {case_id: bench.references / f"{case_id}.nii.gz" for case_id in bench.pool}
     first = {case_id: reference[case_id] for case_id in drawn[: counts[0]]}
     model = bench.train(first)
-    start = Point(counts[0], counts[0] * SCRATCH_MINUTES / 60, bench.miou(model))
+    start = Point(counts[0], counts[0] * SAIM_SCRATCH_MINUTES / 60, bench.miou(model))
     told(f"seed {bench.seed}: {start}", flush=True)
     found = {}
     for curve in CURVES:
@@ -277,12 +276,12 @@ def play_curves(bench: Bench, told: Any = print) -> dict[str, list[Point]]:
             if curve.startswith("entropy"):
                 left = bench.by_entropy(now, left)
             chosen, rises, clicks = left[: count - len(labels)], [0.0], [0.0]
-            gate, minutes = 0.0, SCRATCH_MINUTES
+            gate, minutes = 0.0, SAIM_SCRATCH_MINUTES
             if curve.endswith("clicks"):
                 made = {case_id: bench.click(now, case_id) for case_id in chosen}
                 labels |= {case_id: file for case_id, (file, _, _) in made.items()}
                 rises, clicks = [rise for _, rise, _ in made.values()], [n for _, _, n in made.values()]
-                gate, minutes = bench.gate(now), SERIES_MINUTES
+                gate, minutes = bench.gate(now), SAIM_CLICKED_MINUTES
             else:
                 labels |= {case_id: reference[case_id] for case_id in chosen}
             hours = points[-1].hours + len(chosen) * minutes / 60

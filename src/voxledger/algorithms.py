@@ -29,9 +29,9 @@ STAGES = {
     "gate": 3,
     "import": 6,
     "retrain": 4,
-    "evaluate": 1,
-    "hindsight": 2,
-    "readers": 2,
+    "evaluate": 2,
+    "hindsight": 3,
+    "readers": 3,
 }
 """By stage; what is computed apart in a stage, and remembered apart, has a version of its own: `precomputed`,
 `prompted` and `weak` in infer, `features` in score, `hindsight` and `readers` in evaluate."""

@@ -66,6 +66,22 @@ def test_a_case_with_one_trusted_row_of_many_classes_is_labelled_in_part_only(en
 
 
 @pytest.mark.parametrize(
+    ("ml", "shares"),
+    [
+        pytest.param((1.0, 1.0, 1.0), 3 / 3, id="all there"),
+        pytest.param((1.0, 0.0, 1.0), 2 / 2, id="the two that are there share the case"),
+        pytest.param((0.0, 0.0, 0.0), 0, id="nothing had to be drawn"),
+        pytest.param((0.0, 1.0), 1 / 2, id="of the third nobody knows whether it is there"),
+    ],
+)
+def test_a_class_that_is_not_there_saves_nobody_its_drawing(ml, shares):
+    """An empty mask that was accepted counted as if its class had been drawn."""
+    after = ledger(one=[(Origin.ACCEPTED, "h", v) for v in ml])
+    found = effort([], after, ["one"], ["a", "b", "c"], 0.0, 0, 15.0)
+    assert found.scratch_minutes_total == pytest.approx(15 * shares)
+
+
+@pytest.mark.parametrize(
     ("minutes", "known", "timed"),
     [([2.0, 3.5], 5.5, 2), ([2.0, None], 2.0, 1), ([None, None], 0.0, 0), ([0.0, None], 0.0, 1), ([], 0.0, 0)],
 )

@@ -31,19 +31,20 @@ CORNER = voxels((0, 0, 0))
 FULL = np.ones((6, 6, 6), bool)
 
 CASES = [
-    # reference, prediction, spacing, tolerance: dice, iou, surface dice, HD95 mm, error ml, error percent
-    (EMPTY, EMPTY, (1, 1, 1), 1, (NAN, NAN, NAN, NAN, 0, NAN)),
-    (ONE, EMPTY, (1, 1, 1), 1, (0, 0, 0, INF, -0.001, -100)),
-    (EMPTY, ONE, (2, 1, 1), 1, (0, 0, 0, INF, 0.002, NAN)),
-    (ONE, ONE, (3, 1, 1), 0, (1, 1, 1, 0, 0, 0)),
-    (CORNER, CORNER, (3, 1, 1), 0, (1, 1, 1, 0, 0, 0)),
-    (FULL, FULL, (1, 1, 1), 0, (1, 1, 1, 0, 0, 0)),
-    (ONE, NEXT_ONE, (1, 1, 1), 1, (0, 0, 1, 1, 0, 0)),
-    (ONE, NEXT_ONE, (1, 1, 1), 0.9, (0, 0, 0.5, 1, 0, 0)),
-    (ONE, NEXT_ONE, (1, 1, 5), 1, (0, 0, 0.5, 5, 0, 0)),
-    (ONE, PAIR, (1, 1, 0.7), 0.7, (2 / 3, 0.5, 1, 0.7, 0.0007, 100)),
-    (PAIR, ONE, (1, 1, 1), 1, (2 / 3, 0.5, 1, 1, -0.001, -50)),
-    (ONE, voxels((3, 3, 0)), (1, 1, 0.7), 2.1, (0, 0, 1, 2.1, 0, 0)),
+    # reference, prediction, spacing, tolerance:
+    # dice, iou, surface dice, added path mm, HD95 mm, error ml, added path percent, error percent
+    (EMPTY, EMPTY, (1, 1, 1), 1, (NAN, NAN, NAN, NAN, NAN, 0, NAN, NAN)),
+    (ONE, EMPTY, (1, 1, 1), 1, (0, 0, 0, 1, INF, -0.001, 100, -100)),
+    (EMPTY, ONE, (2, 1, 1), 1, (0, 0, 0, 0, INF, 0.002, NAN, NAN)),
+    (ONE, ONE, (3, 1, 1), 0, (1, 1, 1, 0, 0, 0, 0, 0)),
+    (CORNER, CORNER, (3, 1, 1), 0, (1, 1, 1, 0, 0, 0, 0, 0)),
+    (FULL, FULL, (1, 1, 1), 0, (1, 1, 1, 0, 0, 0, 0, 0)),
+    (ONE, NEXT_ONE, (1, 1, 1), 1, (0, 0, 1, 1, 1, 0, 100, 0)),
+    (ONE, NEXT_ONE, (1, 1, 1), 0.9, (0, 0, 0.5, 1, 1, 0, 100, 0)),
+    (ONE, NEXT_ONE, (1, 1, 5), 1, (0, 0, 0.5, 5**0.5, 5, 0, 100, 0)),
+    (ONE, PAIR, (1, 1, 0.7), 0.7, (2 / 3, 0.5, 1, 0, 0.7, 0.0007, 0, 100)),
+    (PAIR, ONE, (1, 1, 1), 1, (2 / 3, 0.5, 1, 1, 1, -0.001, 50, -50)),
+    (ONE, voxels((3, 3, 0)), (1, 1, 0.7), 2.1, (0, 0, 1, 0.7**0.5, 2.1, 0, 100, 0)),
 ]
 
 
@@ -75,3 +76,16 @@ def test_ranges_and_symmetry(a, b):
         assert 0 <= here["iou"] <= here["dice"] <= 1
         assert here["dice"] == pytest.approx(2 * here["iou"] / (1 + here["iou"]))
         assert (here["dice"] == 1) == np.array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("axis", "tolerance", "expected"),
+    [(0, 0, 12.0), (1, 0, 8 * 5**0.5), (2, 0, 8 * 5**0.5), (0, 1, 0.0), (0, 0.9, 12.0)],
+)
+def test_added_path_is_drawn_in_the_slices_of_an_axis(axis, tolerance, expected):
+    """A plate of 2 by 4 by 4 voxels that was moved by one along x."""
+    reference, prediction = np.zeros((4, 8, 8), bool), np.zeros((4, 8, 8), bool)
+    reference[1:3, 2:6, 2:6], prediction[1:3, 2:6, 1:5] = True, True
+    params = EvaluateParams(path_tolerance_mm=tolerance)
+    found = measure(compare(reference, prediction, (5.0, 1.0, 1.0), axis), params)
+    assert found["added_path_mm"] == pytest.approx(expected)

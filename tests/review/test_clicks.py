@@ -22,10 +22,11 @@ from voxledger.cli.main import cli
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import Grid, Volume, read_label, write
 from voxledger.init import init
+from voxledger.minutes import CLICK_MINUTES
 from voxledger.params import read_params
 from voxledger.records.bundle import CLICKS, expected_bundles
 from voxledger.records.cases import Split
-from voxledger.records.clicks import SERIES_MINUTES, Clicked, Clicks, GateMeasured, parse_clicks, write_clicks
+from voxledger.records.clicks import Clicked, Clicks, GateMeasured, parse_clicks, write_clicks
 from voxledger.records.decisions import Decision, read_decisions
 from voxledger.repository import dvc_add, git
 from voxledger.review.click_gate import require_gate
@@ -158,7 +159,7 @@ def test_a_round_read_by_clicks(waiting: Path) -> None:
         "cases": 3,
         "made": len(clicks.clicks),
         "helped": sum(c.helped for c in clicks.clicks),
-        "minutes_assumed": round(3 * SERIES_MINUTES, 2),
+        "minutes_assumed": round(0.5 * len(rows) + CLICK_MINUTES * len(clicks.clicks), 2),
     }
     assert (metrics["minutes"], metrics["decisions_untimed_total"]) == (0, 0)
     page = layout.ROUND_REPORT.read_text()

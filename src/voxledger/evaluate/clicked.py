@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from voxledger import layout
+from voxledger.minutes import CLICK_MINUTES
 from voxledger.records.bundle import CLICKS
-from voxledger.records.clicks import SERIES_MINUTES, read_all
+from voxledger.records.clicks import read_all
 from voxledger.records.decisions import Decided
 from voxledger.records.readings import Reading
 
@@ -20,21 +21,28 @@ class Clicking:
     """SHA-256 of the returns that were made by clicks."""
     cases: int
     """Cases read so; one that two readers clicked at counts twice."""
+    masks: int
+    """Classes of these cases that were judged."""
     clicks: int
     helped: int
     """Clicks whose answer was kept."""
-    minutes: float
-    """What they stand for, `SERIES_MINUTES` a case: assumed, not measured."""
+    looking_minutes: float
+    """Of a look at one class of one case: assumed."""
     gates: tuple[str, ...]
     """What let them be used, in words."""
 
     @property
-    def series_minutes(self) -> float:
-        """Minutes assumed for a case."""
-        return SERIES_MINUTES
+    def minutes(self) -> float:
+        """What they stand for: a look at every mask, and every click. Assumed, not measured."""
+        return self.looking_minutes * self.masks + CLICK_MINUTES * self.clicks
+
+    @property
+    def click_minutes(self) -> float:
+        """Minutes assumed for a click."""
+        return CLICK_MINUTES
 
 
-def clicking(said: Sequence[Decided | Reading]) -> Clicking | None:
+def clicking(said: Sequence[Decided | Reading], looking_minutes: float) -> Clicking | None:
     """What the record of clicks beside some decisions or readings says; None where people made all of them.
 
     Raises
@@ -50,8 +58,9 @@ def clicking(said: Sequence[Decided | Reading]) -> Clicking | None:
     return Clicking(
         bundles=frozenset(made),
         cases=sum(len(one.cases) for one in found),
+        masks=sum(one.bundle in made for one in said),
         clicks=sum(len(one.clicks) for one in found),
         helped=sum(click.helped for one in found for click in one.clicks),
-        minutes=sum(one.minutes for one in found),
+        looking_minutes=looking_minutes,
         gates=tuple(sorted({str(one.gate) for one in found})),
     )

@@ -13,7 +13,7 @@ from typing import Any
 from voxledger import layout, minutes
 from voxledger.evaluate.reader_measures import Contour
 from voxledger.records.bundle import CLICKS
-from voxledger.records.decisions import Decision
+from voxledger.records.decisions import Decided, Decision
 from voxledger.records.drawn import Drawn
 from voxledger.records.emulated import Emulated, read_emulated
 from voxledger.records.readings import Reading
@@ -25,7 +25,7 @@ CLICKED = "clicks"
 """What the table of what was drawn calls a reader who clicks."""
 
 
-def emulated_of(readings: Sequence[Reading]) -> dict[str, Emulated]:
+def emulated_of(readings: Sequence[Decided | Reading]) -> dict[str, Emulated]:
     """The records of emulated readers who draw, by SHA-256 of their returns.
 
     Raises

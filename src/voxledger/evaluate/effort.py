@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,8 @@ class Effort:
     cases_trusted_by_review: int
     """Cases of which every class is trusted, at least one of them by review, in any round."""
     scratch_minutes_total: float
-    """Minutes to draw from nothing the masks that readers made trusted in any round: of a case, their share of it."""
+    """Minutes to draw from nothing the masks that readers made trusted in any round: of a case, their share of it. The
+    classes of a case share its minutes equally; one that is known to be absent has no part."""
     pool: Labelled
     """What people stand behind in the pool."""
 
@@ -65,10 +67,12 @@ def effort(
         SHA-256 of returns that a virtual reader made: their minutes are reported elsewhere.
     """
     by_review = [
-        case_id
-        for (case_id, name), entry in ledger.items()
+        entry
+        for (_, name), entry in ledger.items()
         if name in classes and entry.origin in (Origin.ACCEPTED, Origin.REVISED)
     ]
+    absent = Counter(case_id for (case_id, name), entry in ledger.items() if name in classes and not entry.ml)
+    present = [len(classes) - absent[entry.case_id] for entry in by_review if entry.ml]
     timed = [d.minutes for d in decisions if d.minutes is not None]
     untimed = sum(d.minutes is None and d.bundle not in clicked for d in decisions)
     return Effort(
@@ -79,7 +83,7 @@ def effort(
         minutes=sum(timed),
         minutes_total=minutes_before + sum(timed),
         untimed_total=untimed_before + untimed,
-        cases_trusted_by_review=labelled(ledger, set(by_review), classes).complete,
-        scratch_minutes_total=scratch_minutes * len(by_review) / len(classes) if classes else 0.0,
+        cases_trusted_by_review=labelled(ledger, {entry.case_id for entry in by_review}, classes).complete,
+        scratch_minutes_total=sum(scratch_minutes / count for count in present),
         pool=labelled(ledger, pool, classes),
     )

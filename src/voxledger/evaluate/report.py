@@ -20,6 +20,7 @@ from voxledger.evaluate.overlay import PREDICTION_COLOR, REFERENCE_COLOR
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary
 from voxledger.evaluate.worst import Picture
 from voxledger.html import data_url
+from voxledger.minutes import assumptions
 from voxledger.params import EvaluateParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.decisions import Decided
@@ -47,6 +48,8 @@ class Report:
     effort: Effort
     clicking: Clicking | None
     """What virtual readers clicked in this round."""
+    emulated_minutes: float
+    """Minutes of the round that are those of emulated readers who draw: assumed."""
     changes: Sequence[ClassChange]
     decisions: Sequence[Decided | Reading]
     pool: int
@@ -116,6 +119,7 @@ def render(report: Report) -> str:
         prediction_color=PREDICTION_COLOR,
         title=set_title,
         averaged=_columns(report.evaluate),
+        assumptions=assumptions(report.evaluate.looking_minutes, report.scratch_minutes),
     )
 
 

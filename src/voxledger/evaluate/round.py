@@ -18,6 +18,7 @@ from voxledger.errors import Misuse
 from voxledger.evaluate.case_metrics import Generation, Measure
 from voxledger.evaluate.changes import changes
 from voxledger.evaluate.clicked import Clicking, clicking
+from voxledger.evaluate.cost import emulated_of
 from voxledger.evaluate.effort import Effort, effort
 from voxledger.evaluate.history import minutes_before, round_rows, untimed_before
 from voxledger.evaluate.metric import all_metrics, averaged
@@ -116,6 +117,7 @@ def evaluate_round(
         history=[*past, *round_rows(params.round, summaries, cost, audit, gained)],
         effort=cost,
         clicking=clicks,
+        emulated_minutes=_emulated_minutes(decisions),
         changes=changes(before, after, schema.names),
         decisions=decisions,
         pool=len(pool),
@@ -151,9 +153,16 @@ def _cost(
     params: Params,
 ) -> tuple[Effort, Clicking | None]:
     """What people took, and what was clicked."""
-    before_it, clicks = (minutes_before(past), untimed_before(past)), clicking(decisions)
+    before_it = minutes_before(past), untimed_before(past)
+    clicks = clicking(decisions, params.evaluate.looking_minutes)
     made = clicks.bundles if clicks is not None else ()
     return effort(decisions, after, pool, schema.names, *before_it, params.score.scratch_minutes, made), clicks
+
+
+def _emulated_minutes(decisions: Sequence[Decided | Reading]) -> float:
+    """Those of the round's minutes that no person took."""
+    emulated = emulated_of(decisions)
+    return sum(d.minutes for d in decisions if d.minutes is not None and d.bundle in emulated)
 
 
 def _write(report: Report, rows: Sequence[Row]) -> None:

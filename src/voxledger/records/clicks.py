@@ -18,9 +18,6 @@ FORMAT = len(UPGRADES) + 1
 
 LEAST_RISE = 0.05
 """Mean IoU that three clicks a class have to add on validation cases, before a round may use them."""
-SERIES_MINUTES = 3 + 43 / 60
-"""What the clicks of one case stand for: 3'43" a series, which SAIM's annotators took with their model's help (Sharing
-is Caring, section 4.3). It is a human figure for kidneys in MR, and an assumption everywhere else."""
 
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Index = Annotated[int, Field(ge=0)]
@@ -85,11 +82,6 @@ class Clicks(_Strict):
     """Cases that were read so, sorted; at some nothing had to be clicked."""
     clicks: tuple[Clicked, ...]
     """In the order of the cases, and within each as they were made."""
-
-    @property
-    def minutes(self) -> float:
-        """What the clicks stand for, `SERIES_MINUTES` a case."""
-        return SERIES_MINUTES * len(self.cases)
 
 
 def write_clicks(folder: Path, clicks: Clicks) -> None:
