@@ -25,6 +25,7 @@ from voxledger.params import MachineParams
 from voxledger.records.bundle import Manifest, read_manifest
 from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import Row, read_decisions, to_csv
+from voxledger.records.emulated import Looks
 from voxledger.records.ledger import Entry, Ledger, Origin, read_ledger, write_ledger
 from voxledger.records.predicted import Predicted, ensembles
 from voxledger.records.worklist import WorkItem
@@ -216,9 +217,9 @@ class Repo:
 
         return Row(case_id, name, Decision(decision) if decision else None, 2.5, ErrorKind(error))
 
-    def emulate(self, reviewer: str, reference: Path, bound: float = 0.9) -> Path:
-        bundles = Path("data/round/bundles")
-        return emulate_bundle(self.bundle(reviewer), reference, bundles, Path("data/inbox"), ByReference(bound)).folder
+    def emulate(self, reviewer: str, reference: Path, bound: float = 0.9, looks: Looks = Looks.EVERYWHERE) -> Path:
+        bundles, reader = Path("data/round/bundles"), ByReference(bound, looks=looks)
+        return emulate_bundle(self.bundle(reviewer), reference, bundles, Path("data/inbox"), reader).folder
 
     def released(self, case_id: str) -> np.ndarray:
         return read_label(f"data/release/labels/{case_id}.nii.gz")

@@ -17,8 +17,8 @@ LOOKING_MINUTES = 0.5
 LOOKING_FACTORS = (0.5, 1.0, 2.0)
 """Savings are given for so many times the minutes of a look, since these are assumed."""
 SAIM_SCRATCH_MINUTES, SAIM_CLICKED_MINUTES = 15.0, 3 + 43 / 60
-"""A series of kidneys in MR, from nothing and with clicks, as SAIM reports: to repeat its experiment with. On other data
-it is an assumption."""
+"""A series of kidneys in MR, from nothing and with clicks, as SAIM reports: to repeat its experiment. On other data
+these are assumptions."""
 CLICK_MINUTES = 0.45
 """Of one click, with finding its place and waiting for the answer: assumed. With `LOOKING_MINUTES`, three clicks at
 each of two kidneys then take the 3'43" a series that SAIM reports."""

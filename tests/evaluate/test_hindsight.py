@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 
 import ensembles
 import numpy as np
@@ -128,6 +129,25 @@ def test_hindsight(round_folder):
     section = (round_folder / "reports/sections/hindsight.html").read_text("utf-8")
     assert "0.78" in section
     assert "made by poor" in section
+
+
+def test_a_voxel_of_boundary_is_an_error_in_one_reading_alone(round_folder):
+    """Case b: its organ becomes a voxel of 1 mm wider."""
+    grown = BEFORE.copy()
+    grown[2:10, 2:10, 10] = 1
+    write(round_folder / "data/release/labels/b.nii.gz", grown, GRID)
+    table = round_folder / "data/round/decisions.csv"
+    decided = [replace(d, decision=REVISE) if d.case_id == "b" else d for d in read_decided(table)]
+    write_decided(table, decided)
+    cases = [Case(c, "", c, "", "site", "", Split.POOL, "CT", "") for c in "abc"]
+    wide, narrow = (hindsight(cases, SCHEMA, 1, MachineParams(workers=1), tolerance_mm=mm) for mm in (1.0, 0.5))
+    assert wide["attention"] == narrow["attention"]
+    assert (wide["attention"]["any"]["errors"], wide["visible"]["any"]["errors"]) == (3, 2)
+    assert (narrow["visible"]["any"]["errors"], narrow["visible"]["tolerance_mm"]) == (3, 0.5)
+    assert wide["errors"] == {"boundary": 1, "false_negative": 2}, "the table of errors is strict"
+    section = (round_folder / "reports/sections/hindsight.html").read_text("utf-8")
+    assert "farther than 0.5 mm" in section
+    assert section.count("<table>") == 3
 
 
 def test_hindsight_is_remembered_by_all_that_it_depends_on(round_folder, monkeypatch):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_round import GRID, SCHEMA, repo, template
+from small_round import GRID, SCHEMA, anatomy, repo, template
 
 from voxledger import layout
 from voxledger.errors import CasesFailed
@@ -21,6 +21,8 @@ from voxledger.evaluate.readers import readers_of_round
 from voxledger.imaging.path_length import added_path_length
 from voxledger.imaging.volume import write
 from voxledger.params import EvaluateParams, MachineParams, Params, ReviewParams
+from voxledger.records.drawn import read_drawn
+from voxledger.records.emulated import Looks
 from voxledger.records.predicted import write_predicted
 from voxledger.weak.decisions import write_weak_decisions
 
@@ -40,7 +42,7 @@ def evaluated(repo: Any, tolerance_mm: float = 0.0) -> dict[str, Any]:
     params = Params(
         round=repo.version,
         review=repo.context.review,
-        evaluate=EvaluateParams(tolerance_mm=tolerance_mm),
+        evaluate=EvaluateParams(path_tolerance_mm=tolerance_mm),
         machine=MachineParams(workers=1),
     )
     write_predicted(layout.PREDICTED, [])
@@ -104,6 +106,59 @@ def test_agreement_minutes_and_path_of_two_readers(two: Any) -> None:
     assert bob["added_path_mm"] == pytest.approx(length, abs=0.05)
     assert bob["minutes_per_metre"] == pytest.approx(6000 / length, abs=5e-4)
     assert found["minutes"]["alice"]["minutes_per_metre"] is None
+
+
+def test_what_the_round_cost_beside_what_people_gave(two: Any) -> None:
+    """Bob gives 6 minutes for the pancreas and 2.5 for the lesion, alice 2.5 for each; she rejects the lesion."""
+    take_in(two)
+    found = evaluated(two)
+    shown = two.shown("alice", "case_1")
+    old, new = (SCHEMA.mask(m, "pancreas") for m in (shown, wider(shown)))
+    added, whole = (added_path_length(m, new, GRID.spacing).mm for m in (old, np.zeros_like(new)))
+    drawing = 43 / 5 * added / whole
+    cost = found["cost"]
+    assert (cost["masks"], cost["emulated"], cost["looks"]) == (4, 0, 4)
+    assert cost["drawing_minutes"] == pytest.approx(drawing, abs=0.01)
+    assert cost["from_nothing_minutes"] == pytest.approx(3 * 43 / 5, abs=0.01), "the case has five classes"
+    assert [one["looking_minutes"] for one in cost["assumed"]] == [0.25, 0.5, 1.0]
+    for one in cost["assumed"]:
+        spent = 4 * one["looking_minutes"] + drawing
+        assert one["minutes"] == pytest.approx(spent, abs=0.01)
+        assert one["saving"] == pytest.approx(1 - spent / (3 * 43 / 5), abs=1e-3)
+    assert (cost["given"]["masks"], cost["given"]["minutes"]) == (4, 13.5)
+    assert found["fit"] == {
+        "masks": 3,
+        "revised": 1,
+        "enough": 20,
+        **dict.fromkeys(("minutes_per_metre", "low", "high", "minutes_without_drawing")),
+    }
+    assert found["emulated"] == []
+    rows = read_drawn(layout.DRAWN)
+    by = {(r.class_name, r.reader): (r.decision, r.minutes, r.looks, r.emulated) for r in rows}
+    assert by["pancreas", "bob"] == ("revise", 6.0, 1.0, "")
+    assert by["lesion", "alice"] == ("reject", 2.5, 1.0, "")
+    html = Path("reports/sections/readers.html").read_text()
+    assert "fitted to added path length once 20 revised masks have them: 1 so far" in html
+    layout.BASE_DRAWN.write_bytes(layout.DRAWN.read_bytes())
+    assert evaluated(two)["fit"]["masks"] == 6, "those of the rounds before count"
+    assert len(read_drawn(layout.DRAWN)) == 8
+
+
+def test_what_an_emulated_reader_left_is_told_and_its_minutes_are_no_people_s(repo: Any) -> None:
+    reference = Path("reference")
+    write(reference / "case_2.nii.gz", wider(anatomy()), GRID)
+    repo.export(*(("case_2", name, "ann") for name in SCHEMA.names))
+    repo.emulate("ann", reference, 1.0, Looks.ATTENTION)
+    take_in(repo)
+    found = evaluated(repo)
+    assert (found["cost"]["emulated"], found["cost"]["given"]["masks"], found["fit"]["masks"]) == (5, 0, 0)
+    (total,) = [one for one in found["emulated"] if not one["class_name"]]
+    assert (total["looks"], total["masks"]) == ("attention", 5)
+    assert 0 < total["error_ml_left"] < total["error_ml"]
+    assert {row.emulated for row in read_drawn(layout.DRAWN)} == {"attention"}
+    html = Path("reports/sections/readers.html").read_text()
+    assert "What emulated readers left wrong" in html
+    assert "No person gave minutes in this round." in html
 
 
 def test_what_lies_within_the_tolerance_was_not_drawn(two: Any) -> None:
