@@ -4,11 +4,13 @@
 
 12 labelled cases to start, 100 unlabelled ones in the pool, 40 test cases, the rest for calibration; nnU-Net and a
 MONAI U-Net as the ensemble; 20 cases a round to an emulated reader. Prints a table: round, share of the pool
-labelled, test Dice of each model, minutes of the reader against minutes from scratch.
+labelled, test Dice of each model, minutes of the reader against minutes from scratch (both assumed); and a table of
+whether the attention was right, for visible errors and for any voxel.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -20,11 +22,14 @@ from typing import Any
 
 import click
 
-from voxledger.cli.demo import play, set_parameters, summary, voxledger
+from voxledger import layout
+from voxledger.cli.demo import minutes_are_assumed, play, set_parameters, summary, voxledger
+from voxledger.minutes import SAIM_SCRATCH_MINUTES
+from voxledger.repository import file_at, round_tag
 
 PARAMETERS: dict[str, Any] = {
     "filter": {"rules": [{"rule": "largest_component", "classes": ["anterior", "posterior"]}]},
-    "score": {"budget": 20, "audit": 0, "opening": 0, "scratch_minutes": 15},
+    "score": {"budget": 20, "audit": 0, "opening": 0, "scratch_minutes": SAIM_SCRATCH_MINUTES},
     "export": {"reviewers": ["reader"]},
     "evaluate": {"tolerance_mm": 1.0},
     "retrain": {
@@ -99,10 +104,27 @@ def main(images: Path, work: Path | None, out: Path | None, rounds: int, seed: i
     play(rounds, images / "labels")
     table = summary(Path("reports/history.csv"))
     machine = f"{platform.processor() or platform.machine()}, {len(os.sched_getaffinity(0))} cores"
-    told = f"{table}\n\n{time.monotonic() - started:.0f} s on {machine}, {_cpu()}."
+    took = f"{time.monotonic() - started:.0f} s on {machine}, {_cpu()}."
+    told = f"{table}\n{minutes_are_assumed()}\n\n{attention_table(rounds)}\n\n{took}"
     print(f"\n{told}\n{work / 'repository' / 'reports' / 'round.html'}")
     if out:
         out.write_text(told + "\n", "utf-8")
+
+
+def attention_table(rounds: int) -> str:
+    """Sensitivity and precision by component in every round, by both readings of what an error is."""
+    lines = ["| round | error | errors | sensitivity | precision |", "| --- | --- | --- | --- | --- |"]
+    for number in range(1, rounds + 1):
+        found = json.loads(file_at(round_tag(number), layout.HINDSIGHT) or "{}")
+        for reading, name in (
+            ("visible", f"beyond {found['visible']['tolerance_mm']:g} mm"),
+            ("attention", "any voxel"),
+        ):
+            one = found[reading]["any"]
+            shares = [one["sensitivity"], one["precision"]]
+            told = " | ".join("–" if share is None else f"{share:.3f}" for share in shares)
+            lines.append(f"| {number} | {name} | {one['errors']} | {told} |")
+    return "\n".join(lines)
 
 
 def _cpu() -> str:

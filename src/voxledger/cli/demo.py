@@ -118,7 +118,18 @@ def demo(folder: Path, rounds: int) -> None:
     play(rounds, site_a / "reference")
     click.echo()
     click.echo(summary(layout.HISTORY))
+    click.echo(minutes_are_assumed())
     click.echo(f"\n{time.monotonic() - started:.0f} s. Open {repository / layout.ROUND_REPORT}")
+
+
+def minutes_are_assumed() -> str:
+    """What the minutes of the table rest on, one sentence a line."""
+    from voxledger.minutes import assumptions
+    from voxledger.params import read_params
+
+    params = read_params()
+    found = assumptions(params.evaluate.looking_minutes, params.score.scratch_minutes)
+    return "\n".join(["", "Minutes are those of an emulated reader.", *found])
 
 
 def play(rounds: int, reference: Path) -> None:

@@ -199,9 +199,8 @@ def emulate(
 ) -> None:
     """Play the reviewers from reference labels: accept what is good, correct the rest.
 
-    The reader `reference` looks at everything. The reader `attention` looks only where attention points: in its slices
-    he judges a class and corrects the errors that it touches. What he misses is in the labels that come back, and
-    counted in `emulated.json` beside them.
+    The reader `reference` looks at everything; `attention` only where attention points: in its slices he judges a class
+    and corrects the errors that it touches. What he misses stays in the labels, and `emulated.json` counts it.
 
     The reader `clicks` knows the reference, too, but does not draw: it clicks at the largest error of each class, sees
     the answer, and stops when a click no longer helps. Before, the model is measured on the calibration cases: unless
