@@ -166,7 +166,9 @@ def test_outlook_and_section(repository):
     assert len(curve) == 6
 
 
-@pytest.mark.parametrize("acquisition", ["entropy", "inconsistency", "importance", "diversity", "random"])
+@pytest.mark.parametrize(
+    "acquisition", ["entropy", "inconsistency", "importance", "diversity", "random", "foreground_random", "stratified"]
+)
 def test_every_acquisition(repository, acquisition):
     rows = score(repository, acquisition=acquisition)
     assert {r.reason for r in rows} == {acquisition}

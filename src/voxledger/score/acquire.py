@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -18,6 +18,29 @@ class Acquisition:
     of all of them. The order of the cases must not matter: break ties by case id."""
     features: bool = False
     """Whether it needs `CaseScore.features`, for which every image is read."""
+
+
+class Turns:
+    """Cases in an order of their own for each class, of which whoever's turn it is takes the first that is left."""
+
+    def __init__(self, ordered: Mapping[str, Sequence[str]]) -> None:
+        self._ordered = ordered
+        self._at = dict.fromkeys(ordered, 0)
+
+    def left(self, chosen: Collection[str]) -> list[str]:
+        """Classes that have a case which is not chosen yet."""
+        return [name for name in self._ordered if self._next(name, chosen) < len(self._ordered[name])]
+
+    def first(self, name: str, chosen: Collection[str]) -> str:
+        """The first case of a class that is not chosen yet."""
+        return self._ordered[name][self._next(name, chosen)]
+
+    def _next(self, name: str, chosen: Collection[str]) -> int:
+        cases, at = self._ordered[name], self._at[name]
+        while at < len(cases) and cases[at] in chosen:
+            at += 1
+        self._at[name] = at
+        return at
 
 
 def descending(values: Iterable[tuple[str, float]]) -> list[str]:
