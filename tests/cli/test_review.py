@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -89,6 +90,17 @@ def test_out_and_back(exported: Path) -> None:
     call("status")
     out = call("receive", "bundle-r01-ann.zip", "--replace", code=3).output
     assert "the return before it is kept as data/inbox/bundle-r01-ann.superseded-" in out
+
+
+def test_an_emulated_reader_says_what_it_took_and_what_it_left(exported: Path) -> None:
+    said = call("emulate", "--reference", "reference", "--reader", "attention", "--reviewer", "ann").output
+    assert re.search(
+        r"minutes of looking and [\d.]+ of drawing \(assumed\); \d+ of \d+ errors beyond 2 mm left", said
+    ), said
+    noted = json.loads(Path("data/inbox/bundle-r01-ann/emulated.json").read_text())
+    assert (noted["looks"], len(noted["masks"])) == ("attention", 1)
+    said = call("emulate", "--reference", "reference", "--reader", "clicks", "--reject-below", "0.2", code=2).output
+    assert "--reject-below is not of the reader `clicks`" in said
 
 
 def returned(reviewer: str, decisions: dict[tuple[str, str], str]) -> Path:

@@ -52,7 +52,9 @@ def drawn_rows(
     """
     of = {(case_id, one.class_name, one.bundle): one for case_id, found in contours.items() for one in found}
     looks = {
-        (mask.case_id, mask.class_name, bundle): mask.looks for bundle, one in emulated.items() for mask in one.masks
+        (mask.case_id, mask.class_name, bundle): (mask.looks, one.looks.value)
+        for bundle, one in emulated.items()
+        for mask in one.masks
     }
     rows = []
     for reading in readings:
@@ -61,7 +63,7 @@ def drawn_rows(
         if contour is None:
             continue
         clicked = (layout.RELEASE_REVISIONS / reading.bundle / CLICKS).is_file()
-        by = emulated[reading.bundle].looks.value if reading.bundle in emulated else CLICKED if clicked else ""
+        share, by = looks.get(key, (1.0, CLICKED if clicked else ""))
         rows.append(
             Drawn(
                 reading.version,
@@ -72,7 +74,7 @@ def drawn_rows(
                 contour.added_mm,
                 contour.mm,
                 contour.classes,
-                looks.get(key, 1.0),
+                share,
                 by,
             )
         )

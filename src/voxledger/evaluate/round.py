@@ -161,8 +161,9 @@ def _cost(
 
 def _emulated_minutes(decisions: Sequence[Decided | Reading]) -> float:
     """Those of the round's minutes that no person took."""
-    emulated = emulated_of(decisions)
-    return sum(d.minutes for d in decisions if d.minutes is not None and d.bundle in emulated)
+    found = emulated_of(decisions)
+    masks = {(mask.case_id, mask.class_name, bundle) for bundle, one in found.items() for mask in one.masks}
+    return sum(d.minutes for d in decisions if d.minutes is not None and (d.case_id, d.class_name, d.bundle) in masks)
 
 
 def _write(report: Report, rows: Sequence[Row]) -> None:
