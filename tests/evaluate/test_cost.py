@@ -70,7 +70,7 @@ def test_savings(rows: list[Drawn], nothing: float, savings: tuple[float | None,
     found = cost_metrics(rows, 0.5, 40.0)
     assert found["from_nothing_minutes"] == nothing
     assert tuple(one["saving"] for one in found["assumed"]) == pytest.approx(savings, abs=1e-4)
-    html = cost_section(found, fit_metrics(rows), [], 40.0, 2.0)
+    html = cost_section({"cost": found, "cost_so_far": found, "fit": fit_metrics(rows), "emulated": []}, 40.0, 2.0)
     assert ("What reading cost" in html) == bool(found["masks"])
 
 

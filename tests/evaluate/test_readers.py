@@ -142,6 +142,7 @@ def test_what_the_round_cost_beside_what_people_gave(two: Any) -> None:
     layout.BASE_DRAWN.write_bytes(layout.DRAWN.read_bytes())
     assert evaluated(two)["fit"]["masks"] == 6, "those of the rounds before count"
     assert len(read_drawn(layout.DRAWN)) == 8
+    assert evaluated(two)["cost_so_far"]["masks"] == 8
 
 
 def test_what_an_emulated_reader_left_is_told_and_its_minutes_are_no_people_s(repo: Any) -> None:

@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from voxledger.imaging.orientation import Turn
+from voxledger.imaging.orientation import Turn, acquisition_axis
 from voxledger.imaging.volume import Grid
 
 AXES = list(itertools.permutations(range(3)))
@@ -46,3 +46,32 @@ def test_turned_arrays_are_nibabels(order, codes, oblique):
 
 def test_a_single_voxel_is_turned():
     assert Turn.to("RAS", Grid.plain((1, 1, 1))).apply(np.full((1, 1, 1), 7)).tolist() == [[[7]]]
+
+
+def turned(degrees: float) -> tuple[float, ...]:
+    """Directions whose rows and slices are turned about the axis from right to left."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return (1, 0, 0, 0, c, -s, 0, s, c)
+
+
+SAGITTAL = (0, 0, 1, 1, 0, 0, 0, 1, 0)
+"""x runs to the back, y to the head, z to the left."""
+
+
+@pytest.mark.parametrize(
+    ("spacing", "direction", "axis"),
+    [
+        pytest.param((1, 1, 1), turned(0), 0, id="axial"),
+        pytest.param((1, 1, 1), turned(180), 0, id="upside down"),
+        pytest.param((1, 1, 1), turned(30), 0, id="oblique"),
+        pytest.param((1, 1, 1), turned(60), 1, id="so oblique that y is nearer to the head"),
+        pytest.param((1, 1, 1), SAGITTAL, 1, id="sagittal, of even voxels"),
+        pytest.param((4, 1, 1), SAGITTAL, 0, id="sagittal, in thick slices"),
+        pytest.param((1, 1, 5), turned(30), 2, id="oblique, in thick slices along x"),
+        pytest.param((1.5, 1, 1), turned(60), 1, id="not thick enough to tell"),
+    ],
+)
+def test_people_draw_across_the_thick_axis_or_that_to_the_head(
+    spacing: tuple[float, float, float], direction: tuple[float, ...], axis: int
+) -> None:
+    assert acquisition_axis(Grid((4, 5, 6), spacing, (0.0, 0.0, 0.0), direction)) == axis

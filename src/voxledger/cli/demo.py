@@ -126,10 +126,16 @@ def minutes_are_assumed() -> str:
     """What the minutes of the table rest on, one sentence a line."""
     from voxledger.minutes import assumptions
     from voxledger.params import read_params
+    from voxledger.textfile import read_json_if_there
 
     params = read_params()
+    so_far = (read_json_if_there(layout.READERS) or {})["cost_so_far"]
+    saved = [
+        f"{'–' if one['saving'] is None else format(one['saving'], '.0%')} at {one['looking_minutes']:g} minutes a look"
+        for one in so_far["assumed"]
+    ]
     found = assumptions(params.evaluate.looking_minutes, params.score.scratch_minutes)
-    return "\n".join(["", "Minutes are those of an emulated reader.", *found])
+    return "\n".join(["", f"Minutes are those of an emulated reader, who saves {', '.join(saved)}.", *found])
 
 
 def play(rounds: int, reference: Path) -> None:

@@ -8,24 +8,20 @@ from typing import Any
 from voxledger.html import table
 
 
-def cost_section(
-    cost: Mapping[str, Any],
-    fit: Mapping[str, Any],
-    left: Sequence[Mapping[str, Any]],
-    scratch_minutes: float,
-    error_tolerance_mm: float,
-) -> str:
+def cost_section(metrics: Mapping[str, Any], scratch_minutes: float, error_tolerance_mm: float) -> str:
     """HTML of looking, drawing and savings; empty where nobody read anything.
 
     Parameters
     ----------
-    cost, fit, left
-        What `voxledger.evaluate.cost` says of the round, of all rounds, and of emulated readers.
+    metrics
+        What `voxledger.evaluate.cost` says: `cost` of the round, `cost_so_far` and `fit` of all rounds, and `emulated`,
+        what emulated readers left.
     scratch_minutes
         Of a case from nothing.
     error_tolerance_mm
         How far a visible error reaches.
     """
+    cost, so_far = metrics["cost"], metrics["cost_so_far"]
     if not cost["masks"]:
         return ""
     text = [
@@ -36,21 +32,23 @@ def cost_section(
         "in it. Drawing is charged by added path length against that from nothing; a look is at one class of one case. "
         "All of it is assumed: what a look takes, nobody published, so three values are given.</p>",
         table(
-            ["Minutes of a look (assumed)", "Looking and drawing, minutes", "From nothing, minutes", "Saved"],
             [
-                [
-                    f"{one['looking_minutes']:g}",
-                    f"{one['minutes']:.1f}",
-                    f"{cost['from_nothing_minutes']:.1f}",
-                    _percent(one["saving"]),
-                ]
-                for one in cost["assumed"]
+                *("Minutes of a look (assumed)", "Looking and drawing, minutes", "From nothing, minutes", "Saved"),
+                *("All rounds, minutes", "From nothing, minutes", "Saved"),
+            ],
+            [
+                [f"{one['looking_minutes']:g}", *_spent(one, cost), *_spent(other, so_far)]
+                for one, other in zip(cost["assumed"], so_far["assumed"], strict=True)
             ],
         ),
         _given(cost["given"]),
-        _fit(fit),
+        _fit(metrics["fit"]),
     ]
-    return "\n".join([*text, *_left(left, error_tolerance_mm)]) + "\n"
+    return "\n".join([*text, *_left(metrics["emulated"], error_tolerance_mm)]) + "\n"
+
+
+def _spent(one: Mapping[str, Any], cost: Mapping[str, Any]) -> list[str]:
+    return [f"{one['minutes']:.1f}", f"{cost['from_nothing_minutes']:.1f}", _percent(one["saving"])]
 
 
 def _given(given: Mapping[str, Any]) -> str:

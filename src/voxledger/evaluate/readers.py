@@ -91,8 +91,10 @@ def _cost(readings: Sequence[Reading], drawn: Mapping[str, Sequence[Contour]], p
     rows = drawn_rows(readings, drawn, emulated)
     history = [*read_drawn(layout.BASE_DRAWN), *rows]
     write_drawn(layout.DRAWN, history)
+    prices = params.evaluate.looking_minutes, params.score.scratch_minutes
     return {
-        "cost": cost_metrics(rows, params.evaluate.looking_minutes, params.score.scratch_minutes),
+        "cost": cost_metrics(rows, *prices),
+        "cost_so_far": cost_metrics(history, *prices),
         "fit": fit_metrics(history),
         "emulated": left_metrics(emulated),
     }

@@ -42,8 +42,7 @@ def readers_section(
     if metrics["agreement"]["cases"]:
         text += _agreement(metrics["agreement"], pairs, params.review)
     text += _minutes(metrics["minutes"], points, params.evaluate.path_tolerance_mm)
-    scratch_minutes, error_tolerance_mm = params.score.scratch_minutes, params.evaluate.error_tolerance_mm
-    text.append(cost_section(metrics["cost"], metrics["fit"], metrics["emulated"], scratch_minutes, error_tolerance_mm))
+    text.append(cost_section(metrics, params.score.scratch_minutes, params.evaluate.error_tolerance_mm))
     return "\n".join(text) + "\n"
 
 
