@@ -1,10 +1,11 @@
 """What reading costs and what it leaves wrong: two emulated readers on the hippocampus MR, and three prices of a look.
 
-    python benchmarks/minutes.py [--images ../shared/data/hippocampus] [--out TABLE.md]
+    python benchmarks/minutes.py [--images ../shared/data/hippocampus] [--out TABLE.md] [--keep FOLDER]
 
 Two small U-Nets (those of `benchmarks/acquisition.py`) are trained twice: briefly on 12 cases, and longer on 52. Each
 pair proposes labels of 60 other cases, and attention is that of the score stage. One reader looks at everything, one
-where attention points; both accept a class from Dice 0.9 on, and know the reference. No round of DVC is run.
+where attention points; both accept a class from Dice 0.9 on, and know the reference; both correct every voxel, or only
+what they see, beyond 2 mm. No round of DVC is run.
 
 Prints minutes and savings, what was left wrong, and whether attention was right, for errors that are visible from
 several tolerances on and for any voxel. Minutes are assumptions: see `voxledger.minutes`.
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ OPENINGS = (0, 1)
 TOLERANCES = (0.0, 1.0, 1.5, 2.0, 3.0)
 """In mm; 0 is any voxel."""
 BOUND = 0.9
+SEES_MM = 2.0
+"""How far an error reaches that is corrected by a reader who does not correct every voxel."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,24 @@ def propose(networks: list[Any], sample: Sample, folder: Path) -> Proposed:
     return Proposed(sample, labels, pointed)
 
 
-def read(cases: Sequence[Proposed], looks: Any, opening: int) -> tuple[Any, list[Any]]:
+def proposals(samples: list[Sample], count: int, steps: int, keep: Path | None) -> list[Proposed]:
+    """What networks that learned from the first cases propose of the last ones."""
+    asked, file = samples[MANY : MANY + READ], keep / f"{count}-{steps}.npz" if keep else None
+    if file is not None and file.is_file():
+        with np.load(file) as kept:
+            return [Proposed(s, kept[s.case_id], {o: kept[f"{s.case_id}-{o}"] for o in OPENINGS}) for s in asked]
+    networks = train(samples[:count], steps)
+    with tempfile.TemporaryDirectory() as folder:
+        cases = [propose(networks, sample, Path(folder)) for sample in asked]
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {one.sample.case_id: one.labels for one in cases}
+        arrays |= {f"{one.sample.case_id}-{o}": a for one in cases for o, a in one.attention.items()}
+        np.savez_compressed(file, **arrays)
+    return cases
+
+
+def read(cases: Sequence[Proposed], looks: Any, opening: int, sees_mm: float) -> tuple[Any, list[Any]]:
     """What a reader notes of all cases, and the rows of the decisions."""
     from voxledger.imaging.volume import Volume
     from voxledger.params import Params
@@ -100,7 +121,7 @@ def read(cases: Sequence[Proposed], looks: Any, opening: int) -> tuple[Any, list
     from voxledger.review.emulate import Shown
 
     params = Params.model_validate({"score": {"scratch_minutes": SAIM_SCRATCH_MINUTES}})
-    reader, rows = ByReference(BOUND, looks=looks, params=params), []
+    reader, rows = ByReference(BOUND, looks=looks, sees_mm=sees_mm, params=params), []
     for one in cases:
         volume = Volume(one.labels, one.sample.grid)
         pointed = one.attention[opening]
@@ -117,8 +138,8 @@ def minutes_table(who: str, cases: Sequence[Proposed]) -> list[str]:
     lines = []
     readers = [("everywhere", Looks.EVERYWHERE, 0)]
     readers += [(f"attention, opening {opening}", Looks.ATTENTION, opening) for opening in OPENINGS]
-    for name, looks, opening in readers:
-        noted, rows = read(cases, looks, opening)
+    for (name, looks, opening), sees_mm in product(readers, (0.0, SEES_MM)):
+        noted, rows = read(cases, looks, opening, sees_mm)
         masks = noted.masks
         all_looks, nothing = sum(m.looks for m in masks), SAIM_SCRATCH_MINUTES * len(cases)
         prices = looking_values(noted.looking_minutes)
@@ -126,8 +147,9 @@ def minutes_table(who: str, cases: Sequence[Proposed]) -> list[str]:
         dice = np.array([m.dice for m in masks])
         worst = np.sort(dice)[: max(1, len(dice) // 10)].mean()
         revised = sum(row.decision is Decision.REVISE for row in rows)
+        corrects = f"beyond {sees_mm:g} mm" if sees_mm else "any voxel"
         lines.append(
-            f"| {who} | {name} | {revised} of {len(masks)} | {all_looks:.0f} | {noted.drawing:.0f} | "
+            f"| {who} | {name} | {corrects} | {revised} of {len(masks)} | {all_looks:.0f} | {noted.drawing:.0f} | "
             f"{' / '.join(f'{100 * share:.0f} %' for share in saved)} | {dice.mean():.3f} | {worst:.3f} | "
             f"{sum(m.errors_left for m in masks)} of {sum(m.errors for m in masks)} | "
             f"{sum(m.error_ml_left for m in masks):.1f} of {sum(m.error_ml for m in masks):.1f} |"
@@ -164,22 +186,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, default=Path("../shared/data/hippocampus"))
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--keep", type=Path, help="keep what the networks propose here, and use it again")
     given = parser.parse_args()
     started = time.process_time()
     samples = acquisition.load(given.images)
     minutes = [
-        "| models | looks | revised | looks | drawing, min | saved at 0.25 / 0.5 / 1 min a look | Dice | worst tenth | "
-        "visible errors left | ml wrong left |",
-        "| --- " * 10 + "|",
+        "| models | looks | corrects | revised | looks | drawing, min | saved at 0.25 / 0.5 / 1 min a look | Dice | "
+        "worst tenth | visible errors left | ml wrong left |",
+        "| --- " * 11 + "|",
     ]
     attention = [
         "| models | opening | error | errors | sensitivity | precision | sensitivity by voxel | precision by voxel |",
         "| --- " * 8 + "|",
     ]
     for count, steps in STEPS.items():
-        networks, who = train(samples[:count], steps), f"{count} cases, {steps} steps"
-        with tempfile.TemporaryDirectory() as folder:
-            cases = [propose(networks, sample, Path(folder)) for sample in samples[MANY : MANY + READ]]
+        cases, who = proposals(samples, count, steps, given.keep), f"{count} cases, {steps} steps"
         minutes += minutes_table(who, cases)
         attention += attention_table(who, cases)
         print(f"{who}: {time.process_time() - started:.0f} s", flush=True)

@@ -100,7 +100,7 @@ def test_an_emulated_reader_says_what_it_took_and_what_it_left(exported: Path) -
     noted = json.loads(Path("data/inbox/bundle-r01-ann/emulated.json").read_text())
     assert (noted["looks"], len(noted["masks"])) == ("attention", 1)
     said = call("emulate", "--reference", "reference", "--reader", "clicks", "--reject-below", "0.2", code=2).output
-    assert "--reject-below is not of the reader `clicks`" in said
+    assert "--reject-below and --sees-mm are not of the reader `clicks`" in said
 
 
 def returned(reviewer: str, decisions: dict[tuple[str, str], str]) -> Path:

@@ -34,6 +34,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = "\n  mine:\n    cmd: echo mine\n    deps: [labels.yaml]\n\nartifacts:"
     Path("dvc.yaml").write_text(pipeline.replace("\nartifacts:", own))
     Path("data/base/errors.csv").unlink()
+    Path("data/base/drawn.csv").unlink()
     Path("data/format.json").unlink()
     Path("reviewers.yaml").unlink()
     Path(".gitattributes").write_text("*.bin -diff\n")
@@ -66,6 +67,7 @@ def test_stages_of_an_older_pipeline_are_refused_and_upgraded() -> None:
     assert stages == template
     assert Path("data/format.json").read_text() == formats()
     assert Path("data/base/errors.csv").is_file()
+    assert Path("data/base/drawn.csv").is_file()
     assert Path("reviewers.yaml").read_bytes() == (ROOT / "reviewers.yaml").read_bytes()
     assert Path(".gitattributes").read_text().splitlines()[0] == "*.bin -diff"
     assert output("git", "check-attr", "text", "stages/gate.py").endswith("text: unset\n")

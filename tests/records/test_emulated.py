@@ -29,8 +29,8 @@ MASK = EmulatedMask(
     errors_left=1, error_ml=0.5, error_ml_left=0.25, dice=0.9,
 )  # fmt: skip
 RECORD = Emulated(
-    looks=Looks.ATTENTION, looking_minutes=0.5, scratch_minutes=43.0, path_tolerance_mm=0.0, error_tolerance_mm=2.0,
-    masks=(MASK,),
+    looks=Looks.ATTENTION, sees_mm=0.0, looking_minutes=0.5, scratch_minutes=43.0, path_tolerance_mm=0.0,
+    error_tolerance_mm=2.0, masks=(MASK,),
 )  # fmt: skip
 
 

@@ -69,14 +69,15 @@ def pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str
     return blocks(draw, shape), blocks(draw, shape), attention, asked, draw(st.sampled_from([0.5, 0.9, 1.0]))
 
 
-@pytest.mark.parametrize("looks", Looks)
+@pytest.mark.parametrize("sees_mm", [0, 1])
+@pytest.mark.parametrize("looks", ["everywhere", "attention"])
 @given(drawn=pairs())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_what_it_returns_never_contradicts_itself(
-    looks: Looks, drawn: tuple[np.ndarray, np.ndarray, np.ndarray, list[str], float]
+    looks: str, sees_mm: float, drawn: tuple[np.ndarray, np.ndarray, np.ndarray, list[str], float]
 ) -> None:
     proposal, reference, attention, asked, bound = drawn
-    before, reader = proposal.copy(), ByReference(bound, looks=looks)
+    before, reader = proposal.copy(), ByReference(bound, looks=Looks(looks), sees_mm=sees_mm)
     result = read_case(proposal, reference, asked, reader, attention)
     assert np.array_equal(proposal, before)
     rows = {r.class_name: r for r in result.rows}
@@ -85,7 +86,7 @@ def test_what_it_returns_never_contradicts_itself(
     assert [c for c in found if "turned back" not in c.problem] == []
     for mask in reader.masks:
         decision, truth = rows[mask.class_name].decision, SCHEMA.mask(reference, mask.class_name)
-        if looks is Looks.EVERYWHERE:
+        if looks == "everywhere" and not sees_mm:
             was, now = (dice(SCHEMA.mask(labels, mask.class_name), truth) for labels in (proposal, result.labels))
             assert (decision is Decision.ACCEPT) == (was >= bound)
             assert now >= bound or decision is Decision.ACCEPT
@@ -253,6 +254,20 @@ def test_contours_are_drawn_in_the_slices_of_the_acquisition(
     read_case(SQUARE.transpose(turn), wider.transpose(turn), ["liver"], reader, spacing=spacing)
     (mask,) = reader.masks
     assert (mask.added_path_mm, mask.path_mm) == pytest.approx((7 * 0.8, 26 * 0.8))
+
+
+@pytest.mark.parametrize(("sees_mm", "voxels"), [(0, 36), (1.5, 8), (4, 0)])
+def test_what_nobody_sees_is_left_and_not_paid_for(sees_mm: float, voxels: int) -> None:
+    """A shell of one voxel around a square, with a bump of three voxels by two on it."""
+    reference = np.zeros_like(SQUARE)
+    reference[0, 1:10, 1:10] = 1
+    reference[0, 4:6, 9:12] = 1
+    reader = ByReference(1.0, sees_mm=sees_mm)
+    result = read_case(SQUARE, reference, ["liver"], reader)
+    assert int((result.labels != SQUARE).sum()) == voxels
+    (mask,), (row,) = reader.masks, result.rows
+    assert (row.decision is Decision.ACCEPT) == (voxels == 0) == (mask.drawing_minutes == 0)
+    assert mask.error_ml_left == pytest.approx((36 - voxels) / 1000)
 
 
 def test_a_contour_within_the_tolerance_is_not_charged_where_that_is_wanted() -> None:

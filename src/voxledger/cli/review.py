@@ -185,6 +185,13 @@ def status(as_json: bool) -> None:
     show_default=True,
     help="Rejected if it is lower; not of the reader `clicks`.",
 )
+@click.option(
+    "--sees-mm",
+    type=click.FloatRange(0),
+    default=0.0,
+    show_default=True,
+    help="Errors that reach no farther are left, as nobody sees them; not of the reader `clicks`.",
+)
 @click.option("--bundles", type=click.Path(path_type=Path), default=layout.BUNDLES, show_default=True)
 @click.option("--inbox", type=click.Path(path_type=Path), default=layout.INBOX, show_default=True)
 def emulate(
@@ -194,6 +201,7 @@ def emulate(
     clicks: int,
     bound: float | None,
     reject_below: float,
+    sees_mm: float,
     bundles: Path,
     inbox: Path,
 ) -> None:
@@ -230,14 +238,14 @@ def emulate(
     accept = bound if bound is not None else 0.7 if by_clicks else 0.9
     if reject_below > accept:
         raise Misuse(f"--reject-below {reject_below:g} is above --dice {accept:g}", "give a lower one")
-    if reject_below and by_clicks:
-        raise Misuse("--reject-below is not of the reader `clicks`", "clicks reject what stays below --dice")
+    if by_clicks and (reject_below or sees_mm):
+        raise Misuse("--reject-below and --sees-mm are not of the reader `clicks`", "give --dice alone")
     require_root()
     require_scripts()
     require_pulled(inbox)
     number = read_params().round
     folders = [find_bundle(bundles, r, number) for r in reviewers] if reviewers else list(sent_bundles(bundles, number))
-    make = _clicking(clicks, accept) if by_clicks else _drawing(reader, accept, reject_below)
+    make = _clicking(clicks, accept) if by_clicks else _drawing(reader, accept, reject_below, sees_mm)
     for folder in folders:
         received = emulate_bundle(folder, reference, bundles, inbox, make())
         click.echo(f"{received.folder}: {'handed in' if received.new else 'handed in already'}{_noted(received)}")
@@ -257,14 +265,14 @@ def _noted(received: Received) -> str:
     return f": {noted}" if noted is not None else ""
 
 
-def _drawing(reader: str, bound: float, reject_below: float) -> Callable[[], Reader]:
+def _drawing(reader: str, bound: float, reject_below: float, sees_mm: float) -> Callable[[], Reader]:
     """How to make readers that draw."""
     from voxledger.params import read_params
     from voxledger.records.emulated import Looks
     from voxledger.review.by_reference import ByReference
 
     looks = Looks.ATTENTION if reader == "attention" else Looks.EVERYWHERE
-    return partial(ByReference, bound, reject_below, looks, read_params())
+    return partial(ByReference, bound, reject_below, looks, sees_mm, read_params())
 
 
 def _clicking(most: int, bound: float) -> Callable[[], Reader]:

@@ -60,6 +60,8 @@ class Emulated(_Strict):
 
     format: int = FORMAT
     looks: Looks
+    sees_mm: _Size
+    """Errors that reach no farther were left; 0 where every voxel was corrected."""
     looking_minutes: _Size
     """Of a look at one class of one case: assumed."""
     scratch_minutes: _Size

@@ -54,6 +54,8 @@ class ByReference:
     reject_below: float = 0.0
     """Dice below which it is rejected."""
     looks: Looks = Looks.EVERYWHERE
+    sees_mm: float = 0.0
+    """Errors that reach no farther are left, as nobody sees them; 0 = it corrects every voxel."""
     params: Params = field(default_factory=Params)
     """What minutes, path lengths and visible errors go by."""
     masks: list[EmulatedMask] = field(default_factory=list)
@@ -63,9 +65,9 @@ class ByReference:
         """Judge and correct one case."""
         schema, grid = shown.schema, shown.proposal.grid
         sights = {name: self._sight(shown, name) for name in shown.asked}
-        axis = acquisition_axis(grid)
         proposal, reference = shown.proposal.array, shown.reference
-        labels, decided = correct(schema, proposal, reference, sights, axis, self.bound, self.reject_below)
+        bounds = self.bound, self.reject_below, self.sees_mm
+        labels, decided = correct(schema, proposal, reference, grid, sights, *bounds)
         name_exchanged(schema, proposal, labels, decided)
         classes = sum(bool(schema.mask(labels, name).any()) for name in schema.names)
         masks = [
@@ -88,6 +90,7 @@ class ByReference:
         evaluate = self.params.evaluate
         return Emulated(
             looks=self.looks,
+            sees_mm=self.sees_mm,
             looking_minutes=evaluate.looking_minutes,
             scratch_minutes=self.params.score.scratch_minutes,
             path_tolerance_mm=evaluate.path_tolerance_mm,
@@ -155,10 +158,11 @@ def correct(
     schema: LabelSchema,
     proposal: LabelMap,
     reference: LabelMap,
+    grid: Grid,
     sights: Mapping[str, Sight],
-    axis: int,
     bound: float,
     reject_below: float = 0.0,
+    sees_mm: float = 0.0,
 ) -> tuple[LabelMap, Decided]:
     """Judge and correct the classes of one case; gives the label map and what was decided of each.
 
@@ -169,15 +173,22 @@ def correct(
     ----------
     proposal, reference
         Label maps of innermost ids (z, y, x).
+    grid
+        Theirs.
     sights
         What is seen of each class asked.
-    axis
-        The array axis across the slices.
     bound
         Dice from which a class is accepted, in the slices that are seen.
     reject_below
         Dice there below which a class is rejected, and not corrected, as in the pipeline of Tartu.
+    sees_mm
+        Errors that reach no farther are left; a class without others is accepted.
     """
+    axis = acquisition_axis(grid)
+
+    def wrong(mask: Mask, truth: Mask, sight: Sight) -> Mask:
+        return _in_sight(visible_change(mask, truth, grid.spacing, sees_mm), sight, axis)
+
     largest = max(int(proposal.max()), *(c.id for c in schema.classes))
     labels = proposal.astype(np.min_scalar_type(largest))
     decided: Decided = {}
@@ -185,13 +196,13 @@ def correct(
         before, truth = schema.mask(proposal, name), schema.mask(reference, name)
         seen = (slice(None),) * axis + (sights[name].slices,)
         good = dice(before[seen], truth[seen])
-        region = _in_sight(before != truth, sights[name], axis)
+        region = wrong(before, truth, sights[name])
         if good >= bound or not region.any():
             decided[name] = Decision.ACCEPT, ErrorKind.NONE
         elif good < reject_below:
             decided[name] = Decision.REJECT, error_type(schema, name, proposal, reference)
         else:
-            now = _in_sight(schema.mask(labels, name) != truth, sights[name], axis)
+            now = wrong(schema.mask(labels, name), truth, sights[name])
             _paint(schema, name, labels, reference, truth, region | now)
             decided[name] = Decision.REVISE, error_type(schema, name, proposal, reference)
     return labels, decided
