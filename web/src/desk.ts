@@ -1,0 +1,359 @@
+/** The three planes with the tools: what the pointer does to the picture and to the labels. */
+
+import { planesOf, tilt, type Triple } from "./grid.ts";
+import { enclosed, underBrush, voxelAt } from "./labels.ts";
+import type { Box, Place } from "./places.ts";
+import type { OpenCase, Session } from "./session.ts";
+import { t } from "./texts.ts";
+import { PlaneView, type Scene } from "./view.ts";
+import { presets, type Preset } from "./windows.ts";
+
+export type Tool = "look" | "pen" | "eraser" | "fill";
+export const TOOLS: Tool[] = ["look", "pen", "eraser", "fill"];
+const CANVASES = ["axial", "coronal", "sagittal"];
+
+type Drag =
+  | { kind: "look" }
+  | { kind: "pan"; x: number; y: number }
+  | { kind: "window"; x: number; y: number }
+  | { kind: "stroke"; from: [number, number]; erase: boolean };
+
+export class Desk {
+  scene: Scene | null = null;
+  windows: Preset[] = [];
+  /** Which window is shown; null for one that was dragged. */
+  preset: number | null = 0;
+  tool: Tool = "look";
+  /** Millimetres. */
+  radius = 4;
+  inWindow = false;
+  private views: PlaneView[] = [];
+  private open: OpenCase | null = null;
+  private place = 0;
+  private shown: Box | null = null;
+  private isWhole = false;
+  private hover: { view: PlaneView; at: [number, number] } | null = null;
+  private drag: (Drag & { view: PlaneView }) | null = null;
+  private kept = new Map<number, number>();
+  private frame = 0;
+
+  /**
+   * @param say tells the reviewer something
+   * @param changed is called after the labels or what is shown of them changed
+   * @param drawn is called after the planes were drawn
+   */
+  constructor(
+    private readonly session: Session,
+    private readonly say: (text: string) => void,
+    private readonly changed: () => void,
+    private readonly drawn: () => void,
+  ) {
+    for (const id of CANVASES) this.listen(document.getElementById(id) as HTMLCanvasElement);
+    new ResizeObserver(() => this.draw()).observe(document.getElementById("planes")!);
+  }
+
+  show(open: OpenCase, className: string): void {
+    const { schema, modalities } = this.session.bundle;
+    const before = this.scene;
+    this.open = open;
+    this.windows = presets(open.images.image, modalities[open.caseId] ?? "");
+    this.preset = 0;
+    this.scene = {
+      image: open.images.image,
+      heat: open.images.heat,
+      labels: open.labels,
+      cursor: open.files.grid.shape.map((n) => n >> 1) as Triple,
+      window: this.windows[0],
+      current: className,
+      showLabels: true,
+      filled: before?.filled ?? false,
+      showHeat: before?.showHeat ?? false,
+      colors: new Map(schema.classes.map((c) => [c.id, schema.color(c.name)])),
+    };
+    const planes = planesOf(open.images.image.grid);
+    this.views = planes.map((plane, i) => {
+      const canvas = document.getElementById(CANVASES[i]) as HTMLCanvasElement;
+      return new PlaneView(canvas, plane, this.scene!);
+    });
+    const turned = tilt(open.images.image.grid);
+    if (turned > 1) this.say(t("tilted", { degrees: turned.toFixed(0) }));
+    this.showClass(className);
+  }
+
+  clear(): void {
+    this.scene = this.open = null;
+    this.views = [];
+    for (const id of CANVASES) {
+      const canvas = document.getElementById(id) as HTMLCanvasElement;
+      canvas.getContext("2d")!.clearRect(0, 0, canvas.width, canvas.height);
+    }
+  }
+
+  showClass(className: string): void {
+    if (this.scene === null) return;
+    this.scene.current = className;
+    this.scene.showLabels = true;
+    this.goTo(0);
+  }
+
+  private get places(): Place[] {
+    if (this.open === null || this.scene === null) return [];
+    return this.open.images.places.get(this.session.bundle.schema.get(this.scene.current).id) ?? [];
+  }
+
+  /** Show the place of this number, by size; where there is none, the class, and where it is empty, all. */
+  goTo(number: number): void {
+    const { open, scene, places } = this;
+    if (open === null || scene === null) return;
+    this.isWhole = false;
+    if (places.length > 0) {
+      this.place = (number + places.length) % places.length;
+      const place = places[this.place];
+      scene.cursor = [...place.at];
+      this.shown = place;
+    } else {
+      this.shown = this.boxOf(scene.current);
+      const [low, high] = this.shown === null ? [[0, 0, 0], open.files.grid.shape] : [this.shown.low, this.shown.high];
+      scene.cursor = [0, 1, 2].map((a) => (low[a] + high[a]) >> 1) as Triple;
+    }
+    this.fit(this.shown);
+    this.changed();
+  }
+
+  step(by: number): void {
+    this.goTo(this.places.length > 0 ? this.place + by : 0);
+  }
+
+  placeText(): string {
+    const { places } = this;
+    if (this.open === null || places.length === 0) return t("noPlace");
+    const mm3 = this.open.files.grid.spacing.reduce((a, b) => a * b);
+    const ml = ((places[this.place].voxels * mm3) / 1000).toFixed(2);
+    return t("placeOf", { n: this.place + 1, of: places.length, ml });
+  }
+
+  private boxOf(className: string): Box | null {
+    const ids = this.session.bundle.schema.within(className);
+    const boxes = [...this.open!.boxes].filter(([id]) => ids.has(id)).map(([, box]) => box);
+    if (boxes.length === 0) return null;
+    return {
+      low: [0, 1, 2].map((a) => Math.min(...boxes.map((b) => b.low[a]))) as Triple,
+      high: [0, 1, 2].map((a) => Math.max(...boxes.map((b) => b.high[a]))) as Triple,
+    };
+  }
+
+  whole(): void {
+    this.isWhole = !this.isWhole;
+    this.fit(this.isWhole ? null : this.shown);
+  }
+
+  private fit(box: Box | null): void {
+    for (const view of this.views) view.fit(box);
+    this.draw();
+  }
+
+  setWindow(number: number): void {
+    if (this.scene === null) return;
+    this.preset = number % this.windows.length;
+    this.scene.window = this.windows[this.preset];
+    this.draw();
+  }
+
+  /** Draw once before the next picture of the screen. */
+  draw(): void {
+    if (this.frame !== 0) return;
+    this.frame = requestAnimationFrame(() => {
+      this.frame = 0;
+      if (this.scene === null) return;
+      const isBrush = this.tool === "pen" || this.tool === "eraser";
+      for (const view of this.views)
+        view.draw(isBrush && this.hover?.view === view ? { at: this.hover.at, radius: this.radius } : null);
+      this.drawn();
+    });
+  }
+
+  /** Move through the slices of the plane under the pointer, or of the axial one. */
+  slice(by: number): void {
+    const { scene } = this;
+    if (scene === null) return;
+    const { plane } = this.hover?.view ?? this.views[0];
+    const most = scene.image.grid.shape[plane.n] - 1;
+    scene.cursor[plane.n] = Math.min(most, Math.max(0, scene.cursor[plane.n] + by));
+    this.draw();
+  }
+
+  /** The class under the pointer, the innermost that has a line; null where there is none. */
+  pick(): string | null {
+    if (this.scene === null || this.hover === null) return null;
+    const [u, v] = this.hover.at.map(Math.round);
+    const slice = this.hover.view.slice();
+    if (u < 0 || v < 0 || u >= slice.width || v >= slice.height) return null;
+    const { schema } = this.session.bundle;
+    const innermost = schema.byId.get(this.scene.labels.now[voxelAt(slice, u, v)])?.name;
+    const lines = this.session.lines(this.open!.caseId).map((row) => row.className);
+    return innermost === undefined ? null : (schema.chain(innermost).find((n) => lines.includes(n)) ?? null);
+  }
+
+  private listen(canvas: HTMLCanvasElement): void {
+    const view = () => this.views.find((one) => one.canvas === canvas);
+    canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    canvas.addEventListener("pointerdown", (event) => {
+      const at = view();
+      if (at !== undefined) this.press(at, event);
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      const at = view();
+      if (at !== undefined) this.move(at, event);
+    });
+    canvas.addEventListener("pointerup", () => void this.release());
+    canvas.addEventListener("pointercancel", () => void this.release());
+    canvas.addEventListener("pointerleave", () => {
+      if (this.drag === null) this.hover = null;
+      this.draw();
+    });
+    canvas.addEventListener(
+      "wheel",
+      (event) => {
+        event.preventDefault();
+        const at = view();
+        if (at === undefined) return;
+        this.hover = { view: at, at: at.under(event) };
+        if (event.ctrlKey || event.metaKey) at.zoom(Math.exp(-event.deltaY / 300), event);
+        else this.slice(Math.sign(event.deltaY));
+        this.draw();
+      },
+      { passive: false },
+    );
+  }
+
+  private press(view: PlaneView, event: PointerEvent): void {
+    view.canvas.focus({ preventScroll: true });
+    view.canvas.setPointerCapture(event.pointerId);
+    const { clientX: x, clientY: y } = event;
+    const at = view.under(event);
+    this.hover = { view, at };
+    if (event.button === 1 || (event.button === 0 && (event.ctrlKey || event.metaKey))) {
+      event.preventDefault();
+      this.drag = { kind: "pan", x, y, view };
+    } else if (event.button === 2) this.drag = { kind: "window", x, y, view };
+    else if (this.tool === "look") {
+      this.drag = { kind: "look", view };
+      this.look(view, at);
+    } else if (this.tool === "fill") void this.fill(view, at);
+    else {
+      this.kept.clear();
+      this.scene!.labels.begin();
+      this.drag = { kind: "stroke", from: at, erase: (this.tool === "eraser") !== event.shiftKey, view };
+      this.stroke(view, at, at);
+    }
+  }
+
+  private move(view: PlaneView, event: PointerEvent): void {
+    const { drag } = this;
+    const { clientX: x, clientY: y } = event;
+    const at = view.under(event);
+    this.hover = { view, at };
+    if (drag?.view === view) {
+      if (drag.kind === "look") this.look(view, at);
+      else if (drag.kind === "pan") {
+        view.pan(x - drag.x, y - drag.y);
+        [drag.x, drag.y] = [x, y];
+      } else if (drag.kind === "window") {
+        this.dragWindow(x - drag.x, y - drag.y);
+        [drag.x, drag.y] = [x, y];
+      } else {
+        this.stroke(view, drag.from, at);
+        drag.from = at;
+      }
+    }
+    this.draw();
+  }
+
+  private async release(): Promise<void> {
+    const was = this.drag;
+    this.drag = null;
+    if (was?.kind === "stroke") await this.keep();
+  }
+
+  private look(view: PlaneView, [u, v]: [number, number]): void {
+    this.scene!.cursor = view.voxel(u, v);
+    this.draw();
+  }
+
+  private dragWindow(dx: number, dy: number): void {
+    const { low, high } = this.scene!.window;
+    const step = (high - low) / 300;
+    const [level, width] = [(low + high) / 2 + dy * step, Math.max(1e-6, high - low + dx * step * 2)];
+    this.scene!.window = { low: level - width / 2, high: level + width / 2 };
+    this.preset = null;
+    this.changed();
+  }
+
+  private stroke(view: PlaneView, from: [number, number], to: [number, number]): void {
+    const drag = this.drag as Extract<Drag, { kind: "stroke" }>;
+    this.paint(underBrush(view.slice(), from, to, this.radius), drag.erase);
+    this.draw();
+  }
+
+  /** Paint or erase the class in some voxels, where it may change them; count the others. */
+  private paint(voxels: number[], erase: boolean): void {
+    const { labels, current, image, window: shown } = this.scene!;
+    const free = this.session.free();
+    for (const voxel of voxels) {
+      if (this.inWindow && !erase) {
+        const value = image.voxels[voxel] * image.slope + image.inter;
+        if (value < shown.low || value > shown.high) continue;
+      }
+      const id = labels.becomes(voxel, current, erase, free);
+      if (id !== null) labels.set(voxel, id);
+      else if (!erase || labels.schema.within(current).has(labels.now[voxel])) this.kept.set(voxel, labels.now[voxel]);
+    }
+  }
+
+  private async fill(view: PlaneView, [u, v]: [number, number]): Promise<void> {
+    const { labels, current } = this.scene!;
+    const slice = view.slice();
+    const [x, y] = [Math.round(u), Math.round(v)];
+    if (x < 0 || y < 0 || x >= slice.width || y >= slice.height) return;
+    const inside = labels.schema.within(current);
+    const region = enclosed(slice, x, y, (voxel) => inside.has(labels.now[voxel]));
+    if (region === null) return this.say(t("notClosed"));
+    this.kept.clear();
+    labels.begin();
+    this.paint(region, false);
+    await this.keep();
+  }
+
+  /** Put the voxels by which the class differs back to what was sent. */
+  async restore(): Promise<void> {
+    if (this.scene === null) return;
+    const { labels, current } = this.scene;
+    const inside = labels.schema.within(current);
+    this.kept.clear();
+    labels.begin();
+    for (const voxel of labels.touched())
+      if (inside.has(labels.now[voxel]) !== inside.has(labels.sent[voxel])) labels.set(voxel, labels.sent[voxel]);
+    await this.keep(false);
+  }
+
+  /** End a stroke, say what it left alone, and keep it. */
+  private async keep(isCorrection = true): Promise<void> {
+    const { labels, current } = this.scene!;
+    const { schema } = labels;
+    const stroke = labels.end();
+    const inside = schema.within(current);
+    const kept = [...this.kept].filter(([voxel, id]) => labels.now[voxel] === id && id !== 0 && !inside.has(id));
+    this.kept.clear();
+    if (kept.length > 0) {
+      const names = [...new Set(kept.map(([, id]) => schema.byId.get(id)!.name))];
+      this.say(t("locked", { n: kept.length, classes: names.join(", ") }));
+    }
+    this.draw();
+    if (stroke === null) return;
+    const row = this.session.row(this.open!.caseId, current);
+    if (row !== undefined && isCorrection) row.decision = "revise";
+    await this.session.keepStroke(this.open!.caseId, labels, stroke);
+    this.changed();
+  }
+
+}
