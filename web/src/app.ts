@@ -201,7 +201,7 @@ class App {
     if (row !== undefined) this.renderRow(row);
     for (const tool of TOOLS) $(tool).setAttribute("aria-checked", String(desk.tool === tool));
     $("planes").classList.toggle("drawing", desk.tool !== "look");
-    $("brush-text").textContent = t("brush", { mm: desk.radius * 2 });
+    $("brush-text").textContent = t("brush", { mm: (desk.radius * 2).toFixed(1) });
     input("brush").value = String(desk.radius);
     input("in-window").checked = desk.inWindow;
     $<HTMLButtonElement>("undo").disabled = (current?.labels.done ?? 0) === 0;
@@ -219,7 +219,7 @@ class App {
     input("labels-shown").checked = scene?.showLabels ?? true;
     input("filled").checked = scene?.filled ?? false;
     input("heat").checked = scene?.showHeat ?? false;
-    $("heat-line").hidden = (scene?.heat ?? null) === null;
+    $("heat-line").hidden = !(this.session.current?.images.hasHeat ?? false);
   }
 
   private renderRow(row: Row): void {
@@ -373,7 +373,9 @@ class App {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([zip], { type: "application/zip" }));
     link.download = name;
+    dialog("result-dialog").append(link);
     link.click();
+    link.remove();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     $("result-done").textContent = t("savedZip", { file: name });
   }
@@ -411,7 +413,7 @@ class App {
     change("in-window", () => (desk.inWindow = input("in-window").checked));
     change("labels-shown", () => this.scene((scene) => (scene.showLabels = input("labels-shown").checked)));
     change("filled", () => this.scene((scene) => (scene.filled = input("filled").checked)));
-    change("heat", () => this.scene((scene) => (scene.showHeat = input("heat").checked)));
+    change("heat", () => desk.showHeat(input("heat").checked));
     document.addEventListener("keydown", (event) => this.key(event));
     for (const button of document.querySelectorAll(".language"))
       button.addEventListener("click", () => this.translate());
@@ -524,7 +526,7 @@ class App {
       p: () => desk.step(-1),
       " ": () => this.scene((scene) => (scene.showLabels = !scene.showLabels)),
       o: () => this.scene((scene) => (scene.filled = !scene.filled)),
-      h: () => this.scene((scene) => (scene.showHeat = !scene.showHeat)),
+      h: () => desk.showHeat(!(desk.scene?.showHeat ?? false)),
       w: () => (desk.setWindow((desk.preset ?? -1) + 1), this.render()),
       g: () => desk.whole(),
       c: () => this.pick(),
@@ -589,11 +591,11 @@ function start(): void {
       translate();
     });
   translate();
-  const picker = (window as unknown as { showDirectoryPicker?: Picker }).showDirectoryPicker;
-  $("folder-way").hidden = picker === undefined;
-  $("open-folder").addEventListener("click", () =>
-    void open(async () => fromFolder(await picker!.call(window, { mode: "readwrite" }))),
-  );
+  $("folder-way").hidden = !("showDirectoryPicker" in window);
+  $("open-folder").addEventListener("click", () => {
+    const pick = (window as unknown as { showDirectoryPicker: Picker }).showDirectoryPicker;
+    void open(async () => fromFolder(await pick.call(window, { mode: "readwrite" })));
+  });
   $("choose-folder").addEventListener("change", () => {
     const { files } = input("choose-folder");
     if (files !== null && files.length > 0) void open(() => fromFiles(files));

@@ -150,8 +150,7 @@ export interface CaseLabels {
 /** The volumes of one case, on one grid. */
 export interface CaseImages {
   image: Volume;
-  /** 0 to 255, or null where there is none. */
-  heat: Uint8Array | null;
+  hasHeat: boolean;
   /** Components of attention by class id, the largest first. */
   places: Map<number, Place[]>;
 }
@@ -197,24 +196,27 @@ export async function openLabels(
 
 export async function openImages(bundle: Bundle, caseId: string, grid: Grid): Promise<CaseImages> {
   const path = `images/${caseId}.nii.gz`;
-  const [image, attention, heat] = await Promise.all([
-    sentVolume(bundle, path),
-    sentVolume(bundle, `attention/${caseId}_attention.nii.gz`),
-    sentVolume(bundle, `attention/${caseId}_heat.nii.gz`),
-  ]);
+  const marks = `attention/${caseId}_attention.nii.gz`;
+  const [image, attention] = await Promise.all([sentVolume(bundle, path), sentVolume(bundle, marks)]);
   if (image === null) throw new Refused("missing", { file: path });
   requireSameGrid(grid, image.grid, caseId, labelPath(caseId));
-  for (const [volume, name] of [
-    [attention, "attention"],
-    [heat, "heat"],
-  ] as const)
-    if (volume !== null) requireSameGrid(volume.grid, image.grid, caseId, `attention/${caseId}_${name}.nii.gz`);
-  const marked = attention === null ? null : named(path, () => asLabels(attention, bundle.schema.mostId));
+  if (attention !== null) requireSameGrid(attention.grid, image.grid, caseId, marks);
+  const marked = attention === null ? null : named(marks, () => asLabels(attention, bundle.schema.mostId));
   return {
     image,
-    heat: heat === null ? null : asHeat(heat),
+    hasHeat: Object.hasOwn(bundle.manifest.files, heatPath(caseId)),
     places: marked === null ? new Map() : places(marked, image.grid.shape),
   };
+}
+
+const heatPath = (caseId: string) => `attention/${caseId}_heat.nii.gz`;
+
+/** Where an error is likely, 0 to 255; only where it is asked for, since it is as large as the image. */
+export async function openHeat(bundle: Bundle, caseId: string, grid: Grid): Promise<Uint8Array | null> {
+  const volume = await sentVolume(bundle, heatPath(caseId));
+  if (volume === null) return null;
+  requireSameGrid(volume.grid, grid, caseId, heatPath(caseId));
+  return asHeat(volume);
 }
 
 function asHeat(volume: Volume): Uint8Array {

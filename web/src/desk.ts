@@ -1,5 +1,6 @@
 /** The three planes with the tools: what the pointer does to the picture and to the labels. */
 
+import { openHeat } from "./bundle.ts";
 import { planesOf, tilt, type Triple } from "./grid.ts";
 import { enclosed, underBrush, voxelAt } from "./labels.ts";
 import type { Box, Place } from "./places.ts";
@@ -60,14 +61,14 @@ export class Desk {
     this.preset = 0;
     this.scene = {
       image: open.images.image,
-      heat: open.images.heat,
+      heat: null,
       labels: open.labels,
       cursor: open.files.grid.shape.map((n) => n >> 1) as Triple,
       window: this.windows[0],
       current: className,
       showLabels: true,
       filled: before?.filled ?? false,
-      showHeat: before?.showHeat ?? false,
+      showHeat: false,
       colors: new Map(schema.classes.map((c) => [c.id, schema.color(c.name)])),
     };
     const planes = planesOf(open.images.image.grid);
@@ -78,6 +79,17 @@ export class Desk {
     const turned = tilt(open.images.image.grid);
     if (turned > 1) this.say(t("tilted", { degrees: turned.toFixed(0) }));
     this.showClass(className);
+    if (before?.showHeat) void this.showHeat(true);
+  }
+
+  /** Show the heat map, which is read when it is asked for first, or hide it. */
+  async showHeat(isShown: boolean): Promise<void> {
+    const { open, scene } = this;
+    if (open === null || scene === null) return;
+    scene.showHeat = isShown && open.images.hasHeat;
+    if (scene.showHeat && scene.heat === null)
+      scene.heat = await openHeat(this.session.bundle, open.caseId, open.files.grid);
+    this.changed();
   }
 
   clear(): void {
