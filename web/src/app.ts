@@ -240,7 +240,7 @@ class App {
     comment.dataset.of = `${row.caseId} ${row.className}`;
     const found = session.currentFindings().filter((f) => f.className === row.className && f.kind !== "undecided");
     input("confirmed").checked = row.confirmed;
-    $("confirmed-line").hidden = !row.confirmed && !found.some((f) => f.confirmable);
+    $("confirmed-line").hidden = !row.confirmed && row.decision !== "revise" && !found.some((f) => f.confirmable);
     $("case-findings").replaceChildren(
       ...found.map((finding) => {
         const line = document.createElement("li");

@@ -178,7 +178,9 @@ export class Desk {
       this.frame = 0;
       if (this.scene === null) return;
       const isBrush = this.tool === "pen" || this.tool === "eraser";
-      for (const view of this.views)
+      // While one draws, the other planes wait.
+      const busy = this.drag?.kind === "stroke" ? this.drag.view : null;
+      for (const view of this.views.filter((one) => busy === null || one === busy))
         view.draw(isBrush && this.hover?.view === view ? { at: this.hover.at, radius: this.radius } : null);
       this.drawn();
     });

@@ -34,6 +34,8 @@ export class PlaneView {
   private scale = 1;
   private width = 0;
   private height = 0;
+  /** What the grey picture was made of. */
+  private grayOf = "";
 
   constructor(
     readonly canvas: HTMLCanvasElement,
@@ -147,8 +149,11 @@ export class PlaneView {
   }
 
   private paintGray(slice: Slice): void {
-    const { image, window: shown } = this.scene;
+    const { image, window: shown, cursor } = this.scene;
     const { voxels } = image;
+    const wanted = `${cursor[this.plane.n]} ${shown.low} ${shown.high}`;
+    if (this.grayOf === wanted) return;
+    this.grayOf = wanted;
     const picture = sized(this.gray, slice);
     const words = new Uint32Array(picture.data.buffer);
     const gain = (255 * image.slope) / Math.max(1e-9, shown.high - shown.low);
