@@ -70,6 +70,7 @@ def taken(source: Path, repo: Any) -> Any:
     return receive(source, BUNDLES, INBOX, repo.version)
 
 
+@pytest.mark.slow
 def test_twenty_small_cases_take_one_key_a_class(repo: Any, page: Any, tmp_path: Path) -> None:
     names = [f"more_{n:02d}" for n in range(17)]
     from voxledger.records.cases import Split
@@ -137,9 +138,6 @@ def test_accept_revise_reject_undo_crash_and_resume(repo: Any, page: Any, tmp_pa
     repo.gate()
 
 
-SHIFTED = np.diag([1.0, 1.0, 1.0])
-
-
 def turned(*degrees: float) -> tuple[float, ...]:
     """Direction cosines of a grid turned about the three axes."""
     found = np.eye(3)
@@ -176,7 +174,7 @@ def on_grid(repo: Any, grid: Grid) -> None:
     repo.cases = [replace(c, sha256=file_sha256(c.image)) for c in repo.cases]
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if " and " in n else pytest.mark.slow) for n in GRIDS])
 def test_outside_of_strokes_labels_are_as_they_were_sent(repo: Any, page: Any, tmp_path: Path, name: str) -> None:
     grid = Grid(GRID.shape, GRID.spacing, GRID.origin, GRIDS[name])
     on_grid(repo, grid)
@@ -202,7 +200,7 @@ def test_outside_of_strokes_labels_are_as_they_were_sent(repo: Any, page: Any, t
     repo.gate()
 
 
-@pytest.mark.parametrize("what", ["shifted", "cropped"])
+@pytest.mark.parametrize("what", ["shifted", pytest.param("cropped", marks=pytest.mark.slow)])
 def test_a_label_on_another_grid_than_its_image_is_refused_on_opening(repo: Any, page: Any, what: str) -> None:
     repo.export(("case_1", "liver", "alice"), ("case_2", "liver", "alice"))
     folder = repo.bundle("alice")
@@ -228,6 +226,7 @@ def _rest(grid: Grid) -> tuple[Any, Any, Any]:
     return grid.spacing, grid.origin, grid.direction
 
 
+@pytest.mark.slow
 def test_an_image_that_was_altered_is_refused(repo: Any, page: Any) -> None:
     repo.export(("case_1", "liver", "alice"))
     image = repo.bundle("alice") / "images/case_1.nii.gz"
@@ -284,6 +283,7 @@ def require_signed(folder: Path, key: str, tmp_path: Path) -> None:
     run("sha256sum", "--check", "--strict", "return.sha256", cwd=folder)
 
 
+@pytest.mark.slow
 def test_firefox_judges_draws_signs_and_goes_on_after_a_crash(repo: Any, firefox_page: Any, tmp_path: Path) -> None:
     page = firefox_page
     asked = [("case_1", "liver"), ("case_1", "lesion"), ("case_2", "liver")]
@@ -336,6 +336,7 @@ def served(repo: Any, page: Any) -> Any:
     server.server_close()
 
 
+@pytest.mark.slow
 def test_what_is_served_is_written_into_the_bundle(repo: Any, served: Any, tmp_path: Path) -> None:
     folder = repo.bundle("alice")
     sent = read(folder / "labels/case_2.nii.gz")
@@ -389,6 +390,7 @@ OUT_OF_FOLDER = """async () => {
 }"""
 
 
+@pytest.mark.slow
 def test_a_folder_that_was_picked_is_written_into(repo: Any, page: Any, tmp_path: Path) -> None:
     """Only the dialog is not the browser's: the folder is a real one of the browser's own file system."""
     import base64
@@ -426,6 +428,7 @@ def test_a_folder_that_was_picked_is_written_into(repo: Any, page: Any, tmp_path
 EVIL = "<img src=x onerror=document.title='boom'>&<b>"
 
 
+@pytest.mark.slow
 def test_names_and_comments_that_are_markup_are_text(repo: Any, page: Any, tmp_path: Path) -> None:
     """Such a bundle is not made by voxledger; whoever makes one gets no further."""
     repo.export(("case_2", "liver", "alice"))
@@ -456,6 +459,7 @@ def test_names_and_comments_that_are_markup_are_text(repo: Any, page: Any, tmp_p
     assert page.title() == "voxledger review"
 
 
+@pytest.mark.slow
 def test_all_that_is_left_is_accepted_once_it_was_shown(repo: Any, page: Any) -> None:
     repo.export(("case_1", "liver", "alice"), ("case_1", "lesion", "alice"), ("case_2", "liver", "alice"))
     opened(page, repo.bundle("alice"), "case_1 liver")
@@ -466,6 +470,7 @@ def test_all_that_is_left_is_accepted_once_it_was_shown(repo: Any, page: Any) ->
     assert "2 of 3" in page.inner_text("#progress-text")
 
 
+@pytest.mark.slow
 def test_findings_are_shown_and_what_is_locked_stays(repo: Any, page: Any, tmp_path: Path) -> None:
     repo.export(("case_2", "liver", "alice"), ("case_2", "pancreas", "alice"))
     opened(page, repo.bundle("alice"), "case_2 liver")
@@ -496,6 +501,41 @@ def test_findings_are_shown_and_what_is_locked_stays(repo: Any, page: Any, tmp_p
         assert np.array_equal(SCHEMA.mask(back, name), SCHEMA.mask(sent, name)), name
 
 
+@pytest.mark.slow
+def test_slices_between_and_pieces(repo: Any, page: Any, tmp_path: Path) -> None:
+    """Two slices are drawn, those between follow; then what was drawn, a piece of its own, is removed with one key."""
+    repo.export(("case_2", "liver", "alice"))
+    opened(page, repo.bundle("alice"), "case_2 liver")
+    pressed(page, ("b", "case_2 liver"))
+    place = page.locator("#axial").bounding_box()
+    spot = place["x"] + place["width"] / 2 + 150, place["y"] + place["height"] / 2 + 40
+    page.mouse.move(*spot)
+    for _ in range(4):
+        page.keyboard.press("[")
+    for steps in (0, 4):
+        for _ in range(steps):
+            page.keyboard.press("ArrowDown")
+        drawn(page, (150, 40), (152, 40))
+    for _ in range(2):
+        page.keyboard.press("ArrowUp")
+    page.keyboard.press("i")
+    page.locator("#status", has_text="Drawn between slices 2 and 6").wait_for()
+    label = "bundle-r01-alice/labels/case_2.nii.gz"
+    zipfile.ZipFile(saved(page, tmp_path / "drawn.zip")).extract(label, tmp_path)
+    sent = read(repo.bundle("alice") / "labels/case_2.nii.gz").array
+    added = (read(tmp_path / label).array == 1) & (sent != 1)
+    assert sorted(set(np.argwhere(added)[:, 0])) == [1, 2, 3, 4, 5]
+    assert len({int(added[z].sum()) for z in range(1, 6)}) == 1
+    page.keyboard.press("Escape")
+    page.mouse.move(*spot)
+    page.keyboard.press("Delete")
+    page.wait_for_selector("#restore[disabled]")
+    assert zipfile.ZipFile(saved(page, tmp_path / "again.zip")).namelist() == [
+        f"bundle-r01-alice/{name}" for name in ("bundle.json", "decisions.csv")
+    ]
+
+
+@pytest.mark.slow
 def test_two_tabs_of_one_bundle_are_noticed_and_the_page_speaks_german(repo: Any, chromium: Any) -> None:
     repo.export(("case_2", "liver", "alice"))
     context = chromium.new_context(locale="de-DE")

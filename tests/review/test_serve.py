@@ -41,64 +41,64 @@ def ask(
     return found
 
 
-@pytest.mark.parametrize(
-    ("path", "asked", "status"),
-    [
-        ("/files/bundle.json", {}, 200),
-        ("/files/images/case_1.nii.gz", {}, 200),
-        ("/review.html", {"token": False}, 200),
-        ("/files/bundle.json", {"token": False}, 401),
-        ("/files/bundle.json", {"token": False, TOKEN: "wrong"}, 401),
-        ("/files/bundle.json", {"token": False, TOKEN: "ä"}, 401),
-        ("/files/bundle.json", {"Host": "evil.example"}, 421),
-        ("/files/bundle.json", {"Host": "localhost:9999"}, 200),
-        ("/files/bundle.json", {"Host": "[::1]:9999"}, 200),
-        ("/files/bundle.json", {"Host": "127.0.0.1.evil.example"}, 421),
-        ("/files/bundle.json", {"Host": ""}, 421),
-        ("/review.html", {"Host": "evil.example"}, 421),
-        ("/files/bundle.json", {"Origin": "https://evil.example"}, 403),
-        ("/files/bundle.json", {"Origin": "null"}, 403),
-        ("/files/bundle.json", {"Origin": "http://localhost:8000"}, 200),
-        ("/files/secret.txt", {}, 404),
-        ("/files/../outside.txt", {}, 404),
-        ("/files/%2e%2e/outside.txt", {}, 404),
-        ("/files/labels/../../outside.txt", {}, 404),
-        ("/files//etc/passwd", {}, 404),
-        ("/files/labels", {}, 404),
-        ("/files/labels/case_2.nii.gz", {}, 404),
-        ("/other", {}, 404),
-    ],
-)
-def test_who_gets_what(server: Server, path: str, asked: dict[str, Any], status: int) -> None:
-    found, content = ask(server, path, **asked)
-    assert found == status
-    if path == "/files/bundle.json" and status == 200:
-        assert content == (server.folder / "bundle.json").read_bytes()
+READ: list[tuple[str, dict[str, Any], int]] = [
+    ("/files/bundle.json", {}, 200),
+    ("/files/images/case_1.nii.gz", {}, 200),
+    ("/review.html", {"token": False}, 200),
+    ("/files/bundle.json", {"token": False}, 401),
+    ("/files/bundle.json", {"token": False, TOKEN: "wrong"}, 401),
+    ("/files/bundle.json", {"token": False, TOKEN: "ä"}, 401),
+    ("/files/bundle.json", {"Host": "evil.example"}, 421),
+    ("/files/bundle.json", {"Host": "localhost:9999"}, 200),
+    ("/files/bundle.json", {"Host": "[::1]:9999"}, 200),
+    ("/files/bundle.json", {"Host": "127.0.0.1.evil.example"}, 421),
+    ("/files/bundle.json", {"Host": ""}, 421),
+    ("/review.html", {"Host": "evil.example"}, 421),
+    ("/files/bundle.json", {"Origin": "https://evil.example"}, 403),
+    ("/files/bundle.json", {"Origin": "null"}, 403),
+    ("/files/bundle.json", {"Origin": "http://localhost:8000"}, 200),
+    ("/files/secret.txt", {}, 404),
+    ("/files/../outside.txt", {}, 404),
+    ("/files/%2e%2e/outside.txt", {}, 404),
+    ("/files/labels/../../outside.txt", {}, 404),
+    ("/files//etc/passwd", {}, 404),
+    ("/files/labels", {}, 404),
+    ("/files/labels/case_2.nii.gz", {}, 404),
+    ("/other", {}, 404),
+]
+WRITTEN: list[tuple[str, dict[str, Any], int]] = [
+    ("/files/decisions.csv", {}, 204),
+    ("/files/labels/case_1.nii.gz", {}, 204),
+    ("/files/return.sha256.sig", {}, 204),
+    ("/files/decisions.csv", {"token": False}, 401),
+    ("/files/decisions.csv", {"Origin": "https://evil.example"}, 403),
+    ("/files/bundle.json", {}, 403),
+    ("/files/images/case_1.nii.gz", {}, 403),
+    ("/files/labels/other.nii.gz", {}, 404),
+    ("/files/../outside.txt", {}, 404),
+    ("/files/decisions.csv", {"Content_Length": str(1 << 40)}, 413),
+    ("/files/decisions.csv", {"Content_Length": "-1"}, 411),
+]
 
 
-@pytest.mark.parametrize(
-    ("path", "asked", "status"),
-    [
-        ("/files/decisions.csv", {}, 204),
-        ("/files/labels/case_1.nii.gz", {}, 204),
-        ("/files/return.sha256.sig", {}, 204),
-        ("/files/decisions.csv", {"token": False}, 401),
-        ("/files/decisions.csv", {"Origin": "https://evil.example"}, 403),
-        ("/files/bundle.json", {}, 403),
-        ("/files/images/case_1.nii.gz", {}, 403),
-        ("/files/labels/other.nii.gz", {}, 404),
-        ("/files/../outside.txt", {}, 404),
-        ("/files/decisions.csv", {"Content_Length": str(1 << 40)}, 413),
-        ("/files/decisions.csv", {"Content_Length": "-1"}, 411),
-    ],
-)
-def test_what_may_be_written(server: Server, path: str, asked: dict[str, Any], status: int) -> None:
-    before = {p: p.read_bytes() for p in server.folder.parent.rglob("*") if p.is_file()}
-    assert ask(server, path, "PUT", b"new", **asked)[0] == status
-    after = {p: p.read_bytes() for p in server.folder.parent.rglob("*") if p.is_file()}
-    if status == 204:
-        before[server.folder / path.removeprefix("/files/")] = b"new"
-    assert after == before
+def test_who_gets_what(server: Server) -> None:
+    for path, asked, status in READ:
+        found, content = ask(server, path, **asked)
+        assert found == status, (path, asked)
+        if path == "/files/bundle.json" and status == 200:
+            assert content == (server.folder / "bundle.json").read_bytes()
+
+
+def test_what_may_be_written(server: Server) -> None:
+    def all_files() -> dict[Path, bytes]:
+        return {p: p.read_bytes() for p in server.folder.parent.rglob("*") if p.is_file()}
+
+    for path, asked, status in WRITTEN:
+        before = all_files()
+        assert ask(server, path, "PUT", b"new", **asked)[0] == status, (path, asked)
+        if status == 204:
+            before[server.folder / path.removeprefix("/files/")] = b"new"
+        assert all_files() == before, (path, asked)
 
 
 def test_a_link_out_of_the_bundle_is_not_followed(server: Server) -> None:

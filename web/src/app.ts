@@ -396,6 +396,10 @@ class App {
     act("undo", () => this.stepBack());
     act("redo", () => this.stepForth());
     act("restore", () => desk.restore());
+    act("interpolate", () => desk.interpolate());
+    act("smooth", () => desk.smooth());
+    act("remove-piece", () => desk.pieces("remove"));
+    act("keep-piece", () => desk.pieces("keep"));
     act("place-next", () => desk.step(1));
     act("place-before", () => desk.step(-1));
     act("whole", () => desk.whole());
@@ -537,6 +541,10 @@ class App {
       escape: () => this.setTool("look"),
       t: () => ((desk.inWindow = !desk.inWindow), this.render()),
       u: () => desk.restore(),
+      i: () => desk.interpolate(),
+      m: () => desk.smooth(),
+      delete: () => desk.pieces("remove"),
+      k: () => desk.pieces("keep"),
       s: () => this.finish(),
       arrowup: () => desk.slice(-1),
       arrowdown: () => desk.slice(1),

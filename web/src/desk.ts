@@ -3,8 +3,9 @@
 import { openHeat } from "./bundle.ts";
 import { planesOf, tilt, type Triple } from "./grid.ts";
 import { enclosed, underBrush, voxelAt } from "./labels.ts";
-import type { Box, Place } from "./places.ts";
+import { overview, type Box, type Place } from "./places.ts";
 import type { OpenCase, Session } from "./session.ts";
+import { between, piece, smoothed, type Mask } from "./shape.ts";
 import { t } from "./texts.ts";
 import { PlaneView, type Scene } from "./view.ts";
 import { presets, type Preset } from "./windows.ts";
@@ -310,7 +311,7 @@ export class Desk {
   }
 
   /** Paint or erase the class in some voxels, where it may change them; count the others. */
-  private paint(voxels: number[], erase: boolean): void {
+  private paint(voxels: Iterable<number>, erase: boolean): void {
     const { labels, current, image, window: shown } = this.scene!;
     const free = this.session.free();
     for (const voxel of voxels) {
@@ -348,6 +349,99 @@ export class Desk {
     for (const voxel of labels.touched())
       if (inside.has(labels.now[voxel]) !== inside.has(labels.sent[voxel])) labels.set(voxel, labels.sent[voxel]);
     await this.keep(false);
+  }
+
+  /** The voxel under the pointer, or else that of the crosshair. */
+  private target(): number {
+    const { cursor, labels } = this.scene!;
+    const [x, y, z] = this.hover === null ? cursor : this.hover.view.voxel(...this.hover.at);
+    return x + labels.shape[0] * (y + labels.shape[1] * z);
+  }
+
+  /** Change the class in one step of undo. */
+  private async change(erased: Iterable<number>, painted: Iterable<number>): Promise<void> {
+    const { labels } = this.scene!;
+    this.kept.clear();
+    labels.begin();
+    this.paint(erased, true);
+    this.paint(painted, false);
+    await this.keep();
+  }
+
+  /** The class that is shown, as it is now. */
+  private mask(): Mask {
+    const { labels, current } = this.scene!;
+    const inside = new Uint8Array(65536);
+    for (const id of labels.schema.within(current)) inside[id] = 1;
+    return { map: labels.now, shape: labels.shape, inside };
+  }
+
+  /** Remove the piece of the class under the pointer, or all others. */
+  async pieces(which: "remove" | "keep"): Promise<void> {
+    if (this.scene === null) return;
+    const mask = this.mask();
+    const { voxels, isIn } = piece(mask, this.target());
+    if (voxels.length === 0) return this.say(t("noPiece", { class: this.scene.current }));
+    if (which === "remove") return await this.change(voxels, []);
+    const others: number[] = [];
+    mask.map.forEach((id, voxel) => mask.inside[id] === 1 && isIn[voxel] === 0 && others.push(voxel));
+    await this.change(others, []);
+  }
+
+  /** Let most of its neighbours decide of every voxel at the border of the class. */
+  async smooth(): Promise<void> {
+    if (this.scene === null) return;
+    const box = this.boxNow(this.scene.current);
+    if (box === null) return;
+    const found = smoothed(this.mask(), box);
+    await this.change(found.out, found.in);
+  }
+
+  /** The box of a class as it is, with a voxel around. */
+  private boxNow(className: string): Box | null {
+    const { labels } = this.scene!;
+    const ids = labels.schema.within(className);
+    const { boxes } = overview(labels.now, labels.shape);
+    const own = [...boxes].filter(([id]) => ids.has(id)).map(([, box]) => box);
+    if (own.length === 0) return null;
+    return {
+      low: [0, 1, 2].map((a) => Math.max(0, Math.min(...own.map((b) => b.low[a])) - 1)) as Triple,
+      high: [0, 1, 2].map((a) => Math.min(labels.shape[a] - 1, Math.max(...own.map((b) => b.high[a])) + 1)) as Triple,
+    };
+  }
+
+  /** Draw the slices between the two nearest that were corrected, before and behind the one that is shown. */
+  async interpolate(): Promise<void> {
+    if (this.scene === null) return;
+    const { labels, current, cursor } = this.scene;
+    const view = this.hover?.view ?? this.views[0];
+    const axis = view.plane.n;
+    const ids = labels.schema.within(current);
+    const stride = [1, labels.shape[0], labels.shape[0] * labels.shape[1]][axis];
+    const corrected = new Set<number>();
+    for (const voxel of labels.touched())
+      if (ids.has(labels.now[voxel]) !== ids.has(labels.sent[voxel]))
+        corrected.add(Math.floor(voxel / stride) % labels.shape[axis]);
+    const at = cursor[axis];
+    const before = Math.max(...[...corrected].filter((n) => n <= at - (corrected.has(at) ? 1 : 0)));
+    const behind = corrected.has(at) ? at : Math.min(...[...corrected].filter((n) => n > at));
+    if (!Number.isFinite(before) || !Number.isFinite(behind) || behind - before < 2) return this.say(t("noBetween"));
+    const slice = view.slice();
+    const base = slice.base - at * stride;
+    const { width, height, stepU, stepV, mm } = slice;
+    const voxels = (n: number) =>
+      Uint32Array.from({ length: width * height }, (_, i) =>
+        base + n * stride + (i % width) * stepU + Math.floor(i / width) * stepV,
+      );
+    const mask = (n: number) => Uint8Array.from(voxels(n), (voxel) => (ids.has(labels.now[voxel]) ? 1 : 0));
+    const [out, into]: [number[], number[]] = [[], []];
+    between(mask(before), mask(behind), width, height, mm, behind - before - 1).forEach((found, i) => {
+      voxels(before + 1 + i).forEach((voxel, j) => {
+        if (ids.has(labels.now[voxel]) !== (found[j] === 1)) (found[j] === 1 ? into : out).push(voxel);
+      });
+    });
+    await this.change(out, into);
+    this.say(t("between", { from: before + 1, to: behind + 1 }));
   }
 
   /** End a stroke, say what it left alone, and keep it. */

@@ -65,6 +65,13 @@ const EN = {
   undo: "Undo",
   redo: "Redo",
   restore: "Class as it was sent",
+  between: "Drawn between slices {from} and {to}.",
+  interpolate: "Slices between",
+  removePiece: "Remove piece",
+  keepPiece: "Keep only this piece",
+  smooth: "Smooth",
+  noPiece: "Point at a piece of {class} first.",
+  noBetween: "Correct the class in two slices first, and go to one between them.",
   labelsShown: "Labels",
   filled: "Filled",
   heat: "Heat: where an error is likely",
@@ -128,6 +135,7 @@ const EN = {
     "1–9 class · C class under the pointer\n" +
     "Space labels on / off · O outline or filled · H heat · W grey values · G whole volume\n" +
     "B pen · E eraser · F fill an outline · V look · T only grey values that are shown · [ ] size of the brush\n" +
+    "I draw the slices between two corrected ones · M smooth · Delete remove the piece under the pointer · K keep only that piece\n" +
     "hold Shift while drawing: erase · Ctrl+Z / Ctrl+Y undo / redo · U class as it was sent\n" +
     "arrows ↑ ↓ or wheel: slices · Ctrl+wheel: zoom · middle button or Ctrl+drag: move · right button: grey values\n" +
     "Page up / down: case before / next · S save and return · ? this list",
@@ -200,6 +208,13 @@ const DE: Record<Key, string> = {
   undo: "Rückgängig",
   redo: "Wiederholen",
   restore: "Klasse wie verschickt",
+  between: "Zwischen den Schichten {from} und {to} gezeichnet.",
+  interpolate: "Schichten dazwischen",
+  removePiece: "Stück entfernen",
+  keepPiece: "Nur dieses Stück behalten",
+  smooth: "Glätten",
+  noPiece: "Zeigen Sie zuerst auf ein Stück von {class}.",
+  noBetween: "Korrigieren Sie die Klasse zuerst in zwei Schichten, und gehen Sie in eine dazwischen.",
   labelsShown: "Labels",
   filled: "Gefüllt",
   heat: "Wärme: wo ein Fehler wahrscheinlich ist",
@@ -263,6 +278,7 @@ const DE: Record<Key, string> = {
     "1–9 Klasse · C Klasse unter dem Zeiger\n" +
     "Leertaste Labels an / aus · O Umriss oder gefüllt · H Wärme · W Grauwerte · G ganzes Volumen\n" +
     "B Stift · E Radierer · F Umriss füllen · V ansehen · T nur gezeigte Grauwerte · [ ] Größe des Pinsels\n" +
+    "I Schichten zwischen zwei korrigierten zeichnen · M glätten · Entf Stück unter dem Zeiger entfernen · K nur dieses behalten\n" +
     "Umschalt beim Zeichnen gedrückt: radieren · Strg+Z / Strg+Y rückgängig / wiederholen · U Klasse wie verschickt\n" +
     "Pfeile ↑ ↓ oder Rad: Schichten · Strg+Rad: Zoom · mittlere Taste oder Strg+Ziehen: verschieben · rechte Taste: Grauwerte\n" +
     "Bild auf / ab: voriger / nächster Fall · S speichern und zurückschicken · ? diese Liste",
