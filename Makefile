@@ -1,6 +1,7 @@
 # make demo    two annotation rounds on example cases, in demo/
 # make test    all checks, and which lines they ran
 # make test-slow  the long end-to-end checks as well
+# make web     the review page again, from web/, and its tests; needs Node 20 or newer
 # make docs    the pages of docs/ and of the API as a site, in site/
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -8,7 +9,7 @@ BIN := .venv/bin
 # What numba compiles has no bytecode whose lines could be counted.
 COMPILED := */imaging/component_tree.py,*/filter/statistics.py,*/score/kernels.py
 
-.PHONY: demo test test-slow check docs clean
+.PHONY: demo test test-slow check docs web clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -33,5 +34,8 @@ test-slow: check
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+web:
+	cd web && npm ci --no-audit --no-fund && npm test && npm run build
+
 clean:
-	rm -rf .venv demo site .memo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv web/node_modules web/build demo site .memo .pytest_cache .mypy_cache .ruff_cache .hypothesis

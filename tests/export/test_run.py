@@ -36,6 +36,8 @@ def test_what_is_in_a_bundle(repo: Any) -> None:
         "images/case_2.nii.gz",
         "labels/case_1.nii.gz",
         "labels/case_2.nii.gz",
+        "review.html",
+        "review.json",
         "weak/case_2.nii.gz",
     ]
     manifest = json.loads((folder / "bundle.json").read_text())

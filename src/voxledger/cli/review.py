@@ -12,6 +12,7 @@ import click
 
 from voxledger import layout
 from voxledger.cli.reviewers import reviewers, sign
+from voxledger.cli.serve import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,7 @@ def review() -> None:
 
 review.add_command(sign)
 review.add_command(reviewers)
+review.add_command(serve)
 
 
 @review.command("zip")

@@ -13,7 +13,7 @@ from voxledger.bundles.disputes import AGAIN, COLUMNS, FindDisputes, what_was_sa
 from voxledger.bundles.returned import Return
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
-from voxledger.export.bundle import make_own
+from voxledger.export.bundle import make_own, noted_modalities, write_page
 from voxledger.export.colors import SLICER_TABLE, SNAP_DESCRIPTIONS
 from voxledger.export.readme import bundle_readme
 from voxledger.imaging.volume import file_sha256
@@ -112,6 +112,7 @@ def _complete(folder: Path, adjudicator: str, disputed: Disputed, by_case: ByCas
         _copy_sent(folder, case, one)
     said = [row for a in asked for row in what_was_said(a, disputed[a.case_id][a.class_name], by_case[a.case_id])]
     _write_texts(folder, adjudicator, asked, manifest, said)
+    write_page(folder, {case: noted_modalities(one.exported).get(case, "") for case, one in sent.items()})
     files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
     made = make_manifest(
         dataset=manifest.dataset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,10 +15,13 @@ from voxledger.export.colors import SLICER_TABLE, SNAP_DESCRIPTIONS, slicer_tabl
 from voxledger.export.draw_case import DrawCase, Drawn, not_registered
 from voxledger.export.readme import bundle_readme
 from voxledger.imaging.volume import file_sha256
+from voxledger.page import NAME as PAGE
+from voxledger.page import page
 from voxledger.records.bundle import (
     ATTENTION,
     IMAGES,
     MANIFEST,
+    PAGE_NOTES,
     WEAK,
     Asked,
     File,
@@ -29,6 +33,7 @@ from voxledger.records.decisions import Row, to_csv
 from voxledger.records.ledger import Ledger
 from voxledger.records.predicted import Ensemble
 from voxledger.schema import LabelSchema
+from voxledger.textfile import read_json_if_there
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def make_own(path: Path) -> None:
 
 
 def _write_texts(folder: Path, reviewer: str, asked: Sequence[Asked], material: Material) -> None:
-    """The table to fill in, colour tables, and how to go about it."""
+    """The table to fill in, colour tables, how to go about it, and the page."""
     schema, weak = material.schema, (folder / WEAK).is_dir()
     texts = {
         DECISIONS: to_csv(Row(a.case_id, a.class_name) for a in asked),
@@ -151,6 +156,20 @@ def _write_texts(folder: Path, reviewer: str, asked: Sequence[Asked], material: 
     }
     for name, text in texts.items():
         (folder / name).write_bytes(text.encode("utf-8"))
+    write_page(folder, {a.case_id: material.cases[a.case_id].modality for a in asked})
+
+
+def write_page(folder: Path, modalities: Mapping[str, str]) -> None:
+    """Put the page for review in a browser into a bundle, with what it is told of the cases."""
+    (folder / PAGE).write_bytes(page())
+    notes = {"format": 1, "cases": {case: {"modality": of} for case, of in sorted(modalities.items())}}
+    (folder / PAGE_NOTES).write_bytes((json.dumps(notes, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
+def noted_modalities(folder: Path) -> dict[str, str]:
+    """The modality of every case of a bundle, from what its page is told; none in one from before there was a page."""
+    notes = read_json_if_there(folder / PAGE_NOTES) or {"cases": {}}
+    return {case: str(one["modality"]) for case, one in notes["cases"].items()}
 
 
 def _copy_images(folder: Path, case: Case) -> None:

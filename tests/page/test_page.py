@@ -1,0 +1,550 @@
+"""The page in a real browser: from the file on disk to what `review receive` takes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import run
+from small_round import GRID, SCHEMA, anatomy
+
+from voxledger.imaging.volume import Grid, file_sha256, read, read_label, write
+from voxledger.records.decisions import Decision, read_decisions
+from voxledger.records.signature import parse_list
+from voxledger.review.pack import pack
+from voxledger.review.receive import receive
+from voxledger.review.serve import Server
+from voxledger.signing import RELEASE, REVIEW, signer
+
+BUNDLES, INBOX = Path("data/round/bundles"), Path("data/inbox")
+
+
+def opened(page: Any, folder: Path, shown: str = "", zipped: Path | None = None) -> None:
+    """Open the page of a folder from disk, and with it that folder or a zip of it."""
+    page.goto((folder / "review.html").resolve().as_uri())
+    if zipped is None:
+        page.set_input_files("#choose-folder", str(folder))
+    else:
+        page.set_input_files("#choose-zip", str(zipped))
+    page.wait_for_selector(f"#work[data-shown='{shown}']" if shown else "#work[data-shown]")
+
+
+def pressed(page: Any, *steps: tuple[str, str]) -> None:
+    """Press keys, and wait after each until a case and class are shown."""
+    for key, shown in steps:
+        page.keyboard.press(key)
+        page.wait_for_selector(f"#work[data-shown='{shown}']")
+
+
+def saved(page: Any, target: Path) -> Path:
+    """What the page saves as a zip."""
+    if not page.is_visible("#result-dialog"):
+        page.keyboard.press("s")
+    page.wait_for_selector("#result-dialog[open]")
+    with page.expect_download() as download:
+        page.click("#save-zip")
+    download.value.save_as(target)
+    return target
+
+
+def drawn(page: Any, *points: tuple[float, float], plane: str = "axial", by: str = "mouse") -> None:
+    """Drag over a plane, in pixels from its middle."""
+    box = page.locator(f"#{plane}").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    (x, y), *rest = points
+    page.mouse.move(middle[0] + x, middle[1] + y)
+    page.mouse.down()
+    for x, y in rest:
+        page.mouse.move(middle[0] + x, middle[1] + y, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(100)
+
+
+def taken(source: Path, repo: Any) -> Any:
+    return receive(source, BUNDLES, INBOX, repo.version)
+
+
+@pytest.mark.slow
+def test_twenty_small_cases_take_one_key_a_class(repo: Any, page: Any, tmp_path: Path) -> None:
+    names = [f"more_{n:02d}" for n in range(17)]
+    from voxledger.records.cases import Split
+
+    for name in names:
+        repo.add_case(name, Split.POOL, None, anatomy(1))
+    cases = ["case_1", "case_2", "case_3", *names]
+    repo.export(*[(case, "liver", "alice") for case in cases])
+    opened(page, repo.bundle("alice"), "case_1 liver")
+    pressed(page, *[("a", f"{case} liver") for case in cases[1:]], ("a", f"{cases[-1]} liver"))
+    page.wait_for_selector("#progress[value='20']")
+    found = taken(saved(page, tmp_path / "return.zip"), repo)
+    rows = read_decisions(found.folder / "decisions.csv")
+    assert rows.problems == []
+    assert {row.decision for row in rows.rows.values()} == {Decision.ACCEPT}
+    assert all(row.minutes is not None and row.minutes < 5 for row in rows.rows.values())
+    repo.gate()
+
+
+def test_accept_revise_reject_undo_crash_and_resume(repo: Any, page: Any, tmp_path: Path) -> None:
+    asked = [("case_1", "liver"), ("case_1", "lesion"), ("case_2", "liver"), ("case_2", "pancreas")]
+    repo.export(*[(*one, "alice") for one in asked])
+    folder = repo.bundle("alice")
+    opened(page, folder, "case_1 liver")
+    pressed(page, ("a", "case_1 lesion"), ("x", "case_2 liver"), ("1", "case_2 liver"))
+    # Nothing was drawn yet: R asks for it, and does not go on.
+    page.keyboard.press("r")
+    page.wait_for_selector("#pen[aria-checked=true]")
+    drawn(page, (60, 60), (90, 60))
+    drawn(page, (0, 0), (10, 10))
+    page.wait_for_selector("#undo:not([disabled])")
+    page.keyboard.press("Control+z")
+    page.fill("#comment", '=1+1 <img src=x onerror="boom()">')
+    page.select_option("#difficulty", "hard")
+    page.select_option("#error-type", "false_negative")
+    page.wait_for_timeout(200)
+    # A crash: the tab is gone, and a new one opens the same bundle.
+    again = page.context.new_page()
+    page.close()
+    opened(again, folder, "case_2 liver")
+    assert again.input_value("#comment").startswith("=1+1")
+    assert again.is_enabled("#redo")
+    assert again.is_enabled("#undo")
+    pressed(again, ("r", "case_2 pancreas"), ("a", "case_2 pancreas"))
+    first = saved(again, tmp_path / "return.zip")
+    again.keyboard.press("Escape")
+    second = saved(again, tmp_path / "again.zip")
+    labels = [zipfile.ZipFile(one).read("bundle-r01-alice/labels/case_2.nii.gz") for one in (first, second)]
+    assert labels[0] == labels[1]
+    assert zipfile.ZipFile(first).namelist() == [
+        f"bundle-r01-alice/{name}" for name in ("bundle.json", "labels/case_2.nii.gz", "decisions.csv")
+    ]
+    found = taken(first, repo)
+    rows = read_decisions(found.folder / "decisions.csv").rows
+    assert [rows[one].decision for one in asked] == ["accept", "reject", "revise", "accept"]
+    assert rows["case_2", "liver"].comment == '\'=1+1 <img src=x onerror="boom()">'
+    assert rows["case_2", "liver"].error_type == "false_negative"
+    sent, back = (read(p / "labels/case_2.nii.gz") for p in (folder, found.folder))
+    changed = back.array != sent.array
+    assert changed.any()
+    assert set(sent.array[changed]) == {0}
+    assert set(back.array[changed]) == {1}
+    assert back.grid == sent.grid
+    assert back.array.dtype == sent.array.dtype
+    repo.gate()
+
+
+def turned(*degrees: float) -> tuple[float, ...]:
+    """Direction cosines of a grid turned about the three axes."""
+    found = np.eye(3)
+    for axis, angle in enumerate(np.radians(degrees)):
+        c, s = np.cos(angle), np.sin(angle)
+        one = np.eye(3)
+        a, b = [i for i in range(3) if i != axis]
+        one[a, a], one[a, b], one[b, a], one[b, b] = c, -s, s, c
+        found = one @ found
+    return tuple(found.ravel().tolist())
+
+
+LPS = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+GRIDS = {
+    "LPS": LPS,
+    "RAS": (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0),
+    "oblique": turned(12, -7, 20),
+    "permuted and oblique": tuple(np.array(turned(5, 8, -6)).reshape(3, 3)[:, [2, 0, 1]].ravel().tolist()),
+}
+
+
+def on_grid(repo: Any, grid: Grid) -> None:
+    """Put the images, labels and attention of the repository on another grid of the same voxels."""
+    from dataclasses import replace
+
+    from voxledger.imaging.attention_file import open_attention, write_attention
+
+    for path in [*Path("data/images").glob("*.nii.gz"), *Path("data/round").rglob("*.nii.gz")]:
+        write(path, read(path).array, grid)
+    for path in Path("data/round/attention").glob("*.b2nd"):
+        old = open_attention(path)
+        masks = [(n, box, old.read(n, box)) for n, box in old.boxes.items() if box is not None]
+        write_attention(path, masks, old.classes, grid)
+    repo.cases = [replace(c, sha256=file_sha256(c.image)) for c in repo.cases]
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if " and " in n else pytest.mark.slow) for n in GRIDS])
+def test_outside_of_strokes_labels_are_as_they_were_sent(repo: Any, page: Any, tmp_path: Path, name: str) -> None:
+    grid = Grid(GRID.shape, GRID.spacing, GRID.origin, GRIDS[name])
+    on_grid(repo, grid)
+    repo.export(("case_2", "liver", "alice"))
+    folder = repo.bundle("alice")
+    opened(page, folder, "case_2 liver")
+    page.keyboard.press("e")
+    drawn(page, (0, 0), (8, 0))
+    pressed(page, ("r", "case_2 liver"))
+    found = taken(saved(page, tmp_path / "return.zip"), repo)
+    sent, back = (read(p / "labels/case_2.nii.gz") for p in (folder, found.folder))
+    changed = np.argwhere(sent.array != back.array)
+    assert 1 <= len(changed) <= 100
+    assert back.grid == sent.grid
+    assert {sent.array[tuple(at)] for at in changed} == {1}
+    assert {back.array[tuple(at)] for at in changed} == {0}
+    # The brush is 8 mm wide, and was pressed in the middle of the axial plane, which shows the middle of the liver.
+    attention = read_label(folder / "attention/case_2_attention.nii.gz")
+    middle = np.argwhere(attention == 1).mean(axis=0)
+    matrix = np.reshape(grid.direction, (3, 3)) * np.asarray(grid.spacing[::-1])
+    far = np.linalg.norm((matrix @ (changed - middle)[:, ::-1].T), axis=0)
+    assert far.max() < 12
+    repo.gate()
+
+
+@pytest.mark.parametrize("what", ["shifted", pytest.param("cropped", marks=pytest.mark.slow)])
+def test_a_label_on_another_grid_than_its_image_is_refused_on_opening(repo: Any, page: Any, what: str) -> None:
+    repo.export(("case_1", "liver", "alice"), ("case_2", "liver", "alice"))
+    folder = repo.bundle("alice")
+    label = read(folder / "labels/case_1.nii.gz")
+    moved = Grid(GRID.shape, GRID.spacing, (GRID.origin[0], GRID.origin[1], GRID.origin[2] + 30), GRID.direction)
+    if what == "shifted":
+        write(folder / "labels/case_1.nii.gz", label.array, moved)
+    else:
+        write(folder / "labels/case_1.nii.gz", label.array[1:], Grid((9, 16, 20), *_rest(GRID)))
+    page.goto((folder / "review.html").resolve().as_uri())
+    page.set_input_files("#choose-folder", str(folder))
+    page.wait_for_selector("#notices p")
+    said = page.inner_text("#notices")
+    assert "case_1" in said
+    assert "does not lie on the grid of its image" in said
+    page.keyboard.press("a")
+    assert "0 of 2" in page.inner_text("#progress-text")
+    pressed(page, ("PageDown", "case_2 liver"))
+    assert page.inner_text("#notices") == ""
+
+
+def _rest(grid: Grid) -> tuple[Any, Any, Any]:
+    return grid.spacing, grid.origin, grid.direction
+
+
+@pytest.mark.slow
+def test_an_image_that_was_altered_is_refused(repo: Any, page: Any) -> None:
+    repo.export(("case_1", "liver", "alice"))
+    image = repo.bundle("alice") / "images/case_1.nii.gz"
+    volume = read(image)
+    write(image, volume.array + 1, volume.grid)
+    page.goto((repo.bundle("alice") / "review.html").resolve().as_uri())
+    page.set_input_files("#choose-folder", str(repo.bundle("alice")))
+    page.wait_for_selector("#notices p")
+    assert "images/case_1.nii.gz was altered or damaged" in page.inner_text("#notices")
+
+
+def test_a_signature_is_one_for_ssh_keygen(repo: Any, page: Any, tmp_path: Path) -> None:
+    from voxledger.review.pack import pack
+
+    repo.export(("case_2", "liver", "alice"))
+    pack(repo.bundle("alice"), tmp_path / "sent.zip")
+    opened(page, repo.bundle("alice"), "case_2 liver", tmp_path / "sent.zip")
+    page.keyboard.press("b")
+    drawn(page, (40, 40), (90, 40))
+    pressed(page, ("r", "case_2 liver"), ("s", "case_2 liver"))
+    page.click("#new-key")
+    page.wait_for_selector("#public-key", state="visible")
+    key = page.input_value("#public-key")
+    assert (
+        page.evaluate(
+            """async () => {
+          const db = await new Promise((done) => {
+            const asked = indexedDB.open("voxledger-review");
+            asked.onsuccess = () => done(asked.result);
+          });
+          const pair = await new Promise((done) => {
+            const asked = db.transaction("keys").objectStore("keys").get(["review"]);
+            asked.onsuccess = () => done(asked.result);
+          });
+          return crypto.subtle.exportKey("pkcs8", pair.privateKey).then(() => "exported", (error) => error.name);
+        }"""
+        )
+        == "InvalidAccessError"
+    )
+    found = taken(saved(page, tmp_path / "return.zip"), repo)
+    require_signed(found.folder, key, tmp_path)
+    (tmp_path / "key.pub").write_text(key)
+    assert page.inner_text("#fingerprint") in run("ssh-keygen", "-l", "-f", str(tmp_path / "key.pub"))
+
+
+def require_signed(folder: Path, key: str, tmp_path: Path) -> None:
+    """A return is signed with a key, for this purpose alone, in all that has to be."""
+    (tmp_path / "signers").write_text(f'alice namespaces="voxledger-review" {key}\n')
+    content, signature = ((folder / f"return.sha256{end}").read_bytes() for end in ("", ".sig"))
+    assert parse_list(content).keys() >= {"bundle.json", "decisions.csv", "labels/case_2.nii.gz"}
+    assert signer(content, signature, REVIEW, tmp_path / "signers").name == "alice"
+    assert signer(content + b"x", signature, REVIEW, tmp_path / "signers").name is None
+    assert signer(content, signature, RELEASE, tmp_path / "signers").name is None
+    run("sha256sum", "--check", "--strict", "return.sha256", cwd=folder)
+
+
+@pytest.mark.slow
+def test_firefox_judges_draws_signs_and_goes_on_after_a_crash(repo: Any, firefox_page: Any, tmp_path: Path) -> None:
+    page = firefox_page
+    asked = [("case_1", "liver"), ("case_1", "lesion"), ("case_2", "liver")]
+    repo.export(*[(*one, "alice") for one in asked])
+    pack(repo.bundle("alice"), tmp_path / "sent.zip")
+    opened(page, repo.bundle("alice"), "case_1 liver", tmp_path / "sent.zip")
+    pressed(page, ("a", "case_1 lesion"), ("x", "case_2 liver"), ("b", "case_2 liver"))
+    drawn(page, (60, 60), (90, 60))
+    drawn(page, (0, 0), (10, 10))
+    drawn(page, (-80, 60), (-60, 60))
+    page.keyboard.press("Control+z")
+    page.wait_for_timeout(500)
+    again = page.context.new_page()
+    page.close()
+    opened(again, repo.bundle("alice"), "case_2 liver", tmp_path / "sent.zip")
+    assert again.is_enabled("#redo")
+    pressed(again, ("r", "case_2 liver"), ("s", "case_2 liver"))
+    again.click("#new-key")
+    again.wait_for_selector("#public-key", state="visible")
+    key = again.input_value("#public-key")
+    again.click("#save-zip")
+    target = tmp_path / "downloads" / "bundle-r01-alice.zip"
+    for _ in range(100):
+        if target.exists() and target.stat().st_size > 0:
+            break
+        again.wait_for_timeout(100)
+    found = taken(target, repo)
+    require_signed(found.folder, key, tmp_path)
+    rows = read_decisions(found.folder / "decisions.csv").rows
+    assert [rows[one].decision for one in asked] == ["accept", "reject", "revise"]
+    sent, back = (read(p / "labels/case_2.nii.gz") for p in (repo.bundle("alice"), found.folder))
+    changed = back.array != sent.array
+    assert changed.any()
+    assert set(back.array[changed]) == {1}
+    assert back.grid == sent.grid
+
+
+@pytest.fixture
+def served(repo: Any, page: Any) -> Any:
+    """The page with a bundle that `voxledger review serve` gives out; its requests go to this machine."""
+    repo.export(("case_1", "liver", "alice"), ("case_2", "liver", "alice"), ("case_2", "pancreas", "alice"))
+    server = Server(repo.bundle("alice"))
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    page.goto(server.address)
+    page.wait_for_selector("#work[data-shown='case_1 liver']")
+    yield page
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.slow
+def test_what_is_served_is_written_into_the_bundle(repo: Any, served: Any, tmp_path: Path) -> None:
+    folder = repo.bundle("alice")
+    sent = read(folder / "labels/case_2.nii.gz")
+    pressed(served, ("a", "case_2 liver"))
+    served.keyboard.press("b")
+    drawn(served, (40, 40), (80, 40))
+    pressed(served, ("r", "case_2 pancreas"), ("a", "case_2 pancreas"), ("s", "case_2 pancreas"))
+    served.click("#write-folder")
+    served.locator("#result-done", has_text="decisions.csv").wait_for()
+    once = read(folder / "labels/case_2.nii.gz")
+    assert not np.array_equal(sent.array, once.array)
+    # Later: what was sent is still known, so that all of it can be taken back.
+    served.reload()
+    served.wait_for_selector("#work[data-shown]")
+    pressed(served, ("1", "case_2 liver"))
+    served.keyboard.press("u")
+    served.wait_for_selector("#restore[disabled]")
+    pressed(served, ("a", "case_2 liver"), ("s", "case_2 liver"))
+    served.click("#write-folder")
+    served.locator("#result-done", has_text="decisions.csv").wait_for()
+    assert file_sha256(folder / "labels/case_2.nii.gz") == repo.manifest("alice").files["labels/case_2.nii.gz"].sha256
+    shutil.copytree(folder, tmp_path / folder.name)
+    found = receive(tmp_path / folder.name, BUNDLES, INBOX, repo.version)
+    assert {row.decision for row in read_decisions(found.folder / "decisions.csv").rows.values()} == {"accept"}
+
+
+INTO_FOLDER = """async (files) => {
+  const root = await navigator.storage.getDirectory();
+  const folder = await root.getDirectoryHandle("bundle", {create: true});
+  for (const [path, content] of Object.entries(files)) {
+    const parts = path.split("/");
+    let at = folder;
+    for (const part of parts.slice(0, -1)) at = await at.getDirectoryHandle(part, {create: true});
+    const sink = await (await at.getFileHandle(parts.at(-1), {create: true})).createWritable();
+    await sink.write(Uint8Array.from(atob(content), (c) => c.charCodeAt(0)));
+    await sink.close();
+  }
+  window.showDirectoryPicker = async () => root;
+}"""
+OUT_OF_FOLDER = """async () => {
+  const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("bundle");
+  const found = {};
+  const read = async (at, prefix) => {
+    for await (const one of at.values())
+      if (one.kind === "directory") await read(one, prefix + one.name + "/");
+      else found[prefix + one.name] =
+        btoa(String.fromCharCode(...new Uint8Array(await (await one.getFile()).arrayBuffer())));
+  };
+  await read(folder, "");
+  return found;
+}"""
+
+
+@pytest.mark.slow
+def test_a_folder_that_was_picked_is_written_into(repo: Any, page: Any, tmp_path: Path) -> None:
+    """Only the dialog is not the browser's: the folder is a real one of the browser's own file system."""
+    import base64
+
+    repo.export(("case_2", "liver", "alice"))
+    folder = repo.bundle("alice")
+    server = Server(folder)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    page.goto(f"http://127.0.0.1:{server.server_port}/review.html")
+    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+    page.evaluate(INTO_FOLDER, {name: base64.b64encode(p.read_bytes()).decode() for name, p in files.items()})
+    page.click("#open-folder")
+    page.wait_for_selector("#work[data-shown='case_2 liver']")
+    page.keyboard.press("b")
+    drawn(page, (40, 40), (80, 40))
+    pressed(page, ("r", "case_2 liver"), ("s", "case_2 liver"))
+    page.click("#new-key")
+    page.wait_for_selector("#public-key", state="visible")
+    page.click("#write-folder")
+    page.locator("#result-done", has_text="return.sha256.sig").wait_for()
+    back = tmp_path / folder.name
+    for name, content in page.evaluate(OUT_OF_FOLDER).items():
+        (back / name).parent.mkdir(parents=True, exist_ok=True)
+        (back / name).write_bytes(base64.b64decode(content))
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    changed = {n for n in files if (back / n).read_bytes() != files[n].read_bytes()}
+    assert changed == {"decisions.csv", "labels/case_2.nii.gz"}
+    found = taken(back, repo)
+    run("sha256sum", "--check", "--strict", "return.sha256", cwd=found.folder)
+
+
+EVIL = "<img src=x onerror=document.title='boom'>&<b>"
+
+
+@pytest.mark.slow
+def test_names_and_comments_that_are_markup_are_text(repo: Any, page: Any, tmp_path: Path) -> None:
+    """Such a bundle is not made by voxledger; whoever makes one gets no further."""
+    repo.export(("case_2", "liver", "alice"))
+    folder = tmp_path / "evil"
+    shutil.copytree(repo.bundle("alice"), folder)
+    manifest = json.loads((folder / "bundle.json").read_text())
+    sent = manifest["files"]
+    for path, to in [(p, p.replace("case_2", EVIL)) for p in list(sent) if "case_2" in p]:
+        (folder / path).rename(folder / to)
+        sent[to] = sent.pop(path)
+    manifest["asked"] = [{"case_id": EVIL, "class_name": EVIL}]
+    manifest["voxels"] = {EVIL: 1}
+    manifest["reviewer"] = manifest["dataset"] = EVIL
+    manifest["label_schema"]["classes"][0]["name"] = EVIL
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    (folder / "decisions.csv").write_text(f"case_id,class_name,decision,comment\n{EVIL},{EVIL},,{EVIL}\n")
+    page.goto((folder / "review.html").resolve().as_uri())
+    page.set_input_files("#choose-folder", str(folder))
+    page.wait_for_selector("#work[data-shown]")
+    page.keyboard.press("b")
+    drawn(page, (40, 40), (80, 40))
+    page.keyboard.press("a")
+    page.keyboard.press("s")
+    page.wait_for_selector("#result-dialog[open]")
+    assert page.input_value("#comment") == EVIL
+    assert page.inner_text("#class-head") == EVIL
+    assert page.locator("img, b").count() == 0
+    assert page.title() == "voxledger review"
+
+
+@pytest.mark.slow
+def test_all_that_is_left_is_accepted_once_it_was_shown(repo: Any, page: Any) -> None:
+    repo.export(("case_1", "liver", "alice"), ("case_1", "lesion", "alice"), ("case_2", "liver", "alice"))
+    opened(page, repo.bundle("alice"), "case_1 liver")
+    page.keyboard.press("Shift+A")
+    assert page.inner_text("#status") == "First look at lesion."
+    assert "0 of 3" in page.inner_text("#progress-text")
+    pressed(page, ("2", "case_1 lesion"), ("Shift+A", "case_2 liver"))
+    assert "2 of 3" in page.inner_text("#progress-text")
+
+
+@pytest.mark.slow
+def test_findings_are_shown_and_what_is_locked_stays(repo: Any, page: Any, tmp_path: Path) -> None:
+    repo.export(("case_2", "liver", "alice"), ("case_2", "pancreas", "alice"))
+    opened(page, repo.bundle("alice"), "case_2 liver")
+    page.keyboard.press("g")
+    for _ in range(3):  # into the slices in which kidneys lie
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("ArrowDown")
+    for _ in range(8):
+        page.keyboard.press("]")
+    page.keyboard.press("b")
+    drawn(page, (-300, 0), (300, 0))
+    said = page.inner_text("#status")
+    assert "stayed as they are" in said
+    assert "kidney_left" in said
+    page.keyboard.press("a")
+    page.locator("#status", has_text="was changed").wait_for()
+    pressed(page, ("r", "case_2 pancreas"), ("r", "case_2 pancreas"), ("s", "case_2 pancreas"))
+    page.wait_for_selector("#result-dialog[open]")
+    assert "pancreas: the decision is revise, but nothing has changed" in page.inner_text("#result-findings") or (
+        "pancreas" not in page.inner_text("#result-findings")
+    )
+    found = taken(saved(page, tmp_path / "return.zip"), repo)
+    back = read(found.folder / "labels/case_2.nii.gz").array
+    sent = read(repo.bundle("alice") / "labels/case_2.nii.gz").array
+    assert (SCHEMA.mask(back, "liver") & ~SCHEMA.mask(sent, "liver")).sum() > 50
+    for name in ("kidney_left", "kidney_right", "lesion"):
+        assert np.array_equal(SCHEMA.mask(back, name), SCHEMA.mask(sent, name)), name
+
+
+@pytest.mark.slow
+def test_slices_between_and_pieces(repo: Any, page: Any, tmp_path: Path) -> None:
+    """Two slices are drawn, those between follow; then what was drawn, a piece of its own, is removed with one key."""
+    repo.export(("case_2", "liver", "alice"))
+    opened(page, repo.bundle("alice"), "case_2 liver")
+    pressed(page, ("b", "case_2 liver"))
+    place = page.locator("#axial").bounding_box()
+    spot = place["x"] + place["width"] / 2 + 150, place["y"] + place["height"] / 2 + 40
+    page.mouse.move(*spot)
+    for _ in range(4):
+        page.keyboard.press("[")
+    for steps in (0, 4):
+        for _ in range(steps):
+            page.keyboard.press("ArrowDown")
+        drawn(page, (150, 40), (152, 40))
+    for _ in range(2):
+        page.keyboard.press("ArrowUp")
+    page.keyboard.press("i")
+    page.locator("#status", has_text="Drawn between slices 2 and 6").wait_for()
+    label = "bundle-r01-alice/labels/case_2.nii.gz"
+    zipfile.ZipFile(saved(page, tmp_path / "drawn.zip")).extract(label, tmp_path)
+    sent = read(repo.bundle("alice") / "labels/case_2.nii.gz").array
+    added = (read(tmp_path / label).array == 1) & (sent != 1)
+    assert sorted(set(np.argwhere(added)[:, 0])) == [1, 2, 3, 4, 5]
+    assert len({int(added[z].sum()) for z in range(1, 6)}) == 1
+    page.keyboard.press("Escape")
+    page.mouse.move(*spot)
+    page.keyboard.press("Delete")
+    page.wait_for_selector("#restore[disabled]")
+    assert zipfile.ZipFile(saved(page, tmp_path / "again.zip")).namelist() == [
+        f"bundle-r01-alice/{name}" for name in ("bundle.json", "decisions.csv")
+    ]
+
+
+@pytest.mark.slow
+def test_two_tabs_of_one_bundle_are_noticed_and_the_page_speaks_german(repo: Any, chromium: Any) -> None:
+    repo.export(("case_2", "liver", "alice"))
+    context = chromium.new_context(locale="de-DE")
+    opened(first := context.new_page(), repo.bundle("alice"))
+    opened(second := context.new_page(), repo.bundle("alice"))
+    second.wait_for_selector("#notices p")
+    assert "in einem anderen Tab" in second.inner_text("#notices")
+    assert "Annehmen" in first.inner_text("#decide")
+    first.click("header .language")
+    assert "Accept" in first.inner_text("#decide")
+    assert first.get_attribute("html", "lang") == "en"
+    context.close()

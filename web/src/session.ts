@@ -1,0 +1,271 @@
+/** One reviewer at work on one bundle: what is decided, drawn, shown, spent and kept. Nothing of it is on the screen. */
+
+import { labelPath, openImages, openLabels, sha256, TABLE, type Bundle, type CaseImages, type CaseLabels } from "./bundle.ts";
+import { blankRow, toCsv, type Decision, type Row } from "./csv.ts";
+import { changedPairs, findings, isChanged, type Finding } from "./findings.ts";
+import { Labels, type Stroke } from "./labels.ts";
+import { Clock } from "./minutes.ts";
+import { writeLabels } from "./nifti.ts";
+import { overview, type Box } from "./places.ts";
+import type { Progress, Store } from "./store.ts";
+
+export interface OpenCase {
+  caseId: string;
+  labels: Labels;
+  files: CaseLabels;
+  images: CaseImages;
+  counts: Map<number, number>;
+  boxes: Map<number, Box>;
+}
+
+type Pairs = ReturnType<typeof changedPairs>;
+
+const key = (caseId: string, className: string) => `${caseId}\n${className}`;
+
+/** Of one case, where something was drawn: what `findings` needs, and the file that goes back. */
+interface Drawn {
+  pairs: Pairs;
+  counts: ReadonlyMap<number, number>;
+  labels: Labels;
+  files: CaseLabels;
+}
+
+export class Session {
+  rows: Row[];
+  private spent: Record<string, number>;
+  private readonly shown: Set<string>;
+  private readonly done: Record<string, number>;
+  private readonly written: Record<string, string>;
+  current: OpenCase | null = null;
+  className: string | null = null;
+  readonly resumed: boolean;
+  /** Where the reviewer was when the page was left. */
+  readonly at: Progress["at"];
+  readonly clock = new Clock((ms) => this.spend(ms));
+
+  private constructor(
+    readonly bundle: Bundle,
+    readonly store: Store | null,
+    progress: Progress | undefined,
+  ) {
+    this.resumed = progress !== undefined;
+    this.rows = progress?.rows ?? bundle.rows;
+    this.spent = progress?.spent ?? {};
+    this.shown = new Set(progress?.shown ?? []);
+    this.done = progress?.done ?? {};
+    this.written = progress?.written ?? {};
+    this.at = progress?.at ?? null;
+  }
+
+  static async start(bundle: Bundle, store: Store | null): Promise<Session> {
+    return new Session(bundle, store, await store?.progress(bundle.manifest.id));
+  }
+
+  private get id(): string {
+    return this.bundle.manifest.id;
+  }
+
+  /** Lines of a case: what was asked, then what was added. */
+  lines(caseId: string): Row[] {
+    return this.rows.filter((row) => row.caseId === caseId);
+  }
+
+  row(caseId: string, className: string): Row | undefined {
+    return this.rows.find((row) => row.caseId === caseId && row.className === className);
+  }
+
+  isAsked(row: Row): boolean {
+    return this.bundle.asked(row.caseId).includes(row.className);
+  }
+
+  get decided(): number {
+    return this.rows.filter((row) => row.decision !== null && this.isAsked(row)).length;
+  }
+
+  get asked(): number {
+    return this.bundle.manifest.asked.length;
+  }
+
+  async open(caseId: string): Promise<OpenCase> {
+    const files = await this.labelsOf(caseId);
+    const images = await openImages(this.bundle, caseId, files.grid);
+    const { labels } = await this.redrawn(caseId, files);
+    const { counts, boxes } = overview(files.sent, files.grid.shape);
+    this.current = { caseId, labels, files, images, counts, boxes };
+    return this.current;
+  }
+
+  private async labelsOf(caseId: string): Promise<CaseLabels> {
+    return await openLabels(this.bundle, caseId, await this.store?.sent(this.id, caseId), this.written[caseId]);
+  }
+
+  /** The label map with all strokes so far; what somebody drew elsewhere meanwhile is one more. */
+  private async redrawn(caseId: string, files: CaseLabels): Promise<{ labels: Labels }> {
+    const labels = new Labels(files.sent.slice(), files.sent, files.grid.shape, this.bundle.schema);
+    labels.strokes = (await this.store?.strokes(this.id, caseId)) ?? [];
+    const { length } = labels.now;
+    labels.strokes = labels.strokes.filter((stroke) => stroke.voxels.every((voxel) => voxel < length));
+    const done = Math.min(this.done[caseId] ?? 0, labels.strokes.length);
+    while (labels.done < done) labels.redo();
+    if (files.found !== null) {
+      labels.begin();
+      files.found.forEach((id, voxel) => labels.set(voxel, id));
+      const stroke = labels.end();
+      if (stroke !== null) await this.keepStroke(caseId, labels, stroke);
+    }
+    return { labels };
+  }
+
+  async keepStroke(caseId: string, labels: Labels, stroke: Stroke): Promise<void> {
+    this.done[caseId] = labels.done;
+    await this.store?.keepStroke(this.id, caseId, labels.done - 1, stroke);
+    await this.keep();
+  }
+
+  async undo(): Promise<boolean> {
+    return await this.stepped((labels) => labels.undo());
+  }
+
+  async redo(): Promise<boolean> {
+    return await this.stepped((labels) => labels.redo());
+  }
+
+  private async stepped(step: (labels: Labels) => Stroke | null): Promise<boolean> {
+    const open = this.current;
+    if (open === null || step(open.labels) === null) return false;
+    this.done[open.caseId] = open.labels.done;
+    await this.keep();
+    return true;
+  }
+
+  /** Classes that may lose voxels to another: they have a line that nobody has accepted or rejected. */
+  free(): Set<string> {
+    const open = this.current;
+    const lines = open === null ? [] : this.lines(open.caseId);
+    return new Set(lines.filter((r) => r.decision === null || r.decision === "revise").map((r) => r.className));
+  }
+
+  async addLine(caseId: string, className: string): Promise<void> {
+    if (this.row(caseId, className) === undefined) this.rows.push(blankRow(caseId, className));
+    await this.keep();
+  }
+
+  async decide(row: Row, decision: Decision | null): Promise<void> {
+    row.decision = decision;
+    if (decision === "accept") row.errorType = "none";
+    await this.keep();
+  }
+
+  markShown(caseId: string, className: string): void {
+    this.shown.add(key(caseId, className));
+    void this.keep();
+  }
+
+  wasShown(caseId: string, className: string): boolean {
+    return this.shown.has(key(caseId, className));
+  }
+
+  private spend(ms: number): void {
+    if (this.current === null || this.className === null) return;
+    const at = key(this.current.caseId, this.className);
+    this.spent[at] = (this.spent[at] ?? 0) + ms;
+  }
+
+  /** Minutes of a line: what the table had, and what was measured. */
+  minutes(row: Row): number | null {
+    const spent = this.spent[key(row.caseId, row.className)];
+    if (spent === undefined) return row.minutes;
+    return Math.min(24 * 60, (row.minutes ?? 0) + Math.max(0.01, spent / 60_000));
+  }
+
+  /** Keep all but the strokes, which are kept one by one. */
+  async keep(): Promise<void> {
+    const at = this.current && this.className ? { caseId: this.current.caseId, className: this.className } : null;
+    await this.store?.keepProgress(this.id, {
+      ...{ rows: this.rows, spent: this.spent, shown: [...this.shown], done: this.done, written: this.written, at },
+    });
+  }
+
+  /** Whether a class of the case that is open is not as it was sent. */
+  changed(className: string): boolean {
+    const open = this.current;
+    return open !== null && isChanged(this.bundle.schema, className, changedPairs(open.labels));
+  }
+
+  findings(caseId: string, drawn: Pick<Drawn, "pairs" | "counts">, unknown: boolean): Finding[] {
+    const said = new Map(this.lines(caseId).map((row) => [row.className, row]));
+    const found = findings(this.bundle.schema, drawn.pairs, drawn.counts, said, this.bundle.asked(caseId));
+    return unknown ? found.filter((f) => f.kind === "undecided") : found;
+  }
+
+  currentFindings(): Finding[] {
+    const open = this.current;
+    if (open === null) return [];
+    const drawn = { pairs: changedPairs(open.labels), counts: open.counts };
+    return this.findings(open.caseId, drawn, open.files.unknown);
+  }
+
+  /** All that goes back, and what `receive` would say of it. */
+  async result(): Promise<Result> {
+    const result: Result = { files: new Map(), asSent: new Map(), findings: [] };
+    for (const caseId of this.bundle.cases) {
+      const drawn = await this.drawn(caseId);
+      const nothing = { pairs: [], counts: new Map<number, number>() };
+      const unknown = drawn?.files.unknown ?? false;
+      for (const finding of this.findings(caseId, drawn ?? nothing, unknown)) result.findings.push({ ...finding, caseId });
+      if (drawn === null) continue;
+      const { labels, files } = drawn;
+      const path = labelPath(caseId);
+      if (!labels.unchanged) result.files.set(path, writeLabels(labels.now, files.header) as Uint8Array<ArrayBuffer>);
+      else if (files.unknown) result.files.set(path, new Uint8Array(files.sentBytes));
+      else if (this.written[caseId] !== undefined || files.found !== null)
+        result.asSent.set(path, new Uint8Array(files.sentBytes));
+    }
+    const rows = this.rows.filter((row) => this.isAsked(row) || row.decision !== null);
+    const table = toCsv(rows.map((row) => ({ ...row, minutes: row.decision === null ? null : this.minutes(row) })));
+    result.files.set(TABLE, new TextEncoder().encode(table));
+    return result;
+  }
+
+  private async drawn(caseId: string): Promise<Drawn | null> {
+    const open = this.current;
+    if (open?.caseId === caseId) {
+      const { labels, counts, files } = open;
+      return { pairs: changedPairs(labels), counts, labels, files };
+    }
+    const files = await this.labelsOf(caseId);
+    const touched = (this.done[caseId] ?? 0) > 0 || files.found !== null || files.unknown;
+    if (!touched && this.written[caseId] === undefined) return null;
+    const { labels } = await this.redrawn(caseId, files);
+    return { pairs: changedPairs(labels), counts: overview(files.sent, files.grid.shape).counts, labels, files };
+  }
+
+  /** Write what goes back into the bundle; a label that was sent is kept in this browser before it is written over. */
+  async writeBack(result: Result): Promise<void> {
+    const write = this.bundle.source.write!;
+    for (const [path, bytes] of [...result.files, ...result.asSent]) {
+      const caseId = this.bundle.cases.find((c) => labelPath(c) === path);
+      if (caseId !== undefined) {
+        const { sentBytes, unknown } = await this.labelsOf(caseId);
+        if (!unknown) await this.store?.keepSent(this.id, caseId, sentBytes);
+        this.written[caseId] = await sha256(bytes);
+        await this.keep();
+      }
+      await write(path, bytes);
+    }
+  }
+}
+
+export interface Result {
+  /** What goes back besides `bundle.json`, by path in the bundle. */
+  files: Map<string, Uint8Array<ArrayBuffer>>;
+  /** Labels that are as they were sent again, where something else may lie in the folder. */
+  asSent: Map<string, Uint8Array<ArrayBuffer>>;
+  findings: (Finding & { caseId: string })[];
+}
+
+/** The list that is signed, as `sha256sum` writes it. */
+export async function signedList(files: Iterable<[string, Uint8Array<ArrayBuffer>]>): Promise<string> {
+  const lines = await Promise.all([...files].map(async ([path, bytes]) => [path, await sha256(bytes)]));
+  return lines.sort(([a], [b]) => (a < b ? -1 : 1)).map(([path, hash]) => `${hash}  ${path}\n`).join("");
+}
