@@ -9,8 +9,8 @@ whose two sides are one patient, and 20 other cases of home. Every step is a com
 * `unchanged` is the model of round 0;
 * `fine-tuned` starts from it (`retrain.models.N.start`) and learns from the five brains (`replay: 0`);
 * `with replay` does so, and a quarter of the cases of home is learned from again (`replay: 0.25`);
-* `from nothing` learns from the five brains in a repository of their own, in as many iterations as pre-training and
-  fine-tuning have together.
+* `from nothing` learns from the five brains in a repository of their own, in as many iterations as fine-tuning has, and
+  in as many as pre-training and fine-tuning have together.
 
 Prints a table: Dice on both sites, and differences to `unchanged` with 95 % intervals over patients and seeds, paired.
 What was done before is not done again.
@@ -51,8 +51,14 @@ NETWORK = {
     **{"backend": "monai", "network": "unet", "patch": [40, 56, 40], "features": [16, 32, 64]},
     "learning_rate": 0.005,
 }
-ROWS = {"unchanged": 0, "fine-tuned": AFTER, "with replay": AFTER, "from nothing": BEFORE + AFTER}
-"""Iterations of each, beyond pre-training."""
+ROWS = {
+    "unchanged": ("fine-tuned", "base", "home", BEFORE),
+    "fine-tuned": ("fine-tuned", "next", "tuned", AFTER),
+    "with replay": ("with replay", "next", "tuned", AFTER),
+    "from nothing, as short": ("from nothing", "next", "short", AFTER),
+    "from nothing": ("from nothing", "next", "scratch", BEFORE + AFTER),
+}
+"""The table, stage and model of each row, and its iterations."""
 
 
 @click.command()
@@ -99,15 +105,22 @@ def patient(name: str) -> str:
     return re.sub(r"_(left|right)$", "", name.removesuffix(".nii.gz"))
 
 
-def repository(folder: Path, seed: int, retrain: dict[str, Any]) -> None:
-    """A new repository with the cases to be judged, as the current folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    voxledger("init", str(folder), "--name", "transfer")
+def repository(folder: Path, pool: str, seed: int, retrain: dict[str, Any]) -> None:
+    """A repository with a site in its pool and the cases to be judged, as the current folder."""
+    ready = folder.with_suffix(".ready")
+    if not ready.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        voxledger("init", str(folder), "--name", "transfer")
+        os.chdir(folder)
+        Path("labels.yaml").write_text(LABELS, "utf-8")
+        set_parameters({"filter": {"rules": []}, "score": {"audit": 0}})
+        for site in (HOME, TARGET):
+            add(folder.parent, site, "judged", "external")
+        add(folder.parent, pool, "learned", "pool")
+        ready.touch()
     os.chdir(folder)
-    Path("labels.yaml").write_text(LABELS, "utf-8")
-    set_parameters({"filter": {"rules": []}, "score": {"audit": 0}, "retrain": {"seed": seed, **retrain}})
-    for site in (HOME, TARGET):
-        add(folder.parent, site, "judged", "external")
+    if read_params().round == 0:
+        set_parameters({"retrain": {"seed": seed, **retrain}})
 
 
 def add(work: Path, site: str, part: str, split: str) -> None:
@@ -124,13 +137,8 @@ def two_sites(work: Path, seed: int) -> None:
     folder, tables = work / f"sites-{seed}", [work / f"{name}-{seed}.csv" for name in ("fine-tuned", "with replay")]
     if all(table.is_file() for table in tables):
         return
-    ready = work / f"sites-{seed}.ready"
-    if not ready.is_file():
-        models = {"home": {**NETWORK, "iterations": BEFORE}}
-        repository(folder, seed, {"licence": "CC-BY-SA-4.0", "models": models})
-        add(work, HOME, "learned", "pool")
-        ready.touch()
-    os.chdir(folder)
+    models = {"home": {**NETWORK, "iterations": BEFORE}}
+    repository(folder, HOME, seed, {"licence": "CC-BY-SA-4.0", "models": models})
     if read_params().round == 0:
         voxledger("round", "run")
         voxledger("round", "close")
@@ -148,17 +156,16 @@ def from_nothing(work: Path, seed: int) -> None:
     """A repository of the target alone."""
     table = work / f"from nothing-{seed}.csv"
     if not table.is_file():
-        models = {"scratch": {**NETWORK, "iterations": BEFORE + AFTER}}
-        repository(work / f"target-{seed}", seed, {"models": models})
-        add(work, TARGET, "learned", "pool")
+        budgets = {"short": AFTER, "scratch": BEFORE + AFTER}
+        models = {name: {**NETWORK, "iterations": iterations} for name, iterations in budgets.items()}
+        repository(work / f"target-{seed}", TARGET, seed, {"models": models})
         voxledger("round", "run")
         shutil.copyfile("reports/cases.csv", table)
 
 
 def judged(work: Path, row: str, seed: int) -> list[Judged]:
     """Dice of a row on both sites."""
-    name = "fine-tuned" if row == "unchanged" else row
-    wanted = ("base", "home") if row == "unchanged" else ("next", "scratch" if row == "from nothing" else "tuned")
+    name, *wanted, _ = ROWS[row]
     with (work / f"{name}-{seed}.csv").open(encoding="utf-8") as stream:
         return [
             Judged(
@@ -166,21 +173,21 @@ def judged(work: Path, row: str, seed: int) -> list[Judged]:
                 *(float(r["reference_ml"]), float(r["dice"])),
             )
             for r in csv.DictReader(stream)
-            if (r["stage"], r["model"]) == wanted
+            if [r["stage"], r["model"]] == wanted
         ]
 
 
 def table(work: Path, seeds: int) -> str:
     lines = ["| | iterations | target | difference | home | difference |", "| --- | --- | --- | --- | --- | --- |"]
     before = [judged(work, "unchanged", seed) for seed in range(seeds)]
-    for row, iterations in ROWS.items():
+    for row, (*_, iterations) in ROWS.items():
         found = [judged(work, row, seed) for seed in range(seeds)]
         sets = {v.set_name: v for v in judge(row, row, before, found, ["hippocampus"], 1000, 0)}
         cells = []
         for site in (TARGET, HOME):
             mean = sets[f"external/{site}"].mean
             cells += [f"{mean.dice:.3f}", "" if row == "unchanged" else signed(mean)]
-        lines.append(f"| {row} | {iterations or ''} | {' | '.join(cells)} |")
+        lines.append(f"| {row} | {iterations} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -21,24 +21,18 @@ LABELS = "name: one\nclasses:\n  - {id: 1, name: organ}\n"
 UNET = {"backend": "monai", "network": "unet", "patch": [8, 16, 16], "features": [8, 16], "learning_rate": 0.01}
 
 
-def site(root: Path, name: str, seeds: range, contrast: int) -> tuple[str, ...]:
-    """Cases with an organ that differs from the rest by a contrast."""
+def add(root: Path, source: str, seeds: range, contrast: int, split: str = "") -> None:
+    """Add cases with an organ that differs from the rest by a contrast; labelled where they have a split."""
+    folder = root / f"{source}-{seeds.start}"
     for n in seeds:
         rng = np.random.default_rng(n)
         labels = np.zeros(GRID.shape, np.uint8)
         labels[tuple(slice(c, c + s) for c, s in zip(rng.integers(1, 8, 3), (4, 8, 10), strict=True))] = 1
         image = np.where(labels > 0, contrast, 0) + rng.normal(0, 10, labels.shape)
-        write(root / f"{name}-{n}" / "images" / f"{name}-{n}.nii.gz", image.astype(np.int16), GRID)
-        write(root / f"{name}-{n}" / "labels" / f"{name}-{n}.nii.gz", labels, GRID)
-    return name, *(f"{name}-{n}" for n in seeds)
-
-
-def add(root: Path, given: tuple[str, ...], split: str) -> None:
-    name, *folders = given
-    for folder in folders:
-        labels = ("--labels", str(root / folder / "labels"))
-        more = ("--source", name, "--split", split, "--modality", "MR")
-        run("voxledger", "cases", "add", str(root / folder / "images"), *labels, *more)
+        write(folder / "images" / f"{source}-{n}.nii.gz", image.astype(np.int16), GRID)
+        write(folder / "labels" / f"{source}-{n}.nii.gz", labels, GRID)
+    labelled = ("--labels", str(folder / "labels"), "--split", split) if split else ()
+    run("voxledger", "cases", "add", str(folder / "images"), *labelled, "--source", source, "--modality", "MR")
 
 
 def test_a_model_starts_from_that_of_another_site(tmp_path: Path) -> None:
@@ -48,15 +42,14 @@ def test_a_model_starts_from_that_of_another_site(tmp_path: Path) -> None:
         machine = {"machine": {"workers": 1}, "evaluate": {"bootstrap": 200}, "score": {"budget": 0, "audit": 0}}
         home = {**UNET, "iterations": 80}
         parameters(retrain={"licence": "CC-BY-SA-4.0", "models": {"home": home}}, **machine)
-        add(tmp_path, site(tmp_path, "a", range(4), 60), "pool")
-        add(tmp_path, site(tmp_path, "a", range(4, 7), 60), "external")
+        add(tmp_path, "a", range(4), 60, "pool")
+        add(tmp_path, "a", range(4, 7), 60, "external")
         run("voxledger", "round", "run")
         run("voxledger", "round", "close")
         run("voxledger", "round", "open")
-        add(tmp_path, site(tmp_path, "b", range(10, 12), -60), "pool")
-        add(tmp_path, site(tmp_path, "b", range(12, 15), -60), "external")
-        site(tmp_path, "b", range(20, 21), -60)
-        run("voxledger", "cases", "add", str(tmp_path / "b-20/images"), "--source", "b", "--modality", "MR")
+        add(tmp_path, "b", range(10, 12), -60, "pool")
+        add(tmp_path, "b", range(12, 15), -60, "external")
+        add(tmp_path, "b", range(20, 21), -60)
 
         parameters(retrain={"licence": "unspecified", "models": {"tuned": {**UNET, "start": "hom"}}})
         said = run("voxledger", "round", "run", accept=(1, 2))
@@ -81,7 +74,7 @@ def test_a_model_starts_from_that_of_another_site(tmp_path: Path) -> None:
         run("dvc", "repro", "--force", "--single-item", "retrain")
         assert file_sha256(layout.NEXT_MODELS / "tuned" / "weights.safetensors") == weights
         run("voxledger", "round", "open")
-        parameters(retrain={"strategy": "finetune"})
+        parameters(retrain={"strategy": "finetune", "models": {"tuned": tuned}})
         run("voxledger", "round", "run")
         assert read_card(layout.NEXT_MODELS / "tuned").parent == card.id, "now it goes on from itself"
         traced = output("voxledger", "trace", "b-20")
