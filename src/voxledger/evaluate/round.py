@@ -24,10 +24,12 @@ from voxledger.evaluate.history import minutes_before, round_rows, untimed_befor
 from voxledger.evaluate.metric import all_metrics, averaged
 from voxledger.evaluate.report import Report, render
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary, Row, gains, summarise
+from voxledger.evaluate.transfer import Transfer, transfer_section, transfers
 from voxledger.evaluate.worst import PNG, Draw, Picture, worst_rows
 from voxledger.knowledge import trusted
+from voxledger.models.cohort import build_cohort
 from voxledger.params import MachineParams, Params
-from voxledger.records.card import ENSEMBLE
+from voxledger.records.card import ENSEMBLE, list_models
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decided
 from voxledger.records.history import HistoryRow, has_dice, read_history, write_history, written
@@ -105,6 +107,8 @@ def evaluate_round(
     rows, found = measure_models(judged, schema, params, predictions)
     resampled = (params.evaluate.bootstrap, params.evaluate.seed, {n: c.patient for n, c in judged.cases.items()})
     summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
+    models = list_models(layout.BASE_MODELS), list_models(layout.NEXT_MODELS)
+    started = transfers(rows, *models, judged.cases, build_cohort(cases, after, schema), schema.names, *resampled[:2])
     past, pool = read_history(layout.BASE_HISTORY), [c.case_id for c in in_split(cases, Split.POOL)]
     cost, clicks = _cost(decisions, pool, schema, after, past, params)
     report = Report(
@@ -124,9 +128,13 @@ def evaluate_round(
         pictures=_pictures(rows, judged.cases, found, schema, params.machine),
         unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
         not_found=not_found,
-        sections=[text for path in sorted(sections, key=lambda p: p.name) if (text := read_text(path))],
+        sections=[text for text in (transfer_section(started), *_texts(sections)) if text],
     )
-    _write(report, rows)
+    _write(report, rows, started)
+
+
+def _texts(sections: Sequence[Path]) -> list[str]:
+    return [read_text(path) for path in sorted(sections, key=lambda p: p.name)]
 
 
 def measure_models(
@@ -166,7 +174,7 @@ def _emulated_minutes(decisions: Sequence[Decided | Reading]) -> float:
     return sum(d.minutes for d in decisions if d.minutes is not None and (d.case_id, d.class_name, d.bundle) in masks)
 
 
-def _write(report: Report, rows: Sequence[Row]) -> None:
+def _write(report: Report, rows: Sequence[Row], started: Sequence[Transfer]) -> None:
     """Write what was measured, and what the report says: history, plots, metrics and the page."""
     _write_cases(rows)
     write_history(layout.HISTORY, report.history, list(averaged()))
@@ -179,6 +187,8 @@ def _write(report: Report, rows: Sequence[Row]) -> None:
             "helped": report.clicking.helped,
             "minutes_assumed": round(report.clicking.minutes, 2),
         }
+    if started:
+        numbers["started"] = {one.model: _started(one) for one in started}
     replace_text(layout.METRICS, json.dumps(numbers, indent=2) + "\n")
     replace_text(layout.ROUND_REPORT, render(report))
 
@@ -223,6 +233,15 @@ def metrics(number: int, summaries: Sequence[ModelSummary], gained: Sequence[Gai
             "lost": {name: _leaf(i) for name, i in g.lost.items()},
         }
     return tree
+
+
+def _started(one: Transfer) -> dict[str, Any]:
+    """What a model that started from another gained and lost, by the source of the cases."""
+    by_source = {
+        source: {**_leaf(g.gain), "is": one.kind(source), "base": _leaf(g.base), "next": _leaf(g.next)}
+        for source, g in one.gains.items()
+    }
+    return {"from": one.start, "sources": by_source}
 
 
 def _leaf(value: Interval) -> dict[str, float]:
