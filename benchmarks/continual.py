@@ -1,32 +1,40 @@
-"""Heads of revised classes against full training, on phantoms: Dice by class, work in voxels and in CPU seconds.
+"""What people revised, learned by heads, an added decoder or adapters, against full training, on phantoms.
 
-    python benchmarks/continual.py [--seed 0] [--iterations 400] [--network unet] [--work DIR]
+    python benchmarks/continual.py [--seeds 0 1 2] [--iterations 1200] [--trunks known new] [--work DIR]
 
-Twenty old cases show five organs. Four more are labelled (`new`: never before; `known`: in three old cases, too)
-in twelve cases more, as people who revise predictions leave them. Test cases are ten others. Rows: `before`, the
-network without the twelve; `full`, trained anew on all cases; `continual`, that of before with heads of the four.
+Nine organs in thirty cases. Of five everything is known from the start. Four are revised in twelve cases, then in ten
+more. `known`: the network of before learned these four from masks that a poor model drew in all thirty cases: aorta and
+vena cava end too early, stomach and pancreas are a voxel too tight. `new`: it never saw them. Ten other cases test.
 
-Voxels are those that a network, or a head, was trained on, patch by patch, and those of windows that the trunk ran over
-once. CPU seconds are those of the whole stage; everything runs in one process on one thread.
+before     the network before anything was revised
+only       fine-tuned on the revised cases, in which all but the four counts as background
+hybrid     fine-tuned on the revised cases, the five as the network of before draws them
+full       trained anew on all cases, on what people stand behind
+heads …    continual, by rung: heads; `auto`, which climbs where heads are not enough
+replay     hybrid, and a fifth of the cases not revised, by importance or by chance
+
+Voxels are those that weights are trained on, iteration by iteration, and those that the trunk ran over once. CPU
+seconds are those of the whole stage, in one process of one thread. What is done is kept in DIR, and not done again.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from voxledger import layout
-from voxledger.imaging.volume import file_sha256, mask_sha256, write
-from voxledger.models import learn_heads
+from voxledger.imaging.soft import open_soft
+from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, write
 from voxledger.models.model import Model, open_models
 from voxledger.models.prediction import network_predictions
 from voxledger.params import InferParams, MachineParams, ModelParams, RetrainParams
@@ -40,166 +48,217 @@ from voxledger.schema import LabelClass, LabelSchema
 
 OLD = ("liver", "spleen", "kidney_right", "kidney_left", "spine")
 REVISED = ("stomach", "aorta", "postcava", "pancreas")
-CASES = {"old": 20, "revised": 12, "test": 10}
-KNOWN = 3
-"""Old cases in which the trunk saw the classes that are revised later."""
+POOL, TEST, ROUNDS = 30, 10, (12, 22)
 ONE = MachineParams(workers=1)
+Labels = np.ndarray[Any, Any]
 
 
-def schema_of(names: tuple[str, ...]) -> LabelSchema:
+def schema_of(names: Iterable[str]) -> LabelSchema:
     """A schema of some organs."""
     classes = (LabelClass(id=CLASSES[name], name=name) for name in names)
     return LabelSchema(name="phantom", classes=tuple(sorted(classes, key=lambda c: c.id)))
 
 
-def make_cases(seed: int) -> tuple[list[Case], dict[str, np.ndarray], Any]:
-    """Cases with images on disk, and the true label map (z, y, x) of each."""
-    cases, truth, grids = [], {}, {}
-    for index in range(sum(CASES.values())):
+WHOLE = schema_of((*OLD, *REVISED))
+
+
+@dataclass(frozen=True)
+class World:
+    """All cases, with images on disk, and what is true of them."""
+
+    cases: list[Case]
+    truth: dict[str, Labels]
+    """Label map (z, y, x) by case."""
+    grids: dict[str, Grid]
+
+    @property
+    def pool(self) -> list[str]:
+        """Ids of the cases that are not for tests, those first that are revised first."""
+        return [case.case_id for case in self.cases if case.split is Split.POOL]
+
+
+def make_world(seed: int) -> World:
+    """Draw the phantoms."""
+    world = World([], {}, {})
+    for index in range(POOL + TEST):
         made = make_phantom(seed, index, SITES["a"], Size.SMALL, 0.0)
-        kind = next(k for k, end in zip(CASES, np.cumsum(list(CASES.values())), strict=True) if index < end)
-        case_id, split = f"{kind}-{index:02d}", Split.TEST if kind == "test" else Split.POOL
+        case_id, split = f"c{index:02d}", Split.POOL if index < POOL else Split.TEST
         labels = np.where(made.labels == CLASSES["pancreatic_duct"], CLASSES["pancreas"], made.labels)
-        truth[case_id] = np.where(np.isin(labels, [CLASSES[n] for n in (*OLD, *REVISED)]), labels, 0).astype(np.uint8)
-        path, grids[case_id] = f"images/{case_id}.nii.gz", made.grid
+        known = [CLASSES[n] for n in (*OLD, *REVISED)]
+        world.truth[case_id], world.grids[case_id] = (
+            np.where(np.isin(labels, known), labels, 0).astype(np.uint8),
+            made.grid,
+        )
+        path = f"images/{case_id}.nii.gz"
         write(path, made.image, made.grid)
-        cases.append(Case(case_id, path, file_sha256(path), "", "made", "CC0-1.0", split, "CT", ""))
-    return cases, truth, grids
+        world.cases.append(Case(case_id, path, file_sha256(path), "", "made", "CC0-1.0", split, "CT", ""))
+    return world
 
 
-def labelled(truth: dict[str, np.ndarray], grids: Any, schema: LabelSchema, trunk: str, later: bool) -> Ledger:
-    """Write label maps, before or after the twelve cases came; returns their ledger."""
+def drawn_poorly(labels: Labels) -> Labels:
+    """The four as a poor model draws them."""
+    from scipy.ndimage import binary_erosion
+
+    found = labels.copy()
+    for name in REVISED:
+        mask = labels == CLASSES[name]
+        if name in ("aorta", "postcava"):
+            slices = np.flatnonzero(mask.any((1, 2)))
+            right = mask.copy()
+            right[: slices[len(slices) // 3]] = False
+        else:
+            right = binary_erosion(mask, np.ones((1, 3, 3)))
+        found[mask & ~right] = 0
+    return found
+
+
+def state(world: World, rows: Callable[[str], Iterable[tuple[str, Labels, Origin, int]]]) -> Ledger:
+    """Write label maps; returns their ledger. `rows` gives class, mask, origin and round of what is known of a case."""
     shutil.rmtree(layout.RELEASE_LABELS, ignore_errors=True)
     ledger: Ledger = {}
-    for number, case_id in enumerate(truth):
-        kind = case_id.partition("-")[0]
-        if kind == "test" or (kind == "revised" and not later):
-            continue
-        seen = [n for n in schema.names if n in OLD or kind == "revised" or (trunk == "known" and number < KNOWN)]
-        labels = np.where(np.isin(truth[case_id], [CLASSES[n] for n in seen]), truth[case_id], 0).astype(np.uint8)
-        write(layout.label_map(layout.RELEASE_LABELS, case_id), labels, grids[case_id])
-        for name in seen:
-            mask = schema.mask(labels, name)
-            revised = kind == "revised" and name in REVISED
-            origin = Origin.REVISED if revised else Origin.ACCEPTED if kind == "revised" else Origin.SOURCE
-            digest, ml = mask_sha256(mask, grids[case_id]), float(mask.sum() * grids[case_id].voxel_ml)
-            version = int(kind == "revised")
-            ledger[case_id, name] = Entry(case_id, name, version, origin, (), "", "", digest, "", ml)
+    for case_id in world.pool:
+        grid, labels = world.grids[case_id], np.zeros_like(world.truth[case_id])
+        for name, mask, origin, version in rows(case_id):
+            labels[mask] = CLASSES[name]
+            ml = float(mask.sum() * grid.voxel_ml)
+            entry = Entry(case_id, name, version, origin, (), "", "", mask_sha256(mask, grid), "", ml)
+            ledger[case_id, name] = entry
+        write(layout.label_map(layout.RELEASE_LABELS, case_id), labels, grid)
     return ledger
 
 
-@contextlib.contextmanager
-def counted() -> Iterator[dict[str, int]]:
-    """Count the voxels that heads are trained on and that the trunk runs over."""
-    found, batch, once = {"heads": 0, "trunk": 0}, learn_heads._Parts.batch, learn_heads.once
-    seen: dict[str, int] = {}
+def as_people_leave_it(world: World, trunk: str, rounds: int) -> Ledger:
+    """After so many rounds, the five are known everywhere, the four where they were revised; else as drawn, if at all."""
+    when = {case_id: n for n, end in reversed(list(enumerate(ROUNDS[:rounds], 1))) for case_id in world.pool[:end]}
 
-    def counting(parts: Any, size: int) -> Any:
-        drawn = batch(parts, size)
-        found["heads"] += drawn[2][0].size
-        return drawn
+    def rows(case_id: str) -> Iterable[tuple[str, Labels, Origin, int]]:
+        true, poor = world.truth[case_id], drawn_poorly(world.truth[case_id])
+        for name in OLD:
+            yield name, true == CLASSES[name], Origin.SOURCE, 0
+        for name in REVISED:
+            if case_id in when:
+                yield name, true == CLASSES[name], Origin.REVISED, when[case_id]
+            elif trunk == "known":
+                yield name, poor == CLASSES[name], Origin.PREDICTED, 0
 
-    def counting_once(job: Any) -> Any:
-        kept = once(job)
-        seen[job.key] = kept.windows * int(np.prod(kept.shapes[0][1:])) if kept.windows else 0
-        found["trunk"] = sum(seen.values())
-        return kept
-
-    learn_heads._Parts.batch, learn_heads.once = counting, counting_once  # type: ignore[method-assign, assignment]
-    try:
-        yield found
-    finally:
-        learn_heads._Parts.batch, learn_heads.once = batch, once  # type: ignore[method-assign]
+    return state(world, rows)
 
 
-def measured(
-    model: Model, cases: list[Case], truth: dict[str, np.ndarray]
-) -> tuple[dict[str, float], dict[str, Any], float]:
-    """Mean Dice by class over the test cases, stored probabilities of the first, and CPU seconds a case."""
-    from voxledger.imaging.soft import open_soft
-
+def mean_dice(model: Model, world: World) -> dict[str, float]:
+    """Mean Dice by class over the test cases."""
     dice: dict[str, list[float]] = {}
-    first: dict[str, Any] = {}
-    tests = [case for case in cases if case.split is Split.TEST]
-    began = time.process_time()
-    for job in network_predictions(model, tests, InferParams(step=0.75), ONE):
-        out = Path("said") / f"{model.card.id[:8]}-{job.case.case_id}.b2nd"
-        job.predict(out)
-    seconds = (time.process_time() - began) / len(tests)
-    for case in tests:
-        soft = open_soft(Path("said") / f"{model.card.id[:8]}-{case.case_id}.b2nd")
+    for case_id, soft in predictions(model, world, [c for c in world.cases if c.split is Split.TEST]):
         for name in soft.classes:
-            values = soft.probabilities(name)
-            first.setdefault(name, values)
-            found, true = values > 0.5, model.schema.mask(truth[case.case_id], name)
-            dice.setdefault(name, []).append(
-                2 * float((found & true).sum()) / max(1.0, float(found.sum() + true.sum()))
-            )
-    return {name: float(np.mean(values)) for name, values in dice.items()}, first, seconds
+            found, true = soft.probabilities(name) > 0.5, WHOLE.mask(world.truth[case_id], name)
+            score = 2 * float((found & true).sum()) / max(1.0, float(found.sum() + true.sum()))
+            dice.setdefault(name, []).append(score)
+    return {name: float(np.mean(values)) for name, values in dice.items()}
+
+
+def predictions(model: Model, world: World, cases: Sequence[Case]) -> Iterable[tuple[str, Any]]:
+    """What a model says of cases, by case; kept."""
+    for job in network_predictions(model, cases, InferParams(step=0.75), ONE):
+        out = Path("said") / model.card.id[:8] / f"{job.case.case_id}.b2nd"
+        if not out.exists():
+            out.parent.mkdir(parents=True, exist_ok=True)
+            job.predict(out)
+        yield job.case.case_id, open_soft(out)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    dice: dict[str, float]
+    voxels: float
+    seconds: float
+    same: bool
+    """Whether every stored probability of the five, in the test cases, is that of before."""
 
 
 def trained(
-    cases: list[Case], schema: LabelSchema, ledger: Ledger, round_number: int, params: RetrainParams
-) -> tuple[Model, float]:
-    """What the stage retrain makes, and its CPU seconds; nothing is remembered from another."""
-    shutil.rmtree(layout.NEXT_MODELS, ignore_errors=True)
-    shutil.rmtree(".memo", ignore_errors=True)
-    began = time.process_time()
-    retrain_round(cases, schema, ledger, round_number, params, ONE)
-    seconds = time.process_time() - began
-    return open_models(layout.NEXT_MODELS, schema)[0], seconds
+    name: str,
+    world: World,
+    before: Model | None,
+    ledger: Callable[[], Ledger],
+    round_number: int,
+    params: RetrainParams,
+) -> tuple[Model, Row]:
+    """A model of the stage retrain, and its line; both are kept under their name."""
+    home, line = Path(name), Path(f"{name}.json")
+    if not line.exists():
+        shutil.rmtree(layout.BASE_MODELS, ignore_errors=True)
+        shutil.rmtree(layout.MEMO, ignore_errors=True)
+        if before is not None:
+            shutil.copytree(before.folder, layout.BASE_MODELS / "m")
+        rows = ledger()
+        members = [c for c in world.cases if any(key[0] == c.case_id for key in rows)]
+        began = time.process_time()
+        retrain_round(members, WHOLE if trunk_knows(rows) else schema_of(OLD), rows, round_number, params, ONE)
+        seconds = time.process_time() - began
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(layout.NEXT_MODELS, home)
+        shutil.rmtree(layout.MEMO, ignore_errors=True)
+        made = opened(home)
+        same = before is not None and is_same(before, made, world)
+        row = Row(name, mean_dice(made, world), voxels_of(made, params), seconds, same)
+        line.write_text(json.dumps(asdict(row)))
+    return opened(home), Row(**json.loads(line.read_text()))
 
 
-def compare(
-    trunk: str, cases: list[Case], truth: dict[str, np.ndarray], grids: Any, model: ModelParams, share: float
-) -> None:
-    """Print the table of one trunk."""
-    whole = schema_of((*OLD, *REVISED))
-    knows = whole if trunk == "known" else schema_of(OLD)
-    params = RetrainParams(models={"m": model}, continual_iterations=share)
-    anew = RetrainParams(models={"m": model})
-    shutil.rmtree(layout.BASE_MODELS, ignore_errors=True)
-    before, _ = trained(cases, knows, labelled(truth, grids, knows, trunk, later=False), 0, anew)
-    rows = [("before", *measured(before, cases, truth), 0, 0.0)]
-    shutil.move(layout.NEXT_MODELS, layout.BASE_MODELS)
-    ledger = labelled(truth, grids, whole, trunk, later=True)
-    full, seconds = trained(cases, whole, ledger, 1, anew)
-    patch = int(np.prod(model.patch or ()))
-    rows.append(("full", *measured(full, cases, truth), model.iterations * model.batch * patch, seconds))
-    with counted() as voxels:
-        heads, seconds = trained(cases, whole, ledger, 1, params.model_copy(update={"strategy": "continual"}))
-    rows.append(("continual", *measured(heads, cases, truth), sum(voxels.values()), seconds))
-    same = all(np.array_equal(rows[0][2][n], rows[2][2][n]) for n in OLD)
-    print(
-        f"\n### {trunk}: of the five other organs every stored probability is {'the same' if same else 'OTHERWISE'}\n"
+def trunk_knows(rows: Ledger) -> bool:
+    """Whether anything is known of the four."""
+    return any(name in REVISED for _, name in rows)
+
+
+def opened(home: Path) -> Model:
+    """The model in a folder, by the schema of all."""
+    (model,) = open_models(home, WHOLE)
+    return model
+
+
+def voxels_of(model: Model, params: RetrainParams) -> float:
+    """Voxel-iterations of a training."""
+    given = params.models["m"]
+    share = params.finetune_iterations if model.card.strategy == "finetune" else 1.0
+    return given.budget(share) * given.batch * float(np.prod(given.patch or ()))
+
+
+def is_same(before: Model, after: Model, world: World) -> bool:
+    """Whether two models say the same of the five, bit by bit."""
+    tests = [c for c in world.cases if c.split is Split.TEST]
+    pairs = zip(predictions(before, world, tests), predictions(after, world, tests), strict=True)
+    return all(
+        np.array_equal(one.probabilities(name), other.probabilities(name))
+        for (_, one), (_, other) in pairs
+        for name in OLD
     )
-    print("| | " + " | ".join((*OLD, *REVISED)) + " | 10⁶ voxels | CPU s | CPU s a prediction |")
-    print("| --- |" + " --- |" * (len(OLD) + len(REVISED) + 3))
-    for name, dice, _, each, work, seconds in rows:
-        cells = " | ".join(f"{dice[n]:.3f}" if n in dice else "–" for n in (*OLD, *REVISED))
-        print(f"| {name} | {cells} | {work / 1e6:.1f} | {seconds:.0f} | {each:.2f} |", flush=True)
-    print(f"\ncontinual: {voxels['trunk'] / 1e6:.1f} of the trunk, {voxels['heads'] / 1e6:.1f} of heads", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--iterations", type=int, default=400)
-    parser.add_argument("--share", type=float, default=0.25, help="of the iterations, for each head")
-    parser.add_argument("--network", choices=("unet", "segresnet"), default="unet")
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
+    parser.add_argument("--iterations", type=int, default=1200)
     parser.add_argument("--trunks", nargs="+", choices=("known", "new"), default=("known", "new"))
     parser.add_argument("--work", type=Path)
     given = parser.parse_args()
-    features = (16, 32, 64) if given.network == "unet" else (8, 16, 32)
+    work = given.work or Path(tempfile.mkdtemp())
     model = ModelParams(
-        backend="monai", network=given.network, patch=(32, 48, 48), features=features, iterations=given.iterations
+        backend="monai", network="unet", patch=(32, 48, 48), features=(16, 32, 64), iterations=given.iterations
     )
-    with tempfile.TemporaryDirectory(dir=given.work) as folder:
-        os.chdir(folder)
-        cases, truth, grids = make_cases(given.seed)
+    for seed in given.seeds:
+        home = work / str(seed)
+        home.mkdir(parents=True, exist_ok=True)
+        os.chdir(home)
+        world = make_world(seed)
         for trunk in given.trunks:
-            compare(trunk, cases, truth, grids, model, given.share)
-        os.chdir("/")
+            anew = RetrainParams(models={"m": model}, hybrid=trunk == "known", seed=seed)
+            before, row = trained(f"{trunk}-before", world, None, lambda: as_people_leave_it(world, trunk, 0), 0, anew)
+            print(row, flush=True)
+            full = RetrainParams(models={"m": model}, seed=seed)
+            _, row = trained(f"{trunk}-full-12", world, None, lambda: as_people_leave_it(world, trunk, 1), 1, full)
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

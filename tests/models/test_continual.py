@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +161,42 @@ def test_a_head_leaves_all_else_bit_by_bit(small, planned, name, given):
     assert not np.array_equal(other["lesion"], one["lesion"])
 
 
+@pytest.mark.parametrize("kind", ["decoder", "adapters"])
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_a_branch_leaves_all_else_bit_by_bit(small, planned, name, given, kind):
+    """Also what other heads say, and in the next round the branch itself, where its class goes on by its head alone."""
+    model = parent(small, planned, name, given).model_copy(update={"iterations": 2})
+    one = continual(revised(small, "spleen", 1, "c0"), model, continual_iterations=1.0)
+    before = hashes_of(one)
+    shutil.rmtree(layout.BASE_MODELS)
+    shutil.move(layout.NEXT_MODELS, layout.BASE_MODELS)
+    two = continual(revised(small, "lesion", 2, "c0"), model, 2, continual_iterations=1.0, continual=kind)
+    after = hashes_of(two)
+    assert {n: after[n] for n in before} == before
+    own = {n.split("/", 2)[2] for n in after if n.startswith("branches/1/")}
+    assert own
+    assert all(n.endswith(("/up", "/down")) for n in own) is (kind == "adapters")
+    earlier, later = said(base(small), small), said(two, small)
+    for untouched in ("organ", "spleen"):
+        np.testing.assert_array_equal(later[untouched].view(np.uint16), earlier[untouched].view(np.uint16))
+    assert not np.array_equal(later["lesion"], earlier["lesion"])
+    shutil.rmtree(layout.BASE_MODELS)
+    shutil.move(layout.NEXT_MODELS, layout.BASE_MODELS)
+    three = hashes_of(continual(revised(small, "lesion", 3, "c1"), model, 3, continual_iterations=1.0))
+    assert {n for n in after if three[n] != after[n]} == {n for n in after if n.startswith("heads/lesion/")} - fixed(
+        after
+    )
+
+
+def fixed(names) -> set[str]:
+    """Scales of features, which stay when a head goes on."""
+    return {n for n in names if n.rpartition("/")[2].startswith(("mean_", "deviation_"))}
+
+
+def hashes_of(model: Model) -> dict[str, str]:
+    return {n: hashlib.sha256(t.numpy().tobytes()).hexdigest() for n, t in load_tensors(model.folder).items()}
+
+
 @pytest.mark.parametrize(("name", "given"), CASES)
 def test_a_trunk_stays_as_it_is_in_training(small, planned, name, given):
     """Weights, buffers and outputs; `train()` moves running statistics of a network that is not frozen."""
@@ -168,13 +205,13 @@ def test_a_trunk_stays_as_it_is_in_training(small, planned, name, given):
     parent(small, planned, name, given)
     model = base(small)
     trunk = backend_of(model.card).trunk(model.folder)
-    network = Frozen(trunk.network, trunk.decoders(trunk.network), ())
+    network = Frozen(trunk.network, trunk.decoders, ())
     window = torch.randn(1, 1, *trunk.patch)
     logits, features = network.features(window)
     assert [one.shape[2:] for one in features[:1]] == [window.shape[2:]]
     assert len(features) > 1
     head = ClassHead([one.shape[1] for one in features], corrects=True)
-    network = Frozen(trunk.network, (), [(head, (2,))])
+    network = Frozen(trunk.network, lambda _: (), [(head, (2,), 0)])
     before = {key: tensor.clone() for key, tensor in network.trunk.state_dict().items()}
     optimizer = torch.optim.AdamW(network.parameters(), 0.1)
     for _ in range(2):
@@ -202,10 +239,10 @@ def test_features_of_every_network_have_the_scales_of_its_decoder():
         SegResNet(init_filters=8, blocks_down=(1, 1, 1), blocks_up=(1, 1), out_channels=3),
         SwinUNETR(1, 3, feature_size=12),
     ):
-        _, found = Frozen(network, decoders(network), ()).features(torch.zeros(1, 1, 32, 32, 64))
+        _, found = Frozen(network, decoders, ()).features(torch.zeros(1, 1, 32, 32, 64))
         shapes[type(network).__name__] = [tuple(one.shape[1:3]) for one in found]
     assert shapes == {
-        "UNet": [(1, 32), (8, 16), (16, 8), (48, 4)],
+        "UNet": [(1, 32), (3, 32), (8, 16), (16, 8), (48, 4)],
         "SegResNet": [(1, 32), (8, 32), (16, 16)],
         "SwinUNETR": [(1, 32), (12, 32), (12, 16), (24, 8), (48, 4), (96, 2)],
     }

@@ -16,7 +16,7 @@ from voxledger import layout
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.imaging.soft import open_soft
 from voxledger.imaging.volume import file_sha256, mask_sha256, write
-from voxledger.models import learn_heads
+from voxledger.models import ladder, learn_heads
 from voxledger.models.cohort import build_cohort
 from voxledger.models.dataset import UNTAUGHT, describe, heads
 from voxledger.models.export import export_model
@@ -195,6 +195,7 @@ def test_a_head_learns_what_people_corrected_and_goes_on_from_round_to_round(sma
         np.testing.assert_array_equal(after[name], before[name])
     assert one.card.taught_by == {"spleen": {"people": 3, "model": 0}}
     assert not list(Path(".memo/trunk").glob("[0-9a-f]*"))
+    assert not list(Path(".memo/heads").glob("[0-9a-f]*"))
     go_on()
 
     right.ledger["c0", "organ"] = replace(right.ledger["c0", "organ"], origin=Origin.REVISED, version=2)
@@ -251,8 +252,8 @@ def test_what_a_killed_training_had_done_is_not_done_again(small, monkeypatch):
 
 def test_disk_for_features_is_bounded_and_one_window_a_case_is_kept(small, monkeypatch):
     kept = []
-    once = learn_heads.once
-    monkeypatch.setattr(learn_heads, "once", lambda job: kept.append(once(job)) or kept[-1])
+    once = ladder.once
+    monkeypatch.setattr(ladder, "once", lambda job: kept.append(once(job)) or kept[-1])
     model = UNET.model_copy(update={"iterations": 1})
     retrain(painted(small, half), model, 0)
     go_on()

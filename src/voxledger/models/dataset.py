@@ -17,6 +17,8 @@ UNTAUGHT = "untaught"
 """Classes that have a channel, but of which no case of the cohort showed a voxel; left out where there are none."""
 HEADS = "heads"
 """Classes that have a head of their own, and the output channels that each corrects; left out where there are none."""
+BRANCHES = "branches"
+"""Classes whose head stands on a branch of the network, and the number of that; left out where there are none."""
 CLASS_MAP = "class_map"
 """What classes of a model from elsewhere are called here, or `ignore`; left out where it was trained here."""
 
@@ -71,6 +73,11 @@ def heads(dataset: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     Those of a class that lies around others are theirs, too. A class that the network was never taught has none.
     """
     return {name: tuple(corrected) for name, corrected in dataset.get(HEADS, {}).items()}
+
+
+def branches(dataset: dict[str, Any]) -> dict[str, int]:
+    """Number of the branch that the head of a class stands on, by class; heads of others stand on the network."""
+    return dict(dataset.get(BRANCHES, {}))
 
 
 def outputs(dataset: dict[str, Any]) -> dict[str, int]:

@@ -1,20 +1,24 @@
 """A network that stays as it is, with a small head for each of some classes on the features of its decoder.
 
+Where such features are not enough for a class, its head stands on those of a branch: see `models/branch.py`.
+
 This module imports torch at once: import it only where a model is trained or predicts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from voxledger.models.dataset import heads
-from voxledger.records.card import HEAD_WEIGHTS, head_of, load_tensors, load_weights, weights_of
+from voxledger.models.branch import grown
+from voxledger.models.dataset import branches, heads
+from voxledger.records.card import BRANCH_WEIGHTS, head_of, load_tensors, load_weights
 
 _WIDTH = 16
 """Channels between the layers of a head."""
@@ -84,28 +88,37 @@ class Frozen(nn.Module):  # type: ignore[misc]
     """A network, its trunk, whose weights, buffers and normalisation never change, and heads that may.
 
     Its output has the channels of the trunk, bit by bit as the trunk gives them, and behind them one of every head:
-    a logit against not being of the class. The trunk runs once for all.
+    a logit against not being of the class. The trunk runs once for all, and so does each branch.
 
     Parameters
     ----------
     trunk
         The network.
     decoders
-        Modules of it whose outputs are features.
+        Gives those modules of it, and of branches, whose outputs are features.
     learned
-        Heads, each with the channels of the trunk that it corrects.
+        Heads, each with the channels of the trunk that it corrects, and the number of the branch that it stands on;
+        0 is the trunk.
+    grown_from
+        Branches by number.
     """
 
     def __init__(
-        self, trunk: nn.Module, decoders: Sequence[nn.Module], learned: Sequence[tuple[ClassHead, Any]]
+        self,
+        trunk: nn.Module,
+        decoders: Decoders,
+        learned: Sequence[tuple[ClassHead, Any, int]],
+        grown_from: Mapping[int, nn.Module] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         self.trunk = trunk.requires_grad_(False).eval()
-        self.heads = nn.ModuleList(head for head, _ in learned)
-        self._corrected = [tuple(channels) for _, channels in learned]
+        self.heads = nn.ModuleList(head for head, _, _ in learned)
+        self.branches = nn.ModuleDict({str(number): branch for number, branch in grown_from.items()})
+        self._of_heads = [(tuple(channels), number) for _, channels, number in learned]
         self._found: dict[int, Tensor] = {}
-        for number, module in enumerate(decoders):
-            module.register_forward_hook(self._keeper(number))
+        for network in (trunk, *grown_from.values()):
+            for number, module in enumerate(decoders(network)):
+                module.register_forward_hook(self._keeper(number))
 
     def _keeper(self, number: int) -> Callable[..., None]:
         def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
@@ -114,9 +127,10 @@ class Frozen(nn.Module):  # type: ignore[misc]
         return keep
 
     def train(self, mode: bool = True) -> Frozen:
-        """The trunk stays as in prediction whatever the mode is."""
+        """Trunk and branches stay as in prediction whatever the mode is."""
         super().train(mode)
         self.trunk.eval()
+        self.branches.eval()
         return self
 
     def features(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -125,16 +139,24 @@ class Frozen(nn.Module):  # type: ignore[misc]
         All are (batch, channel, z, y, x) over the same extent.
         """
         with torch.no_grad():
-            logits = self.trunk(images)
+            return self._run(self.trunk, images)
+
+    def features_of_branch(self, number: int, images: Tensor) -> list[Tensor]:
+        """As `features`, of a branch; with gradients where it is trained."""
+        return self._run(self.branches[str(number)], images)[1]
+
+    def _run(self, network: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        logits = network(images)
         found = [images, *(self._found[number] for number in sorted(self._found))]
         self._found.clear()
         return logits, found
 
     def forward(self, images: Tensor) -> Tensor:
-        logits, found = self.features(images)
+        logits, features = self.features(images)
+        found = {0: features, **{int(number): self.features_of_branch(int(number), images) for number in self.branches}}
         said = [logits]
-        for head, channels in zip(self.heads, self._corrected, strict=True):
-            own = head(found)
+        for head, (channels, number) in zip(self.heads, self._of_heads, strict=True):
+            own = head(found[number])
             own = own + log_odds(logits, channels) if channels else own
             said.append(own.to(logits.dtype))  # on a GPU the trunk's are float16, and stay as they are
         return torch.cat(said, 1)
@@ -146,21 +168,26 @@ def load_network(folder: Path, network: Any, dataset: dict[str, Any], decoders: 
     `prefix` is that of the names of its weights; a network with heads has none.
     """
     load_weights(folder, network, prefix)
-    learned = heads(dataset)
+    learned, on = heads(dataset), branches(dataset)
     if not learned:
         return network
-    return Frozen(network, decoders(network), [(load_head(folder, n), c) for n, c in learned.items()])
+    found = {n: load_branch(folder, network, n) for n in sorted(set(on.values()))}
+    return Frozen(network, decoders, [(load_head(folder, n), c, on.get(n, 0)) for n, c in learned.items()], found)
+
+
+def load_branch(folder: Path, network: nn.Module, number: int) -> nn.Module:
+    """A branch of the network of a model, whose weights it holds."""
+    return grown(network, load_tensors(folder, f"{BRANCH_WEIGHTS}{number}/"))
 
 
 def load_head(folder: Path, name: str) -> ClassHead:
     """The head of a class, by the name that the model's `dataset.json` calls it."""
-    weights = head_of(load_tensors(folder), name)
+    return head_with(head_of(load_tensors(folder), name))
+
+
+def head_with(weights: Mapping[str, Tensor]) -> ClassHead:
+    """A head of these weights and buffers, by layer."""
     scales = sum(key.startswith("mean_") for key in weights)
     head = ClassHead([len(weights[f"mean_{number}"]) for number in range(scales)], corrects=False)
     head.load_state_dict(weights)
     return head
-
-
-def weights_of_head(head: ClassHead, name: str) -> dict[str, Any]:
-    """Weights and buffers of the head of a class, as they are saved."""
-    return weights_of(head, f"{HEAD_WEIGHTS}{name}/")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voxledger.casemap.job import content, place
-from voxledger.models.dataset import CLASS_MAP, HEADS, UNTAUGHT, heads, outputs, untaught
+from voxledger.models.dataset import BRANCHES, CLASS_MAP, HEADS, UNTAUGHT, branches, heads, outputs, untaught
 from voxledger.models.model import Model
 from voxledger.records.card import DATASET
 from voxledger.textfile import read_json
@@ -37,6 +37,7 @@ class Start:
             CLASS_MAP: {name: schema.renamed(ours) or ours for name, ours in called.items()},
             UNTAUGHT: sorted(schema.renamed(name) or name for name in untaught(dataset)),
             HEADS: {schema.renamed(name) or name: list(found) for name, found in heads(dataset).items()},
+            BRANCHES: {schema.renamed(name) or name: number for name, number in branches(dataset).items()},
         }
 
 
@@ -58,3 +59,10 @@ class HeadStart(Start):
     lessons: tuple[Lesson, ...] = ()
     room: int = 0
     """Bytes of disk for the features of all cases."""
+    rungs: tuple[str, ...] = ()
+    """What is tried after heads, in this order: `decoder`, `adapters`."""
+    margin: float | None = None
+    """How far below the Dice that full training reached last a class may stay without the next of these; None tries all
+    and keeps the last."""
+    grown: int = 0
+    """Iterations of each of these."""

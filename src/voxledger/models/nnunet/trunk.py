@@ -48,9 +48,14 @@ def open_trunk(folder: Path) -> Trunk:
             )
         return data[0].astype(np.float32, copy=False), np.maximum(seg[0], 0)
 
-    return Trunk(network, decoders, tuple(configuration.patch_size), stages.mirror_axes, prepare)
+    return Trunk(network, decoders, decoder, tuple(configuration.patch_size), stages.mirror_axes, prepare)
 
 
 def decoders(network: Any) -> list[Any]:
     """Modules whose outputs are the features of a network, the finest first."""
     return list(network.decoder.stages)[::-1]
+
+
+def decoder(network: Any) -> list[Any]:
+    """Modules on the way up; the decoder itself lists the encoder among its own."""
+    return [network.decoder.stages, network.decoder.transpconvs]

@@ -15,15 +15,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.models.backend import backend_of
 from voxledger.models.cohort import Member
+from voxledger.models.learn_branch import ADAPTERS, DECODER
 from voxledger.models.model import Model
 from voxledger.models.start import HeadStart, Lesson, Start
 from voxledger.params import ModelParams, RetrainParams
 from voxledger.records.ledger import Entry, Origin
+from voxledger.retrain.replay import replayed
 from voxledger.retrain.strategies import finetune
 
 
@@ -59,8 +59,25 @@ def start(
     lessons = tuple(_lessons(params, base, classes, cohort))
     if not lessons:
         return HeadStart("continual", 0, base, "goes on unchanged: no class was revised since it was trained")
-    iterations, room = model.budget(params.continual_iterations), round(params.features_gb * 1e9)
-    return HeadStart("continual", iterations, base, lessons=lessons, room=room)
+    return HeadStart(
+        "continual",
+        model.budget(params.continual_iterations),
+        base,
+        lessons=lessons,
+        room=round(params.features_gb * 1e9),
+        rungs=_RUNGS[params.continual],
+        margin=params.continual_margin if params.continual == "auto" else None,
+        grown=model.budget(params.grown_iterations),
+    )
+
+
+_RUNGS = {
+    "heads": (),
+    "decoder": (DECODER,),
+    "adapters": (ADAPTERS,),
+    "auto": (DECODER, ADAPTERS),
+}
+"""What is tried after heads."""
 
 
 def _lessons(params: RetrainParams, base: Model, classes: Sequence[str], cohort: Sequence[Member]) -> Iterator[Lesson]:
@@ -74,9 +91,7 @@ def _lessons(params: RetrainParams, base: Model, classes: Sequence[str], cohort:
         recent = {i for i, e in people.items() if e.version > trained or name not in taught}
         if not any(_is_news(people[i], name in taught) for i in recent):
             continue
-        older = sorted(people.keys() - recent)
-        rng = np.random.default_rng([params.seed, *name.encode()])
-        again = rng.choice(older, round(params.replay * len(older)), replace=False).tolist() if older else []
+        again = replayed(cohort, people.keys() - recent, params, name)
         asked = since - people.keys() if params.hybrid else set()
         predicted = (i for i in asked if knowledge_of(rows[i].get(name)) is Knowledge.PREDICTED)
         yield Lesson(name, tuple(sorted({*recent, *again})), tuple(sorted(predicted)))
