@@ -300,6 +300,9 @@ class ModelParams(_Strict):
     """Patch size in voxels (z, y, x); None lets nnU-Net's planner decide, or takes what fits the cohort."""
     features: tuple[PositiveInt, ...] = Field(default=(16, 32, 64, 128), min_length=1)
     batch: int = Field(default=2, ge=1)
+    start: str = ""
+    """Base model that the first training starts from, one that was adopted or trained here; empty for nothing. Where
+    the strategy would begin with nothing later on, it starts from there again."""
     iterations: int = Field(default=240, ge=1)
     learning_rate: float = Field(default=2e-3, gt=0)
     spacing: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
@@ -335,6 +338,10 @@ class ModelParams(_Strict):
             raise ValueError(f"models of the backend {self.backend} are not trained, but added with `models add`")
         if backend.prompted and (given := self._given("region", "spacing")):
             raise ValueError(f"the backend {self.backend} sees voxels around what is marked: remove {', '.join(given)}")
+        if backend.prompted and self.start:
+            raise ValueError(
+                f"the backend {self.backend} has no `start`: a model of it goes on with `strategy: finetune`"
+            )
         if backend.networks and self.network not in backend.networks:
             raise ValueError(
                 f"{self.network} is no network of {self.backend}: use one of {', '.join(backend.networks)}"
@@ -369,9 +376,9 @@ class ModelParams(_Strict):
         >>> list(ModelParams(backend="nnunet").record())
         ['backend', 'recipe', 'network', 'epochs', 'spacing', 'region', 'classes']
         """
-        left_out = set((*_SMALL, *OPTIONS) if self.recipe == "nnunet" else ("epochs",)) | (
-            set() if self.recipe else {"recipe"}
-        )
+        left_out = set((*_SMALL, *OPTIONS) if self.recipe == "nnunet" else ("epochs",)) | {
+            name for name in ("recipe", "start") if not getattr(self, name)
+        }
         return self.model_dump(mode="json", exclude=left_out)
 
     def budget(self, share: float = 1.0) -> int:
@@ -414,7 +421,8 @@ class RetrainParams(_Strict):
     grown_iterations: float = Field(default=0.25, gt=0)
     """Share of a model's iterations that an added decoder, or adapters, are trained for."""
     replay: float = Field(default=0.2, ge=0, le=1)
-    """Share of the older cases of a revised class that are learned from again."""
+    """Share of the older cases of a revised class that are learned from again; and of the cases that taught the model
+    that `start` of another names."""
     replay_by: Annotated[str, AfterValidator(_member(ACQUISITION))] = "random"
     """Acquisition function that says which of these come first, by what the round measured before people reviewed."""
     hybrid: bool = False

@@ -17,7 +17,7 @@ NAN = math.nan
 def training(dice: dict[str, tuple[float, ...]], set_name: str = "external/c") -> list[Judged]:
     """Dice of one training: by case the values of the classes; a case is a patient but for its last letter."""
     return [
-        Judged(set_name, case_id, case_id[:-1], name, value)
+        Judged(set_name, case_id, case_id[:-1], name, 1.0, value)
         for case_id, values in dice.items()
         for name, value in zip(CLASSES, values, strict=True)
     ]
@@ -98,7 +98,7 @@ def test_sets_are_told_apart_external_ones_first() -> None:
     rng = np.random.default_rng(0)
 
     def one(outside: float, home: float) -> list[Judged]:
-        at_home = [Judged("test", r.case_id, r.patient, r.class_name, r.dice) for r in many(rng, home, 0.01)]
+        at_home = [Judged("test", r.case_id, r.patient, r.class_name, 1.0, r.dice) for r in many(rng, home, 0.01)]
         return [*at_home, *many(rng, outside, 0.01)]
 
     verdicts = judged([one(0.5, 0.8) for _ in range(3)], [one(0.6, 0.7) for _ in range(3)])

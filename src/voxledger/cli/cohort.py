@@ -110,7 +110,7 @@ def measure(name: str, arm: str, seed: int, references: Path | None) -> None:
     patients = {case_id: case.patient for case_id, case in judged.cases.items()}
     several = any(r.model == ENSEMBLE for r in rows)
     dice = [
-        Judged(r.set_name, r.case_id, patients[r.case_id], r.class_name, r.values["dice"])
+        Judged(r.set_name, r.case_id, patients[r.case_id], r.class_name, r.reference_ml, r.values["dice"])
         for r in rows
         if (r.model == ENSEMBLE) is several
     ]

@@ -20,13 +20,16 @@ from voxledger.evaluate.changes import changes
 from voxledger.evaluate.clicked import Clicking, clicking
 from voxledger.evaluate.effort import Effort, effort
 from voxledger.evaluate.history import minutes_before, round_rows, untimed_before
+from voxledger.evaluate.ladder_section import ladder_section
 from voxledger.evaluate.metric import all_metrics, averaged
 from voxledger.evaluate.report import Report, render
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary, Row, gains, summarise
+from voxledger.evaluate.transfer import Transfer, transfer_section, transfers
 from voxledger.evaluate.worst import PNG, Draw, Picture, worst_rows
 from voxledger.knowledge import trusted
+from voxledger.models.cohort import build_cohort
 from voxledger.params import MachineParams, Params
-from voxledger.records.card import ENSEMBLE
+from voxledger.records.card import ENSEMBLE, list_models
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decided
 from voxledger.records.history import HistoryRow, has_dice, read_history, write_history, written
@@ -104,6 +107,8 @@ def evaluate_round(
     rows, found = measure_models(judged, schema, params, predictions)
     resampled = (params.evaluate.bootstrap, params.evaluate.seed, {n: c.patient for n, c in judged.cases.items()})
     summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
+    models = list_models(layout.BASE_MODELS), list_models(layout.NEXT_MODELS)
+    started = transfers(rows, *models, judged.cases, build_cohort(cases, after, schema), schema.names, *resampled[:2])
     past, pool = read_history(layout.BASE_HISTORY), [c.case_id for c in in_split(cases, Split.POOL)]
     cost, clicks = _cost(decisions, pool, schema, after, past, params)
     report = Report(
@@ -122,9 +127,17 @@ def evaluate_round(
         pictures=_pictures(rows, judged.cases, found, schema, params.machine),
         unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
         not_found=not_found,
-        sections=[text for path in sorted(sections, key=lambda p: p.name) if (text := read_text(path))],
+        sections=[text for text in (_ladders(params), transfer_section(started), *_texts(sections)) if text],
     )
-    _write(report, rows)
+    _write(report, rows, started)
+
+
+def _ladders(params: Params) -> str:
+    return ladder_section(list_models(layout.NEXT_MODELS), params.round)
+
+
+def _texts(sections: Sequence[Path]) -> list[str]:
+    return [read_text(path) for path in sorted(sections, key=lambda p: p.name)]
 
 
 def measure_models(
@@ -156,7 +169,7 @@ def _cost(
     return effort(decisions, after, pool, schema.names, *before_it, params.score.scratch_minutes, made), clicks
 
 
-def _write(report: Report, rows: Sequence[Row]) -> None:
+def _write(report: Report, rows: Sequence[Row], started: Sequence[Transfer]) -> None:
     """Write what was measured, and what the report says: history, plots, metrics and the page."""
     _write_cases(rows)
     write_history(layout.HISTORY, report.history, list(averaged()))
@@ -169,6 +182,8 @@ def _write(report: Report, rows: Sequence[Row]) -> None:
             "helped": report.clicking.helped,
             "minutes_assumed": round(report.clicking.minutes, 2),
         }
+    if started:
+        numbers["started"] = {one.model: _started(one) for one in started}
     replace_text(layout.METRICS, json.dumps(numbers, indent=2) + "\n")
     replace_text(layout.ROUND_REPORT, render(report))
 
@@ -213,6 +228,15 @@ def metrics(number: int, summaries: Sequence[ModelSummary], gained: Sequence[Gai
             "lost": {name: _leaf(i) for name, i in g.lost.items()},
         }
     return tree
+
+
+def _started(one: Transfer) -> dict[str, Any]:
+    """What a model that started from another gained and lost, by the source of the cases."""
+    by_source = {
+        source: {**_leaf(g.gain), "is": one.kind(source), "base": _leaf(g.base), "next": _leaf(g.next)}
+        for source, g in one.gains.items()
+    }
+    return {"from": one.start, "sources": by_source}
 
 
 def _leaf(value: Interval) -> dict[str, float]:

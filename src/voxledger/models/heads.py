@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from voxledger.errors import VoxledgerError
 from voxledger.models.dataset import BACKGROUND, channels, outputs
+from voxledger.models.start import Phase
 
 
 def take_over(
@@ -68,6 +70,32 @@ def axes_that_vary(build: Callable[[int], Any]) -> dict[str, list[int]]:
         name: [axis for axis, (a, b) in enumerate(zip(size, three[name], strict=True)) if a != b]
         for name, size in two.items()
     }
+
+
+@contextmanager
+def learning(phase: Phase, network: Any, build: Callable[[int], Any]) -> Iterator[list[Any]]:
+    """A network ready for a phase of its training; gives the parameters that learn.
+
+    Where only the outputs do, the others get no gradient, and the network is in evaluation mode, so that statistics of
+    its normalisation stay, too.
+
+    Parameters
+    ----------
+    build
+        The network with a given number of outputs.
+    """
+    network.train(not phase.outputs_only)
+    held = []
+    if phase.outputs_only:
+        axes = axes_that_vary(build)
+        held = [p for name, p in network.named_parameters() if not axes[name] and p.requires_grad]
+    for parameter in held:
+        parameter.requires_grad_(False)
+    try:
+        yield [p for p in network.parameters() if p.requires_grad or not phase.outputs_only]
+    finally:
+        for parameter in held:
+            parameter.requires_grad_(True)
 
 
 def _rows(before: dict[str, Any], after: dict[str, Any]) -> tuple[Any, list[int]]:

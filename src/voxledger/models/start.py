@@ -11,6 +11,20 @@ from voxledger.models.model import Model
 from voxledger.records.card import DATASET
 from voxledger.textfile import read_json
 
+LATER_RATE = 0.3
+"""Of the learning rate: with which a network that knows something already goes on."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Iterations in a row over which the learning rate rises and falls once."""
+
+    iterations: int
+    rate: float = 1.0
+    """Share of the learning rate of the model."""
+    outputs_only: bool = False
+    """Whether only the layers learn whose size depends on the classes; the others stay, statistics included."""
+
 
 @dataclass(frozen=True)
 class Start:
@@ -26,6 +40,11 @@ class Start:
     """Why another strategy is followed than was asked for."""
 
     @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The iterations in parts, in their order."""
+        return (Phase(self.iterations),)
+
+    @property
     def dataset(self) -> dict[str, Any] | None:
         """`dataset.json` of the parent with today's names of its classes; None where there is no parent."""
         if self.parent is None:
@@ -39,6 +58,22 @@ class Start:
             HEADS: {schema.renamed(name) or name: list(found) for name, found in heads(dataset).items()},
             BRANCHES: {schema.renamed(name) or name: number for name, number in branches(dataset).items()},
         }
+
+
+@dataclass(frozen=True)
+class PretrainedStart(Start):
+    """Training begins with the weights of a model of another name, that of `retrain.models.N.start`."""
+
+    outputs_first: int = 0
+    """Iterations in which the outputs of new classes learn before the rest."""
+    cases: tuple[str, ...] = place(default=())
+    """Ids of the cases to learn from; they are the cases of the training."""
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """New outputs on the network as it is, then all at a lower rate."""
+        first, rest = self.outputs_first, Phase(self.iterations - self.outputs_first, LATER_RATE)
+        return (Phase(first, outputs_only=True), rest) if first else (rest,)
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,8 @@ class Training:
     """What to train, on what, from where, and on which device."""
 
     name: str
-    model: ModelParams
+    model: ModelParams = content(by=lambda model: model.model_dump(mode="json", exclude={"start"}))
+    """Without its `start`, for which `start` stands here."""
     start: Start
     cases: tuple[TrainingCase, ...]
     schema: LabelSchema = content(by=taught)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -24,13 +25,28 @@ class Judged:
     case_id: str
     patient: str
     class_name: str
+    reference_ml: float
     dice: float
-    """NaN where neither the reference nor the models have a voxel."""
+    """NaN where neither the reference nor the models have a voxel; 0 where one of them has."""
+
+    @property
+    def is_false_alarm(self) -> bool:
+        """Whether anything is predicted where the reference is empty."""
+        return self.reference_ml == 0 and math.isfinite(self.dice)
+
+
+_COLUMNS = [f.name for f in fields(Judged)]
 
 
 def write_judged(path: Path, rows: Sequence[Judged]) -> None:
     """Write a table of Dice as CSV."""
-    write_table(path, [f.name for f in fields(Judged)], ({**asdict(r), "dice": repr(r.dice)} for r in rows))
+    exact = ({**asdict(r), "reference_ml": repr(r.reference_ml), "dice": repr(r.dice)} for r in rows)
+    write_table(path, _COLUMNS, exact)
+
+
+def is_judged(path: Path) -> bool:
+    """Whether a file is a table of Dice as it is written today."""
+    return path.is_file() and path.read_text("utf-8").partition("\n")[0] == ",".join(_COLUMNS)
 
 
 def read_judged(path: Path) -> list[Judged]:
@@ -41,11 +57,9 @@ def read_judged(path: Path) -> list[Judged]:
     VoxledgerError
         It is damaged.
     """
-    with table(read_text(path), path, [f.name for f in fields(Judged)]) as rows:
-        return [
-            Judged(row["set_name"], row["case_id"], row["patient"], row["class_name"], float(row["dice"]))
-            for row in rows
-        ]
+    with table(read_text(path), path, _COLUMNS) as rows:
+        said = [(r, float(r["reference_ml"]), float(r["dice"])) for r in rows]
+    return [Judged(r["set_name"], r["case_id"], r["patient"], r["class_name"], ml, dice) for r, ml, dice in said]
 
 
 class Difference(BaseModel):
@@ -82,6 +96,11 @@ class Verdict(BaseModel):
     """Difference of the means, seed by seed."""
     says: Says
     """By the interval of the mean."""
+    empty: int | None
+    """Pairs of class and case whose reference is empty; None where it was not counted."""
+    false_alarms: tuple[float, float] | None
+    """In how many of these anything is predicted, by a training without the cohort and by one of the arm: their means.
+    Where one of the two rightly predicts nothing there is no Dice, so they are in no difference."""
 
 
 def sentence(verdict: Verdict) -> str:
@@ -92,17 +111,35 @@ def sentence(verdict: Verdict) -> str:
     >>> nothing = Difference(dice=None, delta=None, low=None, high=None)
     >>> mean = Difference(dice=0.81, delta=0.031, low=0.012, high=0.05)
     >>> print(sentence(Verdict(cohort="b", arm="reviewed", set_name="external/c", cases=9, patients=8, mean=mean,
-    ...     worst=nothing, classes={}, by_seed=[0.03, 0.03, 0.033], says="helps")))
+    ...     worst=nothing, classes={}, by_seed=[0.03, 0.03, 0.033], says="helps", empty=0, false_alarms=(0, 0))))
     b, reviewed: helps on external/c (Dice +0.031, 95 % interval +0.012 to +0.050; 9 cases of 8 patients)
+
+    What is not in the interval is said with it.
+
+    >>> verdict = Verdict(cohort="b", arm="reviewed", set_name="test", cases=9, patients=9, mean=mean, worst=nothing,
+    ...     classes={}, by_seed=[0.03], says="helps", empty=4, false_alarms=(1.0, 2.5))
+    >>> sentence(verdict).partition("patients; ")[2]
+    'false alarms in 4 empty references: 1.0 without, 2.5 with it)'
     """
-    m, size = verdict.mean, f"{verdict.cases} cases of {verdict.patients} patients"
+    m, size = verdict.mean, f"{verdict.cases} cases of {verdict.patients} patients{_alarms(verdict)}"
     told = f"{verdict.cohort}, {verdict.arm}: {verdict.says} on {verdict.set_name} "
     if m.delta is None or m.low is None or m.high is None:
         return f"{told}(nothing to compare; {size})"
     return f"{told}(Dice {m.delta:+.3f}, 95 % interval {m.low:+.3f} to {m.high:+.3f}; {size})"
 
 
-UPGRADES: tuple[Upgrade, ...] = ()
+def _alarms(verdict: Verdict) -> str:
+    if not verdict.empty or verdict.false_alarms is None:
+        return ""
+    before, after = verdict.false_alarms
+    return f"; false alarms in {verdict.empty} empty references: {before:.1f} without, {after:.1f} with it"
+
+
+def _with_alarms(worth: dict[str, Any]) -> dict[str, Any]:
+    return {**worth, "verdicts": [{**v, "empty": None, "false_alarms": None} for v in worth["verdicts"]]}
+
+
+UPGRADES: tuple[Upgrade, ...] = (_with_alarms,)
 FORMAT = len(UPGRADES) + 1
 
 

@@ -16,6 +16,7 @@ from voxledger.models.backend import backend_of
 from voxledger.models.cohort import Member, build_cohort, cohort_sha256, to_csv, write_cohort
 from voxledger.models.model import Model, open_models
 from voxledger.models.region import learned_schema
+from voxledger.models.start import PretrainedStart
 from voxledger.models.training import Training, TrainingCase
 from voxledger.params import UNSPECIFIED, MachineParams, RetrainParams
 from voxledger.records.card import FORMAT, ModelCard, list_models, parse_card, parse_cards, require_name, to_json
@@ -23,6 +24,7 @@ from voxledger.records.cases import Case
 from voxledger.records.formats import numbered
 from voxledger.records.ledger import Ledger
 from voxledger.registry import BACKENDS, STRATEGIES
+from voxledger.retrain import pretrained
 from voxledger.retrain.strategy import Strategy
 from voxledger.retrain.train_model import TrainModel
 from voxledger.schema import LabelSchema
@@ -113,7 +115,9 @@ def train_from_nothing(
     cohort
         Hash of what is learned from, for the cards.
     """
-    trainings = _trainings((), cases, schema, {}, params.model_copy(update={"strategy": "full"}), machine.device)
+    models = {name: model.model_copy(update={"start": ""}) for name, model in params.models.items()}
+    scratch = params.model_copy(update={"strategy": "full", "models": models})
+    trainings = _trainings((), cases, schema, {}, scratch, machine.device)
     casemap([_job(t, cohort, params, round_number, machine) for t in trainings], out, machine.for_networks)
 
 
@@ -155,14 +159,18 @@ def _trainings(
     strategy: Strategy = STRATEGIES.get(params.strategy)
     for name, model in sorted(params.models.items()):
         learned = learned_schema(model, schema, name)
-        start = strategy(model, params, before.get(name), learned.names, cohort)
+        start, learns = strategy(model, params, before.get(name), learned.names, cohort), cases
+        if start.parent is None and model.start:
+            start = pretrained.start_from(name, model, params, before, learned.names, cohort)
+        if isinstance(start, PretrainedStart):
+            learns = tuple(case for case in cases if case.case_id in start.cases)
         if start.note:
             print(f"retrain: {name} {start.note}", file=sys.stderr)
         yield Training(
             name=name,
             model=model,
             start=start,
-            cases=cases,
+            cases=learns,
             schema=learned,
             labels=schema,
             seed=params.seed,
@@ -179,9 +187,13 @@ def _job(
         cohort=cohort,
         licence=_licence(training, params.licence),
         round=round_number,
-        packages=(BACKENDS.origin(training.model.backend), STRATEGIES.origin(training.start.strategy)),
+        packages=(BACKENDS.origin(training.model.backend), _origin(training.start.strategy)),
         portable=machine.portable,
     )
+
+
+def _origin(strategy: str) -> str:
+    return "" if strategy == pretrained.STRATEGY else STRATEGIES.origin(strategy)
 
 
 def _licence(training: Training, given: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from voxledger.html import table
-from voxledger.records.worth import Difference, Worth, sentence
+from voxledger.records.worth import Difference, Verdict, Worth, sentence
 from voxledger.worth.arms import Arm
 from voxledger.worth.verdict import WORST
 
@@ -29,7 +29,8 @@ def page(worth: Worth) -> str:
         f"{worth.seeds} seeds, on what the pool held when round {worth.round} began: without the cohort, and with "
         + "; ".join(f"<em>{arm.value}</em>: {told}" for arm, told in _LEARNED.items())
         + ". Differences are to training without it, in Dice, with 95 % intervals over patients and seeds together, "
-        "paired. The worst cases are the worst tenth.</p>",
+        "paired. The worst cases are the worst tenth. False alarms: empty references in which a training predicts "
+        "something, on average, without the cohort and with it; they are in no difference.</p>",
     ]
     for cohort in dict.fromkeys(v.cohort for v in worth.verdicts):
         verdicts = [v for v in worth.verdicts if v.cohort == cohort]
@@ -41,13 +42,22 @@ def page(worth: Worth) -> str:
             [
                 *(v.set_name, v.arm, _dice(v.mean), _delta(v.mean), _delta(v.worst)),
                 *(_delta(v.classes[name]) if name in v.classes else "–" for name in names),
+                _alarms(v),
                 " ".join(f"{d:+.3f}" for d in v.by_seed),
             ]
             for v in verdicts
         ]
-        header = ["Set", "With", "Dice", "Difference", f"Worst {WORST:.0%}", *names, "Difference by seed"]
+        header = ["Set", "With", "Dice", "Difference", f"Worst {WORST:.0%}", *names]
+        header += ["False alarms", "Difference by seed"]
         text.append(table(header, rows))
     return "\n".join([*text, "</body></html>"]) + "\n"
+
+
+def _alarms(verdict: Verdict) -> str:
+    if not verdict.empty or verdict.false_alarms is None:
+        return "–"
+    before, after = verdict.false_alarms
+    return f"{before:.1f} → {after:.1f} of {verdict.empty}"
 
 
 def _dice(found: Difference) -> str:

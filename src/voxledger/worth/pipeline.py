@@ -10,6 +10,7 @@ from typing import Any
 
 from voxledger import layout
 from voxledger.errors import Misuse
+from voxledger.records.worth import is_judged
 from voxledger.textfile import replace_text
 from voxledger.worth.arms import Arm
 
@@ -42,6 +43,8 @@ def arms(references: Path | None) -> list[Arm]:
 def write_pipeline(cohorts: Sequence[str], seeds: int, references: Path | None) -> None:
     """Write the pipeline; stages that are there already and say the same are not run again.
 
+    A table of an earlier version goes, so that DVC makes it anew.
+
     Raises
     ------
     Misuse
@@ -72,6 +75,9 @@ def write_pipeline(cohorts: Sequence[str], seeds: int, references: Path | None) 
                     ],
                     "outs": [{tables[-1]: {"cache": False, "persist": True}}],
                 }
+    for path in map(Path, tables):
+        if not is_judged(path):
+            path.unlink(missing_ok=True)
     listed = " ".join(_quoted(cohort) for cohort in cohorts)
     stages["verdict"] = {
         "wdir": "../..",

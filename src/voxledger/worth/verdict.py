@@ -79,6 +79,8 @@ def judge(
                 },
                 by_seed=_by_seed(paired),
                 says=_says(mean),
+                empty=len(_empty(without, set_name)),
+                false_alarms=(_false_alarms(without, set_name), _false_alarms(found, set_name)),
             )
         )
     return verdicts
@@ -88,6 +90,17 @@ def _says(mean: Difference) -> Says:
     if mean.low is None or mean.high is None or mean.low <= 0 <= mean.high:
         return "cannot be said"
     return "helps" if mean.low > 0 else "hurts"
+
+
+def _empty(trainings: Sequence[Sequence[Judged]], set_name: str) -> set[tuple[str, str]]:
+    """Pairs of case and class of a set whose reference is empty."""
+    of_set = (r for rows in trainings for r in rows if r.set_name == set_name)
+    return {(r.case_id, r.class_name) for r in of_set if r.reference_ml == 0}
+
+
+def _false_alarms(trainings: Sequence[Sequence[Judged]], set_name: str) -> float:
+    """In how many pairs with an empty reference a training predicts anything, on average."""
+    return sum(r.is_false_alarm for rows in trainings for r in rows if r.set_name == set_name) / len(trainings)
 
 
 def _matrix(rows: Sequence[Judged], set_name: str, cases: Sequence[str], classes: Sequence[str]) -> Floats:

@@ -56,7 +56,10 @@ def train(training: Training, folder: Path) -> str:
         reader = _Reader(network, training)
         return lambda: reader.clicked(*patches.batch(training.model.batch))
 
-    return architecture_name(train_on_patches(training, folder, plan, _initial, batches))
+    def build(plans: dict[str, Any], count: int) -> Any:
+        return build_network(plans, count, len(training.schema.classes))
+
+    return architecture_name(train_on_patches(training, folder, plan, _initial, batches, build))
 
 
 def _initial(training: Training, plans: dict[str, Any], dataset: dict[str, Any]) -> Any:

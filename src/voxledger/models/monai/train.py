@@ -34,7 +34,9 @@ def train(training: Training, folder: Path) -> str:
         The cohort teaches nothing: no class has a voxel, or nothing tells what is background; or the loss diverged.
     """
     size = training.model.batch
-    plans = train_on_patches(training, folder, plan, _initial, lambda network, patches: lambda: _batch(patches, size))
+    plans = train_on_patches(
+        training, folder, plan, _initial, lambda network, patches: lambda: _batch(patches, size), build_network
+    )
     return architecture_name(plans)
 
 
@@ -44,6 +46,7 @@ def train_on_patches(
     decide: Callable[[Training, dict[str, Any]], dict[str, Any]],
     initial: Callable[[Training, dict[str, Any], dict[str, Any]], Any],
     batches: Callable[[Any, Patches], Callable[[], Batch]],
+    build: Callable[[dict[str, Any], int], Any],
 ) -> dict[str, Any]:
     """What `train` does, for any network that learns from patches; returns the plans.
 
@@ -55,6 +58,8 @@ def train_on_patches(
         Makes the network that the training begins with, from plans and `dataset.json`.
     batches
         Makes what gives the next batch, for a network and the patches of the cases.
+    build
+        The network of plans with a number of outputs.
     """
     modalities = (case.modality for case in training.cases)
     dataset = describe(training.schema, modalities, len(training.cases), training.ignores)
@@ -66,7 +71,7 @@ def train_on_patches(
     patches = Patches(training, plans, work)
     replace_text(folder / DATASET, to_json(with_untaught(dataset, patches.learned, training.start.dataset)))
     network = initial(training, plans, dataset)
-    fit(training, network, batches(network, patches))
+    fit(training, network, batches(network, patches), lambda count: build(plans, count))
     shutil.rmtree(work)
     save_weights(folder, network)
     return plans

@@ -19,8 +19,10 @@ from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from voxledger.models.centres import lesion_numbers
+from voxledger.models.heads import learning
 from voxledger.models.losses import HybridLoss
 from voxledger.models.nnunet.centred import CentredDataset
+from voxledger.models.start import Phase
 from voxledger.models.training import Training
 
 WARM_UP = 0.05
@@ -31,17 +33,18 @@ class BudgetTrainer(nnUNetTrainer):  # type: ignore[misc]
     """Trains on all cases what the caller sets after construction."""
 
     wanted: Training
+    phase = Phase(1)
+    """What of the training the optimiser is for."""
 
     def configure_optimizers(self) -> tuple[Any, Any]:
         # Fused: PyTorch's own square root. Otherwise MKL's, which differs between makes of CPU.
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(), self.wanted.model.learning_rate, weight_decay=self.weight_decay, fused=True
-        )
+        rate = self.wanted.model.learning_rate * self.phase.rate
+        optimizer = torch.optim.AdamW(self.network.parameters(), rate, weight_decay=self.weight_decay, fused=True)
         return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, self._share_of_rate)
 
     def _share_of_rate(self, step: int) -> float:
-        warm_up = max(1, round(WARM_UP * self.wanted.start.iterations))
-        rest = max(0.0, 1 - step / self.wanted.start.iterations)
+        warm_up = max(1, round(WARM_UP * self.phase.iterations))
+        rest = max(0.0, 1 - step / self.phase.iterations)
         return float(min(1.0, (step + 1) / warm_up) * rest**0.9)
 
     @property
@@ -88,14 +91,17 @@ class BudgetTrainer(nnUNetTrainer):  # type: ignore[misc]
     def _do_i_compile(self) -> bool:
         return False
 
-    def fit(self, begin: Callable[[Any], None], report: Callable[[float], None]) -> Any:
-        """Train; `begin` gets the initialised network, and `report` the loss of every step."""
+    def fit(self, begin: Callable[[Any], None], report: Callable[[float], None], build: Callable[[int], Any]) -> Any:
+        """Train; `begin` gets the initialised network, `report` the loss of every step; `build` as for `learning`."""
         self.initialize()
         begin(self.network)
         batches, _ = self.get_dataloaders()
         self.set_deep_supervision_enabled(self.enable_deep_supervision)
-        self.network.train()
-        for _ in range(self.wanted.start.iterations):
-            report(float(self.train_step(next(batches))["loss"]))
-            self.lr_scheduler.step()
+        for phase in self.wanted.start.phases:
+            self.phase = phase
+            with learning(phase, self.network, build):
+                self.optimizer, self.lr_scheduler = self.configure_optimizers()
+                for _ in range(phase.iterations):
+                    report(float(self.train_step(next(batches))["loss"]))
+                    self.lr_scheduler.step()
         return self.network

@@ -69,16 +69,23 @@ def _plans_of_parent(training: Training) -> dict[str, Any]:
     return plans
 
 
-def _begin(training: Training, plans: dict[str, Any], dataset: dict[str, Any], name: str) -> Callable[[Any], None]:
-    """What puts the weights of the parent, the first fold of several, into a network of a configuration."""
-    parent, before = training.start.parent, training.start.dataset
-    if parent is None or before is None:
-        return lambda network: None
+def _build(plans: dict[str, Any], dataset: dict[str, Any], name: str) -> Callable[[int], Any]:
+    """What makes the network of a configuration with a number of outputs."""
 
     def build(count: int) -> Any:
         labels = {BACKGROUND: 0, **{str(n): n for n in range(1, count)}}
         return build_network(plans, {**dataset, "labels": labels}, name, deep_supervision=False)
 
+    return build
+
+
+def _begin(
+    training: Training, dataset: dict[str, Any], name: str, build: Callable[[int], Any]
+) -> Callable[[Any], None]:
+    """What puts the weights of the parent, the first fold of several, into a network of a configuration."""
+    parent, before = training.start.parent, training.start.dataset
+    if parent is None or before is None:
+        return lambda network: None
     stages = stages_of(read_json(parent.folder / PLANS))
     weights = load_tensors(parent.folder, stages.prefix(name, stages.folds[0]))
     return lambda network: take_over(network, weights, before, dataset, build)
@@ -137,10 +144,9 @@ def _fit(training: Training, plans: dict[str, Any], dataset: dict[str, Any]) -> 
             {**plans, "continue_training": False}, name, "all", dataset, torch.device(training.device)
         )
         trainer.mirrored = stages.mirror_axes
-        trainer.num_epochs = training.start.iterations // trainer.num_iterations_per_epoch
-        prefix = stages.prefix(name, "all")
+        prefix, build = stages.prefix(name, "all"), _build(plans, dataset, name)
         with training.report(name) as report:
-            trainer.fit(_begin(training, plans, dataset, name), report)
+            trainer.fit(_begin(training, dataset, name, build), report, training.start.phases, build)
         weights |= weights_of(trainer.network, prefix)
         if number + 1 < len(stages.configurations):
             predict_next_stage(trainer, stages.configurations[number + 1], stages.mirror_axes)
@@ -160,8 +166,9 @@ def _fit_small(training: Training, plans: dict[str, Any], dataset: dict[str, Any
     trainer.oversample_foreground_percent = 1.0
     # nnU-Net gives the coarsest output no weight; with two stages it is the only one, and the loss would be 0 / 0.
     trainer.enable_deep_supervision = trainer.configuration_manager.network_arch_init_kwargs["n_stages"] > 2
+    build = _build(plans, dataset, name)
     with training.report() as report:
-        return weights_of(trainer.fit(_begin(training, plans, dataset, name), report))
+        return weights_of(trainer.fit(_begin(training, dataset, name, build), report, build))
 
 
 def _augment_here(device: str) -> None:

@@ -91,7 +91,7 @@ def _lessons(params: RetrainParams, base: Model, classes: Sequence[str], cohort:
         recent = {i for i, e in people.items() if e.version > trained or name not in taught}
         if not any(_is_news(people[i], name in taught) for i in recent):
             continue
-        again = replayed(cohort, people.keys() - recent, params, name)
+        again = replayed(cohort, people.keys() - recent, params, name, name)
         asked = since - people.keys() if params.hybrid else set()
         predicted = (i for i in asked if knowledge_of(rows[i].get(name)) is Knowledge.PREDICTED)
         yield Lesson(name, tuple(sorted({*recent, *again})), tuple(sorted(predicted)))

@@ -18,7 +18,7 @@ from voxledger.models.start import Start
 from voxledger.params import OPTIONS, ModelParams, RetrainParams
 from voxledger.retrain.strategies import full
 
-BUDGET = {"batch", "epochs", "iterations", "learning_rate", *OPTIONS}
+BUDGET = {"batch", "epochs", "iterations", "learning_rate", "start", *OPTIONS}
 """Parameters that may change between a model and its fine-tuning; the others decide what the network is."""
 
 

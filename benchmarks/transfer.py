@@ -1,0 +1,194 @@
+"""Pre-train, then fine-tune: from one site to another with five patients, and what is lost at home.
+
+    python benchmarks/transfer.py [--data ../shared/data] [--work DIR] [--seeds 3] [--out TABLE.md]
+
+Whole hippocampus in MR. At home are 40 cases of the Medical Segmentation Decathlon, which a MONAI U-Net learns from.
+The target are brains of OASIS, of which five, both sides, have labels. Judged are 15 other brains of the target, whose
+two sides are one patient, and 20 other cases of home. Every step is a command, as a curator would do it:
+
+* the model of home is exported as a MONAI bundle and adopted where the target is, `unchanged`;
+* `from nothing` learns from the five brains, in as many iterations as pre-training and fine-tuning have together;
+* `fine-tuned` starts from the adopted model (`retrain.models.N.start`) and learns from the five brains;
+* `with replay` does so where the cases of home are too, of which a quarter is learned from again.
+
+Prints a table: Dice on both sites, and differences to `unchanged` with 95 % intervals over patients and seeds, paired.
+What was done before is not done again.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from voxledger.cli.demo import set_parameters, voxledger
+from voxledger.imaging.volume import read, write
+from voxledger.records.worth import Difference, Judged
+from voxledger.worth.verdict import judge
+
+LABELS = """\
+name: hippocampus
+classes:
+  - {id: 1, name: hippocampus, color: [230, 130, 60]}
+"""
+HOME, TARGET = "decathlon", "oasis"
+LEARNED, JUDGED = {HOME: 40, TARGET: 5}, {HOME: 20, TARGET: 15}
+"""Patients: those that are learned from, and others."""
+BEFORE, AFTER = 300, 60
+"""Iterations of pre-training and of fine-tuning."""
+REPLAY = 0.25
+NETWORK = {
+    **{"backend": "monai", "network": "unet", "patch": [40, 56, 40], "features": [16, 32, 64]},
+    "learning_rate": 0.005,
+}
+ROWS = {
+    "unchanged": ("alone", "base", "home", 0),
+    "from nothing": ("alone", "next", "scratch", BEFORE + AFTER),
+    "fine-tuned": ("alone", "next", "tuned", AFTER),
+    "with replay": ("beside-home", "next", "tuned", AFTER),
+}
+"""Repository, stage and model of each row, and its iterations beyond pre-training."""
+
+
+@click.command()
+@click.option("--data", default="../shared/data", show_default=True, type=click.Path(path_type=Path))
+@click.option("--work", type=click.Path(path_type=Path), help="Where to build; by default a temporary folder.")
+@click.option("--seeds", default=3, show_default=True, help="Trainings of each.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write what is printed here too.")
+def main(data: Path, work: Path | None, seeds: int, out: Path | None) -> None:
+    """Pre-train at home, fine-tune where the target is, and judge on both sites."""
+    data, out, started = data.resolve(), out.resolve() if out else None, time.monotonic()
+    work = (work or Path(tempfile.mkdtemp(prefix="transfer-"))).resolve()
+    for kind in (HOME, TARGET):
+        if not (work / kind).is_dir():
+            sort(data, work, kind)
+    for seed in range(seeds):
+        bundle = pretrained(work, seed)
+        for name in ("alone", "beside-home"):
+            tuned(work, name, seed, bundle)
+    told = f"{table(work, seeds)}\n\n{seeds} seeds, {time.monotonic() - started:.0f} s."
+    print(f"\n{told}")
+    if out:
+        out.write_text(told + "\n", "utf-8")
+
+
+def sort(data: Path, work: Path, kind: str) -> None:
+    """Images and whole hippocampi of a site in folders: those that are learned from, and those that are judged."""
+    found = data / ("hippocampus" if kind == HOME else "hippocampus-external")
+    images = sorted((found / "images").glob("*.nii.gz"))
+    patients = sorted({patient(path.name) for path in images})
+    chosen = {"learned": patients[: LEARNED[kind]], "judged": patients[LEARNED[kind] :][: JUDGED[kind]]}
+    for part, those in chosen.items():
+        folder = work / f".{kind}" / part
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        for path in (path for path in images if patient(path.name) in those):
+            label = read(found / "labels" / path.name)
+            shutil.copyfile(path, folder / "images" / path.name)
+            write(folder / "labels" / path.name, (label.array > 0).astype(np.uint8), label.grid)
+        rows = [f"{p.name.removesuffix('.nii.gz')},{patient(p.name)}" for p in sorted((folder / "images").iterdir())]
+        (folder / "patients.csv").write_text("\n".join(["case_id,patient", *rows]) + "\n", "utf-8")
+    (work / f".{kind}").rename(work / kind)
+
+
+def patient(name: str) -> str:
+    """Of a file; both sides of a brain are one."""
+    return re.sub(r"_(left|right)$", "", name.removesuffix(".nii.gz"))
+
+
+def repository(folder: Path, work: Path, seed: int, sites: tuple[str, ...], retrain: dict[str, Any]) -> None:
+    """A new repository with the cases of sites in the pool and those to be judged, as the current folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    voxledger("init", str(folder), "--name", "transfer")
+    os.chdir(folder)
+    Path("labels.yaml").write_text(LABELS, "utf-8")
+    set_parameters({"filter": {"rules": []}, "score": {"audit": 0}, "retrain": {"seed": seed, **retrain}})
+    for site, part, split in (
+        *((site, "learned", "pool") for site in sites),
+        *((site, "judged", "external") for site in (HOME, TARGET)),
+    ):
+        given = work / site / part
+        voxledger(
+            *("cases", "add", str(given / "images"), "--labels", str(given / "labels"), "--source", site),
+            *("--split", split, "--patients", str(given / "patients.csv"), "--modality", "MR"),
+            *("--licence", "CC-BY-SA-4.0" if site == HOME else "CC-BY-NC-4.0"),
+        )
+
+
+def pretrained(work: Path, seed: int) -> Path:
+    """The bundle of a model that learned from the cases of home."""
+    bundle = work / f"bundle-{seed}"
+    if not bundle.is_dir():
+        models = {"home": {**NETWORK, "iterations": BEFORE}}
+        licence = {"licence": "CC-BY-SA-4.0", "models": models}
+        repository(work / f"home-{seed}", work, seed, (HOME,), licence)
+        voxledger("round", "run")
+        partial = work / f".bundle-{seed}"
+        shutil.rmtree(partial, ignore_errors=True)
+        voxledger("models", "export", "home", str(partial), "--format", "monai-bundle", "--next")
+        partial.rename(bundle)
+    return bundle
+
+
+def tuned(work: Path, name: str, seed: int, bundle: Path) -> None:
+    """A round of the target, alone or beside the cases of home."""
+    folder = work / f"{name}-{seed}"
+    if (folder / "reports/cases.csv").is_file():
+        return
+    models: dict[str, Any] = {"tuned": {**NETWORK, "start": "home", "iterations": AFTER}}
+    if name == "alone":
+        models["scratch"] = {**NETWORK, "iterations": BEFORE + AFTER}
+    sites = (TARGET,) if name == "alone" else (HOME, TARGET)
+    repository(folder, work, seed, sites, {"replay": REPLAY, "models": models})
+    voxledger("models", "adopt", "home", str(bundle), "--training-set", HOME, "--licence", "CC-BY-SA-4.0")
+    voxledger("round", "run")
+
+
+def judged(work: Path, row: str, seed: int) -> list[Judged]:
+    """Dice of a row on both sites."""
+    name, stage, model, _ = ROWS[row]
+    with (work / f"{name}-{seed}" / "reports/cases.csv").open(encoding="utf-8") as stream:
+        return [
+            Judged(
+                r["set"],
+                r["case_id"],
+                patient(r["case_id"]),
+                r["class_name"],
+                float(r["reference_ml"]),
+                float(r["dice"]),
+            )
+            for r in csv.DictReader(stream)
+            if (r["stage"], r["model"]) == (stage, model)
+        ]
+
+
+def table(work: Path, seeds: int) -> str:
+    lines = [
+        "| | iterations | target | difference | home | difference |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    before = [judged(work, "unchanged", seed) for seed in range(seeds)]
+    for row, (*_, iterations) in ROWS.items():
+        found = [judged(work, row, seed) for seed in range(seeds)]
+        sets = {v.set_name: v for v in judge(row, row, before, found, ["hippocampus"], 1000, 0)}
+        cells = []
+        for site in (TARGET, HOME):
+            mean = sets[f"external/{site}"].mean
+            cells += [f"{mean.dice:.3f}", "" if row == "unchanged" else signed(mean)]
+        lines.append(f"| {row} | {iterations or ''} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def signed(found: Difference) -> str:
+    return f"{found.delta:+.3f} ({found.low:+.3f} to {found.high:+.3f})".replace("-", "−")
+
+
+if __name__ == "__main__":
+    main()
