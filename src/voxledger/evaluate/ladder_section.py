@@ -23,7 +23,7 @@ def ladder_section(cards: Iterable[ModelCard], round_number: int) -> str:
         return ""
     text = [
         "<h2>What was learned of revised classes</h2>",
-        "<p>The network stays as it was. Voxels are those that weights were trained on, iteration by iteration, and "
+        "<p>The network stays as it was, and all that it says of other classes. Voxels are those that weights were trained on, iteration by iteration, and "
         "those that the network ran over once.</p>",
     ]
     for name, ladder in shown:

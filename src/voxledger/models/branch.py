@@ -1,8 +1,8 @@
-"""A branch: a copy of a network of which some weights are its own, beside the network, which stays as it is.
+"""A branch: another network beside the one that stays as it is, for classes that heads on that are not enough for.
 
-An added decoder has the weights of the decoder for its own; low-rank adapters (LoRA, Hu et al. 2021) add to each weight
-W of the whole network a product of two small matrices, W + up · down. Where a branch begins, it says what the network
-says: the decoder is a copy, and `up` is 0.
+It is that network with outputs of its own, for its classes alone. An added decoder has the weights of the decoder for
+its own, too; low-rank adapters (LoRA, Hu et al. 2021) add to each weight W of the network a product of two small
+matrices, W + up · down, where `up` begins with 0. All else is the network's.
 
 `peft` brings transformers and accelerate along for this, and `loralib` asks for a network made of its own layers.
 
@@ -11,13 +11,15 @@ This module imports torch at once: import it only where a model is trained or pr
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+
+from voxledger.models.heads import axes_that_vary
+from voxledger.records.card import weights_of
 
 RANK = 8
 """Of adapters; a layer with less inputs or outputs than that is left as it is."""
@@ -43,35 +45,38 @@ def low_rank(weight: Tensor, up: Tensor, down: Tensor) -> Tensor:
     return weight + (up @ down).view_as(weight)
 
 
-def with_decoder(network: nn.Module, decoder: Iterable[nn.Module]) -> nn.Module:
-    """A copy of a network of which nothing is trained but modules of its decoder, those of the network itself given."""
-    found = _copy(network)
+def outputs_of(build: Callable[[int], Any]) -> set[str]:
+    """Names of the tensors whose size depends on the number of outputs that a network is built with."""
+    return {name for name, axes in axes_that_vary(build).items() if axes}
+
+
+def free_decoder(network: nn.Module, decoder: Iterable[nn.Module], outputs: set[str]) -> None:
+    """Let nothing of a network be trained but its outputs, and these modules of it."""
     own = {id(parameter) for module in decoder for parameter in module.parameters()}
-    wanted = {name for name, parameter in network.named_parameters() if id(parameter) in own}
-    for name, parameter in found.named_parameters():
-        parameter.requires_grad_(name in wanted)
-    return found
-
-
-def with_adapters(network: nn.Module) -> nn.Module:
-    """A copy of a network of which nothing is trained but adapters of its convolutions and linear layers."""
-    found = _copy(network)
-    for module in list(found.modules()):
-        weight = getattr(module, "weight", None)
-        is_layer = isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
-        if is_layer and weight is not None and min(len(weight), weight[0].numel()) >= RANK:
-            parametrize.register_parametrization(module, "weight", LowRank(weight))
-    return found
-
-
-def own_weights(network: nn.Module) -> dict[str, Tensor]:
-    """What a branch has of its own, as it is saved."""
-    found = {}
     for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            before, is_adapter, matrix = name.rpartition(".0.") if "parametrizations." in name else (name, "", "")
-            called = f"{before.replace('parametrizations.', '')}/{matrix}" if is_adapter else name
-            found[called] = parameter.detach().cpu().contiguous()
+        parameter.requires_grad_(id(parameter) in own or name in outputs)
+
+
+def add_adapters(network: nn.Module, outputs: set[str]) -> None:
+    """Let nothing of a network be trained but its outputs, and adapters of its convolutions and linear layers."""
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in outputs)
+    for module in list(network.modules()):
+        if not isinstance(module, nn.Linear | nn.modules.conv._ConvNd):
+            continue
+        weight = module.weight
+        if not weight.requires_grad and min(len(weight), weight[0].numel()) >= RANK:
+            parametrize.register_parametrization(module, "weight", LowRank(weight))
+
+
+def own_weights(network: nn.Module, outputs: set[str]) -> dict[str, Tensor]:
+    """What a branch has of its own, as it is saved: what was trained, and all of its outputs."""
+    trained = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    found = {}
+    for name, tensor in weights_of(network).items():
+        before, is_adapter, matrix = name.rpartition(".0.") if "parametrizations." in name else (name, "", "")
+        if name in trained or name in outputs:
+            found[f"{before.replace('parametrizations.', '')}/{matrix}" if is_adapter else name] = tensor
     return found
 
 
@@ -84,18 +89,24 @@ def joined(before: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str,
     return kept
 
 
-def grown(network: nn.Module, own: Mapping[str, Tensor]) -> nn.Module:
-    """The branch of a network that has these weights of its own."""
-    found = _copy(network)
-    weights = dict(found.named_parameters())
-    adapters = {name.removesuffix(_UP): tensor for name, tensor in own.items() if name.endswith(_UP)}
-    for name, tensor in own.items():
-        if not name.endswith((_UP, _DOWN)):
-            weights[name].data.copy_(tensor)
-    for name, up in adapters.items():
-        weights[name].data.copy_(low_rank(weights[name].detach(), up, own[f"{name}{_DOWN}"]))
-    return found
+def put(own: Mapping[str, Tensor], network: nn.Module) -> nn.Module:
+    """Put weights that a branch has of its own into a network, in place; returns it."""
+    weights = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    with torch.no_grad():
+        for name, tensor in own.items():
+            if not name.endswith((_UP, _DOWN)):
+                weights[name].copy_(tensor)
+        for name, up in own.items():
+            if name.endswith(_UP):
+                weight = weights[name.removesuffix(_UP)]
+                weight.copy_(low_rank(weight, up, own[f"{name.removesuffix(_UP)}{_DOWN}"]))
+    return network
 
 
-def _copy(network: nn.Module) -> Any:
-    return copy.deepcopy(network).requires_grad_(False).eval()
+def grown(trunk: nn.Module, build: Callable[[int], Any], own: Mapping[str, Tensor], classes: int) -> nn.Module:
+    """The branch of a network for so many classes that has these weights of its own, for prediction."""
+    network = build(classes + 1)
+    varies = outputs_of(build)
+    shared = {name: tensor for name, tensor in weights_of(trunk).items() if name not in varies}
+    found: nn.Module = put(own, put(shared, network))
+    return found.requires_grad_(False).eval()

@@ -1,6 +1,6 @@
 """A network that stays as it is, with a small head for each of some classes on the features of its decoder.
 
-Where such features are not enough for a class, its head stands on those of a branch: see `models/branch.py`.
+Where such features are not enough for a class, a branch speaks for it: see `models/branch.py`.
 
 This module imports torch at once: import it only where a model is trained or predicts.
 """
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
 from voxledger.models.branch import grown
-from voxledger.models.dataset import branches, heads
+from voxledger.models.dataset import Branch, branches, heads
 from voxledger.records.card import BRANCH_WEIGHTS, head_of, load_tensors, load_weights
 
 _WIDTH = 16
@@ -79,46 +79,50 @@ def log_odds(logits: Tensor, channels: Sequence[int]) -> Tensor:
 
     At most `_SUREST`: what a network is wrong about it may be very sure of.
     """
+    return against_others(logits, channels).clamp(-_SUREST, _SUREST)
+
+
+def against_others(logits: Tensor, channels: Sequence[int]) -> Tensor:
+    """The same without a bound, as a network learns it."""
     others = [n for n in range(logits.shape[1]) if n not in channels]
     inside, outside = (logits[:, list(which)].logsumexp(1, keepdim=True) for which in (channels, others))
-    return (inside - outside).clamp(-_SUREST, _SUREST)
+    return inside - outside
 
 
 class Frozen(nn.Module):  # type: ignore[misc]
     """A network, its trunk, whose weights, buffers and normalisation never change, and heads that may.
 
-    Its output has the channels of the trunk, bit by bit as the trunk gives them, and behind them one of every head:
-    a logit against not being of the class. The trunk runs once for all, and so does each branch.
+    Its output has the channels of the trunk, bit by bit as the trunk gives them, and behind them one of every class
+    that has a head, or that a branch speaks for: a logit against not being of the class. The trunk runs once for all.
 
     Parameters
     ----------
     trunk
         The network.
     decoders
-        Gives those modules of it, and of branches, whose outputs are features.
+        Modules of it whose outputs are features.
     learned
-        Heads, each with the channels of the trunk that it corrects, and the number of the branch that it stands on;
-        0 is the trunk.
-    grown_from
+        Heads, each with the channels of the trunk that it corrects; or the number of a branch, with those of its
+        channels whose sum the class is.
+    grown_beside
         Branches by number.
     """
 
     def __init__(
         self,
         trunk: nn.Module,
-        decoders: Decoders,
-        learned: Sequence[tuple[ClassHead, Any, int]],
-        grown_from: Mapping[int, nn.Module] = MappingProxyType({}),
+        decoders: Sequence[nn.Module],
+        learned: Sequence[tuple[ClassHead | int, Any]],
+        grown_beside: Mapping[int, nn.Module] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         self.trunk = trunk.requires_grad_(False).eval()
-        self.heads = nn.ModuleList(head for head, _, _ in learned)
-        self.branches = nn.ModuleDict({str(number): branch for number, branch in grown_from.items()})
-        self._of_heads = [(tuple(channels), number) for _, channels, number in learned]
+        self.heads = nn.ModuleList(head for head, _ in learned if isinstance(head, ClassHead))
+        self.branches = nn.ModuleDict({str(n): b.requires_grad_(False).eval() for n, b in grown_beside.items()})
+        self._learned = [(head if isinstance(head, int) else 0, tuple(channels)) for head, channels in learned]
         self._found: dict[int, Tensor] = {}
-        for network in (trunk, *grown_from.values()):
-            for number, module in enumerate(decoders(network)):
-                module.register_forward_hook(self._keeper(number))
+        for number, module in enumerate(decoders):
+            module.register_forward_hook(self._keeper(number))
 
     def _keeper(self, number: int) -> Callable[..., None]:
         def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
@@ -139,54 +143,61 @@ class Frozen(nn.Module):  # type: ignore[misc]
         All are (batch, channel, z, y, x) over the same extent.
         """
         with torch.no_grad():
-            return self._run(self.trunk, images)
-
-    def features_of_branch(self, number: int, images: Tensor) -> list[Tensor]:
-        """As `features`, of a branch; with gradients where it is trained."""
-        return self._run(self.branches[str(number)], images)[1]
-
-    def _run(self, network: nn.Module, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        logits = network(images)
+            logits = self.trunk(images)
         found = [images, *(self._found[number] for number in sorted(self._found))]
         self._found.clear()
         return logits, found
 
     def forward(self, images: Tensor) -> Tensor:
-        logits, features = self.features(images)
-        found = {0: features, **{int(number): self.features_of_branch(int(number), images) for number in self.branches}}
-        said = [logits]
-        for head, (channels, number) in zip(self.heads, self._of_heads, strict=True):
-            own = head(found[number])
-            own = own + log_odds(logits, channels) if channels else own
+        logits, found = self.features(images)
+        beside = {number: branch(images) for number, branch in self.branches.items()}
+        said, heads = [logits], iter(self.heads)
+        for number, channels in self._learned:
+            if number:
+                own = log_odds(beside[str(number)], channels)
+            else:
+                own = next(heads)(found)
+                own = own + log_odds(logits, channels) if channels else own
             said.append(own.to(logits.dtype))  # on a GPU the trunk's are float16, and stay as they are
         return torch.cat(said, 1)
 
 
-def load_network(folder: Path, network: Any, dataset: dict[str, Any], decoders: Decoders, prefix: str = "") -> Any:
+def load_network(
+    folder: Path,
+    network: Any,
+    dataset: dict[str, Any],
+    decoders: Decoders,
+    build: Callable[[int], Any],
+    prefix: str = "",
+) -> Any:
     """Put the weights of a model that `check_model` has accepted into its network; returns it, with its heads if any.
 
-    `prefix` is that of the names of its weights; a network with heads has none.
+    Parameters
+    ----------
+    build
+        The network with so many outputs: branches have others.
+    prefix
+        That of the names of its weights; a network with heads has none.
     """
     load_weights(folder, network, prefix)
-    learned, on = heads(dataset), branches(dataset)
-    if not learned:
+    names = heads(dataset)
+    if not names:
         return network
-    found = {n: load_branch(folder, network, n) for n in sorted(set(on.values()))}
-    return Frozen(network, decoders, [(load_head(folder, n), c, on.get(n, 0)) for n, c in learned.items()], found)
+    used = [one for one in branches(dataset) if one.channels]
+    spoken = {name: (one.number, channels) for one in used for name, channels in one.channels.items()}
+    learned = [spoken[name] if name in spoken else (load_head(folder, name), c) for name, c in names.items()]
+    found = {one.number: load_branch(folder, network, build, one) for one in used}
+    return Frozen(network, decoders(network), learned, found)
 
 
-def load_branch(folder: Path, network: nn.Module, number: int) -> nn.Module:
-    """A branch of the network of a model, whose weights it holds."""
-    return grown(network, load_tensors(folder, f"{BRANCH_WEIGHTS}{number}/"))
+def load_branch(folder: Path, network: nn.Module, build: Callable[[int], Any], branch: Branch) -> nn.Module:
+    """A branch beside the network of a model, whose weights it holds."""
+    return grown(network, build, load_tensors(folder, f"{BRANCH_WEIGHTS}{branch.number}/"), len(branch.classes))
 
 
 def load_head(folder: Path, name: str) -> ClassHead:
     """The head of a class, by the name that the model's `dataset.json` calls it."""
-    return head_with(head_of(load_tensors(folder), name))
-
-
-def head_with(weights: Mapping[str, Tensor]) -> ClassHead:
-    """A head of these weights and buffers, by layer."""
+    weights = head_of(load_tensors(folder), name)
     scales = sum(key.startswith("mean_") for key in weights)
     head = ClassHead([len(weights[f"mean_{number}"]) for number in range(scales)], corrects=False)
     head.load_state_dict(weights)

@@ -22,8 +22,9 @@ from voxledger.casemap.memo import compute, folder_of, forget, remembered
 from voxledger.casemap.once import files_of, once
 from voxledger.casemap.used import note_used
 from voxledger.models.channels import inside
-from voxledger.models.dataset import BRANCHES, HEADS, branches, channels, heads, untaught
-from voxledger.models.learn_branch import LearnBranch
+from voxledger.models.dataset import BRANCHES, HEADS, Branch, branches, channels, describe_branch, heads, untaught
+from voxledger.models.learn_branch import ADAPTERS, DECODER, LearnBranch, branch_for
+from voxledger.models.learn_heads import HEADS as ALONE
 from voxledger.models.learn_heads import OWN, Learned, LearnHead, judged
 from voxledger.models.start import HeadStart, Lesson
 from voxledger.models.training import Training
@@ -43,8 +44,7 @@ from voxledger.records.card import (
 from voxledger.records.ladder import Ladder, Rung
 from voxledger.textfile import read_json, replace_text
 
-HEADS_ALONE = "heads"
-"""The first step."""
+_ORDER = (ALONE, DECODER, ADAPTERS)
 _HELD_OUT = 5
 """One of so many cases that people decided on is held out where steps are chosen by what came of them."""
 _SUFFIXES = " with heads", " with branches"
@@ -63,17 +63,17 @@ def learn(training: Training, folder: Path, portable: bool) -> tuple[str, Ladder
     start = training.start
     assert isinstance(start, HeadStart)
     climb = _Climb(training, start, portable)
-    climb.heads()
+    climb.look()
+    climb.go_on()
     for kind in start.rungs:
-        if names := climb.left():
-            climb.branches(kind, names)
+        climb.heads() if kind == ALONE else climb.grow(kind)
     climb.write(folder)
     climb.forget()
     assert start.parent is not None
     name = start.parent.card.architecture
     for suffix in _SUFFIXES:
         name = name.removesuffix(suffix)
-    return f"{name}{_SUFFIXES[bool(climb.on)]}", climb.ladder
+    return f"{name}{_SUFFIXES[bool(climb.branches)]}", climb.ladder
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class _Made:
     file: Path
     """Weights that it left."""
     dice: float | None
-    branch: int
-    """Number of the branch whose features its head reads; 0 is the network."""
+    branch: Branch | None
+    """That speaks for it."""
 
 
 class _Climb:
@@ -102,15 +102,15 @@ class _Climb:
         self._corrected = heads(self._dataset)
         for name in self._lessons:
             self._corrected.setdefault(name, self._channels_of(name))
-        self.on = branches(self._dataset)
-        """Branch of each head that stands on one."""
+        self.branches = {one.number: one for one in branches(self._dataset)}
+        """Those that speak for any class, by number."""
+        self._on = {name: one for one in self.branches.values() for name in one.channels}
         self._weights = _with_todays_names(load_tensors(self._parent.folder), self._parent.schema.renamed)
         self._jobs: list[Job[Any]] = []
-        self._ran: dict[tuple[str, int, bool], tuple[RunTrunk, Kept, Path]] = {}
+        self._ran: dict[tuple[str, bool], tuple[RunTrunk, Kept, Path]] = {}
         self._made: dict[str, _Made] = {}
-        self._first: dict[str, Path] = {}
-        """What the first step left of each class."""
         self._rungs: list[Rung] = []
+        self._looked_at = 0
         self._wanted: dict[str, float] = {}
 
     def _channels_of(self, name: str) -> tuple[int, ...]:
@@ -120,12 +120,16 @@ class _Climb:
             return ()
         return tuple(inside(of, self._parent.schema, name))
 
+    def look(self) -> None:
+        """Run the network once over what heads learn from and what is held out, and see what it reached itself."""
+        self._looked_at = self._run_trunk()
+        self._wanted = {name: found for name in self._held if (found := self._reached(name)) is not None}
+
     def heads(self) -> None:
-        """Train the head of every class, on features that the network is run for once."""
-        began = time.process_time()
-        voxels, dice = self._run_trunk(), dict[str, float]()
+        """Train the head of every class that no branch speaks for."""
+        began, voxels, dice = time.process_time(), self._looked_at, dict[str, float]()
         for name, lesson in self._lessons.items():
-            windows = self._windows(name, (*lesson.people, *lesson.model), False)
+            windows = self._windows(name, (*lesson.people, *lesson.model), False) if name not in self._on else []
             if not windows:
                 continue
             job = LearnHead(
@@ -134,7 +138,6 @@ class _Climb:
                 lesson=lesson,
                 held_out=self._held[name],
                 corrects=self._corrected[name],
-                branch=self.on.get(name, 0),
                 portable=self._portable,
                 known=head_of(self._weights, name),
                 windows=windows,
@@ -142,48 +145,63 @@ class _Climb:
             )
             learned, file = self._do(job)
             voxels, dice = voxels + learned.voxels, dice | learned.dice
-            self._first[name] = file
-            self._made[name] = _Made(HEADS_ALONE, file, learned.dice.get(name), job.branch)
-        self._wanted = {name: found for name in self._held if (found := self._reached(name)) is not None}
-        self._note(HEADS_ALONE, voxels, list(self._made), dice, began)
+            self._made[name] = _Made(ALONE, file, learned.dice.get(name), None)
+        if self._made:
+            self._note(ALONE, voxels, list(self._made), dice, began)
 
-    def left(self) -> list[str]:
-        """Classes that need another step."""
-        margin = self._start.margin
+    def go_on(self) -> None:
+        """Go on with branches that speak for classes to train: others that these speak for stay with them."""
+        asked = self._start.rungs if self._start.margin is None else ()
+        for origin in list(self.branches.values()):
+            if any(kind in _ORDER[_ORDER.index(origin.kind) :] for kind in asked):
+                continue  # what is asked for goes on from there itself
+            if names := [name for name in self._lessons if self._on.get(name) == origin]:
+                self._branch(origin.kind, names, origin)
+
+    def grow(self, kind: str) -> None:
+        """Grow a branch of a kind for the classes that need it."""
+        margin, later = self._start.margin, _ORDER[_ORDER.index(kind) :]
+        names = [n for n in self._lessons if (made := self._made.get(n)) is None or made.rung not in later]
         if margin is None:
-            return list(self._made)
-        return [
-            name
-            for name, made in self._made.items()
-            if made.dice is not None and made.dice < self._wanted.get(name, 0) - margin
-        ]
+            names = [name for name in names if self._is_taught(name)]
+        else:
+            names = [name for name in names if self._is_below(name, margin)]
+        for origin in [None, *self.branches.values()]:
+            if group := [name for name in names if self._on.get(name) == origin]:
+                self._branch(kind, group, origin)
 
-    def branches(self, kind: str, names: Sequence[str]) -> None:
-        """Grow a branch for some classes, each from where its head stands; it is kept where it is better."""
-        began, voxels, dice = time.process_time(), 0, dict[str, float]()
-        for origin in sorted({self.on.get(name, 0) for name in names}):
-            group = [name for name in names if self.on.get(name, 0) == origin]
-            lessons = [self._lessons[name] for name in group]
-            job = LearnBranch(
-                name=kind,
-                training=self._training,
-                kind=kind,
-                lessons=tuple(lessons),
-                held_out={name: self._held[name] for name in group},
-                heads={name: self._first[name] / OWN for name in group},
-                grown_from=origin,
-                portable=self._portable,
-                corrects={name: self._corrected[name] for name in group},
-                judges={name: self._windows(name, self._held[name], True) for name in group},
-            )
-            learned, file = self._do(job)
-            voxels, dice = voxels + learned.voxels, dice | learned.dice
-            number = max([0, *branches(self._dataset).values(), *(made.branch for made in self._made.values())]) + 1
-            for name in group:
-                better = self._start.margin is None or learned.dice.get(name, 0) > (self._made[name].dice or 0)
-                if better:
-                    self._made[name] = _Made(kind, file, learned.dice.get(name), number)
-        self._note(kind, voxels, names, dice, began)
+    def _is_taught(self, name: str) -> bool:
+        """Whether any case of a class shows what the model looks at."""
+        lesson, training = self._lessons[name], self._training
+        cases = (case for case in training.cases if case.case_id in {*lesson.people, *lesson.model})
+        return training.region is None or any(training.painted(case) is not None for case in cases)
+
+    def _is_below(self, name: str, margin: float) -> bool:
+        dice = self._made[name].dice if name in self._made else None
+        return dice is not None and dice < self._wanted.get(name, 0) - margin
+
+    def _branch(self, kind: str, names: Sequence[str], origin: Branch | None) -> None:
+        """Train a branch for some classes, which go on from where they stand; it is kept where it is better."""
+        began = time.process_time()
+        used = [*self.branches, *(made.branch.number for made in self._made.values() if made.branch)]
+        made = branch_for(max([0, *used]) + 1, kind, self._training, names)
+        job = LearnBranch(
+            name=kind,
+            training=self._training,
+            branch=made,
+            grown_from=origin.number if origin else 0,
+            lessons=tuple(self._lessons[name] for name in names),
+            held_out={name: self._held[name] for name in names},
+            portable=self._portable,
+            origin=origin,
+            judges={name: self._windows(name, self._held[name], True) for name in names},
+        )
+        learned, file = self._do(job)
+        for name in names:
+            before, dice = self._made.get(name), learned.dice.get(name)
+            if before is None or self._start.margin is None or (dice or 0) > (before.dice or 0):
+                self._made[name] = _Made(kind, file, dice, made)
+        self._note(kind, learned.voxels, names, learned.dice, began)
 
     @property
     def ladder(self) -> Ladder:
@@ -192,26 +210,35 @@ class _Climb:
         return Ladder(rungs=tuple(self._rungs), kept=kept, wanted=self._wanted, margin=self._start.margin)
 
     def write(self, folder: Path) -> None:
-        """Write the model; branches that no head stands on any more are left out."""
+        """Write the model, without heads of classes that a branch speaks for, and branches that speak for none."""
         from safetensors.torch import load_file
 
-        parent, weights = self._parent, dict(self._weights)
+        weights, number_of = (
+            dict(self._weights),
+            {n: made.branch.number for n, made in self._made.items() if made.branch},
+        )
+        known = {*heads(self._dataset), *self._made}
+        self._corrected = {name: found for name, found in self._corrected.items() if name in known}
         for name, made in self._made.items():
             left = load_file(made.file / OWN)
-            head = left if made.rung == HEADS_ALONE else head_of(left, name)
-            weights |= {f"{HEAD_WEIGHTS}{name}/{layer}": tensor for layer, tensor in head.items()}
-            if made.rung != HEADS_ALONE:
-                own = {k: t for k, t in left.items() if not k.startswith(HEAD_WEIGHTS)}
-                weights |= {f"{BRANCH_WEIGHTS}{made.branch}/{layer}": tensor for layer, tensor in own.items()}
-            if made.branch:
-                self.on[name] = made.branch
-        stood_on = tuple(f"{BRANCH_WEIGHTS}{number}/" for number in self.on.values())
-        weights = {k: t for k, t in weights.items() if not k.startswith(BRANCH_WEIGHTS) or k.startswith(stood_on)}
-        known = heads(self._dataset).keys() | self._made.keys()
-        described = {**read_json(parent.folder / DATASET)}
-        described[HEADS] = {name: list(found) for name, found in self._corrected.items() if name in known}
-        described |= {BRANCHES: self.on} if self.on else {}
-        shutil.copyfile(parent.folder / PLANS, folder / PLANS)
+            weights = {k: t for k, t in weights.items() if not k.startswith(f"{HEAD_WEIGHTS}{name}/")}
+            if made.branch is None:
+                weights |= {f"{HEAD_WEIGHTS}{name}/{layer}": tensor for layer, tensor in left.items()}
+            else:
+                self._corrected[name] = ()
+                self.branches.setdefault(made.branch.number, made.branch)
+                weights |= {f"{BRANCH_WEIGHTS}{made.branch.number}/{layer}": t for layer, t in left.items()}
+        for number, branch in list(self.branches.items()):
+            kept = {n: c for n, c in branch.channels.items() if number_of.get(n, number) == number}
+            self.branches[number] = replace(branch, channels=kept)
+            if not kept:
+                del self.branches[number]
+                weights = {k: t for k, t in weights.items() if not k.startswith(f"{BRANCH_WEIGHTS}{number}/")}
+        described = {**read_json(self._parent.folder / DATASET)}
+        described.pop(BRANCHES, None)
+        described[HEADS] = {name: list(found) for name, found in self._corrected.items()}
+        described |= {BRANCHES: [describe_branch(one) for one in self.branches.values()]} if self.branches else {}
+        shutil.copyfile(self._parent.folder / PLANS, folder / PLANS)
         replace_text(folder / DATASET, to_json(described))
         save_tensors(folder, weights)
 
@@ -221,16 +248,17 @@ class _Climb:
             forget(Path(folder_of(job)))
 
     def _run_trunk(self) -> int:
-        """Run the network, or the branch that a head stands on, over what is learned from; returns the voxels."""
-        wanted: dict[tuple[str, int, bool], list[str]] = {}
+        """Run the network over what heads learn from, and what is held out; returns the voxels."""
+        wanted: dict[tuple[str, bool], list[str]] = {}
         for name, lesson in self._lessons.items():
-            for case_id in (*lesson.people, *lesson.model, *self._held[name]):
-                key = case_id, self.on.get(name, 0), case_id in self._held[name]
-                wanted.setdefault(key, []).append(name)
+            has_head = ALONE in self._start.rungs and name not in self._on
+            learned = (*lesson.people, *lesson.model) if has_head else ()
+            for case_id in (*learned, *self._held[name]):
+                wanted.setdefault((case_id, case_id in self._held[name]), []).append(name)
         jobs = {}
         for case in self._training.cases:
             for key in sorted(key for key in wanted if key[0] == case.case_id):
-                _, branch, is_held = key
+                is_held = key[1]
                 names = {*wanted[key], *(self._taught if is_held else ())}
                 said = {n: self._corrected.get(n) or self._channels_of(n) for n in sorted(names)}
                 jobs[key] = RunTrunk(
@@ -239,7 +267,6 @@ class _Climb:
                     case=case,
                     wanted=tuple(wanted[key]),
                     corrected={name: found for name, found in said.items() if found},
-                    branch=branch,
                     whole=is_held,
                     room=self._start.room // len(wanted),
                     portable=self._portable,
@@ -263,8 +290,7 @@ class _Climb:
 
     def _windows(self, name: str, cases: Iterable[str], is_held: bool) -> list[Window]:
         """What is kept of cases for a class."""
-        keys = ((case_id, self.on.get(name, 0), is_held) for case_id in sorted(cases))
-        return windows_of(self._training, name, [self._ran[key] for key in keys])
+        return windows_of(self._training, name, [self._ran[case_id, is_held] for case_id in sorted(cases)])
 
     def _reached(self, name: str) -> float | None:
         """Dice of the network itself, as it was last trained as a whole, on the cases held out for a class.
@@ -277,7 +303,7 @@ class _Climb:
         for known in [name] if own else self._taught:
             windows = self._windows(name, (case_id for case_id, masks in held.items() if known in masks), True)
             shown = [replace(window, mask=window.mask_of(self._training, known)) for window in windows]
-            one = judged(known, shown, lambda window: np.zeros((1, *window.mask.shape), np.float32))
+            one = judged(known, shown, lambda window: np.zeros((1, *window.mask.shape), np.float32), True)
             found += [] if one is None else [one]
         return round(float(np.mean(found)), 4) if found else None
 

@@ -29,6 +29,8 @@ _LOOKED_AT = 16
 """Windows that mean and standard deviation of features are taken from."""
 _RAREST = 1e-4
 """Least share of voxels that a new head begins with as the probability of its class."""
+HEADS = "heads"
+"""What this step is called."""
 OWN = "own.safetensors"
 """What a job leaves of weights."""
 
@@ -53,8 +55,6 @@ class LearnHead(Job[Learned]):
     """Cases that it is judged by."""
     corrects: tuple[int, ...] = content()
     """Channels of the network that it corrects."""
-    branch: int = content()
-    """Whose features it reads."""
     portable: bool = content()
     """Whether it computes with instructions that every CPU has: other ones give other last bits."""
     known: dict[str, Any] = place()
@@ -69,7 +69,7 @@ class LearnHead(Job[Learned]):
         from safetensors.torch import save_file
 
         head, voxels = self._fit()
-        found = judged(self.lesson.class_name, self.judges, self._logits_of(head))
+        found = judged(self.lesson.class_name, self.judges, self._logits_of(head), corrects=True)
         save_file({name: tensor.contiguous() for name, tensor in head.cpu().state_dict().items()}, folder / OWN)
         voxels += sum(window.mask.size for window in self.judges)
         return Learned(voxels, {} if found is None else {self.lesson.class_name: found})
@@ -121,17 +121,21 @@ class LearnHead(Job[Learned]):
         return logits
 
 
-def judged(name: str, windows: Sequence[Window], logits: Callable[[Window], npt.NDArray[np.float32]]) -> float | None:
+def judged(
+    name: str, windows: Sequence[Window], logits: Callable[[Window], npt.NDArray[np.float32]], corrects: bool
+) -> float | None:
     """Mean Dice of a class over the cases that show it, by the windows that cover them; None where none does.
 
     Parameters
     ----------
     logits
-        What corrects, or stands for, what the network says of a window, (1, z, y, x).
+        Gives what is said of a window, (1, z, y, x).
+    corrects
+        Whether that is added to what the network says, if it says anything.
     """
     counts: dict[str, list[int]] = {}
     for window in windows:
-        said = window.said(name)
+        said = window.said(name) if corrects else None
         found = logits(window)[0] + (0 if said is None else said[0]) > 0
         one = counts.setdefault(window.case_id, [0, 0, 0])
         for place_in, part in enumerate((found & window.mask, found, window.mask)):

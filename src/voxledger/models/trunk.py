@@ -47,6 +47,8 @@ class Trunk:
     """Gives its modules whose outputs are features, the finest first."""
     decoder: Callable[[Any], Sequence[Any]]
     """Gives the modules that an added decoder has weights of its own for."""
+    build: Callable[[int], Any]
+    """The network with so many outputs, initialised."""
     patch: tuple[int, ...]
     mirror_axes: tuple[int, ...]
     """Axes of the patch along which predictions are mirrored."""
@@ -83,8 +85,6 @@ class RunTrunk(Job[Kept]):
     """Classes that are learned from the case."""
     corrected: dict[str, tuple[int, ...]] = content()
     """Channels of the network, by class, whose logits against all others are kept."""
-    branch: int = content()
-    """Number of the branch whose features are kept; 0 is the network itself."""
     whole: bool = content()
     """Whether the whole case is looked at, as it lies."""
     room: int = content()
@@ -102,7 +102,7 @@ class RunTrunk(Job[Kept]):
         with single_thread(self.device):
             parent = self.training.start.parent
             package = backend_of(parent.card).package
-            trunk, network = _opened(package, parent.folder, parent.card.id, self.branch, self.device)
+            trunk, network = _opened(package, parent.folder, parent.card.id, self.device)
             image, labels = padded(*trunk.prepare(*painted), trunk.patch)
             classes = [self.training.numbers_within(name) for name in self.wanted]
             rng = np.random.default_rng([self.training.seed, *self.case.case_id.encode()])
@@ -127,25 +127,21 @@ class RunTrunk(Job[Kept]):
         from voxledger.models.frozen import log_odds
 
         with torch.inference_mode():
-            images = torch.from_numpy(window)[None, None].to(self.device)
-            logits, found = network.features(images)
-            if self.branch:
-                found = network.features_of_branch(self.branch, images)
+            logits, found = network.features(torch.from_numpy(window)[None, None].to(self.device))
             found += [log_odds(logits, channels) for _, channels in sorted(self.corrected.items())]
         largest = float(np.finfo(np.float16).max)
         return [np.asarray(one[0].float().clamp(-largest, largest).half().cpu()) for one in found]
 
 
 @lru_cache(maxsize=1)
-def _opened(package: str, folder: Path, model_id: str, branch: int, device: str) -> tuple[Trunk, Any]:
-    """The network of a model, with one of its branches if any, kept for the next case of this process."""
+def _opened(package: str, folder: Path, model_id: str, device: str) -> tuple[Trunk, Any]:
+    """The network of a model, kept for the next case of this process."""
     from importlib import import_module
 
-    from voxledger.models.frozen import Frozen, load_branch
+    from voxledger.models.frozen import Frozen
 
     trunk: Trunk = import_module(f"{package}.trunk").open_trunk(folder)
-    found = {branch: load_branch(folder, trunk.network, branch)} if branch else {}
-    return trunk, Frozen(trunk.network, trunk.decoders, (), found).to(device).eval()
+    return trunk, Frozen(trunk.network, trunk.decoders(trunk.network), ()).to(device).eval()
 
 
 def padded(image: Image, labels: Labels, patch: Sequence[int]) -> tuple[Image, Labels]:

@@ -27,21 +27,27 @@ def open_trunk(folder: Path) -> Trunk:
     plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
     network = build_network(plans, len(outputs(dataset)))
     load_weights(folder, network)
-    return Trunk(network, decoders, decoder, tuple(patch_of(plans)), (), partial(prepared, plans=plans))
+    return Trunk(
+        network,
+        decoders,
+        decoder,
+        partial(build_network, plans),
+        tuple(patch_of(plans)),
+        (),
+        partial(prepared, plans=plans),
+    )
 
 
 def decoders(network: Any) -> list[Any]:
     """Modules whose outputs are the features of a network, the finest first.
 
-    Of a U-Net they are its output, and from half of the resolution on what its decoder reads, encoder and decoder side
-    by side.
+    Of a U-Net they are what its decoder reads, encoder and decoder side by side, from half of the resolution on.
     """
     if type(network).__name__ == "SegResNet":
         return list(network.up_layers)[::-1]
     if type(network).__name__ == "SwinUNETR":
         return [getattr(network, f"decoder{number}") for number in range(1, 6)]
-    levels = _levels(network)
-    return [levels[0][2], *(layers[1] for layers in levels)]
+    return [layers[1] for layers in _levels(network)]
 
 
 def decoder(network: Any) -> list[Any]:

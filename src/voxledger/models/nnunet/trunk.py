@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.imaging.volume import Volume
-from voxledger.models.nnunet.network import build_network
+from voxledger.models.nnunet.network import build_network, with_outputs
 from voxledger.models.nnunet.reader import turn_of
 from voxledger.models.nnunet.stages import stages_of
 from voxledger.models.process import quiet
@@ -48,7 +48,15 @@ def open_trunk(folder: Path) -> Trunk:
             )
         return data[0].astype(np.float32, copy=False), np.maximum(seg[0], 0)
 
-    return Trunk(network, decoders, decoder, tuple(configuration.patch_size), stages.mirror_axes, prepare)
+    return Trunk(
+        network,
+        decoders,
+        decoder,
+        with_outputs(plans, dataset, name),
+        tuple(configuration.patch_size),
+        stages.mirror_axes,
+        prepare,
+    )
 
 
 def decoders(network: Any) -> list[Any]:

@@ -1,5 +1,7 @@
 """`continual`: leave the base model as it is, and train a head for each class that people revised (Continual Tuning).
 
+Where heads are not enough, `retrain.continual` asks for an added decoder or low-rank adapters beside the network.
+
 Of the other classes the next model says what the base model says, bit by bit. A class is revised since where a person
 corrected it, or labels of a source came, in a round after that of the base model; of a model from elsewhere, in any.
 A class that the base model was never taught gets a head once a case shows it. A head that is there already goes on.
@@ -19,6 +21,7 @@ from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.models.backend import backend_of
 from voxledger.models.cohort import Member
 from voxledger.models.learn_branch import ADAPTERS, DECODER
+from voxledger.models.learn_heads import HEADS
 from voxledger.models.model import Model
 from voxledger.models.start import HeadStart, Lesson, Start
 from voxledger.params import ModelParams, RetrainParams
@@ -37,7 +40,7 @@ def start(
     model
         The model to train, as `retrain.models` describes it.
     params
-        `continual_iterations`, `replay`, `hybrid` and `features_gb` of it are used.
+        Those that begin with `continual`, `grown_iterations`, `replay`, `hybrid` and `features_gb` of it are used.
     base
         The model of this name that the round began with.
     classes
@@ -72,12 +75,12 @@ def start(
 
 
 _RUNGS = {
-    "heads": (),
+    "heads": (HEADS,),
     "decoder": (DECODER,),
     "adapters": (ADAPTERS,),
-    "auto": (DECODER, ADAPTERS),
+    "auto": (HEADS, DECODER, ADAPTERS),
 }
-"""What is tried after heads."""
+"""What is tried."""
 
 
 def _lessons(params: RetrainParams, base: Model, classes: Sequence[str], cohort: Sequence[Member]) -> Iterator[Lesson]:
