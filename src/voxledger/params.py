@@ -413,8 +413,8 @@ class RetrainParams(_Strict):
     continual_iterations: float = Field(default=0.25, gt=0)
     """Share of a model's iterations that `continual` spends on the head of each revised class."""
     continual: Literal["heads", "decoder", "adapters", "auto"] = "heads"
-    """What `continual` trains of revised classes: heads; an added decoder, or low-rank adapters, for those that heads are
-    not enough for; or what is needed, one after the other."""
+    """What `continual` trains of revised classes: heads; an added decoder, or low-rank adapters, where heads are not
+    enough; or what is needed, one after the other."""
     continual_margin: float = Field(default=0.02, ge=0, le=1)
     """With `auto`, how far a class may stay below the Dice that full training reached last, on cases held out, without
     the next step."""

@@ -103,6 +103,33 @@ def test_heads_of_revised_classes_alone_are_trained(small, base, what):
     assert start.note.startswith("goes on unchanged") is not bool(wanted)
 
 
+def test_older_cases_are_replayed_in_the_order_of_the_round(small, base):
+    small = with_rows(small, {("c0", "organ"): (R, 4)})
+    params = RetrainParams(strategy="continual", replay=0.5, replay_by="importance")
+    for places, wanted in (({"c1": 1, "c2": 0}, "c2"), ({"c1": 0, "c2": 1}, "c1")):
+        cohort = [
+            replace(m, places={"organ": places[m.case.case_id]} if m.case.case_id in places else {})
+            for m in build_cohort(small.cases, small.ledger, small.schema)
+        ]
+        found = STRATEGIES.get("continual")(UNET, params, base, small.schema.names, cohort)
+        assert found.lessons == (Lesson("organ", ("c0", wanted), ()),)
+
+
+@pytest.mark.parametrize(
+    ("continual", "rungs", "margin"),
+    [
+        ("heads", ("heads",), None),
+        ("decoder", ("decoder",), None),
+        ("adapters", ("adapters",), None),
+        ("auto", ("heads", "decoder", "adapters"), 0.05),
+    ],
+)
+def test_what_is_tried_follows_from_the_parameter(small, base, continual, rungs, margin):
+    small = with_rows(small, {("c0", "organ"): (R, 4)})
+    start = lessons(small, base, continual=continual, continual_margin=0.05, grown_iterations=0.5)
+    assert (start.rungs, start.margin, start.grown) == (rungs, margin, 40)
+
+
 @pytest.mark.parametrize(("ml", "learned"), [(1.0, True), (0.0, False)])
 def test_a_new_class_has_a_head_once_a_case_shows_it(small, base, ml, learned):
     rows = {(name, "spleen"): (Origin.ACCEPTED, 1) for name in ("c0", "c2")}

@@ -23,8 +23,8 @@ def ladder_section(cards: Iterable[ModelCard], round_number: int) -> str:
         return ""
     text = [
         "<h2>What was learned of revised classes</h2>",
-        "<p>The network stays as it was, and all that it says of other classes. Voxels are those that weights were trained on, iteration by iteration, and "
-        "those that the network ran over once.</p>",
+        "<p>The network stays as it was, and all that it says of other classes. Voxels are those that weights were "
+        "trained on, iteration by iteration, and those that the network ran over once.</p>",
     ]
     for name, ladder in shown:
         text += [f"<h3>{name}</h3>", _table(ladder), f"<p>{_choice(ladder)}</p>"]
