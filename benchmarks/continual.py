@@ -135,7 +135,7 @@ def state(world: World, rows: Callable[[str], Iterable[tuple[str, Labels, Origin
 
 
 def as_people_leave_it(world: World, trunk: str, rounds: int) -> Ledger:
-    """After so many rounds, the five are known everywhere, the four where they were revised; else as drawn, if at all."""
+    """After so many rounds: the five are known, the four where they were revised, and elsewhere as drawn, if at all."""
     when = {case_id: n for n, end in reversed(list(enumerate(ROUNDS[:rounds], 1))) for case_id in world.pool[:end]}
 
     def rows(case_id: str) -> Iterable[tuple[str, Labels, Origin, int]]:

@@ -241,7 +241,7 @@ def test_features_of_every_network_have_the_scales_of_its_decoder():
         _, found = Frozen(network, decoders(network), ()).features(torch.zeros(1, 1, 32, 32, 64))
         shapes[type(network).__name__] = [tuple(one.shape[1:3]) for one in found]
     assert shapes == {
-        "UNet": [(1, 32), (8, 16), (16, 8), (48, 4)],
+        "UNet": [(1, 32), (3, 32), (8, 16), (16, 8), (48, 4)],
         "SegResNet": [(1, 32), (8, 32), (16, 16)],
         "SwinUNETR": [(1, 32), (12, 32), (12, 16), (24, 8), (48, 4), (96, 2)],
     }

@@ -41,13 +41,15 @@ def open_trunk(folder: Path) -> Trunk:
 def decoders(network: Any) -> list[Any]:
     """Modules whose outputs are the features of a network, the finest first.
 
-    Of a U-Net they are what its decoder reads, encoder and decoder side by side, from half of the resolution on.
+    Of a U-Net they are its outputs, since it has nothing else at full resolution, and from half of that on what its
+    decoder reads, encoder and decoder side by side.
     """
     if type(network).__name__ == "SegResNet":
         return list(network.up_layers)[::-1]
     if type(network).__name__ == "SwinUNETR":
         return [getattr(network, f"decoder{number}") for number in range(1, 6)]
-    return [layers[1] for layers in _levels(network)]
+    levels = _levels(network)
+    return [levels[0][2], *(layers[1] for layers in levels)]
 
 
 def decoder(network: Any) -> list[Any]:
