@@ -76,7 +76,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run("voxledger", "round", "run")
     run("voxledger", "round", "close")
     run("voxledger", "round", "open")
-    parameters(retrain={"strategy": "continual", "continual_iterations": 0.5, "replay": 0.0, "models": {"unet": UNET}})
+    again = {"replay": 0.5, "replay_by": "importance"}
+    parameters(retrain={"strategy": "continual", "continual_iterations": 0.5, **again, "models": {"unet": UNET}})
     run("voxledger", "round", "run", accept=(3,))
     run("voxledger", "review", "emulate", "--reference", str(root / "reference"))
     run("voxledger", "round", "run")

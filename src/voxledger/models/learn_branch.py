@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger import layout
 from voxledger.casemap.job import Job, content, place
+from voxledger.errors import VoxledgerError
 from voxledger.models.backend import backend_of
 from voxledger.models.channels import inside
 from voxledger.models.crops import Crop, Crops
@@ -67,7 +69,10 @@ class LearnBranch(Job[Learned]):
 
     def _begun(self) -> tuple[Any, Trunk, set[str], dict[str, Any]]:
         """The branch to train, what the backend says of the network, names of the tensors that are outputs, and what
-        the branch that it goes on from has of its own."""
+        the branch that it goes on from has of its own.
+
+        Raises `VoxledgerError` where the network is none that takes other numbers of outputs.
+        """
         from voxledger.models.branch import add_adapters, free_decoder, outputs_of
         from voxledger.models.frozen import load_branch
 
@@ -80,7 +85,14 @@ class LearnBranch(Job[Learned]):
         if self.origin is not None:
             start, known = load_branch(parent.folder, start, trunk.build, self.origin), _dataset(self.origin.classes)
             before = load_tensors(parent.folder, f"{BRANCH_WEIGHTS}{self.origin.number}/")
-        network, outputs = trunk.build(len(self.branch.classes) + 1), outputs_of(trunk.build)
+        try:
+            network, outputs = trunk.build(len(self.branch.classes) + 1), outputs_of(trunk.build)
+        except ValueError as error:  # a group normalisation of the outputs
+            raise VoxledgerError(
+                f"{parent.card.name}: its network cannot be built with other numbers of outputs ({error}), so that no "
+                f"{self.branch.kind} can stand beside it",
+                f"say `retrain.continual: heads` in {layout.PARAMS}",
+            ) from None
         take_over(network, weights_of(start), known, _dataset(self.branch.classes), trunk.build)
         if self.branch.kind == DECODER:
             free_decoder(network, trunk.decoder(network), outputs)
