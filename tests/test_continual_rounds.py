@@ -126,4 +126,4 @@ def test_the_closed_round_is_verified_and_traced(played: Path) -> None:
     chain = json.loads(output("voxledger", "trace", "c5", "--at", "round-01", "--json"))
     assert {entry["origin"] for entry in chain["classes"]} <= {"revised", "accepted", "predicted"}
     assert "| strategy | continual |" in output("voxledger", "models", "show", "unet")
-    assert "spleen: 2 by people" in output("voxledger", "models", "show", "unet")
+    assert "spleen: 4 by people" in output("voxledger", "models", "show", "unet")
