@@ -1,205 +1,374 @@
-"""Heads of revised classes against full training, on phantoms: Dice by class, work in voxels and in CPU seconds.
+"""What people revised, learned by heads, an added decoder or adapters, against full training, on phantoms.
 
-    python benchmarks/continual.py [--seed 0] [--iterations 400] [--network unet] [--work DIR]
+    python benchmarks/continual.py [--seeds 0 1 2] [--iterations 1200] [--trunks known new] [--arms …] [--work DIR]
 
-Twenty old cases show five organs. Four more are labelled (`new`: never before; `known`: in three old cases, too)
-in twelve cases more, as people who revise predictions leave them. Test cases are ten others. Rows: `before`, the
-network without the twelve; `full`, trained anew on all cases; `continual`, that of before with heads of the four.
+Nine organs in thirty cases. Of five everything is known from the start. Four are revised in twelve cases, then in ten
+more. `known`: the network of before learned these four from masks that a poor model drew in all thirty cases: aorta and
+vena cava end too early, stomach and pancreas are a voxel too tight. `new`: it never saw them. Ten other cases test.
 
-Voxels are those that a network, or a head, was trained on, patch by patch, and those of windows that the trunk ran over
-once. CPU seconds are those of the whole stage; everything runs in one process on one thread.
+before       the network before anything was revised
+only         fine-tuned on the revised cases, in which all but the four counts as background
+hybrid       fine-tuned on the revised cases, the five as the network of before draws them
+importance   as hybrid, with a fifth of the other cases, chosen by importance; `chance`: as many by chance
+full         trained anew on all cases, as the product does it; of `new` the same as if nothing had been drawn poorly
+heads, decoder, adapters, auto   continual, by `retrain.continual`
+
+Voxels are those that weights are trained on, iteration by iteration, and those that networks ran over once. CPU seconds
+are those of the whole stage, in one process of one thread. What is done is kept in DIR, and not done again.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
+import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from voxledger import layout
-from voxledger.imaging.volume import file_sha256, mask_sha256, write
-from voxledger.models import learn_heads
+from voxledger.imaging.soft import open_soft
+from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, write
+from voxledger.models.cohort import Member
 from voxledger.models.model import Model, open_models
 from voxledger.models.prediction import network_predictions
-from voxledger.params import InferParams, MachineParams, ModelParams, RetrainParams
+from voxledger.params import InferParams, MachineParams, ModelParams, Params, RetrainParams
 from voxledger.phantom.make import Size, make_phantom
 from voxledger.phantom.materials import CLASSES
 from voxledger.phantom.scanner import SITES
 from voxledger.records.cases import Case, Split
 from voxledger.records.ledger import Entry, Ledger, Origin
+from voxledger.retrain.replay import replayed
 from voxledger.retrain.run import retrain_round
 from voxledger.schema import LabelClass, LabelSchema
+from voxledger.score.replay import replay_order
+from voxledger.score.run import attend
+from voxledger.score.table import ClassScore, write_scores
 
 OLD = ("liver", "spleen", "kidney_right", "kidney_left", "spine")
 REVISED = ("stomach", "aorta", "postcava", "pancreas")
-CASES = {"old": 20, "revised": 12, "test": 10}
-KNOWN = 3
-"""Old cases in which the trunk saw the classes that are revised later."""
+POOL, TEST, ROUNDS = 30, 10, (12, 22)
+CONTINUAL, REPLAY = ("heads", "decoder", "adapters", "auto"), ("importance", "chance")
+ARMS = ("only", "hybrid", *REPLAY, "full", *CONTINUAL)
 ONE = MachineParams(workers=1)
+Labels = np.ndarray[Any, Any]
 
 
-def schema_of(names: tuple[str, ...]) -> LabelSchema:
+def schema_of(names: Iterable[str]) -> LabelSchema:
     """A schema of some organs."""
     classes = (LabelClass(id=CLASSES[name], name=name) for name in names)
     return LabelSchema(name="phantom", classes=tuple(sorted(classes, key=lambda c: c.id)))
 
 
-def make_cases(seed: int) -> tuple[list[Case], dict[str, np.ndarray], Any]:
-    """Cases with images on disk, and the true label map (z, y, x) of each."""
-    cases, truth, grids = [], {}, {}
-    for index in range(sum(CASES.values())):
+WHOLE = schema_of((*OLD, *REVISED))
+
+
+@dataclass(frozen=True)
+class World:
+    """All cases, with images on disk, and what is true of them."""
+
+    cases: list[Case]
+    truth: dict[str, Labels]
+    """Label map (z, y, x) by case."""
+    grids: dict[str, Grid]
+
+    @property
+    def pool(self) -> list[str]:
+        """Ids of the cases that are not for tests, those first that are revised first."""
+        return [case.case_id for case in self.cases if case.split is Split.POOL]
+
+
+def make_world(seed: int) -> World:
+    """Draw the phantoms."""
+    world = World([], {}, {})
+    for index in range(POOL + TEST):
         made = make_phantom(seed, index, SITES["a"], Size.SMALL, 0.0)
-        kind = next(k for k, end in zip(CASES, np.cumsum(list(CASES.values())), strict=True) if index < end)
-        case_id, split = f"{kind}-{index:02d}", Split.TEST if kind == "test" else Split.POOL
+        case_id, split = f"c{index:02d}", Split.POOL if index < POOL else Split.TEST
         labels = np.where(made.labels == CLASSES["pancreatic_duct"], CLASSES["pancreas"], made.labels)
-        truth[case_id] = np.where(np.isin(labels, [CLASSES[n] for n in (*OLD, *REVISED)]), labels, 0).astype(np.uint8)
-        path, grids[case_id] = f"images/{case_id}.nii.gz", made.grid
+        known = [CLASSES[n] for n in (*OLD, *REVISED)]
+        world.truth[case_id], world.grids[case_id] = (
+            np.where(np.isin(labels, known), labels, 0).astype(np.uint8),
+            made.grid,
+        )
+        path = f"images/{case_id}.nii.gz"
         write(path, made.image, made.grid)
-        cases.append(Case(case_id, path, file_sha256(path), "", "made", "CC0-1.0", split, "CT", ""))
-    return cases, truth, grids
+        world.cases.append(Case(case_id, path, file_sha256(path), "", "made", "CC0-1.0", split, "CT", ""))
+    return world
 
 
-def labelled(truth: dict[str, np.ndarray], grids: Any, schema: LabelSchema, trunk: str, later: bool) -> Ledger:
-    """Write label maps, before or after the twelve cases came; returns their ledger."""
+def drawn_poorly(labels: Labels) -> Labels:
+    """The four as a poor model draws them."""
+    from scipy.ndimage import binary_erosion
+
+    found = labels.copy()
+    for name in REVISED:
+        mask = labels == CLASSES[name]
+        if name in ("aorta", "postcava"):
+            slices = np.flatnonzero(mask.any((1, 2)))
+            right = mask.copy()
+            right[: slices[len(slices) // 3]] = False
+        else:
+            right = binary_erosion(mask, np.ones((1, 3, 3)))
+        found[mask & ~right] = 0
+    return found
+
+
+def state(world: World, rows: Callable[[str], Iterable[tuple[str, Labels, Origin, int]]]) -> Ledger:
+    """Write label maps; returns their ledger. `rows` gives class, mask, origin and round of what is known of a case."""
     shutil.rmtree(layout.RELEASE_LABELS, ignore_errors=True)
     ledger: Ledger = {}
-    for number, case_id in enumerate(truth):
-        kind = case_id.partition("-")[0]
-        if kind == "test" or (kind == "revised" and not later):
-            continue
-        seen = [n for n in schema.names if n in OLD or kind == "revised" or (trunk == "known" and number < KNOWN)]
-        labels = np.where(np.isin(truth[case_id], [CLASSES[n] for n in seen]), truth[case_id], 0).astype(np.uint8)
-        write(layout.label_map(layout.RELEASE_LABELS, case_id), labels, grids[case_id])
-        for name in seen:
-            mask = schema.mask(labels, name)
-            revised = kind == "revised" and name in REVISED
-            origin = Origin.REVISED if revised else Origin.ACCEPTED if kind == "revised" else Origin.SOURCE
-            digest, ml = mask_sha256(mask, grids[case_id]), float(mask.sum() * grids[case_id].voxel_ml)
-            version = int(kind == "revised")
-            ledger[case_id, name] = Entry(case_id, name, version, origin, (), "", "", digest, "", ml)
+    for case_id in world.pool:
+        grid, labels = world.grids[case_id], np.zeros_like(world.truth[case_id])
+        for name, mask, origin, version in rows(case_id):
+            labels[mask] = CLASSES[name]
+            ml = float(mask.sum() * grid.voxel_ml)
+            entry = Entry(case_id, name, version, origin, (), "", "", mask_sha256(mask, grid), "", ml)
+            ledger[case_id, name] = entry
+        write(layout.label_map(layout.RELEASE_LABELS, case_id), labels, grid)
     return ledger
 
 
-@contextlib.contextmanager
-def counted() -> Iterator[dict[str, int]]:
-    """Count the voxels that heads are trained on and that the trunk runs over."""
-    found, batch, once = {"heads": 0, "trunk": 0}, learn_heads._Parts.batch, learn_heads.once
-    seen: dict[str, int] = {}
+def as_people_leave_it(world: World, trunk: str, rounds: int) -> Ledger:
+    """After so many rounds: the five are known, the four where they were revised, and elsewhere as drawn, if at all."""
+    when = {case_id: n for n, end in reversed(list(enumerate(ROUNDS[:rounds], 1))) for case_id in world.pool[:end]}
 
-    def counting(parts: Any, size: int) -> Any:
-        drawn = batch(parts, size)
-        found["heads"] += drawn[2][0].size
-        return drawn
+    def rows(case_id: str) -> Iterable[tuple[str, Labels, Origin, int]]:
+        true, poor = world.truth[case_id], drawn_poorly(world.truth[case_id])
+        for name in OLD:
+            yield name, true == CLASSES[name], Origin.SOURCE, 0
+        for name in REVISED:
+            if case_id in when:
+                yield name, true == CLASSES[name], Origin.REVISED, when[case_id]
+            elif trunk == "known":
+                yield name, poor == CLASSES[name], Origin.PREDICTED, 0
 
-    def counting_once(job: Any) -> Any:
-        kept = once(job)
-        seen[job.key] = kept.windows * int(np.prod(kept.shapes[0][1:])) if kept.windows else 0
-        found["trunk"] = sum(seen.values())
-        return kept
-
-    learn_heads._Parts.batch, learn_heads.once = counting, counting_once  # type: ignore[method-assign, assignment]
-    try:
-        yield found
-    finally:
-        learn_heads._Parts.batch, learn_heads.once = batch, once  # type: ignore[method-assign]
+    return state(world, rows)
 
 
-def measured(
-    model: Model, cases: list[Case], truth: dict[str, np.ndarray]
-) -> tuple[dict[str, float], dict[str, Any], float]:
-    """Mean Dice by class over the test cases, stored probabilities of the first, and CPU seconds a case."""
-    from voxledger.imaging.soft import open_soft
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
 
-    dice: dict[str, list[float]] = {}
-    first: dict[str, Any] = {}
-    tests = [case for case in cases if case.split is Split.TEST]
-    began = time.process_time()
-    for job in network_predictions(model, tests, InferParams(step=0.75), ONE):
-        out = Path("said") / f"{model.card.id[:8]}-{job.case.case_id}.b2nd"
-        job.predict(out)
-    seconds = (time.process_time() - began) / len(tests)
-    for case in tests:
-        soft = open_soft(Path("said") / f"{model.card.id[:8]}-{case.case_id}.b2nd")
-        for name in soft.classes:
-            values = soft.probabilities(name)
-            first.setdefault(name, values)
-            found, true = values > 0.5, model.schema.mask(truth[case.case_id], name)
-            dice.setdefault(name, []).append(
-                2 * float((found & true).sum()) / max(1.0, float(found.sum() + true.sum()))
-            )
-    return {name: float(np.mean(values)) for name, values in dice.items()}, first, seconds
+    arm: str
+    round: int
+    dice: dict[str, float]
+    voxels: float
+    seconds: float
+    each: float
+    """CPU seconds of a prediction."""
+    same: bool
+    """Whether every stored probability of the five, in the test cases, is that of before."""
+    kept: dict[str, str]
+    """Step by class, where there are any."""
 
 
-def trained(
-    cases: list[Case], schema: LabelSchema, ledger: Ledger, round_number: int, params: RetrainParams
-) -> tuple[Model, float]:
-    """What the stage retrain makes, and its CPU seconds; nothing is remembered from another."""
-    shutil.rmtree(layout.NEXT_MODELS, ignore_errors=True)
-    shutil.rmtree(".memo", ignore_errors=True)
-    began = time.process_time()
-    retrain_round(cases, schema, ledger, round_number, params, ONE)
-    seconds = time.process_time() - began
-    return open_models(layout.NEXT_MODELS, schema)[0], seconds
+@dataclass(frozen=True)
+class Bench:
+    """One seed and one trunk."""
+
+    world: World
+    trunk: str
+    model: ModelParams
+    seed: int
+    shares: tuple[float, float, float]
+    """Of the iterations: a head, a branch, fine-tuning."""
+
+    def params(self, **given: Any) -> RetrainParams:
+        """Parameters of the stage retrain."""
+        head, branch, fine = self.shares
+        shares = {"continual_iterations": head, "grown_iterations": branch, "finetune_iterations": fine}
+        return RetrainParams(models={"m": self.model}, seed=self.seed, **shares, **given)
+
+    def row(self, arm: str, number: int) -> Row:
+        """A line, made unless it is there."""
+        name = f"{self.trunk}-{arm}-{number}"
+        line = Path(f"{name}.json")
+        if not line.exists():
+            shutil.rmtree(layout.BASE_MODELS, ignore_errors=True)
+            shutil.rmtree(layout.MEMO, ignore_errors=True)
+            began = time.process_time()
+            seconds = 0.0
+            if not Path(name).exists():
+                self._train(arm, number)
+                seconds = time.process_time() - began
+                Path(f"{name}.seconds").write_text(str(seconds))
+                shutil.rmtree(f"{name}.partial", ignore_errors=True)
+                shutil.copytree(layout.NEXT_MODELS, f"{name}.partial")
+                Path(f"{name}.partial").rename(name)
+            line.write_text(json.dumps(asdict(self._measured(arm, number, name))))
+        return Row(**json.loads(line.read_text()))
+
+    def _train(self, arm: str, number: int) -> None:
+        """Leave the model of an arm in the folder of the next ones."""
+        world, trunk = self.world, self.trunk
+        before, ledger = Path(f"{trunk}-before-0"), as_people_leave_it(world, trunk, number)
+        params = self.params(hybrid=trunk == "known") if arm == "before" else self.params()
+        if arm in CONTINUAL:
+            parent = Path(f"{trunk}-{arm}-{number - 1}") if number > 1 else before
+            shutil.copytree(parent, layout.BASE_MODELS)
+            params = self.params(strategy="continual", continual=arm)
+        elif arm not in ("before", "full"):
+            shutil.copytree(before, layout.BASE_MODELS)
+            params = self.params(strategy="finetune", hybrid=True)
+            ledger = self._tuned_on(arm, number)
+        known = {case_id for case_id, _ in ledger}
+        cases = [case for case in world.cases if case.case_id in known]
+        schema = WHOLE if any(name in REVISED for _, name in ledger) else schema_of(OLD)
+        retrain_round(cases, schema, ledger, number, params, ONE)
+
+    def _tuned_on(self, arm: str, number: int) -> Ledger:
+        """What fine-tuning learns from."""
+        world, revised = self.world, self.world.pool[: ROUNDS[number - 1]]
+        drawn = {} if arm == "only" else self._drawn(revised)
+        again = self._replayed(arm, len(revised)) if arm in REPLAY else []
+
+        def rows(case_id: str) -> Iterable[tuple[str, Labels, Origin, int]]:
+            true = world.truth[case_id]
+            if case_id in again:
+                yield from ((name, true == CLASSES[name], Origin.SOURCE, 0) for name in OLD)
+            if case_id not in revised:
+                return
+            for name in OLD:
+                nothing = np.zeros(true.shape, bool)
+                origin = Origin.SOURCE if arm == "only" else Origin.PREDICTED
+                yield name, drawn[case_id] == CLASSES[name] if drawn else nothing, origin, 0
+            for name in REVISED:
+                yield name, true == CLASSES[name], Origin.REVISED, number
+
+        return state(world, rows)
+
+    def _drawn(self, case_ids: Sequence[str]) -> dict[str, Labels]:
+        """The five as the network of before draws them, where nobody drew one of the four."""
+        found = {}
+        wanted = [case for case in self.world.cases if case.case_id in case_ids]
+        for case_id, soft in predictions(opened(Path(f"{self.trunk}-before-0")), wanted):
+            labels = np.zeros_like(self.world.truth[case_id])
+            for name in OLD:
+                labels[soft.probabilities(name) > 0.5] = CLASSES[name]
+            found[case_id] = labels
+        return found
+
+    def _replayed(self, arm: str, revised: int) -> list[str]:
+        """A fifth of the cases that are not revised."""
+        others = [case for case in self.world.cases if case.case_id in self.world.pool[revised:]]
+        scores = []
+        if arm == "importance":
+            model = opened(Path(f"{self.trunk}-before-0"))
+            for case_id, _ in predictions(model, others):
+                out = Path("scored/m") / f"{case_id}.b2nd"
+                out.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(Path("said") / model.card.id[:8] / out.name, out)
+            found = attend(others, Path("scored"), WHOLE, Params(machine=ONE))
+            for case_id, classes in found.items():
+                for name, one in classes.items():
+                    numbers = (one.attention_ml, one.inconsistent_ml, one.uncertain_ml, one.overlapping_ml)
+                    score = ClassScore(case_id, name, 1, *numbers, one.predicted_ml, one.mean_entropy, 1.0, name in OLD)
+                    scores.append(score)
+            write_scores("scores.csv", scores)
+        by = "importance" if arm == "importance" else "random"
+        places = {"": replay_order(by, f"{self.seed}/1", "scores.csv").get("", {})}
+        members = [Member(c, (), {n: p[c.case_id] for n, p in places.items() if c.case_id in p}) for c in others]
+        return replayed(members, [c.case_id for c in others], self.params(replay=0.2), "again")
+
+    def _measured(self, arm: str, number: int, name: str) -> Row:
+        """The line of a model that is there."""
+        made, before = opened(Path(name)), opened(Path(f"{self.trunk}-before-0"))
+        tests = [case for case in self.world.cases if case.split is Split.TEST]
+        began = time.process_time()
+        dice: dict[str, list[float]] = {}
+        for case_id, soft in predictions(made, tests):
+            for class_name in soft.classes:
+                found, true = soft.probabilities(class_name) > 0.5, WHOLE.mask(self.world.truth[case_id], class_name)
+                score = 2 * float((found & true).sum()) / max(1.0, float(found.sum() + true.sum()))
+                dice.setdefault(class_name, []).append(score)
+        each = (time.process_time() - began) / len(tests)
+        pairs = zip(predictions(before, tests), predictions(made, tests), strict=True)
+        same = all(
+            np.array_equal(one.probabilities(n), other.probabilities(n)) for (_, one), (_, other) in pairs for n in OLD
+        )
+        ladder, (fine, model) = made.card.ladder, (self.shares[2], self.model)
+        iterations = model.budget(fine if made.card.strategy == "finetune" else 1.0)
+        voxels = ladder.voxels if ladder else iterations * model.batch * float(np.prod(model.patch or ()))
+        mean = {class_name: float(np.mean(values)) for class_name, values in dice.items()}
+        seconds = float(Path(f"{name}.seconds").read_text())
+        return Row(arm, number, mean, voxels, seconds, each, same, ladder.kept if ladder else {})
 
 
-def compare(
-    trunk: str, cases: list[Case], truth: dict[str, np.ndarray], grids: Any, model: ModelParams, share: float
-) -> None:
-    """Print the table of one trunk."""
-    whole = schema_of((*OLD, *REVISED))
-    knows = whole if trunk == "known" else schema_of(OLD)
-    params = RetrainParams(models={"m": model}, continual_iterations=share)
-    anew = RetrainParams(models={"m": model})
-    shutil.rmtree(layout.BASE_MODELS, ignore_errors=True)
-    before, _ = trained(cases, knows, labelled(truth, grids, knows, trunk, later=False), 0, anew)
-    rows = [("before", *measured(before, cases, truth), 0, 0.0)]
-    shutil.move(layout.NEXT_MODELS, layout.BASE_MODELS)
-    ledger = labelled(truth, grids, whole, trunk, later=True)
-    full, seconds = trained(cases, whole, ledger, 1, anew)
-    patch = int(np.prod(model.patch or ()))
-    rows.append(("full", *measured(full, cases, truth), model.iterations * model.batch * patch, seconds))
-    with counted() as voxels:
-        heads, seconds = trained(cases, whole, ledger, 1, params.model_copy(update={"strategy": "continual"}))
-    rows.append(("continual", *measured(heads, cases, truth), sum(voxels.values()), seconds))
-    same = all(np.array_equal(rows[0][2][n], rows[2][2][n]) for n in OLD)
+def predictions(model: Model, cases: Sequence[Case]) -> Iterable[tuple[str, Any]]:
+    """What a model says of cases, by case; kept."""
+    for job in network_predictions(model, cases, InferParams(step=0.75), ONE):
+        out = Path("said") / model.card.id[:8] / f"{job.case.case_id}.b2nd"
+        if not out.exists():
+            out.parent.mkdir(parents=True, exist_ok=True)
+            partial = out.with_suffix(".partial")
+            partial.unlink(missing_ok=True)
+            job.predict(partial)
+            partial.rename(out)
+        yield job.case.case_id, open_soft(out)
+
+
+def opened(home: Path) -> Model:
+    """The model in a folder, by the schema of all."""
+    (model,) = open_models(home, WHOLE)
+    return model
+
+
+def table(trunk: str, rows: Sequence[Sequence[Row]]) -> None:
+    """Print the means over the seeds; `rows` holds the same arms for each."""
+    print(f"\n### {trunk}, {len(rows)} seeds\n")
     print(
-        f"\n### {trunk}: of the five other organs every stored probability is {'the same' if same else 'OTHERWISE'}\n"
+        "| | revised in | five others | "
+        + " | ".join(REVISED)
+        + " | 10⁶ voxels | CPU s | CPU s a prediction | the five |"
     )
-    print("| | " + " | ".join((*OLD, *REVISED)) + " | 10⁶ voxels | CPU s | CPU s a prediction |")
-    print("| --- |" + " --- |" * (len(OLD) + len(REVISED) + 3))
-    for name, dice, _, each, work, seconds in rows:
-        cells = " | ".join(f"{dice[n]:.3f}" if n in dice else "–" for n in (*OLD, *REVISED))
-        print(f"| {name} | {cells} | {work / 1e6:.1f} | {seconds:.0f} | {each:.2f} |", flush=True)
-    print(f"\ncontinual: {voxels['trunk'] / 1e6:.1f} of the trunk, {voxels['heads'] / 1e6:.1f} of heads", flush=True)
+    print("| --- |" + " --- |" * (len(REVISED) + 6))
+    for of_arm in zip(*rows, strict=True):
+        first = of_arm[0]
+        five = np.mean([np.mean([row.dice.get(n, 0.0) for n in OLD]) for row in of_arm])
+        dice = [f"{np.mean([r.dice[n] for r in of_arm]):.3f}" if n in first.dice else "–" for n in REVISED]
+        work, seconds, each = (float(np.mean([getattr(r, n) for r in of_arm])) for n in ("voxels", "seconds", "each"))
+        same = "to the bit" if all(row.same for row in of_arm) else ""
+        cells = [f"{five:.3f}", *dice, f"{work / 1e6:.1f}", f"{seconds:.0f}", f"{each:.2f}", same]
+        cases = ROUNDS[first.round - 1] if first.round else 0
+        print(f"| {first.arm} | {cases} | " + " | ".join(cells) + " |", flush=True)
+    for of_seed in rows:
+        for row in of_seed:
+            if row.kept:
+                print(f"{row.arm} {row.round}: " + ", ".join(f"{name} {step}" for name, step in row.kept.items()))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--iterations", type=int, default=400)
-    parser.add_argument("--share", type=float, default=0.25, help="of the iterations, for each head")
-    parser.add_argument("--network", choices=("unet", "segresnet"), default="unet")
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
+    parser.add_argument("--iterations", type=int, default=1200)
+    parser.add_argument("--shares", type=float, nargs=3, default=(0.1, 0.25, 0.25), help="head, branch, fine-tuning")
     parser.add_argument("--trunks", nargs="+", choices=("known", "new"), default=("known", "new"))
+    parser.add_argument(
+        "--arms", nargs="+", choices=ARMS, default=[arm for arm in ARMS if arm not in ("decoder", "adapters")]
+    )
+    parser.add_argument("--rounds", type=int, choices=(1, 2), default=2)
     parser.add_argument("--work", type=Path)
     given = parser.parse_args()
-    features = (16, 32, 64) if given.network == "unet" else (8, 16, 32)
+    work = (given.work or Path(tempfile.mkdtemp())).absolute()
     model = ModelParams(
-        backend="monai", network=given.network, patch=(32, 48, 48), features=features, iterations=given.iterations
+        backend="monai", network="unet", patch=(32, 48, 48), features=(16, 32, 64), iterations=given.iterations
     )
-    with tempfile.TemporaryDirectory(dir=given.work) as folder:
-        os.chdir(folder)
-        cases, truth, grids = make_cases(given.seed)
-        for trunk in given.trunks:
-            compare(trunk, cases, truth, grids, model, given.share)
-        os.chdir("/")
+    for trunk in given.trunks:
+        rows = []
+        for seed in given.seeds:
+            home = work / str(seed)
+            home.mkdir(parents=True, exist_ok=True)
+            os.chdir(home)
+            bench = Bench(make_world(seed), trunk, model, seed, tuple(given.shares))
+            wanted = [(arm, n) for n in range(1, given.rounds + 1) for arm in given.arms if n == 1 or arm not in REPLAY]
+            rows.append([bench.row("before", 0), *(bench.row(arm, number) for arm, number in wanted)])
+        table(trunk, rows)
 
 
 if __name__ == "__main__":

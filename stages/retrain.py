@@ -11,6 +11,7 @@ def main(params: Params) -> None:
     from voxledger.records.ledger import read_ledger
     from voxledger.retrain.run import retrain_round
     from voxledger.schema import read_schema
+    from voxledger.score.replay import replay_order
 
     retrain_round(
         read_cases(),
@@ -19,6 +20,7 @@ def main(params: Params) -> None:
         params.round,
         params.retrain,
         params.machine,
+        replay_order(params.retrain.replay_by, f"{params.retrain.seed}/{params.round}"),
     )
 
 

@@ -76,7 +76,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run("voxledger", "round", "run")
     run("voxledger", "round", "close")
     run("voxledger", "round", "open")
-    parameters(retrain={"strategy": "continual", "continual_iterations": 0.5, "replay": 0.0, "models": {"unet": UNET}})
+    again = {"replay": 0.5, "replay_by": "importance"}
+    parameters(retrain={"strategy": "continual", "continual_iterations": 0.5, **again, "models": {"unet": UNET}})
     run("voxledger", "round", "run", accept=(3,))
     run("voxledger", "review", "emulate", "--reference", str(root / "reference"))
     run("voxledger", "round", "run")
@@ -125,4 +126,4 @@ def test_the_closed_round_is_verified_and_traced(played: Path) -> None:
     chain = json.loads(output("voxledger", "trace", "c5", "--at", "round-01", "--json"))
     assert {entry["origin"] for entry in chain["classes"]} <= {"revised", "accepted", "predicted"}
     assert "| strategy | continual |" in output("voxledger", "models", "show", "unet")
-    assert "spleen: 2 by people" in output("voxledger", "models", "show", "unet")
+    assert "spleen: 4 by people" in output("voxledger", "models", "show", "unet")

@@ -413,9 +413,19 @@ class RetrainParams(_Strict):
     """Share of a model's iterations that fine-tuning spends."""
     continual_iterations: float = Field(default=0.25, gt=0)
     """Share of a model's iterations that `continual` spends on the head of each revised class."""
+    continual: Literal["heads", "decoder", "adapters", "auto"] = "heads"
+    """What `continual` trains of revised classes: heads; an added decoder, or low-rank adapters, where heads are not
+    enough; or what is needed, one after the other."""
+    continual_margin: float = Field(default=0.02, ge=0, le=1)
+    """With `auto`, how far a class may stay below the Dice that full training reached last, on cases held out, without
+    the next step."""
+    grown_iterations: float = Field(default=0.25, gt=0)
+    """Share of a model's iterations that an added decoder, or adapters, are trained for."""
     replay: float = Field(default=0.2, ge=0, le=1)
-    """Share of the older cases of a revised class that its head learns from again, drawn by chance; and of the cases
-    that taught the model that `start` of another names."""
+    """Share of the older cases of a revised class that are learned from again; and of the cases that taught the model
+    that `start` of another names."""
+    replay_by: Annotated[str, AfterValidator(_member(ACQUISITION))] = "random"
+    """Acquisition function that says which of these come first, by what the round measured before people reviewed."""
     hybrid: bool = False
     """Whether classes that nobody looked at in a case that teaches others are learned as the models drew them."""
     features_gb: float = Field(default=20.0, gt=0)

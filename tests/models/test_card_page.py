@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from voxledger.models.card_page import card_page
 from voxledger.records.card import ModelCard
+from voxledger.records.ladder import Ladder, Rung
 
 CARD = ModelCard(
     id="a" * 64, name="fine", backend="monai", architecture="UNet 16-32", strategy="full", cohort="", parent="",
@@ -27,3 +28,17 @@ def test_it_says_who_taught_what():
     page = card_page(CARD.model_copy(update={"taught_by": taught}))
     assert "| cases that taught | liver: 12 by people; spleen: 2 by people, 3 by model |" in page
     assert "cases that taught" not in card_page(CARD)
+
+
+def test_it_says_what_was_tried_for_revised_classes():
+    rungs = (
+        Rung(name="heads", voxels=8_250_000, classes=("aorta",), dice={"aorta": 0.9}),
+        Rung(name="decoder", voxels=30_000_000, classes=("aorta",)),
+    )
+    ladder = Ladder(rungs=rungs, kept={"aorta": "decoder"}, wanted={"aorta": 0.95}, margin=0.02)
+    page = card_page(CARD.model_copy(update={"ladder": ladder}))
+    assert (
+        "| steps for revised classes | heads (8.2 million voxels): aorta 0.900; decoder (30.0 million voxels): aorta; "
+        "kept: aorta decoder; full training reached last: aorta 0.950 |"
+    ) in page
+    assert "steps for" not in card_page(CARD)

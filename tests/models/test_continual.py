@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from voxledger import layout
+from voxledger.errors import CasesFailed
 from voxledger.imaging.soft import open_soft
 from voxledger.models.backend import backend_of
 from voxledger.models.dataset import describe
@@ -160,6 +162,45 @@ def test_a_head_leaves_all_else_bit_by_bit(small, planned, name, given):
     assert not np.array_equal(other["lesion"], one["lesion"])
 
 
+@pytest.mark.parametrize("kind", ["decoder", "adapters"])
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_a_branch_leaves_all_else_bit_by_bit(small, planned, name, given, kind):
+    """Also what a head says of another class; and in the next round, what the branch says of another class."""
+    model = parent(small, planned, name, given).model_copy(update={"iterations": 2})
+    go_on(continual(revised(small, "spleen", 1, "c0"), model, continual_iterations=1.0))
+    before, asked = hashes_of(base(small)), {"continual": kind, "grown_iterations": 1.0}
+    if name == "UNet" and given["norm"] == GROUP:
+        with pytest.raises(CasesFailed, match="cannot be built with other numbers of outputs"):
+            continual(revised(small, "lesion", 2, "c0"), model, 2, **asked)
+        return
+    two = continual(revised(revised(small, "lesion", 2, "c0"), "organ", 2, "c0"), model, 2, **asked)
+    after = hashes_of(two)
+    assert {n: after[n] for n in before} == before
+    own = {n.split("/", 2)[2] for n in after if n.startswith("branches/1/")}
+    assert any(n.endswith("/up") for n in own) is (kind == "adapters")
+    assert before.keys() | {f"branches/1/{n}" for n in own} == after.keys()
+    earlier, later = said(base(small), small), said(two, small)
+    np.testing.assert_array_equal(later["spleen"].view(np.uint16), earlier["spleen"].view(np.uint16))
+    assert not any(np.array_equal(later[name], earlier[name]) for name in ("organ", "lesion"))
+    go_on(two)
+    three = continual(revised(small, "lesion", 3, "c1"), model, 3, grown_iterations=1.0)
+    assert {n: t for n, t in hashes_of(three).items() if not n.startswith("branches/2/")} == after
+    last = said(three, small)
+    for name in ("organ", "spleen"):
+        np.testing.assert_array_equal(last[name].view(np.uint16), later[name].view(np.uint16))
+    assert not np.array_equal(last["lesion"], later["lesion"])
+
+
+def go_on(model: Model) -> None:
+    """What `round open` does to it."""
+    shutil.rmtree(layout.BASE_MODELS)
+    shutil.move(layout.NEXT_MODELS, layout.BASE_MODELS)
+
+
+def hashes_of(model: Model) -> dict[str, str]:
+    return {n: hashlib.sha256(t.numpy().tobytes()).hexdigest() for n, t in load_tensors(model.folder).items()}
+
+
 @pytest.mark.parametrize(("name", "given"), CASES)
 def test_a_trunk_stays_as_it_is_in_training(small, planned, name, given):
     """Weights, buffers and outputs; `train()` moves running statistics of a network that is not frozen."""
@@ -205,7 +246,7 @@ def test_features_of_every_network_have_the_scales_of_its_decoder():
         _, found = Frozen(network, decoders(network), ()).features(torch.zeros(1, 1, 32, 32, 64))
         shapes[type(network).__name__] = [tuple(one.shape[1:3]) for one in found]
     assert shapes == {
-        "UNet": [(1, 32), (8, 16), (16, 8), (48, 4)],
+        "UNet": [(1, 32), (3, 32), (8, 16), (16, 8), (48, 4)],
         "SegResNet": [(1, 32), (8, 32), (16, 16)],
         "SwinUNETR": [(1, 32), (12, 32), (12, 16), (24, 8), (48, 4), (96, 2)],
     }

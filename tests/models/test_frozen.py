@@ -47,3 +47,20 @@ def test_the_trunk_has_no_gradient_and_heads_have():
     assert all(one.grad is None for one in trunk.parameters())
     assert all(one.grad is not None for one in network.heads.parameters())
     assert trunk[1].num_batches_tracked == 0
+
+
+def test_a_branch_speaks_for_its_classes_and_the_trunk_says_the_same():
+    from voxledger.models.frozen import ClassHead, Frozen, log_odds
+
+    trunk, branch = (torch.nn.Conv3d(1, n, 3, padding=1) for n in (3, 4))
+    images = torch.randn(2, 1, 4, 4, 4)
+    before, head = trunk(images), ClassHead([1, 3], corrects=False)
+    network = Frozen(trunk, [trunk], [(7, (1, 3)), (head, ()), (7, (2,))], {7: branch})
+    found = network.train()(images)
+    assert torch.equal(found[:, :3], before)
+    assert torch.equal(found[:, 3:4], log_odds(branch(images), (1, 3)))
+    assert torch.equal(found[:, 4:5], head([images, before]))
+    assert torch.equal(found[:, 5:], log_odds(branch(images), (2,)))
+    assert not any(module.training for module in network.branches.modules())
+    found[:, 3:].sum().backward()
+    assert all(one.grad is None for one in branch.parameters())

@@ -55,12 +55,12 @@ def save(folder: Path) -> Path:
 def test_a_card_of_a_newer_format_is_told_from_a_damaged_one(tmp_path: Path):
     folder = save(tmp_path / "a")
     card = json.loads((folder / "model.json").read_text())
-    assert card["format"] == 3
-    (folder / "model.json").write_text(json.dumps(card | {"format": 4, "vendor": "x"}))
-    with pytest.raises(Misuse, match=r"a/model\.json has format 4"):
+    assert card["format"] == 4
+    (folder / "model.json").write_text(json.dumps(card | {"format": 5, "vendor": "x"}))
+    with pytest.raises(Misuse, match=r"a/model\.json has format 5"):
         read_card(folder)
-    with pytest.raises(Misuse, match=r"models/base\.json at round-07 has format 4"):
-        parse_cards(json.dumps([card | {"format": 4}]), "models/base.json at round-07")
+    with pytest.raises(Misuse, match=r"models/base\.json at round-07 has format 5"):
+        parse_cards(json.dumps([card | {"format": 5}]), "models/base.json at round-07")
     (folder / "model.json").write_text(json.dumps(card | {"vendor": "x"}))
     with pytest.raises(VoxledgerError, match=r"a/model\.json is not a model card: vendor"):
         read_card(folder)
@@ -69,10 +69,10 @@ def test_a_card_of_a_newer_format_is_told_from_a_damaged_one(tmp_path: Path):
 def test_a_card_of_format_1_has_no_source(tmp_path: Path):
     folder = save(tmp_path / "a")
     card = json.loads((folder / "model.json").read_text())
-    older = {name: value for name, value in card.items() if name not in ("format", "source", "taught_by")}
+    older = {name: value for name, value in card.items() if name not in ("format", "source", "taught_by", "ladder")}
     (folder / "model.json").write_text(json.dumps(older))
     assert read_card(folder).source is None
-    todays = older | {"source": None, "taught_by": {}}
+    todays = older | {"source": None, "taught_by": {}, "ladder": None}
     assert parse_cards(json.dumps([older, older | {"format": 1}]), "models/base.json") == [todays] * 2
 
 

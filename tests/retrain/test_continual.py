@@ -16,7 +16,7 @@ from voxledger import layout
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.imaging.soft import open_soft
 from voxledger.imaging.volume import file_sha256, mask_sha256, write
-from voxledger.models import learn_heads
+from voxledger.models import ladder, learn_heads
 from voxledger.models.cohort import build_cohort
 from voxledger.models.dataset import UNTAUGHT, describe, heads
 from voxledger.models.export import export_model
@@ -101,6 +101,33 @@ def test_heads_of_revised_classes_alone_are_trained(small, base, what):
     assert (start.strategy, start.parent) == ("continual", base)
     assert start.iterations == (20 if wanted else 0)
     assert start.note.startswith("goes on unchanged") is not bool(wanted)
+
+
+def test_older_cases_are_replayed_in_the_order_of_the_round(small, base):
+    small = with_rows(small, {("c0", "organ"): (R, 4)})
+    params = RetrainParams(strategy="continual", replay=0.5, replay_by="importance")
+    for places, wanted in (({"c1": 1, "c2": 0}, "c2"), ({"c1": 0, "c2": 1}, "c1")):
+        cohort = [
+            replace(m, places={"organ": places[m.case.case_id]} if m.case.case_id in places else {})
+            for m in build_cohort(small.cases, small.ledger, small.schema)
+        ]
+        found = STRATEGIES.get("continual")(UNET, params, base, small.schema.names, cohort)
+        assert found.lessons == (Lesson("organ", ("c0", wanted), ()),)
+
+
+@pytest.mark.parametrize(
+    ("continual", "rungs", "margin"),
+    [
+        ("heads", ("heads",), None),
+        ("decoder", ("decoder",), None),
+        ("adapters", ("adapters",), None),
+        ("auto", ("heads", "decoder", "adapters"), 0.05),
+    ],
+)
+def test_what_is_tried_follows_from_the_parameter(small, base, continual, rungs, margin):
+    small = with_rows(small, {("c0", "organ"): (R, 4)})
+    start = lessons(small, base, continual=continual, continual_margin=0.05, grown_iterations=0.5)
+    assert (start.rungs, start.margin, start.grown) == (rungs, margin, 40)
 
 
 @pytest.mark.parametrize(("ml", "learned"), [(1.0, True), (0.0, False)])
@@ -195,6 +222,7 @@ def test_a_head_learns_what_people_corrected_and_goes_on_from_round_to_round(sma
         np.testing.assert_array_equal(after[name], before[name])
     assert one.card.taught_by == {"spleen": {"people": 3, "model": 0}}
     assert not list(Path(".memo/trunk").glob("[0-9a-f]*"))
+    assert not list(Path(".memo/heads").glob("[0-9a-f]*"))
     go_on()
 
     right.ledger["c0", "organ"] = replace(right.ledger["c0", "organ"], origin=Origin.REVISED, version=2)
@@ -251,8 +279,8 @@ def test_what_a_killed_training_had_done_is_not_done_again(small, monkeypatch):
 
 def test_disk_for_features_is_bounded_and_one_window_a_case_is_kept(small, monkeypatch):
     kept = []
-    once = learn_heads.once
-    monkeypatch.setattr(learn_heads, "once", lambda job: kept.append(once(job)) or kept[-1])
+    once = ladder.once
+    monkeypatch.setattr(ladder, "once", lambda job: kept.append(once(job)) or kept[-1])
     model = UNET.model_copy(update={"iterations": 1})
     retrain(painted(small, half), model, 0)
     go_on()

@@ -49,6 +49,18 @@ def made(case_id, *attention, models=2, features=(), **columns):
             ["b", "a", "c"],
         ),
         ("importance", [made("b", 1), made("a", 1)], ["a", "b"]),
+        (
+            "importance_ranks",
+            [
+                made("a", 1, uncertain_ml=90, inconsistent_ml=1, overlapping_ml=1),
+                made("b", 1, uncertain_ml=10, inconsistent_ml=2, overlapping_ml=2),
+                made("c", 1),
+            ],
+            ["b", "a", "c"],
+        ),
+        ("importance_ranks", [made("b", 1), made("a", 1)], ["a", "b"]),
+        ("importance_ranks", [], []),
+        ("importance_gumbel", [], []),
         # b is a near copy of a; c is another kind of image
         (
             "diversity",
@@ -70,6 +82,16 @@ def test_random_depends_on_the_seed_alone():
     assert order(cases, "1") == order(cases[::-1], "1") != order(cases, "2")
     fewer = [c for c in order(cases, "1") if c != "case7"]
     assert order([c for c in cases if c.case_id != "case7"], "1") == fewer
+
+
+def test_important_cases_come_first_more_often_but_not_always():
+    cases = [made("a", 1, uncertain_ml=8), made("b", 1, uncertain_ml=2), made("c", 1), made("d", 1)]
+    order = ACQUISITION.get("importance_gumbel").order
+    found = [order(cases, str(seed)) for seed in range(500)]
+    assert found[3] == order(cases[::-1], "3")
+    assert 350 < sum(one[0] == "a" for one in found) < 450  # 8 of 10
+    assert {frozenset(one[:2]) for one in found} == {frozenset("ab")}
+    assert 200 < sum(one[2] == "c" for one in found) < 300
 
 
 CASES = [made(f"case{i:02d}", i, i) for i in range(10)]

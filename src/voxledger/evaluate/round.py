@@ -21,6 +21,7 @@ from voxledger.evaluate.clicked import Clicking, clicking
 from voxledger.evaluate.cost import emulated_of
 from voxledger.evaluate.effort import Effort, effort
 from voxledger.evaluate.history import minutes_before, round_rows, untimed_before
+from voxledger.evaluate.ladder_section import ladder_section
 from voxledger.evaluate.metric import all_metrics, averaged
 from voxledger.evaluate.report import Report, render
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary, Row, gains, summarise
@@ -128,9 +129,13 @@ def evaluate_round(
         pictures=_pictures(rows, judged.cases, found, schema, params.machine),
         unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
         not_found=not_found,
-        sections=[text for text in (transfer_section(started), *_texts(sections)) if text],
+        sections=[text for text in (_ladders(params), transfer_section(started), *_texts(sections)) if text],
     )
     _write(report, rows, started)
+
+
+def _ladders(params: Params) -> str:
+    return ladder_section(list_models(layout.NEXT_MODELS), params.round)
 
 
 def _texts(sections: Sequence[Path]) -> list[str]:

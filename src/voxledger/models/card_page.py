@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from voxledger.records.card import ModelCard
+from voxledger.records.ladder import Ladder
 
 
 def card_page(card: ModelCard) -> str:
@@ -34,6 +35,8 @@ def card_page(card: ModelCard) -> str:
     learned = ((name, [f"{n} by {who}" for who, n in by.items() if n]) for name, by in card.taught_by.items())
     if taught := "; ".join(f"{name}: {', '.join(cases)}" for name, cases in learned if cases):
         rows["cases that taught"] = taught
+    if card.ladder is not None:
+        rows["steps for revised classes"] = _climbed(card.ladder)
     lines = [f"# {card.name}", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in rows.items() if value]
     lines += ["", "Weights are checked by the id, their SHA-256.", ""]
@@ -42,3 +45,27 @@ def card_page(card: ModelCard) -> str:
         lines += [f"| {theirs} | {ours} |" for theirs, ours in card.source.classes.items()]
         lines.append("")
     return "\n".join(lines)
+
+
+def _climbed(ladder: Ladder) -> str:
+    """What was tried for revised classes, what it took, and what is kept.
+
+    Examples
+    --------
+    >>> from voxledger.records.ladder import Rung
+    >>> rungs = Rung(name="heads", voxels=8_000_000, classes=("aorta",), dice={"aorta": 0.9}),
+    >>> _climbed(Ladder(rungs=rungs, kept={"aorta": "heads"}, wanted={"aorta": 0.91}, margin=0.02))
+    'heads (8.0 million voxels): aorta 0.900; kept: aorta heads; full training reached last: aorta 0.910'
+    """
+
+    def listed(dice: dict[str, float]) -> str:
+        return ", ".join(f"{name} {value:.3f}" for name, value in dice.items())
+
+    steps = [
+        f"{rung.name} ({rung.voxels / 1e6:.1f} million voxels): {listed(rung.dice) or ', '.join(rung.classes)}"
+        for rung in ladder.rungs
+    ]
+    kept = "kept: " + ", ".join(f"{name} {rung}" for name, rung in ladder.kept.items())
+    return "; ".join(
+        [*steps, kept, *([f"full training reached last: {listed(ladder.wanted)}"] if ladder.wanted else [])]
+    )

@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxledger.knowledge import CaseKnowledge
@@ -28,6 +28,8 @@ class Member:
 
     case: Case
     entries: tuple[Entry, ...]
+    places: Mapping[str, int] = field(default_factory=dict)
+    """Its place in the order in which older cases are learned from again, by class; by the empty name, over all."""
 
     def knowledge(self, schema: LabelSchema) -> CaseKnowledge:
         """What is known of every class of the schema."""

@@ -7,6 +7,7 @@ count classes in the order of the schema, not by its ids.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from voxledger.schema import LabelSchema
@@ -17,6 +18,8 @@ UNTAUGHT = "untaught"
 """Classes that have a channel, but of which no case of the cohort showed a voxel; left out where there are none."""
 HEADS = "heads"
 """Classes that have a head of their own, and the output channels that each corrects; left out where there are none."""
+BRANCHES = "branches"
+"""Branches of the network, which speak for some classes instead of heads; left out where there are none."""
 CLASS_MAP = "class_map"
 """What classes of a model from elsewhere are called here, or `ignore`; left out where it was trained here."""
 
@@ -68,9 +71,37 @@ def untaught(dataset: dict[str, Any]) -> frozenset[str]:
 def heads(dataset: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Classes that have a head, by the order of the heads, and the output channels whose sum each corrects.
 
-    Those of a class that lies around others are theirs, too. A class that the network was never taught has none.
+    Those of a class that lies around others are theirs, too. A class that the network was never taught has none, nor
+    has one that a branch speaks for.
     """
     return {name: tuple(corrected) for name, corrected in dataset.get(HEADS, {}).items()}
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A branch beside a network, as the `dataset.json` of that describes it."""
+
+    number: int
+    kind: str
+    """`decoder` or `adapters`."""
+    classes: tuple[str, ...]
+    """Of its outputs, from the second on; the first is what is none of them."""
+    channels: dict[str, tuple[int, ...]]
+    """Classes that it speaks for, and its outputs whose sum each is."""
+
+
+def branches(dataset: dict[str, Any]) -> tuple[Branch, ...]:
+    """Branches of a network, by number."""
+    return tuple(
+        Branch(one["number"], one["kind"], tuple(one["classes"]), {n: tuple(c) for n, c in one["channels"].items()})
+        for one in dataset.get(BRANCHES, ())
+    )
+
+
+def describe_branch(branch: Branch) -> dict[str, Any]:
+    """What stands of a branch in `dataset.json`."""
+    channels = {name: list(found) for name, found in branch.channels.items()}
+    return {**vars(branch), "classes": list(branch.classes), "channels": channels}
 
 
 def outputs(dataset: dict[str, Any]) -> dict[str, int]:

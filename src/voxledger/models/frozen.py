@@ -1,20 +1,24 @@
 """A network that stays as it is, with a small head for each of some classes on the features of its decoder.
 
+Where such features are not enough for a class, a branch speaks for it: see `models/branch.py`.
+
 This module imports torch at once: import it only where a model is trained or predicts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu
 
-from voxledger.models.dataset import heads
-from voxledger.records.card import HEAD_WEIGHTS, head_of, load_tensors, load_weights, weights_of
+from voxledger.models.branch import grown
+from voxledger.models.dataset import Branch, branches, heads
+from voxledger.records.card import BRANCH_WEIGHTS, head_of, load_tensors, load_weights
 
 _WIDTH = 16
 """Channels between the layers of a head."""
@@ -75,16 +79,21 @@ def log_odds(logits: Tensor, channels: Sequence[int]) -> Tensor:
 
     At most `_SUREST`: what a network is wrong about it may be very sure of.
     """
+    return against_others(logits, channels).clamp(-_SUREST, _SUREST)
+
+
+def against_others(logits: Tensor, channels: Sequence[int]) -> Tensor:
+    """The same without a bound, as a network learns it."""
     others = [n for n in range(logits.shape[1]) if n not in channels]
     inside, outside = (logits[:, list(which)].logsumexp(1, keepdim=True) for which in (channels, others))
-    return (inside - outside).clamp(-_SUREST, _SUREST)
+    return inside - outside
 
 
 class Frozen(nn.Module):  # type: ignore[misc]
     """A network, its trunk, whose weights, buffers and normalisation never change, and heads that may.
 
-    Its output has the channels of the trunk, bit by bit as the trunk gives them, and behind them one of every head:
-    a logit against not being of the class. The trunk runs once for all.
+    Its output has the channels of the trunk, bit by bit as the trunk gives them, and behind them one of every class
+    that has a head, or that a branch speaks for: a logit against not being of the class. The trunk runs once for all.
 
     Parameters
     ----------
@@ -93,16 +102,24 @@ class Frozen(nn.Module):  # type: ignore[misc]
     decoders
         Modules of it whose outputs are features.
     learned
-        Heads, each with the channels of the trunk that it corrects.
+        Heads, each with the channels of the trunk that it corrects; or the number of a branch, with those of its
+        channels whose sum the class is.
+    grown_beside
+        Branches by number.
     """
 
     def __init__(
-        self, trunk: nn.Module, decoders: Sequence[nn.Module], learned: Sequence[tuple[ClassHead, Any]]
+        self,
+        trunk: nn.Module,
+        decoders: Sequence[nn.Module],
+        learned: Sequence[tuple[ClassHead | int, Any]],
+        grown_beside: Mapping[int, nn.Module] = MappingProxyType({}),
     ) -> None:
         super().__init__()
         self.trunk = trunk.requires_grad_(False).eval()
-        self.heads = nn.ModuleList(head for head, _ in learned)
-        self._corrected = [tuple(channels) for _, channels in learned]
+        self.heads = nn.ModuleList(head for head, _ in learned if isinstance(head, ClassHead))
+        self.branches = nn.ModuleDict({str(n): b.requires_grad_(False).eval() for n, b in grown_beside.items()})
+        self._learned = [(head if isinstance(head, int) else 0, tuple(channels)) for head, channels in learned]
         self._found: dict[int, Tensor] = {}
         for number, module in enumerate(decoders):
             module.register_forward_hook(self._keeper(number))
@@ -114,9 +131,10 @@ class Frozen(nn.Module):  # type: ignore[misc]
         return keep
 
     def train(self, mode: bool = True) -> Frozen:
-        """The trunk stays as in prediction whatever the mode is."""
+        """Trunk and branches stay as in prediction whatever the mode is."""
         super().train(mode)
         self.trunk.eval()
+        self.branches.eval()
         return self
 
     def features(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -132,24 +150,49 @@ class Frozen(nn.Module):  # type: ignore[misc]
 
     def forward(self, images: Tensor) -> Tensor:
         logits, found = self.features(images)
-        said = [logits]
-        for head, channels in zip(self.heads, self._corrected, strict=True):
-            own = head(found)
-            own = own + log_odds(logits, channels) if channels else own
+        beside = {number: branch(images) for number, branch in self.branches.items()}
+        said, heads = [logits], iter(self.heads)
+        for number, channels in self._learned:
+            if number:
+                own = log_odds(beside[str(number)], channels)
+            else:
+                own = next(heads)(found)
+                own = own + log_odds(logits, channels) if channels else own
             said.append(own.to(logits.dtype))  # on a GPU the trunk's are float16, and stay as they are
         return torch.cat(said, 1)
 
 
-def load_network(folder: Path, network: Any, dataset: dict[str, Any], decoders: Decoders, prefix: str = "") -> Any:
+def load_network(
+    folder: Path,
+    network: Any,
+    dataset: dict[str, Any],
+    decoders: Decoders,
+    build: Callable[[int], Any],
+    prefix: str = "",
+) -> Any:
     """Put the weights of a model that `check_model` has accepted into its network; returns it, with its heads if any.
 
-    `prefix` is that of the names of its weights; a network with heads has none.
+    Parameters
+    ----------
+    build
+        The network with so many outputs: branches have others.
+    prefix
+        That of the names of its weights; a network with heads has none.
     """
     load_weights(folder, network, prefix)
-    learned = heads(dataset)
-    if not learned:
+    names = heads(dataset)
+    if not names:
         return network
-    return Frozen(network, decoders(network), [(load_head(folder, n), c) for n, c in learned.items()])
+    used = [one for one in branches(dataset) if one.channels]
+    spoken = {name: (one.number, channels) for one in used for name, channels in one.channels.items()}
+    learned = [spoken[name] if name in spoken else (load_head(folder, name), c) for name, c in names.items()]
+    found = {one.number: load_branch(folder, network, build, one) for one in used}
+    return Frozen(network, decoders(network), learned, found)
+
+
+def load_branch(folder: Path, network: nn.Module, build: Callable[[int], Any], branch: Branch) -> nn.Module:
+    """A branch beside the network of a model, whose weights it holds."""
+    return grown(network, build, load_tensors(folder, f"{BRANCH_WEIGHTS}{branch.number}/"), len(branch.classes))
 
 
 def load_head(folder: Path, name: str) -> ClassHead:
@@ -159,8 +202,3 @@ def load_head(folder: Path, name: str) -> ClassHead:
     head = ClassHead([len(weights[f"mean_{number}"]) for number in range(scales)], corrects=False)
     head.load_state_dict(weights)
     return head
-
-
-def weights_of_head(head: ClassHead, name: str) -> dict[str, Any]:
-    """Weights and buffers of the head of a class, as they are saved."""
-    return weights_of(head, f"{HEAD_WEIGHTS}{name}/")

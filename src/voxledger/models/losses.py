@@ -54,3 +54,12 @@ class HybridLoss:
             return overlap + cross_entropy(logits, labels, ignore_index=self._ignore)
         voxels = self._focal(logits, wanted.to(logits.dtype)).sum(1)
         return overlap + (voxels * known).sum() / known.sum()
+
+
+def one_class(logits: Any, mask: Any) -> Any:
+    """Dice + cross-entropy of a class against all else; logits and mask of one shape, the overlap over all of it."""
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    found = logits.sigmoid()
+    overlap = (2 * (found * mask).sum() + 1e-5) / (found.sum() + mask.sum() + 1e-5)
+    return 1 - overlap + binary_cross_entropy_with_logits(logits, mask)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from voxledger.casemap.job import content, place
-from voxledger.models.dataset import CLASS_MAP, HEADS, UNTAUGHT, heads, outputs, untaught
+from voxledger.models.dataset import (
+    BRANCHES,
+    CLASS_MAP,
+    HEADS,
+    UNTAUGHT,
+    Branch,
+    branches,
+    describe_branch,
+    heads,
+    outputs,
+    untaught,
+)
 from voxledger.models.model import Model
 from voxledger.records.card import DATASET
+from voxledger.schema import LabelSchema
 from voxledger.textfile import read_json
 
 LATER_RATE = 0.3
@@ -56,7 +68,14 @@ class Start:
             CLASS_MAP: {name: schema.renamed(ours) or ours for name, ours in called.items()},
             UNTAUGHT: sorted(schema.renamed(name) or name for name in untaught(dataset)),
             HEADS: {schema.renamed(name) or name: list(found) for name, found in heads(dataset).items()},
+            BRANCHES: [describe_branch(_renamed(one, schema)) for one in branches(dataset)],
         }
+
+
+def _renamed(branch: Branch, schema: LabelSchema) -> Branch:
+    """A branch with today's names of its classes."""
+    channels = {schema.renamed(name) or name: found for name, found in branch.channels.items()}
+    return replace(branch, classes=tuple(schema.renamed(n) or n for n in branch.classes), channels=channels)
 
 
 @dataclass(frozen=True)
@@ -93,3 +112,10 @@ class HeadStart(Start):
     lessons: tuple[Lesson, ...] = ()
     room: int = 0
     """Bytes of disk for the features of all cases."""
+    rungs: tuple[str, ...] = ("heads",)
+    """What is tried, in this order: `heads`, `decoder`, `adapters`."""
+    margin: float | None = None
+    """How far below the Dice that full training reached last a class may stay without the next of these; None tries all
+    and keeps the last."""
+    grown: int = 0
+    """Iterations of a decoder, or of adapters."""

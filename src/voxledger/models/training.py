@@ -259,9 +259,13 @@ class Training:
             )
 
     @contextmanager
-    def report(self, network: str = "") -> Iterator[Callable[[float], None]]:
-        """Show the progress of a network of the training; gets the loss of every step and shows its running mean."""
-        bar, mean = progress(f"train {self.name} {network}".rstrip(), self.start.iterations), 0.0
+    def report(self, network: str = "", iterations: int | None = None) -> Iterator[Callable[[float], None]]:
+        """Show the progress of a network of the training; gets the loss of every step and shows its running mean.
+
+        `iterations` are those of the start unless others are given.
+        """
+        count = self.start.iterations if iterations is None else iterations
+        bar, mean = progress(f"train {self.name} {network}".rstrip(), count), 0.0
 
         def step(loss: float) -> None:
             nonlocal mean

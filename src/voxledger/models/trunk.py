@@ -1,8 +1,9 @@
 """The trunk of a model: a network that stays as it is, run once over what its heads learn from.
 
 A case is looked at in windows of the network's patch, where prediction would lay them: some that hold a voxel of the
-classes to learn, by chance, and one other for each `OTHERS` of these. Features are kept as float16 on disk, so that
-training of heads reads them and nothing runs twice; who was killed meanwhile goes on from the cases that are done.
+classes to learn, by chance, and one other for each `OTHERS` of these. A case that is held out to judge by is looked at
+whole. Features are kept as float16 on disk, so that training of heads reads them and nothing runs twice; who was killed
+meanwhile goes on from the cases that are done.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ class Trunk:
     network: Any
     decoders: Callable[[Any], Sequence[Any]]
     """Gives its modules whose outputs are features, the finest first."""
+    decoder: Callable[[Any], Sequence[Any]]
+    """Gives the modules that an added decoder has weights of its own for."""
+    build: Callable[[int], Any]
+    """The network with so many outputs, initialised."""
     patch: tuple[int, ...]
     mirror_axes: tuple[int, ...]
     """Axes of the patch along which predictions are mirrored."""
@@ -80,6 +85,8 @@ class RunTrunk(Job[Kept]):
     """Classes that are learned from the case."""
     corrected: dict[str, tuple[int, ...]] = content()
     """Channels of the network, by class, whose logits against all others are kept."""
+    whole: bool = content()
+    """Whether the whole case is looked at, as it lies."""
     room: int = content()
     """Bytes that may be kept; one window is, whatever it takes."""
     portable: bool = content()
@@ -94,14 +101,16 @@ class RunTrunk(Job[Kept]):
         assert self.training.start.parent is not None
         with single_thread(self.device):
             parent = self.training.start.parent
-            trunk, network = _opened(backend_of(parent.card).package, parent.folder, parent.card.id, self.device)
+            package = backend_of(parent.card).package
+            trunk, network = _opened(package, parent.folder, parent.card.id, self.device)
             image, labels = padded(*trunk.prepare(*painted), trunk.patch)
             classes = [self.training.numbers_within(name) for name in self.wanted]
             rng = np.random.default_rng([self.training.seed, *self.case.case_id.encode()])
             shapes: tuple[tuple[int, int, int, int], ...] = ()
             count, used = 0, 0
-            for box in chosen(labels, classes, trunk.patch, rng):
-                flip = [axis for axis in trunk.mirror_axes if rng.random() < 0.5]
+            boxes = tiles(labels.shape, trunk.patch) if self.whole else chosen(labels, classes, trunk.patch, rng)
+            for box in boxes:
+                flip = [axis for axis in trunk.mirror_axes if not self.whole and rng.random() < 0.5]
                 parts = self._features(network, np.flip(image[box], tuple(flip)).copy())
                 kept = np.concatenate([part.ravel() for part in parts])
                 used += kept.nbytes
@@ -162,8 +171,7 @@ def chosen(
     >>> [bool((labels[box] == 2).any()) for box in boxes]
     [True, False]
     """
-    starts = itertools.product(*(_starts(n, p) for n, p in zip(labels.shape, patch, strict=True)))
-    boxes: list[Box] = [(slice(z, z + patch[0]), slice(y, y + patch[1]), slice(x, x + patch[2])) for z, y, x in starts]
+    boxes = tiles(labels.shape, patch, STEP)
     masks, lacking = [np.isin(labels, numbers) for numbers in classes], [EACH] * len(classes)
     holding, others = list[Box](), list[Box]()
     for box in (boxes[i] for i in rng.permutation(len(boxes))):
@@ -184,7 +192,19 @@ def chosen(
     return found
 
 
-def _starts(size: int, patch: int) -> list[int]:
-    """Where windows begin along an axis: evenly, at most `STEP` of the patch apart, up to the end."""
-    steps = math.ceil((size - patch) / (patch * STEP)) + 1
+def tiles(shape: Sequence[int], patch: Sequence[int], step: float = 1.0) -> list[Box]:
+    """Windows that cover an image, as far apart as a share of the patch at most.
+
+    Examples
+    --------
+    >>> [box[2].start for box in tiles((4, 4, 10), (4, 4, 4))]
+    [0, 3, 6]
+    """
+    starts = itertools.product(*(_starts(n, p, step) for n, p in zip(shape, patch, strict=True)))
+    return [(slice(z, z + patch[0]), slice(y, y + patch[1]), slice(x, x + patch[2])) for z, y, x in starts]
+
+
+def _starts(size: int, patch: int, step: float) -> list[int]:
+    """Where windows begin along an axis: evenly, at most a share of the patch apart, up to the end."""
+    steps = math.ceil((size - patch) / (patch * step)) + 1
     return [round(i * (size - patch) / max(1, steps - 1)) for i in range(steps)]

@@ -21,6 +21,7 @@ from voxledger.casemap.hashes import trusted_sha256
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.records.formats import Upgrade, numbered, upgraded
+from voxledger.records.ladder import Ladder
 from voxledger.textfile import decode, parse_json, replace_text, restoring, unreadable
 
 CARD = "model.json"
@@ -38,12 +39,19 @@ ENSEMBLE = "ensemble"
 ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$"
 """Ids of models: they stand in the ledger, separated by semicolons."""
 
-UPGRADES: tuple[Upgrade, ...] = (lambda card: {**card, "source": None}, lambda card: {**card, "taught_by": {}})
+UPGRADES: tuple[Upgrade, ...] = (
+    lambda card: {**card, "source": None},
+    lambda card: {**card, "taught_by": {}},
+    lambda card: {**card, "ladder": None},
+)
 FORMAT = len(UPGRADES) + 1
-"""Format 1 has no number in the file. Format 2 names the source of a model from elsewhere, 3 who taught what."""
+"""Format 1 has no number in the file. Format 2 names the source of a model from elsewhere, 3 who taught what,
+4 what was tried for revised classes."""
 
 HEAD_WEIGHTS = "heads/"
 """How the names of the weights of heads begin, before class and layer."""
+BRANCH_WEIGHTS = "branches/"
+"""How the names of the weights of branches begin, before number and layer."""
 _HEADER = "voxledger"
 
 
@@ -85,6 +93,8 @@ class ModelCard(BaseModel):
     taught_by: dict[str, dict[str, int]] = {}
     """By class that was trained, in how many cases it was taught by `people` and by the `model`; what is not named, a
     model with heads has from its parent."""
+    ladder: Ladder | None = None
+    """Of a model with heads, what was tried for the classes that were trained, and what it took."""
 
 
 def require_name(name: str) -> None:
@@ -197,7 +207,7 @@ def save_tensors(folder: Path, tensors: dict[str, Any]) -> str:
 def load_weights(folder: Path, network: Any, prefix: str = "") -> None:
     """Put the weights of a model that `check_model` has accepted into a network; `prefix` is that of their names."""
     saved, own = load_tensors(folder, prefix), weights_of(network)
-    saved = {name: tensor for name, tensor in saved.items() if not name.startswith(HEAD_WEIGHTS)}
+    saved = {name: tensor for name, tensor in saved.items() if not name.startswith((HEAD_WEIGHTS, BRANCH_WEIGHTS))}
     if {n: t.shape for n, t in saved.items()} != {n: t.shape for n, t in own.items()}:
         raise VoxledgerError(f"{folder / WEIGHTS} does not fit the network in {PLANS}", "train the model again")
     network.load_state_dict(saved, strict=False)

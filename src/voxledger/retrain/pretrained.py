@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.licences import KEPT, lost
@@ -16,6 +14,7 @@ from voxledger.models.home import learned_from
 from voxledger.models.model import Model
 from voxledger.models.start import PretrainedStart
 from voxledger.params import UNSPECIFIED, ModelParams, RetrainParams
+from voxledger.retrain.replay import replayed
 from voxledger.retrain.strategies.finetune import BUDGET
 
 STRATEGY = "pretrained"
@@ -37,7 +36,7 @@ def start_from(
     """Start with the plans and weights of another base model, and spend all iterations.
 
     Output channels go by the names of the classes. It learns from the cases that did not teach that model, and from
-    `replay` of those that did, drawn by chance; from all, where all did.
+    `replay` of those that did, as `replay_by` chooses them; from all, where all did.
 
     Parameters
     ----------
@@ -64,7 +63,7 @@ def start_from(
     first = model.budget(OUTPUTS_FIRST) if new else 0
     target = [m.case.case_id for m in cohort if not learned_from(parent.card, m)]
     home = [m.case.case_id for m in cohort if learned_from(parent.card, m)]
-    again = _replayed(home, params, name) if target else home
+    again = replayed(cohort, home, params, name) if target else home
     told = f"starts from {parent.card.name} ({parent.card.architecture}): {len(target or home)} cases"
     told += f", and {len(again)} of {len(home)} that taught it again" if target and home else ""
     told += f"; it was not taught {', '.join(new)}" if new else ""
@@ -84,13 +83,6 @@ def parent_heads(parent: Model) -> list[str]:
     """Classes whose heads do not go on: only the network does."""
     dataset = PretrainedStart(STRATEGY, 0, parent).dataset or {}
     return list(dataset.get(HEADS, ()))
-
-
-def _replayed(home: Sequence[str], params: RetrainParams, name: str) -> list[str]:
-    """A share of the cases that taught the model that training starts from."""
-    rng = np.random.default_rng([params.seed, *name.encode()])
-    chosen: list[str] = rng.choice(sorted(home), round(params.replay * len(home)), replace=False).tolist()
-    return chosen
 
 
 def _parent(name: str, model: ModelParams, models: Mapping[str, Model]) -> Model:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from voxledger import layout
 from voxledger.casemap.run import casemap
@@ -36,6 +38,7 @@ def retrain_round(
     round_number: int,
     params: RetrainParams,
     machine: MachineParams,
+    order: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
 ) -> None:
     """Train the next models on what people stand behind.
 
@@ -52,6 +55,8 @@ def retrain_round(
         That of the released labels.
     round_number
         The round that the cards name.
+    order
+        Places of cases in the order in which older ones are learned from again, by class; see `score/replay.py`.
 
     Raises
     ------
@@ -62,7 +67,7 @@ def retrain_round(
     before = {model.card.name: model for model in open_models(layout.BASE_MODELS, schema)}
     elsewhere = {name for name, model in before.items() if backend_of(model.card).made_elsewhere}
     _require_names(params, elsewhere)
-    cohort = build_cohort(cases, ledger, schema)
+    cohort = [_placed(member, order) for member in build_cohort(cases, ledger, schema)]
     table = to_csv(cohort)
     write_cohort(layout.COHORT, table)
     if not before:
@@ -86,6 +91,12 @@ def retrain_round(
     if not list_models(layout.NEXT_MODELS):
         raise Misuse("retrain.models names no model to train", f"name at least one in {layout.PARAMS}")
     replace_text(layout.NEXT_CARDS, to_json([numbered(c.model_dump(), FORMAT) for c in _genealogy()]))
+
+
+def _placed(member: Member, order: Mapping[str, Mapping[str, int]]) -> Member:
+    """A member with its places in an order."""
+    found = {name: places[member.case.case_id] for name, places in order.items() if member.case.case_id in places}
+    return replace(member, places=found)
 
 
 def train_from_nothing(

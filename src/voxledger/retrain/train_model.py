@@ -7,7 +7,7 @@ from pathlib import Path
 from voxledger.casemap.job import Job, content
 from voxledger.imaging.volume import file_sha256
 from voxledger.models.backend import Backend
-from voxledger.models.learn_heads import learn_heads
+from voxledger.models.ladder import learn
 from voxledger.models.process import seed_everything, single_thread
 from voxledger.models.region import write_region
 from voxledger.models.start import HeadStart
@@ -40,8 +40,9 @@ class TrainModel(Job[str]):
             write_region(home, training.region)
         with single_thread(training.device):
             seed_everything(training.seed)
+            ladder = None
             if isinstance(start, HeadStart):
-                architecture = learn_heads(training, home, self.portable)
+                architecture, ladder = learn(training, home, self.portable)
             else:
                 architecture = backend.train(training, home)
         card = ModelCard(
@@ -56,6 +57,7 @@ class TrainModel(Job[str]):
             licence=self.licence,
             round=self.round,
             taught_by=training.taught_by,
+            ladder=ladder,
         )
         write_card(home, card)
         return card.id

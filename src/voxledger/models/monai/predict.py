@@ -107,5 +107,6 @@ def _network(folder: Path, model_id: str, device: str) -> tuple[Any, dict[str, A
     from voxledger.models.frozen import load_network
 
     plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
-    network = load_network(folder, build_network(plans, len(outputs(dataset))), dataset, decoders)
+    build = partial(build_network, plans)
+    network = load_network(folder, build(len(outputs(dataset))), dataset, decoders, build)
     return network.to(device).eval(), plans, dataset

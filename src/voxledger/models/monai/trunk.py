@@ -27,20 +27,44 @@ def open_trunk(folder: Path) -> Trunk:
     plans, dataset = read_json(folder / PLANS), read_json(folder / DATASET)
     network = build_network(plans, len(outputs(dataset)))
     load_weights(folder, network)
-    return Trunk(network, decoders, tuple(patch_of(plans)), (), partial(prepared, plans=plans))
+    return Trunk(
+        network,
+        decoders,
+        decoder,
+        partial(build_network, plans),
+        tuple(patch_of(plans)),
+        (),
+        partial(prepared, plans=plans),
+    )
 
 
 def decoders(network: Any) -> list[Any]:
     """Modules whose outputs are the features of a network, the finest first.
 
-    Of a U-Net they are what its decoder reads, encoder and decoder side by side, from half of the resolution on.
+    Of a U-Net they are its outputs, since it has nothing else at full resolution, and from half of that on what its
+    decoder reads, encoder and decoder side by side.
     """
     if type(network).__name__ == "SegResNet":
         return list(network.up_layers)[::-1]
     if type(network).__name__ == "SwinUNETR":
         return [getattr(network, f"decoder{number}") for number in range(1, 6)]
+    levels = _levels(network)
+    return [levels[0][2], *(layers[1] for layers in levels)]
+
+
+def decoder(network: Any) -> list[Any]:
+    """Modules on the way up, from what the encoder found to the output."""
+    if type(network).__name__ == "SegResNet":
+        return [network.up_samples, network.up_layers]
+    if type(network).__name__ == "SwinUNETR":
+        return decoders(network)
+    return [layers[2] for layers in _levels(network)]
+
+
+def _levels(network: Any) -> list[list[Any]]:
+    """Way down, the level below with what passes it by, and way up, of every level of a U-Net but the lowest."""
     found, block = [], network.model
     while len(layers := list(block.children())) == 3 and hasattr(layers[1], "submodule"):
-        found.append(layers[1])
+        found.append(layers)
         block = layers[1].submodule
     return found

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from voxledger.errors import VoxledgerError
+from voxledger.models.dataset import BACKGROUND
 from voxledger.models.nnunet.stages import stages_of
 from voxledger.records.card import PLANS
 
@@ -25,6 +27,16 @@ def build_network(plans: dict[str, Any], dataset: dict[str, Any], configuration:
     planned = manager.get_configuration(configuration)
     inputs = determine_num_input_channels(manager, planned, dataset)
     return network_of(planned, inputs, manager.get_label_manager(dataset).num_segmentation_heads, deep_supervision)
+
+
+def with_outputs(plans: dict[str, Any], dataset: dict[str, Any], configuration: str) -> Callable[[int], Any]:
+    """What builds a network of the plans with so many outputs, of whatever classes."""
+
+    def build(count: int) -> Any:
+        labels = {BACKGROUND: 0, **{str(n): n for n in range(1, count)}}
+        return build_network(plans, {**dataset, "labels": labels}, configuration, deep_supervision=False)
+
+    return build
 
 
 def network_of(configuration: Any, inputs: int, outputs: int, deep_supervision: bool) -> Any:

@@ -18,7 +18,7 @@ from voxledger.imaging.orientation import Turn
 from voxledger.imaging.volume import Volume
 from voxledger.models.channels import Array, Channels, sigmoid, softmax
 from voxledger.models.dataset import channels, heads, outputs, untaught
-from voxledger.models.nnunet.network import build_network
+from voxledger.models.nnunet.network import build_network, with_outputs
 from voxledger.models.nnunet.reader import turn_of
 from voxledger.models.nnunet.stages import stages_of
 from voxledger.models.nnunet.trunk import decoders
@@ -196,7 +196,9 @@ def _stages(folder: Path, model_id: str, step: float, device: str) -> list[_Stag
     for name in stages.configurations:
         plain, folds = build_network(plans, dataset, name, deep_supervision=False), list[dict[str, Any]]()
         for fold in stages.folds:
-            network = load_network(folder, plain, dataset, decoders, stages.prefix(name, fold))
+            network = load_network(
+                folder, plain, dataset, decoders, with_outputs(plans, dataset, name), stages.prefix(name, fold)
+            )
             folds.append({n: t.clone() for n, t in weights_of(network).items()} if len(stages.folds) > 1 else {})
         predictor = nnUNetPredictor(
             step, use_mirroring=bool(stages.mirror_axes), device=torch.device(device), allow_tqdm=False

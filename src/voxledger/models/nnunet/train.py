@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from voxledger.models.dataset import BACKGROUND, describe, with_untaught
+from voxledger.models.dataset import describe, with_untaught
 from voxledger.models.heads import take_over
-from voxledger.models.nnunet.network import architecture_name, build_network
+from voxledger.models.nnunet.network import architecture_name, with_outputs
 from voxledger.models.nnunet.plan import DATASET_NAME, nnunet_folders, plan
 from voxledger.models.nnunet.reader import turn_of
 from voxledger.models.nnunet.stages import ADOPTED, CASCADE, FULLRES, KEY, stages_of
@@ -67,16 +67,6 @@ def _plans_of_parent(training: Training) -> dict[str, Any]:
         stages = stages.model_copy(update={"recipe": training.model.recipe, "trainer": trainer, "folds": ("all",)})
         plans |= {KEY: stages.model_dump(mode="json"), "dataset_name": DATASET_NAME}
     return plans
-
-
-def _build(plans: dict[str, Any], dataset: dict[str, Any], name: str) -> Callable[[int], Any]:
-    """What makes the network of a configuration with a number of outputs."""
-
-    def build(count: int) -> Any:
-        labels = {BACKGROUND: 0, **{str(n): n for n in range(1, count)}}
-        return build_network(plans, {**dataset, "labels": labels}, name, deep_supervision=False)
-
-    return build
 
 
 def _begin(
@@ -144,7 +134,7 @@ def _fit(training: Training, plans: dict[str, Any], dataset: dict[str, Any]) -> 
             {**plans, "continue_training": False}, name, "all", dataset, torch.device(training.device)
         )
         trainer.mirrored = stages.mirror_axes
-        prefix, build = stages.prefix(name, "all"), _build(plans, dataset, name)
+        prefix, build = stages.prefix(name, "all"), with_outputs(plans, dataset, name)
         with training.report(name) as report:
             trainer.fit(_begin(training, dataset, name, build), report, training.start.phases, build)
         weights |= weights_of(trainer.network, prefix)
@@ -166,7 +156,7 @@ def _fit_small(training: Training, plans: dict[str, Any], dataset: dict[str, Any
     trainer.oversample_foreground_percent = 1.0
     # nnU-Net gives the coarsest output no weight; with two stages it is the only one, and the loss would be 0 / 0.
     trainer.enable_deep_supervision = trainer.configuration_manager.network_arch_init_kwargs["n_stages"] > 2
-    build = _build(plans, dataset, name)
+    build = with_outputs(plans, dataset, name)
     with training.report() as report:
         return weights_of(trainer.fit(_begin(training, dataset, name, build), report, build))
 

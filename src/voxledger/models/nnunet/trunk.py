@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.imaging.volume import Volume
-from voxledger.models.nnunet.network import build_network
+from voxledger.models.nnunet.network import build_network, with_outputs
 from voxledger.models.nnunet.reader import turn_of
 from voxledger.models.nnunet.stages import stages_of
 from voxledger.models.process import quiet
@@ -48,9 +48,22 @@ def open_trunk(folder: Path) -> Trunk:
             )
         return data[0].astype(np.float32, copy=False), np.maximum(seg[0], 0)
 
-    return Trunk(network, decoders, tuple(configuration.patch_size), stages.mirror_axes, prepare)
+    return Trunk(
+        network,
+        decoders,
+        decoder,
+        with_outputs(plans, dataset, name),
+        tuple(configuration.patch_size),
+        stages.mirror_axes,
+        prepare,
+    )
 
 
 def decoders(network: Any) -> list[Any]:
     """Modules whose outputs are the features of a network, the finest first."""
     return list(network.decoder.stages)[::-1]
+
+
+def decoder(network: Any) -> list[Any]:
+    """Modules on the way up; the decoder itself lists the encoder among its own."""
+    return [network.decoder.stages, network.decoder.transpconvs]

@@ -1,5 +1,7 @@
 """`continual`: leave the base model as it is, and train a head for each class that people revised (Continual Tuning).
 
+Where heads are not enough, `retrain.continual` asks for an added decoder or low-rank adapters beside the network.
+
 Of the other classes the next model says what the base model says, bit by bit. A class is revised since where a person
 corrected it, or labels of a source came, in a round after that of the base model; of a model from elsewhere, in any.
 A class that the base model was never taught gets a head once a case shows it. A head that is there already goes on.
@@ -15,15 +17,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.models.backend import backend_of
 from voxledger.models.cohort import Member
+from voxledger.models.learn_branch import ADAPTERS, DECODER
+from voxledger.models.learn_heads import HEADS
 from voxledger.models.model import Model
 from voxledger.models.start import HeadStart, Lesson, Start
 from voxledger.params import ModelParams, RetrainParams
 from voxledger.records.ledger import Entry, Origin
+from voxledger.retrain.replay import replayed
 from voxledger.retrain.strategies import finetune
 
 
@@ -37,7 +40,7 @@ def start(
     model
         The model to train, as `retrain.models` describes it.
     params
-        `continual_iterations`, `replay`, `hybrid` and `features_gb` of it are used.
+        Those that begin with `continual`, `grown_iterations`, `replay`, `hybrid` and `features_gb` of it are used.
     base
         The model of this name that the round began with.
     classes
@@ -59,8 +62,25 @@ def start(
     lessons = tuple(_lessons(params, base, classes, cohort))
     if not lessons:
         return HeadStart("continual", 0, base, "goes on unchanged: no class was revised since it was trained")
-    iterations, room = model.budget(params.continual_iterations), round(params.features_gb * 1e9)
-    return HeadStart("continual", iterations, base, lessons=lessons, room=room)
+    return HeadStart(
+        "continual",
+        model.budget(params.continual_iterations),
+        base,
+        lessons=lessons,
+        room=round(params.features_gb * 1e9),
+        rungs=_RUNGS[params.continual],
+        margin=params.continual_margin if params.continual == "auto" else None,
+        grown=model.budget(params.grown_iterations),
+    )
+
+
+_RUNGS = {
+    "heads": (HEADS,),
+    "decoder": (DECODER,),
+    "adapters": (ADAPTERS,),
+    "auto": (HEADS, DECODER, ADAPTERS),
+}
+"""What is tried."""
 
 
 def _lessons(params: RetrainParams, base: Model, classes: Sequence[str], cohort: Sequence[Member]) -> Iterator[Lesson]:
@@ -74,9 +94,7 @@ def _lessons(params: RetrainParams, base: Model, classes: Sequence[str], cohort:
         recent = {i for i, e in people.items() if e.version > trained or name not in taught}
         if not any(_is_news(people[i], name in taught) for i in recent):
             continue
-        older = sorted(people.keys() - recent)
-        rng = np.random.default_rng([params.seed, *name.encode()])
-        again = rng.choice(older, round(params.replay * len(older)), replace=False).tolist() if older else []
+        again = replayed(cohort, people.keys() - recent, params, name, name)
         asked = since - people.keys() if params.hybrid else set()
         predicted = (i for i in asked if knowledge_of(rows[i].get(name)) is Knowledge.PREDICTED)
         yield Lesson(name, tuple(sorted({*recent, *again})), tuple(sorted(predicted)))
