@@ -53,7 +53,7 @@ TEXTURE = {
 @click.option("--work", type=click.Path(path_type=Path, exists=True), required=True, help="That of lesion_filter.py.")
 def main(work: Path) -> None:
     """Print what is found of the lesions of test and calibration scans, and the lesions that may be missed."""
-    repository, rng = work.resolve() / "seed-0", np.random.default_rng(0)
+    repository, rng = work.resolve() / "repository", np.random.default_rng(0)
     summary, missed = [], []
     for group in ("calibration", "test"):
         found = []
