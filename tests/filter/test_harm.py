@@ -37,6 +37,7 @@ def advice_of(
     ("entry", "keeps"),
     [
         ({"rule": "minimum_volume", "ml": 1}, "ml: 0.004"),
+        ({"rule": "expected_volume", "ml": 1}, "ml: 0.0035"),
         ({"rule": "minimum_slices", "slices": 3}, "slices: 1"),
         ({"rule": "inside_organ"}, "grown_mm: 10.7"),
         ({"rule": "inside_organ", "share": 0.5}, "share: 0, grown_mm: 10.7"),
@@ -64,6 +65,7 @@ def test_the_advice_keeps_what_was_taken(
 
 KEPT: dict[str, Callable[[Any, float], bool]] = {
     "distance": lambda rule, mm: mm <= rule.maximum_mm,
+    "expected_volume": lambda rule, ml: ml >= rule.ml,
     "elongation": lambda rule, ratio: ratio <= rule.maximum,
     "inside_organ": lambda rule, mm: mm <= rule.grown_mm,
     "mean_hu": lambda rule, hu: rule.bound("cyst")[0] <= hu <= rule.bound("cyst")[1],
@@ -82,6 +84,7 @@ KEPT: dict[str, Callable[[Any, float], bool]] = {
         ({"rule": "mean_hu"}, 222.0000001),
         ({"rule": "minimum_volume", "ml": 1}, 0.4 * 0.4 * 0.5 / 1000),
         ({"rule": "minimum_volume", "ml": 200}, 123.4567),
+        ({"rule": "expected_volume", "ml": 1}, 0.00001234),
         ({"rule": "volume_ratio"}, 1234563.2),
         ({"rule": "volume_ratio"}, 83.10000001),
     ],

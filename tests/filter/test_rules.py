@@ -63,6 +63,15 @@ def test_minimum_volume(judge: Judge, spacing: tuple[float, float, float], ml: f
     assert proposal.voxels("liver") == (64 if kept else 0)
 
 
+@pytest.mark.parametrize(("ml", "left"), [(0.0575, [64, 48]), (0.0577, [48]), (0.0721, [])])
+def test_expected_volume(judge: Judge, ml: float, left: list[int]) -> None:
+    """48 voxels that are sure count for more than 64 that are not; of 1.5 mm³ each."""
+    blocks = {"liver": [(A, A, slice(2, 6), 0.6), (A, A, slice(10, 13), 1.0)]}
+    rule = {"rule": "expected_volume", "ml": ml, "classes": ["liver"]}
+    proposal, _ = judge(blocks, rule, spacing=(1.5, 1.0, 1.0))
+    assert [c.voxels for c in proposal.components("liver")] == left
+
+
 @pytest.mark.parametrize(
     ("spacing", "grown_mm", "share"),
     [

@@ -57,6 +57,7 @@ RULES: list[Entry] = [
     {"rule": "distance", "classes": BOTH, "structures": ["pancreatic_duct"], "maximum_mm": 3},
     {"rule": "mean_hu", "classes": BOTH, "ranges": {"pdac": [-20, 60], "cyst": [0, 80]}},
     {"rule": "minimum_volume", "classes": BOTH, "ml": 0.004},
+    {"rule": "expected_volume", "classes": BOTH, "ml": 0.003},
     {"rule": "minimum_slices", "classes": BOTH, "slices": 2},
     {"rule": "elongation", "classes": BOTH, "maximum": 2},
     {"rule": "largest_component", "classes": ["pdac"], "to": "organ"},
