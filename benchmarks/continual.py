@@ -125,8 +125,11 @@ def state(world: World, rows: Callable[[str], Iterable[tuple[str, Labels, Origin
     ledger: Ledger = {}
     for case_id in world.pool:
         grid, labels = world.grids[case_id], np.zeros_like(world.truth[case_id])
-        for name, mask, origin, version in rows(case_id):
+        known = list(rows(case_id))
+        for name, mask, _, _ in known:  # where two say so, the last
             labels[mask] = CLASSES[name]
+        for name, _, origin, version in known:
+            mask = labels == CLASSES[name]
             ml = float(mask.sum() * grid.voxel_ml)
             entry = Entry(case_id, name, version, origin, (), "", "", mask_sha256(mask, grid), "", ml)
             ledger[case_id, name] = entry

@@ -27,14 +27,15 @@ def _installed(variable: str, names: tuple[str, ...]) -> str:
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browsers() -> Iterator[Any]:
+    """Playwright; not longer than needed, since no other test of the process could run an event loop meanwhile."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: the page is not tried")
     with playwright.sync_playwright() as tools:
         yield tools
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(browsers: Any) -> Iterator[Any]:
     """A headless Chromium, that of the system or of `VOXLEDGER_CHROMIUM`."""
     path = _installed("VOXLEDGER_CHROMIUM", CHROMIUM)

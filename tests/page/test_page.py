@@ -22,6 +22,8 @@ from voxledger.review.receive import receive
 from voxledger.review.serve import Server
 from voxledger.signing import RELEASE, REVIEW, signer
 
+pytestmark = pytest.mark.xdist_group("browser")
+
 BUNDLES, INBOX = Path("data/round/bundles"), Path("data/inbox")
 
 

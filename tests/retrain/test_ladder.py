@@ -129,6 +129,10 @@ def test_a_step_that_is_asked_for_is_taken_without_holding_anything_out(climbing
     assert one.card.taught_by == {"spleen": {"people": 6, "model": 0}}
 
 
+def step_of(job) -> str:
+    return job.branch.kind if isinstance(job, LearnBranch) else "heads"
+
+
 def hashes(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): file_sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -143,7 +147,7 @@ def test_who_is_killed_between_steps_goes_on_from_there(climbing, monkeypatch, k
     compute = module.compute
 
     def counted(job, keep):
-        done.append(getattr(job, "kind", "heads"))
+        done.append(step_of(job))
         return compute(job, keep)
 
     with monkeypatch.context() as patch:
@@ -151,7 +155,7 @@ def test_who_is_killed_between_steps_goes_on_from_there(climbing, monkeypatch, k
         fit = kind._fit
 
         def killed(job, *more):
-            if getattr(job, "kind", "heads") == killed_in:
+            if step_of(job) == killed_in:
                 raise VoxledgerError("killed", "no way")
             return fit(job, *more)
 

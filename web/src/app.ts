@@ -22,14 +22,16 @@ function say(text: string): void {
   $("status").textContent = text;
 }
 
-function notice(text: string): void {
+/** Say something that has to be seen; what lasts stays when the next case is opened. */
+function notice(text: string, lasts = false): void {
   const line = document.createElement("p");
   line.textContent = text;
+  line.className = lasts ? "lasting" : "";
   $("notices").append(line);
 }
 
 function clearNotices(): void {
-  $("notices").replaceChildren();
+  for (const line of $("notices").querySelectorAll("p:not(.lasting)")) line.remove();
 }
 
 function explain(error: unknown): string {
@@ -47,6 +49,8 @@ function option(value: string, text: string): HTMLOptionElement {
 class App {
   private readonly desk: Desk;
   private result: Result | null = null;
+  /** Which case was asked for last: one that takes longer to open does not come after it. */
+  private opening = 0;
 
   constructor(
     private readonly session: Session,
@@ -70,6 +74,7 @@ class App {
 
   private async showCase(caseId: string, className?: string): Promise<void> {
     const { session, desk } = this;
+    const opening = ++this.opening;
     clearNotices();
     session.clock.pause(performance.now());
     delete $("work").dataset.shown;
@@ -79,6 +84,8 @@ class App {
     select("case").value = caseId;
     try {
       const open = await session.open(caseId);
+      if (opening !== this.opening) return;
+      session.current = open;
       say("");
       const lines = session.lines(caseId);
       const first = lines.find((row) => row.decision === null) ?? lines[0];
@@ -86,6 +93,7 @@ class App {
       desk.show(open, session.className);
       session.clock.active(performance.now());
     } catch (error) {
+      if (opening !== this.opening) return;
       session.className = null;
       say("");
       notice(explain(error));
@@ -502,6 +510,8 @@ class App {
     if (typing || onButton || document.querySelector("dialog[open]")) return;
     const does = this.meaning(event);
     if (does === undefined) return;
+    // A key that is held down decides once.
+    if (event.repeat && /^[arx]$/i.test(event.key)) return event.preventDefault();
     event.preventDefault();
     this.run(does);
   }
@@ -570,15 +580,17 @@ async function open(find: () => Promise<Source> | Source): Promise<void> {
   try {
     const bundle = await Bundle.open(await find());
     const store = await Store.open().catch(() => null);
-    if (store === null) notice(t("noStore"));
+    if (store === null) {
+      notice(t("noStore"), true);
+      window.addEventListener("beforeunload", (event) => event.preventDefault());
+    }
     const keys = (await store?.key()) ?? null;
     const app = new App(await Session.start(bundle, store), keys);
     await app.begin();
-    if (store === null) notice(t("noStore"));
     void navigator.locks
       ?.request(`voxledger-review ${bundle.manifest.id}`, { ifAvailable: true }, (lock) => {
         if (lock !== null) return new Promise(() => undefined);
-        notice(t("otherTab"));
+        notice(t("otherTab"), true);
         return undefined;
       })
       .catch(() => undefined);
@@ -591,6 +603,7 @@ async function open(find: () => Promise<Source> | Source): Promise<void> {
 type Picker = (options: { mode: "readwrite" }) => Promise<FileSystemDirectoryHandle>;
 
 function start(): void {
+  window.addEventListener("unhandledrejection", (event) => notice(explain(event.reason)));
   const wanted = navigator.languages.find((one) => /^(de|en)\b/.test(one)) ?? "en";
   setLanguage(wanted.startsWith("de") ? "de" : "en");
   for (const button of document.querySelectorAll(".language"))

@@ -1,7 +1,7 @@
 /** What `voxledger review receive` would say of a case, as far as it can be told here: the same rules in the same words. */
 
 import type { Decision, ErrorType } from "./csv.ts";
-import type { Labels } from "./labels.ts";
+import type { Pair } from "./labels.ts";
 import type { Schema } from "./schema.ts";
 
 export type Kind =
@@ -30,27 +30,7 @@ export interface Said {
   confirmed: boolean;
 }
 
-interface Pair {
-  before: number;
-  after: number;
-  count: number;
-}
-
 const SHARE = 0.5;
-
-/** How many voxels went from which id to which, of those that changed. */
-export function changedPairs(labels: Labels): Pair[] {
-  const found = new Map<string, Pair>();
-  for (const voxel of labels.touched()) {
-    const [before, after] = [labels.sent[voxel], labels.now[voxel]];
-    if (before === after) continue;
-    const key = `${before} ${after}`;
-    const pair = found.get(key);
-    if (pair === undefined) found.set(key, { before, after, count: 1 });
-    else pair.count++;
-  }
-  return [...found.values()];
-}
 
 /**
  * @param counts voxels by id in the label that was sent

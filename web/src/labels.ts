@@ -4,6 +4,13 @@ import type { LabelArray } from "./nifti.ts";
 import type { Triple } from "./grid.ts";
 import type { Schema } from "./schema.ts";
 
+/** How many voxels went from one id to another. */
+export interface Pair {
+  before: number;
+  after: number;
+  count: number;
+}
+
 /** One stroke: which voxels it changed, from what, to what. */
 export interface Stroke {
   voxels: Uint32Array;
@@ -17,6 +24,7 @@ export class Labels {
   /** How many count. */
   done = 0;
   private open: Map<number, { before: number; after: number }> | null = null;
+  private pairs: Pair[] | null = null;
 
   /**
    * @param now the label map as it is, changed in place
@@ -56,12 +64,14 @@ export class Labels {
     this.strokes.length = this.done;
     this.strokes.push(stroke);
     this.done++;
+    this.pairs = null;
     return stroke;
   }
 
   undo(): Stroke | null {
     if (this.done === 0) return null;
     const stroke = this.strokes[--this.done];
+    this.pairs = null;
     stroke.voxels.forEach((voxel, i) => (this.now[voxel] = stroke.before[i]));
     return stroke;
   }
@@ -69,6 +79,7 @@ export class Labels {
   redo(): Stroke | null {
     if (this.done === this.strokes.length) return null;
     const stroke = this.strokes[this.done++];
+    this.pairs = null;
     stroke.voxels.forEach((voxel, i) => (this.now[voxel] = stroke.after[i]));
     return stroke;
   }
@@ -80,10 +91,23 @@ export class Labels {
     return found;
   }
 
-  /** Whether nothing is as it was not sent. */
+  /** What changed since it was sent, by ids before and after; counted once a stroke. */
+  changes(): Pair[] {
+    if (this.pairs !== null) return this.pairs;
+    const found = new Map<number, Pair>();
+    for (const voxel of this.touched()) {
+      const [before, after] = [this.sent[voxel], this.now[voxel]];
+      if (before === after) continue;
+      const pair = found.get(before * 65536 + after);
+      if (pair === undefined) found.set(before * 65536 + after, { before, after, count: 1 });
+      else pair.count++;
+    }
+    return (this.pairs = [...found.values()]);
+  }
+
+  /** Whether all is as it was sent. */
   get unchanged(): boolean {
-    for (const voxel of this.touched()) if (this.now[voxel] !== this.sent[voxel]) return false;
-    return true;
+    return this.changes().length === 0;
   }
 
   /**

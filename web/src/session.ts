@@ -2,8 +2,8 @@
 
 import { labelPath, openImages, openLabels, sha256, TABLE, type Bundle, type CaseImages, type CaseLabels } from "./bundle.ts";
 import { blankRow, toCsv, type Decision, type Row } from "./csv.ts";
-import { changedPairs, findings, isChanged, type Finding } from "./findings.ts";
-import { Labels, type Stroke } from "./labels.ts";
+import { findings, isChanged, type Finding } from "./findings.ts";
+import { Labels, type Pair, type Stroke } from "./labels.ts";
 import { Clock } from "./minutes.ts";
 import { writeLabels } from "./nifti.ts";
 import { overview, type Box } from "./places.ts";
@@ -18,13 +18,11 @@ export interface OpenCase {
   boxes: Map<number, Box>;
 }
 
-type Pairs = ReturnType<typeof changedPairs>;
-
 const key = (caseId: string, className: string) => `${caseId}\n${className}`;
 
 /** Of one case, where something was drawn: what `findings` needs, and the file that goes back. */
 interface Drawn {
-  pairs: Pairs;
+  pairs: Pair[];
   counts: ReadonlyMap<number, number>;
   labels: Labels;
   files: CaseLabels;
@@ -86,13 +84,13 @@ export class Session {
     return this.bundle.manifest.asked.length;
   }
 
+  /** The volumes and labels of a case; it is not yet `current`. */
   async open(caseId: string): Promise<OpenCase> {
     const files = await this.labelsOf(caseId);
     const images = await openImages(this.bundle, caseId, files.grid);
     const { labels } = await this.redrawn(caseId, files);
     const { counts, boxes } = overview(files.sent, files.grid.shape);
-    this.current = { caseId, labels, files, images, counts, boxes };
-    return this.current;
+    return { caseId, labels, files, images, counts, boxes };
   }
 
   private async labelsOf(caseId: string): Promise<CaseLabels> {
@@ -189,7 +187,7 @@ export class Session {
   /** Whether a class of the case that is open is not as it was sent. */
   changed(className: string): boolean {
     const open = this.current;
-    return open !== null && isChanged(this.bundle.schema, className, changedPairs(open.labels));
+    return open !== null && isChanged(this.bundle.schema, className, open.labels.changes());
   }
 
   findings(caseId: string, drawn: Pick<Drawn, "pairs" | "counts">, unknown: boolean): Finding[] {
@@ -201,7 +199,7 @@ export class Session {
   currentFindings(): Finding[] {
     const open = this.current;
     if (open === null) return [];
-    const drawn = { pairs: changedPairs(open.labels), counts: open.counts };
+    const drawn = { pairs: open.labels.changes(), counts: open.counts };
     return this.findings(open.caseId, drawn, open.files.unknown);
   }
 
@@ -231,13 +229,13 @@ export class Session {
     const open = this.current;
     if (open?.caseId === caseId) {
       const { labels, counts, files } = open;
-      return { pairs: changedPairs(labels), counts, labels, files };
+      return { pairs: labels.changes(), counts, labels, files };
     }
     const files = await this.labelsOf(caseId);
     const touched = (this.done[caseId] ?? 0) > 0 || files.found !== null || files.unknown;
     if (!touched && this.written[caseId] === undefined) return null;
     const { labels } = await this.redrawn(caseId, files);
-    return { pairs: changedPairs(labels), counts: overview(files.sent, files.grid.shape).counts, labels, files };
+    return { pairs: labels.changes(), counts: overview(files.sent, files.grid.shape).counts, labels, files };
   }
 
   /** Write what goes back into the bundle; a label that was sent is kept in this browser before it is written over. */

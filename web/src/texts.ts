@@ -8,7 +8,8 @@ const EN = {
   openFolder: "Open the folder of the bundle",
   openFolderHint: "Results are written into this folder.",
   chooseFolder: "Read the folder of the bundle",
-  chooseFolderHint: "Results are saved as one zip, to send back.",
+  chooseFolderHint:
+    "Results are saved as one zip, to send back. The browser may ask whether to “upload” the files: they go into this page, and no further.",
   chooseZip: "Open the zip of the bundle",
   chooseZipHint: "Results are saved as one zip, to send back.",
   noStore: "This browser keeps nothing between two sittings (a private window?): do not close the page before you have saved.",
@@ -151,7 +152,8 @@ const DE: Record<Key, string> = {
   openFolder: "Ordner des Bündels öffnen",
   openFolderHint: "Ergebnisse werden in diesen Ordner geschrieben.",
   chooseFolder: "Ordner des Bündels lesen",
-  chooseFolderHint: "Ergebnisse werden als eine Zip-Datei gespeichert, zum Zurückschicken.",
+  chooseFolderHint:
+    "Ergebnisse werden als eine Zip-Datei gespeichert, zum Zurückschicken. Der Browser fragt vielleicht, ob er die Dateien „hochladen“ soll: Sie kommen auf diese Seite und nicht weiter.",
   chooseZip: "Zip des Bündels öffnen",
   chooseZipHint: "Ergebnisse werden als eine Zip-Datei gespeichert, zum Zurückschicken.",
   noStore: "Dieser Browser behält nichts bis zum nächsten Mal (ein privates Fenster?): Schließen Sie die Seite nicht, bevor Sie gespeichert haben.",

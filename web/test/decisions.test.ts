@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { blankRow, fromCsv, toCsv, type Decision } from "../src/csv.ts";
-import { changedPairs, findings, type Said } from "../src/findings.ts";
+import { findings, type Said } from "../src/findings.ts";
 import { Labels } from "../src/labels.ts";
 import { Clock, IDLE_MS } from "../src/minutes.ts";
 import { overview } from "../src/places.ts";
@@ -38,7 +38,7 @@ function found(change: Record<number, number>, said: Record<string, Partial<Said
     Object.entries(said).map(([n, s]) => [n, { decision: null, errorType: "none", confirmed: false, ...s } as Said]),
   );
   const { counts } = overview(sent, [sent.length, 1, 1]);
-  return findings(SCHEMA, changedPairs(labels), counts, lines, ask)
+  return findings(SCHEMA, labels.changes(), counts, lines, ask)
     .filter((f) => f.kind !== "undecided" || ask === asked)
     .map((f) => `${f.kind} ${f.className}${f.voxels ? ` ${f.voxels}` : ""}`);
 }

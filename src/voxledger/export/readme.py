@@ -12,9 +12,9 @@ _TEXT = """\
 
 You have {cases} to look at, {rows} in all. For every line of `decisions.csv` say whether that label is right.
 
-The short way: open `review.html`, here, in Chrome, Edge or Firefox, and in it this folder or the zip that it came in. It
-shows one label after another, takes your decisions and corrections, and saves what you send back. Nothing is installed, and
-nothing leaves your computer. The rest of this page is for those who work in 3D Slicer or ITK-SNAP instead.
+The short way: open `review.html`, here, in Chrome, Edge or Firefox, and in it this folder or the zip that it came in.
+It shows one label after another, takes your decisions and corrections, and saves what you send back. Nothing is
+installed, and nothing leaves your computer. The rest of this page is for those who work in 3D Slicer or ITK-SNAP.
 
 | in this folder | |
 | --- | --- |

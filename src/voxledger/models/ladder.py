@@ -127,7 +127,7 @@ class _Climb:
 
     def heads(self) -> None:
         """Train the head of every class that no branch speaks for."""
-        began, voxels, dice = time.process_time(), self._looked_at, dict[str, float]()
+        began, voxels, dice, trained = time.process_time(), self._looked_at, dict[str, float](), list[str]()
         for name, lesson in self._lessons.items():
             windows = self._windows(name, (*lesson.people, *lesson.model), False) if name not in self._on else []
             if not windows:
@@ -146,8 +146,9 @@ class _Climb:
             learned, file = self._do(job)
             voxels, dice = voxels + learned.voxels, dice | learned.dice
             self._made[name] = _Made(ALONE, file, learned.dice.get(name), None)
-        if self._made:
-            self._note(ALONE, voxels, list(self._made), dice, began)
+            trained.append(name)
+        if trained:
+            self._note(ALONE, voxels, trained, dice, began)
 
     def go_on(self) -> None:
         """Go on with branches that speak for classes to train: others that these speak for stay with them."""
