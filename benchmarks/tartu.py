@@ -1,14 +1,15 @@
 """Weak labels, organ models and rejected cases over two rounds, as in the pipeline of Tartu, on phantoms of two sites.
 
-    python benchmarks/tartu.py [--cases 24] [--work DIR] [--out TABLE.md]
+    python benchmarks/tartu.py [--cases 24] [--cases-b 24] [--work DIR] [--out TABLE.md]
+    python benchmarks/tartu.py --cases-b 48 --strategy finetune [--fine-duct]
 
-Site A has reference labels and teaches the first models: a coarse one that finds the pancreas, two that look around
-it, for the gland with its lesion and for the duct, and an interactive one. The cases of site B, twice as many, have a
-slice mask of their lesion, a RECIST diameter, or nothing. An emulated reader accepts what has a Dice of 0.7 or more,
-rejects what has less than 0.5, and corrects what lies between: all assumptions. In round 2 the networks have gone on to
-learn from what was accepted and corrected, and predict the rejected again, also what the interactive model had
-predicted, which goes on unchanged; all of it goes through `voxledger round run`. Prints accepted, revised and rejected
-by round and origin, what became of the rejected, and the mean Dice of what was proposed.
+Site A has reference labels and teaches the first models: a coarse one that finds the pancreas, one that looks around
+it, and an interactive one. The cases of site B have a slice mask of their lesion, a RECIST diameter, or nothing. An
+emulated reader accepts what has a Dice of 0.7 or more, rejects what has less than 0.5, and corrects what lies between:
+all assumptions. In round 2 the networks have learned from what was accepted and corrected, and predict the rejected
+again, also what the interactive model had predicted, which goes on unchanged; all of it goes through `voxledger round
+run`. Prints accepted, revised and rejected by round and origin, what became of the rejected, and the mean Dice of what
+was proposed.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ INTERACTIVE = ("--classes", "pdac", "--iterations", "1200", "--patch", "32", "32
 """What is marked are lesions: the patch is half as large again."""
 
 
-def parameters(budget: int) -> dict[str, Any]:
+def parameters(budget: int, strategy: str, fine_duct: bool) -> dict[str, Any]:
     """What differs from the parameters that `voxledger init` writes; all cases of site B are reviewed in a round."""
     region = {
         "backend": "monai",
@@ -59,34 +60,36 @@ def parameters(budget: int) -> dict[str, Any]:
         "region": {"inside": "pancreas", "margin_mm": 15},
         "learning_rate": 0.004,
     }
-    gland = {**region, "classes": ["pancreas", "pdac"], "lesion_share": 0.5, "iterations": 1000}
-    # A normal duct is as wide as a voxel: a network that sees it no finer than that loses it.
     duct = {**region, "classes": ["pancreatic_duct"], "spacing": [1.5, 1.5, 1.5], "iterations": 800}
+    region |= {"lesion_share": 0.5, "iterations": 1000}
     organ = {
         **{"backend": "monai", "network": "unet", "spacing": [6, 6, 6], "patch": [24, 32, 32]},
         **{"features": [16, 32, 64], "classes": ["pancreas"], "iterations": 600, "learning_rate": 0.004},
     }
+    models = {"organ": organ, "pancreas": region}
+    if fine_duct:
+        # A normal duct is as wide as a voxel: a network that sees it no finer than that loses it.
+        models = {"organ": organ, "pancreas": {**region, "classes": ["pancreas", "pdac"]}, "duct": duct}
     return {
         "infer": {"step": 0.7, "skip_trusted": True},
         "filter": {"rules": [{"rule": "largest_component", "classes": ["pancreas"]}]},
         "score": {"budget": budget, "audit": 0, "rejected_first": True},
-        "retrain": {
-            "licence": "CC0-1.0",
-            "strategy": "finetune",
-            "models": {"organ": organ, "pancreas": gland, "duct": duct},
-        },
+        "retrain": {"licence": "CC0-1.0", "strategy": strategy, "models": models},
     }
 
 
 @click.command()
-@click.option("--cases", default=24, show_default=True, help="Of site A; site B has twice as many, a third unmarked.")
+@click.option("--cases", default=24, show_default=True, help="Of site A.")
+@click.option("--cases-b", default=24, show_default=True, help="Of site B; a third of them has no weak label.")
+@click.option("--strategy", default="full", show_default=True, help="How the networks learn for round 2.")
+@click.option("--fine-duct", is_flag=True, help="A model of its own for the duct, at 1.5 mm.")
 @click.option("--work", type=click.Path(path_type=Path), help="Where to build; by default a temporary folder.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the tables here too.")
-def main(cases: int, work: Path | None, out: Path | None) -> None:
+def main(cases: int, cases_b: int, strategy: str, fine_duct: bool, work: Path | None, out: Path | None) -> None:
     """Play both rounds and print the tables."""
     started, out = time.monotonic(), out.resolve() if out else None
     work = (work or Path(tempfile.mkdtemp(prefix="tartu-"))).resolve()
-    make(work, cases)
+    make(work, cases, cases_b, parameters(cases_b, strategy, fine_duct))
     origins: dict[tuple[int, str, str], tuple[str, float]] = {}
     voxledger("round", "run")
     voxledger("round", "close")
@@ -109,10 +112,10 @@ def main(cases: int, work: Path | None, out: Path | None) -> None:
         out.write_text(told + "\n", "utf-8")
 
 
-def make(work: Path, cases: int) -> None:
+def make(work: Path, cases: int, cases_b: int, values: dict[str, Any]) -> None:
     """Phantoms of both sites with the pancreas and what lies in it, in a new repository that is the current folder."""
     shutil.rmtree(work, ignore_errors=True)
-    for site, count, labelled, seed in (("a", cases, cases, 0), ("b", 2 * cases, 0, 1)):
+    for site, count, labelled, seed in (("a", cases, cases, 0), ("b", cases_b, 0, 1)):
         shown = ("--size", "medium", "--kind", "pdac", "--lesions", "1", "--site", site, "--seed", str(seed))
         folder = work / f"site-{site}"
         counted = ("--count", str(count), "--labelled", str(labelled))
@@ -122,7 +125,7 @@ def make(work: Path, cases: int) -> None:
     voxledger("init", str(work / "repository"), "--name", "tartu")
     os.chdir(work / "repository")
     layout.SCHEMA.write_text(SCHEMA, "utf-8")
-    set_parameters(parameters(2 * cases))
+    set_parameters(values)
     for site, labels in (("a", ("--labels", "reference")), ("b", ("--weak", "weak"))):
         option, folder = labels[0], work / f"site-{site}"
         voxledger(
