@@ -49,6 +49,8 @@ class Setting:
     patch: tuple[int, int, int]
     iterations: int
     augmentation: Literal["light", "strong"] = "strong"
+    trainings: int = 1
+    """Of the last network of a curve, from other random weights; its mIoU is their mean."""
     shares: tuple[float, ...] = (0.14, 0.28, 0.56, 1.0)
     """Of the pool, labelled at the end of every round; the first by people alone."""
 
@@ -64,7 +66,7 @@ PHANTOMS = Setting(
     (20, 28, 28),
     400,
     "light",
-    (0.14, 0.4, 1.0),
+    shares=(0.14, 0.4, 1.0),
 )
 GATED = 20
 """Test cases on which it is measured whether a round might use the clicks."""
@@ -115,8 +117,8 @@ class Bench:
 
         return read_label(self.references / f"{case_id}.nii.gz")
 
-    def train(self, labels: dict[str, Path]) -> Any:
-        """A network on the label maps of some cases, by id."""
+    def train(self, labels: dict[str, Path], seed: int | None = None) -> Any:
+        """A network on the label maps of some cases, by id; of the seed of the cases, or another one."""
         from voxledger.imaging.volume import file_sha256
         from voxledger.knowledge import Knowledge
         from voxledger.models.clicks.train import train
@@ -127,6 +129,7 @@ class Bench:
         from voxledger.params import ModelParams
         from voxledger.records.card import WEIGHTS, ModelCard, write_card
 
+        seed = self.seed if seed is None else seed
         cases = tuple(
             TrainingCase(
                 case_id=case_id,
@@ -156,14 +159,14 @@ class Bench:
             cases=cases,
             schema=self.schema,
             labels=self.schema,
-            seed=self.seed,
+            seed=seed,
             device="cpu",
         )
         self.trained += 1
         folder = self.work / str(self.trained) / "saim"
         folder.mkdir(parents=True)
         with single_thread("cpu"):
-            seed_everything(self.seed)
+            seed_everything(seed)
             architecture = train(training, folder)
         card = ModelCard(
             id=file_sha256(folder / WEIGHTS),
@@ -194,6 +197,11 @@ class Bench:
     def miou(self, model: Any) -> float:
         """On the test cases, without clicks."""
         return float(np.mean([self.iou(self.predicted(model, c), self.truth(c)) for c in self.test]))
+
+    def again(self, labels: dict[str, Path]) -> list[float]:
+        """mIoU of the further trainings on the same labels."""
+        seeds = range(10 * (self.seed + 1), 10 * (self.seed + 1) + self.setting.trainings - 1)
+        return [self.miou(self.train(labels, seed)) for seed in seeds]
 
     def iou(self, labels: np.ndarray, truth: np.ndarray) -> float:
         from voxledger.models.interaction import mean_iou
@@ -286,7 +294,11 @@ def play_curves(bench: Bench, told: Any = print) -> dict[str, list[Point]]:
                 labels |= {case_id: reference[case_id] for case_id in chosen}
             hours = points[-1].hours + len(chosen) * minutes / 60
             now = bench.train(labels)
-            points.append(Point(count, hours, bench.miou(now), float(np.mean(rises)), float(np.mean(clicks)), gate))
+            mious = [bench.miou(now), *(bench.again(labels) if count == counts[-1] else ())]
+            if len(mious) > 1:
+                told(f"seed {bench.seed}, {curve}, {count} cases, by training: {mious}", flush=True)
+            miou = float(np.mean(mious))
+            points.append(Point(count, hours, miou, float(np.mean(rises)), float(np.mean(clicks)), gate))
             told(f"seed {bench.seed}, {curve}: {points[-1]}", flush=True)
         found[curve] = points
     labels = first | {case_id: bench.automatic(model, case_id) for case_id in drawn[counts[0] :]}
@@ -408,6 +420,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="Keeps what each seed came to, for a run that goes on from there.")
     parser.add_argument("--cases", type=int, help="Fewer cases in the pool, to try it out.")
     parser.add_argument("--iterations", type=int, help="Of every training.")
+    parser.add_argument("--trainings", type=int, default=1, help="Of the last network of a curve; takes their mean.")
     parser.add_argument("--shares", type=float, nargs="+")
     parser.add_argument("--augmentation", choices=["light", "strong"])
     parser.add_argument("--out", type=Path)
@@ -420,6 +433,7 @@ def main() -> None:
         iterations=given.iterations or setting.iterations,
         shares=tuple(given.shares or setting.shares),
         augmentation=given.augmentation or setting.augmentation,
+        trainings=given.trainings,
     )
     with tempfile.TemporaryDirectory(prefix="saim-phantoms-") as folder:
         if given.phantoms:

@@ -10,6 +10,7 @@ import pytest
 from voxledger.imaging.volume import Grid, Volume
 from voxledger.models.monai.augment import REACH, strong
 from voxledger.models.monai.patches import Patches
+from voxledger.models.monai.train import train
 from voxledger.models.start import Start
 from voxledger.models.training import Training, TrainingCase
 from voxledger.params import ModelParams
@@ -41,14 +42,18 @@ class Drawn(Training):
             yield case, Volume((labels * 100).astype(np.int16), GRID), labels
 
 
-def patches(schema, folder, *volumes, **params) -> Patches:
+def drawn(schema, *volumes, **params) -> Drawn:
     model = ModelParams(backend="monai", network="unet", **params)
     training = Drawn(
         name="m", model=model, start=Start("full", 1), cases=(), schema=schema, labels=schema, seed=3, device="cpu"
     )
     object.__setattr__(training, "volumes", volumes)
+    return training
+
+
+def patches(schema, folder, *volumes, **params) -> Patches:
     folder.mkdir(exist_ok=True)
-    return Patches(training, PLANS, folder)
+    return Patches(drawn(schema, *volumes, **params), PLANS, folder)
 
 
 def organ(*lesions) -> np.ndarray:
@@ -132,3 +137,17 @@ def test_what_is_not_turned_is_left_where_it_is():
     labels[2:4, 3:5, 6] = 2
     _, found = strong([8, 8, 8], 0)(labels * 10.0, labels, False)
     np.testing.assert_array_equal(found, labels)
+
+
+@pytest.mark.parametrize(("spacing", "said"), [((2.0, 1.5, 1.5), True), ((2.0, 0.5, 0.5), False)])
+def test_a_training_says_what_is_lost_at_its_spacing(schema, tmp_path, capsys, spacing, said):
+    """A line of one voxel aslant breaks at wider voxels; the organ around it does not."""
+    volume = organ()
+    for step in range(10, 50):
+        volume[12, step, 10 + step // 2] = 2
+    training = drawn(schema, volume, spacing=spacing, patch=(8, 8, 8), features=(4, 8), batch=1)
+    train(training, tmp_path)
+    name, organ_name = schema.names[1], schema.names[0]
+    told = capsys.readouterr().err
+    assert (f"m: at 2 × 1.5 × 1.5 mm {name} is lost in part in 1 of 1 cases" in told) is said
+    assert f"mm {organ_name} is lost" not in told

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from voxledger.imaging.boxes import grown
 from voxledger.imaging.volume import Volume
 from voxledger.models.centres import Voxels, centres, chances, lesion_numbers, lesions
+from voxledger.models.coarse import comes_back
 from voxledger.models.monai.augment import REACH, TURNED, strong
 from voxledger.models.monai.network import from_elsewhere, patch_of, preprocess, resample, working_shape
 from voxledger.models.monai.transforms import Preparation
@@ -62,11 +63,17 @@ class Patches:
         self._augment = strong(self._patch, training.seed) if training.model.augmentation == "strong" else None
         self.learned: set[int] = set()
         """Labels that occur in any case."""
+        self.come_back: dict[int, list[float]] = {}
+        """By label and case, what of a class is left at the working spacing, see `comes_back`."""
         self._cases: list[_Case] = []
         self._lesions: list[tuple[_Case, Voxels]] = []
         for case, image, labels in training.load_all():
-            self.learned.update(np.unique(labels).tolist())
+            present = set(np.unique(labels).tolist())
+            self.learned |= present
             values, classes = prepared(image, labels, plans)
+            if not from_elsewhere(plans):
+                for number in present - {0, self._ignore}:
+                    self.come_back.setdefault(number, []).append(comes_back(labels, classes, number))
             lacking = [max(0, p - n) for p, n in zip(self._patch, values.shape, strict=True)]
             pads = [(n // 2, n - n // 2) for n in lacking]
             values, classes = np.pad(values, pads), np.pad(classes, pads)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from voxledger.models.coarse import too_coarse
 from voxledger.models.dataset import describe, with_untaught
 from voxledger.models.heads import take_over
 from voxledger.models.monai.fit import Batch, fit
@@ -69,12 +71,27 @@ def train_on_patches(
     work = folder / "work"
     work.mkdir()
     patches = Patches(training, plans, work)
+    _say_what_is_lost(training, plans, patches)
     replace_text(folder / DATASET, to_json(with_untaught(dataset, patches.learned, training.start.dataset)))
     network = initial(training, plans, dataset)
     fit(training, network, batches(network, patches), lambda count: build(plans, count))
     shutil.rmtree(work)
     save_weights(folder, network)
     return plans
+
+
+def _say_what_is_lost(training: Training, plans: dict[str, Any], patches: Patches) -> None:
+    """Say of which classes the network cannot give back what it learns from."""
+    for number, c in enumerate(training.schema.classes, start=1):
+        shares = patches.come_back.get(number, [])
+        if lost := too_coarse(shares):
+            spacing = " × ".join(f"{s:g}" for s in plans["spacing"])
+            print(
+                f"train {training.name}: at {spacing} mm {c.name} is lost in part in {lost} of "
+                f"{len(shares)} cases (of the worst {100 * min(shares):.0f} % comes back): set a finer "
+                f"retrain.models.{training.name}.spacing, or train a model of its own for it",
+                file=sys.stderr,
+            )
 
 
 def _initial(training: Training, plans: dict[str, Any], dataset: dict[str, Any]) -> Any:
