@@ -130,12 +130,27 @@ def read(cases: Sequence[Proposed], looks: Any, opening: int, sees_mm: float) ->
     return reader.noted, rows
 
 
+def mean_and_worst(dice: Sequence[float]) -> tuple[float, float]:
+    """Mean Dice of all masks and of the worst tenth."""
+    ranked = np.sort(dice)
+    return float(ranked.mean()), float(ranked[: max(1, len(ranked) // 10)].mean())
+
+
+def as_proposed(who: str, cases: Sequence[Proposed]) -> str:
+    """The row of nobody: what the networks propose."""
+    from voxledger.review.emulate import dice
+
+    ids = range(1, len(CLASSES) + 1)
+    mean, worst = mean_and_worst([dice(one.labels == i, one.sample.labels == i) for one in cases for i in ids])
+    return f"| {who} | *as proposed* | | | | | | {mean:.3f} | {worst:.3f} | | |"
+
+
 def minutes_table(who: str, cases: Sequence[Proposed]) -> list[str]:
     """A row a reader: decisions, minutes, savings, and what is left."""
     from voxledger.records.decisions import Decision
     from voxledger.records.emulated import Looks
 
-    lines = []
+    lines = [as_proposed(who, cases)]
     readers = [("everywhere", Looks.EVERYWHERE, 0)]
     readers += [(f"attention, opening {opening}", Looks.ATTENTION, opening) for opening in OPENINGS]
     for (name, looks, opening), sees_mm in product(readers, (0.0, SEES_MM)):
@@ -144,13 +159,12 @@ def minutes_table(who: str, cases: Sequence[Proposed]) -> list[str]:
         all_looks, nothing = sum(m.looks for m in masks), SAIM_SCRATCH_MINUTES * len(cases)
         prices = looking_values(noted.looking_minutes)
         saved = [saving(all_looks * price + noted.drawing, nothing) or 0.0 for price in prices]
-        dice = np.array([m.dice for m in masks])
-        worst = np.sort(dice)[: max(1, len(dice) // 10)].mean()
+        mean, worst = mean_and_worst([m.dice for m in masks])
         revised = sum(row.decision is Decision.REVISE for row in rows)
         corrects = f"beyond {sees_mm:g} mm" if sees_mm else "any voxel"
         lines.append(
             f"| {who} | {name} | {corrects} | {revised} of {len(masks)} | {all_looks:.0f} | {noted.drawing:.0f} | "
-            f"{' / '.join(f'{100 * share:.0f} %' for share in saved)} | {dice.mean():.3f} | {worst:.3f} | "
+            f"{' / '.join(f'{100 * share:.0f} %' for share in saved)} | {mean:.3f} | {worst:.3f} | "
             f"{sum(m.errors_left for m in masks)} of {sum(m.errors for m in masks)} | "
             f"{sum(m.error_ml_left for m in masks):.1f} of {sum(m.error_ml for m in masks):.1f} |"
         )

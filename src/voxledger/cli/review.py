@@ -216,9 +216,8 @@ def emulate(
     the answer, and stops when a click no longer helps. Before, the model is measured on the calibration cases: unless
     three clicks raise its mean IoU by 0.05, nothing is read, and the exit code is 1 (`voxledger models gate`).
 
-    Minutes are emulated too, for both who draw: `evaluate.looking_minutes` for a look at a class of a case, for the
-    second the share of it that attention takes, and for what is drawn `score.scratch_minutes` of a case from nothing,
-    by the added path length (Vaassen et al. 2020) against that from nothing. These are assumptions.
+    Minutes of both who draw are assumptions: `evaluate.looking_minutes` a look at a class of a case, or the share of it
+    that attention takes, and of `score.scratch_minutes` what was drawn, by added path length (Vaassen et al. 2020).
 
     \b
     Example:
