@@ -22,8 +22,6 @@ from voxledger.review.receive import receive
 from voxledger.review.serve import Server
 from voxledger.signing import RELEASE, REVIEW, signer
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 BUNDLES, INBOX = Path("data/round/bundles"), Path("data/inbox")
 
 
@@ -363,6 +361,35 @@ def test_what_is_served_is_written_into_the_bundle(repo: Any, served: Any, tmp_p
     shutil.copytree(folder, tmp_path / folder.name)
     found = receive(tmp_path / folder.name, BUNDLES, INBOX, repo.version)
     assert {row.decision for row in read_decisions(found.folder / "decisions.csv").rows.values()} == {"accept"}
+
+
+@pytest.mark.slow
+def test_what_a_viewer_saved_meanwhile_is_taken_over_once(repo: Any, served: Any, tmp_path: Path) -> None:
+    """And what is drawn in the page after that is not lost when it is opened again."""
+    folder = repo.bundle("alice")
+    sent = read(folder / "labels/case_2.nii.gz")
+    pressed(served, ("a", "case_2 liver"))
+    served.keyboard.press("b")
+    drawn(served, (40, 40), (80, 40))
+    pressed(served, ("s", "case_2 liver"))
+    served.click("#write-folder")
+    served.locator("#result-done", has_text="decisions.csv").wait_for()
+    edited = read(folder / "labels/case_2.nii.gz").array.copy()
+    edited[9, 15, 15:19] = 2
+    write(folder / "labels/case_2.nii.gz", edited, sent.grid)
+    served.reload()
+    served.wait_for_selector("#work[data-shown='case_2 liver']")
+    served.keyboard.press("b")
+    drawn(served, (-60, 60), (-50, 60))
+    served.wait_for_timeout(300)
+    served.reload()
+    served.wait_for_selector("#work[data-shown='case_2 liver']")
+    label = "bundle-r01-alice/labels/case_2.nii.gz"
+    zipfile.ZipFile(saved(served, tmp_path / "return.zip")).extract(label, tmp_path)
+    back = read(tmp_path / label).array
+    assert (back[9, 15, 15:19] == 2).all()
+    assert ((back == 1) & (edited != 1)).sum() > 0
+    assert ((edited != sent.array) & (back != edited)).sum() == 0
 
 
 INTO_FOLDER = """async (files) => {
