@@ -531,6 +531,58 @@ def test_findings_are_shown_and_what_is_locked_stays(repo: Any, page: Any, tmp_p
 
 
 @pytest.mark.slow
+def test_keys_do_what_the_list_of_keys_says(repo: Any, page: Any) -> None:
+    repo.export(("case_1", "liver", "alice"), ("case_1", "lesion", "alice"), ("case_2", "liver", "alice"))
+    opened(page, repo.bundle("alice"), "case_1 liver")
+    for key, box in ((" ", "#labels-shown"), ("o", "#filled"), ("h", "#heat"), ("t", "#in-window")):
+        before = page.is_checked(box)
+        page.keyboard.press(key)
+        page.wait_for_selector(f"{box}{':not(:checked)' if before else ':checked'}")
+        page.keyboard.press(key)
+        page.wait_for_selector(f"{box}{':checked' if before else ':not(:checked)'}")
+    for key, tool in (("b", "pen"), ("e", "eraser"), ("f", "fill"), ("v", "look")):
+        page.keyboard.press(key)
+        assert page.get_attribute(f"#{tool}", "aria-checked") == "true"
+    page.keyboard.press("w")
+    assert page.input_value("#window") == "1"
+    page.keyboard.press("]")
+    assert page.inner_text("#brush-text") == "Brush 10.0 mm"
+    page.keyboard.press("[")
+    assert page.inner_text("#brush-text") == "Brush 8.0 mm"
+    pressed(page, ("2", "case_1 lesion"), ("PageDown", "case_2 liver"), ("PageUp", "case_1 liver"))
+    page.keyboard.press("?")
+    page.wait_for_selector("#help-dialog[open]")
+    page.keyboard.press("a")
+    page.keyboard.press("Escape")
+    assert "0 of 3" in page.inner_text("#progress-text"), "a key that is pressed over a list decides nothing"
+    # In the middle of the axial plane lies the liver: C picks it; Shift erases with the pen, and draws with the eraser.
+    pressed(page, ("2", "case_1 lesion"), ("1", "case_1 liver"), ("2", "case_1 lesion"))
+    page.keyboard.press("g")
+    pressed(page, ("1", "case_1 liver"))
+    place = page.locator("#axial").bounding_box()
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    page.keyboard.press("c")
+    page.locator("#status", has_text="liver").wait_for()
+    page.keyboard.press("b")
+    for _ in range(12):
+        page.keyboard.press("[")
+    assert page.inner_text("#brush-text") == "Brush 1.0 mm"
+    drawn(page, (0, 0), (2, 0))
+    assert page.is_disabled("#undo"), "what is liver is not drawn once more"
+    page.keyboard.down("Shift")
+    drawn(page, (0, 0), (2, 0))
+    page.keyboard.up("Shift")
+    page.wait_for_selector("#undo:not([disabled])")
+    assert page.get_attribute("#revise", "aria-pressed") == "true"
+    page.keyboard.press("Control+z")
+    page.wait_for_selector("#undo[disabled]")
+    page.keyboard.press("Control+y")
+    page.wait_for_selector("#redo[disabled]")
+    page.keyboard.press("u")
+    page.wait_for_selector("#restore[disabled]")
+
+
+@pytest.mark.slow
 def test_slices_between_and_pieces(repo: Any, page: Any, tmp_path: Path) -> None:
     """Two slices are drawn, those between follow; then what was drawn, a piece of its own, is removed with one key."""
     repo.export(("case_2", "liver", "alice"))
