@@ -22,8 +22,6 @@ from voxledger.review.receive import receive
 from voxledger.review.serve import Server
 from voxledger.signing import RELEASE, REVIEW, signer
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 BUNDLES, INBOX = Path("data/round/bundles"), Path("data/inbox")
 
 
@@ -365,6 +363,35 @@ def test_what_is_served_is_written_into_the_bundle(repo: Any, served: Any, tmp_p
     assert {row.decision for row in read_decisions(found.folder / "decisions.csv").rows.values()} == {"accept"}
 
 
+@pytest.mark.slow
+def test_what_a_viewer_saved_meanwhile_is_taken_over_once(repo: Any, served: Any, tmp_path: Path) -> None:
+    """And what is drawn in the page after that is not lost when it is opened again."""
+    folder = repo.bundle("alice")
+    sent = read(folder / "labels/case_2.nii.gz")
+    pressed(served, ("a", "case_2 liver"))
+    served.keyboard.press("b")
+    drawn(served, (40, 40), (80, 40))
+    pressed(served, ("s", "case_2 liver"))
+    served.click("#write-folder")
+    served.locator("#result-done", has_text="decisions.csv").wait_for()
+    edited = read(folder / "labels/case_2.nii.gz").array.copy()
+    edited[9, 15, 15:19] = 2
+    write(folder / "labels/case_2.nii.gz", edited, sent.grid)
+    served.reload()
+    served.wait_for_selector("#work[data-shown='case_2 liver']")
+    served.keyboard.press("b")
+    drawn(served, (-60, 60), (-50, 60))
+    served.wait_for_timeout(300)
+    served.reload()
+    served.wait_for_selector("#work[data-shown='case_2 liver']")
+    label = "bundle-r01-alice/labels/case_2.nii.gz"
+    zipfile.ZipFile(saved(served, tmp_path / "return.zip")).extract(label, tmp_path)
+    back = read(tmp_path / label).array
+    assert (back[9, 15, 15:19] == 2).all()
+    assert ((back == 1) & (edited != 1)).sum() > 0
+    assert ((edited != sent.array) & (back != edited)).sum() == 0
+
+
 INTO_FOLDER = """async (files) => {
   const root = await navigator.storage.getDirectory();
   const folder = await root.getDirectoryHandle("bundle", {create: true});
@@ -501,6 +528,58 @@ def test_findings_are_shown_and_what_is_locked_stays(repo: Any, page: Any, tmp_p
     assert (SCHEMA.mask(back, "liver") & ~SCHEMA.mask(sent, "liver")).sum() > 50
     for name in ("kidney_left", "kidney_right", "lesion"):
         assert np.array_equal(SCHEMA.mask(back, name), SCHEMA.mask(sent, name)), name
+
+
+@pytest.mark.slow
+def test_keys_do_what_the_list_of_keys_says(repo: Any, page: Any) -> None:
+    repo.export(("case_1", "liver", "alice"), ("case_1", "lesion", "alice"), ("case_2", "liver", "alice"))
+    opened(page, repo.bundle("alice"), "case_1 liver")
+    for key, box in ((" ", "#labels-shown"), ("o", "#filled"), ("h", "#heat"), ("t", "#in-window")):
+        before = page.is_checked(box)
+        page.keyboard.press(key)
+        page.wait_for_selector(f"{box}{':not(:checked)' if before else ':checked'}")
+        page.keyboard.press(key)
+        page.wait_for_selector(f"{box}{':checked' if before else ':not(:checked)'}")
+    for key, tool in (("b", "pen"), ("e", "eraser"), ("f", "fill"), ("v", "look")):
+        page.keyboard.press(key)
+        assert page.get_attribute(f"#{tool}", "aria-checked") == "true"
+    page.keyboard.press("w")
+    assert page.input_value("#window") == "1"
+    page.keyboard.press("]")
+    assert page.inner_text("#brush-text") == "Brush 10.0 mm"
+    page.keyboard.press("[")
+    assert page.inner_text("#brush-text") == "Brush 8.0 mm"
+    pressed(page, ("2", "case_1 lesion"), ("PageDown", "case_2 liver"), ("PageUp", "case_1 liver"))
+    page.keyboard.press("?")
+    page.wait_for_selector("#help-dialog[open]")
+    page.keyboard.press("a")
+    page.keyboard.press("Escape")
+    assert "0 of 3" in page.inner_text("#progress-text"), "a key that is pressed over a list decides nothing"
+    # In the middle of the axial plane lies the liver: C picks it; Shift erases with the pen, and draws with the eraser.
+    pressed(page, ("2", "case_1 lesion"), ("1", "case_1 liver"), ("2", "case_1 lesion"))
+    page.keyboard.press("g")
+    pressed(page, ("1", "case_1 liver"))
+    place = page.locator("#axial").bounding_box()
+    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
+    page.keyboard.press("c")
+    page.locator("#status", has_text="liver").wait_for()
+    page.keyboard.press("b")
+    for _ in range(12):
+        page.keyboard.press("[")
+    assert page.inner_text("#brush-text") == "Brush 1.0 mm"
+    drawn(page, (0, 0), (2, 0))
+    assert page.is_disabled("#undo"), "what is liver is not drawn once more"
+    page.keyboard.down("Shift")
+    drawn(page, (0, 0), (2, 0))
+    page.keyboard.up("Shift")
+    page.wait_for_selector("#undo:not([disabled])")
+    assert page.get_attribute("#revise", "aria-pressed") == "true"
+    page.keyboard.press("Control+z")
+    page.wait_for_selector("#undo[disabled]")
+    page.keyboard.press("Control+y")
+    page.wait_for_selector("#redo[disabled]")
+    page.keyboard.press("u")
+    page.wait_for_selector("#restore[disabled]")
 
 
 @pytest.mark.slow

@@ -17,8 +17,6 @@ from voxledger.phantom.scanner import SITES, Size
 from voxledger.records.bundle import Asked, File, make_manifest
 from voxledger.schema import read_schema
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 ROOT = Path(__file__).parents[2]
 ASKED = ("liver", "kidney_left", "pancreas", "pdac")
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import re
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
 from voxledger.errors import Misuse
+from voxledger.page import page
 from voxledger.review.serve import TOKEN, Server
 
 
@@ -126,3 +132,17 @@ def test_no_bundle_and_a_taken_port_are_misuse(server: Server, tmp_path: Path) -
         Server(tmp_path)
     with pytest.raises(Misuse, match="cannot be listened to"):
         Server(server.folder, server.server_port)
+
+
+def test_the_command_prints_the_link_and_ends_with_ctrl_c(repo: Any) -> None:
+    repo.export(("case_1", "liver", "alice"))
+    command = [sys.executable, "-m", "voxledger", "review", "serve", str(repo.bundle("alice"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        address = re.search(r"open (http://127\.0\.0\.1:(\d+)/review\.html)#token=([\w-]{40,})\n", said)
+        assert address, said
+        with urlopen(address[1], timeout=30) as answer:
+            assert answer.read() == page()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0

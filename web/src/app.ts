@@ -8,7 +8,7 @@ import type { Finding } from "./findings.ts";
 import { Session, signedList, type Result } from "./session.ts";
 import { fingerprint, newKey, publicLine, sign } from "./sshsig.ts";
 import { Store } from "./store.ts";
-import { getLanguage, setLanguage, t, type Key } from "./texts.ts";
+import { getLanguage, reason, setLanguage, t, type Key } from "./texts.ts";
 
 const KEEP_MS = 10_000;
 const SIGNED = "return.sha256";
@@ -35,7 +35,10 @@ function clearNotices(): void {
 }
 
 function explain(error: unknown): string {
-  if (error instanceof Refused) return t(error.key as Key, error.values);
+  if (error instanceof Refused) {
+    const { how } = error.values;
+    return t(error.key as Key, error.key === "unreadable" ? { ...error.values, how: reason(how) } : error.values);
+  }
   return t("failed", { how: error instanceof Error ? error.message : String(error) });
 }
 
@@ -391,7 +394,15 @@ class App {
   private listen(): void {
     const { session, desk } = this;
     const act = (id: string, does: () => unknown) => $(id).addEventListener("click", (event) => this.run(does, event));
-    const change = (id: string, does: () => unknown) => $(id).addEventListener("change", () => this.run(does));
+    let byPointer = false;
+    document.addEventListener("pointerdown", () => (byPointer = true), { capture: true });
+    document.addEventListener("keydown", () => (byPointer = false), { capture: true });
+    const change = (id: string, does: () => unknown) =>
+      $(id).addEventListener("change", () => {
+        // The next key is meant for the planes, unless somebody goes from field to field by keys.
+        if (byPointer) $(id).blur();
+        this.run(does);
+      });
     for (const decision of ["accept", "revise", "reject"] as const) act(decision, () => this.decide(decision));
     act("accept-all", () => this.acceptAll());
     act("previous-case", () => this.moveCase(-1));
@@ -507,6 +518,7 @@ class App {
     const target = event.target as HTMLElement;
     const typing = target.matches("textarea, select, input:not([type=checkbox]):not([type=range])");
     const onButton = target.matches("button, input, select") && (event.key === " " || event.key === "Enter");
+    if (typing && event.key === "Escape") target.blur();
     if (typing || onButton || document.querySelector("dialog[open]")) return;
     const does = this.meaning(event);
     if (does === undefined) return;

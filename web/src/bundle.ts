@@ -141,7 +141,9 @@ export interface CaseLabels {
   header: Uint8Array;
   grid: Grid;
   sentBytes: ArrayBuffer;
-  /** What lies in the bundle now, where it is neither as it was sent nor as this page wrote it. */
+  /** SHA-256 of what lies in the bundle now. */
+  hash: string;
+  /** The same as a label map, where it is neither as it was sent nor as this page wrote it. */
   found: LabelArray | null;
   /** Whether what was sent is not here any more, so that `sent` is what was found. */
   unknown: boolean;
@@ -159,13 +161,13 @@ export const labelPath = (caseId: string) => `labels/${caseId}.nii.gz`;
 
 /**
  * @param kept the label that was sent, where this browser kept it before it wrote another one over it
- * @param written SHA-256 of what this page wrote over it
+ * @param known SHA-256 of what this page wrote over it, or has taken over from there
  */
 export async function openLabels(
   bundle: Bundle,
   caseId: string,
   kept: ArrayBuffer | undefined,
-  written: string | undefined,
+  known: string | undefined,
 ): Promise<CaseLabels> {
   const path = labelPath(caseId);
   const file = await bundle.source.read(path);
@@ -177,7 +179,7 @@ export async function openLabels(
   if (hash !== expected) {
     const keptHash = kept === undefined ? "" : await sha256(kept);
     unknown = keptHash !== expected;
-    if (!unknown) [sentBytes, found] = [kept!, hash === written ? null : bytes];
+    if (!unknown) [sentBytes, found] = [kept!, hash === known ? null : bytes];
   }
   const volume = await readVolume(new Blob([sentBytes]), path);
   const { mostId } = bundle.schema;
@@ -189,6 +191,7 @@ export async function openLabels(
     header: volume.header,
     grid: volume.grid,
     sentBytes,
+    hash,
     found: foundVolume === null ? null : read(foundVolume),
     unknown,
   };

@@ -164,13 +164,13 @@ function readGrid(view: DataView, little: boolean, shape: Triple): Grid {
 /** A label map as the smallest of two types that holds `mostId`. */
 export function asLabels(volume: Volume, mostId: number): LabelArray {
   const { voxels } = volume;
-  if (volume.slope !== 1 || volume.inter !== 0) throw new Unreadable("is not a label map: its values are scaled");
+  if (volume.slope !== 1 || volume.inter !== 0) throw new Unreadable("is not a label map, but holds scaled values");
   if (voxels instanceof Uint8Array && mostId < 256) return voxels;
   const labels = mostId < 256 ? new Uint8Array(voxels.length) : new Uint16Array(voxels.length);
   for (let i = 0; i < voxels.length; i++) {
     const value = voxels[i];
     if (!(value >= 0 && value <= mostId) || value !== Math.trunc(value))
-      throw new Unreadable(`is not a label map of these classes: it holds ${value}`);
+      throw new Unreadable(`is not a label map of these classes, since it holds: ${value}`);
     labels[i] = value;
   }
   return labels;

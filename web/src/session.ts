@@ -33,7 +33,7 @@ export class Session {
   private spent: Record<string, number>;
   private readonly shown: Set<string>;
   private readonly done: Record<string, number>;
-  private readonly written: Record<string, string>;
+  private readonly known: Record<string, string>;
   current: OpenCase | null = null;
   className: string | null = null;
   readonly resumed: boolean;
@@ -51,7 +51,7 @@ export class Session {
     this.spent = progress?.spent ?? {};
     this.shown = new Set(progress?.shown ?? []);
     this.done = progress?.done ?? {};
-    this.written = progress?.written ?? {};
+    this.known = progress?.known ?? {};
     this.at = progress?.at ?? null;
   }
 
@@ -94,7 +94,7 @@ export class Session {
   }
 
   private async labelsOf(caseId: string): Promise<CaseLabels> {
-    return await openLabels(this.bundle, caseId, await this.store?.sent(this.id, caseId), this.written[caseId]);
+    return await openLabels(this.bundle, caseId, await this.store?.sent(this.id, caseId), this.known[caseId]);
   }
 
   /** The label map with all strokes so far; what somebody drew elsewhere meanwhile is one more. */
@@ -109,6 +109,8 @@ export class Session {
       labels.begin();
       files.found.forEach((id, voxel) => labels.set(voxel, id));
       const stroke = labels.end();
+      // From now on it is known: strokes that follow count more.
+      this.known[caseId] = files.hash;
       if (stroke !== null) await this.keepStroke(caseId, labels, stroke);
     }
     return { labels };
@@ -180,7 +182,7 @@ export class Session {
   async keep(): Promise<void> {
     const at = this.current && this.className ? { caseId: this.current.caseId, className: this.className } : null;
     await this.store?.keepProgress(this.id, {
-      ...{ rows: this.rows, spent: this.spent, shown: [...this.shown], done: this.done, written: this.written, at },
+      ...{ rows: this.rows, spent: this.spent, shown: [...this.shown], done: this.done, known: this.known, at },
     });
   }
 
@@ -216,7 +218,7 @@ export class Session {
       const path = labelPath(caseId);
       if (!labels.unchanged) result.files.set(path, writeLabels(labels.now, files.header) as Uint8Array<ArrayBuffer>);
       else if (files.unknown) result.files.set(path, new Uint8Array(files.sentBytes));
-      else if (this.written[caseId] !== undefined || files.found !== null)
+      else if (this.known[caseId] !== undefined || files.found !== null)
         result.asSent.set(path, new Uint8Array(files.sentBytes));
     }
     const rows = this.rows.filter((row) => this.isAsked(row) || row.decision !== null);
@@ -233,7 +235,7 @@ export class Session {
     }
     const files = await this.labelsOf(caseId);
     const touched = (this.done[caseId] ?? 0) > 0 || files.found !== null || files.unknown;
-    if (!touched && this.written[caseId] === undefined) return null;
+    if (!touched && this.known[caseId] === undefined) return null;
     const { labels } = await this.redrawn(caseId, files);
     return { pairs: labels.changes(), counts: overview(files.sent, files.grid.shape).counts, labels, files };
   }
@@ -246,7 +248,7 @@ export class Session {
       if (caseId !== undefined) {
         const { sentBytes, unknown } = await this.labelsOf(caseId);
         if (!unknown) await this.store?.keepSent(this.id, caseId, sentBytes);
-        this.written[caseId] = await sha256(bytes);
+        this.known[caseId] = await sha256(bytes);
         await this.keep();
       }
       await write(path, bytes);

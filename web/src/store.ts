@@ -12,8 +12,8 @@ export interface Progress {
   shown: string[];
   /** How many strokes of a case count. */
   done: Record<string, number>;
-  /** SHA-256 of the label that this page wrote into the bundle, by case. */
-  written: Record<string, string>;
+  /** SHA-256 of the label in the bundle that this page wrote, or took over, by case. */
+  known: Record<string, string>;
   at: { caseId: string; className: string } | null;
 }
 

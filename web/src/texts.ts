@@ -286,6 +286,29 @@ const DE: Record<Key, string> = {
     "Bild auf / ab: voriger / nächster Fall · S speichern und zurückschicken · ? diese Liste",
 };
 
+/** Why a file cannot be read, as `nifti.ts` and `zip.ts` say it, in German; what follows a colon stays. */
+export const REASONS_DE: Record<string, string> = {
+  "is longer than its header says": "ist länger, als sein Kopf sagt",
+  "is cut off": "ist abgeschnitten",
+  "is damaged": "ist beschädigt",
+  "is not NIfTI-1": "ist kein NIfTI-1",
+  "is not NIfTI-1 in one file": "ist kein NIfTI-1 in einer Datei",
+  "is not one 3-D volume": "ist nicht ein Volumen in drei Dimensionen",
+  "holds values of a type that is not read": "enthält Werte einer Art, die nicht gelesen wird",
+  "is not a label map, but holds scaled values": "ist keine Label-Karte, sondern enthält skalierte Werte",
+  "is not a label map of these classes, since it holds": "ist keine Label-Karte dieser Klassen, denn es enthält",
+  "is not little-endian": "ist nicht little-endian",
+  "is not a zip, or not whole": "ist kein Zip oder nicht ganz",
+  "holds two files of one name": "enthält zwei Dateien eines Namens",
+  "is packed in a way that is not read": "ist auf eine Weise gepackt, die nicht gelesen wird",
+};
+
+/** Why a file cannot be read, in the language of the page. */
+export function reason(english: string): string {
+  const [plain, ...rest] = english.split(": ");
+  return [language === "de" ? (REASONS_DE[plain] ?? plain) : plain, ...rest].join(" ");
+}
+
 export type Language = "en" | "de";
 export const TEXTS: Record<Language, Record<Key, string>> = { en: EN, de: DE };
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { zipSync } from "fflate";
-import { TEXTS } from "../src/texts.ts";
+import { REASONS_DE, TEXTS } from "../src/texts.ts";
 import { Zip } from "../src/zip.ts";
 
 const sources = readdirSync("src").map((name) => [name, readFileSync(`src/${name}`, "utf8")] as const);
@@ -20,6 +20,13 @@ test("both languages say all, with the same values", () => {
     const other = TEXTS.de[key as keyof typeof TEXTS.en];
     assert.deepEqual(values(other), values(text), key);
   }
+});
+
+test("every reason why a file cannot be read is there in German", () => {
+  const code = sources.filter(([name]) => name === "nifti.ts" || name === "zip.ts").map(([, text]) => text);
+  const said = [...code.join().matchAll(/(?:Unreadable|BadZip)\(["`]([^"`:]*)/g)].map(([, text]) => text);
+  assert.ok(said.length > 15);
+  for (const text of said) assert.ok(text in REASONS_DE, text);
 });
 
 test("every text that the page names is there", () => {

@@ -47,6 +47,7 @@ from voxledger.records.bundle import (
     content_sha256,
     is_decisions,
     is_image_like,
+    is_plain,
     is_returned,
     label_case,
     list_files,
@@ -200,7 +201,7 @@ def _look_through(folder: Path, manifest: Manifest) -> _Seen:
     plain, hashed, kept, problems = {}, [], [], []
     for path in list_files(folder):
         file = folder / path
-        if not _is_plain(file):
+        if not is_plain(file):
             problems.append(Finding(folder.name, "is not a plain file", "replace it by the file itself", file=path))
             continue
         size, bound = file.stat().st_size, size_bound(manifest, path)
@@ -226,11 +227,6 @@ def _hashes(folder: Path, sizes: Mapping[str, int]) -> dict[str, str]:
     if size < WORTH_BYTES:
         return dict(zip(sizes, map(file_sha256, files), strict=True))
     return dict(zip(sizes, each(f"read {folder.name}", file_sha256, files, str, size), strict=True))
-
-
-def _is_plain(file: Path) -> bool:
-    """A regular file; a link only into a DVC cache, where `dvc add` may have put it."""
-    return file.is_file() and (not file.is_symlink() or "/files/md5/" in file.resolve().as_posix())
 
 
 def _require_as_sent(manifest: Manifest, exported: Path, seen: _Seen) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from voxledger import layout
+from voxledger.page import NAME as PAGE
 
 ORGANS = (
     *("liver", "spleen", "kidney_right", "kidney_left", "stomach", "gallbladder", "pancreas"),
@@ -120,6 +121,8 @@ def demo(folder: Path, rounds: int) -> None:
     click.echo(summary(layout.HISTORY))
     click.echo(minutes_are_assumed())
     click.echo(f"\n{time.monotonic() - started:.0f} s. Open {repository / layout.ROUND_REPORT}")
+    for bundle in layout.exported(rounds)[:1]:
+        click.echo(f"What a reader is sent, in a browser: {repository / bundle / PAGE}")
 
 
 def minutes_are_assumed() -> str:

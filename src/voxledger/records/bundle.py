@@ -228,6 +228,11 @@ def is_text(name: str) -> bool:
     return _SURROGATE.search(name) is None
 
 
+def is_plain(file: Path) -> bool:
+    """Whether a file is a regular one; a link only into a DVC cache, where `dvc add` or `dvc checkout` may put it."""
+    return file.is_file() and (not file.is_symlink() or "/files/md5/" in file.resolve().as_posix())
+
+
 def is_junk(path: str) -> bool:
     """Whether a file was left by an operating system or an office program, not by a person."""
     return _JUNK.fullmatch(path) is not None

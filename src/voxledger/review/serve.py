@@ -10,7 +10,6 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
-import stat
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +25,7 @@ from voxledger.records.bundle import (
     SIGNATURE,
     SIGNED,
     Manifest,
+    is_plain,
     is_safe,
     read_manifest,
     size_bound,
@@ -98,15 +98,10 @@ class _Handler(BaseHTTPRequestHandler):
         file = self._file(path)
         if file is None:
             return
-        try:
-            handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
-        except OSError:
+        if not is_plain(file):
             self._refuse(HTTPStatus.NOT_FOUND)
             return
-        with open(handle, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                self._refuse(HTTPStatus.NOT_FOUND)
-                return
+        with open(file, "rb") as stream:
             self._head(HTTPStatus.OK, os.fstat(stream.fileno()).st_size, "application/octet-stream")
             while block := stream.read(_CHUNK):
                 self.wfile.write(block)
