@@ -48,7 +48,7 @@ def take_over(
             n for i, n in enumerate(tensor.shape) if i not in by_output
         ]:
             raise VoxledgerError(f"the weights of {name} are of another network", "use the strategy full")
-        if torch.equal(rows, torch.eye(*rows.shape)):
+        if torch.equal(rows, torch.eye(len(rows))):
             by_output = []
         if any((given.shape[a], tensor.shape[a]) != rows.shape[::-1] for a in by_output):
             continue  # more than one row an output: begins anew
