@@ -2,14 +2,15 @@
 
     python benchmarks/transfer.py [--data ../shared/data] [--work DIR] [--seeds 3] [--out TABLE.md]
 
-Whole hippocampus in MR. At home are 40 cases of the Medical Segmentation Decathlon, which a MONAI U-Net learns from.
-The target are brains of OASIS, of which five, both sides, have labels. Judged are 15 other brains of the target, whose
-two sides are one patient, and 20 other cases of home. Every step is a command, as a curator would do it:
+Whole hippocampus in MR. At home are 40 cases of the Medical Segmentation Decathlon, which a MONAI U-Net learns from in
+round 0. In round 1 come five brains of another site, OASIS, both sides, with labels. Judged are 15 other brains of it,
+whose two sides are one patient, and 20 other cases of home. Every step is a command, as a curator would do it:
 
-* the model of home is exported as a MONAI bundle and adopted where the target is, `unchanged`;
-* `from nothing` learns from the five brains, in as many iterations as pre-training and fine-tuning have together;
-* `fine-tuned` starts from the adopted model (`retrain.models.N.start`) and learns from the five brains;
-* `with replay` does so where the cases of home are too, of which a quarter is learned from again.
+* `unchanged` is the model of round 0;
+* `fine-tuned` starts from it (`retrain.models.N.start`) and learns from the five brains (`replay: 0`);
+* `with replay` does so, and a quarter of the cases of home is learned from again (`replay: 0.25`);
+* `from nothing` learns from the five brains in a repository of their own, in as many iterations as fine-tuning has, and
+  in as many as pre-training and fine-tuning have together.
 
 Prints a table: Dice on both sites, and differences to `unchanged` with 95 % intervals over patients and seeds, paired.
 What was done before is not done again.
@@ -31,6 +32,7 @@ import numpy as np
 
 from voxledger.cli.demo import set_parameters, voxledger
 from voxledger.imaging.volume import read, write
+from voxledger.params import read_params
 from voxledger.records.worth import Difference, Judged
 from voxledger.worth.verdict import judge
 
@@ -50,12 +52,13 @@ NETWORK = {
     "learning_rate": 0.005,
 }
 ROWS = {
-    "unchanged": ("alone", "base", "home", 0),
-    "from nothing": ("alone", "next", "scratch", BEFORE + AFTER),
-    "fine-tuned": ("alone", "next", "tuned", AFTER),
-    "with replay": ("beside-home", "next", "tuned", AFTER),
+    "unchanged": ("fine-tuned", "base", "home", BEFORE),
+    "fine-tuned": ("fine-tuned", "next", "tuned", AFTER),
+    "with replay": ("with replay", "next", "tuned", AFTER),
+    "from nothing, as short": ("from nothing", "next", "short", AFTER),
+    "from nothing": ("from nothing", "next", "scratch", BEFORE + AFTER),
 }
-"""Repository, stage and model of each row, and its iterations beyond pre-training."""
+"""The table, stage and model of each row, and its iterations."""
 
 
 @click.command()
@@ -71,9 +74,8 @@ def main(data: Path, work: Path | None, seeds: int, out: Path | None) -> None:
         if not (work / kind).is_dir():
             sort(data, work, kind)
     for seed in range(seeds):
-        bundle = pretrained(work, seed)
-        for name in ("alone", "beside-home"):
-            tuned(work, name, seed, bundle)
+        two_sites(work, seed)
+        from_nothing(work, seed)
     told = f"{table(work, seeds)}\n\n{seeds} seeds, {time.monotonic() - started:.0f} s."
     print(f"\n{told}")
     if out:
@@ -103,77 +105,80 @@ def patient(name: str) -> str:
     return re.sub(r"_(left|right)$", "", name.removesuffix(".nii.gz"))
 
 
-def repository(folder: Path, work: Path, seed: int, sites: tuple[str, ...], retrain: dict[str, Any]) -> None:
-    """A new repository with the cases of sites in the pool and those to be judged, as the current folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    voxledger("init", str(folder), "--name", "transfer")
+def repository(folder: Path, pool: str, seed: int, retrain: dict[str, Any]) -> None:
+    """A repository with a site in its pool and the cases to be judged, as the current folder."""
+    ready = folder.with_suffix(".ready")
+    if not ready.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        voxledger("init", str(folder), "--name", "transfer")
+        os.chdir(folder)
+        Path("labels.yaml").write_text(LABELS, "utf-8")
+        set_parameters({"filter": {"rules": []}, "score": {"audit": 0}})
+        for site in (HOME, TARGET):
+            add(folder.parent, site, "judged", "external")
+        add(folder.parent, pool, "learned", "pool")
+        ready.touch()
     os.chdir(folder)
-    Path("labels.yaml").write_text(LABELS, "utf-8")
-    set_parameters({"filter": {"rules": []}, "score": {"audit": 0}, "retrain": {"seed": seed, **retrain}})
-    for site, part, split in (
-        *((site, "learned", "pool") for site in sites),
-        *((site, "judged", "external") for site in (HOME, TARGET)),
-    ):
-        given = work / site / part
-        voxledger(
-            *("cases", "add", str(given / "images"), "--labels", str(given / "labels"), "--source", site),
-            *("--split", split, "--patients", str(given / "patients.csv"), "--modality", "MR"),
-            *("--licence", "CC-BY-SA-4.0" if site == HOME else "CC-BY-NC-4.0"),
-        )
+    if read_params().round == 0:
+        set_parameters({"retrain": {"seed": seed, **retrain}})
 
 
-def pretrained(work: Path, seed: int) -> Path:
-    """The bundle of a model that learned from the cases of home."""
-    bundle = work / f"bundle-{seed}"
-    if not bundle.is_dir():
-        models = {"home": {**NETWORK, "iterations": BEFORE}}
-        licence = {"licence": "CC-BY-SA-4.0", "models": models}
-        repository(work / f"home-{seed}", work, seed, (HOME,), licence)
-        voxledger("round", "run")
-        partial = work / f".bundle-{seed}"
-        shutil.rmtree(partial, ignore_errors=True)
-        voxledger("models", "export", "home", str(partial), "--format", "monai-bundle", "--next")
-        partial.rename(bundle)
-    return bundle
+def add(work: Path, site: str, part: str, split: str) -> None:
+    given = work / site / part
+    voxledger(
+        *("cases", "add", str(given / "images"), "--labels", str(given / "labels"), "--source", site),
+        *("--split", split, "--patients", str(given / "patients.csv"), "--modality", "MR"),
+        *("--licence", "CC-BY-SA-4.0" if site == HOME else "CC-BY-NC-4.0"),
+    )
 
 
-def tuned(work: Path, name: str, seed: int, bundle: Path) -> None:
-    """A round of the target, alone or beside the cases of home."""
-    folder = work / f"{name}-{seed}"
-    if (folder / "reports/cases.csv").is_file():
+def two_sites(work: Path, seed: int) -> None:
+    """Round 0 at home, round 1 with the target, fine-tuned without replay and with it."""
+    folder, tables = work / f"sites-{seed}", [work / f"{name}-{seed}.csv" for name in ("fine-tuned", "with replay")]
+    if all(table.is_file() for table in tables):
         return
-    models: dict[str, Any] = {"tuned": {**NETWORK, "start": "home", "iterations": AFTER}}
-    if name == "alone":
-        models["scratch"] = {**NETWORK, "iterations": BEFORE + AFTER}
-    sites = (TARGET,) if name == "alone" else (HOME, TARGET)
-    repository(folder, work, seed, sites, {"replay": REPLAY, "models": models})
-    voxledger("models", "adopt", "home", str(bundle), "--training-set", HOME, "--licence", "CC-BY-SA-4.0")
-    voxledger("round", "run")
+    models = {"home": {**NETWORK, "iterations": BEFORE}}
+    repository(folder, HOME, seed, {"licence": "CC-BY-SA-4.0", "models": models})
+    if read_params().round == 0:
+        voxledger("round", "run")
+        voxledger("round", "close")
+        voxledger("round", "open")
+        add(work, TARGET, "learned", "pool")
+    models = {"tuned": {**NETWORK, "start": "home", "iterations": AFTER}}
+    for table, replay in zip(tables, (0.0, REPLAY), strict=True):
+        set_parameters({"retrain": {"licence": "unspecified", "replay": replay, "models": models}})
+        voxledger("round", "run")
+        shutil.copyfile("reports/round.html", table.with_suffix(".html"))
+        shutil.copyfile("reports/cases.csv", table)
+
+
+def from_nothing(work: Path, seed: int) -> None:
+    """A repository of the target alone."""
+    table = work / f"from nothing-{seed}.csv"
+    if not table.is_file():
+        budgets = {"short": AFTER, "scratch": BEFORE + AFTER}
+        models = {name: {**NETWORK, "iterations": iterations} for name, iterations in budgets.items()}
+        repository(work / f"target-{seed}", TARGET, seed, {"models": models})
+        voxledger("round", "run")
+        shutil.copyfile("reports/cases.csv", table)
 
 
 def judged(work: Path, row: str, seed: int) -> list[Judged]:
     """Dice of a row on both sites."""
-    name, stage, model, _ = ROWS[row]
-    with (work / f"{name}-{seed}" / "reports/cases.csv").open(encoding="utf-8") as stream:
+    name, *wanted, _ = ROWS[row]
+    with (work / f"{name}-{seed}.csv").open(encoding="utf-8") as stream:
         return [
             Judged(
-                r["set"],
-                r["case_id"],
-                patient(r["case_id"]),
-                r["class_name"],
-                float(r["reference_ml"]),
-                float(r["dice"]),
+                *(r["set"], r["case_id"], patient(r["case_id"]), r["class_name"]),
+                *(float(r["reference_ml"]), float(r["dice"])),
             )
             for r in csv.DictReader(stream)
-            if (r["stage"], r["model"]) == (stage, model)
+            if [r["stage"], r["model"]] == wanted
         ]
 
 
 def table(work: Path, seeds: int) -> str:
-    lines = [
-        "| | iterations | target | difference | home | difference |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    lines = ["| | iterations | target | difference | home | difference |", "| --- | --- | --- | --- | --- | --- |"]
     before = [judged(work, "unchanged", seed) for seed in range(seeds)]
     for row, (*_, iterations) in ROWS.items():
         found = [judged(work, row, seed) for seed in range(seeds)]
@@ -182,7 +187,7 @@ def table(work: Path, seeds: int) -> str:
         for site in (TARGET, HOME):
             mean = sets[f"external/{site}"].mean
             cells += [f"{mean.dice:.3f}", "" if row == "unchanged" else signed(mean)]
-        lines.append(f"| {row} | {iterations or ''} | {' | '.join(cells)} |")
+        lines.append(f"| {row} | {iterations} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from voxledger.errors import VoxledgerError
-from voxledger.models.heads import take_over
+from voxledger.models.heads import learning, take_over
+from voxledger.models.start import Phase
 from voxledger.records.card import weights_of
 
 torch = pytest.importorskip("torch")
@@ -83,6 +84,45 @@ def test_the_same_classes_are_copied_bit_for_bit():
     take_over(network, weights_of(parent), AFTER, AFTER, Net)
     for name, tensor in weights_of(parent).items():
         assert torch.equal(weights_of(network)[name], tensor), name
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 2)])
+def test_classes_that_come_or_go_at_the_end_do_not_make_it_the_same(before, after):
+    labels = {"background": 0, "liver": 1, "spleen": 2}
+    datasets = [{"labels": {name: i for name, i in labels.items() if i < n}} for n in (before, after)]
+    parent, network = Net(before), Net(after)
+    fresh = network.head.bias.detach().clone()
+    take_over(network, weights_of(parent), *datasets, Net)
+    assert torch.equal(network.head.bias[:2], parent.head.bias[:2])
+    assert torch.equal(network.head.bias[2:], fresh[2:])
+
+
+class Normalised(torch.nn.Module):
+    """A trunk whose normalisation has statistics, and an output layer."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.trunk = torch.nn.Sequential(torch.nn.Conv3d(1, 2, 1), torch.nn.BatchNorm3d(2))
+        self.head = torch.nn.Conv3d(2, outputs, 1)
+
+    def forward(self, x):
+        return self.head(self.trunk(x))
+
+
+@pytest.mark.parametrize("outputs_only", [True, False])
+def test_a_phase_of_the_outputs_leaves_trunk_and_statistics_alone(outputs_only):
+    network = Normalised(3)
+    network.trunk[0].bias.requires_grad_(False)
+    before = {name: t.clone() for name, t in weights_of(network).items()}
+    with learning(Phase(1, outputs_only=outputs_only), network, Normalised) as parameters:
+        optimizer = torch.optim.SGD(parameters, 0.1)
+        network(torch.rand(2, 1, 4, 4, 4)).square().sum().backward()
+        optimizer.step()
+    moved = {name for name, t in weights_of(network).items() if not torch.equal(t, before[name])}
+    heads = {"head.weight", "head.bias"}
+    assert moved == heads if outputs_only else {"trunk.1.running_mean", "trunk.0.weight"} < moved > heads
+    held = [name for name, p in network.named_parameters() if not p.requires_grad]
+    assert held == ["trunk.0.bias"], "what somebody held before, he holds after"
 
 
 def test_another_network_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -36,8 +37,9 @@ def trace(case: str, class_name: str | None, tag: str | None, as_json: bool) -> 
     click.echo(f"  image   {image.get('sha256', '?')[:12]}  source {image.get('source')} ({image.get('licence')})")
     for entry in chain["classes"]:
         _print_class(entry)
+    names = {model["id"]: model["name"] for model in chain["models"]}
     for model in chain["models"]:
-        _print_model(model)
+        _print_model(model, names)
     if chain["not_here"]:
         click.echo("\nnot here")
         for lacking in chain["not_here"]:
@@ -96,14 +98,15 @@ def _print_reading(said: dict[str, Any]) -> None:
     )
 
 
-def _print_model(model: dict[str, Any]) -> None:
+def _print_model(model: dict[str, Any], names: Mapping[str, str]) -> None:
     click.echo(f"\nmodel {model['id'][:12]}: {model.get('name')} ({model.get('backend', '?')})")
     if source := model.get("source"):
         version = f" {source['version']}" if source["version"] else ""
         click.echo(f"  adopted in round {model['round']} from {source['name']}{version}")
         click.echo(f"  learned from {source['training_set'] or 'what its makers do not say'}")
     elif "round" in model:
-        parent = f", parent {model['parent'][:12]}" if model["parent"] else ""
+        name = names.get(model["parent"], "")
+        parent = f", parent {model['parent'][:12]}{f' ({name})' if name != model['name'] else ''}" if name else ""
         click.echo(f"  trained in round {model['round']}, strategy {model['strategy']}{parent}")
     if model.get("cohort"):
         cohort = model["cohort_cases"]

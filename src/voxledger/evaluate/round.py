@@ -27,7 +27,7 @@ from voxledger.evaluate.summary import TEST, Gain, ModelSummary, Row, gains, sum
 from voxledger.evaluate.transfer import Transfer, transfer_section, transfers
 from voxledger.evaluate.worst import PNG, Draw, Picture, worst_rows
 from voxledger.knowledge import trusted
-from voxledger.models.cohort import build_cohort
+from voxledger.models.cohort import Member, build_cohort
 from voxledger.params import MachineParams, Params
 from voxledger.records.card import ENSEMBLE, list_models
 from voxledger.records.cases import Case, Split, in_split
@@ -107,8 +107,7 @@ def evaluate_round(
     rows, found = measure_models(judged, schema, params, predictions)
     resampled = (params.evaluate.bootstrap, params.evaluate.seed, {n: c.patient for n, c in judged.cases.items()})
     summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
-    models = list_models(layout.BASE_MODELS), list_models(layout.NEXT_MODELS)
-    started = transfers(rows, *models, judged.cases, build_cohort(cases, after, schema), schema.names, *resampled[:2])
+    started = _started_from_others(rows, judged.cases, build_cohort(cases, after, schema), schema, params)
     past, pool = read_history(layout.BASE_HISTORY), [c.case_id for c in in_split(cases, Split.POOL)]
     cost, clicks = _cost(decisions, pool, schema, after, past, params)
     report = Report(
@@ -130,6 +129,15 @@ def evaluate_round(
         sections=[text for text in (transfer_section(started), *_texts(sections, params)) if text],
     )
     _write(report, rows, started)
+
+
+def _started_from_others(
+    rows: Sequence[Row], judged: Mapping[str, Case], cohort: Sequence[Member], schema: LabelSchema, params: Params
+) -> list[Transfer]:
+    """Next models that started from a base model of another name, and how they compare with it."""
+    base, after = list_models(layout.BASE_MODELS), list_models(layout.NEXT_MODELS)
+    resampling = params.evaluate.bootstrap, params.evaluate.seed
+    return transfers(rows, base, after, judged, cohort, schema.names, *resampling)
 
 
 def _texts(sections: Sequence[Path], params: Params) -> list[str]:

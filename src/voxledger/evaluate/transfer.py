@@ -119,8 +119,8 @@ def not_known(one: Transfer) -> list[str]:
         return said
     if not one.home:
         said.append(
-            f"What was lost at home is not known: {one.start} does not say what it was trained on. `voxledger models "
-            "adopt --training-set NAME` says it, by the source of such cases here."
+            f"What was lost at home is not known: nothing here says what {one.start} was trained on. Of a model from "
+            "elsewhere `voxledger models adopt --training-set NAME` does, by the source of such cases here."
         )
     else:
         said.append(

@@ -28,8 +28,10 @@ def home_sources(card: ModelCard, cohort: Iterable[Member]) -> set[str]:
     cohort
         Cases that teach today.
     """
-    here = {member.case.source for member in cohort if learned_from(card, member)}
-    return here | ({card.source.training_set} if card.source is not None and card.source.training_set else set())
+    if card.source is not None:
+        called = {m.case.source for m in cohort if _called_alike(card.source.training_set, m.case.source)}
+        return called or ({card.source.training_set} if card.source.training_set else set())
+    return {m.case.source for m in cohort if any(e.version <= card.round for e in _trusted(m.entries))}
 
 
 def _trusted(entries: Iterable[Entry]) -> list[Entry]:
