@@ -68,7 +68,7 @@ TABLE = {
         {"organ": (["c0", "c1"], [])},
     ),
     "replay": ({("c0", "organ"): (R, 4)}, {"replay": 1.0}, {"organ": (["c0", "c1", "c2"], [])}),
-    "some replay": ({("c0", "organ"): (R, 4)}, {"replay": 0.5}, {"organ": (["c0", "c1"], [])}),
+    "some replay": ({("c0", "organ"): (R, 4)}, {"replay": 0.5}, {"organ": (["c0", "c2"], [])}),
     "predicted": ({("c0", "organ"): (R, 4), ("c1", "organ"): (P, 4)}, {}, {"organ": (["c0"], [])}),
     "hybrid": (
         {("c0", "organ"): (R, 4), ("c1", "lesion"): (A, 4), ("c1", "organ"): (P, 4), ("c2", "organ"): (P, 4)},

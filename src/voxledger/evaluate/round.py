@@ -128,13 +128,9 @@ def evaluate_round(
         pictures=_pictures(rows, judged.cases, found, schema, params.machine),
         unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
         not_found=not_found,
-        sections=[text for text in (_ladders(params), transfer_section(started), *_texts(sections)) if text],
+        sections=[text for text in (transfer_section(started), *_texts(sections, params)) if text],
     )
     _write(report, rows, started)
-
-
-def _ladders(params: Params) -> str:
-    return ladder_section(list_models(layout.NEXT_MODELS), params.round)
 
 
 def _started_from_others(
@@ -146,8 +142,10 @@ def _started_from_others(
     return transfers(rows, base, after, judged, cohort, schema.names, *resampling)
 
 
-def _texts(sections: Sequence[Path]) -> list[str]:
-    return [read_text(path) for path in sorted(sections, key=lambda p: p.name)]
+def _texts(sections: Sequence[Path], params: Params) -> list[str]:
+    """What was learned of revised classes, and what other stages have to say."""
+    learned = ladder_section(list_models(layout.NEXT_MODELS), params.round)
+    return [learned, *(read_text(path) for path in sorted(sections, key=lambda p: p.name))]
 
 
 def measure_models(
