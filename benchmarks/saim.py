@@ -51,6 +51,8 @@ class Setting:
     augmentation: Literal["light", "strong"] = "strong"
     trainings: int = 1
     """Of the last network of a curve, from other random weights; its mIoU is their mean."""
+    revisit: bool = False
+    """Whether the last network is asked what it makes of all that was clicked before."""
     shares: tuple[float, ...] = (0.14, 0.28, 0.56, 1.0)
     """Of the pool, labelled at the end of every round; the first by people alone."""
 
@@ -86,6 +88,17 @@ class Point:
     """A case and class."""
     gate: float = 0.0
     """What three clicks a class, none taken back, add to the mIoU of test cases by the network that answered them."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What clicks made of a case."""
+
+    file: Path
+    rise: float
+    """What they added to its mIoU."""
+    clicks: tuple[Any, ...]
+    """In their order, also those that did not help."""
 
 
 def schema_of(setting: Setting) -> Any:
@@ -227,19 +240,46 @@ class Bench:
             scores.append(example_case(case_id, mean_entropy=total / image.array.size))
         return list(ACQUISITION.get("entropy").order(scores, ""))
 
-    def click(self, model: Any, case_id: str) -> tuple[Path, float, float]:
-        """The label that clicks make of a case, what they add to its mIoU, and how many there were a class."""
+    def click(self, model: Any, case_id: str) -> Made:
+        """The label that clicks make of a case."""
         from voxledger.imaging.volume import write
-        from voxledger.models.interaction import play
         from voxledger.params import InferParams
 
         session, truth = self.session(model, case_id), self.truth(case_id)
         start = session.automatic(InferParams())
-        played = play(session, start, truth, self.numbers, 3, lambda a, b: self.iou(b, truth) > self.iou(a, truth))
+        played = self.played(session, start, truth)
         file = self.work / "labels" / f"{model.card.id[:12]}-{case_id}.nii.gz"
         file.parent.mkdir(exist_ok=True)
         write(file, played.labels.astype(np.uint8), self.image(case_id).grid)
-        return file, self.iou(played.labels, truth) - self.iou(start, truth), len(played.clicks) / len(self.numbers)
+        clicks = tuple(click for click, _ in played.clicks)
+        return Made(file, self.iou(played.labels, truth) - self.iou(start, truth), clicks)
+
+    def played(self, session: Any, start: np.ndarray, truth: np.ndarray) -> Any:
+        """What a reader makes of a label map, who clicks three times a class at most, while it helps."""
+        from voxledger.models.interaction import play
+
+        return play(session, start, truth, self.numbers, 3, lambda a, b: self.iou(b, truth) > self.iou(a, truth))
+
+    def revisited(self, model: Any, made: dict[str, Made]) -> str:
+        """What a later network makes of cases that were clicked before: of the same clicks, and of new ones."""
+        from voxledger.imaging.volume import read_label
+        from voxledger.params import InferParams
+
+        rows, clicks = [], 0
+        for case_id, one in made.items():
+            session, truth, label = self.session(model, case_id), self.truth(case_id), read_label(one.file)
+            answer = session.start(session.automatic(InferParams()))
+            for click in one.clicks:
+                answer = session.click(answer, click)
+            on_top = self.played(session, label, truth)
+            clicks += len(on_top.clicks)
+            rows.append([self.iou(labels, truth) for labels in (label, answer.labels, on_top.labels)])
+        now, again, top = np.array(rows).T
+        return (
+            f"labels of {len(made)} cases by clicks: mIoU {now.mean():.4f}; the same clicks answered by the last "
+            f"network {again.mean():.4f}, the better of both {np.maximum(now, again).mean():.4f} "
+            f"({(again > now).sum()} changed); {clicks} new clicks on top {top.mean():.4f}"
+        )
 
     def gate(self, model: Any) -> float:
         """What `voxledger models gate` measures, on some test cases."""
@@ -279,6 +319,7 @@ def play_curves(bench: Bench, told: Any = print) -> dict[str, list[Point]]:
     found = {}
     for curve in CURVES:
         now, labels, points = model, dict(first), [start]
+        by_clicks: dict[str, Made] = {}
         for count in counts[1:]:
             left = [case_id for case_id in drawn if case_id not in labels]
             if curve.startswith("entropy"):
@@ -287,8 +328,10 @@ def play_curves(bench: Bench, told: Any = print) -> dict[str, list[Point]]:
             gate, minutes = 0.0, SAIM_SCRATCH_MINUTES
             if curve.endswith("clicks"):
                 made = {case_id: bench.click(now, case_id) for case_id in chosen}
-                labels |= {case_id: file for case_id, (file, _, _) in made.items()}
-                rises, clicks = [rise for _, rise, _ in made.values()], [n for _, _, n in made.values()]
+                by_clicks |= made
+                labels |= {case_id: one.file for case_id, one in made.items()}
+                rises = [one.rise for one in made.values()]
+                clicks = [len(one.clicks) / len(bench.numbers) for one in made.values()]
                 gate, minutes = bench.gate(now), SAIM_CLICKED_MINUTES
             else:
                 labels |= {case_id: reference[case_id] for case_id in chosen}
@@ -301,6 +344,8 @@ def play_curves(bench: Bench, told: Any = print) -> dict[str, list[Point]]:
             points.append(Point(count, hours, miou, float(np.mean(rises)), float(np.mean(clicks)), gate))
             told(f"seed {bench.seed}, {curve}: {points[-1]}", flush=True)
         found[curve] = points
+        if by_clicks and bench.setting.revisit:
+            told(f"seed {bench.seed}, {curve}: {bench.revisited(now, by_clicks)}", flush=True)
     labels = first | {case_id: bench.automatic(model, case_id) for case_id in drawn[counts[0] :]}
     found[AUTOMATIC] = [Point(counts[-1], start.hours, bench.miou(bench.train(labels)))]
     told(f"seed {bench.seed}, {AUTOMATIC}: {found[AUTOMATIC][0]}", flush=True)
@@ -421,6 +466,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, help="Fewer cases in the pool, to try it out.")
     parser.add_argument("--iterations", type=int, help="Of every training.")
     parser.add_argument("--trainings", type=int, default=1, help="Of the last network of a curve; takes their mean.")
+    parser.add_argument("--revisit", action="store_true", help="Ask the last network about what was clicked before.")
     parser.add_argument("--shares", type=float, nargs="+")
     parser.add_argument("--augmentation", choices=["light", "strong"])
     parser.add_argument("--out", type=Path)
@@ -434,6 +480,7 @@ def main() -> None:
         shares=tuple(given.shares or setting.shares),
         augmentation=given.augmentation or setting.augmentation,
         trainings=given.trainings,
+        revisit=given.revisit,
     )
     with tempfile.TemporaryDirectory(prefix="saim-phantoms-") as folder:
         if given.phantoms:

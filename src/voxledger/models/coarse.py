@@ -44,8 +44,8 @@ def comes_back(labels: npt.NDArray[Any], working: npt.NDArray[Any], number: int)
 
     if working.shape == labels.shape:
         return 1.0
-    voxels = np.argwhere(labels == number)
-    voxels = voxels[:: -(-len(voxels) // MOST)]
+    flat = np.flatnonzero(labels == number)
+    voxels = np.stack(np.unravel_index(flat[:: -(-flat.size // MOST)], labels.shape), axis=1)
     at = (voxels + 0.5) * np.divide(working.shape, labels.shape) - 0.5
     low = np.maximum(np.floor(at.min(0)).astype(int), 0)
     high = np.ceil(at.max(0)).astype(int) + 1
