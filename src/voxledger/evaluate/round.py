@@ -109,8 +109,7 @@ def evaluate_round(
     resampled = (params.evaluate.bootstrap, params.evaluate.seed, {n: c.patient for n, c in judged.cases.items()})
     summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
     started = _started_from_others(rows, judged.cases, build_cohort(cases, after, schema), schema, params)
-    past, pool = read_history(layout.BASE_HISTORY), [c.case_id for c in in_split(cases, Split.POOL)]
-    cost, clicks = _cost(decisions, pool, schema, after, past, params)
+    past, cost, clicks = _cost(decisions, cases, schema, after, params)
     report = Report(
         dataset=params.dataset,
         round=params.round,
@@ -124,7 +123,7 @@ def evaluate_round(
         emulated_minutes=_emulated_minutes(decisions),
         changes=changes(before, after, schema.names),
         decisions=decisions,
-        pool=len(pool),
+        pool=sum(case.split is Split.POOL for case in cases),
         pictures=_pictures(rows, judged.cases, found, schema, params.machine),
         unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
         not_found=not_found,
@@ -164,18 +163,15 @@ def measure_models(
 
 
 def _cost(
-    decisions: Sequence[Decided | Reading],
-    pool: Sequence[str],
-    schema: LabelSchema,
-    after: Ledger,
-    past: Sequence[HistoryRow],
-    params: Params,
-) -> tuple[Effort, Clicking | None]:
-    """What people took, and what was clicked."""
+    decisions: Sequence[Decided | Reading], cases: Sequence[Case], schema: LabelSchema, after: Ledger, params: Params
+) -> tuple[list[HistoryRow], Effort, Clicking | None]:
+    """What rounds before were like, what people took in this one, and what was clicked."""
+    past, pool = read_history(layout.BASE_HISTORY), [case.case_id for case in in_split(cases, Split.POOL)]
     before_it = minutes_before(past), untimed_before(past)
     clicks = clicking(decisions, params.evaluate.looking_minutes)
     made = clicks.bundles if clicks is not None else ()
-    return effort(decisions, after, pool, schema.names, *before_it, params.score.scratch_minutes, made), clicks
+    cost = effort(decisions, after, pool, schema.names, *before_it, params.score.scratch_minutes, made)
+    return past, cost, clicks
 
 
 def _emulated_minutes(decisions: Sequence[Decided | Reading]) -> float:
