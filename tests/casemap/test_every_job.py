@@ -102,6 +102,8 @@ def two(kind: Any) -> Two:
     if kind is WeakLabel:
         one, other = (np.full((1, 3), voxel) for voxel in (1.0, 2.0))
         return tuple(measured("a", "organ", "point", "json", at, Grid.plain((5, 5, 5))) for at in (one, other))
+    if origin is np.ndarray:
+        return np.zeros(2, bool), np.ones(2, bool)
     if issubclass(kind, Enum):
         return tuple(kind)[:2]
     if issubclass(kind, BaseModel):

@@ -141,7 +141,7 @@ def test_trace_says_where_an_adopted_model_is_from(capsys: pytest.CaptureFixture
         id="a" * 64, name="total", backend="nnunet", architecture="", strategy="adopted", cohort="", parent="",
         params={}, licence="Apache-2.0", round=3, source=source,
     )  # fmt: skip
-    _print_model(card.model_dump())
+    _print_model(card.model_dump(), {})
     assert capsys.readouterr().out.splitlines()[1:] == [
         "model aaaaaaaaaaaa: total (nnunet)",
         "  adopted in round 3 from TotalSegmentator 2.4.0",

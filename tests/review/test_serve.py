@@ -137,7 +137,7 @@ def test_no_bundle_and_a_taken_port_are_misuse(server: Server, tmp_path: Path) -
 def test_the_command_prints_the_link_and_ends_with_ctrl_c(repo: Any) -> None:
     repo.export(("case_1", "liver", "alice"))
     command = [sys.executable, "-m", "voxledger", "review", "serve", str(repo.bundle("alice"))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=_heeds_ctrl_c) as process:
         assert process.stdout is not None
         said = process.stdout.readline()
         address = re.search(r"open (http://127\.0\.0\.1:(\d+)/review\.html)#token=([\w-]{40,})\n", said)
@@ -146,3 +146,8 @@ def test_the_command_prints_the_link_and_ends_with_ctrl_c(repo: Any) -> None:
             assert answer.read() == page()
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
+
+
+def _heeds_ctrl_c() -> None:
+    """What a shell starts in the background ignores it, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -37,7 +37,7 @@ def trace(case: str, class_name: str | None, tag: str | None, as_json: bool) -> 
     click.echo(f"  image   {image.get('sha256', '?')[:12]}  source {image.get('source')} ({image.get('licence')})")
     for entry in chain["classes"]:
         _print_class(entry)
-    names = {model["id"]: model["name"] for model in chain["models"]}
+    names = {model["id"]: model["name"] for model in chain["models"] if "name" in model}
     for model in chain["models"]:
         _print_model(model, names)
     if chain["not_here"]:
@@ -105,8 +105,9 @@ def _print_model(model: dict[str, Any], names: Mapping[str, str]) -> None:
         click.echo(f"  adopted in round {model['round']} from {source['name']}{version}")
         click.echo(f"  learned from {source['training_set'] or 'what its makers do not say'}")
     elif "round" in model:
-        name = names.get(model["parent"], "")
-        parent = f", parent {model['parent'][:12]}{f' ({name})' if name != model['name'] else ''}" if name else ""
+        called = names.get(model["parent"], model["name"])
+        other = "" if called == model["name"] else f" ({called})"
+        parent = f", parent {model['parent'][:12]}{other}" if model["parent"] else ""
         click.echo(f"  trained in round {model['round']}, strategy {model['strategy']}{parent}")
     if model.get("cohort"):
         cohort = model["cohort_cases"]

@@ -14,15 +14,13 @@ from voxledger import layout, minutes
 from voxledger.evaluate.reader_measures import Contour
 from voxledger.records.bundle import CLICKS
 from voxledger.records.decisions import Decided, Decision
-from voxledger.records.drawn import Drawn
+from voxledger.records.drawn import CLICKED, Drawn
 from voxledger.records.emulated import Emulated, read_emulated
 from voxledger.records.readings import Reading
 from voxledger.statistics import robust_line
 
 ENOUGH = 20
 """Masks that people have timed, and revised, before minutes are fitted to path length."""
-CLICKED = "clicks"
-"""What the table of what was drawn calls a reader who clicks."""
 
 
 def emulated_of(readings: Sequence[Decided | Reading]) -> dict[str, Emulated]:

@@ -15,6 +15,10 @@ from voxledger.records.formats import TableFormat
 from voxledger.textfile import read_text_if_there, write_table
 
 
+CLICKED = "clicks"
+"""Of a reader who clicked, in `Drawn.emulated`."""
+
+
 @dataclass(frozen=True)
 class Drawn:
     """One class of one case, as one reader handed it in."""
