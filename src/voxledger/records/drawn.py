@@ -14,7 +14,6 @@ from voxledger.records.decisions import Decision, parse_minutes
 from voxledger.records.formats import TableFormat
 from voxledger.textfile import read_text_if_there, write_table
 
-
 CLICKED = "clicks"
 """Of a reader who clicked, in `Drawn.emulated`."""
 
