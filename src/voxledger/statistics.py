@@ -237,22 +237,27 @@ def _interval(mean: float, resampled: Floats, judged: npt.NDArray[np.bool_], dra
     return Interval(float(mean), float(low), float(high), n)
 
 
+MOST_POINTS = 3000
+"""That a robust line is laid through."""
+
+
 @dataclass(frozen=True)
 class Line:
-    """A straight line through points, and the interval of its slope."""
+    """A straight line through points, and the interval of its slope; NaN where too many points tie to give one."""
 
     slope: float
     low: float
     high: float
     intercept: float
     n: int
-    """Points."""
+    """Points that were given."""
 
 
 def robust_line(points: Sequence[tuple[float, float]], level: float = LEVEL) -> Line | None:
     """The line whose slope is the median of those between every two points (Theil 1950; its interval: Sen 1968).
 
-    A few points that are far off do not move it. The intercept is the median of what the slope leaves of y.
+    A few points that are far off do not move it. The intercept is the median of what the slope leaves of y. Of more
+    than `MOST_POINTS` so many are drawn, as memory goes with their square.
 
     Returns
     -------
@@ -269,6 +274,12 @@ def robust_line(points: Sequence[tuple[float, float]], level: float = LEVEL) -> 
     x, y = (np.array([point[i] for point in points], np.float64) for i in (0, 1))
     if len(np.unique(x)) < 2:
         return None
-    found = theilslopes(y, x, level, method="joint")
+    if len(x) > MOST_POINTS:
+        drawn = np.sort(np.random.default_rng(0).choice(len(x), MOST_POINTS, replace=False))
+        x, y = x[drawn], y[drawn]
+        if len(np.unique(x)) < 2:
+            return None
+    with np.errstate(invalid="ignore"):
+        found = theilslopes(y, x, level, method="joint")
     slope, intercept, low, high = (float(value) for value in found)
     return Line(slope, low, high, intercept, len(points))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
+from voxledger import statistics
 from voxledger.evaluate.cost import ENOUGH, cost_metrics, fit_metrics
 from voxledger.evaluate.cost_section import cost_section
 from voxledger.records.decisions import Decision
@@ -51,6 +54,34 @@ def test_the_line_is_that_of_most_masks() -> None:
 def test_it_says_when_there_is_nothing_to_fit(rows: list[Drawn], masks: int, revised: int) -> None:
     found = fit_metrics(rows)
     assert (found["masks"], found["revised"], found["minutes_per_metre"]) == (masks, revised, None)
+
+
+def test_where_most_masks_tie_there_is_no_interval_and_no_nan_in_json() -> None:
+    rows = [*(row(0.0, 1.0) for _ in range(24)), row(1000.0, 2.0)]
+    found = fit_metrics(rows)
+    assert (found["minutes_per_metre"], found["low"], found["high"]) == (1.0, None, None)
+    json.dumps(found, allow_nan=False)
+    cost = cost_metrics(rows, 0.5, 40.0)
+    html = cost_section({"cost": cost, "cost_so_far": cost, "fit": found, "emulated": []}, 40.0, 2.0)
+    assert "1.00 a metre (too many tie for an interval)" in html
+
+
+def test_masks_of_one_length_are_not_said_to_be_too_few() -> None:
+    rows = [row(5.0, 1.0)] * 90
+    cost = cost_metrics(rows, 0.5, 40.0)
+    html = cost_section({"cost": cost, "cost_so_far": cost, "fit": fit_metrics(rows), "emulated": []}, 40.0, 2.0)
+    assert "are not fitted to added path length: all of it is the same" in html
+
+
+def test_of_very_many_masks_so_many_are_drawn_as_memory_holds_and_always_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(statistics, "MOST_POINTS", 100)
+    points = [(float(x), 1 + 2 * float(x)) for x in range(1000)]
+    found = robust_line(points)
+    assert found is not None
+    assert (found.slope, found.intercept, found.n) == (2.0, 1.0, 1000)
+    assert robust_line(points) == found
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,11 @@ def test_a_source_of_both_is_both():
     assert not_known(replace(found, home=("here",))) == []
 
 
+def test_one_that_goes_on_from_an_earlier_round_has_not_learned_from_the_cases_of_today():
+    cohort = [*COHORT, member("z", "new", 2)]
+    assert transfers(rows("a", "c"), [CARD, TUNED], [CARD, TUNED], JUDGED, cohort, ["liver"], 200, 0) == []
+
+
 def test_without_such_a_model_there_is_no_section():
     assert transfers(rows("a"), [CARD], [CARD], JUDGED, COHORT, ["liver"], 200, 0) == []
     assert transfer_section([]) == ""

@@ -18,6 +18,7 @@ from voxledger.models.dataset import branches
 from voxledger.models.learn_branch import LearnBranch
 from voxledger.models.learn_heads import LearnHead
 from voxledger.models.model import Model
+from voxledger.models.training import Training
 from voxledger.params import MachineParams, ModelParams, RetrainParams
 from voxledger.records.card import DATASET, check_model, load_tensors
 from voxledger.records.cases import Case, Split
@@ -189,3 +190,16 @@ def test_a_branch_goes_on_and_one_that_speaks_for_no_class_is_left_out(climbing)
         after = {name.split("/", 2)[2] for name in weights if name.startswith("branches/2/")}
         assert before <= after
         assert any(name.endswith("/up") for name in after) is (kind == "adapters")
+
+
+def test_a_branch_of_which_no_case_shows_what_the_model_looks_at_stays_as_it_is(climbing, monkeypatch):
+    retrain(climbing, UNET, 1, strategy="continual", continual="decoder", grown_iterations=0.02)
+    go_on()
+    before = branches(read_json(layout.BASE_MODELS / "m" / DATASET))
+    ledger = {key: replace(e, version=2) if e.class_name == "spleen" else e for key, e in climbing.ledger.items()}
+    monkeypatch.setattr(Training, "painted", lambda self, case: None)
+    monkeypatch.setattr(module._Climb, "_is_taught", lambda self, name: False)
+    again = retrain(replace(climbing, ledger=ledger), UNET, 2, strategy="continual", continual="heads")
+    assert again.card.ladder is not None
+    assert again.card.ladder.rungs == ()
+    assert branches(read_json(again.folder / DATASET)) == before

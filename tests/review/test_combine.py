@@ -14,9 +14,10 @@ from voxledger.bundles.inbox import look_into
 from voxledger.bundles.merge import paint
 from voxledger.errors import BundleRefused
 from voxledger.imaging.volume import read_label, write
-from voxledger.records.bundle import read_resample
+from voxledger.records.bundle import EMULATED, read_resample
 from voxledger.records.clicks import Clicks, GateMeasured, read_all, write_clicks
 from voxledger.records.decisions import Decision, Row, read_decisions, to_csv
+from voxledger.records.emulated import Emulated, EmulatedMask, Looks, read_emulated, write_emulated
 from voxledger.review.receive import Received, receive
 
 BUNDLES, INBOX = Path("data/round/bundles"), Path("data/inbox")
@@ -63,6 +64,19 @@ def with_voxel(labels: np.ndarray, x: int, value: int) -> np.ndarray:
     changed = labels.copy()
     changed[0, 0, x] = value
     return changed
+
+
+def emulated_by(folder: Path) -> Emulated:
+    """Write and give the record of an emulated reader who drew all that a return decides on."""
+    sizes = ("looks", "drawing_minutes", "added_path_mm", "path_mm", "error_ml", "error_ml_left", "dice")
+    masks = [
+        EmulatedMask(case_id=case, class_name=name, errors=0, errors_left=0, **dict.fromkeys(sizes, 1.0))
+        for case, name, _ in WORK
+    ]
+    prices = ("sees_mm", "looking_minutes", "scratch_minutes", "path_tolerance_mm", "error_tolerance_mm")
+    record = Emulated(looks=Looks.EVERYWHERE, masks=tuple(masks), **dict.fromkeys(prices, 1.0))
+    write_emulated(folder, record)
+    return record
 
 
 def test_parts_by_case(sent: Any) -> None:
@@ -339,6 +353,26 @@ def test_the_record_of_clicks_is_that_of_the_newer_return_that_has_one(
         take(folder)
     assert len(decided()) == 2
     assert [one.model for one in read_all([INBOX / "bundle-r01-alice"])] == ([kept] if kept else [])
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_a_person_decides_on_since_is_no_longer_that_of_an_emulated_reader(sent: Any, damaged: bool) -> None:
+    first = part(sent, "first", {(case, name): "accept" for case, name, _ in WORK})
+    record = emulated_by(first)
+    if damaged:
+        (first / EMULATED).write_text("{")
+    take(first)
+    got = take(part(sent, "second", {("case_1", "liver"): "accept"}))
+    if damaged:
+        assert (got.folder / EMULATED).read_text() == "{", "the gate names it"
+        return
+    left = read_emulated(got.folder)
+    assert left is not None
+    assert left.masks == tuple(mask for mask in record.masks if mask.class_name != "liver" or mask.case_id != "case_1")
+    take(part(sent, "third", {("case_1", "kidney_left"): "accept"}))
+    got = take(part(sent, "fourth", {("case_2", "liver"): "accept"}))
+    assert len(decided()) == 3
+    assert read_emulated(got.folder) is None
 
 
 @pytest.mark.parametrize(

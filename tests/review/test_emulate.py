@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from voxledger.bundles.checks.swallowed import CHECK as SWALLOWED
 from voxledger.bundles.comparison import Comparison
 from voxledger.bundles.contradictions import contradictions
 from voxledger.errors import Misuse, UnreadableImage
@@ -84,11 +85,12 @@ def test_what_it_returns_never_contradicts_itself(
     assert list(rows) == asked
     found = contradictions(Comparison(SCHEMA, proposal, result.labels, rows), asked)
     assert [c for c in found if "turned back" not in c.problem] == []
+    assert list(SWALLOWED.find(Comparison(SCHEMA, proposal, result.labels, rows))) == [], "the gate takes it in"
     for mask in reader.masks:
         decision, truth = rows[mask.class_name].decision, SCHEMA.mask(reference, mask.class_name)
         if looks == "everywhere" and not sees_mm:
             was, now = (dice(SCHEMA.mask(labels, mask.class_name), truth) for labels in (proposal, result.labels))
-            assert (decision is Decision.ACCEPT) == (was >= bound)
+            assert decision is Decision.REVISE or was >= bound
             assert now >= bound or decision is Decision.ACCEPT
         assert (mask.added_path_mm > 0) <= (decision is Decision.REVISE)
         assert mask.added_path_mm <= mask.path_mm
@@ -170,15 +172,36 @@ def test_who_looks_where_attention_points_sees_nothing_else(
     assert row.minutes == pytest.approx(0.5 * looks + (43 if decision is Decision.REVISE else 0))
 
 
+PANCREAS = _box(2, slice(1, 4), slice(1, 5), slice(1, 6))
+LESION = _box(3, slice(2, 3), slice(2, 4), slice(2, 4), into=PANCREAS)
+SPLIT_LIVER = _box(5, slice(1, 4), slice(1, 5), slice(3, 5), into=LIVER)
+
+
+@pytest.mark.parametrize(
+    ("proposal", "reference", "outer", "name"),
+    [
+        pytest.param(LESION, EMPTY, "pancreas", "lesion", id="what lay around it is gone"),
+        pytest.param(SPLIT_LIVER, LIVER, "liver", "kidney_left", id="it is of another"),
+    ],
+)
+def test_what_a_correction_of_another_class_swallows_is_no_longer_called_right(
+    proposal: np.ndarray, reference: np.ndarray, outer: str, name: str
+) -> None:
+    """Attention points at the other class alone; the gate refuses who accepts a class and erases it."""
+    attention = np.where(SCHEMA.mask(proposal, outer) & ~SCHEMA.mask(proposal, name), SCHEMA[outer].id, 0)
+    attention |= np.where((reference != proposal) & SCHEMA.mask(reference, outer), SCHEMA[outer].id, 0)
+    result = read_case(proposal, reference, [outer, name], ByReference(0.9, looks=Looks.ATTENTION), attention)
+    assert np.array_equal(result.labels, reference)
+    assert [row.decision for row in result.rows] == [Decision.REVISE, Decision.REVISE]
+    found = Comparison(SCHEMA, proposal, result.labels, {row.class_name: row for row in result.rows})
+    assert list(SWALLOWED.find(found)) == []
+
+
 def test_a_class_that_no_model_knows_is_looked_for_everywhere() -> None:
     volume, reader = Volume(EMPTY, Grid.plain(EMPTY.shape)), ByReference(0.9, looks=Looks.ATTENTION)
     shown = Shown("c", SCHEMA, Path("i"), volume, LIVER, EMPTY, ["liver"], frozenset({"liver"}))
     assert [row.decision for row in reader.read(shown).rows] == [Decision.REVISE]
     assert reader.masks[0].error_ml_left == 0
-
-
-PANCREAS = _box(2, slice(1, 4), slice(1, 5), slice(1, 6))
-LESION = _box(3, slice(2, 3), slice(2, 4), slice(2, 4), into=PANCREAS)
 
 
 @pytest.mark.parametrize(

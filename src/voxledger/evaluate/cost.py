@@ -7,6 +7,7 @@ minutes are fitted to added path length: what a metre takes, and what a mask tak
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -135,8 +136,8 @@ def fit_metrics(rows: Sequence[Drawn]) -> dict[str, Any]:
         "revised": revised,
         "enough": ENOUGH,
         "minutes_per_metre": None if line is None else round(line.slope, 4),
-        "low": None if line is None else round(line.low, 4),
-        "high": None if line is None else round(line.high, 4),
+        "low": None if line is None or math.isnan(line.low) else round(line.low, 4),
+        "high": None if line is None or math.isnan(line.high) else round(line.high, 4),
         "minutes_without_drawing": None if line is None else round(line.intercept, 4),
     }
 

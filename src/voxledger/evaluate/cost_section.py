@@ -61,16 +61,20 @@ def _given(given: Mapping[str, Any]) -> str:
 
 
 def _fit(fit: Mapping[str, Any]) -> str:
+    if fit["minutes_per_metre"] is None and fit["revised"] >= fit["enough"]:
+        return "<p>Minutes of people are not fitted to added path length: all of it is the same.</p>"
     if fit["minutes_per_metre"] is None:
         return (
             f"<p>Minutes of people are fitted to added path length once {fit['enough']} revised masks have them: "
             f"{fit['revised']} so far, in all rounds.</p>"
         )
+    known = fit["low"] is not None and fit["high"] is not None
+    within = f"95 % {fit['low']:.2f} to {fit['high']:.2f}" if known else "too many tie for an interval"
     return (
         f"<p>Minutes of people, fitted to the added path length of {fit['masks']} masks of all rounds "
-        f"({fit['revised']} revised): {fit['minutes_per_metre']:.2f} a metre (95 % {fit['low']:.2f} to "
-        f"{fit['high']:.2f}), and {fit['minutes_without_drawing']:.2f} where nothing is drawn, which is what a look "
-        "takes here. Theil's line: the median of the slopes between every two masks.</p>"
+        f"({fit['revised']} revised): {fit['minutes_per_metre']:.2f} a metre ({within}), and "
+        f"{fit['minutes_without_drawing']:.2f} where nothing is drawn, which is what a look takes here. "
+        "Theil's line: the median of the slopes between every two masks.</p>"
     )
 
 

@@ -50,6 +50,8 @@ class Report:
     """What virtual readers clicked in this round."""
     emulated_minutes: float
     """Minutes of the round that are those of emulated readers who draw: assumed."""
+    emulated_minutes_total: float
+    """The same of all rounds, as far as what was drawn in them is known."""
     changes: Sequence[ClassChange]
     decisions: Sequence[Decided | Reading]
     pool: int

@@ -33,6 +33,7 @@ from voxledger.params import MachineParams, Params
 from voxledger.records.card import ENSEMBLE, list_models
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decided
+from voxledger.records.drawn import read_drawn
 from voxledger.records.history import HistoryRow, has_dice, read_history, write_history, written
 from voxledger.records.ledger import Ledger, read_ledger
 from voxledger.records.readings import Reading
@@ -121,6 +122,7 @@ def evaluate_round(
         effort=cost,
         clicking=clicks,
         emulated_minutes=_emulated_minutes(decisions),
+        emulated_minutes_total=sum(row.minutes or 0.0 for row in read_drawn(layout.DRAWN) if row.emulated),
         changes=changes(before, after, schema.names),
         decisions=decisions,
         pool=sum(case.split is Split.POOL for case in cases),

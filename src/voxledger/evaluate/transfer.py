@@ -49,7 +49,9 @@ def transfers(
     samples: int,
     seed: int,
 ) -> list[Transfer]:
-    """Compare every next model that started from a base model of another name with that.
+    """Compare every model of the round that started from a base model of another name with that.
+
+    One that started there earlier, and goes on unchanged, tells nothing new.
 
     Parameters
     ----------
@@ -68,7 +70,7 @@ def transfers(
     by_id, found = {card.id: card for card in base}, []
     for card in after:
         parent = by_id.get(card.parent)
-        if parent is None or parent.name == card.name:
+        if parent is None or parent.name == card.name or card.id in by_id:
             continue
         wanted = {(Generation.BASE, parent.name), (Generation.NEXT, card.name)}
         mine = [

@@ -156,7 +156,7 @@ class _Climb:
         for origin in list(self.branches.values()):
             if any(kind in _ORDER[_ORDER.index(origin.kind) :] for kind in asked):
                 continue  # what is asked for goes on from there itself
-            if names := [name for name in self._lessons if self._on.get(name) == origin]:
+            if names := [name for name in self._lessons if self._on.get(name) == origin and self._is_taught(name)]:
                 self._branch(origin.kind, names, origin)
 
     def grow(self, kind: str) -> None:

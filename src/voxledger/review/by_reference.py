@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from voxledger.bundles.checks.swallowed import SHARE as SWALLOWED
 from voxledger.bundles.merge import LabelMap, Mask
 from voxledger.imaging.boxes import bounding_box
 from voxledger.imaging.components import connected_components
@@ -167,7 +168,8 @@ def correct(
     """Judge and correct the classes of one case; gives the label map and what was decided of each.
 
     Corrections are painted on the whole label map. A voxel taken from a class becomes what the reference says there, or
-    falls back to the class around it.
+    falls back to the class around it. A class that was good enough where it was seen, and loses half of its voxels or
+    more to corrections of others, is revised, too.
 
     Parameters
     ----------
@@ -205,7 +207,16 @@ def correct(
             now = wrong(schema.mask(labels, name), truth, sights[name])
             _paint(schema, name, labels, reference, truth, region | now)
             decided[name] = Decision.REVISE, error_type(schema, name, proposal, reference)
+    for name, (decision, _) in decided.items():
+        if decision is Decision.ACCEPT and _is_swallowed(schema.mask(proposal, name), schema.mask(labels, name)):
+            decided[name] = Decision.REVISE, error_type(schema, name, proposal, reference)
     return labels, decided
+
+
+def _is_swallowed(before: Mask, after: Mask) -> bool:
+    """Whether so much of a mask went with corrections of others that the gate takes nobody's word that it was right."""
+    lost = np.count_nonzero(before & ~after)
+    return bool(lost and lost >= SWALLOWED * np.count_nonzero(before))
 
 
 def _in_sight(wrong: Mask, sight: Sight, axis: int) -> Mask:

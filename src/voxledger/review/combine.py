@@ -8,6 +8,7 @@ from pathlib import Path
 
 from voxledger.bundles.merge import LabelMap, paint
 from voxledger.bundles.part import Part
+from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import file_sha256, read_grid, read_label, write
 from voxledger.params import Outside
 from voxledger.records.bundle import (
@@ -25,6 +26,7 @@ from voxledger.records.bundle import (
 )
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, to_csv
+from voxledger.records.emulated import read_emulated, write_emulated
 from voxledger.records.signature import is_kept, is_signed, is_signed_content
 from voxledger.textfile import replace_text
 
@@ -40,8 +42,9 @@ def says_all(newer: Part, older: Part) -> bool:
 def combine(newer: Part, older: Part, sent: Path, out: Path) -> None:
     """Write a return that says what two say together.
 
-    Where both drew in the label of one case, a class that only the older one decided on is taken from it. What an
-    emulated reader noted is the newer one's, or else the older one's.
+    Where both drew in the label of one case, a class that only the older one decided on is taken from it. The record of
+    clicks is the newer one's, or else the older one's. Of masks that an emulated reader drew, every one is noted that
+    still counts: what a person decided on since is a person's.
 
     Parameters
     ----------
@@ -55,13 +58,27 @@ def combine(newer: Part, older: Part, sent: Path, out: Path) -> None:
     for path in list_files(newer.folder):
         if path not in labels and path != RESAMPLE and not is_decisions(path) and not is_kept(path):
             _copy(newer.folder / path, out / path)
-    for note in (CLICKS, EMULATED):
-        if not (out / note).exists() and (older.folder / note).is_file():
-            _copy(older.folder / note, out / note)
+    if not (out / CLICKS).exists() and (older.folder / CLICKS).is_file():
+        _copy(older.folder / CLICKS, out / CLICKS)
+    if not (out / EMULATED).exists() and (older.folder / EMULATED).is_file():
+        _keep_emulated(newer, older, out)
     for case in newer.manifest.cases:
         _combine_label(case, newer, older, sent, out)
     rows = {(a.case_id, a.class_name): Row(a.case_id, a.class_name) for a in newer.manifest.asked}
     replace_text(out / DECISIONS, to_csv({**rows, **older.rows, **newer.rows}.values()))
+
+
+def _keep_emulated(newer: Part, older: Part, out: Path) -> None:
+    """Note of the older return what an emulated reader drew, without masks that the newer one decides on."""
+    try:
+        noted = read_emulated(older.folder)
+    except VoxledgerError:
+        _copy(older.folder / EMULATED, out / EMULATED)  # the gate says what is wrong with it
+        return
+    masks = noted.masks if noted is not None else ()
+    left = tuple(mask for mask in masks if (mask.case_id, mask.class_name) not in newer.rows)
+    if noted is not None and left:
+        write_emulated(out, noted.model_copy(update={"masks": left}))
 
 
 def keep_parts(newer: Part, older: Part, outside: Outside, out: Path) -> None:
