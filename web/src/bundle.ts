@@ -44,13 +44,13 @@ export class Bundle {
   readonly cases: string[];
   /** What a file of notes says of cases, as their modality. */
   modalities: Record<string, string> = {};
+  /** Lines of the table as it was found. */
+  rows: Row[] = [];
 
   private constructor(
     readonly source: Source,
     readonly manifest: Manifest,
     readonly manifestBytes: Uint8Array<ArrayBuffer>,
-    /** Lines of the table as it was found. */
-    readonly rows: Row[],
   ) {
     this.schema = new Schema(manifest.label_schema.classes);
     this.cases = [...new Set(manifest.asked.map((a) => a.case_id))].sort();
@@ -64,17 +64,32 @@ export class Bundle {
     return this.manifest.asked.filter((a) => a.case_id === caseId).map((a) => a.class_name);
   }
 
+  /** The text of the table as it lies there now; empty where there is none. */
+  async table(): Promise<string> {
+    const file = await this.source.read(TABLE);
+    return file === null ? "" : decoded(await file.arrayBuffer());
+  }
+
   static async open(source: Source): Promise<Bundle> {
     const file = await source.read(MANIFEST);
     if (file === null) throw new Refused("noBundle");
     const bytes = new Uint8Array(await file.arrayBuffer());
     const manifest = checked(bytes);
-    const table = await source.read(TABLE);
-    const found = table === null ? [] : fromCsv(decoded(await table.arrayBuffer()));
-    const bundle = new Bundle(source, manifest, bytes, rowsOf(manifest, found));
+    const bundle = new Bundle(source, manifest, bytes);
+    bundle.rows = rowsOf(manifest, linesOf(manifest, await bundle.table()));
     bundle.modalities = await readModalities(source, manifest);
     return bundle;
   }
+}
+
+/** Lines of a table about classes and cases of the bundle; of two for one class, the one with a decision. */
+export function linesOf(manifest: Manifest, text: string): Row[] {
+  const names = new Set(manifest.label_schema.classes.map((c) => c.name));
+  const found = new Map<string, Row>();
+  for (const row of fromCsv(text))
+    if (names.has(row.className) && Object.hasOwn(manifest.voxels, row.caseId))
+      if (row.decision !== null || !found.has(key(row))) found.set(key(row), row);
+  return [...found.values()];
 }
 
 function decoded(buffer: ArrayBuffer): string {
@@ -107,20 +122,18 @@ function checked(bytes: Uint8Array): Manifest {
   }
 }
 
+/** What a line is about. */
+export const key = ({ caseId, className }: { caseId: string; className: string }) => `${caseId}\n${className}`;
+
 /** One line for everything that was asked, in that order, then those that the reviewer added. */
 function rowsOf(manifest: Manifest, found: Row[]): Row[] {
-  const key = (row: { caseId: string; className: string }) => `${row.caseId}\n${row.className}`;
   const known = new Map(found.map((row) => [key(row), row]));
   const asked = manifest.asked.map((a) => {
     const blank = blankRow(a.case_id, a.class_name);
     return known.get(key(blank)) ?? blank;
   });
   const keys = new Set(asked.map(key));
-  const names = new Set(manifest.label_schema.classes.map((c) => c.name));
-  const added = [...known.values()].filter(
-    (r) => !keys.has(key(r)) && names.has(r.className) && Object.hasOwn(manifest.voxels, r.caseId),
-  );
-  return [...asked, ...added];
+  return [...asked, ...[...known.values()].filter((row) => !keys.has(key(row)))];
 }
 
 async function readModalities(source: Source, manifest: Manifest): Promise<Record<string, string>> {
