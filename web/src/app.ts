@@ -73,6 +73,8 @@ class App {
     const at = session.at ?? open ?? session.rows[0];
     if (at !== undefined) await this.showCase(at.caseId, at.className);
     if (session.resumed) say(t("resumed"));
+    const others = await session.bundle.otherLabels();
+    if (others.length > 0) notice(t("otherLabels", { files: others.join(", ") }), true);
     if (session.isTableTaken) notice(t("takenOver", { files: TABLE }), true);
   }
 
@@ -302,6 +304,7 @@ class App {
     $("result-text").textContent = [
       ...(open > 0 ? [t("resultOpen", { n: open, asked: this.session.asked })] : []),
       ...(result.taken.length > 0 ? [t("takenOver", { files: result.taken.join(", ") })] : []),
+      ...(result.others.length > 0 ? [t("otherLabels", { files: result.others.join(", ") })] : []),
       ...(found.length > 0 ? [t("resultFindings")] : open === 0 ? [t("resultNone")] : []),
     ].join(" ");
     $("result-findings").replaceChildren(

@@ -10,6 +10,8 @@ import { Zip } from "./zip.ts";
 /** Where the files of a bundle are. */
 export interface Source {
   read(path: string): Promise<Blob | null>;
+  /** Paths of all files below `labels/`, where that can be told. */
+  labels?(): Promise<string[]>;
   /** Only where results can be put beside what was sent. */
   write?(path: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
 }
@@ -38,6 +40,7 @@ export class Refused extends Error {
 const MANIFEST = "bundle.json";
 export const TABLE = "decisions.csv";
 const NOTES = "review.json";
+const LABELS = "labels/";
 
 export class Bundle {
   readonly schema: Schema;
@@ -68,6 +71,25 @@ export class Bundle {
   async table(): Promise<string> {
     const file = await this.source.read(TABLE);
     return file === null ? "" : decoded(await file.arrayBuffer());
+  }
+
+  /**
+   * Labels in other formats, or under other names, that are not as they were sent.
+   *
+   * They count for `receive`, and this page does not show them.
+   */
+  async otherLabels(): Promise<string[]> {
+    const { files } = this.manifest;
+    const own = new Set(this.cases.map(labelPath));
+    const paths = (await this.source.labels?.()) ?? Object.keys(files).filter((path) => path.startsWith(LABELS));
+    const found: string[] = [];
+    for (const path of paths.filter((path) => !own.has(path) && !/(^|\/)(\.[^/]*|Thumbs\.db|desktop\.ini)$/i.test(path))) {
+      const file = Object.hasOwn(files, path) ? await this.source.read(path) : null;
+      const asSent = file !== null && (await sha256(await file.arrayBuffer())) === files[path].sha256;
+      const isGone = file === null && Object.hasOwn(files, path);
+      if (!asSent && !isGone) found.push(path);
+    }
+    return found.sort();
   }
 
   static async open(source: Source): Promise<Bundle> {
@@ -292,7 +314,10 @@ function insideBundle<T>(files: Map<string, T>): Map<string, T> {
 
 export function fromFiles(list: Iterable<File>): Source {
   const files = insideBundle(new Map([...list].map((f) => [f.webkitRelativePath || f.name, f])));
-  return { read: async (path) => files.get(path) ?? null };
+  return {
+    read: async (path) => files.get(path) ?? null,
+    labels: async () => [...files.keys()].filter((path) => path.startsWith(LABELS)),
+  };
 }
 
 export async function fromZip(file: File): Promise<Source> {
@@ -305,6 +330,7 @@ export async function fromZip(file: File): Promise<Source> {
       const inside = paths.get(path);
       return inside === undefined ? null : await zip.read(inside);
     },
+    labels: async () => [...paths.keys()].filter((path) => path.startsWith(LABELS) && !path.endsWith("/")),
   };
 }
 
@@ -325,6 +351,17 @@ export async function fromFolder(chosen: FileSystemDirectoryHandle): Promise<Sou
         if (error instanceof DOMException && error.name === "NotFoundError") return null;
         throw error;
       }
+    },
+    async labels() {
+      const found: string[] = [];
+      const list = async (at: FileSystemDirectoryHandle, prefix: string): Promise<void> => {
+        for await (const one of at.values())
+          if (one.kind === "file") found.push(prefix + one.name);
+          else await list(one as FileSystemDirectoryHandle, `${prefix}${one.name}/`);
+      };
+      const labels = await folder.getDirectoryHandle("labels").catch(() => null);
+      if (labels !== null) await list(labels, LABELS);
+      return found;
     },
     async write(path, bytes) {
       const sink = await (await place(path, true)).createWritable();

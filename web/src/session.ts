@@ -277,7 +277,8 @@ export class Session {
 
   /** All that goes back, and what `receive` would say of it. */
   async result(): Promise<Result> {
-    const result: Result = { files: new Map(), asSent: new Map(), lies: new Map(), taken: [], findings: [] };
+    const result: Result = { files: new Map(), asSent: new Map(), lies: new Map(), taken: [], others: [], findings: [] };
+    result.others = await this.bundle.otherLabels();
     const { text, isTaken } = await this.readTable();
     result.lies.set(TABLE, await textHash(text));
     if (isTaken) result.taken.push(TABLE);
@@ -363,6 +364,8 @@ export interface Result {
   lies: Map<string, string>;
   /** Files that another program saved since, which were taken over. */
   taken: string[];
+  /** Labels that only other programs read: see `Bundle.otherLabels`. */
+  others: string[];
   findings: (Finding & { caseId: string })[];
 }
 

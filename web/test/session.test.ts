@@ -39,6 +39,7 @@ async function folder() {
   const full = new Set<string>();
   const source = {
     read: async (path: string) => (files.has(path) ? new Blob([files.get(path)!]) : null),
+    labels: async () => [...files.keys()].filter((path) => path.startsWith("labels/")),
     write: async (path: string, b: Bytes) => {
       if (full.has(path)) throw new Error("disk full");
       files.set(path, b);
@@ -181,6 +182,14 @@ test("a line that only says that what was taken is meant goes back", async () =>
   await written(session);
   assert.equal(line(files, "a", "aorta").confirmed, true);
   assert.equal(line(files, "b", "aorta"), undefined);
+});
+
+test("labels that only other programs read are told", async () => {
+  const { files, start } = await folder();
+  files.set("labels/.DS_Store", bytes("x"));
+  assert.deepEqual((await (await start()).result()).others, []);
+  files.set("labels/a.seg.nrrd", bytes("drawn elsewhere"));
+  assert.deepEqual((await (await start()).result()).others, ["labels/a.seg.nrrd"]);
 });
 
 test("where the browser keeps nothing, what was drawn in one case is there after another one", async () => {
