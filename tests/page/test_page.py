@@ -454,6 +454,36 @@ def test_a_folder_that_was_picked_is_written_into(repo: Any, page: Any, tmp_path
     run("sha256sum", "--check", "--strict", "return.sha256", cwd=found.folder)
 
 
+@pytest.mark.slow
+def test_what_others_save_while_the_page_is_open_goes_back_too(repo: Any, served: Any) -> None:
+    folder = repo.bundle("alice")
+    sent = read(folder / "labels/case_2.nii.gz")
+    pressed(served, ("a", "case_2 liver"))
+    served.keyboard.press("b")
+    drawn(served, (40, 40), (80, 40))
+    edited = sent.array.copy()
+    edited[9, 15, 15:19] = 2
+    write(folder / "labels/case_2.nii.gz", edited, sent.grid)
+    table = folder / "decisions.csv"
+    table.write_text(table.read_text().replace("case_2,pancreas,", "case_2,pancreas,reject"))
+    pressed(served, ("s", "case_2 liver"))
+    served.locator("#result-text", has_text="decisions.csv, labels/case_2.nii.gz").wait_for()
+    write(folder / "labels/case_2.nii.gz", sent.array, sent.grid)
+    served.click("#write-folder")
+    served.locator("#result-done", has_text="nothing was written").wait_for()
+    write(folder / "labels/case_2.nii.gz", edited, sent.grid)
+    served.keyboard.press("Escape")
+    pressed(served, ("s", "case_2 liver"))
+    served.wait_for_selector("#result-dialog[open]")
+    served.click("#write-folder")
+    served.locator("#result-done", has_text="Written").wait_for()
+    back = read(folder / "labels/case_2.nii.gz").array
+    assert (back[9, 15, 15:19] == 2).all()
+    assert ((back == 1) & (edited != 1)).sum() > 0
+    rows = read_decisions(table).rows
+    assert [rows["case_2", name].decision for name in ("liver", "pancreas")] == ["revise", "reject"]
+
+
 EVIL = "<img src=x onerror=document.title='boom'>&<b>"
 
 

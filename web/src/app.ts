@@ -1,7 +1,7 @@
 /** The page: opens a bundle, shows class after class, and gives back what was decided. */
 
 import { zipSync, type Zippable } from "fflate";
-import { Bundle, fromFiles, fromFolder, fromServer, fromZip, Refused, type Source } from "./bundle.ts";
+import { Bundle, fromFiles, fromFolder, fromServer, fromZip, labelPath, Refused, TABLE, type Source } from "./bundle.ts";
 import { DIFFICULTIES, ERROR_TYPES, type Decision, type Difficulty, type ErrorType, type Row } from "./csv.ts";
 import { Desk, TOOLS, type Tool } from "./desk.ts";
 import type { Finding } from "./findings.ts";
@@ -73,6 +73,9 @@ class App {
     const at = session.at ?? open ?? session.rows[0];
     if (at !== undefined) await this.showCase(at.caseId, at.className);
     if (session.resumed) say(t("resumed"));
+    const others = await session.bundle.otherLabels();
+    if (others.length > 0) notice(t("otherLabels", { files: others.join(", ") }), true);
+    if (session.isTableTaken) notice(t("takenOver", { files: TABLE }), true);
   }
 
   private async showCase(caseId: string, className?: string): Promise<void> {
@@ -90,6 +93,7 @@ class App {
       if (opening !== this.opening) return;
       session.current = open;
       say("");
+      if (open.isTaken) notice(t("takenOver", { files: labelPath(caseId) }));
       const lines = session.lines(caseId);
       const first = lines.find((row) => row.decision === null) ?? lines[0];
       session.className = lines.some((row) => row.className === className) ? className! : first.className;
@@ -294,10 +298,13 @@ class App {
   private async finish(): Promise<void> {
     this.session.clock.pause(performance.now());
     const result = (this.result = await this.session.result());
+    if (result.taken.length > 0) this.render();
     const open = result.findings.filter((f) => f.kind === "undecided").length;
     const found = result.findings.filter((f) => f.kind !== "undecided");
     $("result-text").textContent = [
       ...(open > 0 ? [t("resultOpen", { n: open, asked: this.session.asked })] : []),
+      ...(result.taken.length > 0 ? [t("takenOver", { files: result.taken.join(", ") })] : []),
+      ...(result.others.length > 0 ? [t("otherLabels", { files: result.others.join(", ") })] : []),
       ...(found.length > 0 ? [t("resultFindings")] : open === 0 ? [t("resultNone")] : []),
     ].join(" ");
     $("result-findings").replaceChildren(
@@ -323,7 +330,7 @@ class App {
 
   private async renderKey(): Promise<void> {
     const { keys } = this;
-    $("signing").hidden = this.session.store === null || typeof crypto.subtle === "undefined";
+    $("signing").hidden = !this.session.store?.lasts || typeof crypto.subtle === "undefined";
     for (const id of ["sign-line", "public-key", "fingerprint"]) $(id).hidden = keys === null;
     $("new-key").hidden = keys !== null;
     $("key-hint").textContent = t(keys === null ? "noKeyHint" : "keyHint");
@@ -445,9 +452,9 @@ class App {
     window.addEventListener("blur", () => session.clock.pause(performance.now()));
     document.addEventListener("visibilitychange", () => {
       session.clock.pause(performance.now());
-      void session.keep();
+      void session.keepSpent();
     });
-    setInterval(() => void session.keep(), KEEP_MS);
+    setInterval(() => void session.keepSpent(), KEEP_MS);
   }
 
   private isAtWork(): boolean {
@@ -464,6 +471,8 @@ class App {
         await does();
       } catch (error) {
         notice(explain(error));
+        // What lies behind a dialog may not be seen.
+        if (dialog("result-dialog").open) $("result-done").textContent = explain(error);
       }
     })();
   }
@@ -591,12 +600,12 @@ async function open(find: () => Promise<Source> | Source): Promise<void> {
   clearNotices();
   try {
     const bundle = await Bundle.open(await find());
-    const store = await Store.open().catch(() => null);
-    if (store === null) {
+    const store = await Store.open().catch(() => Store.inMemory());
+    if (!store.lasts) {
       notice(t("noStore"), true);
       window.addEventListener("beforeunload", (event) => event.preventDefault());
     }
-    const keys = (await store?.key()) ?? null;
+    const keys = (await store.key()) ?? null;
     const app = new App(await Session.start(bundle, store), keys);
     await app.begin();
     void navigator.locks

@@ -10,6 +10,8 @@ import { Zip } from "./zip.ts";
 /** Where the files of a bundle are. */
 export interface Source {
   read(path: string): Promise<Blob | null>;
+  /** Paths of all files below `labels/`, where that can be told. */
+  labels?(): Promise<string[]>;
   /** Only where results can be put beside what was sent. */
   write?(path: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
 }
@@ -38,19 +40,20 @@ export class Refused extends Error {
 const MANIFEST = "bundle.json";
 export const TABLE = "decisions.csv";
 const NOTES = "review.json";
+const LABELS = "labels/";
 
 export class Bundle {
   readonly schema: Schema;
   readonly cases: string[];
   /** What a file of notes says of cases, as their modality. */
   modalities: Record<string, string> = {};
+  /** Lines of the table as it was found. */
+  rows: Row[] = [];
 
   private constructor(
     readonly source: Source,
     readonly manifest: Manifest,
     readonly manifestBytes: Uint8Array<ArrayBuffer>,
-    /** Lines of the table as it was found. */
-    readonly rows: Row[],
   ) {
     this.schema = new Schema(manifest.label_schema.classes);
     this.cases = [...new Set(manifest.asked.map((a) => a.case_id))].sort();
@@ -64,17 +67,51 @@ export class Bundle {
     return this.manifest.asked.filter((a) => a.case_id === caseId).map((a) => a.class_name);
   }
 
+  /** The text of the table as it lies there now; empty where there is none. */
+  async table(): Promise<string> {
+    const file = await this.source.read(TABLE);
+    return file === null ? "" : decoded(await file.arrayBuffer());
+  }
+
+  /**
+   * Labels in other formats, or under other names, that are not as they were sent.
+   *
+   * They count for `receive`, and this page does not show them.
+   */
+  async otherLabels(): Promise<string[]> {
+    const { files } = this.manifest;
+    const own = new Set(this.cases.map(labelPath));
+    const paths = (await this.source.labels?.()) ?? Object.keys(files).filter((path) => path.startsWith(LABELS));
+    const found: string[] = [];
+    for (const path of paths.filter((path) => !own.has(path) && !/(^|\/)(\.[^/]*|Thumbs\.db|desktop\.ini)$/i.test(path))) {
+      const file = Object.hasOwn(files, path) ? await this.source.read(path) : null;
+      const asSent = file !== null && (await sha256(await file.arrayBuffer())) === files[path].sha256;
+      const isGone = file === null && Object.hasOwn(files, path);
+      if (!asSent && !isGone) found.push(path);
+    }
+    return found.sort();
+  }
+
   static async open(source: Source): Promise<Bundle> {
     const file = await source.read(MANIFEST);
     if (file === null) throw new Refused("noBundle");
     const bytes = new Uint8Array(await file.arrayBuffer());
     const manifest = checked(bytes);
-    const table = await source.read(TABLE);
-    const found = table === null ? [] : fromCsv(decoded(await table.arrayBuffer()));
-    const bundle = new Bundle(source, manifest, bytes, rowsOf(manifest, found));
+    const bundle = new Bundle(source, manifest, bytes);
+    bundle.rows = rowsOf(manifest, linesOf(manifest, await bundle.table()));
     bundle.modalities = await readModalities(source, manifest);
     return bundle;
   }
+}
+
+/** Lines of a table about classes and cases of the bundle; of two for one class, the one with a decision. */
+export function linesOf(manifest: Manifest, text: string): Row[] {
+  const names = new Set(manifest.label_schema.classes.map((c) => c.name));
+  const found = new Map<string, Row>();
+  for (const row of fromCsv(text))
+    if (names.has(row.className) && Object.hasOwn(manifest.voxels, row.caseId))
+      if (row.decision !== null || !found.has(key(row))) found.set(key(row), row);
+  return [...found.values()];
 }
 
 function decoded(buffer: ArrayBuffer): string {
@@ -107,20 +144,18 @@ function checked(bytes: Uint8Array): Manifest {
   }
 }
 
+/** What a line is about. */
+export const key = ({ caseId, className }: { caseId: string; className: string }) => `${caseId}\n${className}`;
+
 /** One line for everything that was asked, in that order, then those that the reviewer added. */
 function rowsOf(manifest: Manifest, found: Row[]): Row[] {
-  const key = (row: { caseId: string; className: string }) => `${row.caseId}\n${row.className}`;
   const known = new Map(found.map((row) => [key(row), row]));
   const asked = manifest.asked.map((a) => {
     const blank = blankRow(a.case_id, a.class_name);
     return known.get(key(blank)) ?? blank;
   });
   const keys = new Set(asked.map(key));
-  const names = new Set(manifest.label_schema.classes.map((c) => c.name));
-  const added = [...known.values()].filter(
-    (r) => !keys.has(key(r)) && names.has(r.className) && Object.hasOwn(manifest.voxels, r.caseId),
-  );
-  return [...asked, ...added];
+  return [...asked, ...[...known.values()].filter((row) => !keys.has(key(row)))];
 }
 
 async function readModalities(source: Source, manifest: Manifest): Promise<Record<string, string>> {
@@ -279,7 +314,10 @@ function insideBundle<T>(files: Map<string, T>): Map<string, T> {
 
 export function fromFiles(list: Iterable<File>): Source {
   const files = insideBundle(new Map([...list].map((f) => [f.webkitRelativePath || f.name, f])));
-  return { read: async (path) => files.get(path) ?? null };
+  return {
+    read: async (path) => files.get(path) ?? null,
+    labels: async () => [...files.keys()].filter((path) => path.startsWith(LABELS)),
+  };
 }
 
 export async function fromZip(file: File): Promise<Source> {
@@ -292,6 +330,7 @@ export async function fromZip(file: File): Promise<Source> {
       const inside = paths.get(path);
       return inside === undefined ? null : await zip.read(inside);
     },
+    labels: async () => [...paths.keys()].filter((path) => path.startsWith(LABELS) && !path.endsWith("/")),
   };
 }
 
@@ -312,6 +351,17 @@ export async function fromFolder(chosen: FileSystemDirectoryHandle): Promise<Sou
         if (error instanceof DOMException && error.name === "NotFoundError") return null;
         throw error;
       }
+    },
+    async labels() {
+      const found: string[] = [];
+      const list = async (at: FileSystemDirectoryHandle, prefix: string): Promise<void> => {
+        for await (const one of at.values())
+          if (one.kind === "file") found.push(prefix + one.name);
+          else await list(one as FileSystemDirectoryHandle, `${prefix}${one.name}/`);
+      };
+      const labels = await folder.getDirectoryHandle("labels").catch(() => null);
+      if (labels !== null) await list(labels, LABELS);
+      return found;
     },
     async write(path, bytes) {
       const sink = await (await place(path, true)).createWritable();

@@ -77,7 +77,8 @@ export function fromCsv(text: string): Row[] {
     row.decision = DECISIONS.find((d) => word === d || word === `${d}ed` || word === `${d}d`) ?? null;
     const minutes = value("minutes").replace(",", ".");
     row.minutes = /^\d{1,4}(\.\d*)?$/.test(minutes) ? Number(minutes) : null;
-    row.errorType = ERROR_TYPES.find((e) => e === value("error_type").toLowerCase()) ?? "none";
+    const error = value("error_type").toLowerCase().replace(/[ -]/g, "_");
+    row.errorType = ERROR_TYPES.find((e) => e === error) ?? "none";
     row.confirmed = value("confirmed").toLowerCase() === "yes";
     row.comment = value("comment");
     row.difficulty = DIFFICULTIES.find((d) => d === value("difficulty").toLowerCase()) ?? "";
@@ -86,7 +87,7 @@ export function fromCsv(text: string): Row[] {
 }
 
 function parseRecords(text: string): string[][] {
-  const first = text.split(/[\r\n]/, 1)[0];
+  const first = text.split(/[\r\n]+/).find((line) => line.trim()) ?? "";
   const delimiter = [",", ";", "\t"].reduce((a, b) => (first.split(b).length > first.split(a).length ? b : a));
   const records: string[][] = [];
   let cell = "";

@@ -68,8 +68,9 @@ export class Labels {
     return stroke;
   }
 
+  /** Take the last stroke back; null where there is none, or one is being drawn. */
   undo(): Stroke | null {
-    if (this.done === 0) return null;
+    if (this.done === 0 || this.open !== null) return null;
     const stroke = this.strokes[--this.done];
     this.pairs = null;
     stroke.voxels.forEach((voxel, i) => (this.now[voxel] = stroke.before[i]));
@@ -77,7 +78,7 @@ export class Labels {
   }
 
   redo(): Stroke | null {
-    if (this.done === this.strokes.length) return null;
+    if (this.done === this.strokes.length || this.open !== null) return null;
     const stroke = this.strokes[this.done++];
     this.pairs = null;
     stroke.voxels.forEach((voxel, i) => (this.now[voxel] = stroke.after[i]));

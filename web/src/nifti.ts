@@ -165,7 +165,7 @@ function readGrid(view: DataView, little: boolean, shape: Triple): Grid {
 export function asLabels(volume: Volume, mostId: number): LabelArray {
   const { voxels } = volume;
   if (volume.slope !== 1 || volume.inter !== 0) throw new Unreadable("is not a label map, but holds scaled values");
-  if (voxels instanceof Uint8Array && mostId < 256) return voxels;
+  if (voxels instanceof Uint8Array && mostId < 256 && voxels.every((v) => v <= mostId)) return voxels;
   const labels = mostId < 256 ? new Uint8Array(voxels.length) : new Uint16Array(voxels.length);
   for (let i = 0; i < voxels.length; i++) {
     const value = voxels[i];

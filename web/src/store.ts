@@ -15,13 +15,30 @@ export interface Progress {
   /** SHA-256 of the label in the bundle that this page wrote, or took over, by case. */
   known: Record<string, string>;
   at: { caseId: string; className: string } | null;
+  /** Lines of the table in the bundle as they were last read or written here. */
+  lay?: Row[];
+  /** SHA-256 of tables that were read or written here. */
+  tables?: string[];
 }
 
 const STORES = ["progress", "strokes", "sent", "keys"] as const;
 type StoreName = (typeof STORES)[number];
 
 export class Store {
-  private constructor(private readonly db: IDBDatabase) {}
+  /** What is kept where there is no database, by store and key. */
+  private readonly memory = new Map<string, unknown>();
+
+  private constructor(private readonly db: IDBDatabase | null) {}
+
+  /** Whether anything is there when the page is opened again. */
+  get lasts(): boolean {
+    return this.db !== null;
+  }
+
+  /** For a browser that keeps nothing: until the page is closed. */
+  static inMemory(): Store {
+    return new Store(null);
+  }
 
   static async open(): Promise<Store> {
     const request = indexedDB.open("voxledger-review", 1);
@@ -40,12 +57,18 @@ export class Store {
   }
 
   async strokes(bundle: string, caseId: string): Promise<Stroke[]> {
+    if (this.db === null) return (this.memory.get(name("strokes", [bundle, caseId])) as Stroke[] | undefined)?.slice() ?? [];
     const store = this.db.transaction("strokes").objectStore("strokes");
     return (await result(store.getAll(range(bundle, caseId)))) as Stroke[];
   }
 
   /** Keep a stroke; those of this number and above, which were taken back, are forgotten. */
   async keepStroke(bundle: string, caseId: string, number: number, stroke: Stroke): Promise<void> {
+    if (this.db === null) {
+      const strokes = (await this.strokes(bundle, caseId)).slice(0, number);
+      this.memory.set(name("strokes", [bundle, caseId]), [...strokes, stroke]);
+      return;
+    }
     const change = this.db.transaction("strokes", "readwrite");
     const store = change.objectStore("strokes");
     store.delete(IDBKeyRange.bound([bundle, caseId, number], [bundle, caseId, []]));
@@ -70,16 +93,20 @@ export class Store {
     return this.put("keys", ["review"], key);
   }
 
-  private async get<T>(name: StoreName, key: IDBValidKey): Promise<T | undefined> {
-    return (await result(this.db.transaction(name).objectStore(name).get(key))) as T | undefined;
+  private async get<T>(store: StoreName, key: IDBValidKey): Promise<T | undefined> {
+    if (this.db === null) return structuredClone(this.memory.get(name(store, key))) as T | undefined;
+    return (await result(this.db.transaction(store).objectStore(store).get(key))) as T | undefined;
   }
 
-  private async put(name: StoreName, key: IDBValidKey, value: unknown): Promise<void> {
-    const change = this.db.transaction(name, "readwrite");
-    change.objectStore(name).put(value, key);
+  private async put(store: StoreName, key: IDBValidKey, value: unknown): Promise<void> {
+    if (this.db === null) return void this.memory.set(name(store, key), structuredClone(value));
+    const change = this.db.transaction(store, "readwrite");
+    change.objectStore(store).put(value, key);
     await finished(change);
   }
 }
+
+const name = (store: StoreName, key: IDBValidKey) => JSON.stringify([store, key]);
 
 const range = (bundle: string, caseId: string) => IDBKeyRange.bound([bundle, caseId], [bundle, caseId, []]);
 

@@ -26,6 +26,11 @@ test("a table that was in a spreadsheet is read", () => {
   assert.deepEqual([row.caseId, row.decision, row.minutes, rest.length], ["case-1", "accept", 1.5, 0]);
 });
 
+test("a hand-filled table loses nothing that `receive` would read", () => {
+  const [row] = fromCsv("\r\n case_id;class_name;decision;error_type\r\ncase-1;liver;revise;False positive\r\n");
+  assert.deepEqual([row?.decision, row?.errorType], ["revise", "false_positive"]);
+});
+
 const asked = ["liver", "pancreas", "lesion", "spleen"];
 const before = [0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 4, 4];
 function found(change: Record<number, number>, said: Record<string, Partial<Said>>, ask = asked): string[] {

@@ -31,6 +31,9 @@ test("strokes are taken back and made again, and a new one ends those that were 
   assert.equal(labels.strokes.length, 2);
   assert.equal(stroke([3, 1], [3, 0]), null, "what ends as it began is no stroke");
   assert.ok(!labels.unchanged);
+  labels.begin();
+  labels.set(0, 4);
+  assert.equal(labels.undo(), null, "not while another one is drawn");
 });
 
 const free = new Set(["lesion", "spleen"]);

@@ -52,6 +52,8 @@ test("ids that are no class, fractions and scaled values are no label map", () =
   assert.throws(() => asLabels(floats, 4), /0\.5/);
   const large = parse(nifti(shape, 4, 16, RAS, (view, at) => view.setInt16(at, 9, true)));
   assert.throws(() => asLabels(large, 4), /9/);
+  const bytes = parse(nifti(shape, 2, 8, RAS, (view, at) => view.setUint8(at, 9)));
+  assert.throws(() => asLabels(bytes, 4), /9/);
   assert.throws(() => asLabels({ ...large, slope: 2 }, 9), /scaled/);
 });
 
