@@ -11,7 +11,7 @@ from voxledger import statistics
 from voxledger.evaluate.cost import ENOUGH, cost_metrics, fit_metrics
 from voxledger.evaluate.cost_section import cost_section
 from voxledger.records.decisions import Decision
-from voxledger.records.drawn import Drawn
+from voxledger.records.drawn import CLICKED, Drawn
 from voxledger.statistics import robust_line
 
 ACCEPT, REVISE, REJECT = Decision.ACCEPT, Decision.REVISE, Decision.REJECT
@@ -94,7 +94,7 @@ def test_of_very_many_masks_so_many_are_drawn_as_memory_holds_and_always_the_sam
         pytest.param([row(0, decision=REJECT, path_mm=0.0)], 0, (None, None, None), id="rejected: nothing is there"),
         pytest.param([row(0, decision=ACCEPT, path_mm=0.0, classes=0)], 0, (None, None, None), id="an empty case"),
         pytest.param([row(500, looks=0.1)], 20, (0.49875, 0.4975, 0.495), id="a tenth of a look"),
-        pytest.param([row(500, emulated="clicks")], 0, (None, None, None), id="clicks are counted elsewhere"),
+        pytest.param([row(500, emulated=CLICKED)], 0, (None, None, None), id="clicks are counted elsewhere"),
     ],
 )
 def test_savings(rows: list[Drawn], nothing: float, savings: tuple[float | None, ...]) -> None:

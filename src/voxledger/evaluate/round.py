@@ -88,8 +88,6 @@ def evaluate_round(
 
     Parameters
     ----------
-    cases
-        All cases of the repository.
     predictions
         Folders that hold `<model>/<case>.b2nd`, by generation. A model is judged on the cases that it predicted.
     decisions, audit

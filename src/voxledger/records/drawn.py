@@ -14,7 +14,7 @@ from voxledger.records.decisions import Decision, parse_minutes
 from voxledger.records.formats import TableFormat
 from voxledger.textfile import read_text_if_there, write_table
 
-CLICKED = "clicks"
+CLICKED = "clicked"
 """Of a reader who clicked, in `Drawn.emulated`."""
 
 
@@ -39,7 +39,7 @@ class Drawn:
     looks: float
     """Share of a look at everything: of people 1, whom nobody watched."""
     emulated: str
-    """How an emulated reader read: `everywhere`, `attention` or `clicks`; empty for people."""
+    """How an emulated reader read: `everywhere`, `attention` or `clicked`; empty for people."""
 
     def drawing(self, scratch_minutes: float) -> float:
         """Minutes of drawing, from those of a case from nothing."""
