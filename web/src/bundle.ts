@@ -278,12 +278,12 @@ async function sentVolume(bundle: Bundle, path: string): Promise<Volume | null> 
   const file = await bundle.source.read(path);
   if (file === null) return null;
   if ((await sha256(await file.arrayBuffer())) !== listed.sha256) throw new Refused("altered", { file: path });
-  return await readVolume(file, path);
+  return await readVolume(file, path, true);
 }
 
-async function readVolume(file: Blob, path: string): Promise<Volume> {
+async function readVolume(file: Blob, path: string, isIntact = false): Promise<Volume> {
   try {
-    return parse(await gunzip(file));
+    return parse(await gunzip(file, isIntact));
   } catch (error) {
     throw new Refused("unreadable", { file: path, how: error instanceof Unreadable ? error.message : "is damaged" });
   }

@@ -1,6 +1,6 @@
 /** NIfTI-1: read what a bundle holds, and write label maps so that the same voxels are always the same bytes. */
 
-import { gzipSync } from "fflate";
+import { Gunzip, gzipSync } from "fflate";
 import { gridOf, type Grid, type Triple } from "./grid.ts";
 
 export type Voxels =
@@ -47,9 +47,35 @@ const FORMS: Record<number, Form> = {
   768: { bytes: 4, make: (b, o, n) => new Uint32Array(b, o, n) },
 };
 
-/** Unpack a gzip file into one buffer. */
-export async function gunzip(file: Blob): Promise<ArrayBuffer> {
-  const reader = file.stream().pipeThrough(new DecompressionStream("gzip")).getReader();
+/**
+ * Unpack a gzip file into one buffer.
+ *
+ * @param isIntact whether the file is known to be as it was sent: what browsers refuse, since it is packed in several
+ * pieces one after the other (as by bgzip), is then unpacked without a look at its checksums
+ */
+export async function gunzip(file: Blob, isIntact = false): Promise<ArrayBuffer> {
+  try {
+    return await joinedUp(file.stream().pipeThrough(new DecompressionStream("gzip")));
+  } catch (error) {
+    if (!isIntact || error instanceof Unreadable) throw error;
+    return await joinedUp(pieces(file));
+  }
+}
+
+/** What a gzip file of several pieces holds. */
+export function pieces(file: Blob): ReadableStream<Uint8Array> {
+  const unpack = new Gunzip();
+  return file.stream().pipeThrough(
+    new TransformStream<Uint8Array, Uint8Array>({
+      start: (to) => void (unpack.ondata = (part) => to.enqueue(part)),
+      transform: (part) => unpack.push(part),
+      flush: () => unpack.push(new Uint8Array(0), true),
+    }),
+  );
+}
+
+async function joinedUp(stream: ReadableStream<Uint8Array>): Promise<ArrayBuffer> {
+  const reader = stream.getReader();
   const parts: Uint8Array[] = [];
   let size = 0;
   let whole: Uint8Array<ArrayBuffer> | null = null;

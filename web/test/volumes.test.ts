@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { gzipSync } from "fflate";
 import { differences, planesOf, tilt } from "../src/grid.ts";
-import { asLabels, gunzip, parse, writeLabels } from "../src/nifti.ts";
+import { asLabels, gunzip, parse, pieces, writeLabels } from "../src/nifti.ts";
 import { nifti, packed } from "./_helpers.ts";
 
 const RAS = [
@@ -19,6 +20,14 @@ for (const little of [true, false])
     assert.deepEqual(volume.grid.spacing, [2, 3, 4]);
     assert.deepEqual(volume.grid.origin, [-10, -20, -30]);
   });
+
+test("a gzip file of several pieces is unpacked, whole or not at all", async () => {
+  const whole = new Uint8Array(nifti(shape, 2, 8, RAS, (view, at, i) => view.setUint8(at, i)));
+  const packed = [whole.slice(0, 300), whole.slice(300, 380), whole.slice(380)].map((part) => gzipSync(part));
+  const unpacked = (parts: Uint8Array[]) => new Response(pieces(new Blob(parts as Uint8Array<ArrayBuffer>[]))).arrayBuffer();
+  assert.deepEqual(new Uint8Array(await unpacked(packed)), whole);
+  await assert.rejects(unpacked([packed[0], packed[1].subarray(0, 30)]));
+});
 
 test("what is cut off, of four dimensions, or of another type is refused", async () => {
   const whole = nifti(shape, 2, 8, RAS, () => undefined);
