@@ -157,8 +157,10 @@ def test_what_an_emulated_reader_left_is_told_and_its_minutes_are_no_people_s(re
     assert (total["looks"], total["masks"]) == ("attention", 5)
     assert 0 < total["error_ml_left"] < total["error_ml"]
     assert {row.emulated for row in read_drawn(layout.DRAWN)} == {"attention"}
+    assert found["minutes"]["ann"]["emulated"] == 5
     html = Path("reports/sections/readers.html").read_text()
     assert "What emulated readers left wrong" in html
+    assert "<td>5 (5 emulated)</td>" in html
     assert "No person gave minutes in this round." in html
 
 

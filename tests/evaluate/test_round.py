@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from memo_keys import keys_of
 
+from voxledger import layout
 from voxledger.algorithms import VERSIONS
 from voxledger.audit import Audit
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
@@ -22,6 +23,8 @@ from voxledger.evaluate.history import read_audits, unbroken
 from voxledger.imaging.soft import NOWHERE, open_soft, write_soft
 from voxledger.imaging.volume import read_label, write
 from voxledger.records.card import ENSEMBLE
+from voxledger.records.decisions import Decision
+from voxledger.records.drawn import Drawn, write_drawn
 from voxledger.records.history import HistoryRow
 
 ROW = HistoryRow(
@@ -240,6 +243,13 @@ def test_the_history_keeps_what_the_audit_found(repository, evaluated):
     Path("reports/history.csv").write_text(text.replace(",18,2,", ",many,2,"), "utf-8")
     with pytest.raises(VoxledgerError, match=r"reports/history\.csv, line 4: .*many"):
         read_audits("reports/history.csv")
+
+
+def test_of_the_minutes_of_all_rounds_it_says_which_are_emulated(repository, evaluated):
+    given = ("pool-1", "cyst", "ann", Decision.REVISE, 6.0, 1.0, 2.0, 1, 1.0)
+    write_drawn(layout.DRAWN, [Drawn(0, *given, "attention"), Drawn(1, *given, "everywhere"), Drawn(1, *given, "")])
+    evaluated()
+    assert "0.2 h of them emulated (assumed)" in Path("reports/round.html").read_text("utf-8")
 
 
 def test_minutes_that_readers_left_blank_are_said_and_not_taken_for_none(repository, evaluated):

@@ -27,6 +27,7 @@ from voxledger.records.bundle import LABELS
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decision
 from voxledger.records.drawn import read_drawn, write_drawn
+from voxledger.records.emulated import Emulated
 from voxledger.records.ledger import read_ledger
 from voxledger.records.predicted import read_predicted
 from voxledger.records.readings import Outcome, Reading, read_readings
@@ -69,12 +70,12 @@ def readers_of_round(cases: Sequence[Case], schema: LabelSchema, params: Params,
     pairs = {case_id: found.pairs for case_id, found in measured.items()}
     drawn = {case_id: found.drawn for case_id, found in measured.items()}
     write_table(layout.READER_PAIRS, COLUMNS, _rows(pairs))
-    went = flow(of_all_rounds, schema)
+    went, emulated = flow(of_all_rounds, schema), emulated_of(readings)
     metrics = {
         "round": params.round,
         "agreement": _agreement(readings, pairs, schema),
-        "minutes": _minutes(readings, drawn),
-        **_cost(readings, drawn, params),
+        "minutes": _minutes(readings, drawn, emulated),
+        **_cost(readings, drawn, emulated, params),
         "flow": went,
     }
     replace_text(layout.READERS, json.dumps(metrics, indent=2) + "\n")
@@ -85,9 +86,13 @@ def readers_of_round(cases: Sequence[Case], schema: LabelSchema, params: Params,
     return readings
 
 
-def _cost(readings: Sequence[Reading], drawn: Mapping[str, Sequence[Contour]], params: Params) -> dict[str, Any]:
+def _cost(
+    readings: Sequence[Reading],
+    drawn: Mapping[str, Sequence[Contour]],
+    emulated: Mapping[str, Emulated],
+    params: Params,
+) -> dict[str, Any]:
     """Write `layout.DRAWN`; gives what the round cost, what people's minutes fit to, and what emulated readers left."""
-    emulated = emulated_of(readings)
     rows = drawn_rows(readings, drawn, emulated)
     history = [*read_drawn(layout.BASE_DRAWN), *rows]
     write_drawn(layout.DRAWN, history)
@@ -239,9 +244,12 @@ def _timed(readings: Sequence[Reading], drawn: Mapping[str, Sequence[Contour]]) 
     return dict(sorted(points.items()))
 
 
-def _minutes(readings: Sequence[Reading], drawn: Mapping[str, Sequence[Contour]]) -> dict[str, Any]:
+def _minutes(
+    readings: Sequence[Reading], drawn: Mapping[str, Sequence[Contour]], emulated: Mapping[str, Emulated]
+) -> dict[str, Any]:
     """By reader: decisions, minutes, and of the revised classes that give minutes the length that was drawn."""
     points, found = _timed(readings, drawn), {}
+    played = {(mask.case_id, mask.class_name, bundle) for bundle, one in emulated.items() for mask in one.masks}
     for name in sorted({reading.reader for reading in readings}):
         own = [reading for reading in readings if reading.reader == name]
         known = [reading.minutes for reading in own if reading.minutes is not None]
@@ -249,6 +257,7 @@ def _minutes(readings: Sequence[Reading], drawn: Mapping[str, Sequence[Contour]]
         mm, minutes = sum(x for x, _ in of_revised), sum(y for _, y in of_revised)
         found[name] = {
             "decisions": len(own),
+            "emulated": sum((*reading.key, reading.bundle) in played for reading in own),
             "timed": len(known),
             "minutes": round(sum(known), 2),
             "revised_timed": len(of_revised),

@@ -89,7 +89,8 @@ def _minutes(
     text = [
         "<h3>Minutes and what was drawn</h3>",
         "<p>Added path length (Vaassen et al. 2020): contour of a revised mask, slice by slice, that does not lie "
-        f"{near} the old one. Only revised classes whose minutes were given are compared.</p>",
+        f"{near} the old one. Only revised classes whose minutes were given are compared. "
+        "Minutes of an emulated reader are reckoned from that length.</p>",
     ]
     if any(points.values()):
         text.append(f"<figure>{image(path_chart(points), 'minutes against added path length', 'svg+xml')}</figure>")
@@ -97,7 +98,7 @@ def _minutes(
     rows = [
         [
             name,
-            str(one["decisions"]),
+            f"{one['decisions']} ({one['emulated']} emulated)" if one["emulated"] else str(one["decisions"]),
             f"{one['minutes']:.1f} ({one['timed']} of {one['decisions']})",
             str(one["revised_timed"]),
             f"{one['added_path_mm'] / 10:.1f}",

@@ -33,6 +33,7 @@ from voxledger.params import MachineParams, Params
 from voxledger.records.card import ENSEMBLE, list_models
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decided
+from voxledger.records.drawn import read_drawn
 from voxledger.records.history import HistoryRow, has_dice, read_history, write_history, written
 from voxledger.records.ledger import Ledger, read_ledger
 from voxledger.records.readings import Reading
@@ -174,11 +175,12 @@ def _cost(
     return past, cost, clicks
 
 
-def _emulated_minutes(decisions: Sequence[Decided | Reading]) -> float:
-    """Those of the round's minutes that no person took."""
+def _emulated_minutes(decisions: Sequence[Decided | Reading]) -> tuple[float, float]:
+    """Those of the round's minutes, and of the minutes of all rounds, that no person took."""
     found = emulated_of(decisions)
     masks = {(mask.case_id, mask.class_name, bundle) for bundle, one in found.items() for mask in one.masks}
-    return sum(d.minutes for d in decisions if d.minutes is not None and (d.case_id, d.class_name, d.bundle) in masks)
+    of_round = [d.minutes or 0.0 for d in decisions if (d.case_id, d.class_name, d.bundle) in masks]
+    return sum(of_round), sum(row.minutes or 0.0 for row in read_drawn(layout.DRAWN) if row.emulated)
 
 
 def _write(report: Report, rows: Sequence[Row], started: Sequence[Transfer]) -> None:
