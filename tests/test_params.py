@@ -20,6 +20,7 @@ from voxledger.params import read_params
         ("dataset: 'Not a name'\n", "dataset"),
         ("a: [", "not valid YAML"),
         ("retrain: {models: {m: {backend: nnunet, loss: dice_focal}}}\n", r"models\.m: .*nnU-Net decides loss itself"),
+        ("retrain: {replay_by: diversity}\n", r"retrain\.replay_by: .*diversity looks at images anew"),
         ("retrain: {models: {m: {backend: nnunet, recipe: big}}}\n", r"models\.m: .*use one of nnunet, small"),
         ("retrain: {models: {m: {backend: monai, network: unet, recipe: small}}}\n", r"models\.m: .*it has none"),
         (

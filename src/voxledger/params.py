@@ -45,6 +45,13 @@ def _member(family: Family) -> Callable[[str], str]:
     return check
 
 
+def _measured(name: str) -> str:
+    """A check that an acquisition function goes by what the score table holds: refused before people review."""
+    if name != "random" and ACQUISITION.get(name).features:
+        raise ValueError(f"{name} looks at images anew (choose importance, entropy or random)")
+    return name
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -424,7 +431,7 @@ class RetrainParams(_Strict):
     replay: float = Field(default=0.2, ge=0, le=1)
     """Share of the older cases of a revised class that are learned from again; and of the cases that taught the model
     that `start` of another names."""
-    replay_by: Annotated[str, AfterValidator(_member(ACQUISITION))] = "random"
+    replay_by: Annotated[str, AfterValidator(_member(ACQUISITION)), AfterValidator(_measured)] = "random"
     """Acquisition function that says which of these come first, by what the round measured before people reviewed."""
     hybrid: bool = False
     """Whether classes that nobody looked at in a case that teaches others are learned as the models drew them."""

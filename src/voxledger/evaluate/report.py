@@ -48,10 +48,9 @@ class Report:
     effort: Effort
     clicking: Clicking | None
     """What virtual readers clicked in this round."""
-    emulated_minutes: float
-    """Minutes of the round that are those of emulated readers who draw: assumed."""
-    emulated_minutes_total: float
-    """The same of all rounds, as far as what was drawn in them is known."""
+    emulated_minutes: tuple[float, float]
+    """Minutes of the round, and of all rounds as far as `layout.DRAWN` has them, that are those of emulated readers who
+    draw: assumed."""
     changes: Sequence[ClassChange]
     decisions: Sequence[Decided | Reading]
     pool: int

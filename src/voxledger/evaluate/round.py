@@ -88,6 +88,8 @@ def evaluate_round(
 
     Parameters
     ----------
+    cases
+        All cases of the repository.
     predictions
         Folders that hold `<model>/<case>.b2nd`, by generation. A model is judged on the cases that it predicted.
     decisions, audit
@@ -120,7 +122,6 @@ def evaluate_round(
         effort=cost,
         clicking=clicks,
         emulated_minutes=_emulated_minutes(decisions),
-        emulated_minutes_total=sum(row.minutes or 0.0 for row in read_drawn(layout.DRAWN) if row.emulated),
         changes=changes(before, after, schema.names),
         decisions=decisions,
         pool=sum(case.split is Split.POOL for case in cases),
@@ -174,11 +175,12 @@ def _cost(
     return past, cost, clicks
 
 
-def _emulated_minutes(decisions: Sequence[Decided | Reading]) -> float:
-    """Those of the round's minutes that no person took."""
+def _emulated_minutes(decisions: Sequence[Decided | Reading]) -> tuple[float, float]:
+    """Those of the round's minutes, and of the minutes of all rounds, that no person took."""
     found = emulated_of(decisions)
     masks = {(mask.case_id, mask.class_name, bundle) for bundle, one in found.items() for mask in one.masks}
-    return sum(d.minutes for d in decisions if d.minutes is not None and (d.case_id, d.class_name, d.bundle) in masks)
+    of_round = [d.minutes or 0.0 for d in decisions if (d.case_id, d.class_name, d.bundle) in masks]
+    return sum(of_round), sum(row.minutes or 0.0 for row in read_drawn(layout.DRAWN) if row.emulated)
 
 
 def _write(report: Report, rows: Sequence[Row], started: Sequence[Transfer]) -> None:
