@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from voxledger.records.bundle import EMULATED, Manifest
 from voxledger.records.card import to_json
-from voxledger.records.formats import Upgrade, upgraded
-from voxledger.textfile import decode, parse_json, replace_text, unreadable
+from voxledger.records.formats import Upgrade
+from voxledger.records.returned import parse_returned
+from voxledger.textfile import replace_text
 
 UPGRADES: tuple[Upgrade, ...] = ()
 FORMAT = len(UPGRADES) + 1
@@ -106,16 +107,7 @@ def parse_emulated(content: bytes, what: Path | str) -> Emulated:
     VoxledgerError
         It is damaged, or not such a record.
     """
-    values: Any = parse_json(decode(content, str(what)), Path(what))
-    try:
-        if isinstance(values, dict):
-            values = upgraded(values, UPGRADES, str(what))
-        # Strict, but what is a tuple here is a list in JSON.
-        return Emulated.model_validate_json(to_json(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise unreadable(what, f"{where}: {first['msg']}" if where else first["msg"]) from None
+    return parse_returned(Emulated, content, what, UPGRADES)
 
 
 def misfits(emulated: Emulated, manifest: Manifest) -> list[str]:
