@@ -214,10 +214,8 @@ class _Climb:
         """Write the model, without heads of classes that a branch speaks for, and branches that speak for none."""
         from safetensors.torch import load_file
 
-        weights, number_of = (
-            dict(self._weights),
-            {n: made.branch.number for n, made in self._made.items() if made.branch},
-        )
+        weights = dict(self._weights)
+        number_of = {n: made.branch.number for n, made in self._made.items() if made.branch}
         known = {*heads(self._dataset), *self._made}
         self._corrected = {name: found for name, found in self._corrected.items() if name in known}
         for name, made in self._made.items():
