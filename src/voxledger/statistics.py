@@ -249,8 +249,6 @@ class Line:
     low: float
     high: float
     intercept: float
-    n: int
-    """Points that were given."""
 
 
 def robust_line(points: Sequence[tuple[float, float]], level: float = LEVEL) -> Line | None:
@@ -282,4 +280,4 @@ def robust_line(points: Sequence[tuple[float, float]], level: float = LEVEL) -> 
     with np.errstate(invalid="ignore"):
         found = theilslopes(y, x, level, method="joint")
     slope, intercept, low, high = (float(value) for value in found)
-    return Line(slope, low, high, intercept, len(points))
+    return Line(slope, low, high, intercept)

@@ -14,9 +14,7 @@ from voxledger.models.centres import Voxels, centres
 from voxledger.models.start import Lesson
 from voxledger.models.training import Training
 from voxledger.models.trunk import Trunk, padded
-
-_SEEN = 0.67
-"""Share of the patches that are centred on a voxel of the class; others lie anywhere."""
+from voxledger.models.windows import SEEN
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ class Crops:
     def _draw(self) -> Crop:
         rng, patch = self._rng, self._trunk.patch
         name = self._names[rng.integers(len(self._names))]
-        around = rng.random() < _SEEN
+        around = rng.random() < SEEN
         cases = [case for case in self._cases[name] if name in case.of] if around else []
         chosen = cases or self._cases[name]
         case = chosen[rng.integers(len(chosen))]

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from voxledger.models.training import Training
 from voxledger.models.trunk import Kept, RunTrunk
 
-_SEEN = 0.67
-"""Share of the parts that are laid around a voxel of the class; others lie anywhere."""
+SEEN = 0.67
+"""Share of parts, and of patches, that are laid around a voxel of the class; others lie anywhere."""
 _VOXELS = 2000
 """Voxels of a class in a window that parts may be laid around."""
 
@@ -82,7 +82,7 @@ class Drawn:
 
     def draw(self) -> tuple[Window, bool]:
         """A window, and whether it was drawn for the class in it."""
-        around = bool(self._holding) and self._rng.random() < _SEEN
+        around = bool(self._holding) and self._rng.random() < SEEN
         windows = self._holding if around else self._windows
         return windows[int(self._rng.integers(len(windows)))], around
 
