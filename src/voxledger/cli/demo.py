@@ -134,11 +134,13 @@ def minutes_are_assumed() -> str:
     params = read_params()
     so_far = (read_json_if_there(layout.READERS) or {})["cost_so_far"]
     saved = [
-        f"{'–' if one['saving'] is None else format(one['saving'], '.0%')} at {one['looking_minutes']:g} minutes a look"
+        f"{'–' if one['saving'] is None else format(one['saving'], '.0%')} at {one['looking_minutes']:g}"
         for one in so_far["assumed"]
     ]
     found = assumptions(params.evaluate.looking_minutes, params.score.scratch_minutes)
-    return "\n".join(["", f"Minutes are those of an emulated reader, who saves {', '.join(saved)}.", *found])
+    return "\n".join(
+        ["", f"Minutes are those of an emulated reader, who saves {', '.join(saved)} minutes a look.", *found]
+    )
 
 
 def play(rounds: int, reference: Path) -> None:
