@@ -20,6 +20,35 @@ def spdx(licence: str) -> str:
     return re.sub(r"\s+", "-", licence.strip())
 
 
+def spdx_url(licence: str) -> str:
+    """The page of a licence that SPDX lists; empty for others.
+
+    Examples
+    --------
+    >>> spdx_url("CC BY 4.0"), spdx_url("unspecified")
+    ('https://spdx.org/licenses/CC-BY-4.0', '')
+    """
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
+    try:
+        name = canonicalize_license_expression(spdx(licence))
+    except InvalidLicenseExpression:
+        return ""
+    return f"https://spdx.org/licenses/{name}" if " " not in name else ""
+
+
+def hub_licence(licence: str) -> dict[str, str]:
+    """A licence as cards of Hugging Face have it: by its id in small letters, or as another one by its name.
+
+    Examples
+    --------
+    >>> hub_licence("CC-BY-4.0"), hub_licence("ours alone")
+    ({'license': 'cc-by-4.0'}, {'license': 'other', 'license_name': 'ours alone'})
+    """
+    listed = spdx_url(licence)
+    return {"license": spdx(licence).lower()} if listed else {"license": "other", "license_name": licence}
+
+
 def lost(licence: str, declared: str) -> tuple[str, ...]:
     """Conditions of a licence that a declared one does not keep.
 

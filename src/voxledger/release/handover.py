@@ -22,12 +22,13 @@ from voxledger.records.identity import LOOKED_AT, require_no_identity
 from voxledger.records.ledger import read_ledger
 from voxledger.records.pseudonyms import default_folder, source_of
 from voxledger.registry import LAYOUTS
+from voxledger.release.describe import write_descriptions
+from voxledger.release.facts import PROVENANCE
 from voxledger.release.state import release_name
 from voxledger.schema import LabelClass, LabelSchema, read_schema
 
-PROVENANCE = "provenance"
-"""Folder of what says where labels came from."""
 _RECORDS = (layout.RELEASE_LEDGER, layout.MANIFEST, layout.SIGNATURE, layout.SCHEMA, layout.CASES, layout.ACQUISITION)
+_RECORDS += (layout.SAID,)
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def hand_over(target: Path, name: str, keys: Path | None = None) -> Released:
             for record in (r for r in _RECORDS if r.is_file()):
                 (partial / PROVENANCE).mkdir(exist_ok=True)
                 shutil.copyfile(record, partial / PROVENANCE / record.name)
+            write_descriptions(partial)
             partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
