@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from voxledger.params import UNSPECIFIED
+
 KEPT = {"NC": "no commercial use", "SA": "the same licence", "ND": "nothing derived"}
 """Conditions of Creative Commons licences that what is made with the thing keeps, by their letters."""
 _WRITTEN_OUT = {"NC": r"NON\W?COMMERCIAL", "SA": r"SHARE\W?ALIKE", "ND": r"NO\W?DERIV"}
@@ -42,11 +44,12 @@ def hub_licence(licence: str) -> dict[str, str]:
 
     Examples
     --------
-    >>> hub_licence("CC-BY-4.0"), hub_licence("ours alone")
-    ({'license': 'cc-by-4.0'}, {'license': 'other', 'license_name': 'ours alone'})
+    >>> hub_licence("CC-BY-4.0"), hub_licence("unspecified"), hub_licence("ours alone")
+    ({'license': 'cc-by-4.0'}, {'license': 'unknown'}, {'license': 'other', 'license_name': 'ours alone'})
     """
-    listed = spdx_url(licence)
-    return {"license": spdx(licence).lower()} if listed else {"license": "other", "license_name": licence}
+    if licence in ("", UNSPECIFIED):
+        return {"license": "unknown"}
+    return {"license": spdx(licence).lower()} if spdx_url(licence) else {"license": "other", "license_name": licence}
 
 
 def lost(licence: str, declared: str) -> tuple[str, ...]:

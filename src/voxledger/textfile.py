@@ -228,8 +228,9 @@ def to_yaml(values: Mapping[str, Any]) -> str:
     from ruamel.yaml import YAML
 
     yaml, stream = YAML(typ="safe", pure=True), io.StringIO()
-    yaml.default_flow_style, yaml.sort_base_mapping_type_on_output = False, False
-    yaml.allow_unicode, yaml.width = True, 9999
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.width = 9999
     yaml.dump(dict(values), stream)
     return stream.getvalue()
 

@@ -25,7 +25,6 @@ from voxledger.records.said import Said, read_said
 from voxledger.release.behind import cards_of_release, models_behind
 from voxledger.release.state import release_name
 from voxledger.release.times import now
-from voxledger.repository import git
 from voxledger.schema import LabelSchema, read_schema
 from voxledger.textfile import read_json_if_there, read_text_if_there
 
@@ -88,6 +87,11 @@ class Facts:
         return str(closed["at"] if closed else now())[:10]
 
     @property
+    def authors(self) -> list[str]:
+        """Who is cited: those who made it, or, where nobody says who that was, its curators."""
+        return [one.name for one in self.said.creators] or [f"The curators of {self.params.dataset}"]
+
+    @property
     def summary(self) -> str:
         """What people said that it is, or what can be counted."""
         kinds = " and ".join(sorted({case.modality for case in self.cases}))
@@ -118,31 +122,31 @@ class Facts:
 
     @cached_property
     def readers(self) -> Mapping[tuple[str, str], frozenset[str]]:
-        """Who looked at each mask of the ledger, by case and class; nobody where it is as a source or a model had it."""
+        """Who looked at each mask of the ledger, by case and class."""
         found = {key: set(filter(None, entry.reviewer.split(JOINT))) for key, entry in self.ledger.items()}
         for one in self.readings:
             if one.key in found:
                 found[one.key].add(one.reader)
         return {key: frozenset(names) for key, names in found.items()}
 
-    @property
+    @cached_property
     def people(self) -> list[str]:
         """Everybody who looked at a mask, emulated readers too, sorted."""
         return sorted({name for names in self.readers.values() for name in names})
 
-    @property
+    @cached_property
     def emulated(self) -> set[str]:
         """Those of whom a return says that no person made it."""
         folder = layout.RELEASE_REVISIONS
         return {one.reader for one in self.readings if (folder / one.bundle / EMULATED).is_file()}
 
-    @property
+    @cached_property
     def images(self) -> list[File]:
         """Of every case, its channels in their order."""
         channels = [channel for case in self.cases for channel in case.channels]
         return [*self._files((Path(c.image), "images", c.sha256) for c in channels)]
 
-    @property
+    @cached_property
     def labels(self) -> list[File]:
         """The label map of every case."""
         maps = [layout.label_map(layout.RELEASE_LABELS, case.case_id) for case in self.cases]
@@ -211,11 +215,6 @@ def read_facts(exported: Path | None = None) -> Facts:
         manifest if manifest and manifest.round == params.round else None,
         exported,
     )
-
-
-def curator() -> str:
-    """Who closes rounds here, as git calls them."""
-    return git("var", "GIT_AUTHOR_IDENT").partition(" <")[0]
 
 
 def _from_release(path: Path) -> str:

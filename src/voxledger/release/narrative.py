@@ -50,8 +50,12 @@ def protocol(facts: Facts) -> list[str]:
         "Models propose masks; readers get them in bundles with the images and accept, revise or reject each class of "
         "each case; what they return is merged, and the ledger names the origin of every mask.",
         *origins(facts),
-        f"Cases are given to {readers.count} readers"
-        + (f"; what they return becomes one by {review.consensus}." if readers.count > 1 else "."),
+        f"Readers of a case: {readers.count}"
+        + (
+            f", of {readers.share:.0%} of the cases; {review.consensus} makes one of them."
+            if readers.count > 1
+            else "."
+        ),
     ]
     if weak:
         marks = listed(f"{n} from {kind}" for kind, n in sorted(weak.items()))
@@ -74,7 +78,7 @@ def annotators(facts: Facts) -> list[str]:
 def per_item(facts: Facts) -> str:
     """How many readers looked at a mask."""
     counts = Counter(len(names) for names in facts.readers.values())
-    return listed(f"{n} masks: {readers} readers" for readers, n in sorted(counts.items()))
+    return listed(f"{n} masks by {readers} readers" for readers, n in sorted(counts.items()))
 
 
 def agreement(facts: Facts) -> list[str]:
@@ -82,9 +86,10 @@ def agreement(facts: Facts) -> list[str]:
     found = facts.agreement
     if not found.get("cases"):
         return ["No case of this round was read by several readers: agreement was not measured."]
+    alpha = _number(found["alpha"])
     lines = [
-        f"{found['cases']} cases of this round were read by several readers. Of {found['masks']} masks {found['decided_alike']} "
-        f"were decided alike; Krippendorff's alpha of decisions: {_number(found['alpha'])}."
+        f"{found['cases']} cases of this round were read by several readers. Of {found['masks']} masks "
+        f"{found['decided_alike']} were decided alike; Krippendorff's alpha of decisions: {alpha}."
     ]
     for name, measured in dict(found["classes"]).items():  # type: ignore[call-overload]
         pairs = measured["readers"]
@@ -112,8 +117,7 @@ def limitations(facts: Facts) -> list[str]:
     absent = len(facts.cases) * len(facts.schema.names) - len(facts.ledger)
     if absent:
         lines.append(
-            f"Of {absent} pairs of a case and a class the ledger has no mask: that the class is absent in these cases is "
-            "not said."
+            f"Of {absent} pairs of case and class the ledger has no mask: that the class is absent there is not said."
         )
     if names := sorted(facts.emulated):
         lines.append(f"Readers that are programs, not people: {listed(names)}.")
@@ -128,9 +132,10 @@ def licences(facts: Facts) -> list[str]:
     for one in facts.overrides:
         if one.declared == facts.params.licence:
             kept = listed(KEPT[letters] for letters in lost(one.licence, one.declared))
+            name = facts.models[one.model_id].name if one.model_id in facts.models else one.model_id
             lines.append(
-                f"{one.model_id[:12] if ':' not in one.model_id else one.model_id} is under {one.licence}, which asks for "
-                f"{kept}; allowed by {one.curator} on {one.date[:10]}: {one.reason}"
+                f"{name} is under {one.licence}, which asks for {kept}; that the release is not was allowed by "
+                f"{one.curator} on {one.date[:10]}: {one.reason}"
             )
     return lines
 

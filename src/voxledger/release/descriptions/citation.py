@@ -22,7 +22,7 @@ def describe(facts: Facts) -> dict[str, str]:
         "message": "If you use this dataset, please cite it as below.",
         "title": facts.name,
         "abstract": facts.summary,
-        "authors": authors or [{"name": f"The curators of {facts.params.dataset}"}],
+        "authors": authors or [{"name": name} for name in facts.authors],
         "version": facts.version.removeprefix("v"),
         "date-released": facts.date,
         "license": facts.params.licence if licence else "",

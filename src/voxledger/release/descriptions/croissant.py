@@ -17,9 +17,11 @@ from voxledger.release import narrative
 from voxledger.release.facts import Facts, File
 from voxledger.release.narrative import listed
 
-_OURS = ("citeAs", "column", "examples", "extract", "field", "fileProperty", "fileObject", "fileSet", "format", "includes")
-_OURS += ("isArray", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet", "references", "regex")
-_OURS += ("arrayShape", "containedIn", "repeated", "replace", "samplingRate", "separator", "source", "subField", "transform")
+_OURS = str.split(
+    "arrayShape citeAs column containedIn equivalentProperty extract field fileObject fileProperty fileSet format "
+    "includes isArray isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate "
+    "separator source subField transform"
+)
 CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -30,7 +32,6 @@ CONTEXT = {
     "conformsTo": "dct:conformsTo",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "equivalentProperty": "cr:equivalentProperty",
     "description": {"@container": "@language"},
     "name": {"@container": "@language"},
     **{name: f"cr:{name}" for name in _OURS},
@@ -56,13 +57,13 @@ def describe(facts: Facts) -> dict[str, str]:
         "description": facts.summary,
         "version": facts.version.removeprefix("v"),
         "datePublished": facts.date,
-        "license": licence or facts.params.licence,
+        "license": licence,
         "url": said.url,
         "creator": [
             {"@type": "sc:Person", "name": one.name, "url": f"https://orcid.org/{one.orcid}" if one.orcid else ""}
             for one in said.creators
         ],
-        "citeAs": f"{listed(c.name for c in said.creators)}. {facts.name}, {facts.version}." if said.creators else "",
+        "citeAs": f"{listed(facts.authors)}. {facts.name}, {facts.version}. {facts.date[:4]}. {said.url}".strip(),
         **{f"rai:{name}": value for name, value in _responsible(facts).items()},
         "distribution": _distribution(facts),
         "recordSet": _record_sets(facts),

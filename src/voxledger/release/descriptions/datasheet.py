@@ -48,7 +48,9 @@ class _Said:
         if name in self._missing:
             return f"*Not said ({layout.SAID}, `{name}`): {self._missing[name]}*"
         if name == "creators":
-            return "Made by " + "; ".join(f"{c.name} ({c.affiliation})" if c.affiliation else c.name for c in self._said.creators)
+            return "Made by " + "; ".join(
+                f"{c.name} ({c.affiliation})" if c.affiliation else c.name for c in self._said.creators
+            )
         if name == "collection":
             return ""
         return str(getattr(self._said, name))

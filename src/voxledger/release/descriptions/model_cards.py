@@ -22,7 +22,12 @@ def _page(card: ModelCard, facts: Facts) -> str:
         "datasets": [facts.params.dataset],
     }
     rows = [row for row in facts.history if row.model == card.name and row.stage == "next" and row.dice is not None]
-    measured = ["", f"## Measured in round {facts.params.round}", "", "| set | mean Dice (interval) | cases | classes |"]
+    measured = [
+        "",
+        f"## Measured in round {facts.params.round}",
+        "",
+        "| set | mean Dice (interval) | cases | classes |",
+    ]
     measured += ["| --- | --- | --- | --- |"]
     measured += [
         f"| {row.set} | {row.dice:.3f} ({row.low:.3f} to {row.high:.3f}) | {row.n} | {', '.join(row.classes)} |"

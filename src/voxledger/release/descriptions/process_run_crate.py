@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from voxledger import __version__, layout
 from voxledger.licences import spdx_url
 from voxledger.release.facts import Facts
+from voxledger.release.times import run_of
 
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
-_REPOSITORY = "https://pypi.org/project/voxledger/"
-_SOFTWARE = "#voxledger"
+_SOFTWARE = f"https://pypi.org/project/voxledger/{__version__}/"
+_CURATORS = "#curators"
+_UNSAID = "#licence"
+"""Of a licence that SPDX does not list."""
 
 
 def describe(facts: Facts) -> dict[str, str]:
@@ -31,10 +35,12 @@ def describe(facts: Facts) -> dict[str, str]:
         "name": f"{facts.name}, {facts.version}",
         "description": facts.summary,
         "datePublished": facts.date,
-        "license": {"@id": licence} if licence else facts.params.licence,
+        "license": {"@id": licence or _UNSAID},
+        "author": {"@id": _CURATORS},
+        "publisher": {"@id": _CURATORS},
         "conformsTo": {"@id": _PROFILE},
-        "hasPart": [{"@id": one["@id"]} for one in data],
-        "mentions": [{"@id": one["@id"]} for one in actions],
+        "hasPart": _links(one["@id"] for one in data),
+        "mentions": _links(one["@id"] for one in actions),
     }
     fixed = [
         {
@@ -50,11 +56,13 @@ def describe(facts: Facts) -> dict[str, str]:
             "@type": "SoftwareApplication",
             "name": "voxledger",
             "softwareVersion": __version__,
-            "url": {"@id": _REPOSITORY},
+            "url": _SOFTWARE,
         },
     ]
-    if licence:
-        fixed.append({"@id": licence, "@type": "CreativeWork", "name": facts.params.licence, "description": "Licence"})
+    fixed += [
+        {"@id": licence or _UNSAID, "@type": "CreativeWork", "name": facts.params.licence, "description": "Licence"},
+        {"@id": _CURATORS, "@type": "Organization", "name": ", ".join(facts.authors), "url": facts.said.url},
+    ]
     crate = {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": [*fixed, *data, *people, *actions]}
     return {"ro-crate-metadata.json": json.dumps(crate, indent=1, ensure_ascii=False) + "\n"}
 
@@ -68,7 +76,7 @@ def _file(name: str, sha256: str) -> dict[str, Any]:
 
 def _run(facts: Facts) -> dict[str, Any]:
     """What the pipeline made of images and of what people returned."""
-    ran = facts.manifest.ran if facts.manifest else None
+    ran = run_of(facts.params.round)
     made = [*facts.labels, facts.record(layout.RELEASE_LEDGER)]
     return {
         "@id": f"#round-{facts.params.round}",
@@ -76,40 +84,45 @@ def _run(facts: Facts) -> dict[str, Any]:
         "name": f"Round {facts.params.round} of {facts.params.dataset}",
         "description": "Models propose masks, people decide on them, and the ledger is written.",
         "endTime": str(ran["at"]) if ran else facts.date,
+        "agent": {"@id": _CURATORS},
         "instrument": {"@id": _SOFTWARE},
-        "object": [{"@id": one.name} for one in [*facts.images, facts.record(layout.CASES)]],
-        "result": [{"@id": one.name} for one in made],
+        "object": _links(one.name for one in [*facts.images, facts.record(layout.CASES)]),
+        "result": _links(one.name for one in made),
     }
 
 
 def _reviews(facts: Facts) -> list[dict[str, Any]]:
-    """What every reader decided in every round."""
+    """What every reader decided in every round; of a program that emulates one, the curators are the agent."""
     said = Counter((one.version, one.reader, one.decision.value) for one in facts.readings)
-    label = {case.case_id: one.name for case, one in zip(facts.cases, facts.labels, strict=False)}
+    ledger = facts.record(layout.RELEASE_LEDGER).name
     found = []
     for number, reader in sorted({key[:2] for key in said}):
-        cases = sorted({r.case_id for r in facts.readings if (r.version, r.reader) == (number, reader)})
         decided = ", ".join(f"{n} {what}" for (v, who, what), n in sorted(said.items()) if (v, who) == (number, reader))
+        emulated = ", by a program that emulates a reader" if reader in facts.emulated else ""
         found.append(
             {
                 "@id": f"#review-{number}-{reader}",
                 "@type": "CreateAction",
                 "name": f"Review by {reader} in round {number}",
-                "description": f"Decisions on masks: {decided}.",
+                "description": f"Decisions on masks{emulated}: {decided}.",
                 "endTime": facts.date,
-                "agent": {"@id": f"#{reader}"},
+                "agent": {"@id": _CURATORS if emulated else f"#reader-{reader}"},
                 "instrument": {"@id": _SOFTWARE},
-                "result": [{"@id": label[case]} for case in cases if case in label] or [{"@id": facts.record(layout.RELEASE_LEDGER).name}],
+                "object": {"@id": facts.record(layout.CASES).name},
+                "result": {"@id": ledger},
             }
         )
     return found
 
 
 def _people(facts: Facts) -> list[dict[str, Any]]:
-    """Readers; one that is a program is no person."""
+    """Readers who are people."""
     found = []
-    for name in facts.people:
+    for name in sorted(set(facts.people) - facts.emulated):
         known = facts.reviewers[name].told if name in facts.reviewers else ""
-        kind = "SoftwareApplication" if name in facts.emulated else "Person"
-        found.append({"@id": f"#{name}", "@type": kind, "name": name, "description": known or "reader"})
+        found.append({"@id": f"#reader-{name}", "@type": "Person", "name": name, "description": known or "reader"})
     return found
+
+
+def _links(names: Iterable[str]) -> list[dict[str, str]]:
+    return [{"@id": name} for name in names]
