@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,7 @@ def test_croissant_has_what_responsible_ai_asks_for(released: Any) -> None:
 
     metadata = mlcroissant.Dataset(str(folder("export") / "croissant.json")).metadata
     assert "4 CT volumes of site-a, licence CC-BY-4.0" in metadata.data_collection
-    assert "were rejected by a reader" in metadata.data_annotation_protocol
+    assert "1 masks were rejected by a reader and are not in the label maps." in metadata.data_annotation_protocol
     assert metadata.annotator_demographics == ["alice (Example Hospital, radiologist): 2 masks."]
     assert "2 masks by 1 readers" in metadata.annotations_per_item
     assert [text.split(",")[0] for text in metadata.machine_annotation_tools] == ["model-0 (UNet)", "model-1 (UNet)"]
@@ -170,7 +170,7 @@ class _Context(requests.adapters.BaseAdapter):
 
 
 @pytest.fixture
-def crate_problems(tmp_path: Path) -> Iterator[Any]:
+def crate_problems(tmp_path: Path) -> Callable[[Path], list[str]]:
     """What roc-validator says of a folder, required and recommended."""
     from rocrate_validator import services
     from rocrate_validator.models import Severity, ValidationSettings
@@ -190,7 +190,7 @@ def crate_problems(tmp_path: Path) -> Iterator[Any]:
         session.mount("http://", _Context())
         return [str(issue.message) for issue in services.validate(settings).get_issues()]
 
-    yield problems
+    return problems
 
 
 @pytest.mark.slow
@@ -275,10 +275,10 @@ def test_cards_are_read_by_the_hub(released: Any) -> None:
     assert (card.data.license, card.data.pretty_name) == ("cc-by-4.0", "Abdomen, small")
     assert card.data.annotations_creators == ["expert-generated"]
     assert "images: `images/`" in card.text
-    model = ModelCard.load(out / "models/model-0.md")
+    model = ModelCard.load(out / "model_cards/model-0.md")
     assert model.data.license == "cc-by-nc-4.0"
     assert MODELS[0] in model.text
-    assert [p.name for p in (out / "models").iterdir()] == ["model-0.md"]
+    assert [p.name for p in (out / "model_cards").iterdir()] == ["model-0.md"]
 
 
 def test_what_only_people_can_say_is_asked_for_by_name(released: Any) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from commands import run
 from small_round import repo, template
 
 from voxledger import layout
@@ -150,3 +152,54 @@ def test_identity_is_not_handed_over(released: Any) -> None:
     Path("data/acquisition.csv").write_text("case_id\nDoe^Jane\n")
     with pytest.raises(VoxledgerError, match="refuses while 1 things look like the identity"):
         hand_over(Path("out"), "nifti")
+
+
+@pytest.fixture
+def of_mr(released: Any) -> Any:
+    """The same, said to be MR; two cases are of one patient."""
+    people = {"case_1": "p-1", "case_2": "p-1"}
+    write_cases(
+        layout.CASES, [replace(c, modality="MR", patient=people.get(c.case_id, c.case_id)) for c in released.cases]
+    )
+    layout.SAID.write_text("mr_contrast: T1w\n")
+    return released
+
+
+def test_bids(of_mr: Any) -> None:
+    hand_over(Path("out"), "bids")
+    for case, name in (("case_1", "sub-p1/ses-case1/anat/sub-p1_ses-case1"), ("test_1", "sub-test1/anat/sub-test1")):
+        assert np.array_equal(read(f"out/{name}_dseg.nii.gz").array, of_mr.released(case))
+        assert Path(f"out/{name}_T1w.nii.gz").read_bytes() == Path(f"data/images/{case}.nii.gz").read_bytes()
+    assert "3\tlesion\t#" in Path("out/dseg.tsv").read_text()
+    assert "sub-test1\ttest\n" in Path("out/participants.tsv").read_text()
+
+
+@pytest.mark.slow
+def test_the_bids_validator_takes_it(of_mr: Any) -> None:
+    """It finds a file that BIDS does not know, and nothing else."""
+    hand_over(Path("out"), "bids")
+
+    def errors() -> list[str]:
+        said = json.loads(run("bids-validator-deno", "out", "--json", accept=(0, 1)))
+        return [one["location"] for one in said["issues"]["issues"] if one["severity"] == "error"]
+
+    assert errors() == []
+    Path("out/sub-test1/anat/sub-test1_ct.nii.gz").write_bytes(b"")
+    assert set(errors()) == {"/sub-test1/anat/sub-test1_ct.nii.gz"}
+
+
+@pytest.mark.parametrize(
+    ("cases", "said", "refused"),
+    [
+        ({}, "", r"nobody said which one they have\n.*mr_contrast: T1w"),
+        ({"modality": "CT"}, "mr_contrast: T1w\n", "case_2 is CT, for which BIDS has no name"),
+        ({"patient": "case-1"}, "mr_contrast: T1w\n", "case-1, case_2 have one name|case-1, case_1 have one name"),
+    ],
+)
+def test_what_bids_cannot_name_is_refused(of_mr: Any, cases: dict[str, str], said: str, refused: str) -> None:
+    first, *others = (replace(c, modality="MR", patient=c.case_id) for c in of_mr.cases)
+    write_cases(layout.CASES, [first, *(replace(c, **cases) for c in others[:1]), *others[1:]])
+    layout.SAID.write_text(said)
+    with pytest.raises(Misuse, match=refused):
+        hand_over(Path("out"), "bids")
+    assert not Path("out").exists()

@@ -19,8 +19,8 @@ from voxledger.release.narrative import listed
 
 _OURS = str.split(
     "arrayShape citeAs column containedIn equivalentProperty extract field fileObject fileProperty fileSet format "
-    "includes isArray isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate "
-    "separator source subField transform"
+    "includes isArray isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace "
+    "samplingRate separator source subField transform"
 )
 CONTEXT = {
     "@language": "en",
@@ -76,7 +76,7 @@ def _responsible(facts: Facts) -> Mapping[str, str | list[str]]:
     said = facts.said
     return {
         "dataCollection": " ".join(narrative.collection(facts)),
-        "dataAnnotationProtocol": " ".join(narrative.protocol(facts)),
+        "dataAnnotationProtocol": narrative.protocol(facts),
         "dataAnnotationPlatform": ["voxledger: bundles for a browser, 3D Slicer, ITK-SNAP or MITK"],
         "dataAnnotationAnalysis": narrative.agreement(facts),
         "annotationsPerItem": narrative.per_item(facts),

@@ -1,4 +1,4 @@
-"""A card in Hugging Face's form for every model that the release brings: `models/<name>.md`."""
+"""A card in Hugging Face's form for every model that the release brings: `model_cards/<name>.md`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from voxledger.textfile import to_yaml
 
 def describe(facts: Facts) -> dict[str, str]:
     """One page a model."""
-    return {f"models/{card.name}.md": _page(card, facts) for card in facts.released}
+    return {f"model_cards/{card.name}.md": _page(card, facts) for card in facts.released}
 
 
 def _page(card: ModelCard, facts: Facts) -> str:

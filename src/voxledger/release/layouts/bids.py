@@ -14,37 +14,32 @@ from typing import Any
 from voxledger import __version__, layout
 from voxledger.errors import Misuse
 from voxledger.records.said import read_said
+from voxledger.release.facts import PROVENANCE
 from voxledger.release.handover import Released, ReleasedCase, copy
 from voxledger.textfile import replace_text
 
-_OURS = (
-    "/provenance/",
-    "/models/",
-    "/croissant.json",
-    "/datasheet.md",
-    "/manifest.intoto.json",
-    "/ro-crate-metadata.json",
-)
+_OURS = (PROVENANCE, "model_cards", "croissant.json", "datasheet.md", "ro-crate-metadata.json", layout.STATEMENT.name)
 """What lies beside it, and is not of BIDS."""
 
 
 def write(released: Released, out: Path) -> None:
     """Copy images and label maps.
 
-    Raises
-    ------
-    Misuse
-        A case is no MR image, nobody said which contrast the images have, or two names are one without the characters
-        that BIDS does not allow.
+        Raises
+        ------
+        Misuse
+            A case is no MR image, nobody said which contrast the images have, or two names are one without the characters
+            that BIDS does not allow.
 
-    Examples
-    --------
-    >>> from voxledger.release.handover import example_files
-    >>> example_files(write)
-    Traceback (most recent call last):
-        ...
-    voxledger.errors.Misuse: case-7 is CT, for which BIDS has no name
-      → use another format, such as nifti
+        Examples
+        --------
+        >>> from voxledger.release.facts import PROVENANCE
+    from voxledger.release.handover import example_files
+        >>> example_files(write)
+        Traceback (most recent call last):
+            ...
+        voxledger.errors.Misuse: case-7 is CT, for which BIDS has no name
+          → use another format, such as nifti
     """
     contrast = _contrast(released)
     for case, name in _names(released):
@@ -54,7 +49,7 @@ def write(released: Released, out: Path) -> None:
     colors = released.schema.colors()
     rows = "".join(f"{c.id}\t{c.name}\t#{bytes(colors[c.name]).hex()}\n" for c in released.schema.classes)
     replace_text(out / "dseg.tsv", f"index\tname\tcolor\n0\tbackground\t#000000\n{rows}")
-    replace_text(out / ".bidsignore", "".join(f"{path}\n" for path in _OURS))
+    replace_text(out / ".bidsignore", "".join(f"/{name}\n" for name in _OURS))
     _participants(released, out)
     _write_json(
         out / "dataset_description.json",
