@@ -1,4 +1,7 @@
-"""BIDS derivatives of MR: `sub-<patient>/anat/sub-<patient>_dseg.nii.gz` with its image, and what its numbers mean.
+"""BIDS, for MR: images as the raw dataset, label maps as its derivatives in `derivatives/voxledger`.
+
+An image is `sub-<patient>/anat/sub-<patient>_T1w.nii.gz` with the contrast that `dataset.yaml` says, its label map
+`sub-<patient>/anat/sub-<patient>_dseg.nii.gz`, and `dseg.tsv` says what its numbers mean.
 
 BIDS 1.10 has no name for CT images, so a release with any is refused. Names of patients and cases lose what BIDS does
 not allow in them; a patient with several cases has a session for each.
@@ -25,41 +28,36 @@ _OURS = (PROVENANCE, "model_cards", "croissant.json", "datasheet.md", "ro-crate-
 def write(released: Released, out: Path) -> None:
     """Copy images and label maps.
 
-        Raises
-        ------
-        Misuse
-            A case is no MR image, nobody said which contrast the images have, or two names are one without the characters
-            that BIDS does not allow.
+    Raises
+    ------
+    Misuse
+        A case is no MR image, nobody said which contrast the images have, or two names are one without what BIDS does
+        not allow in them.
 
-        Examples
-        --------
-        >>> from voxledger.release.facts import PROVENANCE
-    from voxledger.release.handover import example_files
-        >>> example_files(write)
-        Traceback (most recent call last):
-            ...
-        voxledger.errors.Misuse: case-7 is CT, for which BIDS has no name
-          → use another format, such as nifti
+    Examples
+    --------
+    >>> from voxledger.release.handover import example_files
+    >>> example_files(write)
+    Traceback (most recent call last):
+        ...
+    voxledger.errors.Misuse: case-7 is CT, for which BIDS has no name
+      → use another format, such as nifti
     """
-    contrast = _contrast(released)
+    contrast, derived = _contrast(released), out / "derivatives" / "voxledger"
     for case, name in _names(released):
-        folder = out.joinpath(*name.split("_")) / "anat"
-        copy(case.image, folder / f"{name}_{contrast}.nii.gz")
-        copy(case.labels, folder / f"{name}_dseg.nii.gz")
+        folder = Path(*name.split("_"), "anat")
+        copy(case.image, out / folder / f"{name}_{contrast}.nii.gz")
+        copy(case.labels, derived / folder / f"{name}_dseg.nii.gz")
     colors = released.schema.colors()
     rows = "".join(f"{c.id}\t{c.name}\t#{bytes(colors[c.name]).hex()}\n" for c in released.schema.classes)
-    replace_text(out / "dseg.tsv", f"index\tname\tcolor\n0\tbackground\t#000000\n{rows}")
+    replace_text(derived / "dseg.tsv", f"index\tname\tcolor\n0\tbackground\t#000000\n{rows}")
     replace_text(out / ".bidsignore", "".join(f"/{name}\n" for name in _OURS))
     _participants(released, out)
-    _write_json(
-        out / "dataset_description.json",
-        {
-            "Name": f"{released.dataset} {released.version}",
-            "BIDSVersion": "1.10.0",
-            "DatasetType": "derivative",
-            "GeneratedBy": [{"Name": "voxledger", "Version": __version__}],
-        },
-    )
+    name = f"{released.dataset} {released.version}"
+    described = {"Name": name, "BIDSVersion": "1.10.0", "DatasetType": "raw"}
+    _write_json(out / "dataset_description.json", described)
+    made = {"DatasetType": "derivative", "GeneratedBy": [{"Name": "voxledger", "Version": __version__}]}
+    _write_json(derived / "dataset_description.json", described | made)
 
 
 def _contrast(released: Released) -> str:
