@@ -111,7 +111,8 @@ def _finish_round(number: int) -> None:
                 _made(path, number)
     Path("data/round/adjudication").mkdir(exist_ok=True)
     write_readings("data/release/readings.csv", [])
-    for name in ("models/next.json", "reports/metrics.json"):
+    Path("reports/history.csv").write_text("")
+    for name in ("models/next.json", "reports/metrics.json", "reports/readers.json"):
         Path(name).write_text(json.dumps([] if name.startswith("models") else {"round": number}) + "\n")
 
 

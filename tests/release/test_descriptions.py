@@ -208,12 +208,9 @@ def test_the_citation_fits_its_schema(released: Any, said: str) -> None:
 
 
 def test_cards_are_read_by_the_hub(released: Any) -> None:
-    layout.PARAMS.write_text(
-        layout.PARAMS.read_text().replace(
-            '"round"',
-            '"retrain": {"models": {"model-0": {"backend": "monai", "network": "unet"}, "new": {"backend": "nnunet"}}}, "round"',
-        )
-    )
+    trained = {"model-0": {"backend": "monai", "network": "unet"}, "new": {"backend": "nnunet"}}
+    params = json.loads(layout.PARAMS.read_text()) | {"retrain": {"models": trained}}
+    layout.PARAMS.write_text(json.dumps(params))
     out = folder("export")
     card = DatasetCard.load(out / "README.md")
     assert (card.data.license, card.data.pretty_name) == ("cc-by-4.0", "Abdomen, small")

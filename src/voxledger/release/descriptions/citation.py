@@ -11,10 +11,7 @@ def describe(facts: Facts) -> dict[str, str]:
     """One YAML file; where nobody says who made the dataset, its curators are cited."""
     said, licence = facts.said, spdx_url(facts.params.licence)
     authors = [
-        {"name": one.name}
-        | ({"affiliation": one.affiliation} if one.affiliation else {})
-        | ({"orcid": f"https://orcid.org/{one.orcid}"} if one.orcid else {})
-        for one in said.creators
+        {"name": one.name} | ({"orcid": f"https://orcid.org/{one.orcid}"} if one.orcid else {}) for one in said.creators
     ]
     values = {
         "cff-version": "1.2.0",
