@@ -50,6 +50,7 @@ url: https://example.org/abdomen
     for name in Said.model_fields
     if name not in ("title", "summary", "creators", "contact", "url", "mr_contrast")
 )
+CLOSED = {"at": "2026-03-02T10:00:00+00:00", "environment": {"voxledger": {"version": "0.3.9"}}}
 REVIEWERS = "reviewers:\n  alice: {affiliation: Example Hospital, qualification: radiologist}\n"
 
 
@@ -86,7 +87,7 @@ def write_all() -> None:
     """What `round close` writes."""
     names = [p.as_posix() for p in write_descriptions()]
     files = {name: file_sha256(name) for name in [*names, layout.RELEASE_LEDGER.as_posix()]}
-    write_manifest(layout.MANIFEST, Manifest("small", 1, "v1.0.0", files, {"at": "2026-03-02T10:00:00+00:00"}))
+    write_manifest(layout.MANIFEST, Manifest("small", 1, "v1.0.0", files, CLOSED))
     write_statement()
 
 
@@ -195,6 +196,9 @@ def test_the_statement_names_the_manifest(released: Any) -> None:
     }
     assert named["data/cases.csv"] == file_sha256(layout.CASES)
     assert named["model model-0"] == MODELS[0]
+    run_details = statement["predicate"]["runDetails"]
+    assert run_details["builder"]["version"] == {"voxledger": "0.3.9"}
+    assert run_details["metadata"]["finishedOn"] == CLOSED["at"]
 
 
 @pytest.mark.parametrize("said", [SAID, ""])

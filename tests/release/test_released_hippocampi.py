@@ -20,17 +20,21 @@ LABELS = "name: hippocampus\nclasses:\n  - {id: 1, name: anterior}\n  - {id: 2, 
 @pytest.mark.slow
 def test_a_release_of_hippocampi(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = sorted(path.name for path in (shared_data / "hippocampus" / "images").iterdir())[:4]
-    for kind in ("images", "labels"):
-        (tmp_path / kind).mkdir()
-        for name in names:
-            shutil.copyfile(shared_data / "hippocampus" / kind / name, tmp_path / kind / name)
+    for folder, kind, known in (("images", "images", names), ("labels", "labels", names[:3]), ("all", "labels", names)):
+        (tmp_path / folder).mkdir()
+        for name in known:
+            shutil.copyfile(shared_data / "hippocampus" / kind / name, tmp_path / folder / name)
     run("voxledger", "init", str(tmp_path / "repo"), "--name", "hippocampus")
     monkeypatch.chdir(tmp_path / "repo")
     layout.SCHEMA.write_text(LABELS)
     layout.SAID.write_text("mr_contrast: T1w\n")
-    parameters(licence="CC-BY-4.0")
+    parameters(licence="CC-BY-4.0", export={"reviewers": ["ann"]})
     source = ("--source", "msd-task04", "--licence", "CC-BY-SA-4.0", "--modality", "MR")
     run("voxledger", "cases", "add", "../images", "--labels", "../labels", *source, "--split", "pool")
+    declared = ("--id", "model-1", "--licence", "CC0-1.0")
+    run("voxledger", "models", "add", "drawn", "--predictions", "../all", *declared)
+    run("voxledger", "round", "run", accept=(3,))
+    run("voxledger", "review", "emulate", "--reference", "../all")
     run("voxledger", "round", "run")
     said = run("voxledger", "round", "close", accept=(1,))
     assert "msd-task04 (source:msd-t) is under CC-BY-SA-4.0: not kept: the same licence" in said

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import voxledger
 from voxledger import layout
 from voxledger.imaging.volume import file_sha256
 from voxledger.params import UNSPECIFIED, Params, read_params
@@ -87,6 +88,12 @@ class Facts:
         return str(closed["at"] if closed else now())[:10]
 
     @property
+    def made_with(self) -> str:
+        """Version of the voxledger that closed the round, or would now."""
+        closed = self.manifest.closed if self.manifest else None
+        return str(closed["environment"]["voxledger"]["version"]) if closed else voxledger.__version__
+
+    @property
     def authors(self) -> list[str]:
         """Who is cited: those who made it, or, where nobody says who that was, its curators."""
         return [one.name for one in self.said.creators] or [f"The curators of {self.params.dataset}"]
@@ -137,8 +144,9 @@ class Facts:
     @cached_property
     def emulated(self) -> set[str]:
         """Those of whom a return says that no person made it."""
-        folder = layout.RELEASE_REVISIONS
-        return {one.reader for one in self.readings if (folder / one.bundle / EMULATED).is_file()}
+        listed = self.manifest.files if self.manifest else {}
+        notes = {(one.reader, layout.RELEASE_REVISIONS / one.bundle / EMULATED) for one in self.readings}
+        return {reader for reader, note in notes if note.as_posix() in listed or note.is_file()}
 
     @cached_property
     def images(self) -> list[File]:

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from voxledger import __version__, layout
+from voxledger import layout
 from voxledger.licences import spdx_url
 from voxledger.release.facts import Facts
 from voxledger.release.times import run_of
 
 _PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
-_SOFTWARE = f"https://pypi.org/project/voxledger/{__version__}/"
+_SOFTWARE = "https://pypi.org/project/voxledger/"
 _CURATORS = "#curators"
 _UNSAID = "#licence"
 """Of a licence that SPDX does not list."""
@@ -55,13 +55,13 @@ def describe(facts: Facts) -> dict[str, str]:
             "@id": _SOFTWARE,
             "@type": "SoftwareApplication",
             "name": "voxledger",
-            "softwareVersion": __version__,
+            "softwareVersion": facts.made_with,
             "url": _SOFTWARE,
         },
     ]
     fixed += [
         {"@id": licence or _UNSAID, "@type": "CreativeWork", "name": facts.params.licence, "description": "Licence"},
-        {"@id": _CURATORS, "@type": "Organization", "name": ", ".join(facts.authors), "url": facts.said.url},
+        {"@id": _CURATORS, "@type": "Organization", "name": ", ".join(facts.authors)},
     ]
     crate = {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": [*fixed, *data, *people, *actions]}
     return {"ro-crate-metadata.json": json.dumps(crate, indent=1, ensure_ascii=False) + "\n"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from voxledger import __version__, layout
+from voxledger import layout
 from voxledger.imaging.volume import file_sha256
 from voxledger.release.facts import Facts
 
@@ -34,7 +34,7 @@ def describe(facts: Facts) -> dict[str, str]:
                 ],
             },
             "runDetails": {
-                "builder": {"id": "https://pypi.org/project/voxledger/", "version": {"voxledger": __version__}},
+                "builder": {"id": "https://pypi.org/project/voxledger/", "version": {"voxledger": facts.made_with}},
                 "metadata": {
                     "invocationId": f"{facts.params.dataset}@{facts.version}",
                     "finishedOn": str((facts.manifest.closed or {}).get("at", facts.date)),
