@@ -98,7 +98,7 @@ def test_conditions_of_sources_are_kept(repository):
     one = Case("case", "data/images/case.nii.gz", "", "", "atlas", "CC-BY-NC-4.0", Split.POOL, "CT", "")
     write_cases(layout.CASES, [one, replace(one, case_id="other", source="other", licence="CC-BY-ND-4.0")])
     with pytest.raises(
-        VoxledgerError, match=r"allow: atlas \(source:atlas\) is under CC-BY-NC-4.0: .*no commercial use$"
+        VoxledgerError, match=r"allow: atlas \(source:atlas\) is under CC-BY-NC-4.0: .*no commercial use\n"
     ):
         require_licence("CC-BY-4.0")
     assert allow("atlas", "written permission").model_id == "source:atlas"

@@ -44,7 +44,7 @@ def require_licence(declared: str) -> None:
             f"{one.name} ({one.id[:12]}) is under {one.licence}: {_words(one.licence, declared)}" for one in found
         )
         raise VoxledgerError(
-            f"the release declares {declared}, which what it is made from does not allow: {listed}",
+            f"the release declares {declared}, which its models and sources do not allow: {listed}",
             f"declare one that keeps this, such as {spdx(found[0].licence)}, as `licence` in {layout.PARAMS}; or, "
             f"where it does not hold, `voxledger round licence {found[0].name} --reason …` says why on record",
         )
