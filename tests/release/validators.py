@@ -8,13 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import mlcroissant
 import requests
 import urllib3
 from commands import run
-from rocrate_validator import services
-from rocrate_validator.models import Severity, ValidationSettings
-from rocrate_validator.utils.http import HttpRequester
 
 from voxledger.imaging.volume import mask_sha256, read
 from voxledger.schema import LabelSchema
@@ -29,7 +25,8 @@ class _Context(requests.adapters.BaseAdapter):
     def send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
         known = request.url == "https://w3id.org/ro/crate/1.1/context"
         body = io.BytesIO(CONTEXT.read_bytes() if known else b"")
-        answer = urllib3.HTTPResponse(body, status=200 if known else 404, preload_content=False)
+        form = {"Content-Type": "application/ld+json"}
+        answer = urllib3.HTTPResponse(body, form, 200 if known else 404, preload_content=False)
         return requests.adapters.HTTPAdapter().build_response(request, answer)
 
     def close(self) -> None:
@@ -38,6 +35,10 @@ class _Context(requests.adapters.BaseAdapter):
 
 def crate_problems(crate: Path) -> list[str]:
     """What roc-validator says of a Process Run Crate, required and recommended."""
+    from rocrate_validator import services
+    from rocrate_validator.models import Severity, ValidationSettings
+    from rocrate_validator.utils.http import HttpRequester
+
     with tempfile.TemporaryDirectory() as cache:
         settings = ValidationSettings(
             rocrate_uri=str(crate),
@@ -61,6 +62,8 @@ def bids_errors(folder: Path) -> list[str]:
 
 def compare_masks(croissant: Path, schema: LabelSchema) -> tuple[int, list[str]]:
     """How many masks of the records of a Croissant file were hashed, and which are not what its ledger says."""
+    import mlcroissant
+
     dataset = mlcroissant.Dataset(str(croissant))
     assert dataset.metadata.ctx.issues.report() == ""
     rows = list(dataset.records("masks-records"))

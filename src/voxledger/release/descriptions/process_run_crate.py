@@ -28,7 +28,7 @@ def describe(facts: Facts) -> dict[str, str]:
     files += [*facts.images, *facts.labels]
     data = [_file(one.name, one.sha256) for one in files]
     people, actions = _people(facts), [_run(facts), *_reviews(facts)]
-    licence = spdx_url(facts.params.licence)
+    licence, url = spdx_url(facts.params.licence), {"url": facts.said.url} if facts.said.url else {}
     root = {
         "@id": "./",
         "@type": "Dataset",
@@ -61,7 +61,7 @@ def describe(facts: Facts) -> dict[str, str]:
     ]
     fixed += [
         {"@id": licence or _UNSAID, "@type": "CreativeWork", "name": facts.params.licence, "description": "Licence"},
-        {"@id": _CURATORS, "@type": "Organization", "name": ", ".join(facts.authors)},
+        {"@id": _CURATORS, "@type": "Organization", "name": ", ".join(facts.authors), **url},
     ]
     crate = {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": [*fixed, *data, *people, *actions]}
     return {"ro-crate-metadata.json": json.dumps(crate, indent=1, ensure_ascii=False) + "\n"}
