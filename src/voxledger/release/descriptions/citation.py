@@ -8,7 +8,14 @@ from voxledger.textfile import to_yaml
 
 
 def describe(facts: Facts) -> dict[str, str]:
-    """One YAML file; where nobody says who made the dataset, its curators are cited."""
+    """One YAML file; where nobody says who made the dataset, its curators are cited.
+
+    Examples
+    --------
+    >>> from voxledger.release.example import example_facts
+    >>> describe(example_facts())["CITATION.cff"].splitlines()[3]
+    'title: Abdomen of one hospital'
+    """
     said, licence = facts.said, spdx_url(facts.params.licence)
     authors = [
         {"name": one.name} | ({"orcid": f"https://orcid.org/{one.orcid}"} if one.orcid else {}) for one in said.creators

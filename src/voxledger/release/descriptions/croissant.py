@@ -46,7 +46,17 @@ _TABLES = {
 
 
 def describe(facts: Facts) -> dict[str, str]:
-    """One JSON-LD file."""
+    """One JSON-LD file.
+
+    Examples
+    --------
+    >>> from voxledger.release.example import example_facts
+    >>> found = json.loads(describe(example_facts())["croissant.json"])
+    >>> [one["@id"] for one in found["distribution"]]
+    ['ledger.csv', 'cases.csv', 'images/case-7.nii.gz', 'images', 'labels/case-7.nii.gz', 'labels']
+    >>> found["rai:annotatorDemographics"]
+    ['ann (radiologist): 1 masks.']
+    """
     said, licence = facts.said, spdx_url(facts.params.licence)
     described = {
         "@context": CONTEXT,

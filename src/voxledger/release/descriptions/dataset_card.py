@@ -11,7 +11,14 @@ _SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K"}
 
 
 def describe(facts: Facts) -> dict[str, str]:
-    """One page."""
+    """One page.
+
+    Examples
+    --------
+    >>> from voxledger.release.example import example_facts
+    >>> describe(example_facts())["README.md"].splitlines()[1:3]
+    ['pretty_name: Abdomen of one hospital', 'license: cc-by-4.0']
+    """
     said, cases = facts.said, len(facts.cases)
     header = {
         "pretty_name": facts.name,

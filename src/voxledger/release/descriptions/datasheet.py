@@ -8,7 +8,20 @@ from voxledger.release.facts import Facts
 
 
 def describe(facts: Facts) -> dict[str, str]:
-    """One page. What only people can say, and did not, stands there as a question."""
+    """One page. What only people can say, and did not, stands there as a question.
+
+    Examples
+    --------
+    >>> from voxledger.release.example import example_facts
+    >>> print(describe(example_facts())["datasheet.md"])  # doctest: +ELLIPSIS
+    # Datasheet of Abdomen of one hospital, v1.0.0
+    <BLANKLINE>
+    ## Motivation
+    <BLANKLINE>
+    * To show what a description is.
+    * *Not said (dataset.yaml, `creators`): who made it, as it is cited?*
+    ...
+    """
     said = _Said(facts)
     parts = {
         "Motivation": [said("purpose"), said("creators"), said("funding")],

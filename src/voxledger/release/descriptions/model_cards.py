@@ -10,7 +10,14 @@ from voxledger.textfile import to_yaml
 
 
 def describe(facts: Facts) -> dict[str, str]:
-    """One page a model."""
+    """One page a model.
+
+    Examples
+    --------
+    >>> from voxledger.release.example import example_facts
+    >>> list(describe(example_facts()))
+    ['model_cards/unet.md']
+    """
     return {f"model_cards/{card.name}.md": _page(card, facts) for card in facts.released}
 
 

@@ -23,7 +23,15 @@ _UNSAID = "#licence"
 
 
 def describe(facts: Facts) -> dict[str, str]:
-    """One JSON-LD file."""
+    """One JSON-LD file.
+
+    Examples
+    --------
+    >>> from voxledger.release.example import example_facts
+    >>> graph = json.loads(describe(example_facts())["ro-crate-metadata.json"])["@graph"]
+    >>> [one["name"] for one in graph if one["@type"] in ("CreateAction", "Person")]
+    ['ann', 'Round 1 of abdomen']
+    """
     files = [facts.record(path) for path in (layout.RELEASE_LEDGER, layout.SCHEMA, layout.CASES)]
     files += [*facts.images, *facts.labels]
     data = [_file(one.name, one.sha256) for one in files]

@@ -15,7 +15,15 @@ _BUILD_TYPE = "https://pypi.org/project/voxledger/#round"
 
 
 def describe(facts: Facts) -> dict[str, str]:
-    """One JSON file; nothing while there is no manifest."""
+    """One JSON file; nothing while there is no manifest.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from voxledger.release.example import example_facts
+    >>> describe(replace(example_facts(), manifest=None))
+    {}
+    """
     if facts.manifest is None:
         return {}
     digest = file_sha256(layout.MANIFEST)
