@@ -14,6 +14,7 @@ COMPILED := */imaging/component_tree.py,*/filter/statistics.py,*/score/kernels.p
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt roc-validator
 	touch $@
 
 demo: .venv/installed

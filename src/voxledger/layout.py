@@ -20,6 +20,8 @@ SCHEMA = Path("labels.yaml")
 """The classes; people edit it, and `voxledger schema` renames and retires in it."""
 REVIEWERS = Path("reviewers.yaml")
 """Who reviews, and with which keys they sign; people edit it."""
+SAID = Path("dataset.yaml")
+"""What only people can say of the dataset, such as purpose and consent; people edit it, if they want to."""
 ALGORITHMS = Path("algorithms.yaml")
 """The version of what every stage computes; from the template, by `voxledger init` and `upgrade`."""
 STAGES = Path("stages")
@@ -145,6 +147,8 @@ MANIFEST = RELEASE / "manifest.json"
 """SHA-256 of every file of the version; `round close` writes it."""
 SIGNATURE = RELEASE / "manifest.json.sig"
 """Signature of the manifest, where git signs with an ssh key; `round close` writes it."""
+STATEMENT = RELEASE / "manifest.intoto.json"
+"""What the manifest is and from what it was made, for in-toto; `round close` writes it."""
 
 # Models.
 
@@ -222,13 +226,18 @@ INTAKE_JOURNAL = INTAKE / "adding.json"
 
 # Groups.
 
+NOT_IN_MANIFEST = (MANIFEST, SIGNATURE, STATEMENT)
+"""The manifest, and what is made of it."""
 INPUTS = (IMAGES, WEAK, BASE_LABELS, BASE_REVISIONS, BASE_MODELS)
 """Folders that a round starts from, under DVC; a new repository has them empty."""
 CARRIED = (BASE_HISTORY, BASE_ERRORS, BASE_DRAWN, BASE_READINGS, CONFIRMED)
 """Tables that go on from round to round; empty in a new repository."""
 WRITTEN_BY_STAGES = (ROUND, RELEASE, REPORTS, NEXT_MODELS, NEXT_CARDS)
 """Where the stages of a round write."""
-TEMPLATE = (PIPELINE, PARAMS, SCHEMA, REVIEWERS, ALGORITHMS, STAGES, IGNORED, IGNORED_BY_DVC, ATTRIBUTES, INBOX_README)
+TEMPLATE = (
+    *(PIPELINE, PARAMS, SCHEMA, REVIEWERS, SAID, ALGORITHMS, STAGES),
+    *(IGNORED, IGNORED_BY_DVC, ATTRIBUTES, INBOX_README),
+)
 """What `voxledger init` copies from the project."""
 
 

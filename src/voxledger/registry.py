@@ -184,6 +184,9 @@ EXECUTORS = Family("executors", "executor", "voxledger.casemap.executors", "exec
 LAYOUTS = Family("layouts", "layout", "voxledger.release.layouts", "write")
 """How a version is handed over: `voxledger.release.handover`."""
 
+DESCRIPTIONS = Family("descriptions", "description", "voxledger.release.descriptions", "describe")
+"""What a release is described by: `voxledger.release.describe`."""
+
 CHECKS = Family("checks", "check", "voxledger.bundles.checks", "CHECK")
 """What is likely not what a reviewer meant: `voxledger.bundles.check`."""
 
@@ -205,5 +208,5 @@ PROMPTS = Family("prompts", "kind of weak label", "voxledger.weak.prompts", "pro
 
 FAMILIES = (
     *(RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS, CARRIERS, CONSENSUS),
-    *(WEAK_READERS, WEAK_CHECKS),
+    *(DESCRIPTIONS, WEAK_READERS, WEAK_CHECKS),
 )

@@ -119,7 +119,7 @@ def _wanted(params: Params) -> dict[Path, str]:
         layout.PIPELINE: pipeline,
         layout.ALGORITHMS: algorithms.text(),
         layout.FORMATS: formats(),
-        layout.REVIEWERS: read_text_if_there(layout.REVIEWERS) or read_text(source / layout.REVIEWERS),
+        **{file: read_text_if_there(file) or read_text(source / file) for file in (layout.REVIEWERS, layout.SAID)},
         layout.PARAMS: _parameters(read_text(layout.PARAMS), params, pipeline),
         **lines,
         **scripts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from commands import output, run
 from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.records.card import FORMAT, ModelCard, to_json
+from voxledger.records.cases import Case, Split, write_cases
 from voxledger.records.formats import numbered
 from voxledger.records.ledger import Entry, Origin, write_ledger
 from voxledger.records.overrides import read_overrides
@@ -75,7 +77,7 @@ def test_a_curator_allows_it_on_record(repository):
     release(PARENT)
     with pytest.raises(Misuse, match="needs a reason"):
         allow("marks", " ")
-    with pytest.raises(Misuse, match=r"no model unet stands in the way .*\n.*name one of marks"):
+    with pytest.raises(Misuse, match=r"no model or source unet stands in the way .*\n.*name one of marks"):
         allow("unet", "because")
     row = allow("marks", "written permission, with a comma")
     require_licence("CC-BY-4.0")
@@ -87,6 +89,21 @@ def test_a_curator_allows_it_on_record(repository):
     )
     # Another licence, or another model, was not allowed.
     with pytest.raises(VoxledgerError, match="marks"):
+        require_licence("MIT")
+
+
+def test_conditions_of_sources_are_kept(repository):
+    """Of the cases that the release has masks of, and of no other."""
+    release(OPEN, declared="CC-BY-4.0")
+    one = Case("case", "data/images/case.nii.gz", "", "", "atlas", "CC-BY-NC-4.0", Split.POOL, "CT", "")
+    write_cases(layout.CASES, [one, replace(one, case_id="other", source="other", licence="CC-BY-ND-4.0")])
+    with pytest.raises(
+        VoxledgerError, match=r"allow: atlas \(source:atlas\) is under CC-BY-NC-4.0: .*no commercial use\n"
+    ):
+        require_licence("CC-BY-4.0")
+    assert allow("atlas", "written permission").model_id == "source:atlas"
+    require_licence("CC-BY-4.0")
+    with pytest.raises(VoxledgerError, match="atlas"):
         require_licence("MIT")
 
 

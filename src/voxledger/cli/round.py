@@ -111,6 +111,7 @@ def close(no_push: bool) -> None:
       voxledger round close
     """
     from voxledger.release.close import close as freeze
+    from voxledger.release.facts import read_facts
     from voxledger.release.inbox import require_all_tracked
     from voxledger.repository import require_root
     from voxledger.review.receive import remove_leftovers
@@ -119,6 +120,8 @@ def close(no_push: bool) -> None:
     remove_leftovers(layout.INBOX)
     require_all_tracked()
     release = freeze(push=not no_push)
+    if missing := read_facts().missing():
+        click.echo(f"its descriptions lack answers, see `voxledger release describe`: {', '.join(missing)}")
     click.echo(f"closed as {release}. Next: git push --follow-tags, then voxledger round open")
 
 

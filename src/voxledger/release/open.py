@@ -10,7 +10,9 @@ from pathlib import Path
 from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.params import read_params
+from voxledger.release.describe import described
 from voxledger.release.elsewhere import require_closed_here_alone
+from voxledger.release.facts import read_facts
 from voxledger.release.inbox import clear, require_nothing_came_late
 from voxledger.release.pipeline import changed_outputs, dvc_file_hash, lock_hashes
 from voxledger.release.state import opening, opening_file, version_tags
@@ -70,7 +72,7 @@ def open_next() -> int:
     _promote(tag)
     clear()
     shutil.rmtree(layout.TIMES, ignore_errors=True)
-    for leftover in (layout.MANIFEST, layout.SIGNATURE):
+    for leftover in _of_the_closed():
         leftover.unlink(missing_ok=True)
     replace_text(layout.PARAMS, _with_round(read_text(layout.PARAMS), number))
     git("add", "--all")
@@ -111,6 +113,11 @@ def _altered(what: str, tag: str, remedy: str) -> VoxledgerError:
     )
 
 
+def _of_the_closed() -> list[Path]:
+    """What `round close` wrote of the closed round, and is not true of the next."""
+    return [*described(read_facts()), *layout.NOT_IN_MANIFEST]
+
+
 def _opened(number: int) -> str:
     return f"Open round {number}"
 
@@ -125,7 +132,7 @@ def _is_just_opened(number: int) -> bool:
 
 def _require_nothing_else_changed(number: int) -> None:
     """Raise if files differ from HEAD that `open_next` does not write: somebody worked on after it was interrupted."""
-    written = [*PROMOTED_FILES.values(), *map(layout.dvc_file, PROMOTED.values()), layout.MANIFEST, layout.SIGNATURE]
+    written = [*PROMOTED_FILES.values(), *map(layout.dvc_file, PROMOTED.values()), *_of_the_closed()]
     ours = {path.as_posix() for path in written}
     before = file_at("HEAD", layout.PARAMS) or ""
     if read_text(layout.PARAMS) in (before, _with_round(before, number)):
