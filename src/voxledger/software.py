@@ -77,7 +77,8 @@ def _required() -> list[str]:
         listed = requires("voxledger") or []
     except PackageNotFoundError:
         return []
-    return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in listed if "extra ==" not in line]
+    ours = [line for line in listed if not re.search(r"extra == .(?!models)", line)]
+    return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in ours]
 
 
 def _version(name: str) -> str:

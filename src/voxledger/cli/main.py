@@ -10,6 +10,7 @@ import click
 from voxledger import __version__
 from voxledger.disk import disk_failure
 from voxledger.errors import VoxledgerError
+from voxledger.extras import missing_extra
 
 COMMANDS = {
     "init": ("voxledger.cli.init:init", "Make a new curation repository."),
@@ -54,7 +55,7 @@ class LazyGroup(click.Group):
         except VoxledgerError as error:
             failure = error
         except Exception as error:
-            if (of_the_machine := disk_failure(error)) is None:
+            if (of_the_machine := disk_failure(error) or missing_extra(error)) is None:
                 raise
             failure = of_the_machine
         click.echo(f"error: {failure}", err=True)
