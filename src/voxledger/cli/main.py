@@ -27,6 +27,7 @@ COMMANDS = {
     "verify": ("voxledger.cli.verify:verify", "Check a version against its manifest and signature."),
     "diff": ("voxledger.cli.diff:diff", "What changed between two versions, and by whom."),
     "memo": ("voxledger.cli.memo:memo", "What is remembered of cases; remove what no open round needs."),
+    "doctor": ("voxledger.cli.doctor:doctor", "Check this machine and the repository here."),
     "upgrade": ("voxledger.cli.upgrade:upgrade", "Bring the pipeline to the voxledger that is installed."),
     "demo": ("voxledger.cli.demo:demo", "Two rounds on example cases with an emulated reader."),
 }
