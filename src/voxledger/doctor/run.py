@@ -29,8 +29,7 @@ def examine() -> Iterator[Line]:
     here = is_root()
     for name, check in sorted(checks.items(), key=lambda item: (item[1].in_repository, item[0])):
         if here or not check.in_repository:
-            for finding in _look(check):
-                yield Line(name, finding.state, finding.said, finding.remedy)
+            yield from look(name, check)
     if not here:
         left_out = ", ".join(name for name, check in sorted(checks.items()) if check.in_repository)
         said = f"this folder is not the root of a curation repository: {left_out} were not looked at"
@@ -38,7 +37,13 @@ def examine() -> Iterator[Line]:
         yield Line("repository", State.NOTE, said, remedy)
 
 
-def _look(check: Check) -> Iterator[Finding]:
+def look(name: str, check: Check) -> Iterator[Line]:
+    """What one check says; where it fails, that is its last line."""
+    for finding in _findings(check):
+        yield Line(name, finding.state, finding.said, finding.remedy)
+
+
+def _findings(check: Check) -> Iterator[Finding]:
     try:
         yield from check.look()
     except Exception as error:

@@ -18,16 +18,16 @@ from voxledger.extras import EXTRAS, install
 def look() -> Iterator[Finding]:
     """Python and voxledger, packages of other versions, and the extras that are not here."""
     yield ok(f"voxledger {__version__}, Python {platform.python_version()} in {sys.prefix}")
-    lacking = {name: [m for m in modules if find_spec(m) is None] for name, modules in EXTRAS.items()}
-    here = ["", *(name for name, missing in lacking.items() if not missing)]
+    absent = [name for name, modules in EXTRAS.items() if not all(map(find_spec, modules))]
+    here = ["", *(name for name in EXTRAS if name not in absent)]
     for requirement in map(Requirement, requires("voxledger") or []):
         if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in here):
             yield from _compared(requirement)
-    for name, missing in lacking.items():
-        if 0 < len(missing) < len(EXTRAS[name]):
-            yield wrong(f"of the extra {name} only a part is here: {', '.join(missing)} missing", install(name))
-    if absent := [name for name, missing in lacking.items() if len(missing) == len(EXTRAS[name])]:
-        yield note(f"extras that are not installed: {', '.join(absent)}", f"where one is needed: {install(absent[0])}")
+    if absent:
+        yield note(
+            f"extras that are not installed, or not whole: {', '.join(absent)}",
+            f"{install('NAME')} brings one that you need",
+        )
 
 
 def _compared(requirement: Requirement) -> Iterator[Finding]:
