@@ -181,7 +181,7 @@ STATES: dict[str, tuple[str, Break, str, str]] = {
     ),
     "key of nobody": ("ssh_keygen", trusted("# none yet"), "wrong git's key .* is nobody's there", "another key"),
     "passphrase": ("ssh_keygen", with_passphrase, "note git's key .* has a passphrase", "ssh-add"),
-    "clock behind": ("clock", commit_of_tomorrow, "wrong it says .*, and the newest commit here is of", "timedatectl"),
+    "clock behind": ("clock", commit_of_tomorrow, "wrong it says .*, and the newest commit", "timedatectl"),
     "older package": (
         "python",
         an_older_click,

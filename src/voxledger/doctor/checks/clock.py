@@ -17,14 +17,14 @@ REMEDY = "set it (`timedatectl set-ntp true`), before anything is signed or comm
 
 
 def look() -> Iterator[Finding]:
-    """Compared with the newest commit that is here, and with the clock of the disk, which may be a server's."""
+    """Compared with the newest commit and tag that are here, and with the clock of the disk, which may be a server's."""
     now = time.time()
-    commits = git("for-each-ref", "--format=%(committerdate:unix)", check=False) if Path(".git").exists() else ""
+    commits = git("for-each-ref", "--format=%(creatordate:unix)", check=False) if Path(".git").exists() else ""
     newest = max(map(int, commits.split()), default=0)
     with tempfile.TemporaryFile(dir=Path.cwd()) as stream:
         disk = os.fstat(stream.fileno()).st_mtime
     if newest > now + TOLERANCE_SECONDS:
-        yield wrong(f"it says {_said(now)}, and the newest commit here is of {_said(newest)}", REMEDY)
+        yield wrong(f"it says {_said(now)}, and the newest commit or tag here is of {_said(newest)}", REMEDY)
     elif abs(disk - now) > TOLERANCE_SECONDS:
         yield wrong(f"it says {_said(now)}, and a file written now is of {_said(disk)}", f"{REMEDY}, there too")
     else:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.doctor.check import Check, Finding, note, ok, wrong
 from voxledger.repository import git, run_tool
 
@@ -25,9 +26,9 @@ def look() -> Iterator[Finding]:
         yield note("git does not know who you are", remedy)
     if not Path(".git").exists():
         return
-    status = run_tool("git", "status", "--porcelain")
-    if status.returncode != 0:
-        reason = status.stderr.decode("utf-8", "replace").strip()
+    read = run_tool("git", "ls-files", layout.PIPELINE)  # runs nothing that `.git/config` names
+    if read.returncode != 0:
+        reason = read.stderr.decode("utf-8", "replace").strip()
         remedy = f"`git config --global --add safe.directory '{Path.cwd()}'`" if "safe.directory" in reason else reason
         yield wrong(f"git does not read this repository: {reason.splitlines()[0] if reason else ''}", remedy)
     lock = Path(".git/index.lock")

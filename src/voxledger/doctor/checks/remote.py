@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ def look() -> Iterator[Finding]:
                 f"{name}: what comes from it is not hashed, so that what was altered there is taken",
                 f"`dvc remote modify {name} verify true`",
             )
-        yield _reached(name, options.get("url", ""))
+        yield _reached(name, _without_password(options.get("url", "")))
 
 
 def _reached(name: str, url: str) -> Finding:
@@ -52,8 +53,13 @@ def _reached(name: str, url: str) -> Finding:
     if "does not exist" in reason and not round_tags():
         return note(f"{name}: nothing is at {url} yet", "the first `dvc push` brings it there")
     return wrong(
-        f"{name}: {url} is out of reach: {reason}", "check address, network, mount and keys, see docs/remotes.md"
+        f"{name}: {url} is out of reach: {_without_password(reason)}",
+        "check address, network, mount and keys, see docs/remotes.md",
     )
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"(://[^/:@\s]*):[^/@\s]*@", r"\1@", text)
 
 
 CHECK = Check(look, in_repository=True)
