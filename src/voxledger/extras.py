@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from voxledger.errors import Misuse
 
 EXTRAS = {
@@ -24,6 +26,13 @@ def install(extra: str) -> str:
     return f"`pip install 'voxledger[{extra}]'`"
 
 
+def require_extra(name: str) -> None:
+    """Raise `Misuse` unless all modules of an extra are installed; imports none of them."""
+    for module in EXTRAS[name]:
+        if find_spec(module) is None:
+            raise _missing(module, name)
+
+
 def missing_extra(error: BaseException) -> Misuse | None:
     """The error that says which extra to install, if a module of one is what is missing; None for every other.
 
@@ -39,6 +48,8 @@ def missing_extra(error: BaseException) -> Misuse | None:
         return None
     module = (error.name or "").partition(".")[0]
     extra = next((name for name, modules in EXTRAS.items() if module in modules), None)
-    if extra is None:
-        return None
+    return None if extra is None else _missing(module, extra)
+
+
+def _missing(module: str, extra: str) -> Misuse:
     return Misuse(f"{module} is not installed, and this needs it", f"{install(extra)}, then run this again")

@@ -17,7 +17,7 @@ REMEDY = "set it (`timedatectl set-ntp true`), before anything is signed or comm
 
 
 def look() -> Iterator[Finding]:
-    """Compared with the newest commit and tag that are here, and with the clock of the disk, which may be a server's."""
+    """Compared with the newest commit and tag here, and with the clock of the disk, which may be that of a server."""
     now = time.time()
     commits = git("for-each-ref", "--format=%(creatordate:unix)", check=False) if Path(".git").exists() else ""
     newest = max(map(int, commits.split()), default=0)
