@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -69,4 +71,50 @@ class Predicts(Job[None]):
 @pytest.mark.usefixtures("no_torch")
 def test_no_case_is_blamed_for_what_is_not_installed() -> None:
     with pytest.raises(Misuse, match=r"^torch is not installed.*\n.*voxledger\[models\]"):
-        casemap([Predicts()], Path("out"))
+        casemap([Predicts(name="case-1")], Path("out"))
+
+
+SOURCE = ROOT / "src"
+MODULES = {
+    ".".join(p.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__"): p for p in SOURCE.rglob("*.py")
+}
+LIGHT = ("cli.trace", "cli.verify", "cli.diff", "cli.release", "cli.serve", "cli.doctor", "cli.memo", "review.receive")
+LIGHT += ("review.status", "review.carry", "review.pack", "cli.reviewers", "init", "upgrade", "release.status")
+LIGHT_FAMILIES = ("bundles.checks", "bundles.consensus", "imaging.formats", "release.layouts", "review.carriers")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Modules that a module imports, in its functions too; what is only for types is left out."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for branch in [n for n in ast.walk(tree) if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.unparse(n.test)]:
+        branch.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def reached(start: str) -> dict[str, str]:
+    """Everything that is imported on the way from a module, and by which module."""
+    by, todo = {start: ""}, [start]
+    while todo:
+        module = todo.pop()
+        for name in imported(MODULES[module]) if module in MODULES else ():
+            if name not in by:
+                by[name] = module
+                todo.append(name)
+    return by
+
+
+@pytest.mark.parametrize(
+    "start", [*LIGHT, *(m.removeprefix("voxledger.") for m in MODULES if m[10:].startswith(LIGHT_FAMILIES))]
+)
+def test_what_works_without_models_imports_none_of_them(start: str) -> None:
+    found = {m: by for m, by in reached(f"voxledger.{start}").items() if m.partition(".")[0] in EXTRAS["models"]}
+    assert found == {}
+
+
+def test_what_computes_is_found_to_need_them() -> None:
+    assert any(m.partition(".")[0] == "torch" for m in reached("voxledger.retrain.run"))

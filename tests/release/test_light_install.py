@@ -95,6 +95,8 @@ def test_what_needs_more_says_which_extra(light: Light, released: Released, tmp_
     light("git", "clone", "--quiet", "--branch", "round-01", str(released.repository), "clone", cwd=tmp_path)
     clone = tmp_path / "clone"
     light("dvc", "pull", "--quiet", cwd=clone)
+    light("voxledger", "round", "run", cwd=clone, accept=2)
+    assert "pip install 'voxledger[models]'" in light.said
     light("python", "stages/filter.py", cwd=clone, accept=2)
     assert re.search(r"is not installed, and this needs it\n.*pip install 'voxledger\[models\]'", light.said)
 
@@ -128,6 +130,9 @@ def test_a_shallow_clone_is_verified_traced_and_compared(light: Light, released:
     changes = json.loads(light("voxledger", "diff", "round-00", "round-01", "--json", cwd=clone))
     assert {change["class_name"] for change in changes} == {"organ"}
     assert len(changes) == 3
+
+    light("voxledger", "release", "export", str(tmp_path / "handed"), cwd=clone)
+    assert len(list((tmp_path / "handed").rglob("case?.nii.gz"))) == 6
 
     (clone / "data/release/labels/case1.nii.gz").unlink()
     (clone / "data/release/labels/case1.nii.gz").write_bytes(b"altered")
