@@ -32,6 +32,9 @@ MATHEMATICS = (
 )
 """Variables that choose the instructions of a library, and with them the last bits of its results."""
 
+ABSENT = "not installed"
+"""What stands for the version of a package that is not here."""
+
 
 @dataclass(frozen=True)
 class Software:
@@ -85,4 +88,4 @@ def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed"
+        return ABSENT

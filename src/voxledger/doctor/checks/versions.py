@@ -11,7 +11,7 @@ from voxledger.errors import VoxledgerError
 from voxledger.records.formats import table_formats
 from voxledger.records.manifest import read_manifest
 from voxledger.records.tables import TABLES
-from voxledger.software import software
+from voxledger.software import ABSENT, software
 from voxledger.stage import require_pipeline
 
 
@@ -45,7 +45,7 @@ def _packages() -> Iterator[Finding]:
     differ = [
         f"{name} {listed[name]} (here {version})"
         for name, version in here.items()
-        if name != "voxledger" and listed.get(name) and listed[name] != version
+        if name != "voxledger" and listed.get(name) not in (None, "", version) and version != ABSENT
     ]
     if differ:
         yield note(
