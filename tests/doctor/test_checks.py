@@ -335,3 +335,8 @@ def test_the_command_says_with_its_exit_code_whether_something_is_wrong(repo: Pa
     assert "wrong  memo        .memo is no folder\n                   → `rm .memo`" in run(
         "voxledger", "doctor", accept=(1,)
     )
+
+
+def test_the_page_explains_every_check() -> None:
+    page = (Path(__file__).parents[2] / "docs/install.md").read_text()
+    assert [name for name in DOCTOR.names() if f"\n| `{name}` | " not in page] == []

@@ -14,7 +14,7 @@ from voxledger.doctor.check import Check, Finding, ok, wrong
 from voxledger.repository import dvc_cache, is_root
 
 LITTLE_BYTES = 1_000_000_000
-"""Less free than this is said to be little: a full-size case with its soft predictions needs more."""
+"""Less free than this is said to be too little."""
 PROBE_BYTES = 1 << 20
 
 
