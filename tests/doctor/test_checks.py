@@ -210,7 +210,7 @@ SLOW_STATES: dict[str, tuple[str, Break, str, str]] = {
     "damaged .dvc/config": ("dvc", files(config="[core\n"), "wrong dvc config failed: ", "correct"),
     "keys for everybody": ("dvc", lambda _: Path(".dvc/config.local").chmod(0o644), "wrong .dvc/config.loc", "chmod"),
     "DVC was killed": ("dvc", files(rwlock="{"), "wrong .dvc/tmp/rwlock.* is damaged", "rm .dvc/tmp/rwlock"),
-    "no links": ("links", commands("dvc config cache.type copy"), "note DVC makes no hard links", "cache.type reflink"),
+    "no links": ("links", as_it_is, "note DVC makes no hard links", "cache.type reflink"),
     "no remote": ("remote", as_it_is, "note there is no remote", "dvc remote add"),
     "no verify": ("remote", commands("dvc remote add -d store ../store"), "wrong store: .* not hashed", "verify true"),
     "not by default": ("remote", commands("dvc remote add store ../store"), "wrong no remote is the", "default NAME"),
@@ -315,6 +315,7 @@ def test_a_repository_that_is_well_has_nothing_wrong_and_stays_as_it_is(repo: Pa
     said = run("voxledger", "doctor", accept=(0,))
     assert f"ok     ssh_keygen  git's key {repo.parent}/key signs releases\n" in said
     assert f"ok     remote      store: {repo.parent}/store is within reach\n" in said
+    assert "ok     links       DVC links data (hardlink,copy)\n" in said
     assert "\nwrong" not in said
     assert sorted(p for p in repo.rglob("*") if ".dvc/tmp" not in str(p)) == before
     assert run("git", "status", "--porcelain") == ""
