@@ -11,6 +11,7 @@ from voxledger.doctor.check import Check, Finding, note, ok, wrong
 from voxledger.errors import VoxledgerError
 from voxledger.repository import git, run_tool
 from voxledger.signing import RELEASE, sign, signer
+from voxledger.textfile import replace_text
 
 
 def look() -> Iterator[Finding]:
@@ -28,7 +29,7 @@ def _signs(folder: Path) -> Finding:
         except VoxledgerError as error:
             return wrong(error.problem, "install OpenSSH's client, 8.9 or newer")
         trusted = folder / "trusted"
-        trusted.write_text(f"doctor {(folder / 'key.pub').read_text()}")
+        replace_text(trusted, f"doctor {(folder / 'key.pub').read_text()}")
         if signer(content, signature, RELEASE, trusted, datetime.now(UTC)).name == "doctor":
             return ok("signs, and verifies at a given time")
     return wrong("does not sign and verify", "install OpenSSH's client, 8.9 or newer")
