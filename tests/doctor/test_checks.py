@@ -8,6 +8,7 @@ import re
 import resource
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -336,6 +337,16 @@ def test_the_command_says_with_its_exit_code_whether_something_is_wrong(repo: Pa
     assert "wrong  memo        .memo is no folder\n                   → `rm .memo`" in run(
         "voxledger", "doctor", accept=(1,)
     )
+
+
+def test_a_broken_package_hides_no_other_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "voxledger.doctor.checks.python", raising=False)
+    monkeypatch.setitem(sys.modules, "packaging.requirements", None)
+    lines = {line.check: line for line in examine()}
+    assert lines["python"].state is State.WRONG
+    assert "packaging.requirements" in lines["python"].said
+    assert {"clock", "disk", "git", "ssh_keygen"} < set(lines)
 
 
 def test_the_page_explains_every_check() -> None:

@@ -25,7 +25,12 @@ class Line:
 
 def examine() -> Iterator[Line]:
     """What every check says, those of the machine first; those of a repository only in the root of one."""
-    checks: dict[str, Check] = DOCTOR.all()
+    checks: dict[str, Check] = {}
+    for name in DOCTOR.names():
+        try:
+            checks[name] = DOCTOR.get(name)
+        except ImportError as error:
+            yield Line(name, State.WRONG, f"a package is broken: {error}", "`pip install --force-reinstall voxledger`")
     here = is_root()
     for name, check in sorted(checks.items(), key=lambda item: (item[1].in_repository, item[0])):
         if here or not check.in_repository:
