@@ -87,18 +87,28 @@ def test_a_new_repository_is_well(light: Light, tmp_path: Path) -> None:
     assert "pip install 'voxledger[models]'" in gpu["remedy"]
 
 
-def test_what_needs_more_says_which_extra(light: Light, released: Released, tmp_path: Path) -> None:
+STAGE = """
+from voxledger.stage import PIPELINE, stage
+@stage(PIPELINE)
+def main(params):
+    import torch
+main()
+"""
+
+
+def test_what_needs_more_says_which_extra(light: Light, tmp_path: Path) -> None:
     light("voxledger", "demo", "new", cwd=tmp_path, accept=2)
     assert "pip install 'voxledger[interactive]'" in light.said
     assert not (tmp_path / "new").exists()
 
-    light("git", "clone", "--quiet", "--branch", "round-01", str(released.repository), "clone", cwd=tmp_path)
-    clone = tmp_path / "clone"
-    light("dvc", "pull", "--quiet", cwd=clone)
-    light("voxledger", "round", "run", cwd=clone, accept=2)
-    assert "pip install 'voxledger[models]'" in light.said
-    light("python", "stages/filter.py", cwd=clone, accept=2)
-    assert re.search(r"is not installed, and this needs it\n.*pip install 'voxledger\[models\]'", light.said)
+    light("voxledger", "init", str(tmp_path / "repo"), "--name", "one", cwd=tmp_path)
+    for command in (
+        ("voxledger", "round", "run"),
+        ("voxledger", "models", "train-interactive", "--name", "marks"),
+        ("python", "-c", STAGE),
+    ):
+        light(*command, cwd=tmp_path / "repo", accept=2)
+        assert "error: torch is not installed, and this needs it\n  → `pip install 'voxledger[models]'`" in light.said
 
 
 def test_a_shallow_clone_is_verified_traced_and_compared(light: Light, released: Released, tmp_path: Path) -> None:
