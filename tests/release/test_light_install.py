@@ -20,7 +20,7 @@ from .conftest import Released
 
 ROOT = Path(__file__).parents[2]
 MOST_BYTES = 800_000_000
-"""Of the environment; 735 MB as installed, of which SimpleITK has 264 and scipy 113."""
+"""Of the environment; 713 MB as installed, of which SimpleITK has 264 and scipy 113."""
 
 pytestmark = pytest.mark.slow
 
