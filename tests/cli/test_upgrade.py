@@ -157,8 +157,8 @@ def test_a_closed_round_says_which_voxledger_computed_it() -> None:
 @pytest.mark.parametrize(
     ("manifest", "named"),
     [
-        ({"closed": {"environment": {"voxledger": {"version": "0.2.0", "commit": None}}}}, "voxledger==0.2.0`; to"),
-        ({"ran": None, "closed": {"environment": {"voxledger": {"version": "0.2.0"}}}}, "voxledger==0.2.0`; to"),
+        ({"closed": {"environment": {"voxledger": {"version": "0.2.0", "commit": None}}}}, "[models]==0.2.0'`; to"),
+        ({"ran": None, "closed": {"environment": {"voxledger": {"version": "0.2.0"}}}}, "[models]==0.2.0'`; to"),
         ({"software": {"voxledger": "0.1.0", "torch": "2.4"}}, "install voxledger 0.1.0"),
         ({"ran": [], "software": ""}, "install the voxledger that computed it"),
     ],
