@@ -121,7 +121,7 @@ def _entry(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _called(version: str) -> str:
-    return f"voxledger {version}, `pip install voxledger=={version}`" if version[:1].isdigit() else version
+    return f"voxledger {version}, `pip install 'voxledger[models]=={version}'`" if version[:1].isdigit() else version
 
 
 def _read() -> dict[str, Any]:

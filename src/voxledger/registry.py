@@ -206,6 +206,9 @@ PROMPTS = Family("prompts", "kind of weak label", "voxledger.weak.prompts", "pro
 """What an interactive network is told of a weak label: `voxledger.weak.prompts`. The kinds are those of
 `voxledger.weak.label`, and others bring none."""
 
+DOCTOR = Family("doctor", "check of the machine", "voxledger.doctor.checks", "CHECK")
+"""What `voxledger doctor` looks at: `voxledger.doctor.check`. Others bring none."""
+
 FAMILIES = (
     *(RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS, CARRIERS, CONSENSUS),
     *(DESCRIPTIONS, WEAK_READERS, WEAK_CHECKS),

@@ -13,7 +13,7 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.records.sent import is_out
 from voxledger.records.tables import formats
-from voxledger.repository import TEMPLATE_NAME, dvc_output, git, round_tag, tag_exists, template_root
+from voxledger.repository import TEMPLATE_NAME, dvc_cache, git, round_tag, tag_exists, template_root
 from voxledger.stage import pipelines
 from voxledger.textfile import parse_yaml, read_text, read_text_if_there, read_yaml, replace_text
 
@@ -88,7 +88,7 @@ def _not_pulled(number: int) -> bool:
     made = [
         out["md5"] for out in stage.get("outs", []) if out["path"] == layout.BUNDLES.as_posix() and out.get("nfiles")
     ]
-    cache = Path(dvc_output("cache", "dir").strip()) / "files/md5"
+    cache = dvc_cache() / "files/md5"
     return any(not (cache / md5[:2] / md5[2:]).exists() for md5 in made)
 
 

@@ -96,7 +96,7 @@ def test_another_version_of_an_algorithm_is_refused_and_upgraded() -> None:
     said = run("python", "stages/cases.py", accept=(2,))
     assert f"filter 1 (installed: {STAGES['filter']})" in said
     assert "`voxledger upgrade --dry-run` shows what would be computed again" in said
-    assert "install voxledger 0.0.1, `pip install voxledger==0.0.1`" in said
+    assert "install voxledger 0.0.1, `pip install 'voxledger[models]==0.0.1'`" in said
     assert said.split("error: ")[1] == run("voxledger", "round", "run", accept=(2,)).split("error: ")[1]
     plan = json.loads(output("voxledger", "upgrade", "--dry-run", "--json"))
     assert plan == {
@@ -147,7 +147,7 @@ def test_a_closed_round_says_which_voxledger_computed_it() -> None:
     Path("data/release/manifest.json").write_text(json.dumps({"round": 0, "ran": {"environment": made}}))
     said = run("python", "stages/cases.py", accept=(2,))
     assert "round 0 is closed" in said
-    assert "install voxledger 0.0.2, `pip install voxledger==0.0.2` (commit 0123456789ab)" in said
+    assert "install voxledger 0.0.2, `pip install 'voxledger[models]==0.0.2'` (commit 0123456789ab)" in said
     assert "`voxledger round open`, then `voxledger upgrade`" in said
     Path("data/release/manifest.json").write_text(json.dumps({"round": 0}))
     assert "install the voxledger that computed it" in run("python", "stages/cases.py", accept=(2,))
@@ -157,8 +157,8 @@ def test_a_closed_round_says_which_voxledger_computed_it() -> None:
 @pytest.mark.parametrize(
     ("manifest", "named"),
     [
-        ({"closed": {"environment": {"voxledger": {"version": "0.2.0", "commit": None}}}}, "voxledger==0.2.0`; to"),
-        ({"ran": None, "closed": {"environment": {"voxledger": {"version": "0.2.0"}}}}, "voxledger==0.2.0`; to"),
+        ({"closed": {"environment": {"voxledger": {"version": "0.2.0", "commit": None}}}}, "[models]==0.2.0'`; to"),
+        ({"ran": None, "closed": {"environment": {"voxledger": {"version": "0.2.0"}}}}, "[models]==0.2.0'`; to"),
         ({"software": {"voxledger": "0.1.0", "torch": "2.4"}}, "install voxledger 0.1.0"),
         ({"ran": [], "software": ""}, "install the voxledger that computed it"),
     ],
