@@ -25,6 +25,7 @@ from voxledger.params import CasesParams, MachineParams
 from voxledger.records.acquisition import Acquisition, add_acquisitions
 from voxledger.records.cases import Case, Split, read_cases, write_cases
 from voxledger.records.ledger import Entry, Origin, read_ledger, write_ledger
+from voxledger.records.withdrawn import require_not_withdrawn
 from voxledger.schema import LabelSchema
 from voxledger.textfile import read_text
 from voxledger.weak.reader import Given
@@ -74,6 +75,8 @@ def add_cases(
     """
     files, (registered, unfinished) = files_of(incoming), _registered(schema)
     patients = _patients(files, incoming, registered)
+    if incoming.pseudonyms is not None:
+        require_not_withdrawn(patients.items(), incoming.pseudonyms)
     problems = problems_of(files, incoming.folder, registered, unfinished)
     jobs = _jobs(files, incoming, schema)
     try:

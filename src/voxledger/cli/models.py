@@ -212,10 +212,12 @@ def show(name: str, of_next: bool) -> None:
     """
     from voxledger.models.card_page import card_page
     from voxledger.records.card import read_card
+    from voxledger.release.marked import note_of
     from voxledger.repository import require_root
 
     require_root()
-    click.echo(card_page(read_card(_model_folder(name, layout.NEXT_MODELS if of_next else layout.BASE_MODELS))))
+    card = read_card(_model_folder(name, layout.NEXT_MODELS if of_next else layout.BASE_MODELS))
+    click.echo(card_page(card, note_of(card.id)))
 
 
 @models.command()
