@@ -35,7 +35,7 @@ INTACT, ALTERED, INCOMPLETE = 0, 1, 4
 @click.option(
     "--withdrawn",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="List of what was withdrawn since, data/purged.json of a later version; its signature lies beside it.",
+    help=f"List of what was withdrawn since, {layout.PURGED} of a later version, with its signature beside it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def verify(tag: str, allowed_signers: Path | None, withdrawn: Path | None, as_json: bool) -> None:
@@ -46,8 +46,8 @@ def verify(tag: str, allowed_signers: Path | None, withdrawn: Path | None, as_js
       git clone --depth 1 --branch round-02 REPOSITORY check
       cd check && dvc pull && voxledger verify round-02 --allowed-signers ~/trusted_signers
 
-    Exit codes: 0 intact (but for what was withdrawn), 1 altered, 2 misuse, 4 incomplete: nothing is altered, but files are not here, or not as
-    released since git wrote them with other line ends.
+    Exit codes: 0 intact (but for what was withdrawn), 1 altered, 2 misuse, 4 incomplete: nothing is altered, but files
+    are not here, or not as released since git wrote them with other line ends.
     """
     from voxledger.release.verify import verify as check
 

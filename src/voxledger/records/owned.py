@@ -44,12 +44,12 @@ def case_of(path: str, cases: Collection[str]) -> str | None:
     place = PurePosixPath(path)
     above = (*place.parts[:-1], "")[::-1]
     parent, folder, name = above[1] if len(above) > 1 else "", above[2] if len(above) > 2 else "", place.name
+    if folder == PREDICTIONS:
+        return _named(name, _endings(folder), cases)
     if parent == ATTENTION:
         return _named(name, _OF_ATTENTION, cases)
     if parent in _ONE_A_CASE:
         return _named(name, _endings(parent), cases)
-    if folder == PREDICTIONS:
-        return _named(name, _endings(folder), cases)
     inside = [part for before, part in zip(place.parts, place.parts[1:-1], strict=False) if before == LABELS]
     return next((part for part in inside if part in cases), None)
 

@@ -66,9 +66,12 @@ KEPT_TABLE = TableFormat("kept_models", "a table of models that are kept", (tupl
 def read_withdrawn(path: Path | str = layout.WITHDRAWN) -> list[Withdrawn]:
     """Read the table, in its order; an empty file, or none, names nobody."""
     text = read_text_if_there(path)
-    if not text:
-        return []
-    with TABLE.rows(text, path) as rows:
+    return parse_withdrawn(text, path) if text else []
+
+
+def parse_withdrawn(text: str, what: Path | str) -> list[Withdrawn]:
+    """Parse the text of the table; `what` names it in errors."""
+    with TABLE.rows(text, what) as rows:
         return [
             Withdrawn(
                 row["patient"],
@@ -97,6 +100,15 @@ def write_withdrawn(rows: Iterable[Withdrawn], path: Path | str = layout.WITHDRA
         for row in rows
     )
     write_table(path, TABLE.columns, values)
+
+
+def names_of_return(bundle: str, rows: Iterable[Withdrawn]) -> set[str]:
+    """All hashes that a return had before it was cut, and the one that it has."""
+    former = {new: old for row in rows for old, new in row.returns}
+    names = {bundle}
+    while (bundle := former.get(bundle, "")) and bundle not in names:
+        names.add(bundle)
+    return names
 
 
 def read_kept(path: Path | str = layout.KEPT_MODELS) -> list[Kept]:

@@ -35,7 +35,7 @@ def _cards() -> list[ModelCard]:
 
 
 def note_of(model_id: str) -> str:
-    """What a card says of the patients that its model learned from and who were withdrawn; empty where there is none."""
+    """What a card says of withdrawn patients that its model learned from; empty where there is none."""
     rows = marked().get(model_id)
     if not rows:
         return ""

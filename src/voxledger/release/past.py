@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.models.cohort import cohort_sha256
-from voxledger.records.card import parse_card, parse_cards
+from voxledger.records.card import ModelCard, parse_card, parse_cards
 from voxledger.records.cases import Case, parse_cases
 from voxledger.repository import git, is_shallow, run_tool
 from voxledger.textfile import decode, parse_yaml, read_text_if_there
@@ -36,7 +36,7 @@ def texts(wanted: Callable[[PurePosixPath], bool]) -> Iterator[tuple[str, str]]:
 
 def all_cases() -> list[Case]:
     """Every row that the case table ever had."""
-    found = {}
+    found: dict[tuple[str, str], Case] = {}
     for path, text in texts(lambda path: path == PurePosixPath(layout.CASES)):
         found |= {(case.case_id, case.patient): case for case in parse_cases(text, path)}
     return list(found.values())
@@ -67,7 +67,7 @@ def tracked() -> set[Tracked]:
 
 def learned_from(case_ids: set[str]) -> tuple[str, ...]:
     """Ids of all models that were trained on one of some cases, or that go on from one that was; sorted."""
-    cohorts, cards = set(), {}
+    cohorts, cards = set[str](), dict[str, ModelCard]()
     tables = (layout.COHORT, layout.BASE_CARDS, layout.NEXT_CARDS)
     for path, text in texts(lambda path: Path(path) in tables):
         if Path(path) == layout.COHORT:

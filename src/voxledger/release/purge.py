@@ -144,7 +144,8 @@ def _owners(key: Pseudonyms) -> dict[str, str]:
 
 def _listings(ever: Iterable[Tracked], found: Iterable[Place]) -> tuple[list[tuple[Tracked, Listing]], list[str]]:
     """What every tracked folder holds, files as they are, and paths of folders that no place lists."""
-    known, listings, unread = dict[str, list[Listing]](), [], []
+    known, unread = dict[str, list[Listing]](), list[str]()
+    listings: list[tuple[Tracked, Listing]] = []
     for one in sorted(ever, key=lambda one: (one.path, one.oid)):
         if not one.oid.endswith(FOLDER):
             listings.append((one, ((one.oid, ""),)))
