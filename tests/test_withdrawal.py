@@ -150,7 +150,8 @@ def test_objects_of_others_all_stay(world: World) -> None:
                 re.match(r"(?:.*/)?(?:scan1|scan1_heat|far1)(?:_heat|_attention)?\.", name) for name in before[oid]
             )
         shared = [oid for oid, names in before.items() if {f"{case}.nii.gz" for case in EMPTY} <= names]
-        assert shared and all(oid in after for oid in shared)
+        assert shared
+        assert all(oid in after for oid in shared)
 
 
 def test_an_old_version_is_intact_but_for_what_was_withdrawn(world: World, tmp_path: Path) -> None:
@@ -176,10 +177,12 @@ def test_the_next_version_is_intact(world: World, tmp_path: Path) -> None:
     revisions = {path.name for path in (folder / "data/release/revisions").iterdir()}
     (row,) = read_withdrawn(folder / "data/withdrawn.csv")
     assert row.returns == ((world.old_return, dict(row.returns)[world.old_return]),)
-    assert dict(row.returns)[world.old_return] in revisions and world.old_return not in revisions
+    assert dict(row.returns)[world.old_return] in revisions
+    assert world.old_return not in revisions
     entries = read_ledger(folder / "data/release/ledger.csv")
     cut = [e for e in entries.values() if e.bundle == dict(row.returns)[world.old_return]]
-    assert cut and not any(e.signatures for e in cut)
+    assert cut
+    assert not any(e.signatures for e in cut)
     said = json.loads(output("voxledger", "trace", cut[0].case_id, "--json", cwd=world.repo))
     assert not said["lacking"]
 

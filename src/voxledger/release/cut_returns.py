@@ -31,6 +31,7 @@ from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import read_decisions, to_csv
 from voxledger.records.emulated import read_emulated, write_emulated
 from voxledger.records.owned import case_of
+from voxledger.release.inbox import remove_at_once
 from voxledger.textfile import replace_text
 
 _CUT = ".cut-"
@@ -51,11 +52,15 @@ def cut_all(revisions: Path, cases: Collection[str]) -> dict[str, str]:
 
 
 def put_in_place(revisions: Path, cases: Collection[str], made: dict[str, str]) -> None:
-    """Put the copies that `cut_all` made in the place of their returns; those of which nothing is left go."""
+    """Put the copies that `cut_all` made in the place of their returns; those of which nothing is left go.
+
+    At every moment a return is here whole, or its copy is.
+    """
     for folder, _ in list(_with_some_of(revisions, cases)):
-        shutil.rmtree(folder)
-    for old, new in made.items():
-        (revisions / f"{_CUT}{old}").rename(revisions / new)
+        if (new := made.get(folder.name)) is not None:
+            remove_at_once(revisions / new)  # a call that was killed may have put it there
+            (revisions / f"{_CUT}{folder.name}").rename(revisions / new)
+        remove_at_once(folder)
 
 
 def _with_some_of(revisions: Path, cases: Collection[str]) -> Iterator[tuple[Path, Manifest]]:

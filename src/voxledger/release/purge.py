@@ -113,7 +113,6 @@ def carry_out(what: Plan) -> dict[str, int]:
             if said is not None and said != listing:
                 place.list_anew(folder, listing)
     shutil.rmtree(what.notes, ignore_errors=True)
-    shutil.rmtree(layout.MEMO, ignore_errors=True)
     return removed
 
 

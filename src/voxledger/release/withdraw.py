@@ -6,7 +6,6 @@ is found, is written last. So a command that was killed is finished by the same 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -37,6 +36,7 @@ from voxledger.records.readings import joint_bundle, joint_bundles, read_reading
 from voxledger.records.sent import require_no_bundles
 from voxledger.records.withdrawn import Withdrawn, cases_of, patients_of, read_withdrawn, write_withdrawn
 from voxledger.release.cut_returns import cut_all, put_in_place
+from voxledger.release.inbox import remove_at_once
 from voxledger.release.past import all_cases, learned_from, require_all_of_it
 from voxledger.release.state import require_open
 from voxledger.release.times import now
@@ -48,7 +48,7 @@ FOLDERS = (layout.IMAGES, layout.WEAK, layout.BASE_LABELS, layout.BASE_REVISIONS
 """Inputs of the round, under DVC, that files of the patient are taken out of."""
 _TABLES = (
     *(layout.CASES, layout.ACQUISITION, layout.BASE_LEDGER, layout.BASE_READINGS, layout.BASE_ERRORS),
-    *(layout.BASE_DRAWN, layout.CONFIRMED, layout.BASE_CARDS, layout.WITHDRAWN, layout.FORMATS),
+    *(layout.BASE_DRAWN, layout.CONFIRMED, layout.BASE_CARDS, layout.WITHDRAWN),
 )
 _WORTH = (layout.WORTH, layout.WORTH_PAGE, layout.WORTH_PIPELINE.parent)
 
@@ -73,7 +73,8 @@ def withdraw(patient: str, reason: str, key: Pseudonyms) -> Withdrawn:
         raise Misuse("it needs a reason", "say with --reason why the patient is withdrawn; it is published")
     begun = {row.patient: row for row in read_withdrawn()}.get(patients_of(key)(patient))
     row = begun or Withdrawn(patients_of(key)(patient), (), params.round, _curator(), now(), reason.strip())
-    gone = {c.case_id for c in all_cases() if c.patient == patient}
+    today = {c.case_id: c.patient for c in read_cases()}
+    gone = {c.case_id for c in all_cases() if today.get(c.case_id, c.patient) == patient}
     _require_known(patient, gone, row)
     if begun is None:
         for folder in FOLDERS:
@@ -154,7 +155,7 @@ def _remove_files(gone: Collection[str]) -> None:
             path.unlink()
     _declare_predictions_anew()
     for place in (*_WORTH, layout.MEMO):
-        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+        place.unlink() if place.is_file() else remove_at_once(place)
 
 
 def _declare_predictions_anew() -> None:
