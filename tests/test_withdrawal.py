@@ -73,10 +73,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         (before,) = (path.name for path in Path("data/release/revisions").iterdir())
         run("voxledger", "round", "open")
         said = run("voxledger", "cases", "withdraw", PATIENT, "--reason", "consent withdrawn", *KEYS)
-        finish(root)
         for name in ("repo", "store"):
             shutil.copytree(root / name, root / "before" / name)
         run("voxledger", "withdraw", "purge", "--yes", *KEYS)
+        finish(root)
     lines = tuple(np.ascontiguousarray(image[6, 8]).tobytes() for image in images)
     return World(root, lines, said, before)
 

@@ -15,6 +15,7 @@ from killed import count_events, kill_before
 
 from voxledger import layout
 from voxledger.casemap.memo import text_sha256
+from voxledger.cli.demo import set_parameters
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.records.cases import Case, Split, write_cases
@@ -65,6 +66,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Path("data/inbox/bundle-r00-ann.dvc").unlink()
         run("dvc", "add", "--quiet", *FOLDERS[:2])
         write_cases(layout.CASES, (_case(c) for c in PATIENTS if c not in MINE))
+        set_parameters({"round": 1})
         key = open_pseudonyms(root / "keys", Path.cwd())
         names = tuple(map(cases_of(key), sorted(MINE)))
         write_withdrawn([Withdrawn(patients_of(key)("pat1"), names, 1, "test", "2026-03-01", "asked")])
@@ -215,6 +217,7 @@ def test_what_somebody_pushed_again_is_removed_by_the_list(root: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "said"),
     [
+        (lambda: set_parameters({"round": 0}), VoxledgerError, "round 0 is closed"),
         (lambda: shutil.rmtree("../keys"), Misuse, "is not theirs"),
         (lambda: run("git", "config", "--unset", "user.signingkey"), Misuse, "no ssh key signs here"),
         (lambda: layout.WITHDRAWN.unlink(), Misuse, "nobody was withdrawn"),

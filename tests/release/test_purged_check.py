@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -94,7 +93,7 @@ def test_a_damaged_list_excuses_nothing(keys: Path, damage: str) -> None:
         Path("purged.json.sig").unlink()
     else:
         path.write_text("{")
-        os.unlink("purged.json.sig")
+        Path("purged.json.sig").unlink()
         sign(path, "curator", WITHDRAWAL)
     said, found = check(path, MINE)
     assert (said.files, len(said.problems), found.missing) == ({}, 1, MINE)

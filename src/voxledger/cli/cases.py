@@ -143,7 +143,7 @@ def withdraw(patient: str, reason: str, keys: Path | None) -> None:
     click.echo(f"withdrawn as {row.patient}: {len(row.cases)} cases; {len(row.returns)} returns were cut")
     for model in row.models:
         click.echo(f"learned from the patient: model {model}")
-    click.echo("Next: voxledger round run; older versions: voxledger withdraw purge --dry-run")
+    click.echo("Next: voxledger withdraw purge --dry-run, for older versions; then voxledger round run")
 
 
 @cases.command("scan-phi")

@@ -24,6 +24,7 @@ from voxledger.records.purged import Purged, Removed, file_digest, parse_purged,
 from voxledger.records.withdrawn import cases_of, read_withdrawn
 from voxledger.release.objects import FOLDER, Listing, Place, places, union, without
 from voxledger.release.past import Tracked, all_cases, require_all_of_it, texts, tracked
+from voxledger.release.state import require_open
 from voxledger.release.times import now
 from voxledger.repository import file_at, git, require_nobody_runs, require_root
 from voxledger.signing import WITHDRAWAL, sign, signed_by
@@ -60,9 +61,10 @@ def plan(key: Pseudonyms) -> Plan:
     Misuse
         Nobody was withdrawn, or under another key.
     VoxledgerError
-        This clone is shallow, a withdrawal is not committed, or a case of the name is registered again.
+        The round is closed, this clone is shallow, a withdrawal is not committed, or a case of the name is registered again.
     """
     require_root()
+    require_open(read_params())  # the list is of the next version: behind a closed one, no round could be opened
     require_all_of_it()
     require_nobody_runs()
     owners = _owners(key)

@@ -153,9 +153,9 @@ def _remove_files(gone: Collection[str]) -> None:
     for path in [p for top in (layout.DATA, layout.MODELS) for p in top.rglob("*") if p.is_file() or p.is_symlink()]:
         if case_of(path.as_posix(), gone) is not None:
             path.unlink()
-    _declare_predictions_anew()
     for place in (*_WORTH, layout.MEMO):
         place.unlink() if place.is_file() else remove_at_once(place)
+    _declare_predictions_anew()
 
 
 def _declare_predictions_anew() -> None:
