@@ -61,7 +61,8 @@ def plan(key: Pseudonyms) -> Plan:
     Misuse
         Nobody was withdrawn, or under another key.
     VoxledgerError
-        The round is closed, this clone is shallow, a withdrawal is not committed, or a case of the name is registered again.
+        The round is closed, this clone is shallow, a withdrawal is not committed, or a case of the name is registered
+        again.
     """
     require_root()
     require_open(read_params())  # the list is of the next version: behind a closed one, no round could be opened
