@@ -136,7 +136,7 @@ def test_old_tags_are_pulled_without_it(root: Path) -> None:
             run("git", "clone", "--quiet", str(root / "repo"), str(folder))
         run("git", "checkout", "--quiet", "round-00", cwd=folder)
         for _ in range(2):
-            run("dvc", "pull", "--quiet", "--force", cwd=folder)
+            run("dvc", "pull", "--quiet", "--force", *(f"{name}.dvc" for name in FOLDERS), cwd=folder)
             there = {p.relative_to(folder).as_posix() for name in FOLDERS for p in (folder / name).rglob("*.*")}
             assert there == {n for n, text in FILES.items() if text not in GONE} - {"data/weak/p1.nii.gz"}
 
@@ -146,7 +146,7 @@ def test_a_dry_run_and_a_no_remove_nothing(root: Path) -> None:
         done = subprocess.run(
             ["voxledger", "withdraw", "purge", "--keys", "../keys", *more], input=answer, text=True, capture_output=True
         )
-        assert done.returncode == (1 if answer else 0), done.stderr
+        assert done.returncode == 0, done.stderr
         assert "3" in done.stdout
         assert contents(root / "store") == contents(Path(".dvc/cache")) == set(FILES.values())
         assert not layout.PURGED.exists()
@@ -220,7 +220,7 @@ def test_what_somebody_pushed_again_is_removed_by_the_list(root: Path) -> None:
         (lambda: set_parameters({"round": 0}), VoxledgerError, "round 0 is closed"),
         (lambda: shutil.rmtree("../keys"), Misuse, "is not theirs"),
         (lambda: run("git", "config", "--unset", "user.signingkey"), Misuse, "no ssh key signs here"),
-        (lambda: layout.WITHDRAWN.unlink(), Misuse, "nobody was withdrawn"),
+        (lambda: layout.WITHDRAWN.unlink(), VoxledgerError, "cannot be read"),
         (lambda: layout.WITHDRAWN.write_text(layout.WITHDRAWN.read_text() + "\n"), VoxledgerError, "not as committed"),
         (lambda: write_cases(layout.CASES, [_case("p1")]), VoxledgerError, "p1: registered again"),
     ],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,7 +52,7 @@ class Place:
         if fs.protocol != "local":
             fs.pipe_file(target, content)
             return
-        partial = Path(f"{target}.{os.getpid()}.tmp")
+        partial = Path(f"{target}.tmp")
         partial.write_bytes(content)
         partial.chmod(0o444)
         partial.replace(target)

@@ -18,7 +18,6 @@ from voxledger.records.card import (
     FORMAT,
     PREDICTIONS,
     list_models,
-    parse_card,
     parse_cards,
     predictions_sha256,
     to_json,
@@ -170,9 +169,9 @@ def _declare_predictions_anew() -> None:
             write_card(layout.BASE_MODELS / card.name, cards[card.id])
     text = read_text_if_there(layout.BASE_CARDS)
     if cards and text is not None:
-        said = [parse_card(values, str(layout.BASE_CARDS)) for values in parse_cards(text, str(layout.BASE_CARDS))]
-        today = [numbered(cards.get(card.id, card).model_dump(), FORMAT) for card in said]
-        replace_text(layout.BASE_CARDS, to_json(today))
+        said = parse_cards(text, str(layout.BASE_CARDS))
+        today = [cards[card["id"]].model_dump() if card["id"] in cards else card for card in said]
+        replace_text(layout.BASE_CARDS, to_json([numbered(card, FORMAT) for card in today]))
 
 
 def _commit(count: int) -> None:
