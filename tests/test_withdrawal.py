@@ -9,12 +9,13 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from commands import output, run
+from killed import count_events, kill_before
 from withdrawn_world import CASES, EMPTY, PATIENT, add, build, finish
 
 from voxledger.imaging.volume import read
@@ -72,6 +73,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         images = [read(f"data/images/{case}.nii.gz").array for case in CASES]
         (before,) = (path.name for path in Path("data/release/revisions").iterdir())
         run("voxledger", "round", "open")
+        shutil.copytree(root / "repo", root / "opened" / "repo")
+        shutil.copytree(root / "store", root / "opened" / "store")
         said = run("voxledger", "cases", "withdraw", PATIENT, "--reason", "consent withdrawn", *KEYS)
         for name in ("repo", "store"):
             shutil.copytree(root / name, root / "before" / name)
@@ -138,6 +141,37 @@ def test_git_has_texts_of_older_versions_alone(world: World) -> None:
         assert found == LEFT_BY_GIT
         assert pictures == set()
         assert not IDS.search(output("git", "log", "--all", "--format=%B").encode())
+
+
+def inputs(repo: Path) -> dict[str, bytes]:
+    """What the next version is made from, but for times."""
+    tops = (repo / "data/base", repo / "data/images", repo / "data/weak", repo / "models/base", repo / "data/cases.csv")
+    files = [p for top in tops for p in (top.rglob("*") if top.is_dir() else [top]) if p.is_file()]
+    (row,) = read_withdrawn(repo / "data/withdrawn.csv")
+    return {p.relative_to(repo).as_posix(): p.read_bytes() for p in files} | {"": str(replace(row, date="")).encode()}
+
+
+def test_killed_anywhere_it_is_finished_by_the_same_command(world: World, tmp_path: Path) -> None:
+    command = ("cases", "withdraw", PATIENT, "--reason", "consent withdrawn", *KEYS)
+    event = r"os\.(rename|remove) |shutil\.(move|rmtree|copyfile)|subprocess\.Popen"
+    shutil.copytree(world.root / "opened", tmp_path / "whole")
+    shutil.copytree(world.root / "keys", tmp_path / "whole/keys")
+    with contextlib.chdir(tmp_path / "whole/repo"):
+        count = count_events(*command, event=event)
+        wanted = inputs(Path.cwd())
+    assert wanted == inputs(world.root / "before/repo")
+    for number in (count // 2, count * 2 // 3, count * 5 // 6, count - 2):
+        again = tmp_path / f"killed-{number}"
+        shutil.copytree(world.root / "opened", again)
+        shutil.copytree(world.root / "keys", again / "keys")
+        with contextlib.chdir(again / "repo"):
+            kill_before(number, *command, event=event)
+            Path(".git/index.lock").unlink(missing_ok=True)
+            Path(".dvc/tmp/rwlock").unlink(missing_ok=True)
+            run("voxledger", *command)
+            assert inputs(Path.cwd()) == wanted, number
+            assert not output("git", "status", "--porcelain")
+        shutil.rmtree(again)
 
 
 def test_objects_of_others_all_stay(world: World) -> None:

@@ -67,15 +67,15 @@ def add(root: Path, site: str, accept: tuple[int, ...] = (0,)) -> str:
 
 
 def finish(root: Path) -> None:
-    """Run the round of the current folder with an emulated reader, and close it."""
-    run("voxledger", "round", "run", accept=(3,))
+    """Run the round of the current folder, with an emulated reader where there is something to read, and close it."""
+    run("voxledger", "round", "run", accept=(0, 3))
     returns = root / "returns"
-    run("voxledger", "review", "emulate", "--reference", str(root / "reference"), "--inbox", str(returns))
-    for folder in returns.iterdir():
-        run("voxledger", "review", "sign", str(folder), "--key", str(root / "ann"))
-        run("voxledger", "review", "receive", str(folder))
-        folder.rename(root / f"{folder.name}-received")
-    run("voxledger", "round", "run")
+    if any(Path("data/round/bundles").glob("bundle-*")):
+        run("voxledger", "review", "emulate", "--reference", str(root / "reference"), "--inbox", str(returns))
+        for folder in returns.iterdir():
+            run("voxledger", "review", "sign", str(folder), "--key", str(root / "ann"))
+            run("voxledger", "review", "receive", str(folder))
+        run("voxledger", "round", "run")
     run("voxledger", "round", "close")
 
 
