@@ -35,6 +35,10 @@ class Place:
             self.database.delete(oid)
         return len(there)
 
+    def folders(self) -> set[str]:
+        """All that list a folder here, of whatever version, or of none."""
+        return {oid for oid in self.database.all() if oid.endswith(FOLDER)}
+
     def listing(self, folder: str) -> Listing | None:
         """What the object of a folder lists here; None where it is not here, or cannot be read."""
         with suppress(OSError, ValueError, LookupError, TypeError):

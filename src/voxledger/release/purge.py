@@ -9,7 +9,7 @@ found, are changed last, so that a purge that was killed is finished by the next
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import read_params
 from voxledger.records.cases import read_cases
 from voxledger.records.manifest import read_manifest
-from voxledger.records.owned import case_of
+from voxledger.records.owned import SOFT, case_of
 from voxledger.records.pseudonyms import Pseudonyms
 from voxledger.records.purged import Purged, Removed, file_digest, parse_purged, write_purged
 from voxledger.records.withdrawn import cases_of, read_withdrawn
@@ -144,7 +144,7 @@ def _owners(key: Pseudonyms) -> dict[str, str]:
     return found
 
 
-def _listings(ever: Iterable[Tracked], found: Iterable[Place]) -> tuple[list[tuple[Tracked, Listing]], list[str]]:
+def _listings(ever: Iterable[Tracked], found: Sequence[Place]) -> tuple[list[tuple[Tracked, Listing]], list[str]]:
     """What every tracked folder holds, files as they are, and paths of folders that no place lists."""
     known, unread = dict[str, list[Listing]](), list[str]()
     listings: list[tuple[Tracked, Listing]] = []
@@ -159,7 +159,16 @@ def _listings(ever: Iterable[Tracked], found: Iterable[Place]) -> tuple[list[tup
             listings.append((one, union(known[one.oid])))
         else:
             unread.append(f"{one.path} ({one.oid[:12]})")
-    return listings, unread
+    return [*listings, *_of_no_commit(found, known)], unread
+
+
+def _of_no_commit(found: Iterable[Place], known: Container[str]) -> Iterator[tuple[Tracked, Listing]]:
+    """Folders that were never committed, as of a run before another: of what kind they were, their files tell."""
+    for place in found:
+        for oid in sorted(place.folders()):
+            if oid not in known and (listing := place.listing(oid)) is not None:
+                soft = any(path.endswith(SOFT) for _, path in listing)
+                yield Tracked((layout.ATTENTION if soft else layout.IMAGES).as_posix(), oid), listing
 
 
 def _signed_before() -> Purged | None:

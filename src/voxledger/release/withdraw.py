@@ -148,11 +148,11 @@ def _renamed(entry: Entry, returns: Mapping[str, str]) -> Entry:
 
 
 def _remove_files(gone: Collection[str]) -> None:
-    """Remove the patient's files from the working tree, and all that is remembered of cases."""
+    """Remove the patient's files from the working tree, and all that is remembered of cases, predictions included."""
     for path in [p for top in (layout.DATA, layout.MODELS) for p in top.rglob("*") if p.is_file() or p.is_symlink()]:
         if case_of(path.as_posix(), gone) is not None:
             path.unlink()
-    for place in (*_WORTH, layout.MEMO):
+    for place in (*_WORTH, layout.MEMO, layout.PREDICTIONS):
         place.unlink() if place.is_file() else remove_at_once(place)
     _declare_predictions_anew()
 
