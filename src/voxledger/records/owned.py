@@ -10,12 +10,13 @@ from voxledger.imaging.format import other_suffixes, suffixes
 from voxledger.records.bundle import ATTENTION, IMAGES, LABELS, WEAK
 from voxledger.records.card import PREDICTIONS
 
-_SOFT = ".b2nd"
+SOFT = ".b2nd"
+"""Suffix of soft predictions and attention."""
 _ONE_A_CASE = (IMAGES, LABELS, WEAK, PREDICTIONS, layout.PSEUDO.name)
 """Folders whose files have the name of their case and a suffix."""
 _VOXELS = (".img", ".raw", ".zraw")
 """Where the voxels of headers lie that have none themselves."""
-_OF_ATTENTION = ("_attention.nii.gz", "_heat.nii.gz", _SOFT)
+_OF_ATTENTION = ("_attention.nii.gz", "_heat.nii.gz", SOFT)
 
 
 def case_of(path: str, cases: Collection[str]) -> str | None:
@@ -55,7 +56,7 @@ def case_of(path: str, cases: Collection[str]) -> str | None:
 
 
 def _endings(folder: str) -> tuple[str, ...]:
-    more = (_SOFT,) if folder == PREDICTIONS else (".json",) if folder == WEAK else ()
+    more = (SOFT,) if folder == PREDICTIONS else (".json",) if folder == WEAK else ()
     return (*suffixes(), *other_suffixes(), *_VOXELS, *more)
 
 
