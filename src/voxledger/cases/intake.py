@@ -75,8 +75,6 @@ def add_cases(
     """
     files, (registered, unfinished) = files_of(incoming), _registered(schema)
     patients = _patients(files, incoming, registered)
-    if incoming.pseudonyms is not None:
-        require_not_withdrawn(patients.items(), incoming.pseudonyms)
     problems = problems_of(files, incoming.folder, registered, unfinished)
     jobs = _jobs(files, incoming, schema)
     try:
@@ -117,10 +115,14 @@ def _registered(schema: LabelSchema) -> tuple[list[Case], list[Case]]:
 
 
 def _patients(files: Files, incoming: Incoming, registered: Sequence[Case]) -> dict[str, str]:
-    """The patient of every case: as the table says, as headers of DICOM say, or the case itself."""
+    """The patient of every case: as the table says, as headers of DICOM say, or the case itself; none who was withdrawn."""
     if incoming.patients is not None:
-        return read_patients(incoming.patients, files.images, registered)
-    return {case_id: files.dicom.patients.get(case_id, case_id) for case_id in files.images}
+        found = read_patients(incoming.patients, files.images, registered)
+    else:
+        found = {case_id: files.dicom.patients.get(case_id, case_id) for case_id in files.images}
+    if incoming.pseudonyms is not None:
+        require_not_withdrawn(found.items(), incoming.pseudonyms)
+    return found
 
 
 def _jobs(files: Files, incoming: Incoming, schema: LabelSchema) -> list[TakeIn]:

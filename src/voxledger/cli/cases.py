@@ -81,7 +81,7 @@ def add(
     from voxledger.repository import dvc_add, git, require_root
     from voxledger.schema import read_schema
 
-    root, params = require_root(), read_params()
+    root, params, keyed = require_root(), read_params(), has_dicom(folder) or layout.WITHDRAWN.is_file()
     require_open(params)
     require_no_bundles(params, "new cases would change the worklist, and what comes back would no longer fit")
 
@@ -100,11 +100,7 @@ def add(
         split=Split(split) if split else None,
         modality=modality,
         classes=tuple(classes.split(",")) if classes else None,
-        pseudonyms=(
-            open_pseudonyms(keys or default_folder(params.dataset), root)
-            if has_dicom(folder) or layout.WITHDRAWN.is_file()
-            else None
-        ),
+        pseudonyms=open_pseudonyms(keys or default_folder(params.dataset), root) if keyed else None,
     )
     schema, machine = read_schema(layout.SCHEMA), params.machine
     added = add_cases(incoming, schema, params.cases, version=params.round, machine=machine, track=track)

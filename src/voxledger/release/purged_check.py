@@ -26,7 +26,9 @@ class Withdrawals:
     notes: list[str] = field(default_factory=list)
 
 
-def check_withdrawals(found: Findings, manifest: Manifest, path: Path, allowed_signers: Path) -> Withdrawals:
+def check_withdrawals(
+    found: Findings, manifest: Manifest | None, path: Path | None, allowed_signers: Path | None
+) -> Withdrawals:
     """Tell files that were withdrawn from others that are not here.
 
     Parameters
@@ -36,11 +38,13 @@ def check_withdrawals(found: Findings, manifest: Manifest, path: Path, allowed_s
     manifest
         Of the version.
     path
-        The list, with its signature beside it.
+        The list, with its signature beside it; without one nothing is excused.
     allowed_signers
         Keys that the auditor trusts, with the namespace `voxledger-withdrawal`.
     """
     result = Withdrawals()
+    if manifest is None or path is None or allowed_signers is None:
+        return result
     try:
         purged = _trusted(path, allowed_signers)
         cases = {c.case_id: c.patient for c in read_cases()} if layout.CASES.as_posix() not in found.unusable else None

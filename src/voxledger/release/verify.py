@@ -20,7 +20,7 @@ from voxledger.records.mask_check import differing_masks
 from voxledger.release.committed import commit_at, committed, content_at, tag_object
 from voxledger.release.decided_check import check_decided
 from voxledger.release.files_check import Findings, bring, check_files
-from voxledger.release.purged_check import Withdrawals, check_withdrawals
+from voxledger.release.purged_check import check_withdrawals
 from voxledger.release.readings_check import check_readings, kept_returns, readable
 from voxledger.release.reviews_check import Review, Reviews, check_reviews
 from voxledger.repository import round_tags
@@ -78,14 +78,9 @@ def verify(tag: str, allowed_signers: Path | None = None, withdrawn: Path | None
         A list of withdrawn files is given, and no keys to judge it by;
         The current folder is no clone, there is no such tag, or the clone stands elsewhere.
     """
-    if not Path(".git").exists():
-        raise Misuse(f"{Path.cwd()} is not the root of a clone: no .git", "change to the folder that `git clone` made")
+    _require_clone(tag)
     if withdrawn is not None and allowed_signers is None:
         raise Misuse("anybody may have made a list of withdrawn files", "give --allowed-signers FILE, too")
-    if not commit_at(f"refs/tags/{tag}"):
-        raise Misuse(
-            f"{tag} is not a tag here", f"use one of {', '.join(round_tags()) or 'those that round close sets'}"
-        )
     verdict = Verdict(tag)
     commit = commit_at("HEAD")
     released = _released(commit)
@@ -110,9 +105,7 @@ def verify(tag: str, allowed_signers: Path | None = None, withdrawn: Path | None
     review = _yaml_at(content_at(commit, layout.PARAMS)).get("review") or {}
     masks, readings = _check_tables(found, released, review)
     required = review.get("require_signature") is True
-    excused = Withdrawals()
-    if withdrawn is not None and allowed_signers is not None and released is not None:
-        excused = check_withdrawals(found, released, withdrawn, allowed_signers)
+    excused = check_withdrawals(found, released, withdrawn, allowed_signers)
     reviews = _check_reviews(found, released, required, allowed_signers)
     return replace(
         verdict,
@@ -128,6 +121,16 @@ def verify(tag: str, allowed_signers: Path | None = None, withdrawn: Path | None
         reviews=reviews.reviews,
         review_keys=reviews.keys,
     )
+
+
+def _require_clone(tag: str) -> None:
+    """Raise unless this is a clone, and has the tag."""
+    if not Path(".git").exists():
+        raise Misuse(f"{Path.cwd()} is not the root of a clone: no .git", "change to the folder that `git clone` made")
+    if not commit_at(f"refs/tags/{tag}"):
+        raise Misuse(
+            f"{tag} is not a tag here", f"use one of {', '.join(round_tags()) or 'those that round close sets'}"
+        )
 
 
 def _released(commit: str) -> Manifest | None:
