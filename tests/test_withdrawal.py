@@ -229,7 +229,7 @@ def test_the_next_version_is_intact(world: World, tmp_path: Path) -> None:
     assert cut
     assert not any(e.signatures for e in cut)
     said = json.loads(output("voxledger", "trace", cut[0].case_id, "--json", cwd=world.repo))
-    assert not said["lacking"]
+    assert said["not_here"] == []
 
 
 def test_the_tombstone_says_who_when_and_which_models(world: World) -> None:

@@ -115,7 +115,7 @@ def _registered(schema: LabelSchema) -> tuple[list[Case], list[Case]]:
 
 
 def _patients(files: Files, incoming: Incoming, registered: Sequence[Case]) -> dict[str, str]:
-    """The patient of every case: as the table says, as headers of DICOM say, or the case itself; none who was withdrawn."""
+    """The patient of every case: as the table says, as headers of DICOM say, or the case itself; none was withdrawn."""
     if incoming.patients is not None:
         found = read_patients(incoming.patients, files.images, registered)
     else:

@@ -49,8 +49,11 @@ def verify(tag: str, allowed_signers: Path | None, withdrawn: Path | None, as_js
     Exit codes: 0 intact (but for what was withdrawn), 1 altered, 2 misuse, 4 incomplete: nothing is altered, but files
     are not here, or not as released since git wrote them with other line ends.
     """
+    from voxledger.errors import Misuse
     from voxledger.release.verify import verify as check
 
+    if withdrawn is not None and allowed_signers is None:
+        raise Misuse("anybody may have made a list of withdrawn files", "give --allowed-signers FILE, too")
     verdict = check(tag, allowed_signers, withdrawn)
     code = ALTERED if verdict.problems else INCOMPLETE if verdict.missing or verdict.converted else INTACT
     if as_json:

@@ -70,17 +70,14 @@ def verify(tag: str, allowed_signers: Path | None = None, withdrawn: Path | None
     allowed_signers
         Keys that the auditor trusts.
     withdrawn
-        List of what was removed of the version since, signed by one of them.
+        List of what was removed of the version since; without keys that may have signed it, it says nothing.
 
     Raises
     ------
     Misuse
-        A list of withdrawn files is given, and no keys to judge it by;
         The current folder is no clone, there is no such tag, or the clone stands elsewhere.
     """
     _require_clone(tag)
-    if withdrawn is not None and allowed_signers is None:
-        raise Misuse("anybody may have made a list of withdrawn files", "give --allowed-signers FILE, too")
     verdict = Verdict(tag)
     commit = commit_at("HEAD")
     released = _released(commit)
