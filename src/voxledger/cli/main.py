@@ -23,6 +23,7 @@ COMMANDS = {
     "release": ("voxledger.cli.release:release", "Hand a version over in the formats that others use."),
     "filter": ("voxledger.cli.filter:filter_", "Explain and fit the rules that remove false findings."),
     "score": ("voxledger.cli.score:score", "Look into attention and worklist."),
+    "withdraw": ("voxledger.cli.withdraw:withdraw", "Remove what older versions hold of withdrawn patients."),
     "trace": ("voxledger.cli.trace:trace", "Where a label came from: person, bundle, model, sources."),
     "verify": ("voxledger.cli.verify:verify", "Check a version against its manifest and signature."),
     "diff": ("voxledger.cli.diff:diff", "What changed between two versions, and by whom."),

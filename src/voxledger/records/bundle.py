@@ -137,6 +137,12 @@ def make_manifest(**values: Any) -> Manifest:
     return draft.model_copy(update={"id": _id_of(draft)})
 
 
+def remade(manifest: Manifest, **values: Any) -> Manifest:
+    """A manifest with other values, and the id that fits them."""
+    draft = manifest.model_copy(update=values)
+    return draft.model_copy(update={"id": _id_of(draft)})
+
+
 def read_manifest(content: bytes, what: str) -> Manifest:
     """Parse a `bundle.json`; `what` names it in errors.
 

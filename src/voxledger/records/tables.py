@@ -15,6 +15,7 @@ from voxledger.records import (
     ledger,
     overrides,
     readings,
+    withdrawn,
     worklist,
 )
 
@@ -29,6 +30,8 @@ TABLES = (
     ledger.TABLE,
     overrides.TABLE,
     readings.TABLE,
+    withdrawn.KEPT_TABLE,
+    withdrawn.TABLE,
     worklist.TABLE,
 )
 

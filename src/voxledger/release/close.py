@@ -19,6 +19,7 @@ from voxledger.release.facts import read_facts
 from voxledger.release.inbox import track_inbox
 from voxledger.release.licence import require_licence
 from voxledger.release.manifest import write_manifest
+from voxledger.release.marked import require_settled
 from voxledger.release.pipeline import changed, has_artifact, outputs, require_whole_dvc_files
 from voxledger.release.state import evaluated_round, opening, release_name, require_open, version_tags
 from voxledger.repository import commit_of, dvc_output, dvc_push, git, require_root, tag_exists
@@ -78,6 +79,7 @@ def _require_closable(params: Params, tags: tuple[str, str]) -> None:
         _require_tags_of_this_commit(tags)
     require_closed_here_alone(tags, commit_of("HEAD"))
     require_licence(params.licence)
+    require_settled()
     if evaluated_round() != params.round:
         raise VoxledgerError(f"round {params.round} has not been evaluated", "run `voxledger round run` first")
     if not has_artifact(params.dataset):
