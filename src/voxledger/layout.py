@@ -157,6 +157,16 @@ NEXT_MODELS = MODELS / "next"
 """Models of the next round, under DVC; retrain writes them."""
 NEXT_CARDS = MODELS / "next.json"
 """Their cards, in git; retrain writes it."""
+BASE_ATTENTION = MODELS / "attention"
+"""What attention is learned from, and the model of errors if there is one, under DVC; `round open` writes it."""
+BASE_JUDGED = BASE_ATTENTION / "judged"
+"""Voxels of cases that people judged in the rounds before, a file a case and round."""
+BASE_ERROR_MODEL = BASE_ATTENTION / "errors"
+"""The model of errors that was learned from them."""
+NEXT_ATTENTION = MODELS / "attention_next"
+"""The same with what was judged in this round, under DVC; learn writes it."""
+NEXT_JUDGED = NEXT_ATTENTION / "judged"
+NEXT_ERROR_MODEL = NEXT_ATTENTION / "errors"
 
 # Reports, in git.
 
@@ -222,11 +232,11 @@ INTAKE_JOURNAL = INTAKE / "adding.json"
 
 # Groups.
 
-INPUTS = (IMAGES, WEAK, BASE_LABELS, BASE_REVISIONS, BASE_MODELS)
+INPUTS = (IMAGES, WEAK, BASE_LABELS, BASE_REVISIONS, BASE_MODELS, BASE_ATTENTION)
 """Folders that a round starts from, under DVC; a new repository has them empty."""
 CARRIED = (BASE_HISTORY, BASE_ERRORS, BASE_DRAWN, BASE_READINGS, CONFIRMED)
 """Tables that go on from round to round; empty in a new repository."""
-WRITTEN_BY_STAGES = (ROUND, RELEASE, REPORTS, NEXT_MODELS, NEXT_CARDS)
+WRITTEN_BY_STAGES = (ROUND, RELEASE, REPORTS, NEXT_MODELS, NEXT_CARDS, NEXT_ATTENTION)
 """Where the stages of a round write."""
 TEMPLATE = (PIPELINE, PARAMS, SCHEMA, REVIEWERS, ALGORITHMS, STAGES, IGNORED, IGNORED_BY_DVC, ATTRIBUTES, INBOX_README)
 """What `voxledger init` copies from the project."""
