@@ -84,11 +84,7 @@ def score_round(
         What was found of objects that were predicted from weak labels.
     """
     pool = in_split(cases, Split.POOL)
-    learned = (
-        learned_here({c.case_id for c in pool}, params.score.miss) if params.score.attention == "learned" else None
-    )
-    found = attend(pool, predictions, schema, params, learned if isinstance(learned, Learned) else None)
-    replace_text(layout.HEAT_COLORS, thermal_table())
+    found, how = _attention(pool, predictions, schema, params)
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
     unseen, unfit = _unseen(scores, not_found, schema), disagreeing(ledger, weak, schema)
@@ -99,7 +95,6 @@ def score_round(
     write_worklist(layout.WORKLIST, rows)
     selected = sum(reason != AUDIT for reason in chosen.values())
     view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}), len(unseen))
-    how = {} if learned is None else {"attention": described(learned, params.score.miss)}
     replace_text(layout.OUTLOOK, json.dumps(asdict(view) | how, indent=2) + "\n")
     pairs = [
         (case_id, name, *pair, dice)
@@ -257,6 +252,25 @@ def _mean_agreement(
     order = {name: i for i, name in enumerate(schema.names)}
     ordered = sorted(groups, key=lambda key: (order[key[0]], key[1:]))
     return [(*key, sum(groups[key]) / len(groups[key])) for key in ordered]
+
+
+def _attention(
+    pool: Sequence[Case], predictions: Path, schema: LabelSchema, params: Params
+) -> tuple[dict[str, dict[str, Counted]], dict[str, Any]]:
+    """Attention files of every predicted case, and what was counted; where attention was to be learned, what it is."""
+    if params.score.attention != "learned":
+        found, how = attend(pool, predictions, schema, params), {}
+    else:
+        learned = learned_here({c.case_id for c in pool}, params.score.miss)
+        model = learned if isinstance(learned, Learned) else None
+        found, how = (
+            attend(pool, predictions, schema, params, model),
+            {"attention": described(learned, params.score.miss)},
+        )
+        if model is not None:
+            replace_text(layout.ATTENTION_FROM, json.dumps(how["attention"], indent=2) + "\n")
+    replace_text(layout.HEAT_COLORS, thermal_table())
+    return found, how
 
 
 def attend(
