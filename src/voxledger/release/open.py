@@ -82,7 +82,9 @@ def open_next() -> int:
 
 def _require_as_recorded(tag: str) -> None:
     """Raise unless all that the next round starts from is here as the closed round recorded it."""
-    absent = [str(source) for source in (*PROMOTED, *PROMOTED_FILES) if not source.exists() and source not in LATER]
+    recorded = lock_hashes(file_at(tag, layout.LOCK) or "")
+    wanted = [s for s in (*PROMOTED, *PROMOTED_FILES) if s not in LATER or s.as_posix() in recorded]
+    absent = [str(source) for source in wanted if not source.exists()]
     if absent:
         raise VoxledgerError(f"{', '.join(absent)} of {tag} is not here", "run `dvc pull`")
     changed = changed_outputs(*known_stages("import", "retrain", "learn"))
@@ -94,7 +96,7 @@ def _require_as_recorded(tag: str) -> None:
 def _promote(tag: str) -> None:
     """Copy outputs to the inputs that they become; DVC's hash of the copy is compared with the one at the tag."""
     recorded = lock_hashes(file_at(tag, layout.LOCK) or "")
-    promoted = {source: target for source, target in PROMOTED.items() if source.exists() or source not in LATER}
+    promoted = {s: target for s, target in PROMOTED.items() if s not in LATER or s.as_posix() in recorded}
     for source, target in promoted.items():
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
