@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from voxledger.imaging.volume import Grid
 from voxledger.params import ScoreParams
-from voxledger.score import voxels
+from voxledger.score import entropy
 from voxledger.score.attention import Attention
 from voxledger.score.judged_voxels import OF_ERROR, RIGHT, draw_voxels
 from voxledger.score.voxels import FEATURES, SURE, CaseVoxels
@@ -54,7 +54,8 @@ def test_features_are_what_they_say(case):
     mask, image = voxels_of.labels == 1, voxels_of.image.astype(np.float64)
     distance = [ndimage.distance_transform_edt(m, sampling=SPACING) for m in (mask, ~mask)]
     signed = np.where(mask, distance[0], -distance[1])
-    near, fives = np.ones((3, 3, 3)), np.ones((5, 5, 5))
+    near, apart = np.ones((3, 3, 3)), np.zeros((5, 5, 5))
+    apart[::2, ::2, ::2] = 1
     one = attention["c0"]
     bits = np.zeros(SHAPE, np.uint8)
     bits[one.box] = one.bits
@@ -67,9 +68,10 @@ def test_features_are_what_they_say(case):
     wanted = {
         "mean": mean["c0"],
         "mean_near": ndimage.convolve(mean["c0"], near, mode="constant") / count,
+        "doubt_near": ndimage.convolve(((mean["c0"] > 0.1) & (mean["c0"] < 0.9)) * 1.0, apart, mode="constant") / 27,
         "uncertain": (bits & 2) > 0,
         "border_mm": np.clip(signed, -5, 5),
-        "mask_near": ndimage.convolve(mask.astype(float), fives, mode="constant") / 125,
+        "mask_near": ndimage.convolve(mask.astype(float), apart, mode="constant") / 27,
         "slice_mm": np.sqrt(areas)[:, None, None] + np.zeros(SHAPE),
         "slice_share": (areas / areas.max())[:, None, None] + np.zeros(SHAPE),
         "intensity": (image - np.median(image)) / (high - low),
@@ -103,7 +105,7 @@ def test_a_class_without_a_voxel_has_none_in_question(tmp_path):
 def test_slabs_do_not_show(case, monkeypatch):
     voxels_of, attention, _ = case
     whole = table(voxels_of, attention)
-    monkeypatch.setattr(voxels, "SLAB", 3)
+    monkeypatch.setattr(entropy, "SLAB", 3)
     for one, other in zip(whole, table(voxels_of, attention), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -122,7 +124,7 @@ def test_what_is_drawn_stands_for_all_and_repeats(case, monkeypatch):
     of_error = np.bincount(drawn.error)
     assert of_error[1:].max() <= OF_ERROR
     assert np.count_nonzero(drawn.error == 0) <= 2 * RIGHT
-    monkeypatch.setattr(voxels, "SLAB", 3)
+    monkeypatch.setattr(entropy, "SLAB", 3)
     _, again = draw_voxels(voxels_of, attention, after, revised, 1.0, "seed")
     for name in vars(drawn):
         np.testing.assert_array_equal(getattr(drawn, name), getattr(again, name))

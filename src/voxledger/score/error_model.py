@@ -33,7 +33,7 @@ class ErrorModel:
 
     feature: npt.NDArray[np.int16]
     """(tree, node): node k goes on to 2k + 1 where the feature is at most the bound, else to 2k + 2."""
-    bound: Numbers
+    bound: npt.NDArray[np.float32]
     """(tree, node)."""
     value: Numbers
     """(tree, leaf), from left to right."""
@@ -50,7 +50,9 @@ class ErrorModel:
         """What the trees say of voxels (n, features), the higher the likelier an error."""
         from voxledger.score.voxel_kernels import walk
 
-        return walk(np.ascontiguousarray(rows), self.feature, self.bound, self.value, float(self.start[0]))  # type: ignore[no-any-return]
+        found: Numbers = np.full(len(rows), self.start[0])
+        walk(np.ascontiguousarray(rows), self.feature, self.bound, self.value, found)
+        return found
 
     def probabilities(self, scores: Numbers) -> Numbers:
         """Probability of an error by score."""
@@ -120,8 +122,11 @@ def learn_trees(rows: npt.NDArray[np.float32], wrong: npt.NDArray[np.bool_], wei
     return ErrorModel(feature, bound, value, start, np.array([1.0, 0.0]), np.zeros(0, np.int32), np.zeros(0))
 
 
-def _full(nodes: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int16], Numbers, Numbers]:
-    """A tree of scikit-learn as a full one; below its leaves all ways lead left, to the same value."""
+def _full(nodes: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32], Numbers]:
+    """A tree of scikit-learn as a full one; below its leaves all ways lead left, to the same value.
+
+    Bounds become the nearest float32 below: of features, which are float32, the same ones exceed it.
+    """
     feature = np.zeros(2**DEPTH - 1, np.int16)
     bound, value = np.full(2**DEPTH - 1, np.inf), np.zeros(2**DEPTH)
 
@@ -136,7 +141,8 @@ def _full(nodes: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int16], Numbers, Numb
             fill(2 * place + 2, int(nodes[node]["right"]))
 
     fill(0, 0)
-    return feature, bound, value
+    below = bound.astype(np.float32)
+    return feature, np.where(below > bound, np.nextafter(below, np.float32(-np.inf)), below), value
 
 
 def platt(scores: Numbers, wrong: npt.NDArray[np.bool_], weight: Numbers) -> Numbers:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 NEAR = 2
-"""Voxels on each side that what is said of a neighbourhood looks at."""
+"""Voxels on each side that is looked at where something is said of a neighbourhood."""
 
 
 @nb.njit(cache=True, nogil=True)
@@ -81,27 +81,46 @@ def around(
     spacing: tuple[float, float, float],
     out: npt.NDArray[np.float32],
 ) -> None:
-    """Of every voxel: mean and deviation over the 27 nearest, gradient of the mean by mm, share of 125 in doubt."""
+    """Of every voxel: mean and deviation over the 27 nearest, gradient of the mean by mm, and share in doubt.
+
+    The share is that of the 27 voxels that lie `NEAR` apart, this one in their middle.
+    """
     nz, ny, nx = mean.shape
     for i in range(len(voxels)):
         z, y, x = voxels[i, 0] - corner[0], voxels[i, 1] - corner[1], voxels[i, 2] - corner[2]
         of_mean = of_deviation = 0.0
         near = unsure = 0
-        for k in range(max(z - NEAR, 0), min(z + NEAR + 1, nz)):
-            for j in range(max(y - NEAR, 0), min(y + NEAR + 1, ny)):
-                for h in range(max(x - NEAR, 0), min(x + NEAR + 1, nx)):
-                    value = mean[k, j, h]
-                    unsure += 0.1 < value < 0.9
-                    if abs(k - z) < 2 and abs(j - y) < 2 and abs(h - x) < 2:
-                        of_mean += value
-                        of_deviation += deviation[k, j, h]
-                        near += 1
+        for k in range(max(z - 1, 0), min(z + 2, nz)):
+            for j in range(max(y - 1, 0), min(y + 2, ny)):
+                for h in range(max(x - 1, 0), min(x + 2, nx)):
+                    of_mean += mean[k, j, h]
+                    of_deviation += deviation[k, j, h]
+                    near += 1
+        for k in range(z - NEAR, z + NEAR + 1, NEAR):
+            for j in range(y - NEAR, y + NEAR + 1, NEAR):
+                for h in range(x - NEAR, x + NEAR + 1, NEAR):
+                    if 0 <= k < nz and 0 <= j < ny and 0 <= h < nx:
+                        unsure += 0.1 < mean[k, j, h] < 0.9
         out[i, 0], out[i, 1] = of_mean / near, of_deviation / near
         dz = (mean[min(z + 1, nz - 1), y, x] - mean[max(z - 1, 0), y, x]) / spacing[0]
         dy = (mean[z, min(y + 1, ny - 1), x] - mean[z, max(y - 1, 0), x]) / spacing[1]
         dx = (mean[z, y, min(x + 1, nx - 1)] - mean[z, y, max(x - 1, 0)]) / spacing[2]
         out[i, 2] = 0.5 * np.sqrt(dz * dz + dy * dy + dx * dx)
-        out[i, 3] = unsure / 125.0
+        out[i, 3] = unsure / 27.0
+
+
+@nb.njit(cache=True, nogil=True)
+def gathered(
+    voxels: npt.NDArray[np.int32],
+    values: npt.NDArray[Any],
+    corner: tuple[int, int, int],
+    out: npt.NDArray[np.float32],
+) -> None:
+    """The value at every voxel of an array that fills a box; 0 outside of it."""
+    nz, ny, nx = values.shape
+    for i in range(len(voxels)):
+        z, y, x = voxels[i, 0] - corner[0], voxels[i, 1] - corner[1], voxels[i, 2] - corner[2]
+        out[i] = values[z, y, x] if 0 <= z < nz and 0 <= y < ny and 0 <= x < nx else 0
 
 
 @nb.njit(cache=True, nogil=True)
@@ -116,7 +135,7 @@ def placed(
     """Of every voxel: mm to the nearest voxel on the other side of the border, negative outside, and share of mask.
 
     `offsets` (n, 3) are sorted by `distances`; what lies farther than the last is as far as that. The share is that of
-    the 125 voxels around.
+    the 27 voxels that lie `NEAR` apart, this one in their middle.
     """
     nz, ny, nx = labels.shape
     for i in range(len(voxels)):
@@ -129,11 +148,12 @@ def placed(
                 away = distances[n]
                 break
         covered = 0
-        for k in range(max(z - NEAR, 0), min(z + NEAR + 1, nz)):
-            for j in range(max(y - NEAR, 0), min(y + NEAR + 1, ny)):
-                for h in range(max(x - NEAR, 0), min(x + NEAR + 1, nx)):
-                    covered += own[labels[k, j, h]]
-        out[i, 0], out[i, 1] = away if inside else -away, covered / 125.0
+        for k in range(z - NEAR, z + NEAR + 1, NEAR):
+            for j in range(y - NEAR, y + NEAR + 1, NEAR):
+                for h in range(x - NEAR, x + NEAR + 1, NEAR):
+                    if 0 <= k < nz and 0 <= j < ny and 0 <= h < nx:
+                        covered += own[labels[k, j, h]]
+        out[i, 0], out[i, 1] = away if inside else -away, covered / 27.0
 
 
 @nb.njit(cache=True, nogil=True)
@@ -187,23 +207,21 @@ def of_slices(
 def walk(
     rows: npt.NDArray[np.float32],
     feature: npt.NDArray[np.int16],
-    bound: npt.NDArray[np.float64],
+    bound: npt.NDArray[np.float32],
     value: npt.NDArray[np.float64],
-    start: float,
-) -> npt.NDArray[np.float64]:
-    """The sum of the trees for every row (n, features).
+    found: npt.NDArray[np.float64],
+) -> None:
+    """Add what the trees say of every row (n, features) to `found`.
 
     A tree is full: node k of `feature` and `bound` (tree, node) goes on to 2k + 1 where the feature is at most the
     bound, else to 2k + 2; `value` (tree, leaf) has the leaves from left to right.
     """
     inner = feature.shape[1]
-    found = np.full(len(rows), start)
-    for i in range(len(rows)):
-        total = start
+    for first in range(0, len(rows), 64):  # many rows by one tree: their steps do not wait for one another
+        last = min(first + 64, len(rows))
         for t in range(len(feature)):
-            node = 0
-            while node < inner:
-                node = 2 * node + (1 if float(rows[i, feature[t, node]]) <= bound[t, node] else 2)
-            total += value[t, node - inner]
-        found[i] = total
-    return found
+            for i in range(first, last):
+                node = 0
+                while node < inner:
+                    node = 2 * node + 1 + (rows[i, feature[t, node]] > bound[t, node])
+                found[i] += value[t, node - inner]

@@ -4,8 +4,8 @@ Voxels of a class are in question where the mean of the models lies between `SUR
 than the label map that people are shown, as where the filter took something away. Of all others nothing is said: there
 all models agree, and are certain.
 
-Classes are streamed in slabs of `SLAB` slices inside the bounding box of what any model predicts. A class needs the
-probabilities of one slab, and of the image and the label map nothing but what they are held in.
+Classes are streamed in slabs of slices inside the bounding box of what any model predicts. A class needs the
+probabilities of three slabs, and of the image and the label map nothing but what they are held in.
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from voxledger.imaging.soft import SoftPrediction, asked, ensemble_box
 from voxledger.imaging.volume import Grid
 from voxledger.schema import LabelSchema
 from voxledger.score.attention import ClassAttention
-from voxledger.score.entropy import binary
+from voxledger.score.entropy import binary, slabs
 
 SURE = 0.02
-SLAB = 32
 REACH_MM = 5.0
 """Distances to the border are told up to here."""
 MOST_OFFSETS = 1500
@@ -100,17 +99,14 @@ class CaseVoxels:
         if box is None:
             return
         own = self.own(name)
-        of_class = _OfClass(self, own, published, number)
-        for low in range(box[0].start, box[0].stop, SLAB):
-            high = min(low + SLAB, box[0].stop)
-            wide = grown((slice(low, high), box[1], box[2]), voxel_kernels.NEAR, self.grid.shape)
-            mean, deviation, entropy = _moments(knowing, name, wide)
-            corner = (wide[0].start, wide[1].start, wide[2].start)
-            voxels = voxel_kernels.doubtful(mean, self.labels, own, corner, low, high, SURE)
+        of_class, (y, x) = _OfClass(self, own, published, number), grown(box, voxel_kernels.NEAR, self.grid.shape)[1:]
+        for z, start, (mean, deviation, entropy) in _windows(knowing, name, (box[0], y, x)):
+            corner = (start, y.start, x.start)
+            voxels = voxel_kernels.doubtful(mean, self.labels, own, corner, z.start, z.stop, SURE)
             if len(voxels):
-                features = np.empty((len(voxels), len(FEATURES)), np.float32)
-                at = tuple(voxels[:, axis] - corner[axis] for axis in range(3))
-                features[:, 0], features[:, 1], features[:, 2] = mean[at], deviation[at], entropy[at]
+                features = np.zeros((len(voxels), len(FEATURES)), np.float32)
+                for column, values in enumerate((mean, deviation, entropy)):
+                    voxel_kernels.gathered(voxels, values, corner, features[:, column])
                 voxel_kernels.around(voxels, mean, deviation, corner, self.grid.spacing, features[:, 6:10])
                 of_class.fill(voxels, features)
                 yield Slab(voxels, features)
@@ -124,6 +120,37 @@ class CaseVoxels:
         own = np.zeros(max([*self._boxes, *(c.id for c in self.schema.classes)]) + 1, np.bool_)
         own[self.schema.ids_of(name)] = True
         return own
+
+
+def _windows(
+    knowing: Sequence[SoftPrediction], name: str, box: Box
+) -> Iterator[tuple[slice, int, tuple[npt.NDArray[np.float32], ...]]]:
+    """Slices of a box in slabs, and `_moments` of these and of as many slices around as a neighbourhood has.
+
+    Gives the slices, the first slice of the moments, and these. No slice is read twice.
+    """
+    from voxledger.score.voxel_kernels import NEAR
+
+    ranges = list(slabs(box[0].start, box[0].stop))
+    held: dict[int, tuple[npt.NDArray[np.float32], ...]] = {}
+    for number, z in enumerate(ranges):
+        for ahead in (number, number + 1):
+            if ahead < len(ranges) and ahead not in held:
+                held[ahead] = _moments(knowing, name, (ranges[ahead], box[1], box[2]))
+        held.pop(number - 2, None)
+        before, after = held.get(number - 1), held.get(number + 1)
+        tail = min(NEAR, len(before[0])) if before else 0
+        window = [
+            np.concatenate(
+                [
+                    *([before[i][len(before[i]) - tail :]] if before else []),
+                    held[number][i],
+                    *([after[i][:NEAR]] if after else []),
+                ]
+            )
+            for i in range(3)
+        ]
+        yield z, z.start - tail, tuple(window)
 
 
 def _moments(knowing: Sequence[SoftPrediction], name: str, box: Box) -> tuple[npt.NDArray[np.float32], ...]:
@@ -173,13 +200,11 @@ class _OfClass:
         from voxledger.score import voxel_kernels
 
         case, published = self._case, self._published
-        features[:, 3:6] = 0
         if published.box is not None:
-            at = voxels - np.array([s.start for s in published.box], np.int32)
-            inside = ((at >= 0) & (at < np.array(published.bits.shape))).all(axis=1)
-            bits = published.bits[tuple(at[inside].T)]
+            corner = (published.box[0].start, published.box[1].start, published.box[2].start)
             for column, criterion in enumerate(PUBLISHED, start=3):
-                features[inside, column] = (bits & np.uint8(criterion)) != 0
+                bit = (published.bits & np.uint8(criterion)) != 0
+                voxel_kernels.gathered(voxels, bit, corner, features[:, column])
         voxel_kernels.placed(voxels, case.labels, self._own, *self._offsets, features[:, 10:12])
         features[:, 12:16] = self._of_slice[voxels[:, 0]]
         shown = np.empty((len(voxels), 3), np.float32)
