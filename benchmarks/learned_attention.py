@@ -1,6 +1,6 @@
 """Learned attention against the published criteria, on the same cases of a mixed pool, round after round.
 
-    python benchmarks/learned_attention.py [--data ../shared/data] [--seeds 1] [--rounds 4] [--out TABLE.md]
+    python benchmarks/learned_attention.py [--data ../shared/data] [--seeds 1] [--rounds 3] [--out TABLE.md]
 
 Whole hippocampus in MR. Two small U-Nets (those of `benchmarks/acquisition.py`) learn from 10 cases of the decathlon.
 The pool is mixed: 50 cases of it as they are, 40 with trouble made on purpose (every third slice alone, motion ghosts,
@@ -55,6 +55,8 @@ class Predicted:
     soft: list[Any]
     shown: np.ndarray
     """Label map (z, y, x)."""
+    errors: dict[float, np.ndarray]
+    """Visible errors (z, y, x) by tolerance."""
 
 
 def whole(sample: Sample) -> Sample:
@@ -97,6 +99,7 @@ def predict(networks: Sequence[Any], sample: Sample, folder: Path) -> Predicted:
     import torch
 
     from voxledger.imaging.soft import ensemble_mean, open_soft, write_soft
+    from voxledger.imaging.visible_change import visible_change
 
     soft = []
     for i, network in enumerate(networks):
@@ -106,7 +109,9 @@ def predict(networks: Sequence[Any], sample: Sample, folder: Path) -> Predicted:
         path = folder / f"{sample.case_id}-{i}.b2nd"
         write_soft(path, [(CLASS, p)], [CLASS], sample.grid, str(i), "")
         soft.append(open_soft(path))
-    return Predicted(sample, soft, (ensemble_mean(soft, CLASS) > 0.5).astype(np.uint8))
+    mask, truth = ensemble_mean(soft, CLASS) > 0.5, sample.labels > 0
+    errors = {t: visible_change(mask, truth, sample.grid.spacing, t) for t in TOLERANCES}
+    return Predicted(sample, soft, mask.astype(np.uint8), errors)
 
 
 def flagged(one: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -121,13 +126,6 @@ def published(case: Predicted, params: ScoreParams) -> Any:
     from voxledger.score.attention import Attention
 
     return Attention(case.soft, SCHEMA, params)
-
-
-def changed(case: Predicted, tolerance: float) -> np.ndarray:
-    """Visible errors (z, y, x)."""
-    from voxledger.imaging.visible_change import visible_change
-
-    return visible_change(case.shown > 0, case.sample.labels > 0, case.sample.grid.spacing, tolerance)
 
 
 def draw(case: Predicted, folder: Path, turn: int, audited: bool, tolerance: float) -> Any:
@@ -149,7 +147,7 @@ def score_of(cases: Sequence[Predicted], params: ScoreParams, tolerance: float) 
     total = Counts()
     for case in cases:
         bits = flagged(published(case, params)[CLASS], case.shown.shape)
-        total += judge(bits, changed(case, tolerance))
+        total += judge(bits, case.errors[tolerance])
     return total
 
 
@@ -251,7 +249,7 @@ def compare(
     if why := lacking(judged):
         return [*lines, row(*where, "learned", Counts(), why)]
     model, _ = learn_errors(judged, [CLASS], {CLASS: CLASS}, seed)
-    scores, errors = [scores_of(case, model) for case in cases], [changed(case, tolerance) for case in cases]
+    scores, errors = [scores_of(case, model) for case in cases], [case.errors[tolerance] for case in cases]
     threshold = model.threshold(MISS)
     if threshold is None:
         lines.append(row(*where, "**learned**", Counts(), f"{model.audited_cases} audited cases set no threshold"))
@@ -272,7 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     started = time.process_time()

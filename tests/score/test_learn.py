@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 
 import ensembles
@@ -208,6 +209,6 @@ def test_altered_files_are_refused(cases, file, said):
     open_next()
     path = layout.BASE_ATTENTION / file
     path.chmod(0o600)
-    path.write_bytes(b"\0" + path.read_bytes()[1:])
+    path.write_bytes(pickle.dumps({"feature": 1}))
     with pytest.raises(VoxledgerError, match=said):
         scored(cases, params(1))
