@@ -49,8 +49,7 @@ def score_section(
             f"<p>Of the {outlook.chosen} cases chosen now, {expected.estimate:.1f} are expected to need revision "
             f"(95 % interval {expected.low:.0f} to {expected.high:.0f}).</p>"
         )
-    if attention is not None:
-        text.append(f"<p>{escape(where_from(attention))}</p>")
+    text += [f"<p>{escape(where_from(attention))}</p>"] if attention is not None else []
     if not_found:
         text.append(
             f"<p><strong>Organ not found</strong> in {len(not_found)} cases, so that the models of a region looked at "
