@@ -62,14 +62,18 @@ def lacking(judged: Sequence[Judged]) -> str:
 def learn_round(cases: Sequence[Case], schema: LabelSchema, params: Params) -> str:
     """Write `layout.NEXT_ATTENTION`: judged voxels of all rounds, and the model, if there are enough; returns its id.
 
-    What was judged in the rounds before is carried on. Of this round nothing is drawn unless `score.attention` is
-    `learned`.
+    What was judged in the rounds before is carried on. Unless `score.attention` is `learned`, nothing is drawn of this
+    round, and the model stays as it is.
     """
     shutil.rmtree(layout.NEXT_ATTENTION, ignore_errors=True)
+    learned = params.score.attention == "learned"
     layout.NEXT_ATTENTION.mkdir(parents=True)
-    if layout.BASE_JUDGED.is_dir():
-        shutil.copytree(layout.BASE_JUDGED, layout.NEXT_JUDGED)
-    if params.score.attention != "learned":
+    before, after = (
+        (layout.BASE_JUDGED, layout.NEXT_JUDGED) if learned else (layout.BASE_ATTENTION, layout.NEXT_ATTENTION)
+    )
+    if before.is_dir():
+        shutil.copytree(before, after, dirs_exist_ok=True)
+    if not learned:
         return ""
     _draw(cases, schema, params)
     judged = all_judged(layout.NEXT_JUDGED, {case.case_id for case in in_split(cases, Split.POOL)})

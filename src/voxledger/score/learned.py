@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from voxledger import layout
 from voxledger.imaging.attention_file import PUBLISHED, Criterion
-from voxledger.records.card import WEIGHTS, check_model
+from voxledger.records.card import CARD, WEIGHTS, check_model
+from voxledger.schema import LabelSchema
 from voxledger.score.attention import Attention, ClassAttention
 from voxledger.score.error_model import ErrorModel, read_error_model
 from voxledger.score.judged_voxels import all_judged
@@ -27,7 +28,7 @@ class Learned:
     weights: Path
     id: str
     classes: tuple[str, ...]
-    """Those that it learned from, in the order of their numbers."""
+    """Those that it learned from as they are called today, in the order of their numbers; empty for one retired."""
     threshold: float
     cases: int
     """That it learned from."""
@@ -37,7 +38,7 @@ class Learned:
     """The threshold as the probability of an error."""
 
 
-def learned_here(pool: Collection[str], miss: float) -> Learned | str:
+def learned_here(pool: Collection[str], schema: LabelSchema, miss: float) -> Learned | str:
     """The model of errors that this round starts from, or why the published criteria stand in for it.
 
     Parameters
@@ -56,6 +57,8 @@ def learned_here(pool: Collection[str], miss: float) -> Learned | str:
     judged = all_judged(layout.BASE_JUDGED, pool)
     if why := lacking(judged):
         return why
+    if not (folder / CARD).is_file():
+        return "no model was learned at the end of the round before"
     card = check_model(folder)
     model = read_error_model(folder / WEIGHTS, len(FEATURES))
     threshold = model.threshold(miss)
@@ -68,7 +71,7 @@ def learned_here(pool: Collection[str], miss: float) -> Learned | str:
     return Learned(
         folder / WEIGHTS,
         card.id,
-        tuple(card.params[CLASSES]),
+        tuple(schema.renamed(name) or "" for name in card.params[CLASSES]),
         threshold,
         len({one.case_id for one in judged if not one.audited}),
         model.audited_cases,

@@ -258,15 +258,14 @@ def _attention(
     pool: Sequence[Case], predictions: Path, schema: LabelSchema, params: Params
 ) -> tuple[dict[str, dict[str, Counted]], dict[str, Any]]:
     """Attention files of every predicted case, and what was counted; where attention was to be learned, what it is."""
+    how: dict[str, Any] = {}
     if params.score.attention != "learned":
-        found, how = attend(pool, predictions, schema, params), {}
+        found = attend(pool, predictions, schema, params)
     else:
-        learned = learned_here({c.case_id for c in pool}, params.score.miss)
+        learned = learned_here({c.case_id for c in pool}, schema, params.score.miss)
         model = learned if isinstance(learned, Learned) else None
-        found, how = (
-            attend(pool, predictions, schema, params, model),
-            {"attention": described(learned, params.score.miss)},
-        )
+        found = attend(pool, predictions, schema, params, model)
+        how["attention"] = described(learned, params.score.miss)
         if model is not None:
             replace_text(layout.ATTENTION_FROM, json.dumps(how["attention"], indent=2) + "\n")
     replace_text(layout.HEAT_COLORS, thermal_table())
