@@ -21,7 +21,7 @@ from voxledger.schema import read_schema
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
 STAGES = ("cases", "infer", "calibrate", "filter", "score", "export", "adjudicate", "gate", "import")
-STAGES += ("retrain", "evaluate")
+STAGES += ("learn", "retrain", "evaluate")
 
 
 @pytest.fixture

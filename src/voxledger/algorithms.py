@@ -28,6 +28,7 @@ STAGES = {
     "adjudicate": 2,
     "gate": 3,
     "import": 6,
+    "learn": 1,
     "retrain": 4,
     "evaluate": 2,
     "hindsight": 3,

@@ -9,7 +9,7 @@ from voxledger.errors import Misuse
 EXTRAS = {
     "models": (
         *("torch", "nnunetv2", "monai", "batchgenerators", "batchgeneratorsv2", "dynamic_network_architectures"),
-        *("acvl_utils", "pandas", "numba", "blosc2", "jinja2", "matplotlib"),
+        *("acvl_utils", "pandas", "numba", "blosc2", "jinja2", "matplotlib", "sklearn", "threadpoolctl"),
     ),
     "interactive": ("nnInteractive",),
     "dicom": ("pydicom", "highdicom"),

@@ -121,6 +121,8 @@ SCORE_CASES = ROUND / "score.jsonl"
 """Which case was computed from what; score writes it."""
 HEAT_COLORS = ATTENTION / "heat.ctbl"
 """Colour table of the heat maps, for 3D Slicer; score writes it."""
+ATTENTION_FROM = ATTENTION / "learned.json"
+"""Which model of errors pointed, where attention is learned; score writes it."""
 AGREEMENT = ROUND / "agreement.csv"
 """Overlap of every two models, by case and class; score writes it."""
 OUTLOOK = ROUND / "outlook.json"
@@ -169,6 +171,16 @@ NEXT_MODELS = MODELS / "next"
 """Models of the next round, under DVC; retrain writes them."""
 NEXT_CARDS = MODELS / "next.json"
 """Their cards, in git; retrain writes it."""
+BASE_ATTENTION = MODELS / "attention"
+"""What attention is learned from, and the model of errors if there is one, under DVC; `round open` writes it."""
+BASE_JUDGED = BASE_ATTENTION / "judged"
+"""Voxels of cases that people judged in the rounds before, a file a case and round."""
+BASE_ERROR_MODEL = BASE_ATTENTION / "errors"
+"""The model of errors that was learned from them."""
+NEXT_ATTENTION = MODELS / "attention_next"
+"""The same with what was judged in this round, under DVC; learn writes it."""
+NEXT_JUDGED = NEXT_ATTENTION / "judged"
+NEXT_ERROR_MODEL = NEXT_ATTENTION / "errors"
 
 # Reports, in git.
 
@@ -236,11 +248,11 @@ INTAKE_JOURNAL = INTAKE / "adding.json"
 
 NOT_IN_MANIFEST = (MANIFEST, SIGNATURE, STATEMENT)
 """The manifest, and what is made of it."""
-INPUTS = (IMAGES, WEAK, BASE_LABELS, BASE_REVISIONS, BASE_MODELS)
+INPUTS = (IMAGES, WEAK, BASE_LABELS, BASE_REVISIONS, BASE_MODELS, BASE_ATTENTION)
 """Folders that a round starts from, under DVC; a new repository has them empty."""
 CARRIED = (BASE_HISTORY, BASE_ERRORS, BASE_DRAWN, BASE_READINGS, CONFIRMED)
 """Tables that go on from round to round; empty in a new repository."""
-WRITTEN_BY_STAGES = (ROUND, RELEASE, REPORTS, NEXT_MODELS, NEXT_CARDS)
+WRITTEN_BY_STAGES = (ROUND, RELEASE, REPORTS, NEXT_MODELS, NEXT_CARDS, NEXT_ATTENTION)
 """Where the stages of a round write."""
 TEMPLATE = (
     *(PIPELINE, PARAMS, SCHEMA, REVIEWERS, SAID, ALGORITHMS, STAGES),

@@ -13,7 +13,16 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.records.sent import is_out
 from voxledger.records.tables import formats
-from voxledger.repository import TEMPLATE_NAME, dvc_cache, git, round_tag, tag_exists, template_root
+from voxledger.repository import (
+    TEMPLATE_NAME,
+    dvc_add,
+    dvc_cache,
+    dvc_output,
+    git,
+    round_tag,
+    tag_exists,
+    template_root,
+)
 from voxledger.stage import pipelines
 from voxledger.textfile import parse_yaml, read_text, read_text_if_there, read_yaml, replace_text
 
@@ -93,13 +102,18 @@ def _not_pulled(number: int) -> bool:
 
 
 def upgrade(plan: Upgrade) -> None:
-    """Change what a plan says, and commit that."""
+    """Change what a plan says, put folders under DVC that the pipeline reads and that are new, and commit that."""
     for path, text in plan.files.items():
         replace_text(path, text)
+    new = [folder for folder in layout.INPUTS if not layout.dvc_file(folder).exists()]
     if plan.files:
-        git("add", "--", *map(str, plan.files))
+        for folder in new:
+            folder.mkdir(parents=True, exist_ok=True)
+            dvc_add(folder)
+        changed = [*plan.files, *map(layout.dvc_file, new)]
+        git("add", "--", *map(str, changed))
         message = "Pipeline of the voxledger that is installed"
-        git("commit", "--quiet", "--message", message, "--", *map(str, plan.files))
+        git("commit", "--quiet", "--message", message, "--", *map(str, changed))
 
 
 def _wanted(params: Params) -> dict[Path, str]:

@@ -36,6 +36,8 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("data/base/errors.csv").unlink()
     Path("data/base/drawn.csv").unlink()
     Path("data/format.json").unlink()
+    Path("models/attention.dvc").unlink()
+    shutil.rmtree("models/attention")
     Path("reviewers.yaml").unlink()
     Path(".gitattributes").write_text("*.bin -diff\n")
     yaml = YAML()
@@ -68,6 +70,8 @@ def test_stages_of_an_older_pipeline_are_refused_and_upgraded() -> None:
     assert Path("data/format.json").read_text() == formats()
     assert Path("data/base/errors.csv").is_file()
     assert Path("data/base/drawn.csv").is_file()
+    assert Path("models/attention").is_dir()
+    assert "models/attention.dvc" in output("git", "ls-files")
     assert Path("reviewers.yaml").read_bytes() == (ROOT / "reviewers.yaml").read_bytes()
     assert Path(".gitattributes").read_text().splitlines()[0] == "*.bin -diff"
     assert output("git", "check-attr", "text", "stages/gate.py").endswith("text: unset\n")
@@ -103,7 +107,7 @@ def test_another_version_of_an_algorithm_is_refused_and_upgraded() -> None:
         "files": ["algorithms.yaml"],
         "versions": {"filter": {"old": 1, "new": STAGES["filter"]}},
         "run_again": {stage: [f"filter 1 → {STAGES['filter']}"] for stage in ("calibrate", "filter")},
-        "follow": ["score", "export", "adjudicate", "gate", "import", "retrain", "evaluate"],
+        "follow": ["score", "export", "adjudicate", "gate", "import", "learn", "retrain", "evaluate"],
     }
     assert json.loads(output("voxledger", "upgrade", "--json")) == plan
     assert output("git", "show", "--name-only", "--format=").split() == ["algorithms.yaml"]

@@ -57,6 +57,12 @@ def test_what_is_in_a_bundle(repo: Any) -> None:
     assert set(np.unique(hint)) == {0, 2, 3}
 
 
+def test_a_bundle_names_the_model_that_points(repo: Any) -> None:
+    Path("data/round/attention/learned.json").write_text(json.dumps({"by": "learned", "model": "c" * 64}))
+    repo.export(("case_1", "lesion", "ann"))
+    assert repo.manifest("ann").model_ids == ("a" * 64, "b" * 64, "c" * 64)
+
+
 def test_the_proposal_is_trusted_classes_and_the_pseudo_label_for_the_rest(repo: Any) -> None:
     repo.export(("case_1", "lesion", "alice"))
     shown = read(repo.bundle("alice") / "labels/case_1.nii.gz")

@@ -28,6 +28,7 @@ def show(top: int, as_json: bool) -> None:
     from voxledger.errors import VoxledgerError
     from voxledger.records.worklist import read_worklist
     from voxledger.repository import require_root
+    from voxledger.score.section import where_from
     from voxledger.textfile import read_json_if_there
 
     require_root()
@@ -45,6 +46,8 @@ def show(top: int, as_json: bool) -> None:
             f"expected to need revision: {expected['estimate']:.1f} of {outlook['chosen']} chosen cases "
             f"({expected['low']:.0f} to {expected['high']:.0f})"
         )
+    if "attention" in outlook:
+        click.echo(where_from(outlook["attention"]))
     click.echo(f"{'stop' if outlook['stop'] else 'continue'}: {outlook['why']}")
     for case_id in dict.fromkeys(r.case_id for r in rows):
         of_case = [r for r in rows if r.case_id == case_id]

@@ -105,6 +105,8 @@ def write_bundle(
     for case_id in sorted(drawn):
         _copy_images(folder, material.cases[case_id])
         models.update(material.predicted.get(case_id, Ensemble({})).model_ids)
+    if pointed := read_json_if_there(layout.ATTENTION_FROM, "model"):
+        models.add(pointed["model"])
     _write_texts(folder, reviewer, asked, material)
     files = {
         p.relative_to(folder).as_posix(): File(sha256=file_sha256(p), bytes=p.stat().st_size)

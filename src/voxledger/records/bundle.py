@@ -96,6 +96,7 @@ class Manifest(_Strict):
     base_version: str
     """SHA-256 of `data/base/ledger.csv`: which version of the dataset the proposals stand on."""
     model_ids: tuple[str, ...]
+    """Models that proposed labels, and the model of errors where attention is learned."""
     label_schema: LabelSchema
     asked: tuple[Asked, ...]
     voxels: dict[str, int]

@@ -14,7 +14,7 @@ from voxledger.release.describe import described
 from voxledger.release.elsewhere import require_closed_here_alone
 from voxledger.release.facts import read_facts
 from voxledger.release.inbox import clear, require_nothing_came_late
-from voxledger.release.pipeline import changed_outputs, dvc_file_hash, lock_hashes
+from voxledger.release.pipeline import changed_outputs, dvc_file_hash, known_stages, lock_hashes
 from voxledger.release.state import opening, opening_file, version_tags
 from voxledger.repository import commit_of, dvc_add, file_at, git, require_root, round_tag, tag_exists
 from voxledger.textfile import read_text, replace_text
@@ -23,6 +23,7 @@ PROMOTED = {
     layout.RELEASE_LABELS: layout.BASE_LABELS,
     layout.RELEASE_REVISIONS: layout.BASE_REVISIONS,
     layout.NEXT_MODELS: layout.BASE_MODELS,
+    layout.NEXT_ATTENTION: layout.BASE_ATTENTION,
 }
 """Outputs of a closed round that become inputs of the next, under DVC."""
 PROMOTED_FILES = {
@@ -35,8 +36,8 @@ PROMOTED_FILES = {
 }
 """The same for files in git."""
 
-LATER = (layout.RELEASE_READINGS, layout.DRAWN)
-"""Files that rounds of an older voxledger do not have."""
+LATER = (layout.RELEASE_READINGS, layout.DRAWN, layout.NEXT_ATTENTION)
+"""What rounds of an older voxledger do not have."""
 
 
 def open_next() -> int:
@@ -83,10 +84,12 @@ def open_next() -> int:
 
 def _require_as_recorded(tag: str) -> None:
     """Raise unless all that the next round starts from is here as the closed round recorded it."""
-    absent = [str(source) for source in (*PROMOTED, *PROMOTED_FILES) if not source.exists() and source not in LATER]
+    recorded = lock_hashes(file_at(tag, layout.LOCK) or "")
+    wanted = [s for s in (*PROMOTED, *PROMOTED_FILES) if s not in LATER or s.as_posix() in recorded]
+    absent = [str(source) for source in wanted if not source.exists()]
     if absent:
         raise VoxledgerError(f"{', '.join(absent)} of {tag} is not here", "run `dvc pull`")
-    changed = changed_outputs("import", "retrain")
+    changed = changed_outputs(*known_stages("import", "retrain", "learn"))
     altered = [str(source) for source in PROMOTED if source.as_posix() in changed]
     if altered:
         raise _altered(", ".join(altered), tag, "run `dvc checkout --force`, then again")
@@ -95,11 +98,12 @@ def _require_as_recorded(tag: str) -> None:
 def _promote(tag: str) -> None:
     """Copy outputs to the inputs that they become; DVC's hash of the copy is compared with the one at the tag."""
     recorded = lock_hashes(file_at(tag, layout.LOCK) or "")
-    for source, target in PROMOTED.items():
+    promoted = {s: target for s, target in PROMOTED.items() if s not in LATER or s.as_posix() in recorded}
+    for source, target in promoted.items():
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
-    dvc_add(*PROMOTED.values())
-    for source, target in PROMOTED.items():
+    dvc_add(*promoted.values())
+    for source, target in promoted.items():
         if dvc_file_hash(layout.dvc_file(target)) != recorded[source.as_posix()]:
             raise _altered(str(source), tag, "run `git checkout . && dvc checkout --force`, then again")
     for source, target in PROMOTED_FILES.items():
