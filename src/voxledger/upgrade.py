@@ -210,8 +210,9 @@ def _parameters(text: str, params: Params, pipeline: str) -> str:
     document, values, missing = yaml.load(text), params.model_dump(mode="json"), False
     for stage in parse_yaml(pipeline, layout.PIPELINE, "stages")["stages"].values():
         for section in sorted(_parameters_of(stage)[layout.PARAMS.as_posix()]):
-            if section not in document:
-                document[section] = values[section]
+            name = section.split(".")[0]  # a stage may read one parameter of a section
+            if name not in document:
+                document[name] = values[name]
                 missing = True
     for name, model in params.retrain.models.items():
         entry = document["retrain"]["models"][name]

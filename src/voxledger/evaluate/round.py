@@ -23,6 +23,7 @@ from voxledger.evaluate.effort import Effort, effort
 from voxledger.evaluate.history import minutes_before, round_rows, untimed_before
 from voxledger.evaluate.ladder_section import ladder_section
 from voxledger.evaluate.metric import all_metrics, averaged
+from voxledger.evaluate.quality import judge_masks
 from voxledger.evaluate.report import Report, render
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary, Row, gains, summarise
 from voxledger.evaluate.transfer import Transfer, transfer_section, transfers
@@ -111,6 +112,7 @@ def evaluate_round(
     summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
     started = _started_from_others(rows, judged.cases, build_cohort(cases, after, schema), schema, params)
     past, cost, clicks = _cost(decisions, cases, schema, after, params)
+    found_quality = judge_masks(cases, schema, params)
     report = Report(
         dataset=params.dataset,
         round=params.round,
@@ -128,7 +130,7 @@ def evaluate_round(
         pictures=_pictures(rows, judged.cases, found, schema, params.machine),
         unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
         not_found=not_found,
-        sections=[text for text in (transfer_section(started), *_texts(sections, params)) if text],
+        sections=[text for text in (transfer_section(started), found_quality, *_texts(sections, params)) if text],
     )
     _write(report, rows, started)
 

@@ -69,7 +69,8 @@ def export_round(
         Names every case that cannot be shown, and why.
     """
     known = {c.case_id: c for c in cases}, schema, ledger, predicted
-    material = Material(*known, dataset, round_number, tuple(formats))
+    quality = {(item.case_id, item.class_name): item.quality for item in worklist if item.quality}
+    material = Material(*known, dataset, round_number, tuple(formats), quality)
     _require_sound(worklist, material, readers)
     require_untouched(out := layout.BUNDLES, every_byte=True)
     # They appear all at once: half a bundle that a killed export left would be taken for one that somebody changed.

@@ -74,7 +74,9 @@ class JudgedMask:
 _SIGNS, _QUALITY = (tuple(f.name for f in fields(kind)) for kind in (Signs, Quality))
 _MASK = ("case_id", "class_name", *_SIGNS, *_QUALITY)
 PREDICTED = TableFormat("quality", "a table of predicted quality", (_MASK,))
-JUDGED = TableFormat("judged", "a table of judged masks", (("round", *_MASK, "blind", "dice", "error_ml", "path_share"),))
+JUDGED = TableFormat(
+    "judged", "a table of judged masks", (("round", *_MASK, "blind", "dice", "error_ml", "path_share"),)
+)
 FORMAT = PREDICTED.number
 QUALITY_COLUMNS = _QUALITY
 

@@ -1,13 +1,12 @@
 """How good a mask is, predicted before anybody looks: what masks like it were found to be when people judged them.
 
 Ridge regression on signs of the ensemble, fitted to the masks of earlier rounds that people accepted or revised: the
-logarithm of what lacks to Dice 1, that of the wrong ml, and the share of the contour that had to be drawn. Volumes enter
-as logarithms, so that their ratios are linear in them; every class has an offset of its own.
+logarithm of what lacks to Dice 1, that of the wrong ml, and the share of the contour that had to be drawn. Volumes are
+logarithms, so that their ratios are linear in them; every class has an offset of its own.
 
 The interval is conformal: every judged mask is predicted from the masks of all other cases, and the interval reaches
-as far as that was off in `LEVEL` of them. Where enough of them come from the blind audit, only these count: what is on a
-worklist was chosen for looking bad, and says little about what is not. Left-out cases are those of the same models'
-rounds; that models get better makes intervals wide rather than short.
+as far as that was off in `LEVEL` of them (the jackknife of Barber et al. 2021). Where enough of them come from blind
+audits, only these count: what is on a worklist was chosen for looking bad, and says little about what is not.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +143,11 @@ def learn(judged: Sequence[JudgedMask], classes: Collection[str]) -> QualityMode
     )
 
 
+def nothing_learned(judged: Sequence[JudgedMask]) -> dict[str, Any]:
+    """What `data/round/quality.json` says where nothing is predicted."""
+    return {"format": FORMAT, "id": "", "masks": len(judged), "cases": len({one.mask.case_id for one in judged})}
+
+
 def predict(model: QualityModel | None, masks: Sequence[tuple[str, str, Signs]]) -> list[MaskQuality]:
     """The quality of masks, each given by case, class and signs; without a model none is predicted."""
     return [MaskQuality(c, name, signs, model.predict(name, signs) if model else None) for c, name, signs in masks]
@@ -194,7 +198,9 @@ def _ml(logarithm: float) -> float:
 
 
 def _rounded(values: Floats) -> Any:
-    return [[float(f"{v:.9g}") for v in row] if isinstance(row, list) else float(f"{row:.9g}") for row in values.tolist()]
+    return [
+        [float(f"{v:.9g}") for v in row] if isinstance(row, list) else float(f"{row:.9g}") for row in values.tolist()
+    ]
 
 
 def expected_minutes(quality: Quality, looking_minutes: float, scratch_minutes: float, classes: int) -> float:
@@ -206,7 +212,3 @@ def expected_minutes(quality: Quality, looking_minutes: float, scratch_minutes: 
     5.5
     """
     return looking_minutes + scratch_minutes / classes * quality.predicted_path_share
-
-
-Qualities = Mapping[str, Quality]
-"""By class."""

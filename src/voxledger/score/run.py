@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decision
 from voxledger.records.errors import ErrorRow
 from voxledger.records.ledger import Ledger, Origin, last_reviewed
+from voxledger.records.mask_quality import JudgedMask
 from voxledger.records.readings import Reading, settled
 from voxledger.records.worklist import AUDIT, DISAGREES, NOT_FOUND, REJECTED, WorkItem, write_worklist
 from voxledger.registry import ACQUISITION
@@ -30,8 +31,10 @@ from voxledger.score.bias import agreement
 from voxledger.score.drawn import AttentionCurve, TopCase
 from voxledger.score.likely_error import experience
 from voxledger.score.pictures import thermal_table
+from voxledger.score.predicted import predict_round, with_quality
+from voxledger.score.quality_section import quality_section
 from voxledger.score.section import score_section
-from voxledger.score.stopping import outlook
+from voxledger.score.stopping import by_target, error_left, outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
 from voxledger.score.worklist import choose, read_by_several, worklist
 from voxledger.textfile import replace_text, write_table
@@ -54,6 +57,7 @@ def score_round(
     not_found: Mapping[str, Sequence[str]] = MappingProxyType({}),
     readings: Sequence[Reading] = (),
     weak: Sequence[WeakDecision] = (),
+    judged: Sequence[JudgedMask] = (),
 ) -> list[WorkItem]:
     """Write attention, scores, agreement of the models, worklist and outlook of the round; returns the worklist.
 
@@ -75,20 +79,26 @@ def score_round(
         What was said in earlier rounds.
     weak
         What was found of objects that were predicted from weak labels.
+    judged
+        Masks that people judged in earlier rounds; quality is learned from those of the pool.
     """
     pool = in_split(cases, Split.POOL)
     found = attend(pool, predictions, schema, params)
     replace_text(layout.HEAT_COLORS, thermal_table())
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
+    model, masks = predict_round(judged, pool, scores, schema, params)
     unseen, unfit = _unseen(scores, not_found, schema), disagreeing(ledger, weak, schema)
     rejected = rejected_before(ledger, readings, schema) if params.score.rejected_first else ()
     flagged = dict.fromkeys(unfit, DISAGREES) | dict.fromkeys(rejected, REJECTED) | dict.fromkeys(unseen, NOT_FOUND)
-    open_cases, chosen = _choose(pool, scores, errors, found, schema, params, flagged)
+    open_cases = with_quality(_by_case(scores), masks, schema, params)
+    open_cases, chosen = _choose(pool, open_cases, scores, errors, found, schema, params, flagged)
     rows = _worklist(open_cases, chosen, len(schema.names), params)
     write_worklist(layout.WORKLIST, rows)
     selected = sum(reason != AUDIT for reason in chosen.values())
-    view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}), len(unseen))
+    left = error_left(open_cases, model)
+    target = by_target(left, params.score.stop_error_ml, params.score.stop_dice)
+    view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}), len(unseen), left, target)
     replace_text(layout.OUTLOOK, json.dumps(asdict(view), indent=2) + "\n")
     pairs = [
         (case_id, name, *pair, dice)
@@ -102,12 +112,14 @@ def score_round(
     attention_ml = tuple(sorted(c.attention_ml for c in predicted))
     curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=selected)
     shown, bias = _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema)
-    replace_text(layout.SCORE_SECTION, score_section(view, once(curve).png, shown, bias, not_found, unfit))
+    quality = quality_section(model, masks, left, judged) if params.score.quality else ""
+    replace_text(layout.SCORE_SECTION, score_section(view, once(curve).png, shown, bias, not_found, unfit) + quality)
     return rows
 
 
 def _choose(
     pool: Sequence[Case],
+    open_cases: list[CaseScore],
     scores: Sequence[ClassScore],
     errors: Sequence[ErrorRow],
     found: Mapping[str, Any],
@@ -116,7 +128,6 @@ def _choose(
     flagged: Mapping[str, str],
 ) -> tuple[list[CaseScore], dict[str, str]]:
     """The cases with classes that nobody stands behind, and those of them that are chosen, with the reason."""
-    open_cases = [c for c in _by_case(scores) if c.classes]
     seed = f"{params.score.seed}/{params.round}"
     acquisition: Acquisition = ACQUISITION.get(params.score.acquisition)
     count, known = len(schema.names), experience(errors)
@@ -377,7 +388,8 @@ def _grouped(scores: Sequence[ClassScore]) -> list[list[ClassScore]]:
 
 
 def _by_case(scores: Sequence[ClassScore]) -> list[CaseScore]:
-    return [CaseScore(g[0].case_id, tuple(s for s in g if not s.trusted)) for g in _grouped(scores)]
+    found = [CaseScore(g[0].case_id, tuple(s for s in g if not s.trusted)) for g in _grouped(scores)]
+    return [case for case in found if case.classes]
 
 
 def _with_features(open_cases: Sequence[CaseScore], pool: Sequence[Case], params: Params) -> list[CaseScore]:
@@ -385,4 +397,4 @@ def _with_features(open_cases: Sequence[CaseScore], pool: Sequence[Case], params
 
     ids = {case.case_id for case in open_cases}
     found = features_of([c for c in pool if c.case_id in ids], params.machine)
-    return [CaseScore(c.case_id, c.classes, found[c.case_id]) for c in open_cases]
+    return [replace(c, features=found[c.case_id]) for c in open_cases]
