@@ -1,6 +1,6 @@
 """expected_gain: most error per minute, both as predicted, of the classes that nobody stands behind yet.
 
-What a case holds is the error in ml that is predicted of its masks; what it costs are the minutes that they are expected
+What a case holds is the error in ml that is predicted of its masks; what it costs are the minutes that they are likely
 to take, a look at each and what is to be drawn anew (`voxledger.score.quality`). Cases of which nothing is predicted,
 since too little was judged or no model looked, come after all others, by attention in ml.
 """
