@@ -209,10 +209,13 @@ def _parameters(text: str, params: Params, pipeline: str) -> str:
     yaml.width = 4096
     document, values, missing = yaml.load(text), params.model_dump(mode="json"), False
     for stage in parse_yaml(pipeline, layout.PIPELINE, "stages")["stages"].values():
-        for section in sorted(_parameters_of(stage)[layout.PARAMS.as_posix()]):
-            name = section.split(".")[0]  # a stage may read one parameter of a section
-            if name not in document:
-                document[name] = values[name]
+        for asked in sorted(_parameters_of(stage)[layout.PARAMS.as_posix()]):
+            section, _, name = asked.partition(".")  # a stage may read one parameter of a section
+            if section not in document:
+                document[section] = values[section]
+                missing = True
+            elif name and name not in document[section]:
+                document[section][name] = values[section][name]
                 missing = True
     for name, model in params.retrain.models.items():
         entry = document["retrain"]["models"][name]

@@ -30,22 +30,14 @@ def predict_round(
     Parameters
     ----------
     judged
-        Masks of earlier rounds; those of cases that are not in the pool, and of retired classes, teach nothing.
-    pool
-        Cases of the pool.
+        From `of_pool`, of earlier rounds.
     scores
-        Of every class of these; masks that people stand behind are left out.
+        Of every class of every case of the pool; masks that people stand behind are left out.
     """
     model: QualityModel | None = None
     masks: list[MaskQuality] = []
     if params.score.quality:
-        ids = {case.case_id for case in pool}
-        known = [
-            replace(one, mask=replace(one.mask, class_name=schema.renamed(one.mask.class_name) or ""))
-            for one in judged
-            if one.mask.case_id in ids
-        ]
-        model = learn(known, schema.names)
+        model = learn(judged, schema.names)
         masks = predict(model, [(s.case_id, s.class_name, _signs(s)) for s in scores if s.models and not s.trusted])
     record = nothing_learned(judged) if model is None else model.record()
     replace_text(layout.QUALITY_MODEL, json.dumps(record, indent=2) + "\n")

@@ -31,7 +31,7 @@ from voxledger.score.bias import agreement
 from voxledger.score.drawn import AttentionCurve, TopCase
 from voxledger.score.likely_error import experience
 from voxledger.score.pictures import thermal_table
-from voxledger.score.predicted import predict_round, with_quality
+from voxledger.score.predicted import of_pool, predict_round, with_quality
 from voxledger.score.quality_section import quality_section
 from voxledger.score.section import score_section
 from voxledger.score.stopping import by_target, error_left, outlook
@@ -87,7 +87,8 @@ def score_round(
     replace_text(layout.HEAT_COLORS, thermal_table())
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
-    model, masks = predict_round(judged, pool, scores, schema, params)
+    judged = of_pool(judged, pool, schema)
+    model, masks = predict_round(judged, scores, schema, params)
     unseen, unfit = _unseen(scores, not_found, schema), disagreeing(ledger, weak, schema)
     rejected = rejected_before(ledger, readings, schema) if params.score.rejected_first else ()
     flagged = dict.fromkeys(unfit, DISAGREES) | dict.fromkeys(rejected, REJECTED) | dict.fromkeys(unseen, NOT_FOUND)
