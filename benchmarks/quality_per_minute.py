@@ -76,7 +76,7 @@ class Case:
         score = ClassScore(self.case_id, NAME, **signs, trusted=False)
         if quality is None:
             return CaseScore(self.case_id, (score,))
-        minutes = expected_minutes(quality, LOOKING_MINUTES, SAIM_SCRATCH_MINUTES, 1)
+        minutes = expected_minutes(quality, SAIM_SCRATCH_MINUTES, 1)
         return CaseScore(self.case_id, (score,), quality={NAME: quality}, minutes={NAME: minutes})
 
 

@@ -209,13 +209,9 @@ def _parameters(text: str, params: Params, pipeline: str) -> str:
     yaml.width = 4096
     document, values, missing = yaml.load(text), params.model_dump(mode="json"), False
     for stage in parse_yaml(pipeline, layout.PIPELINE, "stages")["stages"].values():
-        for asked in sorted(_parameters_of(stage)[layout.PARAMS.as_posix()]):
-            section, _, name = asked.partition(".")  # a stage may read one parameter of a section
+        for section in sorted(_parameters_of(stage)[layout.PARAMS.as_posix()]):
             if section not in document:
                 document[section] = values[section]
-                missing = True
-            elif name and name not in document[section]:
-                document[section][name] = values[section][name]
                 missing = True
     for name, model in params.retrain.models.items():
         entry = document["retrain"]["models"][name]

@@ -112,7 +112,6 @@ def evaluate_round(
     summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
     started = _started_from_others(rows, judged.cases, build_cohort(cases, after, schema), schema, params)
     past, cost, clicks = _cost(decisions, cases, schema, after, params)
-    found_quality = judge_masks(cases, schema, params)
     report = Report(
         dataset=params.dataset,
         round=params.round,
@@ -130,7 +129,7 @@ def evaluate_round(
         pictures=_pictures(rows, judged.cases, found, schema, params.machine),
         unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
         not_found=not_found,
-        sections=[text for text in (transfer_section(started), found_quality, *_texts(sections, params)) if text],
+        sections=[text for text in (transfer_section(started), *_texts(sections, cases, schema, params)) if text],
     )
     _write(report, rows, started)
 
@@ -144,10 +143,14 @@ def _started_from_others(
     return transfers(rows, base, after, judged, cohort, schema.names, *resampling)
 
 
-def _texts(sections: Sequence[Path], params: Params) -> list[str]:
-    """What was learned of revised classes, and what other stages have to say."""
+def _texts(sections: Sequence[Path], cases: Sequence[Case], schema: LabelSchema, params: Params) -> list[str]:
+    """What was learned of revised classes, whether predicted quality was right, and what other stages have to say."""
     learned = ladder_section(list_models(layout.NEXT_MODELS), params.round)
-    return [learned, *(read_text(path) for path in sorted(sections, key=lambda p: p.name))]
+    return [
+        learned,
+        judge_masks(cases, schema, params),
+        *(read_text(path) for path in sorted(sections, key=lambda p: p.name)),
+    ]
 
 
 def measure_models(

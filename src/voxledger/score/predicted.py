@@ -50,7 +50,7 @@ def with_quality(
 ) -> list[CaseScore]:
     """Cases with what is predicted of their masks, and the minutes that they are expected to take."""
     found = {(mask.case_id, mask.class_name): mask.quality for mask in masks if mask.quality is not None}
-    prices = params.evaluate.looking_minutes, params.score.scratch_minutes, len(schema.names)
+    prices = params.score.scratch_minutes, len(schema.names)
     quality = {
         case.case_id: {s.class_name: q for s in case.classes if (q := found.get((case.case_id, s.class_name)))}
         for case in cases

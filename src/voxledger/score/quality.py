@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxledger.minutes import LOOKING_MINUTES
 from voxledger.records.mask_quality import JudgedMask, MaskQuality, Quality, Signs
 
 Floats = npt.NDArray[np.float64]
@@ -203,12 +204,14 @@ def _rounded(values: Floats) -> Any:
     ]
 
 
-def expected_minutes(quality: Quality, looking_minutes: float, scratch_minutes: float, classes: int) -> float:
+def expected_minutes(quality: Quality, scratch_minutes: float, classes: int) -> float:
     """Minutes that a mask is expected to take: a look, and what is to be drawn of its share of a case from nothing.
+
+    A look is `voxledger.minutes.LOOKING_MINUTES`: what `evaluate` says, no plan depends on.
 
     Examples
     --------
-    >>> expected_minutes(Quality(0.8, 0.7, 0.9, 1.0, 0.5, 2.0, 0.25), 0.5, 40.0, 2)
+    >>> expected_minutes(Quality(0.8, 0.7, 0.9, 1.0, 0.5, 2.0, 0.25), 40.0, 2)
     5.5
     """
-    return looking_minutes + scratch_minutes / classes * quality.predicted_path_share
+    return LOOKING_MINUTES + scratch_minutes / classes * quality.predicted_path_share
