@@ -16,12 +16,18 @@ from voxledger.score.table import CaseScore, ClassScore
 from voxledger.textfile import replace_text
 
 
+def of_pool(judged: Sequence[JudgedMask], pool: Sequence[Case], schema: LabelSchema) -> list[JudgedMask]:
+    """Judged masks of cases of the pool, by today's names of their classes; those of retired classes are left out."""
+    ids = {case.case_id for case in pool}
+    return [
+        replace(one, mask=replace(one.mask, class_name=name))
+        for one in judged
+        if one.mask.case_id in ids and (name := schema.renamed(one.mask.class_name))
+    ]
+
+
 def predict_round(
-    judged: Sequence[JudgedMask],
-    pool: Sequence[Case],
-    scores: Sequence[ClassScore],
-    schema: LabelSchema,
-    params: Params,
+    judged: Sequence[JudgedMask], scores: Sequence[ClassScore], schema: LabelSchema, params: Params
 ) -> tuple[QualityModel | None, list[MaskQuality]]:
     """Write `layout.QUALITY_MODEL` and `layout.QUALITY`; gives what was learned, and every mask that models proposed.
 

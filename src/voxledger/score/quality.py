@@ -177,7 +177,8 @@ def _ridge(x: Floats, y: Floats, cases: Sequence[str]) -> tuple[Floats, Floats]:
         own = np.array([one == case for one in cases])
         left = np.linalg.solve(whole - x[own].T @ x[own], right - x[own].T @ y[own])
         predicted[own] = x[own] @ left
-    return np.linalg.solve(whole, right), predicted
+    coefficients: Floats = np.linalg.solve(whole, right)
+    return coefficients, predicted
 
 
 def _correction(rows: Sequence[JudgedMask], predicted: Floats, counted: npt.NDArray[np.bool_]) -> Correction:
