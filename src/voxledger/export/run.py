@@ -68,9 +68,11 @@ def export_round(
     CasesFailed
         Names every case that cannot be shown, and why.
     """
-    known = {c.case_id: c for c in cases}, schema, ledger, predicted
-    quality = {(item.case_id, item.class_name): item.quality for item in worklist if item.quality}
-    material = Material(*known, dataset, round_number, tuple(formats), quality)
+    known, quality = (
+        {c.case_id: c for c in cases},
+        {(i.case_id, i.class_name): i.quality for i in worklist if i.quality},
+    )
+    material = Material(known, schema, ledger, predicted, dataset, round_number, tuple(formats), quality)
     _require_sound(worklist, material, readers)
     require_untouched(out := layout.BUNDLES, every_byte=True)
     # They appear all at once: half a bundle that a killed export left would be taken for one that somebody changed.

@@ -34,7 +34,7 @@ from voxledger.score.pictures import thermal_table
 from voxledger.score.predicted import of_pool, predict_round, with_quality
 from voxledger.score.quality_section import quality_section
 from voxledger.score.section import score_section
-from voxledger.score.stopping import by_target, error_left, outlook
+from voxledger.score.stopping import ErrorLeft, Outlook, by_target, error_left, outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
 from voxledger.score.worklist import choose, read_by_several, worklist
 from voxledger.textfile import replace_text, write_table
@@ -87,8 +87,7 @@ def score_round(
     replace_text(layout.HEAT_COLORS, thermal_table())
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
-    judged = of_pool(judged, pool, schema)
-    model, masks = predict_round(judged, scores, schema, params)
+    model, masks = predict_round(judged := of_pool(judged, pool, schema), scores, schema, params)
     unseen, unfit = _unseen(scores, not_found, schema), disagreeing(ledger, weak, schema)
     rejected = rejected_before(ledger, readings, schema) if params.score.rejected_first else ()
     flagged = dict.fromkeys(unfit, DISAGREES) | dict.fromkeys(rejected, REJECTED) | dict.fromkeys(unseen, NOT_FOUND)
@@ -96,26 +95,34 @@ def score_round(
     open_cases, chosen = _choose(pool, open_cases, scores, errors, found, schema, params, flagged)
     rows = _worklist(open_cases, chosen, len(schema.names), params)
     write_worklist(layout.WORKLIST, rows)
-    selected = sum(reason != AUDIT for reason in chosen.values())
-    left = error_left(open_cases, model)
-    target = by_target(left, params.score.stop_error_ml, params.score.stop_dice)
-    view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}), len(unseen), left, target)
-    replace_text(layout.OUTLOOK, json.dumps(asdict(view), indent=2) + "\n")
-    pairs = [
-        (case_id, name, *pair, dice)
-        for case_id, classes in found.items()
-        for name, info in classes.items()
-        for pair, dice in _agreement(info).items()
-    ]
+    reviewed = last_reviewed(ledger, {c.case_id for c in pool})
+    view = _outlook(open_cases, chosen, reviewed, len(unseen), error_left(open_cases, model), params.score)
+    pairs = _pairs(found)
     _write_agreement(pairs)
     predicted = [c for c in open_cases if c.case_id in found]
     _write_plot(predicted)
     attention_ml = tuple(sorted(c.attention_ml for c in predicted))
-    curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=selected)
+    curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=view.chosen)
     shown, bias = _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema)
-    quality = quality_section(model, masks, left, judged) if params.score.quality else ""
+    quality = quality_section(model, masks, view.left, judged) if params.score.quality else ""
     replace_text(layout.SCORE_SECTION, score_section(view, once(curve).png, shown, bias, not_found, unfit) + quality)
     return rows
+
+
+def _outlook(
+    cases: Sequence[CaseScore],
+    chosen: Mapping[str, str],
+    reviewed: tuple[int, int],
+    unseen: int,
+    left: ErrorLeft | None,
+    params: ScoreParams,
+) -> Outlook:
+    """Write whether another round is worth it."""
+    selected = sum(reason != AUDIT for reason in chosen.values())
+    target = by_target(left, params.stop_error_ml, params.stop_dice)
+    view = outlook(cases, selected, *reviewed, unseen, left, target)
+    replace_text(layout.OUTLOOK, json.dumps(asdict(view), indent=2) + "\n")
+    return view
 
 
 def _choose(
@@ -375,6 +382,16 @@ def _class_score(case: Case, name: str, ledger: Ledger, found: dict[str, Counted
         min(dice, default=1.0),
         known,
     )
+
+
+def _pairs(found: Mapping[str, Mapping[str, Counted]]) -> list[tuple[str, str, str, str, float]]:
+    """Case, class, two models, and their Dice."""
+    return [
+        (case_id, name, *pair, dice)
+        for case_id, classes in found.items()
+        for name, info in classes.items()
+        for pair, dice in _agreement(info).items()
+    ]
 
 
 def _agreement(counted: Counted) -> dict[tuple[str, str], float]:
