@@ -227,7 +227,12 @@ def test_quality_is_predicted_where_enough_was_judged(repository):
     ("judged", "params", "said"),
     [
         pytest.param([], {"quality": True}, "there are 0 of 0 cases", id="nobody has judged anything"),
-        pytest.param(judged_before(9), {"quality": True}, "there are 18 of 9 cases", id="too little"),
+        pytest.param(
+            [replace(m, mask=replace(m.mask, case_id=m.mask.case_id[:5])) for m in judged_before()],
+            {"quality": True},
+            "there are 60 of 6 cases",
+            id="too few cases",
+        ),
         pytest.param(
             [replace(m, mask=replace(m.mask, case_id="case6")) for m in judged_before()],
             {"quality": True},

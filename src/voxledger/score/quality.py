@@ -177,8 +177,7 @@ def _ridge(x: Floats, y: Floats, cases: Sequence[str]) -> tuple[Floats, Floats]:
         own = np.array([one == case for one in cases])
         left = np.linalg.solve(whole - x[own].T @ x[own], right - x[own].T @ y[own])
         predicted[own] = x[own] @ left
-    coefficients: Floats = np.linalg.solve(whole, right)
-    return coefficients, predicted
+    return np.asarray(np.linalg.solve(whole, right), np.float64), predicted
 
 
 def _correction(rows: Sequence[JudgedMask], predicted: Floats, counted: npt.NDArray[np.bool_]) -> Correction:
