@@ -33,9 +33,11 @@ STAGES = {
     "evaluate": 2,
     "hindsight": 3,
     "readers": 3,
+    "quality": 1,
 }
 """By stage; what is computed apart in a stage, and remembered apart, has a version of its own: `precomputed`,
-`prompted` and `weak` in infer, `features` in score, `hindsight` and `readers` in evaluate."""
+`prompted` and `weak` in infer, `features` in score, `hindsight` and `readers` in evaluate, `quality` in both of
+these."""
 COMMANDS = {"intake": 4, "tune": 2}
 """Of commands that no stage runs."""
 PICTURES = {"charts": 1, "pictures": 1}

@@ -72,6 +72,7 @@ def test_stages_of_an_older_pipeline_are_refused_and_upgraded() -> None:
     assert Path("data/base/drawn.csv").is_file()
     assert Path("models/attention").is_dir()
     assert "models/attention.dvc" in output("git", "ls-files")
+    assert Path("data/base/judged.csv").is_file()
     assert Path("reviewers.yaml").read_bytes() == (ROOT / "reviewers.yaml").read_bytes()
     assert Path(".gitattributes").read_text().splitlines()[0] == "*.bin -diff"
     assert output("git", "check-attr", "text", "stages/gate.py").endswith("text: unset\n")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,13 @@ import pytest
 
 from voxledger.bundles.untouched import touched
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.export.run import export_round
 from voxledger.imaging.volume import file_sha256, read, read_label
 from voxledger.records.cases import Split
+from voxledger.records.ledger import read_ledger
+from voxledger.records.mask_quality import Quality
+from voxledger.records.predicted import ensembles
+from voxledger.records.worklist import WorkItem
 
 
 def test_what_is_in_a_bundle(repo: Any) -> None:
@@ -121,3 +127,17 @@ def test_an_export_that_stops_halfway_leaves_no_half_bundle(repo: Any) -> None:
     assert repo.export(*work) == [repo.bundle("alice"), repo.bundle("bob")]
     assert touched(Path("data/round/bundles"), every_byte=True) == []
     assert not list(Path("data/round").glob(".*"))
+
+
+def test_a_bundle_says_what_is_predicted_of_its_masks(repo: Any) -> None:
+    plain = [WorkItem(1, "case_1", name, 0.0, 0.0, "attention", "alice", 0.0) for name in ("liver", "lesion")]
+    quality = Quality(0.91234, 0.8, 0.95, 1.0, 0.5, 2.0, 0.1)
+    found = {}
+    for items in (plain, [replace(plain[0], quality=quality), plain[1]]):
+        shutil.rmtree("data/round/bundles", ignore_errors=True)
+        asked = (repo.cases, repo.schema, read_ledger("data/base/ledger.csv"), ensembles(repo.predicted))
+        (folder,) = export_round(items, *asked, "atlas", 1)
+        found[items[0].quality] = json.loads((folder / "review.json").read_text())
+    assert found[None] == {"format": 1, "cases": {"case_1": {"modality": "CT"}}}
+    shown = {"predicted_dice": 0.9123, "predicted_dice_low": 0.8, "predicted_dice_high": 0.95}
+    assert found[quality]["cases"] == {"case_1": {"modality": "CT", "classes": {"liver": shown}}}

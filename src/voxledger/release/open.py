@@ -31,12 +31,13 @@ PROMOTED_FILES = {
     layout.HISTORY: layout.BASE_HISTORY,
     layout.ERRORS: layout.BASE_ERRORS,
     layout.DRAWN: layout.BASE_DRAWN,
+    layout.JUDGED: layout.BASE_JUDGED,
     layout.RELEASE_READINGS: layout.BASE_READINGS,
     layout.NEXT_CARDS: layout.BASE_CARDS,
 }
 """The same for files in git."""
 
-LATER = (layout.RELEASE_READINGS, layout.DRAWN, layout.NEXT_ATTENTION)
+LATER = (layout.RELEASE_READINGS, layout.DRAWN, layout.JUDGED, layout.NEXT_ATTENTION)
 """What rounds of an older voxledger do not have."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decision
 from voxledger.records.errors import ErrorRow
 from voxledger.records.ledger import Ledger, Origin, last_reviewed
+from voxledger.records.mask_quality import JudgedMask
 from voxledger.records.readings import Reading, settled
 from voxledger.records.worklist import AUDIT, DISAGREES, NOT_FOUND, REJECTED, WorkItem, write_worklist
 from voxledger.registry import ACQUISITION
@@ -32,8 +33,10 @@ from voxledger.score.learn import criteria_of
 from voxledger.score.learned import Learned, described, learned_here
 from voxledger.score.likely_error import experience
 from voxledger.score.pictures import thermal_table
+from voxledger.score.predicted import of_pool, predict_round, with_quality
+from voxledger.score.quality_section import quality_section
 from voxledger.score.section import score_section
-from voxledger.score.stopping import outlook
+from voxledger.score.stopping import ErrorLeft, Outlook, by_target, error_left, outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
 from voxledger.score.worklist import choose, read_by_several, worklist
 from voxledger.textfile import replace_text, write_table
@@ -61,6 +64,7 @@ def score_round(
     not_found: Mapping[str, Sequence[str]] = MappingProxyType({}),
     readings: Sequence[Reading] = (),
     weak: Sequence[WeakDecision] = (),
+    judged: Sequence[JudgedMask] = (),
 ) -> list[WorkItem]:
     """Write attention, scores, agreement of the models, worklist and outlook of the round; returns the worklist.
 
@@ -82,39 +86,54 @@ def score_round(
         What was said in earlier rounds.
     weak
         What was found of objects that were predicted from weak labels.
+    judged
+        Masks that people judged in earlier rounds; quality is learned from those of the pool.
     """
     pool = in_split(cases, Split.POOL)
     found, how = _attention(pool, predictions, schema, params)
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
+    model, masks = predict_round(judged := of_pool(judged, pool, schema), scores, schema, params)
     unseen, unfit = _unseen(scores, not_found, schema), disagreeing(ledger, weak, schema)
     rejected = rejected_before(ledger, readings, schema) if params.score.rejected_first else ()
     flagged = dict.fromkeys(unfit, DISAGREES) | dict.fromkeys(rejected, REJECTED) | dict.fromkeys(unseen, NOT_FOUND)
-    open_cases, chosen = _choose(pool, scores, errors, found, schema, params, flagged)
+    open_cases = with_quality(_by_case(scores), masks, schema, params)
+    open_cases, chosen = _choose(pool, open_cases, scores, errors, found, schema, params, flagged)
     rows = _worklist(open_cases, chosen, len(schema.names), params)
     write_worklist(layout.WORKLIST, rows)
-    selected = sum(reason != AUDIT for reason in chosen.values())
-    view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}), len(unseen))
+    reviewed = last_reviewed(ledger, {c.case_id for c in pool})
+    view = _outlook(open_cases, chosen, reviewed, len(unseen), error_left(open_cases, model), params.score)
     replace_text(layout.OUTLOOK, json.dumps(asdict(view) | how, indent=2) + "\n")
-    pairs = [
-        (case_id, name, *pair, dice)
-        for case_id, classes in found.items()
-        for name, info in classes.items()
-        for pair, dice in _agreement(info).items()
-    ]
+    pairs = _pairs(found)
     _write_agreement(pairs)
     predicted = [c for c in open_cases if c.case_id in found]
     _write_plot(predicted)
     attention_ml = tuple(sorted(c.attention_ml for c in predicted))
-    curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=selected)
+    curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=view.chosen)
     shown, bias = _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema)
+    quality = quality_section(model, masks, view.left, judged) if params.score.quality else ""
     section = score_section(view, once(curve).png, shown, bias, not_found, unfit, how.get("attention"))
-    replace_text(layout.SCORE_SECTION, section)
+    replace_text(layout.SCORE_SECTION, section + quality)
     return rows
+
+
+def _outlook(
+    cases: Sequence[CaseScore],
+    chosen: Mapping[str, str],
+    reviewed: tuple[int, int],
+    unseen: int,
+    left: ErrorLeft | None,
+    params: ScoreParams,
+) -> Outlook:
+    """Whether another round is worth it."""
+    selected = sum(reason != AUDIT for reason in chosen.values())
+    target = by_target(left, params.stop_error_ml, params.stop_dice)
+    return outlook(cases, selected, *reviewed, unseen, left, target)
 
 
 def _choose(
     pool: Sequence[Case],
+    open_cases: list[CaseScore],
     scores: Sequence[ClassScore],
     errors: Sequence[ErrorRow],
     found: Mapping[str, Any],
@@ -123,7 +142,6 @@ def _choose(
     flagged: Mapping[str, str],
 ) -> tuple[list[CaseScore], dict[str, str]]:
     """The cases with classes that nobody stands behind, and those of them that are chosen, with the reason."""
-    open_cases = [c for c in _by_case(scores) if c.classes]
     seed = f"{params.score.seed}/{params.round}"
     acquisition: Acquisition = ACQUISITION.get(params.score.acquisition)
     count, known = len(schema.names), experience(errors)
@@ -462,6 +480,16 @@ def _class_score(case: Case, name: str, ledger: Ledger, found: dict[str, Counted
     )
 
 
+def _pairs(found: Mapping[str, Mapping[str, Counted]]) -> list[tuple[str, str, str, str, float]]:
+    """Case, class, two models, and their Dice."""
+    return [
+        (case_id, name, *pair, dice)
+        for case_id, classes in found.items()
+        for name, info in classes.items()
+        for pair, dice in _agreement(info).items()
+    ]
+
+
 def _agreement(counted: Counted) -> dict[tuple[str, str], float]:
     return agreement(list(counted.models), counted.votes)
 
@@ -474,7 +502,8 @@ def _grouped(scores: Sequence[ClassScore]) -> list[list[ClassScore]]:
 
 
 def _by_case(scores: Sequence[ClassScore]) -> list[CaseScore]:
-    return [CaseScore(g[0].case_id, tuple(s for s in g if not s.trusted)) for g in _grouped(scores)]
+    found = [CaseScore(g[0].case_id, tuple(s for s in g if not s.trusted)) for g in _grouped(scores)]
+    return [case for case in found if case.classes]
 
 
 def _with_features(open_cases: Sequence[CaseScore], pool: Sequence[Case], params: Params) -> list[CaseScore]:
@@ -482,4 +511,4 @@ def _with_features(open_cases: Sequence[CaseScore], pool: Sequence[Case], params
 
     ids = {case.case_id for case in open_cases}
     found = features_of([c for c in pool if c.case_id in ids], params.machine)
-    return [CaseScore(c.case_id, c.classes, found[c.case_id]) for c in open_cases]
+    return [replace(c, features=found[c.case_id]) for c in open_cases]
