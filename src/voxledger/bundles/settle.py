@@ -170,7 +170,7 @@ def _is_revised(rows: Mapping[str, Row], name: str) -> bool:
 
 
 def _together(said: Sequence[tuple[str, Row]], decision: Decision) -> Row:
-    """One line of several: their minutes add up, the kind of error is the one that most name, the difficulty the most."""
+    """One line of several: their minutes add up, the kind of error is what most name, the hardest counts."""
     first = said[0][1]
     minutes = [row.minutes for _, row in said if row.minutes is not None]
     kinds = Counter(row.error_type for _, row in said if row.error_type is not ErrorKind.NONE)

@@ -124,6 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         """Remove a signature, which is of what lay there before; nothing else."""
+        self.close_connection = True
         if not self._is_from_here() or (file := self._file(urlsplit(self.path).path)) is None:
             return
         if file.relative_to(self.server.folder).as_posix() not in (SIGNED, SIGNATURE):

@@ -6,8 +6,8 @@ link is refused by the server, and never takes the place of the first; whether t
 go out. A signed PUT cannot bound the size: one link takes one upload, of 5 GB at most, and `fetch` reads no more of it
 than a return can have.
 
-Where the server lets pages send (CORS), the bundle holds the link as well, and a page that may send there alone; so it is
-uploaded anew every time. Whoever has the first link can get the second one out of it: both are for the same person.
+Where the server lets pages send (CORS), the bundle holds the link as well, and a page that may send there alone; so it
+is uploaded anew every time. Whoever has the first link can get the second one out of it: both are for the same person.
 
 Endpoint, region, profile and keys are those of the DVC remote; without one, those of AWS's own files and variables.
 """
