@@ -92,7 +92,7 @@ export class Bundle {
   /** Null where nobody predicted it. */
   predicted(caseId: string, className: string): Predicted | null {
     const classes = this.note(caseId).classes;
-    const said = classes !== undefined && Object.hasOwn(classes, className) ? classes[className] : {};
+    const said = (Object.hasOwn(classes ?? {}, className) ? classes![className] : null) ?? {};
     const number = (value: unknown) => (typeof value === "number" ? value : null);
     const dice = number(said.predicted_dice);
     if (dice === null) return null;
@@ -100,7 +100,7 @@ export class Bundle {
   }
 
   private note(caseId: string): Note {
-    return Object.hasOwn(this.notes, caseId) ? this.notes[caseId] : {};
+    return (Object.hasOwn(this.notes, caseId) ? this.notes[caseId] : null) ?? {};
   }
 
   /** What readers said of a class. */
@@ -289,7 +289,11 @@ export async function openLabels(
 export async function openImages(bundle: Bundle, caseId: string, grid: Grid): Promise<CaseImages> {
   const path = `images/${caseId}.nii.gz`;
   const marks = `attention/${caseId}_attention.nii.gz`;
-  const [image, attention] = await Promise.all([sentVolume(bundle, path), sentVolume(bundle, marks)]);
+  const [image, attention, weak] = await Promise.all([
+    sentVolume(bundle, path),
+    sentVolume(bundle, marks),
+    openWeak(bundle, caseId, grid),
+  ]);
   if (image === null) throw new Refused("missing", { file: path });
   requireSameGrid(grid, image.grid, caseId, labelPath(caseId));
   if (attention !== null) requireSameGrid(attention.grid, image.grid, caseId, marks);
@@ -297,7 +301,7 @@ export async function openImages(bundle: Bundle, caseId: string, grid: Grid): Pr
   return {
     image,
     hasHeat: Object.hasOwn(bundle.manifest.files, heatPath(caseId)),
-    weak: await openWeak(bundle, caseId, image.grid),
+    weak,
     places: marked === null ? new Map() : places(marked, image.grid.shape),
   };
 }
@@ -307,7 +311,9 @@ async function openWeak(bundle: Bundle, caseId: string, grid: Grid): Promise<Wea
   const volume = await sentVolume(bundle, drawn);
   if (volume !== null) {
     requireSameGrid(volume.grid, grid, caseId, drawn);
-    return { drawn: Uint16Array.from(volume.voxels), marks: [] };
+    const { voxels } = volume;
+    const isPlain = voxels instanceof Uint8Array || voxels instanceof Uint16Array;
+    return { drawn: isPlain ? voxels : new Uint16Array(voxels), marks: [] };
   }
   const file = await sentFile(bundle, measured);
   return file === null ? null : { drawn: null, marks: marksOf(await file.text(), grid) };

@@ -1,6 +1,7 @@
 /** What somebody marked in a case before there was a proposal: voxels that were drawn, or diameters, boxes, points and lines. */
 
 import { voxelOf, type Grid, type Triple } from "./grid.ts";
+import type { LabelArray } from "./nifti.ts";
 
 /** A mark that is no label map; its points are voxels, the fastest axis first, with fractions. */
 export interface Mark {
@@ -11,7 +12,7 @@ export interface Mark {
 
 export interface WeakLabel {
   /** Ids of classes by voxel; null where there are marks. */
-  drawn: Uint16Array | null;
+  drawn: LabelArray | null;
   marks: Mark[];
 }
 
