@@ -30,7 +30,7 @@ from urllib.request import Request, urlopen
 from voxledger.errors import Misuse, VoxledgerError, Waiting
 from voxledger.imaging.volume import file_sha256
 from voxledger.page import NAME as PAGE
-from voxledger.page import page_that_sends
+from voxledger.page import sending_to
 from voxledger.records.bundle import LINK, MANIFEST
 from voxledger.review.carrier import BUNDLE, CHUNK, MOST_UPLOADS, RETURN, Lines, Upload, Where, unreachable
 from voxledger.review.pack import packed
@@ -52,7 +52,7 @@ class _Bucket:
             until = datetime.now(UTC) + VALID
             put = self._signed("put_object", Key=self._key(reviewer, RETURN, secrets.token_hex(16)), IfNoneMatch="*")
             key = self._key(reviewer, BUNDLE, f"{folder.name}-{file_sha256(folder / MANIFEST)[:12]}.zip")
-            sending = {} if not takes_from_pages(put) else sending_page(put)
+            sending = sending_page(folder, put) if (folder / PAGE).is_file() and takes_from_pages(put) else {}
             with packed(folder, sending) as archive:
                 if sending or not self._has(key, archive.stat().st_size):
                     self._put(key, archive)
@@ -184,11 +184,12 @@ def takes_from_pages(link: str) -> bool:
     return bool(origin & {"*", "null"} and methods & {"*", "put"} and headers & {"*", "if-none-match"})
 
 
-def sending_page(link: str) -> dict[str, bytes]:
-    """What a bundle gets so that its page can send the return under a link: by path."""
+def sending_page(folder: Path, link: str) -> dict[str, bytes]:
+    """What goes out with a bundle so that its page can send the return under a link: by path."""
     place = urlsplit(link)
     note = json.dumps({"format": 1, "put": link}) + "\n"
-    return {PAGE: page_that_sends(f"{place.scheme}://{place.netloc}"), LINK: note.encode()}
+    page = sending_to((folder / PAGE).read_bytes(), f"{place.scheme}://{place.netloc}")
+    return {PAGE: page, LINK: note.encode()}
 
 
 @contextmanager
