@@ -13,7 +13,8 @@ NAMELESS = """() => {
     const label = one.getAttribute("aria-label") ?? by.map((other) => other?.textContent ?? "").join("");
     return (label + (one.labels?.[0]?.textContent ?? "") + one.textContent).trim() !== "";
   };
-  const all = document.querySelectorAll("button, select, textarea, input, canvas[tabindex], dialog, fieldset, [role]");
+  const kinds = "button, select, textarea, input, canvas[tabindex], dialog, fieldset, [role=radio], [role=radiogroup]";
+  const all = document.querySelectorAll(kinds);
   return [...all].filter((one) => one.checkVisibility() && !named(one)).map((one) => one.outerHTML);
 }"""
 FAINT = """() => {

@@ -234,6 +234,7 @@ def test_names_and_comments_that_are_markup_are_text(repo: Any, page: Any, tmp_p
     # Time is measured, and what `receive` would say is told, as in any other bundle.
     page.click("#confirmed")
     page.fill("#comment", EVIL)
+    page.keyboard.press("Escape")
     for _ in range(2):
         page.locator("#axial").hover(position={"x": 50, "y": 50})
         page.wait_for_timeout(700)
