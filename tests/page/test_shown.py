@@ -19,7 +19,7 @@ from voxledger.params import ReviewParams
 from voxledger.records.decisions import read_decisions
 from voxledger.weak.geometry import lps_of
 
-PICTURE = "document.getElementById('axial').toDataURL()"
+PICTURE = "[...document.querySelectorAll('canvas')].map((one) => one.toDataURL()).join()"
 REDDISH = """() => {
   const canvas = document.getElementById("axial");
   const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);

@@ -163,6 +163,10 @@ def test_a_table_of_format_1_says_nothing_of_difficulty(tmp_path: Path) -> None:
             ",".join(TABLE.columns) + "\nc,liver,accept,r,nan,,,,,\n",
             r"taken\.csv, line 2: minutes 'nan' is not a number",
         ),
+        (
+            ",".join(TABLE.columns) + "\nc,liver,accept,r,1,,,,,very\n",
+            r"taken\.csv, line 2: difficulty 'very' is none of easy, medium, hard",
+        ),
         (",".join(TABLE.columns) + "\nc,liver,perhaps,r,1,,,,,\n", r"taken\.csv, line 2"),
         ("case,decision\n", "not a table of decisions"),
     ],

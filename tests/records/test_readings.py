@@ -71,6 +71,7 @@ def test_comments_are_no_formulas(tmp_path: Path) -> None:
         ("revise", "maybe"),
         ("merged", "lost"),
         ("class_name", "class"),
+        ("merged,", "merged,very"),
         *(("2.50", minutes) for minutes in ("long", "nan", "inf", "-1", "1_0", "1e3", "9" * 400)),
     ],
 )

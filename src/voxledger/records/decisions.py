@@ -140,6 +140,19 @@ def parse_minutes(text: str) -> float | None:
     return float(text)
 
 
+def parse_difficulty(text: str) -> str:
+    """The difficulty in a table that voxledger wrote.
+
+    Raises
+    ------
+    ValueError
+        It is none of `DIFFICULTIES`, and not empty.
+    """
+    if text not in ("", *DIFFICULTIES):
+        raise ValueError(f"difficulty {text!r} is none of {', '.join(DIFFICULTIES)}")
+    return text
+
+
 def parse_decided(text: str, what: Path | str) -> list[Decided]:
     """Parse the text of `data/round/decisions.csv`, of any format; `what` names it in errors."""
     with TABLE.rows(text, what) as rows:
@@ -154,7 +167,7 @@ def parse_decided(text: str, what: Path | str) -> list[Decided]:
                 row["comment"],
                 row["bundle"],
                 int(row["changed_voxels"] or 0),
-                row["difficulty"],
+                parse_difficulty(row["difficulty"]),
             )
             for row in rows
         ]

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from voxledger.records.decisions import Decision, parse_minutes
+from voxledger.records.decisions import Decision, parse_difficulty, parse_minutes
 from voxledger.records.formats import TableFormat, adding
 from voxledger.records.ledger import Signature
 from voxledger.textfile import as_text, read_text_if_there, write_table
@@ -97,7 +97,7 @@ def parse_readings(text: str, what: Path | str) -> list[Reading]:
                 row["bundle"],
                 row["consensus"],
                 Outcome(row["outcome"]),
-                row["difficulty"],
+                parse_difficulty(row["difficulty"]),
             )
             for row in rows
         ]
