@@ -27,7 +27,7 @@ STAGES = {
     "export": 3,
     "adjudicate": 2,
     "gate": 3,
-    "import": 6,
+    "import": 7,
     "learn": 1,
     "retrain": 4,
     "evaluate": 2,

@@ -17,7 +17,6 @@ from voxledger.repository import (
     TEMPLATE_NAME,
     dvc_add,
     dvc_cache,
-    dvc_output,
     git,
     round_tag,
     tag_exists,

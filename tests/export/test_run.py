@@ -53,8 +53,8 @@ def test_what_is_in_a_bundle(repo: Any) -> None:
     assert manifest["base_version"] == file_sha256("data/base/ledger.csv")
     assert manifest["model_ids"] == ["a" * 64, "b" * 64]
     assert (folder / "decisions.csv").read_text() == (
-        "case_id,class_name,decision,minutes,error_type,confirmed,comment\n"
-        "case_1,pancreas,,,,,\ncase_1,lesion,,,,,\ncase_2,liver,,,,,\n"
+        "case_id,class_name,decision,minutes,error_type,confirmed,comment,difficulty\n"
+        "case_1,pancreas,,,,,,\ncase_1,lesion,,,,,,\ncase_2,liver,,,,,,\n"
     )
     assert "3 lesion 177 242 85 255" in (folder / "colors_slicer.ctbl").read_text()
     assert '1 180 60 40 1 1 1 "liver"' in (folder / "colors_itksnap.txt").read_text()

@@ -107,6 +107,31 @@ def test_what_may_be_written(server: Server) -> None:
         assert all_files() == before, (path, asked)
 
 
+REMOVED: list[tuple[str, dict[str, Any], int]] = [
+    ("/files/return.sha256", {}, 204),
+    ("/files/return.sha256.sig", {}, 204),
+    ("/files/return.sha256.sig", {"token": False}, 401),
+    ("/files/return.sha256.sig", {"Origin": "https://evil.example"}, 403),
+    ("/files/decisions.csv", {}, 403),
+    ("/files/labels/case_1.nii.gz", {}, 403),
+    ("/files/bundle.json", {}, 403),
+    ("/files/secret.txt", {}, 404),
+    ("/files/../outside.txt", {}, 404),
+]
+
+
+def test_only_signatures_may_be_removed(server: Server) -> None:
+    for path, asked, status in REMOVED:
+        (server.folder / "return.sha256").write_text("list")
+        (server.folder / "return.sha256.sig").write_text("signature")
+        before = {p for p in server.folder.parent.rglob("*") if p.is_file()}
+        assert ask(server, path, "DELETE", **asked)[0] == status, (path, asked)
+        gone = {server.folder / path.removeprefix("/files/")} if status == 204 else set()
+        assert before - {p for p in server.folder.parent.rglob("*") if p.is_file()} == gone
+    (server.folder / "return.sha256").unlink()
+    assert ask(server, "/files/return.sha256", "DELETE")[0] == 204
+
+
 def test_a_link_out_of_the_bundle_is_not_followed(server: Server) -> None:
     label = server.folder / "labels/case_1.nii.gz"
     label.unlink()

@@ -1,6 +1,6 @@
 /** The three planes with the tools: what the pointer does to the picture and to the labels. */
 
-import { openHeat } from "./bundle.ts";
+import { openHeat, openReading } from "./bundle.ts";
 import { planesOf, tilt, type Triple } from "./grid.ts";
 import { enclosed, underBrush, voxelAt } from "./labels.ts";
 import { overview, type Box, type Place } from "./places.ts";
@@ -55,14 +55,17 @@ export class Desk {
   }
 
   show(open: OpenCase, className: string): void {
-    const { schema, modalities } = this.session.bundle;
+    const { bundle } = this.session;
+    const { schema } = bundle;
     const before = this.scene;
     this.open = open;
-    this.windows = presets(open.images.image, modalities[open.caseId] ?? "");
+    this.windows = presets(open.images.image, bundle.modality(open.caseId));
     this.preset = 0;
     this.scene = {
       image: open.images.image,
       heat: null,
+      weak: open.images.weak,
+      reading: null,
       labels: open.labels,
       cursor: open.files.grid.shape.map((n) => n >> 1) as Triple,
       window: this.windows[0],
@@ -70,6 +73,7 @@ export class Desk {
       showLabels: true,
       filled: before?.filled ?? false,
       showHeat: false,
+      showWeak: before?.showWeak ?? true,
       colors: new Map(schema.classes.map((c) => [c.id, schema.color(c.name)])),
     };
     const planes = planesOf(open.images.image.grid);
@@ -93,6 +97,27 @@ export class Desk {
     this.changed();
   }
 
+  /** Show what a reader drew of the case, or, for null, of no reader. */
+  async showReading(reader: string | null): Promise<void> {
+    const { open, scene } = this;
+    if (open === null || scene === null) return;
+    const { bundle } = this.session;
+    const map = reader === null ? null : await openReading(bundle, reader, open.caseId, open.files.grid);
+    scene.reading = reader === null || map === null ? null : { reader, map };
+    this.changed();
+  }
+
+  /** Draw the class as the reader drew it whose label is shown. */
+  async takeReading(): Promise<void> {
+    const { scene } = this;
+    if (scene === null || scene.reading === null) return;
+    const { map } = scene.reading;
+    const { inside, map: now } = this.mask();
+    const [out, into]: [number[], number[]] = [[], []];
+    map.forEach((id, voxel) => inside[id] !== inside[now[voxel]] && (inside[id] === 1 ? into : out).push(voxel));
+    await this.change(out, into, false);
+  }
+
   clear(): void {
     this.scene = this.open = null;
     this.views = [];
@@ -106,6 +131,7 @@ export class Desk {
     if (this.scene === null) return;
     this.scene.current = className;
     this.scene.showLabels = true;
+    this.scene.reading = null;
     this.goTo(0);
   }
 
@@ -311,11 +337,11 @@ export class Desk {
   }
 
   /** Paint or erase the class in some voxels, where it may change them; count the others. */
-  private paint(voxels: Iterable<number>, erase: boolean): void {
+  private paint(voxels: Iterable<number>, erase: boolean, inWindow = this.inWindow): void {
     const { labels, current, image, window: shown } = this.scene!;
     const free = this.session.free();
     for (const voxel of voxels) {
-      if (this.inWindow && !erase) {
+      if (inWindow && !erase) {
         const value = image.voxels[voxel] * image.slope + image.inter;
         if (value < shown.low || value > shown.high) continue;
       }
@@ -359,12 +385,12 @@ export class Desk {
   }
 
   /** Change the class in one step of undo. */
-  private async change(erased: Iterable<number>, painted: Iterable<number>): Promise<void> {
+  private async change(erased: Iterable<number>, painted: Iterable<number>, inWindow = this.inWindow): Promise<void> {
     const { labels } = this.scene!;
     this.kept.clear();
     labels.begin();
     this.paint(erased, true);
-    this.paint(painted, false);
+    this.paint(painted, false, inWindow);
     await this.keep();
   }
 

@@ -4,7 +4,7 @@ const EN = {
   title: "voxledger review",
   startHead: "Review labels",
   startText:
-    "Open the bundle that you were sent. Everything stays on this computer: this page asks no other machine for anything.",
+    "Open the bundle that you were sent. Everything stays on this computer: this page asks no other machine for anything. Only if the bundle says where your return goes does a button send it there.",
   openFolder: "Open the folder of the bundle",
   openFolderHint: "Results are written into this folder.",
   chooseFolder: "Read the folder of the bundle",
@@ -13,7 +13,7 @@ const EN = {
   chooseZip: "Open the zip of the bundle",
   chooseZipHint: "Results are saved as one zip, to send back.",
   noStore: "This browser keeps nothing between two sittings (a private window?): do not close the page before you have saved.",
-  otherTab: "This bundle is open in another tab or window, too. Close one of them: what is done in both is not put together.",
+  otherTab: "This bundle is open in another tab or window already. Go on there; or close that one, and it opens here.",
   loading: "Opening {what} …",
   resumed: "Your work on this bundle goes on where you left it.",
   noBundle: "There is no bundle.json here: choose the folder or the zip that you were sent.",
@@ -79,6 +79,12 @@ const EN = {
   labelsShown: "Labels",
   filled: "Filled",
   heat: "Heat: where an error is likely",
+  weak: "Marked before",
+  predicted: "expected Dice {dice}",
+  predictedBetween: "expected Dice {dice} ({low} to {high})",
+  readings: "What readers said",
+  showReading: "Show the drawing",
+  takeReading: "Draw it as shown",
   whole: "Whole volume",
   place: "Next place",
   placeBefore: "Place before",
@@ -129,6 +135,12 @@ const EN = {
   noKeyHint: "If your curator asks for a signature: make a key here, once. It cannot leave this browser.",
   writeFolder: "Write into the folder",
   saveZip: "Save as a zip",
+  send: "Send it to {host}",
+  sending: "On its way to {host} …",
+  sent: "It has arrived at {host}. The link that came with the bundle took this one return: later ones go another way.",
+  sentBefore: "A return was sent by this link before, and that stays. If this is another one, save it as a zip, and ask whoever sent you the bundle.",
+  linkOver: "{host} does not take it: the link that came with the bundle has expired. Save the return as a zip, and send that the way the bundle came.",
+  notSent: "It did not arrive at {host} ({how}). Try again; or save the return as a zip, and send that the way the bundle came.",
   wrote: "Written: {files}. Now zip the folder, and send it the way it came.",
   wroteServer: "Written: {files}.",
   savedZip: "{file} goes to your downloads: send it the way the bundle came.",
@@ -137,7 +149,8 @@ const EN = {
     "Shift+A accept all that is left in this case, once every class was shown\n" +
     "N / P next place where an error is likely / the one before\n" +
     "1–9 class · C class under the pointer\n" +
-    "Space labels on / off · O outline or filled · H heat · W grey values · G whole volume\n" +
+    "Space labels on / off · O outline or filled · H heat · L what was marked before · W grey values · G whole volume\n" +
+    "D what readers drew, one after the other, where you settle what they do not agree on\n" +
     "B pen · E eraser · F fill an outline · V look · T only grey values that are shown · [ ] size of the brush\n" +
     "I draw the slices between two corrected ones · M smooth · Delete remove the piece under the pointer · K keep only that piece\n" +
     "hold Shift while drawing: erase · Ctrl+Z / Ctrl+Y undo / redo · U class as it was sent\n" +
@@ -151,7 +164,7 @@ const DE: Record<Key, string> = {
   title: "voxledger-Durchsicht",
   startHead: "Labels durchsehen",
   startText:
-    "Öffnen Sie das Bündel, das Sie bekommen haben. Alles bleibt auf diesem Rechner: Diese Seite fragt keinen anderen.",
+    "Öffnen Sie das Bündel, das Sie bekommen haben. Alles bleibt auf diesem Rechner: Diese Seite fragt keinen anderen. Nur wenn das Bündel sagt, wohin Ihre Antwort geht, schickt ein Knopf sie dorthin.",
   openFolder: "Ordner des Bündels öffnen",
   openFolderHint: "Ergebnisse werden in diesen Ordner geschrieben.",
   chooseFolder: "Ordner des Bündels lesen",
@@ -160,7 +173,7 @@ const DE: Record<Key, string> = {
   chooseZip: "Zip des Bündels öffnen",
   chooseZipHint: "Ergebnisse werden als eine Zip-Datei gespeichert, zum Zurückschicken.",
   noStore: "Dieser Browser behält nichts bis zum nächsten Mal (ein privates Fenster?): Schließen Sie die Seite nicht, bevor Sie gespeichert haben.",
-  otherTab: "Dieses Bündel ist noch in einem anderen Tab oder Fenster offen. Schließen Sie eines: Was in beiden geschieht, wird nicht zusammengeführt.",
+  otherTab: "Dieses Bündel ist schon in einem anderen Tab oder Fenster offen. Machen Sie dort weiter; oder schließen Sie es, dann öffnet es sich hier.",
   loading: "{what} wird geöffnet …",
   resumed: "Ihre Arbeit an diesem Bündel geht da weiter, wo Sie sie verlassen haben.",
   noBundle: "Hier ist keine bundle.json: Wählen Sie den Ordner oder das Zip, das Sie bekommen haben.",
@@ -226,6 +239,12 @@ const DE: Record<Key, string> = {
   labelsShown: "Labels",
   filled: "Gefüllt",
   heat: "Wärme: wo ein Fehler wahrscheinlich ist",
+  weak: "Vorher markiert",
+  predicted: "erwarteter Dice {dice}",
+  predictedBetween: "erwarteter Dice {dice} ({low} bis {high})",
+  readings: "Was Leser gesagt haben",
+  showReading: "Zeichnung zeigen",
+  takeReading: "Wie gezeigt zeichnen",
   whole: "Ganzes Volumen",
   place: "Nächste Stelle",
   placeBefore: "Vorige Stelle",
@@ -276,6 +295,12 @@ const DE: Record<Key, string> = {
   noKeyHint: "Wenn eine Unterschrift verlangt wird: Erzeugen Sie hier einmal einen Schlüssel. Er kann diesen Browser nicht verlassen.",
   writeFolder: "In den Ordner schreiben",
   saveZip: "Als Zip speichern",
+  send: "An {host} schicken",
+  sending: "Unterwegs zu {host} …",
+  sent: "Es ist bei {host} angekommen. Der Link, der mit dem Bündel kam, hat diese eine Antwort genommen: Spätere gehen einen anderen Weg.",
+  sentBefore: "Mit diesem Link wurde schon eine Antwort geschickt, und die bleibt. Wenn dies eine andere ist, speichern Sie sie als Zip, und fragen Sie, wer Ihnen das Bündel geschickt hat.",
+  linkOver: "{host} nimmt es nicht an: Der Link, der mit dem Bündel kam, ist abgelaufen. Speichern Sie die Antwort als Zip, und schicken Sie das auf dem Weg, auf dem das Bündel kam.",
+  notSent: "Es ist nicht bei {host} angekommen ({how}). Versuchen Sie es noch einmal; oder speichern Sie die Antwort als Zip, und schicken Sie das auf dem Weg, auf dem das Bündel kam.",
   wrote: "Geschrieben: {files}. Packen Sie nun den Ordner als Zip, und schicken Sie ihn auf dem Weg, auf dem er kam.",
   wroteServer: "Geschrieben: {files}.",
   savedZip: "{file} liegt bei Ihren Downloads: Schicken Sie es auf dem Weg, auf dem das Bündel kam.",
@@ -284,7 +309,8 @@ const DE: Record<Key, string> = {
     "Umschalt+A alles Übrige dieses Falls annehmen, wenn jede Klasse gezeigt wurde\n" +
     "N / P nächste Stelle, an der ein Fehler wahrscheinlich ist / die davor\n" +
     "1–9 Klasse · C Klasse unter dem Zeiger\n" +
-    "Leertaste Labels an / aus · O Umriss oder gefüllt · H Wärme · W Grauwerte · G ganzes Volumen\n" +
+    "Leertaste Labels an / aus · O Umriss oder gefüllt · H Wärme · L vorher Markiertes · W Grauwerte · G ganzes Volumen\n" +
+    "D was Leser gezeichnet haben, der Reihe nach, wenn Sie klären, worüber sie uneins sind\n" +
     "B Stift · E Radierer · F Umriss füllen · V ansehen · T nur gezeigte Grauwerte · [ ] Größe des Pinsels\n" +
     "I Schichten zwischen zwei korrigierten zeichnen · M glätten · Entf Stück unter dem Zeiger entfernen · K nur dieses behalten\n" +
     "Umschalt beim Zeichnen gedrückt: radieren · Strg+Z / Strg+Y rückgängig / wiederholen · U Klasse wie verschickt\n" +

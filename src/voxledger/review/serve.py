@@ -122,6 +122,17 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._write(file, int(size))
 
+    def do_DELETE(self) -> None:
+        """Remove a signature, which is of what lay there before; nothing else."""
+        self.close_connection = True
+        if not self._is_from_here() or (file := self._file(urlsplit(self.path).path)) is None:
+            return
+        if file.relative_to(self.server.folder).as_posix() not in (SIGNED, SIGNATURE):
+            self._refuse(HTTPStatus.FORBIDDEN)
+            return
+        file.unlink(missing_ok=True)
+        self._answer(HTTPStatus.NO_CONTENT, b"", "")
+
     def _write(self, file: Path, size: int) -> None:
         """Put what comes in the place of a file, whole or not at all."""
         partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
