@@ -44,7 +44,7 @@ PAGE_NOTES = "review.json"
 RESAMPLE = "resample.json"
 """What `review receive --resample` writes into a return: its labels may lie on other voxels than their images."""
 CLICKS = "clicks.json"
-"""Where a virtual reader clicked: see `records/clicks.py`."""
+"""Where somebody clicked, and which model answered: see `records/clicks.py`."""
 EMULATED = "emulated.json"
 """That a virtual reader drew, and what that stands for: see `records/emulated.py`."""
 MOST_CLICK_BYTES = 1 << 24
