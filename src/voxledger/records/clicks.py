@@ -1,6 +1,6 @@
 """`clicks.json` of a return: where somebody clicked, and on which model's answers.
 
-A virtual reader says what let it do so, too. A person needs no leave: what the model answers is seen before it is taken.
+A virtual reader says what let it do so, too. A person needs no leave: what a model answers is seen before it is taken.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from voxledger.records.returned import parse_returned
 from voxledger.textfile import replace_text
 
 UPGRADES: tuple[Upgrade, ...] = (lambda values: values,)
-"""Format 2 has clicks of people, who have no gate, and boxes and scribbles; what one of format 1 says means the same."""
+"""Format 2 has clicks of people, who have no gate, and boxes and scribbles; what format 1 says means the same."""
 FORMAT = len(UPGRADES) + 1
 
 LEAST_RISE = 0.05

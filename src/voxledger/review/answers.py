@@ -1,4 +1,4 @@
-"""A model beside the page: where a reviewer clicks, draws a box or scribbles, it says which voxels it takes for the class.
+"""A model beside the page: of a click, a box or a scribble it says which voxels it takes for the class.
 
 Label maps and masks go to the page and back as runs: how many voxels, then their value, in the order of the file.
 """
@@ -161,9 +161,7 @@ class _ByClass:
         for mark in marks:
             answer = self._session.click(answer, Click(of[class_name], mark.voxels[0], mark.present))
         inside = [number for name, number in of.items() if class_name in schema.chain(name)]
-        found: Mask = np.where(
-            answer.labels == start, schema.mask(labels, class_name), np.isin(answer.labels, inside)
-        )
+        found: Mask = np.where(answer.labels == start, schema.mask(labels, class_name), np.isin(answer.labels, inside))
         return found
 
 
