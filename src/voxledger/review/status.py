@@ -37,6 +37,8 @@ class BundleStatus:
     """Classes of cases that the reviewer is asked about."""
     decided: int
     """Those of them that have a decision."""
+    minutes: float | None
+    """What the returned decisions say that they took; None where none says so."""
     missing: tuple[Finding, ...]
     problems: tuple[Finding, ...]
     notes: tuple[Finding, ...]
@@ -98,11 +100,17 @@ def _of(manifest: Manifest, one: Return | None) -> BundleStatus:
         len(manifest.cases),
         len(manifest.asked),
         one.decided if one else 0,
+        _minutes(one),
         one.missing if one else (),
         one.problems if one else (),
         one.notes if one else (),
         one.signatures if one else (),
     )
+
+
+def _minutes(one: Return | None) -> float | None:
+    given = [row.minutes for row in one.rows.values() if row.minutes is not None] if one else []
+    return round(sum(given), 2) if given else None
 
 
 def _json(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
