@@ -20,7 +20,7 @@ def watch(port: int) -> None:
 
     Who has decided how much and in how many minutes, what is wrong or missing in what came back, the worklist with
     pictures, and the last report. The page looks again by itself, and can change nothing. Only this machine is listened
-    to, and only who opens the address that is printed is answered: it holds a token. From another machine, make a tunnel.
+    to, and only who opens the address that is printed is answered: it holds a token. Elsewhere, make a tunnel.
 
     \b
     Examples:

@@ -99,9 +99,11 @@ def _page() -> bytes:
     script = (here / "watch.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # Styles of the report hold in its frame, too; scripts do not.
-    csp = f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; connect-src 'self'"
-    shell = (here / PAGE).read_text("utf-8")
-    return shell.replace("%CSP%", f"{csp}; base-uri 'none'; form-action 'none'").replace("%SCRIPT%", script).encode()
+    csp = (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'"
+    )
+    return (here / PAGE).read_text("utf-8").replace("%CSP%", csp).replace("%SCRIPT%", script).encode()
 
 
 def render(watched: Watched) -> str:
