@@ -86,12 +86,14 @@ export class Asking {
     const mark = sketch.mark(labels.shape);
     if (mark === null || !this.model.classes.includes(className)) {
       this.show(scene);
+      this.changed();
       return this.say(mark === null ? t("noBox") : t("notKnown", { class: className }));
     }
     this.of = { caseId: this.session.current!.caseId, className };
     this.marks.push(mark);
     this.shown.set(mark, sketch.voxels);
     this.show(scene);
+    this.changed();
     this.say(t("asking"));
     const number = ++this.number;
     try {
@@ -107,6 +109,7 @@ export class Asking {
       this.say(t("notAnswered", { how: error instanceof Error ? error.message : String(error) }));
     }
     this.show(scene);
+    this.changed();
   }
 
   /** What of a suggestion may change, as if it were drawn. */
@@ -125,7 +128,6 @@ export class Asking {
     for (const voxel of this.found?.less ?? []) scene.marks.set(voxel, "less");
     for (const mark of this.marks) for (const voxel of this.shown.get(mark)!) scene.marks.set(voxel, "mark");
     for (const voxel of sketch?.voxels ?? []) scene.marks.set(voxel, "mark");
-    this.changed();
   }
 
   /** Close the suggestion, and note whether it is taken; what it changes. */
@@ -137,6 +139,7 @@ export class Asking {
     this.found = null;
     this.number++;
     this.show(scene);
+    this.changed();
     if (clicks.length > 0) await this.session.noteClicks(this.model.id, clicks);
     return found;
   }

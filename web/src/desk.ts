@@ -268,6 +268,7 @@ export class Desk {
       const sketch = new Sketch(this.tool, view.slice(), at, !event.shiftKey);
       this.drag = { kind: "mark", sketch, view };
       this.asking!.show(this.scene!, sketch);
+      this.draw();
     } else {
       this.kept.clear();
       this.scene!.labels.begin();

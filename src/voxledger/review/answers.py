@@ -90,8 +90,9 @@ class Answers:
             Its files do not fit its id.
         """
         self._bundle, self._manifest = bundle, manifest
-        model = _open(folder, manifest.label_schema)
-        self._model, self._asked = model.card, _asked(model)
+        with tempfile.TemporaryDirectory(prefix="voxledger-model-") as place:
+            model = _open(folder, manifest.label_schema, Path(place))
+            self._model, self._asked = model.card, _asked(model)
         self._case, self._shape = "", (0, 0, 0)
         self._alone = Lock()
 
@@ -191,13 +192,12 @@ class _ByObject:
         return now
 
 
-def _open(folder: Path, schema: LabelSchema) -> Model:
-    """A model of ours, or one of nnInteractive that is taken in for as long as the process runs."""
+def _open(folder: Path, schema: LabelSchema, place: Path) -> Model:
+    """A model of ours, or one of nnInteractive that is written into `place` as one."""
     if not folder.is_dir():
         raise Misuse(f"{folder} is no folder", "give that of a model")
     if not (folder / CARD).is_file():
-        models = Path(tempfile.mkdtemp(prefix="voxledger-model-"))
-        folder = models / adopt_model("served", folder, Said(), None, (), schema, models, 0).name
+        folder = place / "models" / adopt_model("served", folder, Said(), None, (), schema, place / "models", 0).name
     folder = folder.resolve()
     return Model(folder, check_model(folder), schema)
 

@@ -71,6 +71,8 @@ class Watch(LoopbackServer):
                     self._seen = render(watched), watched.report
                 except VoxledgerError as error:
                     self._seen = _problem(error.problem, error.remedy), ""
+                except OSError as error:  # such as a file that a stage removes just now
+                    self._seen = _problem(str(error), "if a stage is running, this goes by itself"), ""
                 self._at = time.monotonic()
             return self._seen
 
