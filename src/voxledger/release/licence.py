@@ -9,6 +9,7 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.licences import KEPT, lost, spdx
 from voxledger.params import UNSPECIFIED, read_params
 from voxledger.records.card import ModelCard, list_models, parse_card, parse_cards
+from voxledger.records.clicks import read_clicks
 from voxledger.records.ledger import read_ledger
 from voxledger.records.overrides import Override, read_overrides, write_overrides
 from voxledger.release.times import now
@@ -19,7 +20,8 @@ from voxledger.textfile import read_text_if_there
 def require_licence(declared: str) -> None:
     """Raise where the declared licence does not keep what the licence of a model asks for, and nobody allowed that.
 
-    Looked at are all models that the ledger of the release names, and those that they go on from. A release that
+    Looked at are all models that the ledger of the release names, those that answered clicks which were taken, and those
+    that these go on from. A release that
     declares no licence contradicts none.
 
     Raises
@@ -72,6 +74,8 @@ def _contradicted(declared: str) -> list[ModelCard]:
         return []
     cards = _cards()
     waiting = [m for entry in read_ledger(layout.RELEASE_LEDGER).values() for m in entry.model_ids]
+    records = [read_clicks(folder) for folder in sorted(layout.RELEASE_REVISIONS.glob("*"))]
+    waiting += [one.model for one in records if one is not None and any(click.helped for click in one.clicks)]
     seen = set[str]()
     while waiting:
         model_id = waiting.pop()
