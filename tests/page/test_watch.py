@@ -128,9 +128,7 @@ def test_the_page_sees_the_round_go_on_by_itself(reference: Path, address: str, 
 
 
 @pytest.mark.slow
-def test_firefox_shows_it_and_says_where_the_address_lacks_the_token(
-    reference: Path, address: str, firefox_page: Any
-) -> None:
+def test_firefox_says_where_the_address_lacks_the_token(reference: Path, address: str, firefox_page: Any) -> None:
     firefox_page.goto(address)
     shows(firefox_page, "atlas, round 0: empty")
     assert "looks again every" in firefox_page.inner_text("#when")

@@ -20,9 +20,8 @@ from voxledger.textfile import read_text_if_there
 def require_licence(declared: str) -> None:
     """Raise where the declared licence does not keep what the licence of a model asks for, and nobody allowed that.
 
-    Looked at are all models that the ledger of the release names, those that answered clicks which were taken, and those
-    that these go on from. A release that
-    declares no licence contradicts none.
+    Looked at are all models that the ledger of the release names, those whose answers to clicks were taken, and those
+    that they go on from. A release that declares no licence contradicts none.
 
     Raises
     ------
