@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from interactive import write_folder
 from small_round import SCHEMA, Repo
-from test_page import BUNDLES, INBOX, drawn, pressed
 
 from voxledger.imaging.volume import read_label
 from voxledger.records.bundle import CLICKS
@@ -24,6 +23,8 @@ from voxledger.review.answers import from_runs
 from voxledger.review.receive import receive
 from voxledger.review.serve import Server
 
+from .test_page import BUNDLES, INBOX, drawn, pressed
+
 ASKED = [("case_1", "liver"), ("case_2", "liver"), ("case_2", "pancreas")]
 
 
@@ -32,10 +33,12 @@ def served(folder: Path, model: Path) -> Iterator[Server]:
     server = Server(folder, 0, model)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.fixture

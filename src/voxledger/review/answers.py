@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +67,7 @@ class _Asked(Protocol):
     """A model in front of one case after the other."""
 
     classes: list[str]
-    kinds: tuple[Literal["point", "box", "scribble"], ...]
+    kinds: tuple[MarkKind, ...]
 
     def show(self, image: Volume) -> None:
         """Begin with an image."""
@@ -146,7 +146,7 @@ class Answers:
 class _ByClass:
     """A model that knows its classes, and answers points: `backend: clicks`."""
 
-    kinds = ("point",)
+    kinds: tuple[MarkKind, ...] = ("point",)
 
     def __init__(self, model: Model) -> None:
         self._model, self._numbering, self._device = model, Numbering(model), _device()
@@ -169,7 +169,7 @@ class _ByClass:
 class _ByObject:
     """nnInteractive: whatever is marked, of whatever class."""
 
-    kinds = ("point", "box", "scribble")
+    kinds: tuple[MarkKind, ...] = ("point", "box", "scribble")
 
     def __init__(self, model: Model) -> None:
         from voxledger.models.nninteractive.predict import open_session
