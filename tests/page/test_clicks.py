@@ -43,9 +43,11 @@ def served(folder: Path, model: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def beside(repo: Repo) -> Iterator[Server]:
-    """A bundle of alice beside a tiny network in nnInteractive's own format."""
+    """What alice got, beside a tiny network in nnInteractive's own format."""
     repo.export(*[(*one, "alice") for one in ASKED])
-    with served(repo.bundle("alice"), write_folder(Path("theirs"))) as server:
+    folder = Path("home") / repo.bundle("alice").name
+    shutil.copytree(repo.bundle("alice"), folder)
+    with served(folder, write_folder(Path("theirs"))) as server:
         yield server
 
 
@@ -72,10 +74,8 @@ def answered(server: Server, before: np.ndarray, name: str, marks: list[Clicked]
     return np.where(free, np.where(mask, number, 0), labels)
 
 
-def test_what_the_model_suggests_is_taken_left_and_goes_back(
-    repo: Repo, beside: Server, page: Any, tmp_path: Path
-) -> None:
-    folder = repo.bundle("alice")
+def test_what_the_model_suggests_is_taken_left_and_goes_back(repo: Repo, beside: Server, page: Any) -> None:
+    folder = beside.folder
     sent = read_label(folder / "labels/case_1.nii.gz")
     page.goto(beside.address)
     page.wait_for_selector("#work[data-shown='case_1 liver']")
@@ -127,8 +127,7 @@ def test_what_the_model_suggests_is_taken_left_and_goes_back(
     assert np.array_equal(back, answered(beside, sent, "liver", [box, line]))
     assert (back != sent).any()
 
-    shutil.copytree(folder, tmp_path / "sent" / folder.name)
-    found = receive(tmp_path / "sent" / folder.name, BUNDLES, INBOX, repo.version)
+    found = receive(folder, BUNDLES, INBOX, repo.version)
     assert read_clicks(found.folder) == record
     assert read_decisions(found.folder / "decisions.csv").rows["case_1", "liver"].decision == "revise"
     repo.gate()
@@ -138,9 +137,9 @@ def test_what_the_model_suggests_is_taken_left_and_goes_back(
 
 
 @pytest.mark.slow
-def test_clicks_go_on_after_a_restart_and_name_one_model(repo: Repo, beside: Server, page: Any) -> None:
+def test_clicks_go_on_after_a_restart_and_name_one_model(beside: Server, page: Any) -> None:
     """Another port is another page to a browser: what was clicked before stands in the folder."""
-    folder = repo.bundle("alice")
+    folder = beside.folder
     record = Clicks(
         model="b" * 64,
         gate=None,
@@ -193,8 +192,8 @@ def test_an_answer_that_fails_is_said_and_the_page_goes_on(repo: Repo, chromium:
 
 
 @pytest.mark.slow
-def test_firefox_asks_and_takes(repo: Repo, beside: Server, firefox_page: Any) -> None:
-    page, folder = firefox_page, repo.bundle("alice")
+def test_firefox_asks_and_takes(beside: Server, firefox_page: Any) -> None:
+    page, folder = firefox_page, beside.folder
     sent = read_label(folder / "labels/case_1.nii.gz")
     page.goto(beside.address)
     page.wait_for_selector("#work[data-shown='case_1 liver']")

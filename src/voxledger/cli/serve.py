@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from voxledger import layout
+
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
@@ -13,7 +15,7 @@ import click
 @click.option(
     "--model",
     type=click.Path(path_type=Path),
-    help="Folder of a model that answers clicks: one of models/base, or of nnInteractive.",
+    help=f"Folder of a model that answers clicks: one of {layout.BASE_MODELS}, or of nnInteractive.",
 )
 def serve(bundle: Path, port: int, model: Path | None) -> None:
     """Serve the review page with BUNDLE, a folder, to the browser of this machine, until Ctrl-C.
