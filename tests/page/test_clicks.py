@@ -74,6 +74,7 @@ def answered(server: Server, before: np.ndarray, name: str, marks: list[Clicked]
     return np.where(free, np.where(mask, number, 0), labels)
 
 
+@pytest.mark.slow
 def test_what_the_model_suggests_is_taken_left_and_goes_back(repo: Repo, beside: Server, page: Any) -> None:
     folder = beside.folder
     sent = read_label(folder / "labels/case_1.nii.gz")
@@ -107,6 +108,7 @@ def test_what_the_model_suggests_is_taken_left_and_goes_back(repo: Repo, beside:
     page.wait_for_selector("#restore[disabled]")
     page.keyboard.press("Control+y")
     page.wait_for_selector("#restore:not([disabled])")
+    page.check("#confirmed")  # a network that has learnt nothing suggests crumbs
     pressed(page, ("r", "case_2 liver"), ("a", "case_2 pancreas"), ("a", "case_2 pancreas"), ("s", "case_2 pancreas"))
     page.wait_for_selector("#result-dialog[open]")
     page.click("#write-folder")

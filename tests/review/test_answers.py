@@ -118,6 +118,7 @@ def test_an_answer_does_not_depend_on_those_before_it(theirs: Answers) -> None:
     assert np.array_equal(asked(theirs, [LINE]), first)
 
 
+@pytest.mark.slow
 def test_the_shared_model_answers_points_as_in_an_emulated_round(small: Small, manifest: Manifest) -> None:
     shutil.copytree(small.labels, layout.BASE_LABELS)
     retrain_round(
@@ -190,6 +191,7 @@ def test_an_image_that_is_not_as_it_was_sent_or_shows_nothing_gets_no_answer(
         asked(theirs, [LINE], "spleen", "c1")
 
 
+@pytest.mark.slow
 def test_a_model_that_answers_no_clicks_is_misuse(small: Small, manifest: Manifest) -> None:
     nothing = Path("nothing")
     with pytest.raises(Misuse, match="is no folder"):
