@@ -95,7 +95,7 @@ def test_the_page_sees_the_round_go_on_by_itself(reference: Path, address: str, 
     assert page.is_hidden("#report")
 
     send_out(tmp_path)
-    shows(page, "atlas, round 0: waiting", "2 bundles, 0 back; 0 of 2 decisions.", "has not come back")
+    shows(page, "atlas, round 0: waiting", "2 bundles, 0 back; 0 of 2 decisions.", "away")
     widths = page.evaluate("[...document.querySelectorAll('figure img')].map((i) => i.naturalWidth)")
     assert len(widths) == 2
     assert min(widths) > 100
