@@ -11,7 +11,7 @@ from voxledger.bundles.context import Context
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.inbox import look_into
 from voxledger.bundles.returned import Return
-from voxledger.records.bundle import Manifest
+from voxledger.records.bundle import EMULATED, Manifest
 from voxledger.records.ledger import Signature
 
 
@@ -45,6 +45,8 @@ class BundleStatus:
     """What was undone or decided to read its labels, and what else is worth saying: nothing that anybody has to do."""
     signatures: tuple[Signature, ...] = ()
     """Those that count."""
+    emulated: bool = False
+    """Whether a virtual reader drew, whose minutes are assumed."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def _of(manifest: Manifest, one: Return | None) -> BundleStatus:
         one.problems if one else (),
         one.notes if one else (),
         one.signatures if one else (),
+        one is not None and EMULATED in one.files,
     )
 
 

@@ -148,7 +148,8 @@ def _reviewers(watched: Watched) -> str:
 
 
 def _minutes(one: BundleStatus) -> str:
-    return "–" if one.minutes is None else f"{one.minutes:.1f}"
+    assumed = " (assumed)" if one.emulated else ""
+    return "–" if one.minutes is None else f"{one.minutes:.1f}{assumed}"
 
 
 def _at(utc: str) -> str:
