@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_cases import small
 from small_round import repo, template
 
-__all__ = ["repo", "template"]
+__all__ = ["repo", "small", "template"]
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FIREFOX = ("firefox-esr", "firefox")

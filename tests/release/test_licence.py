@@ -12,6 +12,7 @@ from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.records.card import FORMAT, ModelCard, to_json
 from voxledger.records.cases import Case, Split, write_cases
+from voxledger.records.clicks import Clicked, Clicks, write_clicks
 from voxledger.records.formats import numbered
 from voxledger.records.ledger import Entry, Origin, write_ledger
 from voxledger.records.overrides import read_overrides
@@ -71,6 +72,20 @@ def test_conditions_of_models_are_kept(repository, model_ids, declared, said):
         return
     with pytest.raises(VoxledgerError, match=said):
         require_licence(declared)
+
+
+@pytest.mark.parametrize("helped", [True, False])
+def test_so_are_those_of_a_model_whose_answers_people_took(repository, helped):
+    release(OPEN)
+    folder = layout.RELEASE_REVISIONS / ("f" * 64)
+    folder.mkdir(parents=True)
+    click = Clicked(case_id="case", class_name="class0", voxel=(1, 2, 3), present=True, helped=helped)
+    write_clicks(folder, Clicks(model=CHILD, gate=None, cases=("case",), clicks=(click,)))
+    if not helped:
+        require_licence("MIT")
+        return
+    with pytest.raises(VoxledgerError, match="marks"):
+        require_licence("MIT")
 
 
 def test_a_curator_allows_it_on_record(repository):

@@ -16,8 +16,9 @@ from urllib.request import urlopen
 import pytest
 
 from voxledger.errors import Misuse
+from voxledger.loopback import TOKEN
 from voxledger.page import page
-from voxledger.review.serve import TOKEN, Server
+from voxledger.review.serve import Server
 
 
 @pytest.fixture
@@ -70,12 +71,18 @@ READ: list[tuple[str, dict[str, Any], int]] = [
     ("/files//etc/passwd", {}, 404),
     ("/files/labels", {}, 404),
     ("/files/labels/case_2.nii.gz", {}, 404),
+    ("/files/return.sha256", {}, 204),
+    ("/files/clicks.json", {}, 204),
+    ("/files/clicks.json", {"token": False}, 401),
+    ("/model", {}, 200),
+    ("/model", {"token": False}, 401),
     ("/other", {}, 404),
 ]
 WRITTEN: list[tuple[str, dict[str, Any], int]] = [
     ("/files/decisions.csv", {}, 204),
     ("/files/labels/case_1.nii.gz", {}, 204),
     ("/files/return.sha256.sig", {}, 204),
+    ("/files/clicks.json", {}, 204),
     ("/files/decisions.csv", {"token": False}, 401),
     ("/files/decisions.csv", {"Origin": "https://evil.example"}, 403),
     ("/files/bundle.json", {}, 403),

@@ -2,9 +2,11 @@
 
 import { zipSync, type Zippable } from "fflate";
 import { alone } from "./alone.ts";
+import { Asking } from "./asking.ts";
 import { Bundle, fromFiles, fromFolder, fromServer, fromZip, labelPath, Refused, TABLE, type Source } from "./bundle.ts";
+import type { Model } from "./clicks.ts";
 import { DECISIONS, DIFFICULTIES, ERROR_TYPES, type Decision, type Difficulty, type ErrorType, type Row } from "./csv.ts";
-import { Desk, TOOLS, type Tool } from "./desk.ts";
+import { Desk, KINDS, TOOLS, type Tool } from "./desk.ts";
 import type { Finding } from "./findings.ts";
 import type { Reading } from "./readings.ts";
 import { put } from "./send.ts";
@@ -72,6 +74,8 @@ class App {
 
   async begin(): Promise<void> {
     const { session } = this;
+    const model = await session.bundle.source.model?.();
+    if (model) this.offer(model);
     const open = session.rows.find((row) => row.decision === null && session.isAsked(row));
     const at = session.at ?? open ?? session.rows[0];
     if (at !== undefined) await this.showCase(at.caseId, at.className);
@@ -79,6 +83,13 @@ class App {
     const others = await session.bundle.otherLabels();
     if (others.length > 0) notice(t("otherLabels", { files: others.join(", ") }), true);
     if (session.isTableTaken) notice(t("takenOver", { files: TABLE }), true);
+  }
+
+  /** Let the model be asked, unless what was asked before went to another one: a return names one model. */
+  private offer(model: Model): void {
+    const before = this.session.clicks;
+    if (before !== null && before.model !== model.id) return notice(t("otherModel", { id: before.model }), true);
+    this.desk.asking = new Asking(model, this.session, say, () => this.render());
   }
 
   private async showCase(caseId: string, className?: string): Promise<void> {
@@ -137,6 +148,7 @@ class App {
   /** Decide on the class, unless what was drawn says something else, and go on. */
   private async decide(decision: Decision): Promise<void> {
     const { session, row } = this;
+    if (this.desk.asking?.isOpen) return say(t("takeOrLeave"));
     if (row === undefined || !session.wasShown(row.caseId, row.className)) return;
     const before = { ...row };
     await session.decide(row, decision);
@@ -218,6 +230,9 @@ class App {
     $<HTMLButtonElement>("accept-all").disabled = !rest;
     if (row !== undefined) this.renderRow(row);
     for (const tool of TOOLS) $(tool).setAttribute("aria-checked", String(desk.tool === tool));
+    for (const kind of KINDS) $(kind).hidden = !(desk.asking?.model.kinds.includes(kind) ?? false);
+    $("suggestion").hidden = desk.asking === null;
+    for (const id of ["take", "leave"]) $<HTMLButtonElement>(id).disabled = !(desk.asking?.isOpen ?? false);
     $("planes").classList.toggle("drawing", desk.tool !== "look");
     $("brush-text").textContent = t("brush", { mm: (desk.radius * 2).toFixed(1) });
     input("brush").value = String(desk.radius);
@@ -355,6 +370,7 @@ class App {
   }
 
   private async finish(): Promise<void> {
+    if (this.desk.asking?.isOpen) return say(t("takeOrLeave"));
     this.session.clock.pause(performance.now());
     const result = (this.result = await this.session.result());
     if (result.taken.length > 0) this.render();
@@ -509,6 +525,8 @@ class App {
     act("smooth", () => desk.smooth());
     act("remove-piece", () => desk.pieces("remove"));
     act("keep-piece", () => desk.pieces("keep"));
+    act("take", () => desk.take());
+    act("leave", () => desk.leave());
     act("place-next", () => desk.step(1));
     act("place-before", () => desk.step(-1));
     act("whole", () => desk.whole());
@@ -583,6 +601,12 @@ class App {
   private setTool(tool: Tool): void {
     this.desk.tool = tool;
     this.render();
+  }
+
+  /** The next way of asking the model. */
+  private nextKind(): void {
+    const kinds = this.desk.asking?.model.kinds ?? [];
+    if (kinds.length > 0) this.setTool(kinds[(kinds.indexOf(this.desk.tool as (typeof kinds)[number]) + 1) % kinds.length]);
   }
 
   private setRadius(mm: number): void {
@@ -662,6 +686,9 @@ class App {
       m: () => desk.smooth(),
       delete: () => desk.pieces("remove"),
       k: () => desk.pieces("keep"),
+      q: () => this.nextKind(),
+      enter: () => desk.take(),
+      backspace: () => desk.leave(),
       s: () => this.finish(),
       arrowup: () => desk.slice(-1),
       arrowdown: () => desk.slice(1),

@@ -1,6 +1,7 @@
 /** A bundle as it is opened: where its files are read from, what it asks, and the volumes of one case. */
 
 import { fromCsv, blankRow, type Row } from "./csv.ts";
+import { modelOf, type Model } from "./clicks.ts";
 import { differences, type Grid } from "./grid.ts";
 import { asLabels, gunzip, parse, Unreadable, type LabelArray, type Volume } from "./nifti.ts";
 import { places, type Place } from "./places.ts";
@@ -19,6 +20,8 @@ export interface Source {
   write?(path: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Where `write` is; of what is not there nothing is said. */
   remove?(path: string): Promise<void>;
+  /** The model that runs beside it, if there is one. */
+  model?(): Promise<Model | null>;
 }
 
 export interface Manifest {
@@ -488,7 +491,7 @@ export function fromServer(token: string): Source {
       // A page that is served may send to nobody else.
       if (path === LINK) return null;
       const answer = await fetch(url(path), { headers, cache: "no-store" });
-      if (answer.status === 404) return null;
+      if (answer.status === 404 || answer.status === 204) return null;
       if (!answer.ok) throw new Refused("notServed", { status: String(answer.status) });
       return await answer.blob();
     },
@@ -500,5 +503,6 @@ export function fromServer(token: string): Source {
       const answer = await fetch(url(path), { method: "DELETE", headers });
       if (!answer.ok && answer.status !== 404) throw new Refused("notWritten", { file: path, status: String(answer.status) });
     },
+    model: () => modelOf(headers),
   };
 }

@@ -1,6 +1,8 @@
 /** The three planes with the tools: what the pointer does to the picture and to the labels. */
 
+import { Sketch, type Asking } from "./asking.ts";
 import { openHeat, openReading } from "./bundle.ts";
+import type { Kind } from "./clicks.ts";
 import { planesOf, tilt, type Triple } from "./grid.ts";
 import { enclosed, underBrush, voxelAt } from "./labels.ts";
 import { overview, type Box, type Place } from "./places.ts";
@@ -10,15 +12,17 @@ import { t } from "./texts.ts";
 import { PlaneView, type Scene } from "./view.ts";
 import { presets, type Preset } from "./windows.ts";
 
-export type Tool = "look" | "pen" | "eraser" | "fill";
-export const TOOLS: Tool[] = ["look", "pen", "eraser", "fill"];
+export type Tool = "look" | "pen" | "eraser" | "fill" | Kind;
+export const KINDS: Kind[] = ["point", "box", "scribble"];
+export const TOOLS: Tool[] = ["look", "pen", "eraser", "fill", ...KINDS];
 const CANVASES = ["axial", "coronal", "sagittal"];
 
 type Drag =
   | { kind: "look" }
   | { kind: "pan"; x: number; y: number }
   | { kind: "window"; x: number; y: number }
-  | { kind: "stroke"; from: [number, number]; erase: boolean };
+  | { kind: "stroke"; from: [number, number]; erase: boolean }
+  | { kind: "mark"; sketch: Sketch };
 
 export class Desk {
   scene: Scene | null = null;
@@ -29,6 +33,8 @@ export class Desk {
   /** Millimetres. */
   radius = 4;
   inWindow = false;
+  /** The model beside the page. */
+  asking: Asking | null = null;
   private views: PlaneView[] = [];
   private open: OpenCase | null = null;
   private place = 0;
@@ -74,6 +80,7 @@ export class Desk {
       filled: before?.filled ?? false,
       showHeat: false,
       showWeak: before?.showWeak ?? true,
+      marks: new Map(),
       colors: new Map(schema.classes.map((c) => [c.id, schema.color(c.name)])),
     };
     const planes = planesOf(open.images.image.grid);
@@ -119,6 +126,7 @@ export class Desk {
   }
 
   clear(): void {
+    void this.leave();
     this.scene = this.open = null;
     this.views = [];
     for (const id of CANVASES) {
@@ -129,6 +137,7 @@ export class Desk {
 
   showClass(className: string): void {
     if (this.scene === null) return;
+    void this.leave();
     this.scene.current = className;
     this.scene.showLabels = true;
     this.scene.reading = null;
@@ -281,7 +290,12 @@ export class Desk {
       this.drag = { kind: "look", view };
       this.look(view, at);
     } else if (this.tool === "fill") void this.fill(view, at);
-    else {
+    else if (this.tool === "point" || this.tool === "box" || this.tool === "scribble") {
+      const sketch = new Sketch(this.tool, view.slice(), at, !event.shiftKey);
+      this.drag = { kind: "mark", sketch, view };
+      this.asking!.show(this.scene!, sketch);
+      this.draw();
+    } else {
       this.kept.clear();
       this.scene!.labels.begin();
       this.drag = { kind: "stroke", from: at, erase: (this.tool === "eraser") !== event.shiftKey, view };
@@ -302,6 +316,9 @@ export class Desk {
       } else if (drag.kind === "window") {
         this.dragWindow(x - drag.x, y - drag.y);
         [drag.x, drag.y] = [x, y];
+      } else if (drag.kind === "mark") {
+        drag.sketch.to(at);
+        this.asking!.show(this.scene!, drag.sketch);
       } else {
         this.stroke(view, drag.from, at);
         drag.from = at;
@@ -314,6 +331,7 @@ export class Desk {
     const was = this.drag;
     this.drag = null;
     if (was?.kind === "stroke") await this.keep();
+    if (was?.kind === "mark") await this.asking!.ask(this.scene!, was.sketch);
   }
 
   private look(view: PlaneView, [u, v]: [number, number]): void {
@@ -392,6 +410,18 @@ export class Desk {
     this.paint(erased, true);
     this.paint(painted, false, inWindow);
     await this.keep();
+  }
+
+  /** Draw what the model suggests. */
+  async take(): Promise<void> {
+    if (this.asking?.isOpen !== true) return;
+    const { more, less } = await this.asking.close(this.scene!, true);
+    await this.change(less, more);
+  }
+
+  /** Let go what the model suggests. */
+  async leave(): Promise<void> {
+    if (this.asking?.isOpen === true) await this.asking.close(this.scene!, false);
   }
 
   /** The class that is shown, as it is now. */

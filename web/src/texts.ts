@@ -64,6 +64,19 @@ const EN = {
   pen: "Pen",
   eraser: "Eraser",
   fill: "Fill an outline",
+  point: "Ask: click",
+  box: "Ask: box",
+  scribble: "Ask: line",
+  take: "Take it",
+  leave: "Leave it",
+  asking: "The model is asked …",
+  suggested: "The model would add {more} voxels and take {less} away. Enter takes it, Backspace leaves it; mark more to correct it.",
+  suggestedNothing: "The model would change nothing. Mark more, or leave it (Backspace).",
+  notAnswered: "The model gives no answer: {how}",
+  notKnown: "The model does not know {class}: draw it.",
+  noBox: "Drag a box from one corner to the other.",
+  takeOrLeave: "First take what the model suggests (Enter), or leave it (Backspace).",
+  otherModel: "What was asked in this bundle before was answered by model {id}, and a return names one model: start `voxledger review serve` with that one to ask more.",
   brush: "Brush {mm} mm",
   inWindow: "Only grey values that are shown",
   undo: "Undo",
@@ -153,6 +166,7 @@ const EN = {
     "D what readers drew, one after the other, where you settle what they do not agree on\n" +
     "B pen · E eraser · F fill an outline · V look · T only grey values that are shown · [ ] size of the brush\n" +
     "I draw the slices between two corrected ones · M smooth · Delete remove the piece under the pointer · K keep only that piece\n" +
+    "Q ask the model, if one runs beside this page: click, box, line (with Shift: it is not there) · Enter take what it suggests · Backspace leave it\n" +
     "hold Shift while drawing: erase · Ctrl+Z / Ctrl+Y undo / redo · U class as it was sent\n" +
     "arrows ↑ ↓ or wheel: slices · Ctrl+wheel: zoom · middle button or Ctrl+drag: move · right button: grey values\n" +
     "Page up / down: case before / next · S save and return · ? this list",
@@ -224,6 +238,19 @@ const DE: Record<Key, string> = {
   pen: "Stift",
   eraser: "Radierer",
   fill: "Umriss füllen",
+  point: "Fragen: Klick",
+  box: "Fragen: Rechteck",
+  scribble: "Fragen: Linie",
+  take: "Übernehmen",
+  leave: "Lassen",
+  asking: "Das Modell wird gefragt …",
+  suggested: "Das Modell würde {more} Voxel hinzufügen und {less} wegnehmen. Eingabe übernimmt es, Rücktaste lässt es; markieren Sie mehr, um es zu verbessern.",
+  suggestedNothing: "Das Modell würde nichts ändern. Markieren Sie mehr, oder lassen Sie es (Rücktaste).",
+  notAnswered: "Das Modell antwortet nicht: {how}",
+  notKnown: "Das Modell kennt {class} nicht: Zeichnen Sie es.",
+  noBox: "Ziehen Sie ein Rechteck von einer Ecke zur anderen.",
+  takeOrLeave: "Übernehmen Sie zuerst, was das Modell vorschlägt (Eingabe), oder lassen Sie es (Rücktaste).",
+  otherModel: "Was in diesem Bündel bisher gefragt wurde, hat das Modell {id} beantwortet, und eine Rückgabe nennt ein Modell: Starten Sie `voxledger review serve` mit diesem, um weiterzufragen.",
   brush: "Pinsel {mm} mm",
   inWindow: "Nur gezeigte Grauwerte",
   undo: "Rückgängig",
@@ -313,6 +340,7 @@ const DE: Record<Key, string> = {
     "D was Leser gezeichnet haben, der Reihe nach, wenn Sie klären, worüber sie uneins sind\n" +
     "B Stift · E Radierer · F Umriss füllen · V ansehen · T nur gezeigte Grauwerte · [ ] Größe des Pinsels\n" +
     "I Schichten zwischen zwei korrigierten zeichnen · M glätten · Entf Stück unter dem Zeiger entfernen · K nur dieses behalten\n" +
+    "Q das Modell fragen, wenn eines neben dieser Seite läuft: Klick, Rechteck, Linie (mit Umschalt: hier ist es nicht) · Eingabe übernimmt den Vorschlag · Rücktaste lässt ihn\n" +
     "Umschalt beim Zeichnen gedrückt: radieren · Strg+Z / Strg+Y rückgängig / wiederholen · U Klasse wie verschickt\n" +
     "Pfeile ↑ ↓ oder Rad: Schichten · Strg+Rad: Zoom · mittlere Taste oder Strg+Ziehen: verschieben · rechte Taste: Grauwerte\n" +
     "Bild auf / ab: voriger / nächster Fall · S speichern und zurückschicken · ? diese Liste",

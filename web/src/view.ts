@@ -26,9 +26,13 @@ export interface Scene {
   filled: boolean;
   showHeat: boolean;
   showWeak: boolean;
+  /** Voxels that were marked for the model, and those that it would add and take away. */
+  marks: Map<number, "mark" | "more" | "less">;
   /** Colours by id. */
   colors: Map<number, [number, number, number]>;
 }
+
+const MARKS = { mark: [255, 255, 255, 230], more: [80, 220, 255, 150], less: [255, 90, 200, 150] };
 
 export class PlaneView {
   private readonly gray = document.createElement("canvas");
@@ -174,12 +178,12 @@ export class PlaneView {
     this.gray.getContext("2d")!.putImageData(picture, 0, 0);
   }
 
-  /** Heat and filled labels; whether there is anything. */
+  /** Heat, filled labels and what the model was asked and suggests; whether there is anything. */
   private paintOver(slice: Slice): boolean {
-    const { heat, labels, colors, current } = this.scene;
+    const { heat, labels, colors, current, marks } = this.scene;
     const showHeat = this.scene.showHeat && heat !== null;
     const fill = this.scene.showLabels && this.scene.filled;
-    if (!showHeat && !fill) return false;
+    if (!showHeat && !fill && marks.size === 0) return false;
     const picture = sized(this.over, slice);
     const { data } = picture;
     data.fill(0);
@@ -197,6 +201,8 @@ export class PlaneView {
           [data[i], data[i + 1], data[i + 2]] = [255, Math.min(255, hot), hot > 200 ? (hot - 200) * 4 : 0];
           data[i + 3] = 40 + hot / 2;
         }
+        const mark = marks.size > 0 ? marks.get(at) : undefined;
+        if (mark !== undefined) data.set(MARKS[mark], i);
       }
     this.over.getContext("2d")!.putImageData(picture, 0, 0);
     return true;

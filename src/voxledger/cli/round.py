@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from voxledger import layout
+from voxledger.cli.watch import watch
 
 if TYPE_CHECKING:
     from voxledger.params import Params
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 @click.group("round")
 def round_() -> None:
     """Run, close and open rounds; see where one stands."""
+
+
+round_.add_command(watch)
 
 
 @round_.command()

@@ -47,7 +47,7 @@ RESAMPLE = "resample.json"
 LINK = "return.json"
 """Where the page may send the return, beside a bundle that was sent: a secret, which is kept nowhere."""
 CLICKS = "clicks.json"
-"""Where a virtual reader clicked: see `records/clicks.py`."""
+"""Where somebody clicked, and which model answered: see `records/clicks.py`."""
 EMULATED = "emulated.json"
 """That a virtual reader drew, and what that stands for: see `records/emulated.py`."""
 MOST_CLICK_BYTES = 1 << 24

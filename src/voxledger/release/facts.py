@@ -23,7 +23,7 @@ from voxledger.records.overrides import Override, read_overrides
 from voxledger.records.readings import JOINT, Reading, read_readings
 from voxledger.records.reviewers import Reviewers, read_reviewers
 from voxledger.records.said import Said, read_said
-from voxledger.release.behind import cards_of_release, models_behind
+from voxledger.release.behind import cards_of_release, models_behind, models_that_answered
 from voxledger.release.state import release_name
 from voxledger.release.times import now
 from voxledger.schema import LabelSchema, read_schema
@@ -119,7 +119,7 @@ class Facts:
     @property
     def used(self) -> list[ModelCard]:
         """Models that masks are from, and those that they go on from, by name and id."""
-        return models_behind(self.ledger, self.models)
+        return models_behind(self.ledger, self.models, models_that_answered())
 
     @property
     def released(self) -> list[ModelCard]:

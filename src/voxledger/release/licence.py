@@ -11,7 +11,7 @@ from voxledger.params import UNSPECIFIED, read_params
 from voxledger.records.cases import read_cases
 from voxledger.records.ledger import read_ledger
 from voxledger.records.overrides import Override, read_overrides, write_overrides
-from voxledger.release.behind import cards_of_release, models_behind
+from voxledger.release.behind import cards_of_release, models_behind, models_that_answered
 from voxledger.release.times import now
 from voxledger.repository import git
 
@@ -31,8 +31,8 @@ class _Licensed:
 def require_licence(declared: str) -> None:
     """Raise where the declared licence does not keep what that of a model or source asks for, and nobody allowed that.
 
-    Looked at are all models that the ledger of the release names, those that they go on from, and the sources of its
-    cases. A release that declares no licence contradicts none.
+    Looked at are all models that the ledger of the release names, those whose answers to clicks were taken, those that they
+    go on from, and the sources of its cases. A release that declares no licence contradicts none.
 
     Raises
     ------
@@ -88,7 +88,8 @@ def _contradicted(declared: str) -> list[_Licensed]:
     ledger = read_ledger(layout.RELEASE_LEDGER)
     labelled = {case_id for case_id, _ in ledger}
     sources = sorted({(case.source, case.licence) for case in read_cases() if case.case_id in labelled})
-    found = [_Licensed(card.name, card.id, card.licence) for card in models_behind(ledger, cards_of_release())]
+    models = models_behind(ledger, cards_of_release(), models_that_answered())
+    found = [_Licensed(card.name, card.id, card.licence) for card in models]
     found += [_Licensed(name, SOURCE + name, licence) for name, licence in sources]
     allowed = {one.key for one in read_overrides(layout.LICENCES)}
     return [one for one in found if lost(one.licence, declared) and (one.id, one.licence, declared) not in allowed]
