@@ -106,7 +106,7 @@ def kinds(iterations: int) -> tuple[Kind, ...]:
     small = ModelParams(**unet, patch=(24, 32, 24), iterations=iterations * 2 // 5)
     parts, revised = {"anterior": 1, "posterior": 2}, ("stomach", "aorta", "postcava", "pancreas")
     return (
-        Kind("phantoms", old, revised, dict(CLASSES), "CT", 30, 10, large, 0.075),
+        Kind("phantoms", old, revised, dict(CLASSES), "CT", 30, 10, large, 0.07),
         Kind("hippocampus", ("anterior",), ("posterior",), parts, "MR", 30, 20, small, 0.25),
     )
 
