@@ -31,8 +31,8 @@ class _Licensed:
 def require_licence(declared: str) -> None:
     """Raise where the declared licence does not keep what that of a model or source asks for, and nobody allowed that.
 
-    Looked at are all models that the ledger of the release names, those whose answers to clicks were taken, those that they
-    go on from, and the sources of its cases. A release that declares no licence contradicts none.
+    Looked at are all models that the ledger of the release names, those whose answers to clicks were taken, those that
+    they go on from, and the sources of its cases. A release that declares no licence contradicts none.
 
     Raises
     ------

@@ -135,13 +135,13 @@ class _Handler(LoopbackHandler):
     def do_DELETE(self) -> None:
         """Remove a signature, which is of what lay there before; nothing else."""
         self.close_connection = True
-        if not self._is_from_here() or (file := self._file(urlsplit(self.path).path)) is None:
+        if not self.is_from_here() or (file := self._file(urlsplit(self.path).path)) is None:
             return
         if file.relative_to(self.server.folder).as_posix() not in (SIGNED, SIGNATURE):
-            self._refuse(HTTPStatus.FORBIDDEN)
+            self.refuse(HTTPStatus.FORBIDDEN)
             return
         file.unlink(missing_ok=True)
-        self._answer(HTTPStatus.NO_CONTENT, b"", "")
+        self.answer(HTTPStatus.NO_CONTENT, b"", "")
 
     def _write(self, file: Path, size: int) -> None:
         """Put what comes in the place of a file, whole or not at all."""
