@@ -146,6 +146,19 @@ def test_without_revisions_attention_is_published_and_the_report_says_why(cases)
     assert files(layout.ATTENTION) == before
 
 
+def test_models_that_are_always_certain_teach_nothing(cases):
+    """As a label map that was registered as a model: of its errors no voxel is in question."""
+    for path in sorted(layout.PREDICTIONS.glob("*/*.b2nd")):
+        shown = read(layout.label_map(layout.PSEUDO, path.stem)).array
+        path.unlink()
+        certain = ((name, (shown == i).astype(np.float32)) for i, name in enumerate(("c0", "c1"), 1))
+        write_soft(path, certain, ["c0", "c1"], GRID, path.parent.name, path.stem)
+    assert learn_round(cases, schema(), params()) == ""
+    open_next()
+    found = scored(cases, params(1))["attention"]
+    assert "people have changed 0 visible errors in 0 cases so far" in found["why"]
+
+
 def test_without_enough_audited_cases_too(cases):
     learn_round(cases, schema(), params())
     open_next()

@@ -62,6 +62,14 @@ class Judged:
         """Errors of all classes."""
         return sum(self.errors.values())
 
+    @property
+    def in_question(self) -> int:
+        """Of these, those with a voxel that was drawn: in the others all models are certain. Read now."""
+        from safetensors import safe_open
+
+        with safe_open(self.path, framework="np") as stream:
+            return int(np.count_nonzero(np.unique(stream.get_tensor("error"))))
+
     def voxels(self) -> Voxels:
         """Its voxels, read now."""
         from safetensors.numpy import load_file

@@ -39,7 +39,7 @@ from voxledger.score.judged_voxels import (
 from voxledger.score.voxels import FEATURES
 
 ENOUGH_CASES, ENOUGH_ERRORS = 10, 30
-"""Cases with visible errors, and errors in them, from which trees are learned."""
+"""Cases with visible errors that models are in doubt of, and errors in them, from which trees are learned."""
 MOST_VOXELS = 1_000_000
 """Of all cases together; of more every second, third … is left out."""
 Table = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], Numbers]
@@ -49,13 +49,13 @@ CLASSES = "classes"
 
 def lacking(judged: Sequence[Judged]) -> str:
     """What is missing for a model of errors, in words; empty where nothing is."""
-    wrong = {one.case_id for one in judged if not one.audited and one.count}
-    errors = sum(one.count for one in judged if not one.audited)
+    found = [(one.case_id, one.in_question) for one in judged if not one.audited]
+    wrong, errors = {case_id for case_id, count in found if count}, sum(count for _, count in found)
     if len(wrong) >= ENOUGH_CASES and errors >= ENOUGH_ERRORS:
         return ""
     return (
-        f"people have changed {errors} visible errors in {len(wrong)} cases so far, audits left out; at least "
-        f"{ENOUGH_ERRORS} in {ENOUGH_CASES} are learned from"
+        f"people have changed {errors} visible errors in {len(wrong)} cases so far, audits left out, and errors that "
+        f"no model is in doubt of; at least {ENOUGH_ERRORS} in {ENOUGH_CASES} are learned from"
     )
 
 
