@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from dataclasses import replace
 
 import ensembles
 import numpy as np
@@ -19,7 +20,7 @@ from voxledger.params import Params
 from voxledger.records.card import WEIGHTS, check_model, read_card
 from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import Decided, Decision, write_decided
-from voxledger.records.worklist import AUDIT, WorkItem, write_worklist
+from voxledger.records.worklist import AUDIT, WorkItem, read_worklist, write_worklist
 from voxledger.score import error_model, learn
 from voxledger.score.judged_voxels import read_judged
 from voxledger.score.learn import learn_round
@@ -202,6 +203,14 @@ def test_audited_cases_do_not_teach(cases, monkeypatch):
     learn_round(cases, schema(), params())
     judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_VOXELS.iterdir())]
     assert taught == [sum(len(one.voxels().error) for one in judged if not one.audited)]
+
+    open_next()
+    write_worklist(layout.WORKLIST, [replace(row, reason="attention") for row in read_worklist()])
+    learn_round(cases, schema(), params(1))
+    audited = {one.case_id for one in judged if one.audited}
+    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_VOXELS.iterdir())]
+    assert len(judged) == 2 * (TAUGHT + AUDITED)
+    assert taught[1] == sum(len(one.voxels().error) for one in judged if one.case_id not in audited)
 
 
 original = learn.learn_trees

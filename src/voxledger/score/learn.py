@@ -34,6 +34,7 @@ from voxledger.score.judged_voxels import (
     all_judged,
     draw_voxels,
     read_judged,
+    teaching,
     write_judged,
 )
 from voxledger.score.voxels import FEATURES
@@ -49,7 +50,7 @@ CLASSES = "classes"
 
 def lacking(judged: Sequence[Judged]) -> str:
     """What is missing for a model of errors, in words; empty where nothing is."""
-    found = [(one.case_id, one.in_question) for one in judged if not one.audited]
+    found = [(one.case_id, one.in_question) for one in teaching(judged)]
     wrong, errors = {case_id for case_id, count in found if count}, sum(count for _, count in found)
     if len(wrong) >= ENOUGH_CASES and errors >= ENOUGH_ERRORS:
         return ""
@@ -205,7 +206,7 @@ def learn_errors(
 ) -> tuple[ErrorModel, int]:
     """The model of errors, and how many voxels it was learned from; see `LearnErrors`."""
     numbers = {name: classes.index(new) if new in classes else -1 for name, new in renamed.items()}
-    taught, audited = ([one for one in judged if one.audited is which] for which in (False, True))
+    taught, audited = teaching(judged), [one for one in judged if one.audited]
     model = learn_trees(*(table := _table(taught, numbers)), seed)
     if audited:
         rows, wrong, weight = _table(audited, numbers)
