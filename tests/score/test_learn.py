@@ -166,7 +166,7 @@ def test_only_cases_of_the_pool_teach_and_only_while_asked(cases):
     assert learn_round(cases, schema(), params(attention="published")) == ""
     assert not list(layout.NEXT_ATTENTION.rglob("*"))
     learn_round(cases, schema(), params())
-    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED.iterdir())]
+    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_VOXELS.iterdir())]
     assert [one.case_id for one in judged] == [f"case{n:02d}" for n in range(TAUGHT + AUDITED)]
     assert [one.audited for one in judged] == [False] * TAUGHT + [True] * AUDITED
     assert all(one.errors == {"c0": 1, "c1": 0} for one in judged)
@@ -186,7 +186,7 @@ def test_audited_cases_do_not_teach(cases, monkeypatch):
     taught = []
     monkeypatch.setattr(learn, "learn_trees", lambda rows, *rest: taught.append(len(rows)) or original(rows, *rest))
     learn_round(cases, schema(), params())
-    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED.iterdir())]
+    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_VOXELS.iterdir())]
     assert taught == [sum(len(one.voxels().error) for one in judged if not one.audited)]
 
 

@@ -69,14 +69,16 @@ def learn_round(cases: Sequence[Case], schema: LabelSchema, params: Params) -> s
     learned = params.score.attention == "learned"
     layout.NEXT_ATTENTION.mkdir(parents=True)
     before, after = (
-        (layout.BASE_JUDGED, layout.NEXT_JUDGED) if learned else (layout.BASE_ATTENTION, layout.NEXT_ATTENTION)
+        (layout.BASE_JUDGED_VOXELS, layout.NEXT_JUDGED_VOXELS)
+        if learned
+        else (layout.BASE_ATTENTION, layout.NEXT_ATTENTION)
     )
     if before.is_dir():
         shutil.copytree(before, after, dirs_exist_ok=True)
     if not learned:
         return ""
     _draw(cases, schema, params)
-    judged = all_judged(layout.NEXT_JUDGED, {case.case_id for case in in_split(cases, Split.POOL)})
+    judged = all_judged(layout.NEXT_JUDGED_VOXELS, {case.case_id for case in in_split(cases, Split.POOL)})
     if lacking(judged):
         return ""
     renamed = {name: schema.renamed(name) or "" for one in judged for name in one.errors}
@@ -137,7 +139,7 @@ def _draw(cases: Sequence[Case], schema: LabelSchema, params: Params) -> None:
         for case in reviewed(cases)
         if case.predictions
     ]
-    casemap(jobs, layout.NEXT_JUDGED, params.machine)
+    casemap(jobs, layout.NEXT_JUDGED_VOXELS, params.machine)
 
 
 def criteria_of(params: ScoreParams) -> dict[str, object]:

@@ -54,7 +54,7 @@ def learned_here(pool: Collection[str], schema: LabelSchema, miss: float) -> Lea
         The files of the model do not fit its id.
     """
     folder = layout.BASE_ERROR_MODEL
-    judged = all_judged(layout.BASE_JUDGED, pool)
+    judged = all_judged(layout.BASE_JUDGED_VOXELS, pool)
     if why := lacking(judged):
         return why
     if not (folder / CARD).is_file():
