@@ -81,7 +81,7 @@ def add(
     from voxledger.repository import dvc_add, git, require_root
     from voxledger.schema import read_schema
 
-    root, params, keyed = require_root(), read_params(), has_dicom(folder) or layout.WITHDRAWN.is_file()
+    root, params, withdrawn = require_root(), read_params(), layout.WITHDRAWN.is_file()
     require_open(params)
     require_no_bundles(params, "new cases would change the worklist, and what comes back would no longer fit")
 
@@ -100,7 +100,9 @@ def add(
         split=Split(split) if split else None,
         modality=modality,
         classes=tuple(classes.split(",")) if classes else None,
-        pseudonyms=open_pseudonyms(keys or default_folder(params.dataset), root) if keyed else None,
+        pseudonyms=open_pseudonyms(keys or default_folder(params.dataset), root, in_use=withdrawn)
+        if withdrawn or has_dicom(folder)
+        else None,
     )
     schema, machine = read_schema(layout.SCHEMA), params.machine
     added = add_cases(incoming, schema, params.cases, version=params.round, machine=machine, track=track)
@@ -134,8 +136,8 @@ def withdraw(patient: str, reason: str, keys: Path | None) -> None:
     from voxledger.release.withdraw import withdraw as take_out
     from voxledger.repository import require_root
 
-    root = require_root()
-    row = take_out(patient, reason, open_pseudonyms(keys or default_folder(read_params().dataset), root))
+    root, folder = require_root(), keys or default_folder(read_params().dataset)
+    row = take_out(patient, reason, open_pseudonyms(folder, root, in_use=layout.WITHDRAWN.is_file()))
     click.echo(f"withdrawn as {row.patient}: {len(row.cases)} cases; {len(row.returns)} returns were cut")
     for model in row.models:
         click.echo(f"learned from the patient: model {model}")
