@@ -416,7 +416,7 @@ export class Desk {
   async take(): Promise<void> {
     if (this.asking?.isOpen !== true) return;
     const { more, less } = await this.asking.close(this.scene!, true);
-    await this.change(less, more);
+    await this.change(less, more, false);
   }
 
   /** Let go what the model suggests. */
