@@ -25,8 +25,8 @@ from voxledger.records.withdrawn import read_withdrawn
 pytestmark = pytest.mark.slow
 
 IDS = re.compile(rb"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % b"|".join(i.encode() for i in (*CASES, PATIENT)))
-LEFT_BY_DVC = {"bundle.json", "decisions.csv", "emulated.json", "model.json", "return.sha256", "review.json"}
-"""Names of objects that go on naming the patient: texts of the bundles that the patient was in, cards of models."""
+LEFT_BY_DVC = {"bundle.json", "decisions.csv", "emulated.json", "return.sha256", "review.json"}
+"""Names of objects that go on naming the patient: texts of the bundles that the patient was in."""
 LEFT_BY_GIT = {
     *("data/base/ledger.csv", "data/cases.csv", "data/release/ledger.csv", "data/release/manifest.json"),
     *("data/release/readings.csv", "data/round/agreement.csv", "data/round/cohort.csv", "data/round/decisions.csv"),

@@ -69,7 +69,7 @@ def learn_errors() -> str:
         layout.BASE_ERROR_MODEL,
         ModelCard(
             id="e" * 64, name="errors", backend="attention", architecture="", strategy="full", cohort="", parent="",
-            params={"cases": sorted(path.stem for path in layout.BASE_JUDGED_VOXELS.iterdir())}, licence="", round=0,
+            params={}, licence="", round=0,
         ),
     )  # fmt: skip
     run("dvc", "add", "--quiet", str(layout.BASE_ATTENTION))

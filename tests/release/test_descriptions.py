@@ -229,9 +229,9 @@ def test_cards_are_read_by_the_hub(released: Any) -> None:
 
 
 def test_the_card_of_a_marked_model_says_so(released: Any) -> None:
-    params = json.loads(layout.PARAMS.read_text()) | {"retrain": {"models": {"model-0": {"backend": "monai"}}}}
+    params = json.loads(layout.PARAMS.read_text()) | {"retrain": {"models": {"model-0": {"backend": "nnunet"}}}}
     layout.PARAMS.write_text(json.dumps(params))
-    write_withdrawn([Withdrawn("w-1", ("w-2",), 1, "ann", "2026-03-01", "asked", (MODELS[0],))])
+    write_withdrawn([Withdrawn("w-1", ("w-2",), 1, "ann", "2026-03-01T10:00:00+00:00", "asked", (MODELS[0],))])
     text = (folder("export") / "model_cards/model-0.md").read_text()
     assert "| withdrawn since | learned from 1 patient who was withdrawn (2026-03-01); not settled |" in text
 

@@ -127,7 +127,7 @@ def _pseudonyms(folder: Path, keys: Path | None, dataset: str, root: Path) -> Ps
 
 @cases.command("withdraw")
 @click.argument("patient")
-@click.option("--reason", required=True, help="Why; it is published, so name nobody.")
+@click.option("--reason", required=True, help="Why; it is published, so name nobody, and no date.")
 @click.option(
     "--keys",
     type=click.Path(path_type=Path),
@@ -141,7 +141,7 @@ def withdraw(patient: str, reason: str, keys: Path | None) -> None:
 
     \b
     Example:
-      voxledger cases withdraw p-0123456789ab --reason "consent withdrawn on 2026-03-01"
+      voxledger cases withdraw p-0123456789ab --reason "consent withdrawn"
     """
     from voxledger.params import read_params
     from voxledger.records.pseudonyms import default_folder, open_pseudonyms

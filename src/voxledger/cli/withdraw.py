@@ -87,7 +87,7 @@ def keep(model: str, reason: str) -> None:
 
     \b
     Example:
-      voxledger withdraw keep totalseg --reason "the ethics board, 2026-03-01: weights may stay"
+      voxledger withdraw keep totalseg --reason "ethics board, its decision 17: weights may stay"
     """
     from voxledger.release.marked import keep as keep_model
 

@@ -150,12 +150,11 @@ def _renamed(entry: Entry, returns: Mapping[str, str]) -> Entry:
 
 
 def _error_model(gone: Collection[str]) -> set[str]:
-    """The id of the model of errors that the round starts from, if one of these cases was judged for it."""
+    """The id of the model of errors that the round starts from, if judged voxels of these cases lie beside it."""
     if not (layout.BASE_ERROR_MODEL / CARD).is_file():
         return set()
-    card = read_card(layout.BASE_ERROR_MODEL)
-    judged = {judged_case(f"{stem}.safetensors") for stem in card.params["cases"]}
-    return {card.id} if judged & set(gone) else set()
+    judged = {judged_case(path.name) for path in layout.BASE_JUDGED_VOXELS.glob("*")}
+    return {read_card(layout.BASE_ERROR_MODEL).id} if judged & set(gone) else set()
 
 
 def _remove_files(gone: Collection[str]) -> None:
