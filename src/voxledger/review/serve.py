@@ -10,9 +10,11 @@ import os
 import secrets
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from voxledger.errors import BundleRefused, Misuse, VoxledgerError
+from voxledger.extras import require_extra
 from voxledger.loopback import HTML, JSON, LoopbackHandler, LoopbackServer
 from voxledger.page import NAME as PAGE
 from voxledger.page import page
@@ -29,6 +31,9 @@ from voxledger.records.bundle import (
     size_bound,
 )
 from voxledger.records.decisions import FILE as DECISIONS
+
+if TYPE_CHECKING:
+    from voxledger.review.answers import Answers
 
 FILES, MODEL, ASK = "/files/", "/model", "/ask"
 MOST_ASKED_BYTES = 1 << 25
