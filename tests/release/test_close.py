@@ -11,7 +11,7 @@ import pytest
 from commands import output, run
 
 from voxledger.errors import VoxledgerError
-from voxledger.layout import MANIFEST, SIGNATURE
+from voxledger.layout import MANIFEST, NOT_IN_MANIFEST
 from voxledger.release.close import close
 from voxledger.release.committed import committed
 from voxledger.release.manifest import files_of_version
@@ -34,7 +34,7 @@ def test_the_manifest_lists_every_file_of_a_clone(released: Released) -> None:
     here = (p for p in released.clone.rglob("*") if p.is_file())
     names = {p.relative_to(released.clone).as_posix() for p in here}
     names = {n for n in names if not n.startswith((".git/", ".dvc/cache/", ".dvc/tmp/"))}
-    assert set(files) == names - {MANIFEST.as_posix(), SIGNATURE.as_posix()}
+    assert set(files) == names - {path.as_posix() for path in NOT_IN_MANIFEST}
     for name in ("data/round/bundles/bundle-r01-ann/bundle.json", "data/images/case0.nii.gz", "data/cases.csv"):
         assert files[name] == output("sha256sum", str(released.clone / name)).split()[0]
     assert (released.repository / "data/round/predictions/m/case0.b2nd").is_file()
