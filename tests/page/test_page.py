@@ -403,8 +403,10 @@ OUT_OF_FOLDER = """async () => {
   const read = async (at, prefix) => {
     for await (const one of at.values())
       if (one.kind === "directory") await read(one, prefix + one.name + "/");
-      else found[prefix + one.name] =
-        btoa(String.fromCharCode(...new Uint8Array(await (await one.getFile()).arrayBuffer())));
+      else {
+        const bytes = new Uint8Array(await (await one.getFile()).arrayBuffer());
+        found[prefix + one.name] = btoa(Array.from(bytes, (b) => String.fromCharCode(b)).join(""));
+      }
   };
   await read(folder, "");
   return found;
