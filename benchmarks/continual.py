@@ -62,7 +62,7 @@ from voxledger.textfile import replace_text
 ROUNDS = (12, 22)
 """Cases that are revised after each round."""
 CONTINUAL, REPLAY = ("heads", "decoder", "adapters", "auto"), ("importance", "chance")
-ARMS = ("only", "hybrid", *REPLAY, "full", *CONTINUAL)
+ARMS = ("full", *CONTINUAL, "hybrid", "only", *REPLAY)
 TRUNKS = ("known", "new")
 BRANCH, FINE = 0.25, 0.25
 """Shares of the iterations of full training that a branch takes, and fine-tuning."""
