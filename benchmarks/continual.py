@@ -17,8 +17,8 @@ heads, decoder, adapters, auto   continual, by `retrain.continual`
 
 In the second round all but `full` go on from their own first. Voxels are those that weights are trained on, iteration
 by iteration, and those that networks ran over once. CPU seconds are those of the whole stage, in one process of one
-thread; two processes work at a time. What is done is kept in DIR, and not done again; the table is written whenever a
-seed is through.
+thread; two processes work at a time, first on the first round of all seeds. What is done is kept in DIR, and not done
+again; the table is written whenever one of them is through with something.
 """
 
 from __future__ import annotations
@@ -62,11 +62,10 @@ from voxledger.textfile import replace_text
 ROUNDS = (12, 22)
 """Cases that are revised after each round."""
 CONTINUAL, REPLAY = ("heads", "decoder", "adapters", "auto"), ("importance", "chance")
-ARMS = ("only", "hybrid", *REPLAY, "full", *CONTINUAL)
+ARMS = ("full", *CONTINUAL, "hybrid", "only", *REPLAY)
 TRUNKS = ("known", "new")
 BRANCH, FINE = 0.25, 0.25
 """Shares of the iterations of full training that a branch takes, and fine-tuning."""
-CLEAN = "full, nothing drawn poorly"
 ONE = MachineParams(workers=1)
 Labels = np.ndarray[Any, Any]
 
@@ -255,14 +254,16 @@ class Bench:
         shares = {"continual_iterations": kind.head, "grown_iterations": BRANCH, "finetune_iterations": FINE}
         return RetrainParams(models={"m": kind.model}, seed=self.seed, **shares, **given)
 
-    def rows(self) -> Iterator[Row]:
-        """All lines; replay is looked at once, and single steps beyond heads where the trunk never saw the classes."""
+    def rows(self, number: int) -> Iterator[Row]:
+        """All lines of a round, with that of before.
+
+        Replay is looked at once, and single steps beyond heads where the trunk never saw the classes.
+        """
         yield self.row("before", 0)
         left_out = ("decoder", "adapters") if self.trunk == "known" else REPLAY
-        for number in range(1, len(ROUNDS) + 1):
-            for arm in ARMS:
-                if arm not in left_out and (number == 1 or arm not in REPLAY):
-                    yield self.row(arm, number)
+        for arm in ARMS:
+            if arm not in left_out and (number == 1 or arm not in REPLAY):
+                yield self.row(arm, number)
 
     def row(self, arm: str, number: int) -> Row:
         """A line, made unless it is there."""
@@ -395,30 +396,29 @@ def opened(home: Path, world: World) -> Model:
     return model
 
 
-Rows = dict[tuple[str, str], list[list[Row]]]
-"""Lines of every seed, alike for each, by kind and trunk."""
+Rows = dict[tuple[str, int], dict[int, Row]]
+"""Lines of one kind and trunk by arm and round, of every seed."""
 
 
-def table(kind: Kind, trunk: str, rows: Rows) -> str:
-    """Means over the seeds, and what that is against full training."""
-    of_arms = list(zip(*rows[kind.name, trunk], strict=True))
+def table(kind: Kind, trunk: str, rows: Rows, of_new: Rows) -> str:
+    """Means over the seeds, and what that is against full training; `of_new` are the lines of the other trunk."""
     names = (*kind.old, *kind.revised)
-    head = ["", "revised in", *names, "10⁶ voxels", "CPU s", "CPU s a prediction", "old classes"]
+    head = ["", "revised in", "seeds", *names, "10⁶ voxels", "CPU s", "CPU s a prediction", "old classes"]
     lines = [head, ["---"] * len(head)]
-    for of_arm in of_arms:
-        first = of_arm[0]
-        dice = [f"{mean(r.dice[n] for r in of_arm):.3f}" if n in first.dice else "–" for n in names]
-        same = "as before, to the bit" if all(row.same for row in of_arm) and first.round else ""
+    for (arm, number), by_seed in rows.items():
+        of_arm = list(by_seed.values())
+        dice = [f"{mean(r.dice[n] for r in of_arm):.3f}" if n in of_arm[0].dice else "–" for n in names]
+        same = "as before, to the bit" if all(row.same for row in of_arm) and number else ""
         work = [f"{mean(getattr(r, n) for r in of_arm) / per:.{p}f}" for n, per, p in WORK]
-        lines.append([first.arm, str(cases(first.round)), *dice, *work, same])
-    text = f"### {kind.name}, {trunk}, {len(of_arms[0])} seeds\n\n" + markdown(lines)
-    fulls = {"full": rows[kind.name, trunk]} | ({CLEAN: rows[kind.name, "new"]} if trunk == "known" else {})
+        lines.append([arm, str(cases(number)), str(len(of_arm)), *dice, *work, same])
+    text = f"### {kind.name}, {trunk}\n\n{markdown(lines)}"
+    fulls = {"full": rows} | ({"full, nothing drawn poorly": of_new} if trunk == "known" else {})
     for name, reference in fulls.items():
-        text += f"\nAgainst {name}, mean and range of the seeds:\n\n" + markdown(differences(kind, of_arms, reference))
-    for of_arm in of_arms:
-        if of_arm[0].arm == "auto":
-            steps = "; ".join(", ".join(f"{name} {step}" for name, step in row.kept.items()) for row in of_arm)
-            text += f"\nauto, {cases(of_arm[0].round)} cases, by seed: {steps}\n"
+        text += f"\nAgainst {name}, mean and range of the seeds:\n\n{markdown(differences(kind, rows, reference))}"
+    for (arm, number), by_seed in rows.items():
+        if arm == "auto":
+            steps = (f"{seed}: {', '.join(f'{n} {step}' for n, step in r.kept.items())}" for seed, r in by_seed.items())
+            text += f"\nSteps of auto, {cases(number)} cases, by seed: {'; '.join(steps)}.\n"
     return text
 
 
@@ -426,20 +426,20 @@ WORK = (("voxels", 1e6, 1), ("seconds", 1, 0), ("each", 1, 2))
 """Fields of a line, units, and digits."""
 
 
-def differences(kind: Kind, of_arms: Sequence[Sequence[Row]], reference: Sequence[Sequence[Row]]) -> list[list[str]]:
+def differences(kind: Kind, rows: Rows, reference: Rows) -> list[list[str]]:
     """Dice of what is revised, and work, against full training in the same round and seed."""
-    full = {column[0].round: column for column in zip(*reference, strict=True) if column[0].arm == "full"}
     head = ["", "revised in", *kind.revised, "mean of these", "less voxels", "less CPU s"]
     lines = [head, ["---"] * len(head)]
-    for of_arm in of_arms:
-        against = full.get(of_arm[0].round, of_arm)
-        if against == of_arm:
+    for (arm, number), by_seed in rows.items():
+        full = reference.get(("full", number), {})
+        pairs = [(row, full[seed]) for seed, row in by_seed.items() if seed in full]
+        if not pairs or full is by_seed:
             continue
-        by_class = {n: [a.dice[n] - b.dice[n] for a, b in zip(of_arm, against, strict=True)] for n in kind.revised}
+        by_class = {n: [a.dice[n] - b.dice[n] for a, b in pairs] for n in kind.revised}
         by_class["mean"] = [mean(values) for values in zip(*by_class.values(), strict=True)]
         cells = [f"{mean(v):+.3f} ({min(v):+.3f} to {max(v):+.3f})" for v in by_class.values()]
-        less = [mean(getattr(b, n) for b in against) / mean(getattr(a, n) for a in of_arm) for n, _, _ in WORK[:2]]
-        lines.append([of_arm[0].arm, str(cases(of_arm[0].round)), *cells, *(f"{one:.1f} ×" for one in less)])
+        less = [mean(getattr(b, n) for _, b in pairs) / mean(getattr(a, n) for a, _ in pairs) for n, _, _ in WORK[:2]]
+        lines.append([arm, str(cases(number)), *cells, *(f"{one:.1f} ×" for one in less)])
     return lines
 
 
@@ -456,12 +456,12 @@ def markdown(lines: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def work_on(kind: Kind, trunk: str, seed: int, data: Path, work: Path) -> list[Row]:
-    """All lines of one seed and one trunk, in a folder of their own."""
+def work_on(kind: Kind, trunk: str, seed: int, number: int, data: Path, work: Path) -> list[Row]:
+    """All lines of one round, seed and trunk, in a folder for both rounds."""
     home = work / f"{kind.name}-{trunk}-{seed}"
     home.mkdir(parents=True, exist_ok=True)
     os.chdir(home)
-    return list(Bench(make_world(kind, seed, data), trunk, seed).rows())
+    return list(Bench(make_world(kind, seed, data), trunk, seed).rows(number))
 
 
 def main() -> None:
@@ -474,15 +474,17 @@ def main() -> None:
     given = parser.parse_args()
     work, began = (given.work or Path(tempfile.mkdtemp())).absolute(), time.monotonic()
     out = given.out.absolute() if given.out else work / "table.md"
-    looked_at, found = kinds(given.iterations), Rows()
-    tasks = [(kind, trunk, seed) for seed in given.seeds for kind in looked_at for trunk in TRUNKS]
+    looked_at = kinds(given.iterations)
+    found: dict[tuple[str, str], Rows] = {(kind.name, trunk): {} for kind in looked_at for trunk in TRUNKS}
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        running = [pool.submit(work_on, *task, given.data.absolute(), work) for task in tasks]
-        for (kind, trunk, seed), one in zip(tasks, running, strict=True):
-            found.setdefault((kind.name, trunk), []).append(one.result())
-            if (kind, trunk) == (looked_at[-1], TRUNKS[-1]):
-                tables = [table(kind, trunk, found) for kind in looked_at for trunk in TRUNKS]
-                took = f"Seeds up to {seed}: {(time.monotonic() - began) / 60:.0f} minutes."
+        for number in range(1, len(ROUNDS) + 1):
+            tasks = [(kind, trunk, seed, number) for seed in given.seeds for kind in looked_at for trunk in TRUNKS]
+            running = [pool.submit(work_on, *task, given.data.absolute(), work) for task in tasks]
+            for (kind, trunk, seed, _), one in zip(tasks, running, strict=True):
+                for row in one.result():
+                    found[kind.name, trunk].setdefault((row.arm, row.round), {})[seed] = row
+                took = f"{(time.monotonic() - began) / 60:.0f} minutes."
+                tables = (table(k, t, found[k.name, t], found[k.name, "new"]) for k in looked_at for t in TRUNKS)
                 replace_text(out, "\n".join((*tables, took, "")))
     used = os.times()
     print(f"{out.read_text()}\n{(used.children_user + used.children_system) / 60:.0f} CPU minutes")

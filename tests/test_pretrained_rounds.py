@@ -91,7 +91,7 @@ def test_a_model_starts_from_one_that_was_adopted(tmp_path: Path) -> None:
         parameters(retrain={"licence": "CC-BY-SA-4.0", "models": {"home": {**UNET, "iterations": 80}}}, **machine)
         add(tmp_path, "a", range(4), 60, "pool")
         run("voxledger", "round", "run")
-        run("voxledger", "models", "export", "home", str(tmp_path / "bundle"), "--format", "monai-bundle")
+        run("voxledger", "models", "export", "home", str(tmp_path / "bundle"), "--format", "monai-bundle", "--next")
     run("voxledger", "init", str(tmp_path / "ours"), "--name", "one")
     with contextlib.chdir(tmp_path / "ours"):
         Path("labels.yaml").write_text(LABELS.replace("organ", "liver"))
@@ -108,5 +108,5 @@ def test_a_model_starts_from_one_that_was_adopted(tmp_path: Path) -> None:
         assert (parent.source.classes, card.taught_by["liver"]["people"]) == ({"organ": "liver"}, 2)
         started = json.loads(layout.METRICS.read_text("utf-8"))["started"]["tuned"]
         assert started["from"] == "home"
-        assert started["sources"]["b"]["dice"] > 0.5, "what it knew is there: it was all but not trained here"
+        assert started["sources"]["b"]["next"]["dice"] > 0.5, "what it knew is there: it was all but not trained here"
         assert f"strategy pretrained, parent {parent.id[:12]} (home)" in output("voxledger", "trace", "b-10")
