@@ -7,13 +7,14 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # What numba compiles has no bytecode whose lines could be counted.
-COMPILED := */imaging/component_tree.py,*/filter/statistics.py,*/score/kernels.py
+COMPILED := */imaging/component_tree.py,*/filter/statistics.py,*/score/kernels.py,*/score/voxel_kernels.py
 
 .PHONY: demo test test-slow check docs web clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt roc-validator
 	touch $@
 
 demo: .venv/installed

@@ -108,7 +108,7 @@ def dice(p: list[dict[str, np.ndarray]], sample: Sample) -> list[float]:
 
 def scored(sample: Sample, p: list[dict[str, np.ndarray]], schema, folder: Path):
     """Attention of a case, through the files of the contract."""
-    from voxledger.imaging.attention_file import Criterion
+    from voxledger.imaging.attention_file import PUBLISHED
     from voxledger.imaging.soft import open_soft, write_soft
     from voxledger.params import ScoreParams
     from voxledger.score.attention import Attention
@@ -123,7 +123,7 @@ def scored(sample: Sample, p: list[dict[str, np.ndarray]], schema, folder: Path)
     scores = []
     for name in CLASSES:
         one = attention[name]
-        volumes = [one.attention, *(one.voxels[c] for c in Criterion), one.predicted]
+        volumes = [one.attention, *(one.voxels[c] for c in PUBLISHED), one.predicted]
         entropy = one.entropy / sample.image.size
         scores.append(ClassScore(sample.case_id, name, len(p), *(v * ml for v in volumes), entropy, 1.0, False))
     return CaseScore(sample.case_id, tuple(scores))

@@ -1,32 +1,39 @@
-"""What people revised, learned by heads, an added decoder or adapters, against full training, on phantoms.
+"""What people revised, learned by heads, an added decoder or adapters, against full training: one command, one table.
 
-    python benchmarks/continual.py [--seeds 0 1 2] [--iterations 1200] [--trunks known new] [--arms …] [--work DIR]
+    python benchmarks/continual.py [--data ../shared/data] [--work DIR] [--out TABLE.md] [--seeds 0 1 2]
 
-Nine organs in thirty cases. Of five everything is known from the start. Four are revised in twelve cases, then in ten
-more. `known`: the network of before learned these four from masks that a poor model drew in all thirty cases: aorta and
-vena cava end too early, stomach and pancreas are a voxel too tight. `new`: it never saw them. Ten other cases test.
+phantoms     nine organs in thirty cases, of which five are known from the start and four are revised; ten others test
+hippocampus  two parts in thirty cases, of which one is known from the start and one is revised; twenty others test
+
+Twelve cases are revised, then ten more. `known`: the network of before learned what is revised from masks that a poor
+model drew in all thirty cases: vessels end too early, all else is a voxel too tight. `new`: it never saw it.
 
 before       the network before anything was revised
-only         fine-tuned on the revised cases, in which all but the four counts as background
-hybrid       fine-tuned on the revised cases, the five as the network of before draws them
+only         fine-tuned on the revised cases, in which all but what is revised counts as background
+hybrid       fine-tuned on the revised cases, the others as the network of before draws them
 importance   as hybrid, with a fifth of the other cases, chosen by importance; `chance`: as many by chance
 full         trained anew on all cases, as the product does it; of `new` the same as if nothing had been drawn poorly
 heads, decoder, adapters, auto   continual, by `retrain.continual`
 
-Voxels are those that weights are trained on, iteration by iteration, and those that networks ran over once. CPU seconds
-are those of the whole stage, in one process of one thread. What is done is kept in DIR, and not done again.
+In the second round all but `full` go on from their own first. Voxels are those that weights are trained on, iteration
+by iteration, and those that networks ran over once. CPU seconds are those of the whole stage, in one process of one
+thread; two processes work at a time. What is done is kept in DIR, and not done again; the table is written whenever a
+seed is through.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +41,7 @@ import numpy as np
 
 from voxledger import layout
 from voxledger.imaging.soft import open_soft
-from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, write
+from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, read, read_label, write
 from voxledger.models.cohort import Member
 from voxledger.models.model import Model, open_models
 from voxledger.models.prediction import network_predictions
@@ -50,29 +57,65 @@ from voxledger.schema import LabelClass, LabelSchema
 from voxledger.score.replay import replay_order
 from voxledger.score.run import attend
 from voxledger.score.table import ClassScore, write_scores
+from voxledger.textfile import replace_text
 
-OLD = ("liver", "spleen", "kidney_right", "kidney_left", "spine")
-REVISED = ("stomach", "aorta", "postcava", "pancreas")
-POOL, TEST, ROUNDS = 30, 10, (12, 22)
+ROUNDS = (12, 22)
+"""Cases that are revised after each round."""
 CONTINUAL, REPLAY = ("heads", "decoder", "adapters", "auto"), ("importance", "chance")
 ARMS = ("only", "hybrid", *REPLAY, "full", *CONTINUAL)
+TRUNKS = ("known", "new")
+BRANCH, FINE = 0.25, 0.25
+"""Shares of the iterations of full training that a branch takes, and fine-tuning."""
+CLEAN = "full, nothing drawn poorly"
 ONE = MachineParams(workers=1)
 Labels = np.ndarray[Any, Any]
 
 
-def schema_of(names: Iterable[str]) -> LabelSchema:
-    """A schema of some organs."""
-    classes = (LabelClass(id=CLASSES[name], name=name) for name in names)
-    return LabelSchema(name="phantom", classes=tuple(sorted(classes, key=lambda c: c.id)))
+@dataclass(frozen=True)
+class Kind:
+    """What is looked at: classes, cases and network."""
+
+    name: str
+    old: tuple[str, ...]
+    revised: tuple[str, ...]
+    labels: dict[str, int]
+    """Of the classes, in the images of truth."""
+    modality: str
+    pool: int
+    test: int
+    model: ModelParams
+    head: float
+    """Share of the iterations that a head takes."""
+
+    def schema(self, *names: str) -> LabelSchema:
+        """A schema of some classes."""
+        classes = (LabelClass(id=self.labels[name], name=name) for name in names)
+        return LabelSchema(name=self.name, classes=tuple(sorted(classes, key=lambda c: c.id)))
+
+    @property
+    def whole(self) -> LabelSchema:
+        """The schema of all."""
+        return self.schema(*self.old, *self.revised)
 
 
-WHOLE = schema_of((*OLD, *REVISED))
+def kinds(iterations: int) -> tuple[Kind, ...]:
+    """All that is looked at; hippocampus takes a third of the iterations."""
+    old = ("liver", "spleen", "kidney_right", "kidney_left", "spine")
+    unet = {"backend": "monai", "network": "unet", "features": (16, 32, 64)}
+    large = ModelParams(**unet, patch=(32, 40, 40), iterations=iterations)
+    small = ModelParams(**unet, patch=(24, 32, 24), iterations=iterations // 3)
+    parts, revised = {"anterior": 1, "posterior": 2}, ("stomach", "aorta", "postcava", "pancreas")
+    return (
+        Kind("phantoms", old, revised, dict(CLASSES), "CT", 30, 10, large, 0.08),
+        Kind("hippocampus", ("anterior",), ("posterior",), parts, "MR", 30, 20, small, 0.25),
+    )
 
 
 @dataclass(frozen=True)
 class World:
     """All cases, with images on disk, and what is true of them."""
 
+    kind: Kind
     cases: list[Case]
     truth: dict[str, Labels]
     """Label map (z, y, x) by case."""
@@ -83,32 +126,53 @@ class World:
         """Ids of the cases that are not for tests, those first that are revised first."""
         return [case.case_id for case in self.cases if case.split is Split.POOL]
 
+    def mask(self, case_id: str, name: str) -> Labels:
+        """A class of a case."""
+        return self.truth[case_id] == self.kind.labels[name]
 
-def make_world(seed: int) -> World:
-    """Draw the phantoms."""
-    world = World([], {}, {})
-    for index in range(POOL + TEST):
-        made = make_phantom(seed, index, SITES["a"], Size.SMALL, 0.0)
-        case_id, split = f"c{index:02d}", Split.POOL if index < POOL else Split.TEST
-        labels = np.where(made.labels == CLASSES["pancreatic_duct"], CLASSES["pancreas"], made.labels)
-        known = [CLASSES[n] for n in (*OLD, *REVISED)]
-        world.truth[case_id], world.grids[case_id] = (
-            np.where(np.isin(labels, known), labels, 0).astype(np.uint8),
-            made.grid,
-        )
-        path = f"images/{case_id}.nii.gz"
-        write(path, made.image, made.grid)
-        world.cases.append(Case(case_id, path, file_sha256(path), "", "made", "CC0-1.0", split, "CT", ""))
+    @property
+    def tests(self) -> list[Case]:
+        """Cases to judge by."""
+        return [case for case in self.cases if case.split is Split.TEST]
+
+
+def make_world(kind: Kind, seed: int, data: Path) -> World:
+    """Draw phantoms, or take images of hippocampi by chance."""
+    world = World(kind, [], {}, {})
+    found = phantoms(seed) if kind.name == "phantoms" else hippocampi(seed, data)
+    for index, (image, labels, grid) in zip(range(kind.pool + kind.test), found, strict=False):
+        case_id, split = f"c{index:02d}", Split.POOL if index < kind.pool else Split.TEST
+        known = [kind.labels[name] for name in (*kind.old, *kind.revised)]
+        world.truth[case_id] = np.where(np.isin(labels, known), labels, 0).astype(np.uint8)
+        world.grids[case_id], path = grid, f"images/{case_id}.nii.gz"
+        write(path, image, grid)
+        world.cases.append(Case(case_id, path, file_sha256(path), "", "made", "CC0-1.0", split, kind.modality, ""))
     return world
 
 
-def drawn_poorly(labels: Labels) -> Labels:
-    """The four as a poor model draws them."""
+def phantoms(seed: int) -> Iterator[tuple[Labels, Labels, Grid]]:
+    """Image, labels and grid, one after the other."""
+    for index in itertools.count():
+        made = make_phantom(seed, index, SITES["a"], Size.SMALL, 0.0)
+        labels = np.where(made.labels == CLASSES["pancreatic_duct"], CLASSES["pancreas"], made.labels)
+        yield made.image, labels, made.grid
+
+
+def hippocampi(seed: int, data: Path) -> Iterator[tuple[Labels, Labels, Grid]]:
+    """The same, by chance."""
+    paths = sorted((data / "hippocampus" / "images").glob("*.nii.gz"))
+    for number in np.random.default_rng(seed).permutation(len(paths)):
+        image, labels = read(paths[number]), read_label(paths[number].parents[1] / "labels" / paths[number].name)
+        yield image.array, labels, image.grid
+
+
+def drawn_poorly(kind: Kind, labels: Labels) -> Labels:
+    """What is revised, as a poor model draws it."""
     from scipy.ndimage import binary_erosion
 
     found = labels.copy()
-    for name in REVISED:
-        mask = labels == CLASSES[name]
+    for name in kind.revised:
+        mask = labels == kind.labels[name]
         if name in ("aorta", "postcava"):
             slices = np.flatnonzero(mask.any((1, 2)))
             right = mask.copy()
@@ -127,9 +191,9 @@ def state(world: World, rows: Callable[[str], Iterable[tuple[str, Labels, Origin
         grid, labels = world.grids[case_id], np.zeros_like(world.truth[case_id])
         known = list(rows(case_id))
         for name, mask, _, _ in known:  # where two say so, the last
-            labels[mask] = CLASSES[name]
+            labels[mask] = world.kind.labels[name]
         for name, _, origin, version in known:
-            mask = labels == CLASSES[name]
+            mask = labels == world.kind.labels[name]
             ml = float(mask.sum() * grid.voxel_ml)
             entry = Entry(case_id, name, version, origin, (), "", "", mask_sha256(mask, grid), "", ml)
             ledger[case_id, name] = entry
@@ -138,18 +202,19 @@ def state(world: World, rows: Callable[[str], Iterable[tuple[str, Labels, Origin
 
 
 def as_people_leave_it(world: World, trunk: str, rounds: int) -> Ledger:
-    """After so many rounds: the five are known, the four where they were revised, and elsewhere as drawn, if at all."""
+    """After so many rounds: the old are known, the others where they were revised; elsewhere as drawn, if at all."""
+    kind = world.kind
     when = {case_id: n for n, end in reversed(list(enumerate(ROUNDS[:rounds], 1))) for case_id in world.pool[:end]}
 
     def rows(case_id: str) -> Iterable[tuple[str, Labels, Origin, int]]:
-        true, poor = world.truth[case_id], drawn_poorly(world.truth[case_id])
-        for name in OLD:
-            yield name, true == CLASSES[name], Origin.SOURCE, 0
-        for name in REVISED:
+        poor = drawn_poorly(kind, world.truth[case_id])
+        for name in kind.old:
+            yield name, world.mask(case_id, name), Origin.SOURCE, 0
+        for name in kind.revised:
             if case_id in when:
-                yield name, true == CLASSES[name], Origin.REVISED, when[case_id]
+                yield name, world.mask(case_id, name), Origin.REVISED, when[case_id]
             elif trunk == "known":
-                yield name, poor == CLASSES[name], Origin.PREDICTED, 0
+                yield name, poor == kind.labels[name], Origin.PREDICTED, 0
 
     return state(world, rows)
 
@@ -166,27 +231,38 @@ class Row:
     each: float
     """CPU seconds of a prediction."""
     same: bool
-    """Whether every stored probability of the five, in the test cases, is that of before."""
+    """Whether every stored probability of the old classes, in all test cases, is that of before."""
     kept: dict[str, str]
     """Step by class, where there are any."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """One seed and one trunk."""
+    """One seed and one trunk, in the current folder."""
 
     world: World
     trunk: str
-    model: ModelParams
     seed: int
-    shares: tuple[float, float, float]
-    """Of the iterations: a head, a branch, fine-tuning."""
+
+    @property
+    def before(self) -> Path:
+        """The network of before."""
+        return Path(f"{self.trunk}-before-0")
 
     def params(self, **given: Any) -> RetrainParams:
         """Parameters of the stage retrain."""
-        head, branch, fine = self.shares
-        shares = {"continual_iterations": head, "grown_iterations": branch, "finetune_iterations": fine}
-        return RetrainParams(models={"m": self.model}, seed=self.seed, **shares, **given)
+        kind = self.world.kind
+        shares = {"continual_iterations": kind.head, "grown_iterations": BRANCH, "finetune_iterations": FINE}
+        return RetrainParams(models={"m": kind.model}, seed=self.seed, **shares, **given)
+
+    def rows(self) -> Iterator[Row]:
+        """All lines; replay is looked at once, and single steps beyond heads where the trunk never saw the classes."""
+        yield self.row("before", 0)
+        left_out = ("decoder", "adapters") if self.trunk == "known" else REPLAY
+        for number in range(1, len(ROUNDS) + 1):
+            for arm in ARMS:
+                if arm not in left_out and (number == 1 or arm not in REPLAY):
+                    yield self.row(arm, number)
 
     def row(self, arm: str, number: int) -> Row:
         """A line, made unless it is there."""
@@ -195,83 +271,77 @@ class Bench:
         if not line.exists():
             shutil.rmtree(layout.BASE_MODELS, ignore_errors=True)
             shutil.rmtree(layout.MEMO, ignore_errors=True)
-            began = time.process_time()
-            seconds = 0.0
             if not Path(name).exists():
+                began = time.process_time()
                 self._train(arm, number)
-                seconds = time.process_time() - began
-                Path(f"{name}.seconds").write_text(str(seconds))
+                Path(f"{name}.seconds").write_text(str(time.process_time() - began))
                 shutil.rmtree(f"{name}.partial", ignore_errors=True)
                 shutil.copytree(layout.NEXT_MODELS, f"{name}.partial")
                 Path(f"{name}.partial").rename(name)
-            line.write_text(json.dumps(asdict(self._measured(arm, number, name))))
+            replace_text(line, json.dumps(asdict(self._measured(arm, number, name))))
+            print(f"{time.strftime('%H:%M:%S')} {Path.cwd().name} {line.read_text()}", flush=True)
         return Row(**json.loads(line.read_text()))
 
     def _train(self, arm: str, number: int) -> None:
         """Leave the model of an arm in the folder of the next ones."""
         world, trunk = self.world, self.trunk
-        before, ledger = Path(f"{trunk}-before-0"), as_people_leave_it(world, trunk, number)
+        ledger = as_people_leave_it(world, trunk, number)
         params = self.params(hybrid=trunk == "known") if arm == "before" else self.params()
+        if arm not in ("before", "full"):
+            shutil.copytree(Path(f"{trunk}-{arm}-{number - 1}") if number > 1 else self.before, layout.BASE_MODELS)
         if arm in CONTINUAL:
-            parent = Path(f"{trunk}-{arm}-{number - 1}") if number > 1 else before
-            shutil.copytree(parent, layout.BASE_MODELS)
             params = self.params(strategy="continual", continual=arm)
         elif arm not in ("before", "full"):
-            shutil.copytree(before, layout.BASE_MODELS)
-            params = self.params(strategy="finetune", hybrid=True)
-            ledger = self._tuned_on(arm, number)
+            params, ledger = self.params(strategy="finetune", hybrid=True), self._tuned_on(arm, number)
         known = {case_id for case_id, _ in ledger}
         cases = [case for case in world.cases if case.case_id in known]
-        schema = WHOLE if any(name in REVISED for _, name in ledger) else schema_of(OLD)
+        schema = world.kind.schema(*{name for _, name in ledger})
         retrain_round(cases, schema, ledger, number, params, ONE)
 
     def _tuned_on(self, arm: str, number: int) -> Ledger:
         """What fine-tuning learns from."""
-        world, revised = self.world, self.world.pool[: ROUNDS[number - 1]]
+        world, revised, old = self.world, self.world.pool[: ROUNDS[number - 1]], self.world.kind.old
         drawn = {} if arm == "only" else self._drawn(revised)
         again = self._replayed(arm, len(revised)) if arm in REPLAY else []
 
         def rows(case_id: str) -> Iterable[tuple[str, Labels, Origin, int]]:
-            true = world.truth[case_id]
             if case_id in again:
-                yield from ((name, true == CLASSES[name], Origin.SOURCE, 0) for name in OLD)
+                yield from ((name, world.mask(case_id, name), Origin.SOURCE, 0) for name in old)
             if case_id not in revised:
                 return
-            for name in OLD:
-                nothing = np.zeros(true.shape, bool)
-                origin = Origin.SOURCE if arm == "only" else Origin.PREDICTED
-                yield name, drawn[case_id] == CLASSES[name] if drawn else nothing, origin, 0
-            for name in REVISED:
-                yield name, true == CLASSES[name], Origin.REVISED, number
+            for name in old:
+                if drawn:
+                    yield name, drawn[case_id][name], Origin.PREDICTED, 0
+                else:
+                    yield name, np.zeros(world.truth[case_id].shape, bool), Origin.SOURCE, 0
+            for name in world.kind.revised:
+                yield name, world.mask(case_id, name), Origin.REVISED, number
 
         return state(world, rows)
 
-    def _drawn(self, case_ids: Sequence[str]) -> dict[str, Labels]:
-        """The five as the network of before draws them, where nobody drew one of the four."""
-        found = {}
+    def _drawn(self, case_ids: Sequence[str]) -> dict[str, dict[str, Labels]]:
+        """The old classes by case, as the network of before draws them."""
         wanted = [case for case in self.world.cases if case.case_id in case_ids]
-        for case_id, soft in predictions(opened(Path(f"{self.trunk}-before-0")), wanted):
-            labels = np.zeros_like(self.world.truth[case_id])
-            for name in OLD:
-                labels[soft.probabilities(name) > 0.5] = CLASSES[name]
-            found[case_id] = labels
-        return found
+        found = predictions(opened(self.before, self.world), wanted)
+        return {case_id: {n: soft.probabilities(n) > 0.5 for n in self.world.kind.old} for case_id, soft in found}
 
     def _replayed(self, arm: str, revised: int) -> list[str]:
         """A fifth of the cases that are not revised."""
+        kind = self.world.kind
         others = [case for case in self.world.cases if case.case_id in self.world.pool[revised:]]
         scores = []
         if arm == "importance":
-            model = opened(Path(f"{self.trunk}-before-0"))
+            model = opened(self.before, self.world)
             for case_id, _ in predictions(model, others):
                 out = Path("scored/m") / f"{case_id}.b2nd"
                 out.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(Path("said") / model.card.id[:8] / out.name, out)
-            found = attend(others, Path("scored"), WHOLE, Params(machine=ONE))
+            found = attend(others, Path("scored"), kind.whole, Params(machine=ONE))
             for case_id, classes in found.items():
                 for name, one in classes.items():
                     numbers = (one.attention_ml, one.inconsistent_ml, one.uncertain_ml, one.overlapping_ml)
-                    score = ClassScore(case_id, name, 1, *numbers, one.predicted_ml, one.mean_entropy, 1.0, name in OLD)
+                    taught = name in kind.old
+                    score = ClassScore(case_id, name, 1, *numbers, one.predicted_ml, one.mean_entropy, 1.0, taught)
                     scores.append(score)
             write_scores("scores.csv", scores)
         by = "importance" if arm == "importance" else "random"
@@ -281,22 +351,25 @@ class Bench:
 
     def _measured(self, arm: str, number: int, name: str) -> Row:
         """The line of a model that is there."""
-        made, before = opened(Path(name)), opened(Path(f"{self.trunk}-before-0"))
-        tests = [case for case in self.world.cases if case.split is Split.TEST]
+        world, kind = self.world, self.world.kind
+        made, before = opened(Path(name), world), opened(self.before, world)
+        shutil.rmtree(Path("said") / made.card.id[:8], ignore_errors=True)
         began = time.process_time()
         dice: dict[str, list[float]] = {}
-        for case_id, soft in predictions(made, tests):
+        for case_id, soft in predictions(made, world.tests):
             for class_name in soft.classes:
-                found, true = soft.probabilities(class_name) > 0.5, WHOLE.mask(self.world.truth[case_id], class_name)
+                found, true = soft.probabilities(class_name) > 0.5, world.mask(case_id, class_name)
                 score = 2 * float((found & true).sum()) / max(1.0, float(found.sum() + true.sum()))
                 dice.setdefault(class_name, []).append(score)
-        each = (time.process_time() - began) / len(tests)
-        pairs = zip(predictions(before, tests), predictions(made, tests), strict=True)
+        each = (time.process_time() - began) / len(world.tests)
+        pairs = zip(predictions(before, world.tests), predictions(made, world.tests), strict=True)
         same = all(
-            np.array_equal(one.probabilities(n), other.probabilities(n)) for (_, one), (_, other) in pairs for n in OLD
+            np.array_equal(one.probabilities(n), other.probabilities(n))
+            for (_, one), (_, other) in pairs
+            for n in kind.old
         )
-        ladder, (fine, model) = made.card.ladder, (self.shares[2], self.model)
-        iterations = model.budget(fine if made.card.strategy == "finetune" else 1.0)
+        ladder, model = made.card.ladder, kind.model
+        iterations = model.budget(FINE if made.card.strategy == "finetune" else 1.0)
         voxels = ladder.voxels if ladder else iterations * model.batch * float(np.prod(model.patch or ()))
         mean = {class_name: float(np.mean(values)) for class_name, values in dice.items()}
         seconds = float(Path(f"{name}.seconds").read_text())
@@ -316,62 +389,103 @@ def predictions(model: Model, cases: Sequence[Case]) -> Iterable[tuple[str, Any]
         yield job.case.case_id, open_soft(out)
 
 
-def opened(home: Path) -> Model:
+def opened(home: Path, world: World) -> Model:
     """The model in a folder, by the schema of all."""
-    (model,) = open_models(home, WHOLE)
+    (model,) = open_models(home, world.kind.whole)
     return model
 
 
-def table(trunk: str, rows: Sequence[Sequence[Row]]) -> None:
-    """Print the means over the seeds; `rows` holds the same arms for each."""
-    print(f"\n### {trunk}, {len(rows)} seeds\n")
-    print(
-        "| | revised in | five others | "
-        + " | ".join(REVISED)
-        + " | 10⁶ voxels | CPU s | CPU s a prediction | the five |"
-    )
-    print("| --- |" + " --- |" * (len(REVISED) + 6))
-    for of_arm in zip(*rows, strict=True):
+Rows = dict[tuple[str, str], list[list[Row]]]
+"""Lines of every seed, alike for each, by kind and trunk."""
+
+
+def table(kind: Kind, trunk: str, rows: Rows) -> str:
+    """Means over the seeds, and what that is against full training."""
+    of_arms = list(zip(*rows[kind.name, trunk], strict=True))
+    names = (*kind.old, *kind.revised)
+    head = ["", "revised in", *names, "10⁶ voxels", "CPU s", "CPU s a prediction", "old classes"]
+    lines = [head, ["---"] * len(head)]
+    for of_arm in of_arms:
         first = of_arm[0]
-        five = np.mean([np.mean([row.dice.get(n, 0.0) for n in OLD]) for row in of_arm])
-        dice = [f"{np.mean([r.dice[n] for r in of_arm]):.3f}" if n in first.dice else "–" for n in REVISED]
-        work, seconds, each = (float(np.mean([getattr(r, n) for r in of_arm])) for n in ("voxels", "seconds", "each"))
-        same = "to the bit" if all(row.same for row in of_arm) else ""
-        cells = [f"{five:.3f}", *dice, f"{work / 1e6:.1f}", f"{seconds:.0f}", f"{each:.2f}", same]
-        cases = ROUNDS[first.round - 1] if first.round else 0
-        print(f"| {first.arm} | {cases} | " + " | ".join(cells) + " |", flush=True)
-    for of_seed in rows:
-        for row in of_seed:
-            if row.kept:
-                print(f"{row.arm} {row.round}: " + ", ".join(f"{name} {step}" for name, step in row.kept.items()))
+        dice = [f"{mean(r.dice[n] for r in of_arm):.3f}" if n in first.dice else "–" for n in names]
+        same = "as before, to the bit" if all(row.same for row in of_arm) and first.round else ""
+        work = [f"{mean(getattr(r, n) for r in of_arm) / per:.{p}f}" for n, per, p in WORK]
+        lines.append([first.arm, str(cases(first.round)), *dice, *work, same])
+    text = f"### {kind.name}, {trunk}, {len(of_arms[0])} seeds\n\n" + markdown(lines)
+    fulls = {"full": rows[kind.name, trunk]} | ({CLEAN: rows[kind.name, "new"]} if trunk == "known" else {})
+    for name, reference in fulls.items():
+        text += f"\nAgainst {name}, mean and range of the seeds:\n\n" + markdown(differences(kind, of_arms, reference))
+    for of_arm in of_arms:
+        if of_arm[0].arm == "auto":
+            steps = "; ".join(", ".join(f"{name} {step}" for name, step in row.kept.items()) for row in of_arm)
+            text += f"\nauto, {cases(of_arm[0].round)} cases, by seed: {steps}\n"
+    return text
+
+
+WORK = (("voxels", 1e6, 1), ("seconds", 1, 0), ("each", 1, 2))
+"""Fields of a line, units, and digits."""
+
+
+def differences(kind: Kind, of_arms: Sequence[Sequence[Row]], reference: Sequence[Sequence[Row]]) -> list[list[str]]:
+    """Dice of what is revised, and work, against full training in the same round and seed."""
+    full = {column[0].round: column for column in zip(*reference, strict=True) if column[0].arm == "full"}
+    head = ["", "revised in", *kind.revised, "mean of these", "less voxels", "less CPU s"]
+    lines = [head, ["---"] * len(head)]
+    for of_arm in of_arms:
+        against = full.get(of_arm[0].round, of_arm)
+        if against == of_arm:
+            continue
+        by_class = {n: [a.dice[n] - b.dice[n] for a, b in zip(of_arm, against, strict=True)] for n in kind.revised}
+        by_class["mean"] = [mean(values) for values in zip(*by_class.values(), strict=True)]
+        cells = [f"{mean(v):+.3f} ({min(v):+.3f} to {max(v):+.3f})" for v in by_class.values()]
+        less = [mean(getattr(b, n) for b in against) / mean(getattr(a, n) for a in of_arm) for n, _, _ in WORK[:2]]
+        lines.append([of_arm[0].arm, str(cases(of_arm[0].round)), *cells, *(f"{one:.1f} ×" for one in less)])
+    return lines
+
+
+def mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def cases(number: int) -> int:
+    """That are revised after a round."""
+    return ROUNDS[number - 1] if number else 0
+
+
+def markdown(lines: Iterable[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def work_on(kind: Kind, trunk: str, seed: int, data: Path, work: Path) -> list[Row]:
+    """All lines of one seed and one trunk, in a folder of their own."""
+    home = work / f"{kind.name}-{trunk}-{seed}"
+    home.mkdir(parents=True, exist_ok=True)
+    os.chdir(home)
+    return list(Bench(make_world(kind, seed, data), trunk, seed).rows())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2))
-    parser.add_argument("--iterations", type=int, default=1200)
-    parser.add_argument("--shares", type=float, nargs=3, default=(0.1, 0.25, 0.25), help="head, branch, fine-tuning")
-    parser.add_argument("--trunks", nargs="+", choices=("known", "new"), default=("known", "new"))
-    parser.add_argument(
-        "--arms", nargs="+", choices=ARMS, default=[arm for arm in ARMS if arm not in ("decoder", "adapters")]
-    )
-    parser.add_argument("--rounds", type=int, choices=(1, 2), default=2)
+    parser.add_argument("--iterations", type=int, default=1200, help="of full training on phantoms")
     parser.add_argument("--work", type=Path)
+    parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    work = (given.work or Path(tempfile.mkdtemp())).absolute()
-    model = ModelParams(
-        backend="monai", network="unet", patch=(32, 48, 48), features=(16, 32, 64), iterations=given.iterations
-    )
-    for trunk in given.trunks:
-        rows = []
-        for seed in given.seeds:
-            home = work / str(seed)
-            home.mkdir(parents=True, exist_ok=True)
-            os.chdir(home)
-            bench = Bench(make_world(seed), trunk, model, seed, tuple(given.shares))
-            wanted = [(arm, n) for n in range(1, given.rounds + 1) for arm in given.arms if n == 1 or arm not in REPLAY]
-            rows.append([bench.row("before", 0), *(bench.row(arm, number) for arm, number in wanted)])
-        table(trunk, rows)
+    work, began = (given.work or Path(tempfile.mkdtemp())).absolute(), time.monotonic()
+    out = given.out.absolute() if given.out else work / "table.md"
+    looked_at, found = kinds(given.iterations), Rows()
+    tasks = [(kind, trunk, seed) for seed in given.seeds for kind in looked_at for trunk in TRUNKS]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        running = [pool.submit(work_on, *task, given.data.absolute(), work) for task in tasks]
+        for (kind, trunk, seed), one in zip(tasks, running, strict=True):
+            found.setdefault((kind.name, trunk), []).append(one.result())
+            if (kind, trunk) == (looked_at[-1], TRUNKS[-1]):
+                tables = [table(kind, trunk, found) for kind in looked_at for trunk in TRUNKS]
+                took = f"Seeds up to {seed}: {(time.monotonic() - began) / 60:.0f} minutes."
+                replace_text(out, "\n".join((*tables, took, "")))
+    used = os.times()
+    print(f"{out.read_text()}\n{(used.children_user + used.children_system) / 60:.0f} CPU minutes")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ def main(params: Params) -> None:
     from voxledger.records.cases import Split, in_split, read_cases
     from voxledger.records.errors import read_errors
     from voxledger.records.ledger import read_ledger
+    from voxledger.records.mask_quality import read_judged
     from voxledger.records.predicted import read_predicted
     from voxledger.records.readings import read_readings
     from voxledger.records.sent import require_not_out
@@ -31,6 +32,7 @@ def main(params: Params) -> None:
         organs_not_found(read_predicted(layout.PREDICTED), layout.BASE_MODELS, schema),
         read_readings(layout.BASE_READINGS),
         read_weak_decisions(layout.WEAK_LOG),
+        read_judged(layout.BASE_JUDGED),
     )
 
 

@@ -21,6 +21,10 @@ from voxledger.params import read_params
         ("a: [", "not valid YAML"),
         ("retrain: {models: {m: {backend: nnunet, loss: dice_focal}}}\n", r"models\.m: .*nnU-Net decides loss itself"),
         ("retrain: {replay_by: diversity}\n", r"retrain\.replay_by: .*diversity looks at images anew"),
+        ("retrain: {replay_by: expected_gain}\n", r"retrain\.replay_by: .*predicted quality"),
+        ("score: {acquisition: expected_gain}\n", r"score: .*acquisition: expected_gain goes by predicted quality"),
+        ("score: {stop_error_ml: 3}\n", r"score: .*stop_error_ml goes by predicted quality: say `quality: true`"),
+        ("score: {quality: true, stop_dice: 1.5}\n", r"score\.stop_dice"),
         ("retrain: {models: {m: {backend: nnunet, recipe: big}}}\n", r"models\.m: .*use one of nnunet, small"),
         ("retrain: {models: {m: {backend: monai, network: unet, recipe: small}}}\n", r"models\.m: .*it has none"),
         (

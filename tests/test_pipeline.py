@@ -106,7 +106,7 @@ def test_a_stage_reads_nothing_but_what_dvc_yaml_lists(finished: Path, tmp_path:
         shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
     run(*stage["cmd"].split(), cwd=tmp_path)
     made = hashes(finished, outputs(stage))
-    assert made or name == "adjudicate", "where one person reads a case, its folder is empty"
+    assert made or name in ("adjudicate", "learn"), "one reads a case, and attention is not learned: nothing to write"
     assert hashes(tmp_path, outputs(stage)) == made
 
 

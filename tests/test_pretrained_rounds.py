@@ -1,4 +1,4 @@
-"""A model of one site, then one of another that starts from it, through the real git, DVC and command line."""
+"""A model that starts from that of another site, made or adopted here, through the real git, DVC and command line."""
 
 from __future__ import annotations
 
@@ -80,3 +80,33 @@ def test_a_model_starts_from_that_of_another_site(tmp_path: Path) -> None:
         traced = output("voxledger", "trace", "b-20")
         assert f"strategy pretrained, parent {parent.id[:12]} (home)" in traced
         assert traced.count("licence CC-BY-SA-4.0") == 2
+
+
+def test_a_model_starts_from_one_that_was_adopted(tmp_path: Path) -> None:
+    """A site trains a model and hands it out; another takes it in by a name of its own for the class, and goes on."""
+    machine = {"machine": {"workers": 1}, "evaluate": {"bootstrap": 200}, "score": {"budget": 0, "audit": 0}}
+    run("voxledger", "init", str(tmp_path / "theirs"), "--name", "one")
+    with contextlib.chdir(tmp_path / "theirs"):
+        Path("labels.yaml").write_text(LABELS)
+        parameters(retrain={"licence": "CC-BY-SA-4.0", "models": {"home": {**UNET, "iterations": 80}}}, **machine)
+        add(tmp_path, "a", range(4), 60, "pool")
+        run("voxledger", "round", "run")
+        run("voxledger", "models", "export", "home", str(tmp_path / "bundle"), "--format", "monai-bundle")
+    run("voxledger", "init", str(tmp_path / "ours"), "--name", "one")
+    with contextlib.chdir(tmp_path / "ours"):
+        Path("labels.yaml").write_text(LABELS.replace("organ", "liver"))
+        Path("map.yaml").write_text("organ: liver\n")
+        licence = ("--licence", "CC-BY-SA-4.0")
+        run("voxledger", "models", "adopt", str(tmp_path / "bundle"), "--name", "home", *licence, "--map", "map.yaml")
+        add(tmp_path, "b", range(10, 12), 60, "pool")
+        add(tmp_path, "b", range(12, 15), 60, "external")
+        tuned = {**UNET, "start": "home", "iterations": 1, "learning_rate": 1e-9}
+        parameters(retrain={"models": {"tuned": tuned}}, **machine)
+        run("voxledger", "round", "run")
+        card, parent = read_card(layout.NEXT_MODELS / "tuned"), read_card(layout.BASE_MODELS / "home")
+        assert (card.strategy, card.parent, card.licence) == ("pretrained", parent.id, "CC-BY-SA-4.0")
+        assert (parent.source.classes, card.taught_by["liver"]["people"]) == ({"organ": "liver"}, 2)
+        started = json.loads(layout.METRICS.read_text("utf-8"))["started"]["tuned"]
+        assert started["from"] == "home"
+        assert started["sources"]["b"]["dice"] > 0.5, "what it knew is there: it was all but not trained here"
+        assert f"strategy pretrained, parent {parent.id[:12]} (home)" in output("voxledger", "trace", "b-10")

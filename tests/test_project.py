@@ -21,7 +21,7 @@ from voxledger.schema import read_schema
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
 STAGES = ("cases", "infer", "calibrate", "filter", "score", "export", "adjudicate", "gate", "import")
-STAGES += ("retrain", "evaluate")
+STAGES += ("learn", "retrain", "evaluate")
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_texts_are_written_whole_or_not_at_all() -> None:
 LAYERS = {"imaging": 1, "casemap": 2, "records": 3, "knowledge": 4, "weak": 4, "models": 5, "bundles": 6, "cli": 8}
 """By package; all other modules are below these, except `STAGE_PACKAGES`, which are between bundles and cli."""
 STAGE_PACKAGES = ("cases", "infer", "calibrate", "filter", "score", "export", "gate", "import_", "retrain", "evaluate")
-STAGE_PACKAGES += ("review", "release", "phantom", "init", "upgrade", "worth")
+STAGE_PACKAGES += ("review", "release", "phantom", "init", "upgrade", "worth", "doctor")
 
 
 def _layer(name: str) -> int:

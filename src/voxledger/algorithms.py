@@ -27,14 +27,17 @@ STAGES = {
     "export": 3,
     "adjudicate": 2,
     "gate": 3,
-    "import": 6,
+    "import": 7,
+    "learn": 1,
     "retrain": 4,
     "evaluate": 2,
     "hindsight": 3,
     "readers": 3,
+    "quality": 1,
 }
 """By stage; what is computed apart in a stage, and remembered apart, has a version of its own: `precomputed`,
-`prompted` and `weak` in infer, `features` in score, `hindsight` and `readers` in evaluate."""
+`prompted` and `weak` in infer, `features` in score, `hindsight` and `readers` in evaluate, `quality` in both of
+these."""
 COMMANDS = {"intake": 4, "tune": 2}
 """Of commands that no stage runs."""
 PICTURES = {"charts": 1, "pictures": 1}
@@ -121,7 +124,7 @@ def _entry(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _called(version: str) -> str:
-    return f"voxledger {version}, `pip install voxledger=={version}`" if version[:1].isdigit() else version
+    return f"voxledger {version}, `pip install 'voxledger[models]=={version}'`" if version[:1].isdigit() else version
 
 
 def _read() -> dict[str, Any]:

@@ -20,6 +20,8 @@ SCHEMA = Path("labels.yaml")
 """The classes; people edit it, and `voxledger schema` renames and retires in it."""
 REVIEWERS = Path("reviewers.yaml")
 """Who reviews, and with which keys they sign; people edit it."""
+SAID = Path("dataset.yaml")
+"""What only people can say of the dataset, such as purpose and consent; people edit it, if they want to."""
 ALGORITHMS = Path("algorithms.yaml")
 """The version of what every stage computes; from the template, by `voxledger init` and `upgrade`."""
 STAGES = Path("stages")
@@ -54,6 +56,14 @@ CONFIRMED = DATA / "confirmed.csv"
 """Findings of returned labels that a curator confirmed as right, in git; `voxledger review confirm` writes it."""
 LICENCES = DATA / "licences.csv"
 """Models whose licence a curator let the release declare otherwise, in git; `voxledger round licence` writes it."""
+WITHDRAWN = DATA / "withdrawn.csv"
+"""Patients who were withdrawn, by keyed hashes, in git; `voxledger cases withdraw` writes it."""
+KEPT_MODELS = DATA / "kept_models.csv"
+"""Models that learned from a patient who was withdrawn, and go on all the same, in git; `withdraw keep` writes it."""
+PURGED = DATA / "purged.json"
+"""What was removed of older versions, in git; `voxledger withdraw purge` writes and signs it."""
+PURGED_SIGNATURE = DATA / "purged.json.sig"
+"""Its signature."""
 LATE = DATA / "late"
 """Returns of closed rounds, in neither git nor DVC; `voxledger review receive` puts them here."""
 EXCHANGE = DATA / "exchange"
@@ -79,6 +89,8 @@ BASE_ERRORS = BASE / "errors.csv"
 """Errors that people found in the rounds before, in git; `round open` writes it."""
 BASE_DRAWN = BASE / "drawn.csv"
 """What readers drew in the rounds before, and their minutes, in git; `round open` writes it."""
+BASE_JUDGED = BASE / "judged.csv"
+"""What masks were found to be worth in the rounds before, in git; `round open` writes it."""
 BASE_READINGS = BASE / "readings.csv"
 """What every reader said in the rounds before, in git; `round open` writes it."""
 
@@ -111,8 +123,14 @@ SCORE_CASES = ROUND / "score.jsonl"
 """Which case was computed from what; score writes it."""
 HEAT_COLORS = ATTENTION / "heat.ctbl"
 """Colour table of the heat maps, for 3D Slicer; score writes it."""
+ATTENTION_FROM = ATTENTION / "learned.json"
+"""Which model of errors pointed, where attention is learned; score writes it."""
 AGREEMENT = ROUND / "agreement.csv"
 """Overlap of every two models, by case and class; score writes it."""
+QUALITY = ROUND / "quality.csv"
+"""Predicted quality of every proposed mask, and what it is predicted from; score writes it."""
+QUALITY_MODEL = ROUND / "quality.json"
+"""What predicts it: coefficients, and from how many judged masks; score writes it."""
 OUTLOOK = ROUND / "outlook.json"
 """Whether another round is worth it, before anybody looked; score writes it."""
 BUNDLES = ROUND / "bundles"
@@ -145,6 +163,8 @@ MANIFEST = RELEASE / "manifest.json"
 """SHA-256 of every file of the version; `round close` writes it."""
 SIGNATURE = RELEASE / "manifest.json.sig"
 """Signature of the manifest, where git signs with an ssh key; `round close` writes it."""
+STATEMENT = RELEASE / "manifest.intoto.json"
+"""What the manifest is and from what it was made, for in-toto; `round close` writes it."""
 
 # Models.
 
@@ -157,6 +177,16 @@ NEXT_MODELS = MODELS / "next"
 """Models of the next round, under DVC; retrain writes them."""
 NEXT_CARDS = MODELS / "next.json"
 """Their cards, in git; retrain writes it."""
+BASE_ATTENTION = MODELS / "attention"
+"""What attention is learned from, and the model of errors if there is one, under DVC; `round open` writes it."""
+BASE_JUDGED = BASE_ATTENTION / "judged"
+"""Voxels of cases that people judged in the rounds before, a file a case and round."""
+BASE_ERROR_MODEL = BASE_ATTENTION / "errors"
+"""The model of errors that was learned from them."""
+NEXT_ATTENTION = MODELS / "attention_next"
+"""The same with what was judged in this round, under DVC; learn writes it."""
+NEXT_JUDGED = NEXT_ATTENTION / "judged"
+NEXT_ERROR_MODEL = NEXT_ATTENTION / "errors"
 
 # Reports, in git.
 
@@ -180,6 +210,10 @@ ERRORS = REPORTS / "errors.csv"
 """Errors that people found in this round and those before; becomes `BASE_ERRORS`."""
 DRAWN = REPORTS / "drawn.csv"
 """What readers drew in this round and those before, and their minutes; becomes `BASE_DRAWN`."""
+JUDGED = REPORTS / "judged.csv"
+"""What masks were found to be worth in this round and those before; becomes `BASE_JUDGED`."""
+QUALITY_FOUND = REPORTS / "quality.json"
+"""How far predicted quality was off."""
 HINDSIGHT = REPORTS / "attention.json"
 """Whether attention pointed where people then changed something, and what the blind audit found."""
 READER_PAIRS = REPORTS / "readers.csv"
@@ -222,13 +256,18 @@ INTAKE_JOURNAL = INTAKE / "adding.json"
 
 # Groups.
 
-INPUTS = (IMAGES, WEAK, BASE_LABELS, BASE_REVISIONS, BASE_MODELS)
+NOT_IN_MANIFEST = (MANIFEST, SIGNATURE, STATEMENT)
+"""The manifest, and what is made of it."""
+INPUTS = (IMAGES, WEAK, BASE_LABELS, BASE_REVISIONS, BASE_MODELS, BASE_ATTENTION)
 """Folders that a round starts from, under DVC; a new repository has them empty."""
-CARRIED = (BASE_HISTORY, BASE_ERRORS, BASE_DRAWN, BASE_READINGS, CONFIRMED)
+CARRIED = (BASE_HISTORY, BASE_ERRORS, BASE_DRAWN, BASE_JUDGED, BASE_READINGS, CONFIRMED)
 """Tables that go on from round to round; empty in a new repository."""
-WRITTEN_BY_STAGES = (ROUND, RELEASE, REPORTS, NEXT_MODELS, NEXT_CARDS)
+WRITTEN_BY_STAGES = (ROUND, RELEASE, REPORTS, NEXT_MODELS, NEXT_CARDS, NEXT_ATTENTION)
 """Where the stages of a round write."""
-TEMPLATE = (PIPELINE, PARAMS, SCHEMA, REVIEWERS, ALGORITHMS, STAGES, IGNORED, IGNORED_BY_DVC, ATTRIBUTES, INBOX_README)
+TEMPLATE = (
+    *(PIPELINE, PARAMS, SCHEMA, REVIEWERS, SAID, ALGORITHMS, STAGES),
+    *(IGNORED, IGNORED_BY_DVC, ATTRIBUTES, INBOX_README),
+)
 """What `voxledger init` copies from the project."""
 
 

@@ -47,8 +47,8 @@ def _member(family: Family) -> Callable[[str], str]:
 
 def _measured(name: str) -> str:
     """A check that an acquisition function goes by what the score table holds: refused before people review."""
-    if name != "random" and ACQUISITION.get(name).features:
-        raise ValueError(f"{name} looks at images anew (choose importance, entropy or random)")
+    if name != "random" and (ACQUISITION.get(name).features or ACQUISITION.get(name).quality):
+        raise ValueError(f"{name} looks at images anew, or at predicted quality (choose importance, entropy or random)")
     return name
 
 
@@ -197,6 +197,11 @@ class ScoreParams(_Strict):
     too much for structures of a few voxels."""
     classes: dict[str, ClassCriteria] = {}
     """Thresholds by class."""
+    attention: Literal["published", "learned"] = "published"
+    """What says where people should look: the criteria above, or a model that learned from what they changed. Until
+    they have changed enough, the criteria stand in for it."""
+    miss: float = Field(default=0.15, gt=0, lt=1)
+    """Expected share of the errors of a case that learned attention may miss."""
     acquisition: Annotated[str, AfterValidator(_member(ACQUISITION))] = "attention"
     """Acquisition function that chooses the cases."""
     budget: int = Field(default=20, ge=0)
@@ -208,6 +213,13 @@ class ScoreParams(_Strict):
     most_alike: int | None = Field(default=None, ge=1)
     """At most this many chosen cases of one likely error (class and kind, from what reviewers changed in earlier
     rounds), so that they do not correct the same error over and over; the rest of the budget goes to the next cases."""
+    quality: bool = False
+    """Whether the quality of masks is predicted from what people judged in earlier rounds."""
+    stop_error_ml: float | None = Field(default=None, gt=0)
+    """Stop once the labels that nobody looked at together hold at most this much error, by the bound of the blind
+    audit and predicted quality."""
+    stop_dice: float | None = Field(default=None, gt=0, lt=1)
+    """Stop once their mean Dice is at least this; with `stop_error_ml`, once both hold."""
     rejected_first: bool = False
     """Whether cases in which somebody rejected a class in an earlier round come first, predicted by the models of this
     one."""
@@ -219,6 +231,17 @@ class ScoreParams(_Strict):
     """Minutes to label one case from nothing, in worklist and report and of emulated readers: 43 a lesion case in
     EfficientAnno, 15 a series of kidneys in SAIM; an assumption about any other data."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _predicted(self) -> ScoreParams:
+        if self.quality:
+            return self
+        needs = [name for name in ("stop_error_ml", "stop_dice") if getattr(self, name) is not None]
+        if "acquisition" in self.model_fields_set and ACQUISITION.get(self.acquisition).quality:
+            needs.append(f"acquisition: {self.acquisition}")
+        if needs:
+            raise ValueError(f"{', '.join(needs)} goes by predicted quality: say `quality: true`")
+        return self
 
 
 class ReadersParams(_Strict):

@@ -184,6 +184,9 @@ EXECUTORS = Family("executors", "executor", "voxledger.casemap.executors", "exec
 LAYOUTS = Family("layouts", "layout", "voxledger.release.layouts", "write")
 """How a version is handed over: `voxledger.release.handover`."""
 
+DESCRIPTIONS = Family("descriptions", "description", "voxledger.release.descriptions", "describe")
+"""What a release is described by: `voxledger.release.describe`."""
+
 CHECKS = Family("checks", "check", "voxledger.bundles.checks", "CHECK")
 """What is likely not what a reviewer meant: `voxledger.bundles.check`."""
 
@@ -203,7 +206,10 @@ PROMPTS = Family("prompts", "kind of weak label", "voxledger.weak.prompts", "pro
 """What an interactive network is told of a weak label: `voxledger.weak.prompts`. The kinds are those of
 `voxledger.weak.label`, and others bring none."""
 
+DOCTOR = Family("doctor", "check of the machine", "voxledger.doctor.checks", "CHECK")
+"""What `voxledger doctor` looks at: `voxledger.doctor.check`. Others bring none."""
+
 FAMILIES = (
     *(RULES, ACQUISITION, METRICS, STRATEGIES, BACKENDS, FORMATS, EXECUTORS, LAYOUTS, CHECKS, CARRIERS, CONSENSUS),
-    *(WEAK_READERS, WEAK_CHECKS),
+    *(DESCRIPTIONS, WEAK_READERS, WEAK_CHECKS),
 )

@@ -23,11 +23,18 @@ TEMPLATE_NAME = "voxledger-dataset"
 """Name of the dataset in the template, replaced by `voxledger init`."""
 
 
+_MARKS = (layout.PIPELINE.name, layout.PARAMS.name, ".dvc", ".git")
+
+
+def is_root() -> bool:
+    """Whether the current folder is the root of a curation repository, or of what is left of one."""
+    return sum(Path(name).exists() for name in _MARKS) > 1
+
+
 def require_root() -> Path:
     """The current folder, which must be the root of a curation repository."""
     here = Path.cwd()
-    needed = (layout.PIPELINE.name, layout.PARAMS.name, ".dvc", ".git")
-    missing = [name for name in needed if not (here / name).exists()]
+    missing = [name for name in _MARKS if not (here / name).exists()]
     if missing:
         raise Misuse(
             f"{here} is not the root of a curation repository: no {', '.join(missing)}",
@@ -144,11 +151,21 @@ def dvc_output(*args: Path | str) -> str:
     return done.stdout
 
 
+def dvc_settings() -> dict[str, str]:
+    """Every setting of DVC here, with secrets, such as `cache.type`."""
+    lines = (line.partition("=") for line in dvc_output("config", "--list").splitlines())
+    return {option: value for option, _, value in lines}
+
+
+def dvc_cache() -> Path:
+    """Where DVC keeps the content of files on this machine; it need not be there yet."""
+    return Path(dvc_output("cache", "dir").strip())
+
+
 def dvc_remotes() -> dict[str, dict[str, str]]:
     """The settings of every DVC remote, with secrets, by its name: `url`, and what the kind of remote has besides."""
     found: dict[str, dict[str, str]] = {}
-    for line in dvc_output("config", "--list").splitlines():
-        option, _, value = line.partition("=")
+    for option, value in dvc_settings().items():
         section, _, key = option.rpartition(".")
         if section.startswith("remote."):
             found.setdefault(section.removeprefix("remote."), {})[key] = value

@@ -22,6 +22,8 @@ RELEASE = "voxledger-release"
 """Namespace of releases: keeps a key that signs reviews, or anything else, from signing a release."""
 REVIEW = "voxledger-review"
 """Namespace of what reviewers send back."""
+WITHDRAWAL = "voxledger-withdrawal"
+"""Namespace of lists of what was removed: whoever may release may not yet say that something need not be there."""
 GIT = "git"
 """Namespace in which git signs tags and commits."""
 
@@ -191,6 +193,15 @@ def fingerprint(key: str) -> str:
 def fits(content: bytes, signature: bytes, namespace: str) -> bool:
     """Whether a signature was made of this content, for this purpose; by whom is another question."""
     return signer(content, signature, namespace, None).name is not None
+
+
+def signed_by(content: bytes, signature: bytes, namespace: str, key: str) -> bool:
+    """Whether a signature was made of this content, for this purpose, with the key of a file."""
+    header = read_header(signature)
+    shown = _ssh_keygen(["-y", "-f", key], b"") if not key.endswith(".pub") else None
+    public = Path(key).read_bytes() if shown is None else shown.stdout
+    mine = public.decode("ascii", "replace").split()[1:2]
+    return header is not None and [header.key] == mine and fits(content, signature, namespace)
 
 
 def _ssh_keygen(arguments: list[str], text: bytes) -> subprocess.CompletedProcess[bytes]:

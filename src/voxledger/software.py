@@ -32,6 +32,9 @@ MATHEMATICS = (
 )
 """Variables that choose the instructions of a library, and with them the last bits of its results."""
 
+ABSENT = "not installed"
+"""What stands for the version of a package that is not here."""
+
 
 @dataclass(frozen=True)
 class Software:
@@ -77,11 +80,12 @@ def _required() -> list[str]:
         listed = requires("voxledger") or []
     except PackageNotFoundError:
         return []
-    return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in listed if "extra ==" not in line]
+    ours = [line for line in listed if not re.search(r"extra == .(?!models)", line)]
+    return [re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in ours]
 
 
 def _version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed"
+        return ABSENT

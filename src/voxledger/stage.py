@@ -12,6 +12,7 @@ from voxledger import layout, process
 from voxledger.algorithms import closed_round, how_to_go_on_from_closed, require_versions
 from voxledger.disk import disk_failure
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.extras import missing_extra
 from voxledger.params import Params, read_params
 from voxledger.portable import pin_instruction_set
 from voxledger.process import end_with_dvc
@@ -49,7 +50,7 @@ def stage(pipeline: int) -> Callable[[Main], Callable[[], None]]:
             except VoxledgerError as error:
                 failure = error
             except Exception as error:
-                if (of_the_machine := disk_failure(error)) is None:
+                if (of_the_machine := disk_failure(error) or missing_extra(error)) is None:
                     raise
                 failure = of_the_machine
             else:

@@ -223,6 +223,18 @@ def replace_text(path: Path | str, text: str) -> None:
         stream.write(text)
 
 
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """YAML, one entry a line, in the order given; texts stay as they are, however long."""
+    from ruamel.yaml import YAML
+
+    yaml, stream = YAML(typ="safe", pure=True), io.StringIO()
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.width = 9999
+    yaml.dump(dict(values), stream)
+    return stream.getvalue()
+
+
 def fixed(value: float, decimals: int) -> str:
     """A number with a fixed count of decimals, never a negative zero; `nan` and `inf` by name."""
     text = f"{value:.{decimals}f}"

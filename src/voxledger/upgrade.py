@@ -13,7 +13,15 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import Params, read_params
 from voxledger.records.sent import is_out
 from voxledger.records.tables import formats
-from voxledger.repository import TEMPLATE_NAME, dvc_output, git, round_tag, tag_exists, template_root
+from voxledger.repository import (
+    TEMPLATE_NAME,
+    dvc_add,
+    dvc_cache,
+    git,
+    round_tag,
+    tag_exists,
+    template_root,
+)
 from voxledger.stage import pipelines
 from voxledger.textfile import parse_yaml, read_text, read_text_if_there, read_yaml, replace_text
 
@@ -88,18 +96,23 @@ def _not_pulled(number: int) -> bool:
     made = [
         out["md5"] for out in stage.get("outs", []) if out["path"] == layout.BUNDLES.as_posix() and out.get("nfiles")
     ]
-    cache = Path(dvc_output("cache", "dir").strip()) / "files/md5"
+    cache = dvc_cache() / "files/md5"
     return any(not (cache / md5[:2] / md5[2:]).exists() for md5 in made)
 
 
 def upgrade(plan: Upgrade) -> None:
-    """Change what a plan says, and commit that."""
+    """Change what a plan says, put folders under DVC that the pipeline reads and that are new, and commit that."""
     for path, text in plan.files.items():
         replace_text(path, text)
+    new = [folder for folder in layout.INPUTS if not layout.dvc_file(folder).exists()]
     if plan.files:
-        git("add", "--", *map(str, plan.files))
+        for folder in new:
+            folder.mkdir(parents=True, exist_ok=True)
+            dvc_add(folder)
+        changed = [*plan.files, *map(layout.dvc_file, new)]
+        git("add", "--", *map(str, changed))
         message = "Pipeline of the voxledger that is installed"
-        git("commit", "--quiet", "--message", message, "--", *map(str, plan.files))
+        git("commit", "--quiet", "--message", message, "--", *map(str, changed))
 
 
 def _wanted(params: Params) -> dict[Path, str]:
@@ -119,7 +132,7 @@ def _wanted(params: Params) -> dict[Path, str]:
         layout.PIPELINE: pipeline,
         layout.ALGORITHMS: algorithms.text(),
         layout.FORMATS: formats(),
-        layout.REVIEWERS: read_text_if_there(layout.REVIEWERS) or read_text(source / layout.REVIEWERS),
+        **{file: read_text_if_there(file) or read_text(source / file) for file in (layout.REVIEWERS, layout.SAID)},
         layout.PARAMS: _parameters(read_text(layout.PARAMS), params, pipeline),
         **lines,
         **scripts,

@@ -112,8 +112,8 @@ def test_a_formula_is_text_wherever_it_is_written_again(tmp_path: Path, comment:
     row = Row("c", "liver", Decision.ACCEPT, comment=comment)
     safe = f"'{comment}".replace("\r", "\n")
     assert as_text(comment) == safe
-    written = list(csv.reader(io.StringIO(to_csv([row]), newline="")))[1][-1]
-    assert written == safe
+    (written,) = csv.DictReader(io.StringIO(to_csv([row]), newline=""))
+    assert written["comment"] == safe
     write_decided(tmp_path / "taken.csv", [Decided("c", "liver", Decision.ACCEPT, "r", 1.0, "none", comment)])
     with open(tmp_path / "taken.csv", newline="") as stream:
         assert next(csv.DictReader(stream))["comment"] == safe

@@ -36,7 +36,7 @@ GRID = Grid.plain((12, 14, 16), (3.0, 1.5, 1.5))
 LABELS = "name: one\nclasses:\n  - {id: 1, name: organ}\n  - {id: 2, name: tumor, inside: organ, lesion: true}\n"
 BUNDLES, INBOX = Path("data/round/bundles"), Path("data/inbox")
 BEFORE_REVIEW = ("cases", "infer", "calibrate", "filter", "score", "export")
-AFTER_REVIEW = ("adjudicate", "gate", "import_revisions", "retrain", "evaluate")
+AFTER_REVIEW = ("adjudicate", "gate", "import_revisions", "learn", "retrain", "evaluate")
 
 
 NOT_READ = {("infer", "reports/cases.json"), ("infer", "data/base/ledger.csv")}

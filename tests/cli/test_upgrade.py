@@ -36,6 +36,8 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("data/base/errors.csv").unlink()
     Path("data/base/drawn.csv").unlink()
     Path("data/format.json").unlink()
+    Path("models/attention.dvc").unlink()
+    shutil.rmtree("models/attention")
     Path("reviewers.yaml").unlink()
     Path(".gitattributes").write_text("*.bin -diff\n")
     yaml = YAML()
@@ -68,6 +70,9 @@ def test_stages_of_an_older_pipeline_are_refused_and_upgraded() -> None:
     assert Path("data/format.json").read_text() == formats()
     assert Path("data/base/errors.csv").is_file()
     assert Path("data/base/drawn.csv").is_file()
+    assert Path("models/attention").is_dir()
+    assert "models/attention.dvc" in output("git", "ls-files")
+    assert Path("data/base/judged.csv").is_file()
     assert Path("reviewers.yaml").read_bytes() == (ROOT / "reviewers.yaml").read_bytes()
     assert Path(".gitattributes").read_text().splitlines()[0] == "*.bin -diff"
     assert output("git", "check-attr", "text", "stages/gate.py").endswith("text: unset\n")
@@ -96,14 +101,14 @@ def test_another_version_of_an_algorithm_is_refused_and_upgraded() -> None:
     said = run("python", "stages/cases.py", accept=(2,))
     assert f"filter 1 (installed: {STAGES['filter']})" in said
     assert "`voxledger upgrade --dry-run` shows what would be computed again" in said
-    assert "install voxledger 0.0.1, `pip install voxledger==0.0.1`" in said
+    assert "install voxledger 0.0.1, `pip install 'voxledger[models]==0.0.1'`" in said
     assert said.split("error: ")[1] == run("voxledger", "round", "run", accept=(2,)).split("error: ")[1]
     plan = json.loads(output("voxledger", "upgrade", "--dry-run", "--json"))
     assert plan == {
         "files": ["algorithms.yaml"],
         "versions": {"filter": {"old": 1, "new": STAGES["filter"]}},
         "run_again": {stage: [f"filter 1 → {STAGES['filter']}"] for stage in ("calibrate", "filter")},
-        "follow": ["score", "export", "adjudicate", "gate", "import", "retrain", "evaluate"],
+        "follow": ["score", "export", "adjudicate", "gate", "import", "learn", "retrain", "evaluate"],
     }
     assert json.loads(output("voxledger", "upgrade", "--json")) == plan
     assert output("git", "show", "--name-only", "--format=").split() == ["algorithms.yaml"]
@@ -147,7 +152,7 @@ def test_a_closed_round_says_which_voxledger_computed_it() -> None:
     Path("data/release/manifest.json").write_text(json.dumps({"round": 0, "ran": {"environment": made}}))
     said = run("python", "stages/cases.py", accept=(2,))
     assert "round 0 is closed" in said
-    assert "install voxledger 0.0.2, `pip install voxledger==0.0.2` (commit 0123456789ab)" in said
+    assert "install voxledger 0.0.2, `pip install 'voxledger[models]==0.0.2'` (commit 0123456789ab)" in said
     assert "`voxledger round open`, then `voxledger upgrade`" in said
     Path("data/release/manifest.json").write_text(json.dumps({"round": 0}))
     assert "install the voxledger that computed it" in run("python", "stages/cases.py", accept=(2,))
@@ -157,8 +162,8 @@ def test_a_closed_round_says_which_voxledger_computed_it() -> None:
 @pytest.mark.parametrize(
     ("manifest", "named"),
     [
-        ({"closed": {"environment": {"voxledger": {"version": "0.2.0", "commit": None}}}}, "voxledger==0.2.0`; to"),
-        ({"ran": None, "closed": {"environment": {"voxledger": {"version": "0.2.0"}}}}, "voxledger==0.2.0`; to"),
+        ({"closed": {"environment": {"voxledger": {"version": "0.2.0", "commit": None}}}}, "[models]==0.2.0'`; to"),
+        ({"ran": None, "closed": {"environment": {"voxledger": {"version": "0.2.0"}}}}, "[models]==0.2.0'`; to"),
         ({"software": {"voxledger": "0.1.0", "torch": "2.4"}}, "install voxledger 0.1.0"),
         ({"ran": [], "software": ""}, "install the voxledger that computed it"),
     ],

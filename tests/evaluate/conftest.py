@@ -157,8 +157,8 @@ def _release(before: Ledger, labels: dict[str, npt.NDArray[np.uint8]]) -> None:
     write_ledger("data/release/ledger.csv", after, SCHEMA.names)
     rows = [",".join(TABLE.columns)]
     for name, minutes in (("liver", 1.5), ("pancreas", 2.0), ("cyst", 0.5)):
-        rows.append(f"pool-1,{name},accept,reader-1,{minutes},,,abc,0")
-        rows.append(f'pool-2,{name},revise,reader-1,{minutes * 2},boundary,"leaks, a bit <b>",abc,12')
+        rows.append(f"pool-1,{name},accept,reader-1,{minutes},,,abc,0,")
+        rows.append(f'pool-2,{name},revise,reader-1,{minutes * 2},boundary,"leaks, a bit <b>",abc,12,hard')
     Path("data/round/decisions.csv").parent.mkdir(parents=True, exist_ok=True)
     Path("data/round/decisions.csv").write_text("\n".join(rows) + "\n", "utf-8")
     Path("data/base/history.csv").write_text(

@@ -176,6 +176,7 @@ def test_the_report_stands_alone_and_escapes(repository, evaluated):
     assert html.count("data:image/png;base64,") == 7
     assert "test-0" in html
     assert "accept" in html
+    assert re.search(r"<th>How hard</th>.*?<tr><td>hard</td><td>3</td><td>8(\.0)?</td></tr>", html, re.DOTALL)
 
 
 def test_round_zero_has_no_base(repository, evaluated):

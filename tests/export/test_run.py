@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,13 @@ import pytest
 
 from voxledger.bundles.untouched import touched
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.export.run import export_round
 from voxledger.imaging.volume import file_sha256, read, read_label
 from voxledger.records.cases import Split
+from voxledger.records.ledger import read_ledger
+from voxledger.records.mask_quality import Quality
+from voxledger.records.predicted import ensembles
+from voxledger.records.worklist import WorkItem
 
 
 def test_what_is_in_a_bundle(repo: Any) -> None:
@@ -47,14 +53,20 @@ def test_what_is_in_a_bundle(repo: Any) -> None:
     assert manifest["base_version"] == file_sha256("data/base/ledger.csv")
     assert manifest["model_ids"] == ["a" * 64, "b" * 64]
     assert (folder / "decisions.csv").read_text() == (
-        "case_id,class_name,decision,minutes,error_type,confirmed,comment\n"
-        "case_1,pancreas,,,,,\ncase_1,lesion,,,,,\ncase_2,liver,,,,,\n"
+        "case_id,class_name,decision,minutes,error_type,confirmed,comment,difficulty\n"
+        "case_1,pancreas,,,,,,\ncase_1,lesion,,,,,,\ncase_2,liver,,,,,,\n"
     )
     assert "3 lesion 177 242 85 255" in (folder / "colors_slicer.ctbl").read_text()
     assert '1 180 60 40 1 1 1 "liver"' in (folder / "colors_itksnap.txt").read_text()
     assert "3 = lesion, lies inside pancreas" in (folder / "README.md").read_text()
     hint = read_label(folder / "attention/case_1_attention.nii.gz")
     assert set(np.unique(hint)) == {0, 2, 3}
+
+
+def test_a_bundle_names_the_model_that_points(repo: Any) -> None:
+    Path("data/round/attention/learned.json").write_text(json.dumps({"by": "learned", "model": "c" * 64}))
+    repo.export(("case_1", "lesion", "ann"))
+    assert repo.manifest("ann").model_ids == ("a" * 64, "b" * 64, "c" * 64)
 
 
 def test_the_proposal_is_trusted_classes_and_the_pseudo_label_for_the_rest(repo: Any) -> None:
@@ -115,3 +127,17 @@ def test_an_export_that_stops_halfway_leaves_no_half_bundle(repo: Any) -> None:
     assert repo.export(*work) == [repo.bundle("alice"), repo.bundle("bob")]
     assert touched(Path("data/round/bundles"), every_byte=True) == []
     assert not list(Path("data/round").glob(".*"))
+
+
+def test_a_bundle_says_what_is_predicted_of_its_masks(repo: Any) -> None:
+    plain = [WorkItem(1, "case_1", name, 0.0, 0.0, "attention", "alice", 0.0) for name in ("liver", "lesion")]
+    quality = Quality(0.91234, 0.8, 0.95, 1.0, 0.5, 2.0, 0.1)
+    found = {}
+    for items in (plain, [replace(plain[0], quality=quality), plain[1]]):
+        shutil.rmtree("data/round/bundles", ignore_errors=True)
+        asked = (repo.cases, repo.schema, read_ledger("data/base/ledger.csv"), ensembles(repo.predicted))
+        (folder,) = export_round(items, *asked, "atlas", 1)
+        found[items[0].quality] = json.loads((folder / "review.json").read_text())
+    assert found[None] == {"format": 1, "cases": {"case_1": {"modality": "CT"}}}
+    shown = {"predicted_dice": 0.9123, "predicted_dice_low": 0.8, "predicted_dice_high": 0.95}
+    assert found[quality]["cases"] == {"case_1": {"modality": "CT", "classes": {"liver": shown}}}

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_cases import small
 from small_round import repo, template
 
-__all__ = ["repo", "template"]
+__all__ = ["repo", "small", "template"]
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FIREFOX = ("firefox-esr", "firefox")
 OWN = ("file:", "blob:", "data:", "about:", "http://127.0.0.1:")
 """What the page may ask for."""
+TIMEOUT_MS = 120_000
+"""For one step, on a machine that is busy with other things."""
 
 
 def _installed(variable: str, names: tuple[str, ...]) -> str:
@@ -63,6 +66,7 @@ def firefox_page(browsers: Any, tmp_path: Path) -> Iterator[Any]:
 def _tab(browser: Any, **options: Any) -> Iterator[Any]:
     """A tab in which an error, or a request to another machine, fails the test."""
     context = browser.new_context(**options)
+    context.set_default_timeout(TIMEOUT_MS)
     errors: list[str] = []
     context.on("page", lambda tab: tab.on("pageerror", lambda error: errors.append(str(error))))
     context.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)

@@ -14,7 +14,7 @@ from voxledger.records.clicks import (
     Clicks,
     GateMeasured,
     parse_clicks,
-    read_all,
+    read_clicks,
     write_clicks,
 )
 
@@ -29,8 +29,16 @@ RECORD = Clicks(
 
 def test_it_is_read_as_it_was_written(tmp_path) -> None:
     write_clicks(tmp_path, RECORD)
-    assert read_all([tmp_path, tmp_path / "none"]) == [RECORD]
-    assert json.loads((tmp_path / CLICKS).read_text())["format"] == 1
+    assert read_clicks(tmp_path) == RECORD
+    assert read_clicks(tmp_path / "none") is None
+    assert json.loads((tmp_path / CLICKS).read_text())["format"] == 2
+
+
+def test_a_click_of_format_1_is_a_point() -> None:
+    values = RECORD.model_dump(mode="json") | {"format": 1}
+    for click in values["clicks"]:
+        del click["kind"], click["others"]
+    assert parse_clicks(json.dumps(values).encode(), CLICKS) == RECORD
 
 
 def changed(path: str, value: object) -> bytes:
@@ -57,6 +65,8 @@ def changed(path: str, value: object) -> bytes:
         (changed("clicks.0.voxel", [1, 2, -3]), "clicks.0.voxel.2"),
         (changed("clicks.0.voxel", [1, 2]), "clicks.0.voxel"),
         (changed("clicks.0.helped", "yes"), "clicks.0.helped"),
+        (changed("clicks.0.kind", "lasso"), "clicks.0.kind"),
+        (changed("clicks.0.others", [[1, 2]]), "clicks.0.others"),
         (changed("cases", "case_1"), "cases"),
     ],
 )
@@ -67,7 +77,7 @@ def test_another_one_is_refused_and_says_where(content: bytes, problem: str) -> 
 
 def test_one_of_a_newer_format_asks_for_a_newer_voxledger() -> None:
     with pytest.raises(Misuse, match="update voxledger"):
-        parse_clicks(changed("format", 2), CLICKS)
+        parse_clicks(changed("format", 3), CLICKS)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from voxledger.records.error_kind import ErrorKind
 
 ROWS = [
     Row("c1", "liver", Decision.ACCEPT, 1.5),
-    Row("c1", "lesion", Decision.REVISE, 12.25, ErrorKind.FALSE_NEGATIVE, 'müde; "zwei", \nZeilen'),
+    Row("c1", "lesion", Decision.REVISE, 12.25, ErrorKind.FALSE_NEGATIVE, 'müde; "zwei", \nZeilen', difficulty="hard"),
     Row("c2", "liver"),
 ]
 
@@ -62,6 +62,7 @@ TEXT = (
         ('"sep=,",,,,,\r\n' + TEXT.replace("\n", "\r\n")).encode(),
         ("\nSep=\t\n" + TEXT.replace(",", "\t")).encode("utf-16"),
         TEXT.replace("comment\n", "comment,,\n").encode(),
+        TEXT.replace("comment\n", "comment,confirmed,reader\n").encode(),
     ],
 )
 def test_spreadsheets(tmp_path: Path, content: bytes) -> None:
@@ -84,12 +85,13 @@ def test_spreadsheets(tmp_path: Path, content: bytes) -> None:
         ("c1,liver,accept,1e1,none,", "minutes '1e1'"),
         ("c1,liver,accept,٣,none,", "minutes '٣'"),
         ("c1,liver,accept,1,wrong,", "error type 'wrong'"),
+        ("c1,liver,accept,1,none,,very", "difficulty 'very' is none of easy, medium, hard"),
         ("c1,,accept,1,none,", "names no case or no class"),
         ("c2,liver,reject,1,none,", "second line"),
     ],
 )
 def test_values_are_never_guessed(tmp_path: Path, line: str, problem: str) -> None:
-    head = "case_id,class_name,decision,minutes,error_type,comment\nc2,liver,accept,1,none,\n"
+    head = "case_id,class_name,decision,minutes,error_type,comment,difficulty\nc2,liver,accept,1,none,\n"
     table = _read(tmp_path, (head + line + "\n").encode())
     assert [p for *_, p in table.problems if problem in p]
     assert list(table.rows) == [("c2", "liver")]
@@ -133,26 +135,39 @@ def test_what_was_taken_in_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert read_decided(path) == []
     rows = [
         Decided("c", "liver", Decision.ACCEPT, "r", None, "none"),
-        Decided("c", "cyst", Decision.REVISE, "r", 2.5, "boundary", 'a, "b"', "x", 3),
+        Decided("c", "cyst", Decision.REVISE, "r", 2.5, "boundary", 'a, "b"', "x", 3, "hard"),
     ]
     write_decided(path, rows)
     assert path.read_text("utf-8") == (
-        "case_id,class_name,decision,reviewer,minutes,error_type,comment,bundle,changed_voxels\n"
-        "c,liver,accept,r,,none,,,0\n"
-        'c,cyst,revise,r,2.50,boundary,"a, ""b""",x,3\n'
+        "case_id,class_name,decision,reviewer,minutes,error_type,comment,bundle,changed_voxels,difficulty\n"
+        "c,liver,accept,r,,none,,,0,\n"
+        'c,cyst,revise,r,2.50,boundary,"a, ""b""",x,3,hard\n'
     )
     assert read_decided(path) == rows
+
+
+def test_a_table_of_format_1_says_nothing_of_difficulty(tmp_path: Path) -> None:
+    path = tmp_path / "taken.csv"
+    path.write_text(
+        "case_id,class_name,decision,reviewer,minutes,error_type,comment,bundle,changed_voxels\n"
+        "c,liver,accept,r,1.50,none,fine,x,3\n"
+    )
+    assert read_decided(path) == [Decided("c", "liver", Decision.ACCEPT, "r", 1.5, "none", "fine", "x", 3)]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (",".join(TABLE.columns) + "\nc,liver,accept,r,soon,,,,\n", r"taken\.csv, line 2"),
+        (",".join(TABLE.columns) + "\nc,liver,accept,r,soon,,,,,\n", r"taken\.csv, line 2"),
         (
-            ",".join(TABLE.columns) + "\nc,liver,accept,r,nan,,,,\n",
+            ",".join(TABLE.columns) + "\nc,liver,accept,r,nan,,,,,\n",
             r"taken\.csv, line 2: minutes 'nan' is not a number",
         ),
-        (",".join(TABLE.columns) + "\nc,liver,perhaps,r,1,,,,\n", r"taken\.csv, line 2"),
+        (
+            ",".join(TABLE.columns) + "\nc,liver,accept,r,1,,,,,very\n",
+            r"taken\.csv, line 2: difficulty 'very' is none of easy, medium, hard",
+        ),
+        (",".join(TABLE.columns) + "\nc,liver,perhaps,r,1,,,,,\n", r"taken\.csv, line 2"),
         ("case,decision\n", "not a table of decisions"),
     ],
 )

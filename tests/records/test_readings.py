@@ -25,7 +25,13 @@ READING = Reading(
     Outcome.MERGED,
 )  # fmt: skip
 REJECTED = replace(
-    READING, decision=Decision.REJECT, minutes=None, mask_sha256="", consensus="", outcome=Outcome.COUNTED
+    READING,
+    decision=Decision.REJECT,
+    minutes=None,
+    mask_sha256="",
+    consensus="",
+    outcome=Outcome.COUNTED,
+    difficulty="hard",
 )
 
 
@@ -38,6 +44,14 @@ def test_read_what_was_written(tmp_path: Path, rows: list[Reading]) -> None:
     write_readings(path, read_readings(path))
     assert path.read_bytes() == before
     assert b"\r" not in before
+
+
+def test_a_table_of_format_1_says_nothing_of_difficulty(tmp_path: Path) -> None:
+    path = tmp_path / "readings.csv"
+    write_readings(path, [READING])
+    header, row = path.read_text().splitlines()
+    path.write_text(f"{header.removesuffix(',difficulty')}\n{row.removesuffix(',')}\n")
+    assert read_readings(path) == [READING]
 
 
 def test_none_is_there_and_none_is_in_it(tmp_path: Path) -> None:
@@ -57,6 +71,7 @@ def test_comments_are_no_formulas(tmp_path: Path) -> None:
         ("revise", "maybe"),
         ("merged", "lost"),
         ("class_name", "class"),
+        ("merged,", "merged,very"),
         *(("2.50", minutes) for minutes in ("long", "nan", "inf", "-1", "1_0", "1e3", "9" * 400)),
     ],
 )

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, write
 from voxledger.records.cases import Case, Split, read_cases, write_cases
+from voxledger.records.history import write_history
 from voxledger.records.ledger import Entry, Ledger, Origin, write_ledger
 from voxledger.records.readings import write_readings
 from voxledger.release.inbox import track_inbox
@@ -111,7 +112,8 @@ def _finish_round(number: int) -> None:
                 _made(path, number)
     Path("data/round/adjudication").mkdir(exist_ok=True)
     write_readings("data/release/readings.csv", [])
-    for name in ("models/next.json", "reports/metrics.json"):
+    write_history("reports/history.csv", [])
+    for name in ("models/next.json", "reports/metrics.json", "reports/readers.json"):
         Path(name).write_text(json.dumps([] if name.startswith("models") else {"round": number}) + "\n")
 
 

@@ -107,6 +107,8 @@ ALTERED: list[tuple[Callable[[], None], str]] = [
     (code_for_python, "> f stages/__pycache__/gate.cpython-311.pyc"),
     (a_label_less, str(LABEL)),
     (hidden_from_git, "stages/gate.py: FAILED"),
+    (one_byte(Path("data/release/manifest.intoto.json")), ""),
+    (Path("data/release/manifest.intoto.json").unlink, ""),
     (an_unsigned_tag, ""),
     (a_commit_on_top, "tag round-01"),
     (the_other_tag, 'Good "git" signature'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from voxledger.imaging.segments import classes_of, draw, placed
 from voxledger.imaging.volume import differences, read, read_label
 from voxledger.records.cases import write_cases
 from voxledger.release.handover import hand_over
+
+from .validators import bids_errors
 
 __all__ = ["repo", "template"]
 
@@ -150,3 +153,52 @@ def test_identity_is_not_handed_over(released: Any) -> None:
     Path("data/acquisition.csv").write_text("case_id\nDoe^Jane\n")
     with pytest.raises(VoxledgerError, match="refuses while 1 things look like the identity"):
         hand_over(Path("out"), "nifti")
+
+
+@pytest.fixture
+def of_mr(released: Any) -> Any:
+    """The same, said to be MR; two cases are of one patient."""
+    people = {"case_1": "p-1", "case_2": "p-1"}
+    write_cases(
+        layout.CASES, [replace(c, modality="MR", patient=people.get(c.case_id, c.case_id)) for c in released.cases]
+    )
+    layout.SAID.write_text("mr_contrast: T1w\n")
+    return released
+
+
+def test_bids(of_mr: Any) -> None:
+    hand_over(Path("out"), "bids")
+    derived = "out/derivatives/voxledger"
+    for case, name in (("case_1", "sub-p1/ses-case1/anat/sub-p1_ses-case1"), ("test_1", "sub-test1/anat/sub-test1")):
+        assert np.array_equal(read(f"{derived}/{name}_dseg.nii.gz").array, of_mr.released(case))
+        assert Path(f"out/{name}_T1w.nii.gz").read_bytes() == Path(f"data/images/{case}.nii.gz").read_bytes()
+    assert "3\tlesion\t#" in Path(f"{derived}/dseg.tsv").read_text()
+    assert "sub-test1\ttest\n" in Path("out/participants.tsv").read_text()
+
+
+@pytest.mark.slow
+def test_the_bids_validator_takes_it(of_mr: Any) -> None:
+    """It finds a file that BIDS does not know, and nothing else."""
+    hand_over(Path("out"), "bids")
+
+    assert bids_errors(Path("out/derivatives/voxledger")) == []
+    assert bids_errors(Path("out")) == []
+    Path("out/sub-test1/anat/sub-test1_ct.nii.gz").write_bytes(b"")
+    assert set(bids_errors(Path("out"))) == {"/sub-test1/anat/sub-test1_ct.nii.gz"}
+
+
+@pytest.mark.parametrize(
+    ("cases", "said", "refused"),
+    [
+        ({}, "", r"nobody said which one they have\n.*mr_contrast: T1w"),
+        ({"modality": "CT"}, "mr_contrast: T1w\n", "case_2 is CT, for which BIDS has no name"),
+        ({"patient": "case-1"}, "mr_contrast: T1w\n", "case-1, case_2 have one name|case-1, case_1 have one name"),
+    ],
+)
+def test_what_bids_cannot_name_is_refused(of_mr: Any, cases: dict[str, str], said: str, refused: str) -> None:
+    first, *others = (replace(c, modality="MR", patient=c.case_id) for c in of_mr.cases)
+    write_cases(layout.CASES, [first, *(replace(c, **cases) for c in others[:1]), *others[1:]])
+    layout.SAID.write_text(said)
+    with pytest.raises(Misuse, match=refused):
+        hand_over(Path("out"), "bids")
+    assert not Path("out").exists()

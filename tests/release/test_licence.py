@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from commands import output, run
 from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.records.card import FORMAT, ModelCard, to_json
+from voxledger.records.cases import Case, Split, write_cases
+from voxledger.records.clicks import Clicked, Clicks, write_clicks
 from voxledger.records.formats import numbered
 from voxledger.records.ledger import Entry, Origin, write_ledger
 from voxledger.records.overrides import read_overrides
@@ -71,11 +74,25 @@ def test_conditions_of_models_are_kept(repository, model_ids, declared, said):
         require_licence(declared)
 
 
+@pytest.mark.parametrize("helped", [True, False])
+def test_so_are_those_of_a_model_whose_answers_people_took(repository, helped):
+    release(OPEN)
+    folder = layout.RELEASE_REVISIONS / ("f" * 64)
+    folder.mkdir(parents=True)
+    click = Clicked(case_id="case", class_name="class0", voxel=(1, 2, 3), present=True, helped=helped)
+    write_clicks(folder, Clicks(model=CHILD, gate=None, cases=("case",), clicks=(click,)))
+    if not helped:
+        require_licence("MIT")
+        return
+    with pytest.raises(VoxledgerError, match="marks"):
+        require_licence("MIT")
+
+
 def test_a_curator_allows_it_on_record(repository):
     release(PARENT)
     with pytest.raises(Misuse, match="needs a reason"):
         allow("marks", " ")
-    with pytest.raises(Misuse, match=r"no model unet stands in the way .*\n.*name one of marks"):
+    with pytest.raises(Misuse, match=r"no model or source unet stands in the way .*\n.*name one of marks"):
         allow("unet", "because")
     row = allow("marks", "written permission, with a comma")
     require_licence("CC-BY-4.0")
@@ -87,6 +104,21 @@ def test_a_curator_allows_it_on_record(repository):
     )
     # Another licence, or another model, was not allowed.
     with pytest.raises(VoxledgerError, match="marks"):
+        require_licence("MIT")
+
+
+def test_conditions_of_sources_are_kept(repository):
+    """Of the cases that the release has masks of, and of no other."""
+    release(OPEN, declared="CC-BY-4.0")
+    one = Case("case", "data/images/case.nii.gz", "", "", "atlas", "CC-BY-NC-4.0", Split.POOL, "CT", "")
+    write_cases(layout.CASES, [one, replace(one, case_id="other", source="other", licence="CC-BY-ND-4.0")])
+    with pytest.raises(
+        VoxledgerError, match=r"allow: atlas \(source:atlas\) is under CC-BY-NC-4.0: .*no commercial use\n"
+    ):
+        require_licence("CC-BY-4.0")
+    assert allow("atlas", "written permission").model_id == "source:atlas"
+    require_licence("CC-BY-4.0")
+    with pytest.raises(VoxledgerError, match="atlas"):
         require_licence("MIT")
 
 

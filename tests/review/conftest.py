@@ -1,5 +1,6 @@
-"""The round of `small_round.py`."""
+"""The round of `small_round.py`, and the small cases of `small_cases.py`."""
 
+from small_cases import small
 from small_round import repo, template
 
-__all__ = ["repo", "template"]
+__all__ = ["repo", "small", "template"]

@@ -16,8 +16,9 @@ from urllib.request import urlopen
 import pytest
 
 from voxledger.errors import Misuse
+from voxledger.loopback import TOKEN
 from voxledger.page import page
-from voxledger.review.serve import TOKEN, Server
+from voxledger.review.serve import Server
 
 
 @pytest.fixture
@@ -70,12 +71,18 @@ READ: list[tuple[str, dict[str, Any], int]] = [
     ("/files//etc/passwd", {}, 404),
     ("/files/labels", {}, 404),
     ("/files/labels/case_2.nii.gz", {}, 404),
+    ("/files/return.sha256", {}, 204),
+    ("/files/clicks.json", {}, 204),
+    ("/files/clicks.json", {"token": False}, 401),
+    ("/model", {}, 200),
+    ("/model", {"token": False}, 401),
     ("/other", {}, 404),
 ]
 WRITTEN: list[tuple[str, dict[str, Any], int]] = [
     ("/files/decisions.csv", {}, 204),
     ("/files/labels/case_1.nii.gz", {}, 204),
     ("/files/return.sha256.sig", {}, 204),
+    ("/files/clicks.json", {}, 204),
     ("/files/decisions.csv", {"token": False}, 401),
     ("/files/decisions.csv", {"Origin": "https://evil.example"}, 403),
     ("/files/bundle.json", {}, 403),
@@ -105,6 +112,31 @@ def test_what_may_be_written(server: Server) -> None:
         if status == 204:
             before[server.folder / path.removeprefix("/files/")] = b"new"
         assert all_files() == before, (path, asked)
+
+
+REMOVED: list[tuple[str, dict[str, Any], int]] = [
+    ("/files/return.sha256", {}, 204),
+    ("/files/return.sha256.sig", {}, 204),
+    ("/files/return.sha256.sig", {"token": False}, 401),
+    ("/files/return.sha256.sig", {"Origin": "https://evil.example"}, 403),
+    ("/files/decisions.csv", {}, 403),
+    ("/files/labels/case_1.nii.gz", {}, 403),
+    ("/files/bundle.json", {}, 403),
+    ("/files/secret.txt", {}, 404),
+    ("/files/../outside.txt", {}, 404),
+]
+
+
+def test_only_signatures_may_be_removed(server: Server) -> None:
+    for path, asked, status in REMOVED:
+        (server.folder / "return.sha256").write_text("list")
+        (server.folder / "return.sha256.sig").write_text("signature")
+        before = {p for p in server.folder.parent.rglob("*") if p.is_file()}
+        assert ask(server, path, "DELETE", **asked)[0] == status, (path, asked)
+        gone = {server.folder / path.removeprefix("/files/")} if status == 204 else set()
+        assert before - {p for p in server.folder.parent.rglob("*") if p.is_file()} == gone
+    (server.folder / "return.sha256").unlink()
+    assert ask(server, "/files/return.sha256", "DELETE")[0] == 204
 
 
 def test_a_link_out_of_the_bundle_is_not_followed(server: Server) -> None:

@@ -21,6 +21,7 @@ from voxledger.params import Params
 from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import Decision
 from voxledger.records.ledger import Entry, Origin
+from voxledger.records.mask_quality import JudgedMask, MaskQuality, Signs, read_predicted
 from voxledger.records.readings import Outcome, Reading
 from voxledger.records.worklist import AUDIT, DISAGREES, NOT_FOUND, REJECTED, read_worklist
 from voxledger.score import run as stage
@@ -61,7 +62,7 @@ CASES = [*(case(f"case{i}") for i in range(6)), case("case6", Split.TEST)]
 PREDICTIONS, OUT = "data/round/predictions", "data/round"
 
 
-def score(repository, ledger=(), cases=CASES, errors=(), not_found=None, **score_params):
+def score(repository, ledger=(), cases=CASES, errors=(), not_found=None, judged=(), **score_params):
     params = Params.model_validate(
         {
             "round": 1,
@@ -78,6 +79,7 @@ def score(repository, ledger=(), cases=CASES, errors=(), not_found=None, **score
         SCHEMA,
         params,
         not_found or {},
+        judged=judged,
     )
 
 
@@ -173,6 +175,102 @@ def test_every_acquisition(repository, acquisition):
     rows = score(repository, acquisition=acquisition)
     assert {r.reason for r in rows} == {acquisition}
     assert len({r.case_id for r in rows}) == 3
+
+
+def judged_before(count=30):
+    """Masks of the pool that people judged: the more is inconsistent, the more was wrong."""
+    rng, found = np.random.default_rng(0), []
+    for number in range(count):
+        for name in SCHEMA.names[:2]:
+            wrong = float(rng.uniform(0.01, 0.3))
+            signs = Signs(2, wrong, wrong, wrong, 0.0, 1.0, wrong / 100, 1 - wrong)
+            mask = MaskQuality(f"case{number % 6}-{number}", name, signs, None)
+            found.append(JudgedMask(0, mask, True, 1 - wrong, 2 * wrong, wrong))
+    return found
+
+
+def test_quality_is_predicted_where_enough_was_judged(repository):
+    judged = judged_before()
+    cases = [*CASES, *(case(one.mask.case_id) for one in judged[::2])]
+    trusted = [entry(c.case_id, name) for c in cases[len(CASES) :] for name in SCHEMA.names]
+    rows = score(repository, trusted, cases, judged=judged, quality=True, acquisition="expected_gain", audit=1)
+    out = repository / OUT
+    masks = {(m.case_id, m.class_name): m.quality for m in read_predicted(out / "quality.csv")}
+    assert len(masks) == 18  # of the six predicted cases: the others are trusted, and case6 is a test case
+    assert all((quality is None) == (name == "c2") for (_, name), quality in masks.items())
+    for row in rows:
+        assert (row.quality is None) == (row.class_name == "c2")
+        if row.quality is not None:
+            assert row.quality.predicted_dice == pytest.approx(
+                masks[row.case_id, row.class_name].predicted_dice, abs=1e-4
+            )
+            expected = 0.5 + 43 / 3 * row.quality.predicted_path_share
+            assert row.expected_minutes == pytest.approx(expected)
+    gains = {}
+    for row in rows:
+        if row.reason == "expected_gain" and row.quality is not None:
+            ml, minutes = gains.get(row.case_id, (0, 0))
+            gains[row.case_id] = ml + row.quality.predicted_error_ml, minutes + row.expected_minutes
+    values = [ml / minutes for ml, minutes in gains.values()]
+    assert values == sorted(values, reverse=True)
+    assert len(values) == 3
+    record = json.loads((out / "quality.json").read_text("utf-8"))
+    assert (record["masks"], record["cases"], record["intervals_from"]) == (60, 30, "blind audit")
+    left = json.loads((out / "outlook.json").read_text("utf-8"))["left"]
+    assert (left["masks"], left["cases"], left["unpredicted"], left["blind"]) == (12, 6, 6, True)
+    section = (repository / "reports/sections/score.html").read_text("utf-8")
+    assert f"model {record['id']}" in section
+    assert "12 masks of 6 cases that nobody looked at" in section
+
+
+@pytest.mark.parametrize(
+    ("judged", "params", "said"),
+    [
+        pytest.param([], {"quality": True}, "there are 0 of 0 cases", id="nobody has judged anything"),
+        pytest.param(
+            [replace(m, mask=replace(m.mask, case_id=m.mask.case_id[:5])) for m in judged_before()],
+            {"quality": True},
+            "there are 60 of 6 cases",
+            id="too few cases",
+        ),
+        pytest.param(
+            [replace(m, mask=replace(m.mask, case_id="case6")) for m in judged_before()],
+            {"quality": True},
+            "there are 0 of 0 cases",
+            id="a test case",
+        ),
+        pytest.param(judged_before(), {}, "", id="not asked for"),
+    ],
+)
+def test_nothing_is_predicted_otherwise(repository, judged, params, said):
+    before = score(repository)
+    rows = score(repository, judged=judged, **params)
+    assert rows == before
+    assert json.loads((repository / OUT / "quality.json").read_text("utf-8"))["id"] == ""
+    section = (repository / "reports/sections/score.html").read_text("utf-8")
+    assert ("Predicted quality" in section) == bool(said)
+    assert said in section
+
+
+def test_a_target_stops_where_no_reviewer_has(repository):
+    judged = judged_before()
+    cases = [*CASES, *(case(one.mask.case_id) for one in judged[::2])]
+    trusted = [entry(c.case_id, name) for c in cases[len(CASES) :] for name in SCHEMA.names]
+    trusted += [entry(c.case_id, "c2") for c in CASES[:6]]
+    for ml, stop in ((1000.0, True), (1e-6, False)):
+        score(repository, trusted, cases, judged=judged, quality=True, stop_error_ml=ml)
+        found = json.loads((repository / OUT / "outlook.json").read_text("utf-8"))
+        assert found["stop"] is stop
+        assert "of error, where" in found["why"]
+
+
+def test_all_cases_reviewed(repository):
+    judged = judged_before()
+    cases = [*CASES, *(case(one.mask.case_id) for one in judged[::2])]
+    trusted = [entry(c.case_id, name) for c in cases for name in SCHEMA.names]
+    assert score(repository, trusted, cases, judged=judged, quality=True, stop_dice=0.9) == []
+    found = json.loads((repository / OUT / "outlook.json").read_text("utf-8"))
+    assert (found["stop"], found["left"]) == (True, None)
 
 
 def test_without_models(tmp_path, monkeypatch):

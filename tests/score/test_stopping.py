@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from judged_masks import judged_masks
 
 from voxledger.audit import ACCEPTABLE_MISSED, ENOUGH_AUDITED, Audit, pooled
-from voxledger.score.stopping import (
-    knee,
-    outlook,
-)
+from voxledger.score.quality import learn
+from voxledger.score.stopping import by_target, error_left, knee, outlook
 from voxledger.score.table import CaseScore, ClassScore
 from voxledger.statistics import clopper_pearson, expected_revisions
 
@@ -134,3 +135,76 @@ def test_looking_after_every_round_stops_wrongly_more_often():
         state = np.array([state.sum() * (1 - clean), *(state[:3] * clean)])
     assert clean**4 == pytest.approx(0.025, abs=1e-3)
     assert 1 - state.sum() == pytest.approx(0.11, abs=0.005)
+
+
+def judged_case(one, model):
+    signs = one.mask.signs
+    values = (signs.attention_ml, 0.0, 0.0, 0.0, signs.predicted_ml, 0.0, signs.lowest_agreement)
+    score = ClassScore(one.mask.case_id, one.mask.class_name, signs.models, *values, False)
+    quality = model.predict(one.mask.class_name, signs) if model else None
+    return CaseScore(one.mask.case_id, (score,), quality={"a": quality} if quality else {})
+
+
+@pytest.mark.parametrize(("audited", "least"), [(20, 0.91), (60, 0.93)])
+def test_error_left_is_below_its_bound_nearly_as_often_as_it_says(audited, least):
+    """Audited cases, and 40 of a worklist that were worse; what 100 further ones really hold.
+
+    Errors are skewed: with few audited cases the bound of their ml holds less often than 97.5 %.
+    """
+    ml, dice = [], []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        known = [
+            *judged_masks(rng, 40, ("a",), noise=0.8),
+            *judged_masks(rng, audited, ("a",), blind=True, name="blind"),
+        ]
+        model, rest = learn(known, ("a",)), judged_masks(rng, 100, ("a",), name="left")
+        left = error_left([judged_case(one, model) for one in rest], model)
+        assert (left.masks, left.cases, left.unpredicted, left.compared, left.blind) == (100, 100, 0, audited, True)
+        ml.append(sum(one.error_ml for one in rest) <= left.error_ml.high)
+        dice.append(left.dice.low <= sum(one.dice for one in rest) / 100 <= left.dice.high)
+    assert least <= np.mean(ml) <= 0.99
+    assert np.mean(dice) == pytest.approx(0.95, abs=0.03)
+
+
+@pytest.fixture(scope="module")
+def audited():
+    rng = np.random.default_rng(0)
+    model = learn(judged_masks(rng, 40, ("a",), blind=True), ("a",))
+    return model, [judged_case(one, model) for one in judged_masks(rng, 50, ("a",), name="left")]
+
+
+def test_error_left_where_nothing_is_predicted_or_left(audited):
+    model, cases = audited
+    assert error_left(cases, None) is None
+    assert error_left([], model) is None
+    assert error_left([case("x", 1.0)], model) is None
+    assert error_left([*cases, case("x", 1.0)], model).unpredicted == 1
+
+
+def test_targets(audited):
+    model, cases = audited
+    left = error_left(cases, model)
+    ml, dice = left.error_ml.high, left.dice.low
+    for error_ml, least, stop in [
+        (ml * 1.01, None, True),
+        (ml * 0.99, None, False),
+        (None, dice - 0.01, True),
+        (None, dice + 0.01, False),
+        (ml * 1.01, dice - 0.01, True),
+        (ml * 1.01, dice + 0.01, False),
+        (ml * 0.99, dice - 0.01, False),
+    ]:
+        found = by_target(left, error_ml, least)
+        assert found[0] is stop
+        view = outlook(cases, 5, 0, 5, left=left, target=found)
+        assert (view.stop, view.why, view.left) == (*found, left)
+    assert by_target(left, None, None) is None
+    assert by_target(None, 1.0, 0.5) is None
+    assert by_target(replace(left, blind=False), ml * 2, None) is None
+    assert by_target(replace(left, unpredicted=3), ml * 2, None) == (
+        False,
+        "the quality of 3 masks that nobody looked at cannot be predicted",
+    )
+    assert not outlook(cases, 5, 0, 5, unseen=1, left=left, target=(True, "small")).stop
+    assert outlook([], 0, 0, 5, target=(False, "large")).stop

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from voxledger.params import ReadersParams, ScoreParams
+from voxledger.records.mask_quality import Quality
 from voxledger.records.worklist import AUDIT, DISAGREES, NOT_FOUND, REJECTED, read_worklist, write_worklist
 from voxledger.registry import ACQUISITION
 from voxledger.score.table import CaseScore, ClassScore
@@ -32,6 +35,15 @@ def made(case_id, *attention, models=2, features=(), **columns):
             for i, a in enumerate(attention)
         ),
         features,
+    )
+
+
+def promising(case_id, *gains):
+    """A case with predicted ml and expected minutes of each class."""
+    return replace(
+        made(case_id, *(0.0 for _ in gains)),
+        quality={f"c{i}": Quality(0.8, 0.7, 0.9, ml, 0.0, 2 * ml, 0.5) for i, (ml, _) in enumerate(gains)},
+        minutes={f"c{i}": minutes for i, (_, minutes) in enumerate(gains)},
     )
 
 
@@ -69,6 +81,15 @@ def made(case_id, *attention, models=2, features=(), **columns):
         ),
         ("diversity", [made("a", 1, features=(1, 1)), made("b", 2, features=(1, 1))], ["b", "a"]),
         ("diversity", [], []),
+        ("expected_gain", [], []),
+        # without predicted quality as `attention`
+        ("expected_gain", [made("a", 1, 2), made("b", 0, 9), made("c", 3, 0)], ["b", "a", "c"]),
+        (
+            "expected_gain",
+            [made("a", 99), promising("b", (4, 8), (1, 2)), promising("c", (3, 1), (3, 3)), promising("d", (0, 1))],
+            ["c", "b", "d", "a"],
+        ),
+        ("expected_gain", [promising("b", (1, 2)), promising("a", (2, 4))], ["a", "b"]),
     ],
 )
 def test_acquisition(name, cases, expected):
@@ -231,3 +252,15 @@ def test_minutes_are_those_of_all_readers():
         (ReadersParams(count=2, share=0.25), 2),
     ):
         assert len(choose(cases, 1, params, "0", {}, readers=readers)) == expected
+
+
+def test_expected_minutes_are_those_of_predicted_quality():
+    cases = [promising("a", (4, 8), (1, 2)), promising("b", (4, 20))]
+    params = ScoreParams(quality=True, acquisition="expected_gain", budget_minutes=12, revise_minutes=15)
+    chosen = choose(cases, 2, params, "s", {})
+    assert list(chosen) == ["a"]
+    rows = worklist(cases, chosen, ["ann"], 2, params)
+    assert [(r.class_name, r.expected_minutes, r.quality.predicted_error_ml) for r in rows] == [
+        ("c0", 8, 4),
+        ("c1", 2, 1),
+    ]

@@ -1,10 +1,15 @@
 /** The page: opens a bundle, shows class after class, and gives back what was decided. */
 
 import { zipSync, type Zippable } from "fflate";
+import { alone } from "./alone.ts";
+import { Asking } from "./asking.ts";
 import { Bundle, fromFiles, fromFolder, fromServer, fromZip, labelPath, Refused, TABLE, type Source } from "./bundle.ts";
-import { DIFFICULTIES, ERROR_TYPES, type Decision, type Difficulty, type ErrorType, type Row } from "./csv.ts";
-import { Desk, TOOLS, type Tool } from "./desk.ts";
+import type { Model } from "./clicks.ts";
+import { DECISIONS, DIFFICULTIES, ERROR_TYPES, type Decision, type Difficulty, type ErrorType, type Row } from "./csv.ts";
+import { Desk, KINDS, TOOLS, type Tool } from "./desk.ts";
 import type { Finding } from "./findings.ts";
+import type { Reading } from "./readings.ts";
+import { put } from "./send.ts";
 import { Session, signedList, type Result } from "./session.ts";
 import { fingerprint, newKey, publicLine, sign } from "./sshsig.ts";
 import { Store } from "./store.ts";
@@ -69,6 +74,8 @@ class App {
 
   async begin(): Promise<void> {
     const { session } = this;
+    const model = await session.bundle.source.model?.();
+    if (model) this.offer(model);
     const open = session.rows.find((row) => row.decision === null && session.isAsked(row));
     const at = session.at ?? open ?? session.rows[0];
     if (at !== undefined) await this.showCase(at.caseId, at.className);
@@ -76,6 +83,13 @@ class App {
     const others = await session.bundle.otherLabels();
     if (others.length > 0) notice(t("otherLabels", { files: others.join(", ") }), true);
     if (session.isTableTaken) notice(t("takenOver", { files: TABLE }), true);
+  }
+
+  /** Let the model be asked, unless what was asked before went to another one: a return names one model. */
+  private offer(model: Model): void {
+    const before = this.session.clicks;
+    if (before !== null && before.model !== model.id) return notice(t("otherModel", { id: before.model }), true);
+    this.desk.asking = new Asking(model, this.session, say, () => this.render());
   }
 
   private async showCase(caseId: string, className?: string): Promise<void> {
@@ -134,6 +148,7 @@ class App {
   /** Decide on the class, unless what was drawn says something else, and go on. */
   private async decide(decision: Decision): Promise<void> {
     const { session, row } = this;
+    if (this.desk.asking?.isOpen) return say(t("takeOrLeave"));
     if (row === undefined || !session.wasShown(row.caseId, row.className)) return;
     const before = { ...row };
     await session.decide(row, decision);
@@ -215,6 +230,9 @@ class App {
     $<HTMLButtonElement>("accept-all").disabled = !rest;
     if (row !== undefined) this.renderRow(row);
     for (const tool of TOOLS) $(tool).setAttribute("aria-checked", String(desk.tool === tool));
+    for (const kind of KINDS) $(kind).hidden = !(desk.asking?.model.kinds.includes(kind) ?? false);
+    $("suggestion").hidden = desk.asking === null;
+    for (const id of ["take", "leave"]) $<HTMLButtonElement>(id).disabled = !(desk.asking?.isOpen ?? false);
     $("planes").classList.toggle("drawing", desk.tool !== "look");
     $("brush-text").textContent = t("brush", { mm: (desk.radius * 2).toFixed(1) });
     input("brush").value = String(desk.radius);
@@ -235,6 +253,60 @@ class App {
     input("filled").checked = scene?.filled ?? false;
     input("heat").checked = scene?.showHeat ?? false;
     $("heat-line").hidden = !(this.session.current?.images.hasHeat ?? false);
+    input("weak").checked = scene?.showWeak ?? false;
+    $("weak-line").hidden = (scene?.weak ?? null) === null;
+  }
+
+  private predictedText({ caseId, className }: Row): string[] {
+    const found = this.session.bundle.predicted(caseId, className);
+    if (found === null) return [];
+    const [dice, low, high] = [found.dice, found.low, found.high].map((n) => n?.toFixed(2) ?? "");
+    return [low && high ? t("predictedBetween", { dice, low, high }) : t("predicted", { dice })];
+  }
+
+  /** What readers said of a class that they do not agree on. */
+  private renderReadings(row: Row): void {
+    const said = this.session.bundle.readingsOf(row.caseId, row.className);
+    $("readings").hidden = said.length === 0;
+    $("readings-why").textContent = said[0]?.why ?? "";
+    $("readings-list").replaceChildren(...said.map((one) => this.readingLine(one)));
+    $("take-reading").hidden = !this.drawings(row).length;
+    $<HTMLButtonElement>("take-reading").disabled = (this.desk.scene?.reading ?? null) === null;
+  }
+
+  private readingLine(one: Reading): HTMLLIElement {
+    const line = document.createElement("li");
+    const word = (DECISIONS as string[]).includes(one.decision) ? t(one.decision as Decision) : one.decision;
+    const wrong = ERROR_TYPES.find((type) => type === one.errorType && type !== "none");
+    const text = [`${one.reader}: ${word}`, ...(wrong ? [t(`error_${wrong}`)] : []), ...(one.comment ? [one.comment] : [])];
+    line.textContent = text.join(" · ");
+    if (!this.isDrawing(one)) return line;
+    const isShown = this.desk.scene?.reading?.reader === one.reader;
+    const show = document.createElement("button");
+    show.textContent = t("showReading");
+    show.setAttribute("aria-label", `${t("showReading")}: ${one.reader}`);
+    show.setAttribute("aria-pressed", String(isShown));
+    show.addEventListener("click", (event) => this.run(() => this.desk.showReading(isShown ? null : one.reader), event));
+    line.append(" ", show);
+    return line;
+  }
+
+  private isDrawing(one: Reading): boolean {
+    return one.decision === "revise" && this.session.bundle.hasDrawing(one);
+  }
+
+  /** Readers who drew the class of a line. */
+  private drawings(row: Row): string[] {
+    const said = this.session.bundle.readingsOf(row.caseId, row.className);
+    return said.filter((one) => this.isDrawing(one)).map((one) => one.reader);
+  }
+
+  /** Show what the next reader drew, and after the last one nothing. */
+  private async nextReading(): Promise<void> {
+    if (this.row === undefined) return;
+    const readers = this.drawings(this.row);
+    const at = readers.indexOf(this.desk.scene?.reading?.reader ?? "");
+    await this.desk.showReading(readers[at + 1] ?? null);
   }
 
   private renderRow(row: Row): void {
@@ -243,6 +315,7 @@ class App {
     $("class-head").textContent = row.className;
     $("place").textContent = [
       this.desk.placeText(),
+      ...this.predictedText(row),
       ...(minutes === null ? [] : [t("minutes", { minutes: minutes.toFixed(1) })]),
     ].join(" · ");
     for (const decision of ["accept", "revise", "reject"] as const)
@@ -253,6 +326,7 @@ class App {
     if (document.activeElement !== comment || comment.dataset.of !== `${row.caseId} ${row.className}`)
       comment.value = row.comment;
     comment.dataset.of = `${row.caseId} ${row.className}`;
+    this.renderReadings(row);
     const found = session.currentFindings().filter((f) => f.className === row.className && f.kind !== "undecided");
     input("confirmed").checked = row.confirmed;
     $("confirmed-line").hidden = !row.confirmed && row.decision !== "revise" && !found.some((f) => f.confirmable);
@@ -296,6 +370,7 @@ class App {
   }
 
   private async finish(): Promise<void> {
+    if (this.desk.asking?.isOpen) return say(t("takeOrLeave"));
     this.session.clock.pause(performance.now());
     const result = (this.result = await this.session.result());
     if (result.taken.length > 0) this.render();
@@ -323,6 +398,9 @@ class App {
     );
     $("result-done").textContent = "";
     $("write-folder").hidden = this.session.bundle.source.write === undefined;
+    const { link } = this.session.bundle;
+    $("send").hidden = link === null;
+    $("send").textContent = link === null ? "" : t("send", { host: link.host });
     input("sign").checked = this.keys !== null;
     await this.renderKey();
     dialog("result-dialog").showModal();
@@ -375,27 +453,46 @@ class App {
     await session.writeBack(result);
     const signatures = await this.signed(listed);
     for (const [path, bytes] of signatures) await source.write!(path, bytes);
+    // One from before would be of something else.
+    if (signatures.size === 0) for (const path of [SIGNED, `${SIGNED}.sig`]) await source.remove!(path);
     const names = [...result.files.keys(), ...result.asSent.keys(), ...signatures.keys()].join(", ");
     $("result-done").textContent = t(location.protocol === "file:" ? "wrote" : "wroteServer", { files: names });
   }
 
-  private async saveZip(): Promise<void> {
+  /** What goes back, packed: the same return is always the same bytes, with no time of day in it. */
+  private async packed(): Promise<Uint8Array<ArrayBuffer>> {
     const { bundle } = this.session;
     const files = new Map([["bundle.json", bundle.manifestBytes], ...this.result!.files]);
     const content: Zippable = {};
     for (const [path, bytes] of [...files, ...(await this.signed(files))])
       content[`${bundle.name}/${path}`] = [bytes, { level: path.endsWith(".gz") ? 0 : 6 }];
-    // The same return is always the same bytes: no time of day in it.
-    const zip = zipSync(content, { mtime: new Date(1980, 0, 1) }) as Uint8Array<ArrayBuffer>;
-    const name = `${bundle.name}.zip`;
+    return zipSync(content, { mtime: new Date(1980, 0, 1) }) as Uint8Array<ArrayBuffer>;
+  }
+
+  private async saveZip(): Promise<void> {
+    const name = `${this.session.bundle.name}.zip`;
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([zip], { type: "application/zip" }));
+    link.href = URL.createObjectURL(new Blob([await this.packed()], { type: "application/zip" }));
     link.download = name;
     dialog("result-dialog").append(link);
     link.click();
     link.remove();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     $("result-done").textContent = t("savedZip", { file: name });
+  }
+
+  /** Send what goes back to where the bundle says, and nowhere else. */
+  private async send(): Promise<void> {
+    const link = this.session.bundle.link!;
+    const button = $<HTMLButtonElement>("send");
+    button.disabled = true;
+    $("result-done").textContent = t("sending", { host: link.host });
+    try {
+      await put(link, await this.packed());
+      $("result-done").textContent = t("sent", { host: link.host });
+    } finally {
+      button.disabled = false;
+    }
   }
 
   private listen(): void {
@@ -419,6 +516,8 @@ class App {
     act("new-key", () => this.makeKey());
     act("write-folder", () => this.writeFolder());
     act("save-zip", () => this.saveZip());
+    act("send", () => this.send());
+    act("take-reading", () => desk.takeReading());
     act("undo", () => this.stepBack());
     act("redo", () => this.stepForth());
     act("restore", () => desk.restore());
@@ -426,6 +525,8 @@ class App {
     act("smooth", () => desk.smooth());
     act("remove-piece", () => desk.pieces("remove"));
     act("keep-piece", () => desk.pieces("keep"));
+    act("take", () => desk.take());
+    act("leave", () => desk.leave());
     act("place-next", () => desk.step(1));
     act("place-before", () => desk.step(-1));
     act("whole", () => desk.whole());
@@ -444,6 +545,7 @@ class App {
     change("labels-shown", () => this.scene((scene) => (scene.showLabels = input("labels-shown").checked)));
     change("filled", () => this.scene((scene) => (scene.filled = input("filled").checked)));
     change("heat", () => desk.showHeat(input("heat").checked));
+    change("weak", () => this.scene((scene) => (scene.showWeak = input("weak").checked)));
     document.addEventListener("keydown", (event) => this.key(event));
     for (const button of document.querySelectorAll(".language"))
       button.addEventListener("click", () => this.translate());
@@ -499,6 +601,12 @@ class App {
   private setTool(tool: Tool): void {
     this.desk.tool = tool;
     this.render();
+  }
+
+  /** The next way of asking the model. */
+  private nextKind(): void {
+    const kinds = this.desk.asking?.model.kinds ?? [];
+    if (kinds.length > 0) this.setTool(kinds[(kinds.indexOf(this.desk.tool as (typeof kinds)[number]) + 1) % kinds.length]);
   }
 
   private setRadius(mm: number): void {
@@ -562,6 +670,8 @@ class App {
       " ": () => this.scene((scene) => (scene.showLabels = !scene.showLabels)),
       o: () => this.scene((scene) => (scene.filled = !scene.filled)),
       h: () => desk.showHeat(!(desk.scene?.showHeat ?? false)),
+      l: () => this.scene((scene) => (scene.showWeak = !scene.showWeak)),
+      d: () => this.nextReading(),
       w: () => (desk.setWindow((desk.preset ?? -1) + 1), this.render()),
       g: () => desk.whole(),
       c: () => this.pick(),
@@ -576,6 +686,9 @@ class App {
       m: () => desk.smooth(),
       delete: () => desk.pieces("remove"),
       k: () => desk.pieces("keep"),
+      q: () => this.nextKind(),
+      enter: () => desk.take(),
+      backspace: () => desk.leave(),
       s: () => this.finish(),
       arrowup: () => desk.slice(-1),
       arrowdown: () => desk.slice(1),
@@ -595,11 +708,20 @@ function translate(): void {
     one.setAttribute("aria-label", t(one.dataset.label as Key));
 }
 
-/** Work on a bundle; another tab that has it open, and a browser that keeps nothing, are said. */
+/** Which bundle was asked for last. */
+let openings = 0;
+
+/** Work on a bundle once no other tab does; a browser that keeps nothing is said. */
 async function open(find: () => Promise<Source> | Source): Promise<void> {
+  const own = ++openings;
   clearNotices();
   try {
-    const bundle = await Bundle.open(await find());
+    const source = await find();
+    const { id } = (await Bundle.open(source)).manifest;
+    await alone(id, () => notice(t("otherTab")), () => own === openings);
+    clearNotices();
+    // Another tab may have written into it.
+    const bundle = await Bundle.open(source);
     const store = await Store.open().catch(() => Store.inMemory());
     if (!store.lasts) {
       notice(t("noStore"), true);
@@ -608,13 +730,6 @@ async function open(find: () => Promise<Source> | Source): Promise<void> {
     const keys = (await store.key()) ?? null;
     const app = new App(await Session.start(bundle, store), keys);
     await app.begin();
-    void navigator.locks
-      ?.request(`voxledger-review ${bundle.manifest.id}`, { ifAvailable: true }, (lock) => {
-        if (lock !== null) return new Promise(() => undefined);
-        notice(t("otherTab"), true);
-        return undefined;
-      })
-      .catch(() => undefined);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") return;
     notice(explain(error));

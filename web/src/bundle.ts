@@ -1,10 +1,14 @@
 /** A bundle as it is opened: where its files are read from, what it asks, and the volumes of one case. */
 
 import { fromCsv, blankRow, type Row } from "./csv.ts";
+import { modelOf, type Model } from "./clicks.ts";
 import { differences, type Grid } from "./grid.ts";
 import { asLabels, gunzip, parse, Unreadable, type LabelArray, type Volume } from "./nifti.ts";
 import { places, type Place } from "./places.ts";
+import { readingPath, readingsOf, type Reading } from "./readings.ts";
 import { Schema, type LabelClass } from "./schema.ts";
+import { linkOf } from "./send.ts";
+import { marksOf, type WeakLabel } from "./weak.ts";
 import { Zip } from "./zip.ts";
 
 /** Where the files of a bundle are. */
@@ -14,6 +18,10 @@ export interface Source {
   labels?(): Promise<string[]>;
   /** Only where results can be put beside what was sent. */
   write?(path: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Where `write` is; of what is not there nothing is said. */
+  remove?(path: string): Promise<void>;
+  /** The model that runs beside it, if there is one. */
+  model?(): Promise<Model | null>;
 }
 
 export interface Manifest {
@@ -40,15 +48,28 @@ export class Refused extends Error {
 const MANIFEST = "bundle.json";
 export const TABLE = "decisions.csv";
 const NOTES = "review.json";
+const READINGS = "readings.csv";
+const LINK = "return.json";
 const LABELS = "labels/";
+
+/** How well a class of a case is expected to be labelled, as Dice with its interval. */
+export interface Predicted {
+  dice: number;
+  low: number | null;
+  high: number | null;
+}
 
 export class Bundle {
   readonly schema: Schema;
   readonly cases: string[];
-  /** What a file of notes says of cases, as their modality. */
-  modalities: Record<string, string> = {};
+  /** What a file of notes says of cases. */
+  private notes: Notes = {};
   /** Lines of the table as it was found. */
   rows: Row[] = [];
+  /** What readers said, where this is the bundle of who settles it. */
+  readings: Reading[] = [];
+  /** Where the return may be sent to. */
+  link: URL | null = null;
 
   private constructor(
     readonly source: Source,
@@ -65,6 +86,34 @@ export class Bundle {
 
   asked(caseId: string): string[] {
     return this.manifest.asked.filter((a) => a.case_id === caseId).map((a) => a.class_name);
+  }
+
+  modality(caseId: string): string {
+    return String(this.note(caseId).modality ?? "");
+  }
+
+  /** Null where nobody predicted it. */
+  predicted(caseId: string, className: string): Predicted | null {
+    const classes = this.note(caseId).classes;
+    const said = (Object.hasOwn(classes ?? {}, className) ? classes![className] : null) ?? {};
+    const number = (value: unknown) => (typeof value === "number" ? value : null);
+    const dice = number(said.predicted_dice);
+    if (dice === null) return null;
+    return { dice, low: number(said.predicted_dice_low), high: number(said.predicted_dice_high) };
+  }
+
+  private note(caseId: string): Note {
+    return (Object.hasOwn(this.notes, caseId) ? this.notes[caseId] : null) ?? {};
+  }
+
+  /** What readers said of a class. */
+  readingsOf(caseId: string, className: string): Reading[] {
+    return this.readings.filter((one) => one.caseId === caseId && one.className === className);
+  }
+
+  /** Whether a reader drew a label of a case. */
+  hasDrawing({ reader, caseId }: Reading): boolean {
+    return Object.hasOwn(this.manifest.files, readingPath(reader, caseId));
   }
 
   /** The text of the table as it lies there now; empty where there is none. */
@@ -99,7 +148,9 @@ export class Bundle {
     const manifest = checked(bytes);
     const bundle = new Bundle(source, manifest, bytes);
     bundle.rows = rowsOf(manifest, linesOf(manifest, await bundle.table()));
-    bundle.modalities = await readModalities(source, manifest);
+    bundle.notes = await readNotes(source, manifest);
+    bundle.readings = readingsOf((await (await sentFile(bundle, READINGS))?.text()) ?? "");
+    bundle.link = linkOf((await (await source.read(LINK))?.text()) ?? "");
     return bundle;
   }
 }
@@ -158,12 +209,17 @@ function rowsOf(manifest: Manifest, found: Row[]): Row[] {
   return [...asked, ...[...known.values()].filter((row) => !keys.has(key(row)))];
 }
 
-async function readModalities(source: Source, manifest: Manifest): Promise<Record<string, string>> {
+interface Note {
+  modality?: unknown;
+  classes?: Record<string, Record<string, unknown>>;
+}
+type Notes = Record<string, Note>;
+
+async function readNotes(source: Source, manifest: Manifest): Promise<Notes> {
   const file = Object.hasOwn(manifest.files, NOTES) ? await source.read(NOTES) : null;
   if (file === null) return {};
   try {
-    const notes = JSON.parse(await file.text()) as { cases: Record<string, { modality?: string }> };
-    return Object.fromEntries(Object.entries(notes.cases).map(([name, one]) => [name, String(one.modality ?? "")]));
+    return (JSON.parse(await file.text()) as { cases?: Notes }).cases ?? {};
   } catch {
     return {};
   }
@@ -188,6 +244,7 @@ export interface CaseLabels {
 export interface CaseImages {
   image: Volume;
   hasHeat: boolean;
+  weak: WeakLabel | null;
   /** Components of attention by class id, the largest first. */
   places: Map<number, Place[]>;
 }
@@ -235,7 +292,11 @@ export async function openLabels(
 export async function openImages(bundle: Bundle, caseId: string, grid: Grid): Promise<CaseImages> {
   const path = `images/${caseId}.nii.gz`;
   const marks = `attention/${caseId}_attention.nii.gz`;
-  const [image, attention] = await Promise.all([sentVolume(bundle, path), sentVolume(bundle, marks)]);
+  const [image, attention, weak] = await Promise.all([
+    sentVolume(bundle, path),
+    sentVolume(bundle, marks),
+    openWeak(bundle, caseId, grid),
+  ]);
   if (image === null) throw new Refused("missing", { file: path });
   requireSameGrid(grid, image.grid, caseId, labelPath(caseId));
   if (attention !== null) requireSameGrid(attention.grid, image.grid, caseId, marks);
@@ -243,8 +304,31 @@ export async function openImages(bundle: Bundle, caseId: string, grid: Grid): Pr
   return {
     image,
     hasHeat: Object.hasOwn(bundle.manifest.files, heatPath(caseId)),
+    weak,
     places: marked === null ? new Map() : places(marked, image.grid.shape),
   };
+}
+
+async function openWeak(bundle: Bundle, caseId: string, grid: Grid): Promise<WeakLabel | null> {
+  const [drawn, measured] = [`weak/${caseId}.nii.gz`, `weak/${caseId}.json`];
+  const volume = await sentVolume(bundle, drawn);
+  if (volume !== null) {
+    requireSameGrid(volume.grid, grid, caseId, drawn);
+    const { voxels } = volume;
+    const isPlain = voxels instanceof Uint8Array || voxels instanceof Uint16Array;
+    return { drawn: isPlain ? voxels : new Uint16Array(voxels), marks: [] };
+  }
+  const file = await sentFile(bundle, measured);
+  return file === null ? null : { drawn: null, marks: marksOf(await file.text(), grid) };
+}
+
+/** The label that a reader drew. */
+export async function openReading(bundle: Bundle, reader: string, caseId: string, grid: Grid): Promise<LabelArray> {
+  const path = readingPath(reader, caseId);
+  const volume = await sentVolume(bundle, path);
+  if (volume === null) throw new Refused("missing", { file: path });
+  requireSameGrid(volume.grid, grid, caseId, path);
+  return named(path, () => asLabels(volume, bundle.schema.mostId));
 }
 
 const heatPath = (caseId: string) => `attention/${caseId}_heat.nii.gz`;
@@ -271,14 +355,19 @@ function requireSameGrid(label: Grid, image: Grid, caseId: string, file: string)
   if (found.length > 0) throw new Refused("otherGrid", { case: caseId, file, how: found.join("; ") });
 }
 
-/** A volume of the packing list, which has to be as it was sent. */
-async function sentVolume(bundle: Bundle, path: string): Promise<Volume | null> {
+/** A file of the packing list, which has to be as it was sent; null where there is none. */
+async function sentFile(bundle: Bundle, path: string): Promise<Blob | null> {
   const listed = Object.hasOwn(bundle.manifest.files, path) ? bundle.manifest.files[path] : undefined;
   if (listed === undefined) return null;
   const file = await bundle.source.read(path);
   if (file === null) return null;
   if ((await sha256(await file.arrayBuffer())) !== listed.sha256) throw new Refused("altered", { file: path });
-  return await readVolume(file, path, true);
+  return file;
+}
+
+async function sentVolume(bundle: Bundle, path: string): Promise<Volume | null> {
+  const file = await sentFile(bundle, path);
+  return file === null ? null : await readVolume(file, path, true);
 }
 
 async function readVolume(file: Blob, path: string, isIntact = false): Promise<Volume> {
@@ -368,6 +457,11 @@ export async function fromFolder(chosen: FileSystemDirectoryHandle): Promise<Sou
       await sink.write(bytes);
       await sink.close();
     },
+    async remove(path) {
+      await folder.removeEntry(path).catch((error: unknown) => {
+        if (!(error instanceof DOMException && error.name === "NotFoundError")) throw error;
+      });
+    },
   };
 }
 
@@ -394,8 +488,10 @@ export function fromServer(token: string): Source {
   const url = (path: string) => `files/${path.split("/").map(encodeURIComponent).join("/")}`;
   return {
     async read(path) {
+      // A page that is served may send to nobody else.
+      if (path === LINK) return null;
       const answer = await fetch(url(path), { headers, cache: "no-store" });
-      if (answer.status === 404) return null;
+      if (answer.status === 404 || answer.status === 204) return null;
       if (!answer.ok) throw new Refused("notServed", { status: String(answer.status) });
       return await answer.blob();
     },
@@ -403,5 +499,10 @@ export function fromServer(token: string): Source {
       const answer = await fetch(url(path), { method: "PUT", headers, body: bytes });
       if (!answer.ok) throw new Refused("notWritten", { file: path, status: String(answer.status) });
     },
+    async remove(path) {
+      const answer = await fetch(url(path), { method: "DELETE", headers });
+      if (!answer.ok && answer.status !== 404) throw new Refused("notWritten", { file: path, status: String(answer.status) });
+    },
+    model: () => modelOf(headers),
   };
 }

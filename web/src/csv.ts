@@ -64,13 +64,16 @@ function quoted(value: string): string {
   return /[",\n\r]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
 }
 
+/** Lines of a table, each as what gives its cell in a column, empty where there is none. */
+export function cellsOf(text: string): ((column: string) => string)[] {
+  const [header, ...records] = parseRecords(text.replace(/^\ufeff/, "").replace(/^\s*"?sep=[^\r\n]*[\r\n]+/i, ""));
+  const names = (header ?? []).map((cell) => cell.trim().toLowerCase());
+  return records.map((cells) => (name) => (names.includes(name) ? (cells[names.indexOf(name)] ?? "").trim() : ""));
+}
+
 /** Rows of a table by case and class; lines that say nothing that is known are left out. */
 export function fromCsv(text: string): Row[] {
-  const [header, ...records] = parseRecords(text.replace(/^\ufeff/, "").replace(/^\s*"?sep=[^\r\n]*[\r\n]+/i, ""));
-  if (header === undefined) return [];
-  const names = header.map((cell) => cell.trim().toLowerCase());
-  return records.flatMap((cells) => {
-    const value = (name: string) => (names.includes(name) ? (cells[names.indexOf(name)] ?? "").trim() : "");
+  return cellsOf(text).flatMap((value) => {
     const row = blankRow(value("case_id"), value("class_name"));
     if (!row.caseId || !row.className) return [];
     const word = value("decision").toLowerCase();

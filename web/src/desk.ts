@@ -1,6 +1,8 @@
 /** The three planes with the tools: what the pointer does to the picture and to the labels. */
 
-import { openHeat } from "./bundle.ts";
+import { Sketch, type Asking } from "./asking.ts";
+import { openHeat, openReading } from "./bundle.ts";
+import type { Kind } from "./clicks.ts";
 import { planesOf, tilt, type Triple } from "./grid.ts";
 import { enclosed, underBrush, voxelAt } from "./labels.ts";
 import { overview, type Box, type Place } from "./places.ts";
@@ -10,15 +12,17 @@ import { t } from "./texts.ts";
 import { PlaneView, type Scene } from "./view.ts";
 import { presets, type Preset } from "./windows.ts";
 
-export type Tool = "look" | "pen" | "eraser" | "fill";
-export const TOOLS: Tool[] = ["look", "pen", "eraser", "fill"];
+export type Tool = "look" | "pen" | "eraser" | "fill" | Kind;
+export const KINDS: Kind[] = ["point", "box", "scribble"];
+export const TOOLS: Tool[] = ["look", "pen", "eraser", "fill", ...KINDS];
 const CANVASES = ["axial", "coronal", "sagittal"];
 
 type Drag =
   | { kind: "look" }
   | { kind: "pan"; x: number; y: number }
   | { kind: "window"; x: number; y: number }
-  | { kind: "stroke"; from: [number, number]; erase: boolean };
+  | { kind: "stroke"; from: [number, number]; erase: boolean }
+  | { kind: "mark"; sketch: Sketch };
 
 export class Desk {
   scene: Scene | null = null;
@@ -29,6 +33,8 @@ export class Desk {
   /** Millimetres. */
   radius = 4;
   inWindow = false;
+  /** The model beside the page. */
+  asking: Asking | null = null;
   private views: PlaneView[] = [];
   private open: OpenCase | null = null;
   private place = 0;
@@ -55,14 +61,17 @@ export class Desk {
   }
 
   show(open: OpenCase, className: string): void {
-    const { schema, modalities } = this.session.bundle;
+    const { bundle } = this.session;
+    const { schema } = bundle;
     const before = this.scene;
     this.open = open;
-    this.windows = presets(open.images.image, modalities[open.caseId] ?? "");
+    this.windows = presets(open.images.image, bundle.modality(open.caseId));
     this.preset = 0;
     this.scene = {
       image: open.images.image,
       heat: null,
+      weak: open.images.weak,
+      reading: null,
       labels: open.labels,
       cursor: open.files.grid.shape.map((n) => n >> 1) as Triple,
       window: this.windows[0],
@@ -70,6 +79,8 @@ export class Desk {
       showLabels: true,
       filled: before?.filled ?? false,
       showHeat: false,
+      showWeak: before?.showWeak ?? true,
+      marks: new Map(),
       colors: new Map(schema.classes.map((c) => [c.id, schema.color(c.name)])),
     };
     const planes = planesOf(open.images.image.grid);
@@ -93,7 +104,29 @@ export class Desk {
     this.changed();
   }
 
+  /** Show what a reader drew of the case, or, for null, of no reader. */
+  async showReading(reader: string | null): Promise<void> {
+    const { open, scene } = this;
+    if (open === null || scene === null) return;
+    const { bundle } = this.session;
+    const map = reader === null ? null : await openReading(bundle, reader, open.caseId, open.files.grid);
+    scene.reading = reader === null || map === null ? null : { reader, map };
+    this.changed();
+  }
+
+  /** Draw the class as the reader drew it whose label is shown. */
+  async takeReading(): Promise<void> {
+    const { scene } = this;
+    if (scene === null || scene.reading === null) return;
+    const { map } = scene.reading;
+    const { inside, map: now } = this.mask();
+    const [out, into]: [number[], number[]] = [[], []];
+    map.forEach((id, voxel) => inside[id] !== inside[now[voxel]] && (inside[id] === 1 ? into : out).push(voxel));
+    await this.change(out, into, false);
+  }
+
   clear(): void {
+    void this.leave();
     this.scene = this.open = null;
     this.views = [];
     for (const id of CANVASES) {
@@ -104,8 +137,10 @@ export class Desk {
 
   showClass(className: string): void {
     if (this.scene === null) return;
+    void this.leave();
     this.scene.current = className;
     this.scene.showLabels = true;
+    this.scene.reading = null;
     this.goTo(0);
   }
 
@@ -255,7 +290,12 @@ export class Desk {
       this.drag = { kind: "look", view };
       this.look(view, at);
     } else if (this.tool === "fill") void this.fill(view, at);
-    else {
+    else if (this.tool === "point" || this.tool === "box" || this.tool === "scribble") {
+      const sketch = new Sketch(this.tool, view.slice(), at, !event.shiftKey);
+      this.drag = { kind: "mark", sketch, view };
+      this.asking!.show(this.scene!, sketch);
+      this.draw();
+    } else {
       this.kept.clear();
       this.scene!.labels.begin();
       this.drag = { kind: "stroke", from: at, erase: (this.tool === "eraser") !== event.shiftKey, view };
@@ -276,6 +316,9 @@ export class Desk {
       } else if (drag.kind === "window") {
         this.dragWindow(x - drag.x, y - drag.y);
         [drag.x, drag.y] = [x, y];
+      } else if (drag.kind === "mark") {
+        drag.sketch.to(at);
+        this.asking!.show(this.scene!, drag.sketch);
       } else {
         this.stroke(view, drag.from, at);
         drag.from = at;
@@ -288,6 +331,7 @@ export class Desk {
     const was = this.drag;
     this.drag = null;
     if (was?.kind === "stroke") await this.keep();
+    if (was?.kind === "mark") await this.asking!.ask(this.scene!, was.sketch);
   }
 
   private look(view: PlaneView, [u, v]: [number, number]): void {
@@ -311,11 +355,11 @@ export class Desk {
   }
 
   /** Paint or erase the class in some voxels, where it may change them; count the others. */
-  private paint(voxels: Iterable<number>, erase: boolean): void {
+  private paint(voxels: Iterable<number>, erase: boolean, inWindow = this.inWindow): void {
     const { labels, current, image, window: shown } = this.scene!;
     const free = this.session.free();
     for (const voxel of voxels) {
-      if (this.inWindow && !erase) {
+      if (inWindow && !erase) {
         const value = image.voxels[voxel] * image.slope + image.inter;
         if (value < shown.low || value > shown.high) continue;
       }
@@ -359,13 +403,25 @@ export class Desk {
   }
 
   /** Change the class in one step of undo. */
-  private async change(erased: Iterable<number>, painted: Iterable<number>): Promise<void> {
+  private async change(erased: Iterable<number>, painted: Iterable<number>, inWindow = this.inWindow): Promise<void> {
     const { labels } = this.scene!;
     this.kept.clear();
     labels.begin();
     this.paint(erased, true);
-    this.paint(painted, false);
+    this.paint(painted, false, inWindow);
     await this.keep();
+  }
+
+  /** Draw what the model suggests. */
+  async take(): Promise<void> {
+    if (this.asking?.isOpen !== true) return;
+    const { more, less } = await this.asking.close(this.scene!, true);
+    await this.change(less, more);
+  }
+
+  /** Let go what the model suggests. */
+  async leave(): Promise<void> {
+    if (this.asking?.isOpen === true) await this.asking.close(this.scene!, false);
   }
 
   /** The class that is shown, as it is now. */

@@ -24,6 +24,12 @@ export function gridOf(shape: Triple, matrix: [Triple, Triple, Triple], origin: 
   return { shape, spacing, axes: axes as [Triple, Triple, Triple], origin };
 }
 
+/** The voxel, with fractions, at a point of the patient (LPS, in millimetres). */
+export function voxelOf({ axes, origin, spacing }: Grid, [left, posterior, superior]: Triple): Triple {
+  const from = [-left - origin[0], -posterior - origin[1], superior - origin[2]];
+  return [0, 1, 2].map((a) => from.reduce((sum, v, i) => sum + v * axes[a][i], 0) / spacing[a]) as Triple;
+}
+
 /** How two grids differ, in words; empty where they are the same within the tolerances. */
 export function differences(a: Grid, b: Grid): string[] {
   const found: string[] = [];

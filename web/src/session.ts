@@ -2,6 +2,7 @@
 
 import { key, labelPath, linesOf, openImages, openLabels, Refused, sha256, TABLE } from "./bundle.ts";
 import type { Bundle, CaseImages, CaseLabels } from "./bundle.ts";
+import { CLICKS, readRecord, writeRecord, type Clicked, type ClickRecord } from "./clicks.ts";
 import { blankRow, toCsv, type Decision, type Row } from "./csv.ts";
 import { findings, isChanged, type Finding } from "./findings.ts";
 import { Labels, type Pair, type Stroke } from "./labels.ts";
@@ -45,6 +46,8 @@ export class Session {
   private readonly tables: Set<string>;
   /** Whether something was taken over from the table when the bundle was opened. */
   isTableTaken = false;
+  /** What a model was asked; null where none was. */
+  clicks: ClickRecord | null;
   /** Whether time was spent that is not kept yet. */
   private isSpent = false;
   current: OpenCase | null = null;
@@ -68,6 +71,7 @@ export class Session {
     this.at = progress?.at ?? null;
     this.lay = structuredClone(progress?.lay ?? bundle.rows);
     this.tables = new Set(progress?.tables ?? []);
+    this.clicks = progress?.clicks ?? null;
   }
 
   static async start(bundle: Bundle, store: Store | null): Promise<Session> {
@@ -75,6 +79,8 @@ export class Session {
     const session = new Session(bundle, store, progress);
     if (progress?.lay === undefined) await session.noteTable(await bundle.table());
     session.isTableTaken = (await session.readTable()).isTaken;
+    const before = session.clicks === null ? await bundle.source.read(CLICKS) : null;
+    if (before !== null) session.clicks = readRecord(await before.text());
     return session;
   }
 
@@ -184,6 +190,11 @@ export class Session {
     await this.keep();
   }
 
+  async noteClicks(model: string, clicks: Clicked[]): Promise<void> {
+    this.clicks = { model, clicks: [...(this.clicks?.clicks ?? []), ...clicks] };
+    await this.keep();
+  }
+
   async undo(): Promise<boolean> {
     return await this.stepped((labels) => labels.undo());
   }
@@ -252,7 +263,7 @@ export class Session {
     const at = this.current && this.className ? { caseId: this.current.caseId, className: this.className } : null;
     await this.store?.keepProgress(this.id, {
       ...{ rows: this.rows, spent: this.spent, shown: [...this.shown], done: this.done, known: this.known, at },
-      ...{ lay: this.lay, tables: [...this.tables] },
+      ...{ lay: this.lay, tables: [...this.tables], clicks: this.clicks },
     });
   }
 
@@ -300,6 +311,10 @@ export class Session {
     const rows = this.rows.filter((row) => this.isAsked(row) || row.decision !== null || row.confirmed);
     const table = toCsv(rows.map((row) => ({ ...row, minutes: row.decision === null ? null : this.minutes(row) })));
     result.files.set(TABLE, new TextEncoder().encode(table));
+    if (this.clicks !== null) {
+      result.files.set(CLICKS, new TextEncoder().encode(writeRecord(this.clicks)));
+      result.lies.set(CLICKS, await this.lies(CLICKS));
+    }
     return result;
   }
 
@@ -341,13 +356,13 @@ export class Session {
       // Not before: a label that was not written would be taken for somebody else's.
       const hash = await sha256(bytes);
       if (caseId !== undefined) this.known[caseId] = hash;
-      else await this.noteTable(new TextDecoder().decode(bytes));
+      else if (path === TABLE) await this.noteTable(new TextDecoder().decode(bytes));
       result.lies.set(path, hash);
       await this.keep();
     }
   }
 
-  /** SHA-256 of what lies in the bundle now: of the text of the table, or of a label. */
+  /** SHA-256 of what lies in the bundle now: of the text of the table, or of another file. */
   private async lies(path: string): Promise<string> {
     if (path === TABLE) return await textHash(await this.bundle.table());
     const file = await this.bundle.source.read(path);

@@ -1,5 +1,6 @@
 /** What is kept in this browser between two sittings: decisions, strokes, labels as they were sent, and the key. */
 
+import type { ClickRecord } from "./clicks.ts";
 import type { Row } from "./csv.ts";
 import type { Stroke } from "./labels.ts";
 
@@ -19,6 +20,8 @@ export interface Progress {
   lay?: Row[];
   /** SHA-256 of tables that were read or written here. */
   tables?: string[];
+  /** What the model beside the page was asked. */
+  clicks?: ClickRecord | null;
 }
 
 const STORES = ["progress", "strokes", "sent", "keys"] as const;

@@ -4,7 +4,7 @@ const EN = {
   title: "voxledger review",
   startHead: "Review labels",
   startText:
-    "Open the bundle that you were sent. Everything stays on this computer: this page asks no other machine for anything.",
+    "Open the bundle that you were sent. Everything stays on this computer: this page asks no other machine for anything. Only if the bundle says where your return goes does a button send it there.",
   openFolder: "Open the folder of the bundle",
   openFolderHint: "Results are written into this folder.",
   chooseFolder: "Read the folder of the bundle",
@@ -13,7 +13,7 @@ const EN = {
   chooseZip: "Open the zip of the bundle",
   chooseZipHint: "Results are saved as one zip, to send back.",
   noStore: "This browser keeps nothing between two sittings (a private window?): do not close the page before you have saved.",
-  otherTab: "This bundle is open in another tab or window, too. Close one of them: what is done in both is not put together.",
+  otherTab: "This bundle is open in another tab or window already. Go on there; or close that one, and it opens here.",
   loading: "Opening {what} …",
   resumed: "Your work on this bundle goes on where you left it.",
   noBundle: "There is no bundle.json here: choose the folder or the zip that you were sent.",
@@ -64,6 +64,19 @@ const EN = {
   pen: "Pen",
   eraser: "Eraser",
   fill: "Fill an outline",
+  point: "Ask: click",
+  box: "Ask: box",
+  scribble: "Ask: line",
+  take: "Take it",
+  leave: "Leave it",
+  asking: "The model is asked …",
+  suggested: "The model would add {more} voxels and take {less} away. Enter takes it, Backspace leaves it; mark more to correct it.",
+  suggestedNothing: "The model would change nothing. Mark more, or leave it (Backspace).",
+  notAnswered: "The model gives no answer: {how}",
+  notKnown: "The model does not know {class}: draw it.",
+  noBox: "Drag a box from one corner to the other.",
+  takeOrLeave: "First take what the model suggests (Enter), or leave it (Backspace).",
+  otherModel: "What was asked in this bundle before was answered by model {id}, and a return names one model: start `voxledger review serve` with that one to ask more.",
   brush: "Brush {mm} mm",
   inWindow: "Only grey values that are shown",
   undo: "Undo",
@@ -79,6 +92,12 @@ const EN = {
   labelsShown: "Labels",
   filled: "Filled",
   heat: "Heat: where an error is likely",
+  weak: "Marked before",
+  predicted: "expected Dice {dice}",
+  predictedBetween: "expected Dice {dice} ({low} to {high})",
+  readings: "What readers said",
+  showReading: "Show the drawing",
+  takeReading: "Draw it as shown",
   whole: "Whole volume",
   place: "Next place",
   placeBefore: "Place before",
@@ -129,6 +148,12 @@ const EN = {
   noKeyHint: "If your curator asks for a signature: make a key here, once. It cannot leave this browser.",
   writeFolder: "Write into the folder",
   saveZip: "Save as a zip",
+  send: "Send it to {host}",
+  sending: "On its way to {host} …",
+  sent: "It has arrived at {host}. The link that came with the bundle took this one return: later ones go another way.",
+  sentBefore: "A return was sent by this link before, and that stays. If this is another one, save it as a zip, and ask whoever sent you the bundle.",
+  linkOver: "{host} does not take it: the link that came with the bundle has expired. Save the return as a zip, and send that the way the bundle came.",
+  notSent: "It did not arrive at {host} ({how}). Try again; or save the return as a zip, and send that the way the bundle came.",
   wrote: "Written: {files}. Now zip the folder, and send it the way it came.",
   wroteServer: "Written: {files}.",
   savedZip: "{file} goes to your downloads: send it the way the bundle came.",
@@ -137,9 +162,11 @@ const EN = {
     "Shift+A accept all that is left in this case, once every class was shown\n" +
     "N / P next place where an error is likely / the one before\n" +
     "1–9 class · C class under the pointer\n" +
-    "Space labels on / off · O outline or filled · H heat · W grey values · G whole volume\n" +
+    "Space labels on / off · O outline or filled · H heat · L what was marked before · W grey values · G whole volume\n" +
+    "D what readers drew, one after the other, where you settle what they do not agree on\n" +
     "B pen · E eraser · F fill an outline · V look · T only grey values that are shown · [ ] size of the brush\n" +
     "I draw the slices between two corrected ones · M smooth · Delete remove the piece under the pointer · K keep only that piece\n" +
+    "Q ask the model, if one runs beside this page: click, box, line (with Shift: it is not there) · Enter take what it suggests · Backspace leave it\n" +
     "hold Shift while drawing: erase · Ctrl+Z / Ctrl+Y undo / redo · U class as it was sent\n" +
     "arrows ↑ ↓ or wheel: slices · Ctrl+wheel: zoom · middle button or Ctrl+drag: move · right button: grey values\n" +
     "Page up / down: case before / next · S save and return · ? this list",
@@ -151,7 +178,7 @@ const DE: Record<Key, string> = {
   title: "voxledger-Durchsicht",
   startHead: "Labels durchsehen",
   startText:
-    "Öffnen Sie das Bündel, das Sie bekommen haben. Alles bleibt auf diesem Rechner: Diese Seite fragt keinen anderen.",
+    "Öffnen Sie das Bündel, das Sie bekommen haben. Alles bleibt auf diesem Rechner: Diese Seite fragt keinen anderen. Nur wenn das Bündel sagt, wohin Ihre Antwort geht, schickt ein Knopf sie dorthin.",
   openFolder: "Ordner des Bündels öffnen",
   openFolderHint: "Ergebnisse werden in diesen Ordner geschrieben.",
   chooseFolder: "Ordner des Bündels lesen",
@@ -160,7 +187,7 @@ const DE: Record<Key, string> = {
   chooseZip: "Zip des Bündels öffnen",
   chooseZipHint: "Ergebnisse werden als eine Zip-Datei gespeichert, zum Zurückschicken.",
   noStore: "Dieser Browser behält nichts bis zum nächsten Mal (ein privates Fenster?): Schließen Sie die Seite nicht, bevor Sie gespeichert haben.",
-  otherTab: "Dieses Bündel ist noch in einem anderen Tab oder Fenster offen. Schließen Sie eines: Was in beiden geschieht, wird nicht zusammengeführt.",
+  otherTab: "Dieses Bündel ist schon in einem anderen Tab oder Fenster offen. Machen Sie dort weiter; oder schließen Sie es, dann öffnet es sich hier.",
   loading: "{what} wird geöffnet …",
   resumed: "Ihre Arbeit an diesem Bündel geht da weiter, wo Sie sie verlassen haben.",
   noBundle: "Hier ist keine bundle.json: Wählen Sie den Ordner oder das Zip, das Sie bekommen haben.",
@@ -211,6 +238,19 @@ const DE: Record<Key, string> = {
   pen: "Stift",
   eraser: "Radierer",
   fill: "Umriss füllen",
+  point: "Fragen: Klick",
+  box: "Fragen: Rechteck",
+  scribble: "Fragen: Linie",
+  take: "Übernehmen",
+  leave: "Lassen",
+  asking: "Das Modell wird gefragt …",
+  suggested: "Das Modell würde {more} Voxel hinzufügen und {less} wegnehmen. Eingabe übernimmt es, Rücktaste lässt es; markieren Sie mehr, um es zu verbessern.",
+  suggestedNothing: "Das Modell würde nichts ändern. Markieren Sie mehr, oder lassen Sie es (Rücktaste).",
+  notAnswered: "Das Modell antwortet nicht: {how}",
+  notKnown: "Das Modell kennt {class} nicht: Zeichnen Sie es.",
+  noBox: "Ziehen Sie ein Rechteck von einer Ecke zur anderen.",
+  takeOrLeave: "Übernehmen Sie zuerst, was das Modell vorschlägt (Eingabe), oder lassen Sie es (Rücktaste).",
+  otherModel: "Was in diesem Bündel bisher gefragt wurde, hat das Modell {id} beantwortet, und eine Rückgabe nennt ein Modell: Starten Sie `voxledger review serve` mit diesem, um weiterzufragen.",
   brush: "Pinsel {mm} mm",
   inWindow: "Nur gezeigte Grauwerte",
   undo: "Rückgängig",
@@ -226,6 +266,12 @@ const DE: Record<Key, string> = {
   labelsShown: "Labels",
   filled: "Gefüllt",
   heat: "Wärme: wo ein Fehler wahrscheinlich ist",
+  weak: "Vorher markiert",
+  predicted: "erwarteter Dice {dice}",
+  predictedBetween: "erwarteter Dice {dice} ({low} bis {high})",
+  readings: "Was Leser gesagt haben",
+  showReading: "Zeichnung zeigen",
+  takeReading: "Wie gezeigt zeichnen",
   whole: "Ganzes Volumen",
   place: "Nächste Stelle",
   placeBefore: "Vorige Stelle",
@@ -276,6 +322,12 @@ const DE: Record<Key, string> = {
   noKeyHint: "Wenn eine Unterschrift verlangt wird: Erzeugen Sie hier einmal einen Schlüssel. Er kann diesen Browser nicht verlassen.",
   writeFolder: "In den Ordner schreiben",
   saveZip: "Als Zip speichern",
+  send: "An {host} schicken",
+  sending: "Unterwegs zu {host} …",
+  sent: "Es ist bei {host} angekommen. Der Link, der mit dem Bündel kam, hat diese eine Antwort genommen: Spätere gehen einen anderen Weg.",
+  sentBefore: "Mit diesem Link wurde schon eine Antwort geschickt, und die bleibt. Wenn dies eine andere ist, speichern Sie sie als Zip, und fragen Sie, wer Ihnen das Bündel geschickt hat.",
+  linkOver: "{host} nimmt es nicht an: Der Link, der mit dem Bündel kam, ist abgelaufen. Speichern Sie die Antwort als Zip, und schicken Sie das auf dem Weg, auf dem das Bündel kam.",
+  notSent: "Es ist nicht bei {host} angekommen ({how}). Versuchen Sie es noch einmal; oder speichern Sie die Antwort als Zip, und schicken Sie das auf dem Weg, auf dem das Bündel kam.",
   wrote: "Geschrieben: {files}. Packen Sie nun den Ordner als Zip, und schicken Sie ihn auf dem Weg, auf dem er kam.",
   wroteServer: "Geschrieben: {files}.",
   savedZip: "{file} liegt bei Ihren Downloads: Schicken Sie es auf dem Weg, auf dem das Bündel kam.",
@@ -284,9 +336,11 @@ const DE: Record<Key, string> = {
     "Umschalt+A alles Übrige dieses Falls annehmen, wenn jede Klasse gezeigt wurde\n" +
     "N / P nächste Stelle, an der ein Fehler wahrscheinlich ist / die davor\n" +
     "1–9 Klasse · C Klasse unter dem Zeiger\n" +
-    "Leertaste Labels an / aus · O Umriss oder gefüllt · H Wärme · W Grauwerte · G ganzes Volumen\n" +
+    "Leertaste Labels an / aus · O Umriss oder gefüllt · H Wärme · L vorher Markiertes · W Grauwerte · G ganzes Volumen\n" +
+    "D was Leser gezeichnet haben, der Reihe nach, wenn Sie klären, worüber sie uneins sind\n" +
     "B Stift · E Radierer · F Umriss füllen · V ansehen · T nur gezeigte Grauwerte · [ ] Größe des Pinsels\n" +
     "I Schichten zwischen zwei korrigierten zeichnen · M glätten · Entf Stück unter dem Zeiger entfernen · K nur dieses behalten\n" +
+    "Q das Modell fragen, wenn eines neben dieser Seite läuft: Klick, Rechteck, Linie (mit Umschalt: hier ist es nicht) · Eingabe übernimmt den Vorschlag · Rücktaste lässt ihn\n" +
     "Umschalt beim Zeichnen gedrückt: radieren · Strg+Z / Strg+Y rückgängig / wiederholen · U Klasse wie verschickt\n" +
     "Pfeile ↑ ↓ oder Rad: Schichten · Strg+Rad: Zoom · mittlere Taste oder Strg+Ziehen: verschieben · rechte Taste: Grauwerte\n" +
     "Bild auf / ab: voriger / nächster Fall · S speichern und zurückschicken · ? diese Liste",

@@ -2,8 +2,9 @@
 
 import type { Plane, Triple } from "./grid.ts";
 import type { Labels, Slice } from "./labels.ts";
-import type { Volume } from "./nifti.ts";
+import type { LabelArray, Volume } from "./nifti.ts";
 import type { Box } from "./places.ts";
+import { linesIn, type WeakLabel } from "./weak.ts";
 
 export interface Window {
   low: number;
@@ -14,6 +15,9 @@ export interface Window {
 export interface Scene {
   image: Volume;
   heat: Uint8Array | null;
+  weak: WeakLabel | null;
+  /** What a reader drew. */
+  reading: { reader: string; map: LabelArray } | null;
   labels: Labels;
   cursor: Triple;
   window: Window;
@@ -21,9 +25,14 @@ export interface Scene {
   showLabels: boolean;
   filled: boolean;
   showHeat: boolean;
+  showWeak: boolean;
+  /** Voxels that were marked for the model, and those that it would add and take away. */
+  marks: Map<number, "mark" | "more" | "less">;
   /** Colours by id. */
   colors: Map<number, [number, number, number]>;
 }
+
+const MARKS = { mark: [255, 255, 255, 230], more: [80, 220, 255, 150], less: [255, 90, 200, 150] };
 
 export class PlaneView {
   private readonly gray = document.createElement("canvas");
@@ -145,6 +154,8 @@ export class PlaneView {
       context.drawImage(this.over, x, y, ...size);
     }
     if (this.scene.showLabels) this.drawContours(context, slice);
+    if (this.scene.showWeak && this.scene.weak !== null) this.drawWeak(context, slice, this.scene.weak);
+    if (this.scene.reading !== null) this.drawReading(context, slice, this.scene.reading.map);
     this.drawMarks(context, slice, brush);
   }
 
@@ -167,12 +178,12 @@ export class PlaneView {
     this.gray.getContext("2d")!.putImageData(picture, 0, 0);
   }
 
-  /** Heat and filled labels; whether there is anything. */
+  /** Heat, filled labels and what the model was asked and suggests; whether there is anything. */
   private paintOver(slice: Slice): boolean {
-    const { heat, labels, colors, current } = this.scene;
+    const { heat, labels, colors, current, marks } = this.scene;
     const showHeat = this.scene.showHeat && heat !== null;
     const fill = this.scene.showLabels && this.scene.filled;
-    if (!showHeat && !fill) return false;
+    if (!showHeat && !fill && marks.size === 0) return false;
     const picture = sized(this.over, slice);
     const { data } = picture;
     data.fill(0);
@@ -190,50 +201,107 @@ export class PlaneView {
           [data[i], data[i + 1], data[i + 2]] = [255, Math.min(255, hot), hot > 200 ? (hot - 200) * 4 : 0];
           data[i + 3] = 40 + hot / 2;
         }
+        const mark = marks.size > 0 ? marks.get(at) : undefined;
+        if (mark !== undefined) data.set(MARKS[mark], i);
       }
     this.over.getContext("2d")!.putImageData(picture, 0, 0);
     return true;
   }
 
   private drawContours(context: CanvasRenderingContext2D, slice: Slice): void {
-    const { labels, colors, current } = this.scene;
-    const { now } = labels;
+    const { labels, current } = this.scene;
     const inside = labels.schema.within(current);
     const paths = new Map<number, Path2D>();
     const own = new Path2D();
-    const [u0, v0] = this.columnRowAt(0, 0, slice, Math.floor);
-    const [u1, v1] = this.columnRowAt(this.width, this.height, slice, Math.ceil);
-    const edge = (a: number, b: number, from: [number, number], to: [number, number]) => {
-      if (a === b) return;
+    this.eachEdge(labels.now, slice, (a, b, from, to) => {
       const mine = inside.has(a) !== inside.has(b);
-      let path = own;
-      if (!mine) {
-        const id = a !== 0 ? a : b;
-        path = paths.get(id) ?? new Path2D();
-        paths.set(id, path);
-      }
+      const path = mine ? own : pathOf(paths, a !== 0 ? a : b);
       path.moveTo(...from);
       path.lineTo(...to);
-    };
-    for (let v = Math.max(0, v0); v < Math.min(slice.height, v1 + 1); v++)
-      for (let u = Math.max(0, u0); u < Math.min(slice.width, u1 + 1); u++) {
-        const at = slice.base + u * slice.stepU + v * slice.stepV;
-        const id = now[at];
-        if (u + 1 < slice.width && now[at + slice.stepU] !== id)
-          edge(id, now[at + slice.stepU], this.pixel(u + 0.5, v - 0.5, slice), this.pixel(u + 0.5, v + 0.5, slice));
-        if (v + 1 < slice.height && now[at + slice.stepV] !== id)
-          edge(id, now[at + slice.stepV], this.pixel(u - 0.5, v + 0.5, slice), this.pixel(u + 0.5, v + 0.5, slice));
-      }
+    });
     context.lineWidth = 1;
     context.globalAlpha = 0.55;
     for (const [id, path] of paths) {
-      context.strokeStyle = `rgb(${(colors.get(id) ?? [255, 255, 255]).join(" ")})`;
+      context.strokeStyle = this.color(id);
       context.stroke(path);
     }
     context.globalAlpha = 1;
     context.lineWidth = 2;
-    context.strokeStyle = `rgb(${(colors.get(labels.schema.get(current).id) ?? [255, 255, 255]).join(" ")})`;
+    context.strokeStyle = this.color(labels.schema.get(current).id);
     context.stroke(own);
+  }
+
+  private color(id: number | undefined): string {
+    return `rgb(${((id === undefined ? undefined : this.scene.colors.get(id)) ?? [255, 255, 255]).join(" ")})`;
+  }
+
+  /** What was marked before, in dashes. */
+  private drawWeak(context: CanvasRenderingContext2D, slice: Slice, weak: WeakLabel): void {
+    const { byName } = this.scene.labels.schema;
+    const paths = new Map<number, Path2D>();
+    const edge = (a: number, b: number, from: [number, number], to: [number, number]) => {
+      const path = pathOf(paths, a !== 0 ? a : b);
+      path.moveTo(...from);
+      path.lineTo(...to);
+    };
+    // Every second pixel: dashes, however small pixels are.
+    if (weak.drawn !== null) this.eachEdge(weak.drawn, slice, edge, 2);
+    const { n } = this.plane;
+    for (const mark of weak.marks)
+      for (const [from, to] of linesIn(mark, n, this.scene.cursor[n])) {
+        const path = pathOf(paths, byName.get(mark.className)?.id ?? 0);
+        const [a, b] = [from, to].map((point) => this.pixel(...this.columnRow(point), slice));
+        path.moveTo(...a);
+        path.lineTo(...b);
+        for (const [x, y] of mark.type === "box" ? [] : [a, b]) path.rect(x - 2.5, y - 2.5, 5, 5);
+      }
+    // On a dark line they are seen on every grey.
+    for (const [id, path] of paths)
+      for (const [style, dash, width] of [["#000a", [], 4], [this.color(id), [7, 4], 2]] as const) {
+        context.setLineDash([...dash]);
+        [context.strokeStyle, context.lineWidth] = [style, width];
+        context.stroke(path);
+      }
+    context.setLineDash([]);
+  }
+
+  /** The outline of the class as a reader drew it, in dots. */
+  private drawReading(context: CanvasRenderingContext2D, slice: Slice, map: LabelArray): void {
+    const { labels, current } = this.scene;
+    const inside = labels.schema.within(current);
+    const path = new Path2D();
+    this.eachEdge(map, slice, (a, b, from, to) => {
+      if (inside.has(a) === inside.has(b)) return;
+      path.moveTo(...from);
+      path.lineTo(...to);
+    });
+    for (const [style, dash, width] of [["#000c", [], 4], ["#fff", [3, 3], 2]] as const) {
+      context.setLineDash([...dash]);
+      [context.strokeStyle, context.lineWidth] = [style, width];
+      context.stroke(path);
+    }
+    context.setLineDash([]);
+  }
+
+  /** Edges between pixels that are seen of a slice and differ in a map; `every` 2 takes every second pixel. */
+  private eachEdge(
+    map: LabelArray,
+    slice: Slice,
+    edge: (a: number, b: number, from: [number, number], to: [number, number]) => void,
+    every = 1,
+  ): void {
+    const [u0, v0] = this.columnRowAt(0, 0, slice, Math.floor);
+    const [u1, v1] = this.columnRowAt(this.width, this.height, slice, Math.ceil);
+    for (let v = Math.max(0, v0); v < Math.min(slice.height, v1 + 1); v++)
+      for (let u = Math.max(0, u0); u < Math.min(slice.width, u1 + 1); u++) {
+        if ((u + v) % every !== 0) continue;
+        const at = slice.base + u * slice.stepU + v * slice.stepV;
+        const id = map[at];
+        if (u + 1 < slice.width && map[at + slice.stepU] !== id)
+          edge(id, map[at + slice.stepU], this.pixel(u + 0.5, v - 0.5, slice), this.pixel(u + 0.5, v + 0.5, slice));
+        if (v + 1 < slice.height && map[at + slice.stepV] !== id)
+          edge(id, map[at + slice.stepV], this.pixel(u - 0.5, v + 0.5, slice), this.pixel(u + 0.5, v + 0.5, slice));
+      }
   }
 
   private columnRowAt(x: number, y: number, slice: Slice, round: (n: number) => number): [number, number] {
@@ -284,6 +352,12 @@ export class PlaneView {
     const n = this.plane.n;
     context.fillText(`${this.scene.cursor[n] + 1} / ${this.shape[n]}`, 6, 12);
   }
+}
+
+function pathOf(paths: Map<number, Path2D>, id: number): Path2D {
+  const path = paths.get(id) ?? new Path2D();
+  paths.set(id, path);
+  return path;
 }
 
 function sized(canvas: HTMLCanvasElement, slice: Slice): ImageData {

@@ -201,3 +201,19 @@ test("where the browser keeps nothing, what was drawn in one case is there after
   const result = await session.result();
   assert.deepEqual(await changed(result.files.get(label("a"))!), { 20: 1 });
 });
+
+test("what a model was asked goes back, also when the work goes on in another browser", async () => {
+  const click = { case_id: "a", class_name: "liver", kind: "point", voxel: [0, 1, 2], others: [], present: true } as const;
+  const { files, start } = await folder();
+  const session = await start();
+  await written(session);
+  assert.ok(!files.has("clicks.json"));
+  await session.noteClicks("m", [{ ...click, voxel: [0, 1, 2], others: [], helped: true }]);
+  await written(session);
+  assert.equal((await start()).clicks!.clicks.length, 1);
+  const source = { read: async (path: string) => (files.has(path) ? new Blob([files.get(path)!]) : null) };
+  const elsewhere = await Session.start(await Bundle.open(source), Store.inMemory());
+  await elsewhere.noteClicks("m", [{ ...click, voxel: [0, 1, 3], others: [], helped: false }]);
+  const record = JSON.parse(text((await elsewhere.result()).files.get("clicks.json")!));
+  assert.deepEqual(record.clicks.map((c: { helped: boolean }) => c.helped), [true, false]);
+});

@@ -16,7 +16,7 @@ from voxledger.bundles.class_boxes import ClassBoxes
 from voxledger.bundles.merge import LabelMap, Mask, Voxels
 from voxledger.bundles.votes import Consensus, Votes, split, unlike_most
 from voxledger.imaging.boxes import Box
-from voxledger.records.decisions import Decision, Row
+from voxledger.records.decisions import DIFFICULTIES, Decision, Row
 from voxledger.records.error_kind import ErrorKind
 from voxledger.schema import LabelSchema
 
@@ -170,7 +170,7 @@ def _is_revised(rows: Mapping[str, Row], name: str) -> bool:
 
 
 def _together(said: Sequence[tuple[str, Row]], decision: Decision) -> Row:
-    """One line of several: their minutes add up, and the kind of error is the one that most of them name."""
+    """One line of several: their minutes add up, the kind of error is what most name, the hardest counts."""
     first = said[0][1]
     minutes = [row.minutes for _, row in said if row.minutes is not None]
     kinds = Counter(row.error_type for _, row in said if row.error_type is not ErrorKind.NONE)
@@ -182,6 +182,7 @@ def _together(said: Sequence[tuple[str, Row]], decision: Decision) -> Row:
         sum(minutes) if minutes else None,
         most[0] if most and decision is not Decision.ACCEPT else ErrorKind.NONE,
         "; ".join(f"{name}: {row.comment}" for name, row in said if row.comment),
+        difficulty=max((row.difficulty for _, row in said), key=("", *DIFFICULTIES).index),
     )
 
 

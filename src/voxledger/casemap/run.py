@@ -23,6 +23,7 @@ from voxledger.casemap.records import Records
 from voxledger.casemap.used import keep_used, note_used, save_used
 from voxledger.disk import disk_failure
 from voxledger.errors import CasesFailed, DiskFailed, VoxledgerError
+from voxledger.extras import missing_extra
 from voxledger.layout import MEMO
 from voxledger.params import MachineParams
 from voxledger.progress import progress
@@ -153,6 +154,8 @@ def _differs(job: Job[Any], before: Record, now: Record) -> VoxledgerError:
 def _failed(stage: str, jobs: Sequence[Job[Any]], failures: dict[int, BaseException]) -> VoxledgerError:
     lines, of_the_machine = [], None
     for index, error in sorted(failures.items()):
+        if (missing := missing_extra(error)) is not None:
+            return missing
         if (failure := disk_failure(error)) is not None:
             error = of_the_machine = failure
         problem = error.problem if isinstance(error, VoxledgerError) else f"{type(error).__name__}: {error}"

@@ -25,6 +25,7 @@ from voxledger.params import CasesParams, MachineParams
 from voxledger.records.acquisition import Acquisition, add_acquisitions
 from voxledger.records.cases import Case, Split, read_cases, write_cases
 from voxledger.records.ledger import Entry, Origin, read_ledger, write_ledger
+from voxledger.records.withdrawn import require_not_withdrawn
 from voxledger.schema import LabelSchema
 from voxledger.textfile import read_text
 from voxledger.weak.reader import Given
@@ -114,10 +115,14 @@ def _registered(schema: LabelSchema) -> tuple[list[Case], list[Case]]:
 
 
 def _patients(files: Files, incoming: Incoming, registered: Sequence[Case]) -> dict[str, str]:
-    """The patient of every case: as the table says, as headers of DICOM say, or the case itself."""
+    """The patient of every case: as the table says, as headers of DICOM say, or the case itself; none was withdrawn."""
     if incoming.patients is not None:
-        return read_patients(incoming.patients, files.images, registered)
-    return {case_id: files.dicom.patients.get(case_id, case_id) for case_id in files.images}
+        found = read_patients(incoming.patients, files.images, registered)
+    else:
+        found = {case_id: files.dicom.patients.get(case_id, case_id) for case_id in files.images}
+    if incoming.pseudonyms is not None:
+        require_not_withdrawn(found.items(), incoming.pseudonyms)
+    return found
 
 
 def _jobs(files: Files, incoming: Incoming, schema: LabelSchema) -> list[TakeIn]:

@@ -81,7 +81,7 @@ def add(
     from voxledger.repository import dvc_add, git, require_root
     from voxledger.schema import read_schema
 
-    root, params = require_root(), read_params()
+    root, params, keyed = require_root(), read_params(), has_dicom(folder) or layout.WITHDRAWN.is_file()
     require_open(params)
     require_no_bundles(params, "new cases would change the worklist, and what comes back would no longer fit")
 
@@ -100,7 +100,7 @@ def add(
         split=Split(split) if split else None,
         modality=modality,
         classes=tuple(classes.split(",")) if classes else None,
-        pseudonyms=open_pseudonyms(keys or default_folder(params.dataset), root) if has_dicom(folder) else None,
+        pseudonyms=open_pseudonyms(keys or default_folder(params.dataset), root) if keyed else None,
     )
     schema, machine = read_schema(layout.SCHEMA), params.machine
     added = add_cases(incoming, schema, params.cases, version=params.round, machine=machine, track=track)
@@ -109,6 +109,37 @@ def add(
             click.echo(f"{name.value:12} {len(chosen):5} cases, {chosen[0].case_id} … {chosen[-1].case_id}")
     said = f"labelled{f', for {classes} alone' * bool(classes and added.labelled)}, {added.marked} with weak labels"
     click.echo(f"added {len(added.cases)} cases, {added.labelled} of them {said}. Next: voxledger round run")
+
+
+@cases.command("withdraw")
+@click.argument("patient")
+@click.option("--reason", required=True, help="Why; it is published, so name nobody.")
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path),
+    help="Folder outside of the repository for the key of hashes of patients; by default ~/.voxledger/keys/DATASET.",
+)
+def withdraw(patient: str, reason: str, keys: Path | None) -> None:
+    """Take all cases of PATIENT (a pseudonym in data/cases.csv) out of the next version; commits that.
+
+    data/withdrawn.csv keeps a keyed hash, when, by whom and why. Older versions stay as they are until
+    `voxledger withdraw purge`.
+
+    \b
+    Example:
+      voxledger cases withdraw p-0123456789ab --reason "consent withdrawn on 2026-03-01"
+    """
+    from voxledger.params import read_params
+    from voxledger.records.pseudonyms import default_folder, open_pseudonyms
+    from voxledger.release.withdraw import withdraw as take_out
+    from voxledger.repository import require_root
+
+    root = require_root()
+    row = take_out(patient, reason, open_pseudonyms(keys or default_folder(read_params().dataset), root))
+    click.echo(f"withdrawn as {row.patient}: {len(row.cases)} cases; {len(row.returns)} returns were cut")
+    for model in row.models:
+        click.echo(f"learned from the patient: model {model}")
+    click.echo("Next: voxledger withdraw purge --dry-run, for older versions; then voxledger round run")
 
 
 @cases.command("scan-phi")

@@ -62,6 +62,8 @@ def send(reviewer: str, where: str, as_json: bool) -> None:
             f"The lines work until {lines.until:%Y-%m-%d %H:%M} UTC, the second for one return: "
             "send again for new ones."
         )
+    if lines.by_page:
+        click.echo("The page in the bundle sends it back, too, without the second line.")
     if lines.secret:
         click.echo(f"Whoever has them is taken for {reviewer}: they are written down nowhere else.")
     click.echo("Next: git push, so that other curators can fetch too; then voxledger review fetch")
@@ -69,7 +71,9 @@ def send(reviewer: str, where: str, as_json: bool) -> None:
 
 def _values(reviewer: str, bundle: str, to: str, lines: Lines) -> dict[str, Any]:
     until = lines.until.isoformat(timespec="seconds") if lines.until else None
-    return {"reviewer": reviewer, "bundle": bundle, "to": to, "get": lines.get, "give": lines.give, "until": until}
+    return {"reviewer": reviewer, "bundle": bundle, "to": to, "get": lines.get, "give": lines.give, "until": until} | {
+        "by_page": lines.by_page
+    }
 
 
 @click.command()

@@ -10,6 +10,7 @@ import click
 from voxledger import __version__
 from voxledger.disk import disk_failure
 from voxledger.errors import VoxledgerError
+from voxledger.extras import missing_extra
 
 COMMANDS = {
     "init": ("voxledger.cli.init:init", "Make a new curation repository."),
@@ -22,10 +23,12 @@ COMMANDS = {
     "release": ("voxledger.cli.release:release", "Hand a version over in the formats that others use."),
     "filter": ("voxledger.cli.filter:filter_", "Explain and fit the rules that remove false findings."),
     "score": ("voxledger.cli.score:score", "Look into attention and worklist."),
+    "withdraw": ("voxledger.cli.withdraw:withdraw", "Remove what older versions hold of withdrawn patients."),
     "trace": ("voxledger.cli.trace:trace", "Where a label came from: person, bundle, model, sources."),
     "verify": ("voxledger.cli.verify:verify", "Check a version against its manifest and signature."),
     "diff": ("voxledger.cli.diff:diff", "What changed between two versions, and by whom."),
     "memo": ("voxledger.cli.memo:memo", "What is remembered of cases; remove what no open round needs."),
+    "doctor": ("voxledger.cli.doctor:doctor", "Check this machine and the repository here."),
     "upgrade": ("voxledger.cli.upgrade:upgrade", "Bring the pipeline to the voxledger that is installed."),
     "demo": ("voxledger.cli.demo:demo", "Two rounds on example cases with an emulated reader."),
 }
@@ -54,7 +57,7 @@ class LazyGroup(click.Group):
         except VoxledgerError as error:
             failure = error
         except Exception as error:
-            if (of_the_machine := disk_failure(error)) is None:
+            if (of_the_machine := disk_failure(error) or missing_extra(error)) is None:
                 raise
             failure = of_the_machine
         click.echo(f"error: {failure}", err=True)

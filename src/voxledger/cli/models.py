@@ -191,12 +191,14 @@ def export(name: str, folder: Path, format_name: str, of_next: bool) -> None:
     from voxledger.models.export import export_model
     from voxledger.models.model import Model
     from voxledger.records.card import check_model
+    from voxledger.release.marked import note_of
     from voxledger.repository import require_root
     from voxledger.schema import read_schema
 
     require_root()
     home = _model_folder(name, layout.NEXT_MODELS if of_next else layout.BASE_MODELS)
-    export_model(Model(home, check_model(home), read_schema(layout.SCHEMA)), format_name, folder)
+    card = check_model(home)
+    export_model(Model(home, card, read_schema(layout.SCHEMA)), format_name, folder, note_of(card.id))
     click.echo(f"wrote {folder}")
 
 
@@ -212,10 +214,12 @@ def show(name: str, of_next: bool) -> None:
     """
     from voxledger.models.card_page import card_page
     from voxledger.records.card import read_card
+    from voxledger.release.marked import note_of
     from voxledger.repository import require_root
 
     require_root()
-    click.echo(card_page(read_card(_model_folder(name, layout.NEXT_MODELS if of_next else layout.BASE_MODELS))))
+    card = read_card(_model_folder(name, layout.NEXT_MODELS if of_next else layout.BASE_MODELS))
+    click.echo(card_page(card, note_of(card.id)))
 
 
 @models.command()

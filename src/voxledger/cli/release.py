@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -48,3 +49,38 @@ def export(target: Path, name: str, keys: Path | None) -> None:
     require_root()
     released = hand_over(target, name, keys)
     click.echo(f"{target}: {len(released.cases)} cases of {released.dataset} {released.version}, as {name}")
+
+
+@release.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def describe(name: str | None, as_json: bool) -> None:
+    """Say what the release in data/release is described by, and what is still missing; or show the description NAME.
+
+    Names are citation, croissant, dataset_card, datasheet, model_cards, process_run_crate, statement. `round close`
+    writes them into data/release, `release export` beside what it writes.
+
+    \b
+    Examples:
+      voxledger release describe
+      voxledger release describe croissant > croissant.json
+    """
+    from voxledger.registry import DESCRIPTIONS
+    from voxledger.release.describe import described
+    from voxledger.release.facts import read_facts
+    from voxledger.repository import require_root
+
+    require_root()
+    facts = read_facts()
+    if name is not None:
+        click.echo("".join(DESCRIPTIONS.get(name)(facts).values()), nl=False)
+        return
+    files, missing = sorted(map(str, described(facts))), facts.missing()
+    if as_json:
+        click.echo(json.dumps({"files": files, "missing": missing}, indent=1))
+        return
+    click.echo(f"{facts.name} {facts.version}: {facts.summary}")
+    for file in files:
+        click.echo(f"file     {file}")
+    for place, question in missing.items():
+        click.echo(f"missing  {place}: {question}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from voxledger import layout
+from voxledger.cli.watch import watch
 
 if TYPE_CHECKING:
     from voxledger.params import Params
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 @click.group("round")
 def round_() -> None:
     """Run, close and open rounds; see where one stands."""
+
+
+round_.add_command(watch)
 
 
 @round_.command()
@@ -111,6 +115,7 @@ def close(no_push: bool) -> None:
       voxledger round close
     """
     from voxledger.release.close import close as freeze
+    from voxledger.release.facts import read_facts
     from voxledger.release.inbox import require_all_tracked
     from voxledger.repository import require_root
     from voxledger.review.receive import remove_leftovers
@@ -119,6 +124,8 @@ def close(no_push: bool) -> None:
     remove_leftovers(layout.INBOX)
     require_all_tracked()
     release = freeze(push=not no_push)
+    if missing := read_facts().missing():
+        click.echo(f"its descriptions lack answers, see `voxledger release describe`: {', '.join(missing)}")
     click.echo(f"closed as {release}. Next: git push --follow-tags, then voxledger round open")
 
 

@@ -28,6 +28,7 @@ def show(top: int, as_json: bool) -> None:
     from voxledger.errors import VoxledgerError
     from voxledger.records.worklist import read_worklist
     from voxledger.repository import require_root
+    from voxledger.score.section import where_from
     from voxledger.textfile import read_json_if_there
 
     require_root()
@@ -45,10 +46,21 @@ def show(top: int, as_json: bool) -> None:
             f"expected to need revision: {expected['estimate']:.1f} of {outlook['chosen']} chosen cases "
             f"({expected['low']:.0f} to {expected['high']:.0f})"
         )
+    if "attention" in outlook:
+        click.echo(where_from(outlook["attention"]))
+    if left := outlook.get("left"):
+        ml, dice = left["error_ml"], left["dice"]
+        click.echo(
+            f"predicted for labels that nobody looked at: {ml['estimate']:.4g} ml of error ({ml['low']:.4g} to "
+            f"{ml['high']:.4g}), mean Dice {dice['estimate']:.3f} ({dice['low']:.3f} to {dice['high']:.3f})"
+        )
     click.echo(f"{'stop' if outlook['stop'] else 'continue'}: {outlook['why']}")
     for case_id in dict.fromkeys(r.case_id for r in rows):
         of_case = [r for r in rows if r.case_id == case_id]
-        classes = ", ".join(f"{r.class_name} {r.attention_ml:.2f}" for r in of_case)
+        classes = ", ".join(
+            f"{r.class_name} {r.attention_ml:.2f}" + (f" (Dice {r.quality.predicted_dice:.2f})" if r.quality else "")
+            for r in of_case
+        )
         click.echo(f"{of_case[0].rank:4d}  {case_id}  {of_case[0].reviewer}  {of_case[0].reason}  ml: {classes}")
 
 

@@ -67,7 +67,8 @@ def _print_class(entry: dict[str, Any]) -> None:
         d = entry["decision"]
         comment = f", “{one_line(d['comment'])}”" if d.get("comment") else ""
         minutes = f"{d['minutes']} min" if d["minutes"] else "minutes not given"
-        click.echo(f"  review  {d['decision']}, {minutes}, error {d['error_type']}{comment}")
+        difficulty = f", {d['difficulty']}" if d.get("difficulty") else ""
+        click.echo(f"  review  {d['decision']}, {minutes}{difficulty}, error {d['error_type']}{comment}")
     elif entry["bundle"]:
         click.echo("  review  not here")
     for said in entry["readings"]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from voxledger import layout
 from voxledger.minutes import CLICK_MINUTES
-from voxledger.records.bundle import CLICKS
-from voxledger.records.clicks import read_all
+from voxledger.records.clicks import Clicks, read_clicks
 from voxledger.records.decisions import Decided
 from voxledger.records.readings import Reading
 
@@ -50,11 +49,10 @@ def clicking(said: Sequence[Decided | Reading], looking_minutes: float) -> Click
     VoxledgerError
         A record is damaged.
     """
-    hashes = sorted({one.bundle for one in said if one.bundle})
-    made = [sha256 for sha256 in hashes if (layout.RELEASE_REVISIONS / sha256 / CLICKS).is_file()]
+    made = virtual_clicks(one.bundle for one in said)
     if not made:
         return None
-    found = read_all([layout.RELEASE_REVISIONS / sha256 for sha256 in made])
+    found = list(made.values())
     return Clicking(
         bundles=frozenset(made),
         cases=sum(len(one.cases) for one in found),
@@ -64,3 +62,12 @@ def clicking(said: Sequence[Decided | Reading], looking_minutes: float) -> Click
         looking_minutes=looking_minutes,
         gates=tuple(sorted({str(one.gate) for one in found})),
     )
+
+
+def virtual_clicks(bundles: Iterable[str]) -> dict[str, Clicks]:
+    """Records of virtual readers by SHA-256 of their returns, sorted.
+
+    People who click give minutes, as those who draw do: they are left out.
+    """
+    found = {sha256: read_clicks(layout.RELEASE_REVISIONS / sha256) for sha256 in sorted({*bundles} - {""})}
+    return {sha256: one for sha256, one in found.items() if one is not None and one.gate is not None}

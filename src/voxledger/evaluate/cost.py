@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from voxledger import layout, minutes
+from voxledger.evaluate.clicked import virtual_clicks
 from voxledger.evaluate.reader_measures import Contour
-from voxledger.records.bundle import CLICKS
 from voxledger.records.decisions import Decided, Decision
 from voxledger.records.drawn import CLICKED, Drawn
 from voxledger.records.emulated import Emulated, read_emulated
@@ -55,14 +55,13 @@ def drawn_rows(
         for bundle, one in emulated.items()
         for mask in one.masks
     }
-    rows = []
+    clicked, rows = virtual_clicks(reading.bundle for reading in readings), []
     for reading in readings:
         key = (*reading.key, reading.bundle)
         contour = of.get(key)
         if contour is None:
             continue
-        clicked = (layout.RELEASE_REVISIONS / reading.bundle / CLICKS).is_file()
-        share, by = looks.get(key, (1.0, CLICKED if clicked else ""))
+        share, by = looks.get(key, (1.0, CLICKED if reading.bundle in clicked else ""))
         rows.append(
             Drawn(
                 reading.version,

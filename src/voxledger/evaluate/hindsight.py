@@ -31,7 +31,7 @@ from voxledger.bundles.taxonomy import Region, regions
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
 from voxledger.evaluate.hindsight_section import hindsight_section
-from voxledger.imaging.attention_file import Criterion
+from voxledger.imaging.attention_file import PUBLISHED, Criterion
 from voxledger.imaging.boxes import Box
 from voxledger.imaging.soft import SoftPrediction
 from voxledger.imaging.visible_change import visible_change
@@ -175,12 +175,12 @@ def _judge_case(case: Reviewed, schema: LabelSchema, attention_file: Path, toler
 
 def _by_criterion(bits: npt.NDArray[np.uint8], changed: npt.NDArray[np.bool_]) -> dict[str, Counts]:
     """What was found of a change, by criterion of the attention, and by all together."""
-    each = {str(c.name).lower(): judge(bits & np.uint8(c), changed) for c in Criterion}
+    each = {str(c.name).lower(): judge(bits & np.uint8(c), changed) for c in PUBLISHED}
     return {"any": judge(bits, changed), **each}
 
 
 def _attention_metrics(judged: Sequence[Mapping[str, Mapping[str, Counts]]], schema: LabelSchema) -> dict[str, Any]:
-    keys = ["any", *(str(c.name).lower() for c in Criterion)]
+    keys = ["any", *(str(c.name).lower() for c in PUBLISHED)]
     total: dict[tuple[str, str], Counts] = {}
     for one in judged:
         for name, by_key in one.items():

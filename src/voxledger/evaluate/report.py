@@ -116,6 +116,7 @@ def render(report: Report) -> str:
         origins=[o.value for o in Origin],
         decisions=_tally([(d.decision, d.minutes) for d in report.decisions]),
         error_types=_tally([(d.error_type, d.minutes) for d in report.decisions if d.error_type]),
+        difficulties=_tally([(d.difficulty, d.minutes) for d in report.decisions if d.difficulty]),
         reference_color=REFERENCE_COLOR,
         prediction_color=PREDICTION_COLOR,
         title=set_title,

@@ -23,6 +23,7 @@ from voxledger.evaluate.effort import Effort, effort
 from voxledger.evaluate.history import minutes_before, round_rows, untimed_before
 from voxledger.evaluate.ladder_section import ladder_section
 from voxledger.evaluate.metric import all_metrics, averaged
+from voxledger.evaluate.quality import judge_masks
 from voxledger.evaluate.report import Report, render
 from voxledger.evaluate.summary import TEST, Gain, ModelSummary, Row, gains, summarise
 from voxledger.evaluate.transfer import Transfer, transfer_section, transfers
@@ -128,7 +129,7 @@ def evaluate_round(
         pictures=_pictures(rows, judged.cases, found, schema, params.machine),
         unjudged=sorted([*judged.unjudged, *(case for case, paths in found.items() if not paths)]),
         not_found=not_found,
-        sections=[text for text in (transfer_section(started), *_texts(sections, params)) if text],
+        sections=[text for text in (transfer_section(started), *_texts(sections, cases, schema, params)) if text],
     )
     _write(report, rows, started)
 
@@ -142,10 +143,14 @@ def _started_from_others(
     return transfers(rows, base, after, judged, cohort, schema.names, *resampling)
 
 
-def _texts(sections: Sequence[Path], params: Params) -> list[str]:
-    """What was learned of revised classes, and what other stages have to say."""
+def _texts(sections: Sequence[Path], cases: Sequence[Case], schema: LabelSchema, params: Params) -> list[str]:
+    """What was learned of revised classes, whether predicted quality was right, and what other stages have to say."""
     learned = ladder_section(list_models(layout.NEXT_MODELS), params.round)
-    return [learned, *(read_text(path) for path in sorted(sections, key=lambda p: p.name))]
+    return [
+        learned,
+        judge_masks(cases, schema, params),
+        *(read_text(path) for path in sorted(sections, key=lambda p: p.name)),
+    ]
 
 
 def measure_models(

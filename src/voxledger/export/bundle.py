@@ -6,8 +6,9 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from voxledger import layout
 from voxledger.bundles.shown import entries_of, require_proposed
@@ -31,6 +32,7 @@ from voxledger.records.cases import Case
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Row, to_csv
 from voxledger.records.ledger import Ledger
+from voxledger.records.mask_quality import Quality
 from voxledger.records.predicted import Ensemble
 from voxledger.schema import LabelSchema
 from voxledger.textfile import read_json_if_there
@@ -50,6 +52,8 @@ class Material:
     round_number: int
     formats: tuple[str, ...] = ()
     """In which labels go out besides NIfTI."""
+    quality: Mapping[tuple[str, str], Quality] = field(default_factory=dict)
+    """What is predicted of masks, by case and class."""
 
 
 def draw_job(bundle: str, case_id: str, asked: Sequence[str], material: Material) -> DrawCase:
@@ -105,6 +109,8 @@ def write_bundle(
     for case_id in sorted(drawn):
         _copy_images(folder, material.cases[case_id])
         models.update(material.predicted.get(case_id, Ensemble({})).model_ids)
+    if pointed := read_json_if_there(layout.ATTENTION_FROM, "model"):
+        models.add(pointed["model"])
     _write_texts(folder, reviewer, asked, material)
     files = {
         p.relative_to(folder).as_posix(): File(sha256=file_sha256(p), bytes=p.stat().st_size)
@@ -156,13 +162,37 @@ def _write_texts(folder: Path, reviewer: str, asked: Sequence[Asked], material: 
     }
     for name, text in texts.items():
         (folder / name).write_bytes(text.encode("utf-8"))
-    write_page(folder, {a.case_id: material.cases[a.case_id].modality for a in asked})
+    quality: dict[str, dict[str, Quality]] = {}
+    for a in asked:
+        if found := material.quality.get((a.case_id, a.class_name)):
+            quality.setdefault(a.case_id, {})[a.class_name] = found
+    write_page(folder, {a.case_id: material.cases[a.case_id].modality for a in asked}, quality)
 
 
-def write_page(folder: Path, modalities: Mapping[str, str]) -> None:
-    """Put the page for review in a browser into a bundle, with what it is told of the cases."""
+SHOWN_QUALITY = ("predicted_dice", "predicted_dice_low", "predicted_dice_high")
+
+
+def write_page(
+    folder: Path,
+    modalities: Mapping[str, str],
+    quality: Mapping[str, Mapping[str, Quality]] = MappingProxyType({}),
+) -> None:
+    """Put the page for review in a browser into a bundle, with what it is told of the cases.
+
+    Parameters
+    ----------
+    modalities
+        By case.
+    quality
+        What is predicted of masks, by case and class.
+    """
     (folder / PAGE).write_bytes(page())
-    notes = {"format": 1, "cases": {case: {"modality": of} for case, of in sorted(modalities.items())}}
+    cases: dict[str, dict[str, object]] = {case: {"modality": of} for case, of in sorted(modalities.items())}
+    for case, of_case in quality.items():
+        cases[case]["classes"] = {
+            name: {column: round(getattr(of, column), 4) for column in SHOWN_QUALITY} for name, of in of_case.items()
+        }
+    notes = {"format": 1, "cases": cases}
     (folder / PAGE_NOTES).write_bytes((json.dumps(notes, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
 
 

@@ -33,7 +33,8 @@ installed, and nothing leaves your computer. The rest of this page is for those 
 | `revise` | it was wrong, and you have corrected it | correct it and save it |
 | `reject` | it is wrong and cannot be mended in reasonable time | leave it, or erase the class |
 
-Then fill in: `minutes` (roughly, for this line), `error_type` (below), `comment` (free text, may stay empty).
+Then fill in: `minutes` (roughly, for this line), `error_type` (below), `comment` (free text, may stay empty),
+`difficulty` (`easy`, `medium` or `hard`; may stay empty).
 `confirmed` stays empty, but for a `yes` where your label may look like a slip and is meant: a class that is empty now
 (or say `false_positive`), half or three times as large, in another place, or one that you accepted or were not asked
 about and that gave voxels to one that you corrected. Without it such a label is held back until you are asked.

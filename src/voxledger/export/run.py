@@ -16,6 +16,7 @@ from voxledger.params import MachineParams
 from voxledger.records.bundle import Asked, bundle_name, expected_bundles, require_case_name, require_reviewers
 from voxledger.records.cases import Case, Split
 from voxledger.records.ledger import Ledger
+from voxledger.records.mask_quality import Quality
 from voxledger.records.predicted import Ensemble
 from voxledger.records.worklist import WorkItem
 from voxledger.schema import LabelSchema
@@ -69,7 +70,7 @@ def export_round(
         Names every case that cannot be shown, and why.
     """
     known = {c.case_id: c for c in cases}, schema, ledger, predicted
-    material = Material(*known, dataset, round_number, tuple(formats))
+    material = Material(*known, dataset, round_number, tuple(formats), _quality(worklist))
     _require_sound(worklist, material, readers)
     require_untouched(out := layout.BUNDLES, every_byte=True)
     # They appear all at once: half a bundle that a killed export left would be taken for one that somebody changed.
@@ -81,6 +82,11 @@ def export_round(
     shutil.rmtree(out, ignore_errors=True)
     os.replace(partial, out)
     return [out / name for name in names]
+
+
+def _quality(worklist: Sequence[WorkItem]) -> dict[tuple[str, str], Quality]:
+    """What is predicted of masks, by case and class."""
+    return {(item.case_id, item.class_name): item.quality for item in worklist if item.quality is not None}
 
 
 def _require_no_other_issue(out: Path, made: Path, round_number: int) -> None:

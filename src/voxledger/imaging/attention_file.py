@@ -32,6 +32,12 @@ class Criterion(IntFlag):
     """The models are unsure."""
     OVERLAPPING = 4
     """Another class claims the voxel, and the schema does not allow that."""
+    LEARNED = 8
+    """A model that learned from what reviewers changed expects an error."""
+
+
+PUBLISHED = (Criterion.INCONSISTENT, Criterion.UNCERTAIN, Criterion.OVERLAPPING)
+"""Those of AbdomenAtlas-8K. Where attention is learned, a voxel has them beside `LEARNED`, or no bit at all."""
 
 
 _BLOCK = (1, 32, 32, 64)
@@ -46,6 +52,8 @@ class AttentionFile:
     boxes: dict[str, Box | None]
     grid: Grid
     _array: Any
+    model_id: str = ""
+    """Of the model of errors that pointed; empty where the published criteria did."""
 
     def read(self, name: str, box: Box | None = None) -> npt.NDArray[np.uint8]:
         """Bit mask of one class (z, y, x), whole or inside a box; zeros for a class that was not predicted."""
@@ -61,6 +69,7 @@ def write_attention(
     masks: Iterable[tuple[str, Box | None, npt.NDArray[np.uint8]]],
     classes: list[str],
     grid: Grid,
+    model_id: str = "",
 ) -> None:
     """Write an attention file class by class; the bytes depend on the content alone.
 
@@ -69,6 +78,8 @@ def write_attention(
     masks
         Class name, bounding box of its attention (None where there is none) and bit mask inside that box
         (z, y, x), consumed one at a time, in the order of `classes`.
+    model_id
+        Of the model of errors, where attention is learned.
     """
     import blosc2
 
@@ -96,7 +107,8 @@ def write_attention(
             boxes.append(None if box is None else [[s.start, s.stop] for s in box])
             if box is not None:
                 _assign(array, index, box, bits, chunks[1:], grid.shape)
-        array.schunk.vlmeta["voxledger"] = {"classes": classes, "boxes": boxes, "grid": grid.to_json()}
+        said = {"classes": classes, "boxes": boxes, "grid": grid.to_json()}
+        array.schunk.vlmeta["voxledger"] = said | ({"model_id": model_id} if model_id else {})
         del array
 
 
@@ -114,7 +126,7 @@ def open_attention(path: Path | str) -> AttentionFile:
     boxes: dict[str, Box | None] = {}
     for name, box in zip(meta["classes"], meta["boxes"], strict=True):
         boxes[name] = None if box is None else (slice(*box[0]), slice(*box[1]), slice(*box[2]))
-    return AttentionFile(tuple(meta["classes"]), boxes, Grid.from_json(meta["grid"]), array)
+    return AttentionFile(tuple(meta["classes"]), boxes, Grid.from_json(meta["grid"]), array, meta.get("model_id", ""))
 
 
 def _assign(

@@ -316,4 +316,5 @@ def _decided(
         row.comment,
         one.bundle,
         changed,
+        row.difficulty,
     )

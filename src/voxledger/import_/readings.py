@@ -66,6 +66,7 @@ def readings_of(
                     one.bundle,
                     consensus if name in disputed or said.count(name) > 1 else "",
                     outcome,
+                    row.difficulty,
                 )
             )
     return found

@@ -6,13 +6,15 @@ from voxledger.records.card import ModelCard
 from voxledger.records.ladder import Ladder
 
 
-def card_page(card: ModelCard) -> str:
+def card_page(card: ModelCard, withdrawn: str = "") -> str:
     """The page, in Markdown: what the model is, what it learned from, its licence, and where it came from.
 
     Parameters
     ----------
     card
         Of any model; what it does not say is left out.
+    withdrawn
+        What there is to say of patients whom the model learned from, and who were withdrawn since.
     """
     rows = {
         "id": card.id,
@@ -35,6 +37,8 @@ def card_page(card: ModelCard) -> str:
     learned = ((name, [f"{n} by {who}" for who, n in by.items() if n]) for name, by in card.taught_by.items())
     if taught := "; ".join(f"{name}: {', '.join(cases)}" for name, cases in learned if cases):
         rows["cases that taught"] = taught
+    if withdrawn:
+        rows["withdrawn since"] = withdrawn
     if card.ladder is not None:
         rows["steps for revised classes"] = _climbed(card.ladder)
     lines = [f"# {card.name}", "", "| | |", "| --- | --- |"]

@@ -18,7 +18,7 @@ from voxledger.textfile import read_json, replace_text
 PAGE = "README.md"
 
 
-def export_model(model: Model, format_name: str, folder: Path) -> None:
+def export_model(model: Model, format_name: str, folder: Path, withdrawn: str = "") -> None:
     """Write a folder in the form of others, with the card and its page beside; nothing is kept of a failure.
 
     Parameters
@@ -29,6 +29,8 @@ def export_model(model: Model, format_name: str, folder: Path) -> None:
         `nnunet` or `monai-bundle`: each backend has one.
     folder
         It must not be there yet.
+    withdrawn
+        What the page says of withdrawn patients, see `card_page`.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def export_model(model: Model, format_name: str, folder: Path) -> None:
     try:
         import_module(f"{backend.package}.export").export_model(model, partial)
         shutil.copyfile(model.folder / CARD, partial / CARD)
-        replace_text(partial / PAGE, card_page(model.card))
+        replace_text(partial / PAGE, card_page(model.card, withdrawn))
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -50,5 +50,10 @@ def add_acquisitions(new: Iterable[Acquisition], path: Path | str = layout.ACQUI
     """Add rows, or put them in the place of those of the same case."""
     found = {one.case_id: one for one in (*read_acquisitions(path), *new)}
     if found:
-        rows = ({"case_id": case_id, **found[case_id].values} for case_id in sorted(found))
-        write_table(path, TABLE.columns, rows)
+        write_acquisitions(found.values(), path)
+
+
+def write_acquisitions(rows: Iterable[Acquisition], path: Path | str = layout.ACQUISITION) -> None:
+    """Write the table, sorted by case."""
+    ordered = sorted(rows, key=lambda one: one.case_id)
+    write_table(path, TABLE.columns, ({"case_id": one.case_id, **one.values} for one in ordered))

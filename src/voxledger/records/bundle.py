@@ -19,6 +19,7 @@ from voxledger import layout
 from voxledger.errors import BundleRefused, Misuse, VoxledgerError
 from voxledger.imaging.format import other_suffixes, suffixes
 from voxledger.imaging.volume import file_sha256
+from voxledger.page import NAME as PAGE
 from voxledger.records.decisions import MOST_BYTES as MOST_DECISION_BYTES
 from voxledger.records.formats import Upgrade, upgraded
 from voxledger.reviewer_name import fault_of
@@ -43,11 +44,15 @@ PAGE_NOTES = "review.json"
 """What the page is told of the cases: their modality, which says what grey values are shown first."""
 RESAMPLE = "resample.json"
 """What `review receive --resample` writes into a return: its labels may lie on other voxels than their images."""
+LINK = "return.json"
+"""Where the page may send the return, beside a bundle that was sent: a secret, which is kept nowhere."""
 CLICKS = "clicks.json"
-"""Where a virtual reader clicked: see `records/clicks.py`."""
+"""Where somebody clicked, and which model answered: see `records/clicks.py`."""
 EMULATED = "emulated.json"
 """That a virtual reader drew, and what that stands for: see `records/emulated.py`."""
 MOST_CLICK_BYTES = 1 << 24
+MOST_ORIGIN_BYTES = 1 << 9
+"""By which the page that sends may be longer."""
 SIGNED, SIGNATURE = "return.sha256", "return.sha256.sig"
 """What a reviewer signs, and the signature: see `records/signature.py`."""
 RECEIPT, PARTS = "receipt.json", "signed-parts"
@@ -96,6 +101,7 @@ class Manifest(_Strict):
     base_version: str
     """SHA-256 of `data/base/ledger.csv`: which version of the dataset the proposals stand on."""
     model_ids: tuple[str, ...]
+    """Models that proposed labels, and the model of errors where attention is learned."""
     label_schema: LabelSchema
     asked: tuple[Asked, ...]
     voxels: dict[str, int]
@@ -134,6 +140,12 @@ class Resample(_Strict):
 def make_manifest(**values: Any) -> Manifest:
     """A manifest with its id filled in."""
     draft = Manifest(format=FORMAT, id="", **values)
+    return draft.model_copy(update={"id": _id_of(draft)})
+
+
+def remade(manifest: Manifest, **values: Any) -> Manifest:
+    """A manifest with other values, and the id that fits them."""
+    draft = manifest.model_copy(update=values)
     return draft.model_copy(update={"id": _id_of(draft)})
 
 
@@ -302,7 +314,7 @@ def size_bound(manifest: Manifest, path: str) -> int:
     if case is not None:
         return manifest.most_label_bytes(case)
     if path in manifest.files:
-        return manifest.files[path].bytes
+        return manifest.files[path].bytes + (MOST_ORIGIN_BYTES if path == PAGE else 0)
     return max((manifest.most_label_bytes(c) for c in manifest.cases), default=0)
 
 

@@ -204,6 +204,14 @@ def save_tensors(folder: Path, tensors: dict[str, Any]) -> str:
     return file_sha256(folder / WEIGHTS)
 
 
+def save_arrays(folder: Path, arrays: dict[str, Any]) -> str:
+    """Write arrays of a model that is no network, with no JSON file beside them; returns the model id."""
+    from safetensors.numpy import save_file
+
+    save_file(arrays, folder / WEIGHTS, metadata={_HEADER: json.dumps({})})
+    return file_sha256(folder / WEIGHTS)
+
+
 def load_weights(folder: Path, network: Any, prefix: str = "") -> None:
     """Put the weights of a model that `check_model` has accepted into a network; `prefix` is that of their names."""
     saved, own = load_tensors(folder, prefix), weights_of(network)

@@ -1,10 +1,12 @@
-"""`clicks.json` of a return: where a virtual reader clicked, on which model's answers, and what let it do so."""
+"""`clicks.json` of a return: where somebody clicked, and on which model's answers.
+
+A virtual reader says what let it do so, too. A person needs no leave: what a model answers is seen before it is taken.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,7 +16,8 @@ from voxledger.records.formats import Upgrade
 from voxledger.records.returned import parse_returned
 from voxledger.textfile import replace_text
 
-UPGRADES: tuple[Upgrade, ...] = ()
+UPGRADES: tuple[Upgrade, ...] = (lambda values: values,)
+"""Format 2 has clicks of people, who have no gate, and boxes and scribbles; what format 1 says means the same."""
 FORMAT = len(UPGRADES) + 1
 
 LEAST_RISE = 0.05
@@ -22,6 +25,9 @@ LEAST_RISE = 0.05
 
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Index = Annotated[int, Field(ge=0)]
+_Voxel = tuple[_Index, _Index, _Index]
+MarkKind = Literal["point", "box", "scribble"]
+"""What a model is told where something is: a voxel, two opposite corners in a plane, or a line in a plane."""
 
 
 class _Strict(BaseModel):
@@ -64,12 +70,15 @@ class Clicked(_Strict):
 
     case_id: str
     class_name: str
-    voxel: tuple[_Index, _Index, _Index]
-    """z, y, x in the image."""
+    voxel: _Voxel
+    """z, y, x in the image; of a box a corner, of a scribble the first voxel."""
     present: bool
     """Whether it says that the class is there, or that it is not."""
     helped: bool
-    """Whether its answer was kept; an answer that was no better was taken back."""
+    """Whether its answer was kept: what was no better, a virtual reader takes back and a person leaves."""
+    kind: MarkKind = "point"
+    others: tuple[_Voxel, ...] = ()
+    """The opposite corner of a box, all other voxels of a scribble."""
 
 
 class Clicks(_Strict):
@@ -78,7 +87,8 @@ class Clicks(_Strict):
     format: int = FORMAT
     model: str = Field(pattern=ID_PATTERN)
     """Id of the model that answered."""
-    gate: GateMeasured
+    gate: GateMeasured | None
+    """What let a virtual reader use it; None where a person clicked."""
     cases: tuple[str, ...]
     """Cases that were read so, sorted; at some nothing had to be clicked."""
     clicks: tuple[Clicked, ...]
@@ -104,20 +114,31 @@ def parse_clicks(content: bytes, what: Path | str) -> Clicks:
 
 
 def misfits(clicks: Clicks, manifest: Manifest) -> list[str]:
-    """What does not fit: another bundle, cases that are not listed or listed twice, a gate that is not passed."""
+    """What does not fit: another bundle, cases that are not listed or listed twice, a gate that is not passed.
+
+    People may add classes that were not asked about.
+    """
     asked, unasked = {(a.case_id, a.class_name) for a in manifest.asked}, "which the bundle does not ask about"
+    if clicks.gate is None:
+        asked = {(case_id, name) for case_id in manifest.voxels for name in manifest.label_schema.names}
     clicked = sorted({(c.case_id, c.class_name) for c in clicks.clicks})
     found = [f"names case {case_id}, {unasked}" for case_id in clicks.cases if case_id not in manifest.voxels]
     found += [f"names class {name} of case {c}, {unasked}" for c, name in clicked if (c, name) not in asked]
     found += [f"names clicks in case {c}, which it does not list" for c, _ in clicked if c not in clicks.cases]
     if len(set(clicks.cases)) < len(clicks.cases):
         found.append("lists a case twice")
-    if not clicks.gate.passed:
+    if clicks.gate is not None and not clicks.gate.passed:
         found.append(f"says that a round may not use its clicks: {clicks.gate}")
     return found
 
 
-def read_all(folders: Sequence[Path]) -> list[Clicks]:
-    """The records in some returns, of those that have one."""
-    files = [folder / CLICKS for folder in folders]
-    return [parse_clicks(file.read_bytes(), file) for file in files if file.is_file()]
+def read_clicks(folder: Path) -> Clicks | None:
+    """The record in a return; None where there is none.
+
+    Raises
+    ------
+    Misuse, VoxledgerError
+        As `parse_clicks`.
+    """
+    file = folder / CLICKS
+    return parse_clicks(file.read_bytes(), file) if file.is_file() else None

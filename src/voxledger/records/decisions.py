@@ -11,17 +11,21 @@ import io
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from voxledger.records.error_kind import ErrorKind
-from voxledger.records.formats import TableFormat
+from voxledger.records.formats import TableFormat, adding
 from voxledger.records.spreadsheet import read_xlsx
 from voxledger.textfile import as_text, read_text_if_there, write_table
 
 FILE = "decisions.csv"
-COLUMNS = ["case_id", "class_name", "decision", "minutes", "error_type", "confirmed", "comment"]
+COLUMNS = ["case_id", "class_name", "decision", "minutes", "error_type", "confirmed", "comment", "difficulty"]
+SINCE = ("confirmed", "difficulty")
+"""Columns that were not always there: a table without them is none that lacks something."""
+DIFFICULTIES = ("easy", "medium", "hard")
+"""How hard it was to decide; blank where nobody said."""
 MOST_BYTES = 4 << 20
 """A longer table was not filled in by a person."""
 MOST_MINUTES = 24 * 60
@@ -64,6 +68,8 @@ class Row:
     comment: str = ""
     confirmed: bool = False
     """Whether the reviewer says that what looks wrong about the class is right."""
+    difficulty: str = ""
+    """One of `DIFFICULTIES`, or empty."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +96,17 @@ class Decided:
     """SHA-256 of the returned bundle."""
     changed_voxels: int = 0
     """Voxels of the class in which the label of the new version differs from the proposal."""
+    difficulty: str = ""
+    """One of `DIFFICULTIES`; empty where the reviewer did not say, and in tables of format 1."""
 
 
-TABLE = TableFormat("decisions", "a table of decisions", (tuple(f.name for f in fields(Decided)),))
+_FORMAT_1 = (
+    *("case_id", "class_name", "decision", "reviewer", "minutes", "error_type", "comment", "bundle"),
+    "changed_voxels",
+)
+TABLE = TableFormat(
+    "decisions", "a table of decisions", (_FORMAT_1, (*_FORMAT_1, "difficulty")), (adding(difficulty=""),)
+)
 FORMAT = TABLE.number
 
 
@@ -126,6 +140,19 @@ def parse_minutes(text: str) -> float | None:
     return float(text)
 
 
+def parse_difficulty(text: str) -> str:
+    """The difficulty in a table that voxledger wrote.
+
+    Raises
+    ------
+    ValueError
+        It is none of `DIFFICULTIES`, and not empty.
+    """
+    if text not in ("", *DIFFICULTIES):
+        raise ValueError(f"difficulty {text!r} is none of {', '.join(DIFFICULTIES)}")
+    return text
+
+
 def parse_decided(text: str, what: Path | str) -> list[Decided]:
     """Parse the text of `data/round/decisions.csv`, of any format; `what` names it in errors."""
     with TABLE.rows(text, what) as rows:
@@ -140,6 +167,7 @@ def parse_decided(text: str, what: Path | str) -> list[Decided]:
                 row["comment"],
                 row["bundle"],
                 int(row["changed_voxels"] or 0),
+                parse_difficulty(row["difficulty"]),
             )
             for row in rows
         ]
@@ -161,6 +189,7 @@ def to_csv(rows: Iterable[Row]) -> str:
                 "" if blank else row.error_type.value,
                 "yes" if row.confirmed else "",
                 as_text(row.comment),
+                row.difficulty,
             ]
         )
     return stream.getvalue()
@@ -212,7 +241,7 @@ def _table(records: list[list[str]], too_many: str) -> Table:
         if wrong:
             return Table({}, [("", "", f"has {how} column {', '.join(wrong)} in its first line")])
     unknown = [name for name in names if name and name not in COLUMNS]
-    if unknown and (lacking := [name for name in COLUMNS if name not in (*names, "confirmed")]):
+    if unknown and (lacking := [name for name in COLUMNS if name not in (*names, *SINCE)]):
         problem = f"has no column {', '.join(lacking)} in its first line, but {', '.join(unknown)}"
         return Table({}, [("", "", problem)])
     table = Table({}, [])
@@ -253,10 +282,13 @@ def _take(table: Table, values: dict[str, str], number: int) -> None:
     confirmed = values.get("confirmed", "").lower()
     if confirmed not in ("", "yes", "no"):
         problems.append(f"confirmed {confirmed!r} is neither yes nor no")
+    difficulty = values.get("difficulty", "").lower()
+    if difficulty not in ("", *DIFFICULTIES):
+        problems.append(f"difficulty {difficulty!r} is none of {', '.join(DIFFICULTIES)}")
     table.problems.extend((case_id, class_name, problem) for problem in problems)
     if not problems:
-        row = Row(case_id, class_name, decision, minutes, error_type, values.get("comment", ""), confirmed == "yes")
-        table.rows[case_id, class_name] = row
+        said = (values.get("comment", ""), confirmed == "yes", difficulty)
+        table.rows[case_id, class_name] = Row(case_id, class_name, decision, minutes, error_type, *said)
 
 
 def _decode(content: bytes) -> str:

@@ -27,6 +27,7 @@ NOT_COVERED = "not covered: text burnt into images, faces, and free text that lo
 LOOKED_AT = (
     *(layout.CASES, layout.ACQUISITION, layout.IMAGES, layout.WEAK, layout.BASE_LABELS, layout.BASE_REVISIONS),
     *(layout.INBOX, layout.DECISIONS, layout.RELEASE_LABELS, layout.RELEASE_REVISIONS, layout.RELEASE_READINGS),
+    *(layout.WITHDRAWN, layout.KEPT_MODELS),
 )
 """What holds words of people, or came from outside. All else is made by us from this."""
 _OURS = (".gitignore", "README.md", MANIFEST)

@@ -1,4 +1,4 @@
-"""`data/licences.csv`: models whose licence a curator let a release declare otherwise, on record in git."""
+"""`data/licences.csv`: models and sources whose licence a curator let a release declare otherwise, on record in git."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from voxledger.textfile import as_text, read_text_if_there, write_table
 
 @dataclass(frozen=True)
 class Override:
-    """One model, whose conditions a declared licence does not keep, and why that is right."""
+    """One model or source, whose conditions a declared licence does not keep, and why that is right."""
 
     model_id: str
+    """Of a source: `source:` and its name."""
     licence: str
-    """Of the model."""
+    """Of the model or source."""
     declared: str
     """Of the release: another one has to be allowed anew."""
     curator: str

@@ -52,6 +52,17 @@ class Pseudonyms:
         writer.writerows(sorted(lines))
         _write_private(path, text.getvalue().encode())
 
+    def forget(self, patient: str, case_ids: Iterable[str]) -> None:
+        """Forget whom a pseudonym stands for, and the series of some cases."""
+        path, names = self.folder / TABLE, {patient, *case_ids}
+        if path.is_file():
+            with open(path, newline="", encoding="utf-8") as stream:
+                kept = [tuple(row.values()) for row in csv.DictReader(stream) if row["pseudonym"] not in names]
+            path.unlink()
+            self.remember((pseudonym, what, identity) for pseudonym, what, identity in kept)
+        for case_id in case_ids:
+            (self.folder / SOURCES / f"{case_id}.json").unlink(missing_ok=True)
+
     def remember_source(self, case_id: str, series: Series) -> None:
         """Keep the UIDs of a series, so that segmentations can be exported that refer to it."""
         header = series.header

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from voxledger.records.decisions import Decision, parse_minutes
-from voxledger.records.formats import TableFormat
+from voxledger.records.decisions import Decision, parse_difficulty, parse_minutes
+from voxledger.records.formats import TableFormat, adding
 from voxledger.records.ledger import Signature
 from voxledger.textfile import as_text, read_text_if_there, write_table
 
@@ -53,6 +53,8 @@ class Reading:
     consensus: str
     """The method by which several readings became one; empty where there was one reader."""
     outcome: Outcome
+    difficulty: str = ""
+    """How hard the reader found it; empty where that was not said, and in tables of format 1."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -62,7 +64,13 @@ class Reading:
 Group = tuple[int, str, str]
 """Round, case and class, as it was called then: what readers say of it together."""
 
-TABLE = TableFormat("readings", "a table of readings", (tuple(f.name for f in fields(Reading)),))
+_FORMAT_1 = (
+    *("version", "case_id", "class_name", "reader", "decision", "minutes", "error_type", "comment", "mask_sha256"),
+    *("bundle", "consensus", "outcome"),
+)
+TABLE = TableFormat(
+    "readings", "a table of readings", (_FORMAT_1, (*_FORMAT_1, "difficulty")), (adding(difficulty=""),)
+)
 FORMAT = TABLE.number
 
 
@@ -89,6 +97,7 @@ def parse_readings(text: str, what: Path | str) -> list[Reading]:
                 row["bundle"],
                 row["consensus"],
                 Outcome(row["outcome"]),
+                parse_difficulty(row["difficulty"]),
             )
             for row in rows
         ]

@@ -13,8 +13,10 @@ from voxledger.records import (
     errors,
     history,
     ledger,
+    mask_quality,
     overrides,
     readings,
+    withdrawn,
     worklist,
 )
 
@@ -27,8 +29,12 @@ TABLES = (
     errors.TABLE,
     history.TABLE,
     ledger.TABLE,
+    mask_quality.JUDGED,
+    mask_quality.PREDICTED,
     overrides.TABLE,
     readings.TABLE,
+    withdrawn.KEPT_TABLE,
+    withdrawn.TABLE,
     worklist.TABLE,
 )
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from voxledger import layout
 from voxledger.records.cases import Case
-from voxledger.records.formats import TableFormat
+from voxledger.records.formats import TableFormat, adding
+from voxledger.records.mask_quality import QUALITY_COLUMNS, Quality, quality_of, quality_row
 from voxledger.textfile import read_text, write_table
 
 AUDIT = "audit"
@@ -41,9 +42,18 @@ class WorkItem:
     """Why the case is on the worklist: one of `FLAGS`, the acquisition function that chose it, or `AUDIT`."""
     reviewer: str
     expected_minutes: float
+    quality: Quality | None = None
+    """What is predicted of the mask."""
 
 
-TABLE = TableFormat("worklist", "a worklist", (tuple(f.name for f in fields(WorkItem)),))
+_COLUMNS = tuple(f.name for f in fields(WorkItem) if f.name != "quality")
+TABLE = TableFormat(
+    "worklist",
+    "a worklist",
+    (_COLUMNS, (*_COLUMNS, *QUALITY_COLUMNS)),
+    (adding(**dict.fromkeys(QUALITY_COLUMNS, "")),),
+)
+"""1: before quality was predicted, and where none is; 2: with what is predicted of each mask."""
 FORMAT = TABLE.number
 
 
@@ -60,6 +70,7 @@ def read_worklist(path: Path | str = layout.WORKLIST) -> list[WorkItem]:
                 row["reason"],
                 row["reviewer"],
                 float(row["expected_minutes"]),
+                quality_of(row),
             )
             for row in rows
         ]
@@ -67,7 +78,8 @@ def read_worklist(path: Path | str = layout.WORKLIST) -> list[WorkItem]:
 
 def write_worklist(path: Path | str, items: Iterable[WorkItem]) -> None:
     """Write the worklist in the order given."""
-    write_table(path, TABLE.columns, map(_to_row, items))
+    rows = list(items)
+    write_table(path, TABLE.headers[any(row.quality for row in rows)], map(_to_row, rows))
 
 
 def on_worklist(cases: Sequence[Case], path: Path | str = layout.WORKLIST) -> list[Case]:
@@ -77,5 +89,6 @@ def on_worklist(cases: Sequence[Case], path: Path | str = layout.WORKLIST) -> li
 
 
 def _to_row(row: WorkItem) -> dict[str, Any]:
-    values = {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items()}
-    return {**values, "expected_minutes": f"{row.expected_minutes:.2f}"}
+    values = {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in asdict(row).items() if k != "quality"}
+    said = quality_row(row.quality) if row.quality else {}
+    return {**values, "expected_minutes": f"{row.expected_minutes:.2f}", **said}

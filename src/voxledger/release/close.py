@@ -13,10 +13,13 @@ from voxledger.records.cases import Split, in_split, read_cases
 from voxledger.records.identity import LOOKED_AT, require_no_identity
 from voxledger.records.worth import read_worth, sentence
 from voxledger.release.committed import not_as_committed
+from voxledger.release.describe import described, write_descriptions, write_statement
 from voxledger.release.elsewhere import require_closed_here_alone
+from voxledger.release.facts import read_facts
 from voxledger.release.inbox import track_inbox
 from voxledger.release.licence import require_licence
 from voxledger.release.manifest import write_manifest
+from voxledger.release.marked import require_settled
 from voxledger.release.pipeline import changed, has_artifact, outputs, require_whole_dvc_files
 from voxledger.release.state import evaluated_round, opening, release_name, require_open, version_tags
 from voxledger.repository import commit_of, dvc_output, dvc_push, git, require_root, tag_exists
@@ -36,8 +39,8 @@ def close(push: bool = True) -> str:
     Raises
     ------
     VoxledgerError
-        The pipeline is not up to date, a file does not belong to the version, the models do not allow the licence that
-        is declared, or the round is closed already.
+        The pipeline is not up to date, a file does not belong to the version, a model or source does not allow the
+        licence that is declared, or the round is closed already.
     """
     require_root()
     params = read_params()
@@ -76,6 +79,7 @@ def _require_closable(params: Params, tags: tuple[str, str]) -> None:
         _require_tags_of_this_commit(tags)
     require_closed_here_alone(tags, commit_of("HEAD"))
     require_licence(params.licence)
+    require_settled()
     if evaluated_round() != params.round:
         raise VoxledgerError(f"round {params.round} has not been evaluated", "run `voxledger round run` first")
     if not has_artifact(params.dataset):
@@ -111,11 +115,14 @@ def _warn_of_cohorts() -> None:
 
 def _require_no_untracked_files() -> None:
     """Raise if files lie here that are in no version: they may hold what must not be published."""
-    ours = {path.as_posix() for path in (layout.MANIFEST, layout.SIGNATURE, layout.LOCK)}
+    ours = {path.as_posix() for path in (layout.LOCK, *layout.NOT_IN_MANIFEST)}
     ours |= {out.path for out in outputs()}
     untracked = git("-c", "core.quotePath=false", "ls-files", "--others", "--exclude-standard").splitlines()
     inputs = f"{layout.DATA}/"
     foreign = [f for f in untracked if f not in ours and not (f.startswith(inputs) and f.endswith(".dvc"))]
+    if foreign:  # a close that failed halfway left descriptions
+        written = {path.as_posix() for path in described(read_facts())}
+        foreign = [f for f in foreign if f not in written]
     if foreign:
         shown = ", ".join(foreign[:10]) + (f" and {len(foreign) - 10} more" if len(foreign) > 10 else "")
         raise VoxledgerError(
@@ -130,7 +137,11 @@ def _commit(params: Params, key: str | None) -> None:
     message = f"Close round {params.round}: {params.dataset} {release}"
     if git("log", "-1", "--format=%s", check=False).strip() == message and not git("status", "--porcelain"):
         return
+    for path in layout.NOT_IN_MANIFEST:
+        path.unlink(missing_ok=True)
+    git("add", "--", *map(str, write_descriptions()))
     write_manifest(params.dataset, params.round, release)
+    write_statement()
     if key is not None:
         sign(layout.MANIFEST, key, RELEASE)
     git("add", "--all")

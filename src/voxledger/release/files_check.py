@@ -74,7 +74,7 @@ def check_files(tree: Mapping[str, Blob], manifest: Manifest | None) -> Findings
         if problem != "":
             found.unusable.add(name)
     found.problems += [f"{name}: {_what(name, here[name])}, not the folder of the version" for name in sorted(links)]
-    own = {layout.MANIFEST.as_posix(), layout.SIGNATURE.as_posix()}
+    own = {path.as_posix() for path in layout.NOT_IN_MANIFEST}
     if manifest and manifest.listed_folders is None:
         found.problems += [f"{name}: not in the manifest" for name in sorted(tree.keys() - digests.keys() - own)]
     extra = sorted(here.keys() - set(names) - links)

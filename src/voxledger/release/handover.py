@@ -22,12 +22,15 @@ from voxledger.records.identity import LOOKED_AT, require_no_identity
 from voxledger.records.ledger import read_ledger
 from voxledger.records.pseudonyms import default_folder, source_of
 from voxledger.registry import LAYOUTS
+from voxledger.release.describe import write_descriptions
+from voxledger.release.facts import PROVENANCE
 from voxledger.release.state import release_name
 from voxledger.schema import LabelClass, LabelSchema, read_schema
 
-PROVENANCE = "provenance"
-"""Folder of what says where labels came from."""
-_RECORDS = (layout.RELEASE_LEDGER, layout.MANIFEST, layout.SIGNATURE, layout.SCHEMA, layout.CASES, layout.ACQUISITION)
+_RECORDS = (
+    *(layout.RELEASE_LEDGER, layout.MANIFEST, layout.SIGNATURE, layout.SCHEMA, layout.CASES),
+    *(layout.ACQUISITION, layout.SAID),
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class ReleasedCase:
     labels: Path
     origin: Origin
     """What formats refer to that refer to the image."""
+    patient: str
+    """Pseudonym of the person in the image."""
 
     def read(self) -> Volume:
         """The label map (z, y, x) of innermost ids, on its grid."""
@@ -99,6 +104,7 @@ def hand_over(target: Path, name: str, keys: Path | None = None) -> Released:
             for record in (r for r in _RECORDS if r.is_file()):
                 (partial / PROVENANCE).mkdir(exist_ok=True)
                 shutil.copyfile(record, partial / PROVENANCE / record.name)
+            write_descriptions(partial)
             partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -120,6 +126,7 @@ def read_released(keys: Path) -> Released:
             Path(case.image),
             layout.label_map(layout.RELEASE_LABELS, case.case_id),
             Origin(f"{params.dataset}/{version}/{case.case_id}", source_of(keys, case.case_id)),
+            case.patient,
         )
         for case in cases
     ]
@@ -153,6 +160,6 @@ def example_files(write: WriteLayout) -> list[str]:
         image, mask, out = (Path(folder) / name for name in ("image.nii.gz", "labels.nii.gz", "out"))
         write_volume(image, labels * 10, grid)
         write_volume(mask, labels, grid)
-        case = ReleasedCase("case-7", Split.POOL, "CT", image, mask, Origin("example/case-7"))
+        case = ReleasedCase("case-7", Split.POOL, "CT", image, mask, Origin("example/case-7"), "case-7")
         write(Released("abdomen", "v1.0.0", [case], schema), out)
         return sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())

@@ -17,7 +17,7 @@ from voxledger.repository import dvc_output
 
 
 def files_of_version() -> list[str]:
-    """Every file that git or DVC brings into a clone of the version, but the manifest and its signature; sorted.
+    """Every file that git or DVC brings into a clone of the version, but the manifest and what is made of it; sorted.
 
     Raises
     ------
@@ -25,7 +25,7 @@ def files_of_version() -> list[str]:
         One of them is a link, or its name would need quoting in lists of files.
     """
     in_dvc = {entry["path"] for entry in json.loads(dvc_output("list", ".", "--recursive", "--dvc-only", "--json"))}
-    in_git = set(tracked()) - {layout.MANIFEST.as_posix(), layout.SIGNATURE.as_posix()}
+    in_git = set(tracked()) - {path.as_posix() for path in layout.NOT_IN_MANIFEST}
     # DVC links files into its cache where it is told to; git's links could lead anywhere.
     links = sorted(name for name in in_git if not Path(name).is_file() or Path(name).is_symlink())
     if links:
@@ -55,4 +55,3 @@ def write_manifest(dataset: str, round_number: int, release: str) -> None:
         times=times_of(round_number),
     )
     record.write_manifest(layout.MANIFEST, manifest)
-    layout.SIGNATURE.unlink(missing_ok=True)

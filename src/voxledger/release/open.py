@@ -10,9 +10,11 @@ from pathlib import Path
 from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.params import read_params
+from voxledger.release.describe import described
 from voxledger.release.elsewhere import require_closed_here_alone
+from voxledger.release.facts import read_facts
 from voxledger.release.inbox import clear, require_nothing_came_late
-from voxledger.release.pipeline import changed_outputs, dvc_file_hash, lock_hashes
+from voxledger.release.pipeline import changed_outputs, dvc_file_hash, known_stages, lock_hashes
 from voxledger.release.state import opening, opening_file, version_tags
 from voxledger.repository import commit_of, dvc_add, file_at, git, require_root, round_tag, tag_exists
 from voxledger.textfile import read_text, replace_text
@@ -21,6 +23,7 @@ PROMOTED = {
     layout.RELEASE_LABELS: layout.BASE_LABELS,
     layout.RELEASE_REVISIONS: layout.BASE_REVISIONS,
     layout.NEXT_MODELS: layout.BASE_MODELS,
+    layout.NEXT_ATTENTION: layout.BASE_ATTENTION,
 }
 """Outputs of a closed round that become inputs of the next, under DVC."""
 PROMOTED_FILES = {
@@ -28,13 +31,14 @@ PROMOTED_FILES = {
     layout.HISTORY: layout.BASE_HISTORY,
     layout.ERRORS: layout.BASE_ERRORS,
     layout.DRAWN: layout.BASE_DRAWN,
+    layout.JUDGED: layout.BASE_JUDGED,
     layout.RELEASE_READINGS: layout.BASE_READINGS,
     layout.NEXT_CARDS: layout.BASE_CARDS,
 }
 """The same for files in git."""
 
-LATER = (layout.RELEASE_READINGS, layout.DRAWN)
-"""Files that rounds of an older voxledger do not have."""
+LATER = (layout.RELEASE_READINGS, layout.DRAWN, layout.JUDGED, layout.NEXT_ATTENTION)
+"""What rounds of an older voxledger do not have."""
 
 
 def open_next() -> int:
@@ -70,7 +74,7 @@ def open_next() -> int:
     _promote(tag)
     clear()
     shutil.rmtree(layout.TIMES, ignore_errors=True)
-    for leftover in (layout.MANIFEST, layout.SIGNATURE):
+    for leftover in _of_the_closed():
         leftover.unlink(missing_ok=True)
     replace_text(layout.PARAMS, _with_round(read_text(layout.PARAMS), number))
     git("add", "--all")
@@ -81,10 +85,12 @@ def open_next() -> int:
 
 def _require_as_recorded(tag: str) -> None:
     """Raise unless all that the next round starts from is here as the closed round recorded it."""
-    absent = [str(source) for source in (*PROMOTED, *PROMOTED_FILES) if not source.exists() and source not in LATER]
+    recorded = lock_hashes(file_at(tag, layout.LOCK) or "")
+    wanted = [s for s in (*PROMOTED, *PROMOTED_FILES) if s not in LATER or s.as_posix() in recorded]
+    absent = [str(source) for source in wanted if not source.exists()]
     if absent:
         raise VoxledgerError(f"{', '.join(absent)} of {tag} is not here", "run `dvc pull`")
-    changed = changed_outputs("import", "retrain")
+    changed = changed_outputs(*known_stages("import", "retrain", "learn"))
     altered = [str(source) for source in PROMOTED if source.as_posix() in changed]
     if altered:
         raise _altered(", ".join(altered), tag, "run `dvc checkout --force`, then again")
@@ -93,11 +99,12 @@ def _require_as_recorded(tag: str) -> None:
 def _promote(tag: str) -> None:
     """Copy outputs to the inputs that they become; DVC's hash of the copy is compared with the one at the tag."""
     recorded = lock_hashes(file_at(tag, layout.LOCK) or "")
-    for source, target in PROMOTED.items():
+    promoted = {s: target for s, target in PROMOTED.items() if s not in LATER or s.as_posix() in recorded}
+    for source, target in promoted.items():
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target)
-    dvc_add(*PROMOTED.values())
-    for source, target in PROMOTED.items():
+    dvc_add(*promoted.values())
+    for source, target in promoted.items():
         if dvc_file_hash(layout.dvc_file(target)) != recorded[source.as_posix()]:
             raise _altered(str(source), tag, "run `git checkout . && dvc checkout --force`, then again")
     for source, target in PROMOTED_FILES.items():
@@ -109,6 +116,11 @@ def _altered(what: str, tag: str, remedy: str) -> VoxledgerError:
     return VoxledgerError(
         f"{what} is not what {tag} recorded in {layout.LOCK}, so the next round cannot start from it", remedy
     )
+
+
+def _of_the_closed() -> list[Path]:
+    """What `round close` wrote of the closed round, and is not true of the next."""
+    return [*described(read_facts()), *layout.NOT_IN_MANIFEST]
 
 
 def _opened(number: int) -> str:
@@ -125,7 +137,7 @@ def _is_just_opened(number: int) -> bool:
 
 def _require_nothing_else_changed(number: int) -> None:
     """Raise if files differ from HEAD that `open_next` does not write: somebody worked on after it was interrupted."""
-    written = [*PROMOTED_FILES.values(), *map(layout.dvc_file, PROMOTED.values()), layout.MANIFEST, layout.SIGNATURE]
+    written = [*PROMOTED_FILES.values(), *map(layout.dvc_file, PROMOTED.values()), *_of_the_closed()]
     ours = {path.as_posix() for path in written}
     before = file_at("HEAD", layout.PARAMS) or ""
     if read_text(layout.PARAMS) in (before, _with_round(before, number)):

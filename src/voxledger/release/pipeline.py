@@ -50,6 +50,12 @@ def changed() -> list[str]:
     return sorted(Status.now().entries)
 
 
+def known_stages(*names: str) -> list[str]:
+    """Those of some stages that `dvc.yaml` has here: that of an older voxledger lacks later ones."""
+    here = {name for name, _ in _stages()}
+    return [name for name in names if name in here]
+
+
 def changed_outputs(*stages: str) -> set[str]:
     """Outputs of some stages that are not what `dvc.lock` says."""
     return {path for path, _ in _changes(json.loads(dvc_output("status", "--json", *stages)), ["changed outs"])}

@@ -141,6 +141,8 @@ def _against_return(one: Kept, reading: Reading) -> list[str]:
             ("minutes", _minutes(reading.minutes), _minutes(row.minutes)),
             ("error_type", reading.error_type, row.error_type.value),
             ("comment", reading.comment, as_text(row.comment)),
+            # A reading of format 1 does not say, though its return may.
+            ("difficulty", reading.difficulty, reading.difficulty and row.difficulty),
         )
         if told != said
     ]

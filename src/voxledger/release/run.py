@@ -11,6 +11,7 @@ from voxledger.bundles.context import read_context
 from voxledger.bundles.inbox import require_complete
 from voxledger.bundles.untouched import require_untouched
 from voxledger.errors import VoxledgerError
+from voxledger.extras import require_extra
 from voxledger.models.region import learned_schema
 from voxledger.params import Params, read_params
 from voxledger.records.bundle import sent_bundles
@@ -34,6 +35,7 @@ def require_runnable() -> Params:
         Says what has to be done first.
     """
     require_root()
+    require_extra("models")
     require_pipeline()
     params = read_params()
     require_open(params)

@@ -17,6 +17,7 @@ from voxledger.records.decisions import TABLE as DECISIONS
 from voxledger.records.ledger import Entry, Ledger, Signature, parse_ledger
 from voxledger.records.readings import JOINT, Reading, parse_readings
 from voxledger.records.reviewers import KeyState, Reviewer, Reviewers, parse_reviewers
+from voxledger.records.withdrawn import names_of_return, parse_withdrawn
 from voxledger.repository import commit_of, cut_history, file_at, git, is_ancestor, is_shallow, round_tag, tag_exists
 from voxledger.schema import LabelSchema, parse_schema
 from voxledger.textfile import parse_yaml, table, unreadable
@@ -184,6 +185,9 @@ def _decision(entry: Entry, tag: str | None, earlier: Earlier) -> dict[str, str]
     if not entry.bundle:
         return None
     names = earlier.schema.names_of(entry.class_name)
+    withdrawn = file_at(tag, layout.WITHDRAWN)
+    cut = parse_withdrawn(withdrawn, _named(layout.WITHDRAWN, tag)) if withdrawn else []
+    bundles = names_of_return(entry.bundle, cut)
     # A neighbour that trimmed the mask later gave its row a newer version than its decision has.
     for revision in (tag, round_tag(entry.version), *earlier.known):
         text = file_at(revision, layout.DECISIONS)
@@ -191,7 +195,7 @@ def _decision(entry: Entry, tag: str | None, earlier: Earlier) -> dict[str, str]
             continue
         with DECISIONS.rows(text, _named(layout.DECISIONS, revision)) as rows:
             for row in rows:
-                if (row["case_id"], row["bundle"]) == (entry.case_id, entry.bundle) and row["class_name"] in names:
+                if row["case_id"] == entry.case_id and row["bundle"] in bundles and row["class_name"] in names:
                     return row
     return None
 

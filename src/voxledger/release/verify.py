@@ -20,6 +20,7 @@ from voxledger.records.mask_check import differing_masks
 from voxledger.release.committed import commit_at, committed, content_at, tag_object
 from voxledger.release.decided_check import check_decided
 from voxledger.release.files_check import Findings, bring, check_files
+from voxledger.release.purged_check import check_withdrawals
 from voxledger.release.readings_check import check_readings, kept_returns, readable
 from voxledger.release.reviews_check import Review, Reviews, check_reviews
 from voxledger.repository import round_tags
@@ -43,6 +44,8 @@ class Verdict:
     """What was altered, each beginning with the file or tag."""
     missing: list[str] = field(default_factory=list)
     """Files that are not here."""
+    withdrawn: dict[str, str] = field(default_factory=dict)
+    """Files that are not here because they were withdrawn, with the SHA-256 that they had."""
     command: str = ""
     """Brings what is missing."""
     converted: list[str] = field(default_factory=list)
@@ -55,24 +58,26 @@ class Verdict:
     """Whose keys those had to be by: the auditor's file, or the version's own, which proves nothing by itself."""
 
 
-def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
+def verify(tag: str, allowed_signers: Path | None = None, withdrawn: Path | None = None) -> Verdict:
     """Check the working tree of a clone that stands at `tag`.
 
     Compares the names in tags, manifest and parameters; the signatures; every file with the manifest and with git's
     objects, whatever git's index says; every image with the case table; every mask with the ledger; and ledger and
     readings with the bundles that came back.
 
+    Parameters
+    ----------
+    allowed_signers
+        Keys that the auditor trusts.
+    withdrawn
+        List of what was removed of the version since; without keys that may have signed it, it says nothing.
+
     Raises
     ------
     Misuse
         The current folder is no clone, there is no such tag, or the clone stands elsewhere.
     """
-    if not Path(".git").exists():
-        raise Misuse(f"{Path.cwd()} is not the root of a clone: no .git", "change to the folder that `git clone` made")
-    if not commit_at(f"refs/tags/{tag}"):
-        raise Misuse(
-            f"{tag} is not a tag here", f"use one of {', '.join(round_tags()) or 'those that round close sets'}"
-        )
+    _require_clone(tag)
     verdict = Verdict(tag)
     commit = commit_at("HEAD")
     released = _released(commit)
@@ -97,20 +102,32 @@ def verify(tag: str, allowed_signers: Path | None = None) -> Verdict:
     review = _yaml_at(content_at(commit, layout.PARAMS)).get("review") or {}
     masks, readings = _check_tables(found, released, review)
     required = review.get("require_signature") is True
+    excused = check_withdrawals(found, released, withdrawn, allowed_signers)
     reviews = _check_reviews(found, released, required, allowed_signers)
     return replace(
         verdict,
         files=found.checked,
         masks=masks,
         readings=readings,
-        problems=verdict.problems + found.problems + reviews.problems,
+        problems=verdict.problems + found.problems + excused.problems + reviews.problems,
         missing=found.missing,
+        withdrawn=excused.files,
         command=bring(found.missing, tree),
         converted=found.converted,
-        notes=verdict.notes + reviews.notes,
+        notes=verdict.notes + excused.notes + reviews.notes,
         reviews=reviews.reviews,
         review_keys=reviews.keys,
     )
+
+
+def _require_clone(tag: str) -> None:
+    """Raise unless this is a clone, and has the tag."""
+    if not Path(".git").exists():
+        raise Misuse(f"{Path.cwd()} is not the root of a clone: no .git", "change to the folder that `git clone` made")
+    if not commit_at(f"refs/tags/{tag}"):
+        raise Misuse(
+            f"{tag} is not a tag here", f"use one of {', '.join(round_tags()) or 'those that round close sets'}"
+        )
 
 
 def _released(commit: str) -> Manifest | None:

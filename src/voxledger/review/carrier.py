@@ -66,6 +66,8 @@ class Lines:
     """When they expire; None: never."""
     secret: bool = False
     """Whether they are all that somebody needs: whoever has them is the reviewer."""
+    by_page: bool = False
+    """Whether the page in the bundle sends the return, too."""
 
 
 @dataclass(frozen=True)

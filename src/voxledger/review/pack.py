@@ -7,7 +7,10 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from voxledger.disk import naming
@@ -29,9 +32,14 @@ def find_bundle(bundles: Path, reviewer: str, round_number: int) -> Path:
     return found[reviewer]
 
 
-def pack(folder: Path, target: Path) -> None:
-    """Zip a bundle folder under its own name; the same folder always makes the same bytes."""
-    write_zip(target, {f"{folder.name}/{path}": opening(folder / path) for path in list_files(folder)})
+def pack(folder: Path, target: Path, instead: Mapping[str, bytes] = MappingProxyType({})) -> None:
+    """Zip a bundle folder under its own name; the same folder always makes the same bytes.
+
+    Files of `instead` come in the place of those of the folder, or beside them.
+    """
+    files = {path: opening(folder / path) for path in list_files(folder)}
+    files |= {path: partial(BytesIO, content) for path, content in instead.items()}
+    write_zip(target, {f"{folder.name}/{path}": opener for path, opener in files.items()})
 
 
 def opening(path: Path) -> Callable[[], IO[bytes]]:
@@ -40,11 +48,11 @@ def opening(path: Path) -> Callable[[], IO[bytes]]:
 
 
 @contextmanager
-def packed(folder: Path) -> Iterator[Path]:
+def packed(folder: Path, instead: Mapping[str, bytes] = MappingProxyType({})) -> Iterator[Path]:
     """The same in a place of its own, for as long as it is needed."""
     with tempfile.TemporaryDirectory(prefix="voxledger-") as place:
         target = Path(place) / f"{folder.name}.zip"
-        pack(folder, target)
+        pack(folder, target, instead)
         yield target
 
 

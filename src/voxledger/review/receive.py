@@ -32,6 +32,7 @@ from voxledger.params import Outside
 from voxledger.process import lock
 from voxledger.records.bundle import (
     ARCHIVES,
+    LINK,
     MANIFEST,
     MOST_DEPTH,
     RECEIPT,
@@ -455,7 +456,7 @@ def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path, ou
     What voxledger itself adds to a return comes along only where that was `ours` already.
     """
     unlisted_bytes = sum(size_bound(manifest, path) for path in manifest.files)
-    for path, opener in sorted((p, o) for p, o in files.items() if ours or not is_ours(p)):
+    for path, opener in sorted((p, o) for p, o in files.items() if p != LINK and (ours or not is_ours(p))):
         case = label_case(path, manifest.cases)
         known = path in manifest.files or path == MANIFEST
         own = size_bound(manifest, path) if known else 0

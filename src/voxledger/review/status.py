@@ -11,7 +11,7 @@ from voxledger.bundles.context import Context
 from voxledger.bundles.finding import Finding
 from voxledger.bundles.inbox import look_into
 from voxledger.bundles.returned import Return
-from voxledger.records.bundle import Manifest
+from voxledger.records.bundle import EMULATED, Manifest
 from voxledger.records.ledger import Signature
 
 
@@ -37,12 +37,16 @@ class BundleStatus:
     """Classes of cases that the reviewer is asked about."""
     decided: int
     """Those of them that have a decision."""
+    minutes: float | None
+    """What the returned decisions say that they took; None where none says so."""
     missing: tuple[Finding, ...]
     problems: tuple[Finding, ...]
     notes: tuple[Finding, ...]
     """What was undone or decided to read its labels, and what else is worth saying: nothing that anybody has to do."""
     signatures: tuple[Signature, ...] = ()
     """Those that count."""
+    emulated: bool = False
+    """Whether a virtual reader drew, whose minutes are assumed."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +102,18 @@ def _of(manifest: Manifest, one: Return | None) -> BundleStatus:
         len(manifest.cases),
         len(manifest.asked),
         one.decided if one else 0,
+        _minutes(one),
         one.missing if one else (),
         one.problems if one else (),
         one.notes if one else (),
         one.signatures if one else (),
+        one is not None and EMULATED in one.files,
     )
+
+
+def _minutes(one: Return | None) -> float | None:
+    given = [row.minutes for row in one.rows.values() if row.minutes is not None] if one else []
+    return round(sum(given), 2) if given else None
 
 
 def _json(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:

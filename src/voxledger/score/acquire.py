@@ -18,6 +18,8 @@ class Acquisition:
     of all of them. The order of the cases must not matter: break ties by case id."""
     features: bool = False
     """Whether it needs `CaseScore.features`, for which every image is read."""
+    quality: bool = False
+    """Whether it goes by `CaseScore.quality`."""
 
 
 class Turns:

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.imaging.attention_file import Criterion
+from voxledger.imaging.attention_file import PUBLISHED, Criterion
 from voxledger.imaging.boxes import Box, absolute, bounding_box, intersection, parts, relative, shape_of, union, view
 from voxledger.imaging.soft import SoftPrediction, asked, ensemble_box
 from voxledger.imaging.volume import Grid, differences
@@ -161,7 +161,7 @@ class Attention:
             name,
             box,
             bits,
-            {c: int(sum(counts[flags] for flags in range(8) if flags & c)) for c in Criterion},
+            {c: int(sum(counts[flags] for flags in range(8) if flags & c)) for c in PUBLISHED},
             int(counts.sum()),
             int(votes[len(votes) // 2 :].sum()),
             opened.entropy,

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from voxledger.imaging.attention_file import Criterion
+from voxledger.imaging.attention_file import PUBLISHED
 from voxledger.records.errors import Error
 from voxledger.score.table import CaseScore
 
 LEAST_ML = 0.00005
 """What `errors.csv` writes as 0.0000 ml is at most this."""
 
-CRITERIA = tuple(str(c.name).lower() for c in Criterion)
+CRITERIA = tuple(str(c.name).lower() for c in PUBLISHED)
 
 Experience = Mapping[tuple[str, str], Mapping[str, float]]
 """Class and criterion → kind of error → ml; the criterion "" holds all of the class."""

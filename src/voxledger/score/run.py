@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decision
 from voxledger.records.errors import ErrorRow
 from voxledger.records.ledger import Ledger, Origin, last_reviewed
+from voxledger.records.mask_quality import JudgedMask
 from voxledger.records.readings import Reading, settled
 from voxledger.records.worklist import AUDIT, DISAGREES, NOT_FOUND, REJECTED, WorkItem, write_worklist
 from voxledger.registry import ACQUISITION
@@ -28,17 +29,26 @@ from voxledger.schema import LabelSchema
 from voxledger.score.acquire import Acquisition
 from voxledger.score.bias import agreement
 from voxledger.score.drawn import AttentionCurve, TopCase
+from voxledger.score.learn import criteria_of
+from voxledger.score.learned import Learned, described, learned_here
 from voxledger.score.likely_error import experience
 from voxledger.score.pictures import thermal_table
+from voxledger.score.predicted import of_pool, predict_round, with_quality
+from voxledger.score.quality_section import quality_section
 from voxledger.score.section import score_section
-from voxledger.score.stopping import outlook
+from voxledger.score.stopping import ErrorLeft, Outlook, by_target, error_left, outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
 from voxledger.score.worklist import choose, read_by_several, worklist
 from voxledger.textfile import replace_text, write_table
 from voxledger.weak.decisions import WeakDecision
 
 if TYPE_CHECKING:
-    from voxledger.score.attention import ClassAttention
+    import numpy as np
+    import numpy.typing as npt
+
+    from voxledger.imaging.boxes import Box
+    from voxledger.imaging.soft import SoftPrediction
+    from voxledger.score.attention import Attention, ClassAttention
 
 PICTURES = 4
 """Cases shown in the report."""
@@ -54,6 +64,7 @@ def score_round(
     not_found: Mapping[str, Sequence[str]] = MappingProxyType({}),
     readings: Sequence[Reading] = (),
     weak: Sequence[WeakDecision] = (),
+    judged: Sequence[JudgedMask] = (),
 ) -> list[WorkItem]:
     """Write attention, scores, agreement of the models, worklist and outlook of the round; returns the worklist.
 
@@ -75,39 +86,54 @@ def score_round(
         What was said in earlier rounds.
     weak
         What was found of objects that were predicted from weak labels.
+    judged
+        Masks that people judged in earlier rounds; quality is learned from those of the pool.
     """
     pool = in_split(cases, Split.POOL)
-    found = attend(pool, predictions, schema, params)
-    replace_text(layout.HEAT_COLORS, thermal_table())
+    found, how = _attention(pool, predictions, schema, params)
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
+    model, masks = predict_round(judged := of_pool(judged, pool, schema), scores, schema, params)
     unseen, unfit = _unseen(scores, not_found, schema), disagreeing(ledger, weak, schema)
     rejected = rejected_before(ledger, readings, schema) if params.score.rejected_first else ()
     flagged = dict.fromkeys(unfit, DISAGREES) | dict.fromkeys(rejected, REJECTED) | dict.fromkeys(unseen, NOT_FOUND)
-    open_cases, chosen = _choose(pool, scores, errors, found, schema, params, flagged)
+    open_cases = with_quality(_by_case(scores), masks, schema, params)
+    open_cases, chosen = _choose(pool, open_cases, scores, errors, found, schema, params, flagged)
     rows = _worklist(open_cases, chosen, len(schema.names), params)
     write_worklist(layout.WORKLIST, rows)
-    selected = sum(reason != AUDIT for reason in chosen.values())
-    view = outlook(open_cases, selected, *last_reviewed(ledger, {c.case_id for c in pool}), len(unseen))
-    replace_text(layout.OUTLOOK, json.dumps(asdict(view), indent=2) + "\n")
-    pairs = [
-        (case_id, name, *pair, dice)
-        for case_id, classes in found.items()
-        for name, info in classes.items()
-        for pair, dice in _agreement(info).items()
-    ]
+    reviewed = last_reviewed(ledger, {c.case_id for c in pool})
+    view = _outlook(open_cases, chosen, reviewed, len(unseen), error_left(open_cases, model), params.score)
+    replace_text(layout.OUTLOOK, json.dumps(asdict(view) | how, indent=2) + "\n")
+    pairs = _pairs(found)
     _write_agreement(pairs)
     predicted = [c for c in open_cases if c.case_id in found]
     _write_plot(predicted)
     attention_ml = tuple(sorted(c.attention_ml for c in predicted))
-    curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=selected)
+    curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=view.chosen)
     shown, bias = _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema)
-    replace_text(layout.SCORE_SECTION, score_section(view, once(curve).png, shown, bias, not_found, unfit))
+    quality = quality_section(model, masks, view.left, judged) if params.score.quality else ""
+    section = score_section(view, once(curve).png, shown, bias, not_found, unfit, how.get("attention"))
+    replace_text(layout.SCORE_SECTION, section + quality)
     return rows
+
+
+def _outlook(
+    cases: Sequence[CaseScore],
+    chosen: Mapping[str, str],
+    reviewed: tuple[int, int],
+    unseen: int,
+    left: ErrorLeft | None,
+    params: ScoreParams,
+) -> Outlook:
+    """Whether another round is worth it."""
+    selected = sum(reason != AUDIT for reason in chosen.values())
+    target = by_target(left, params.stop_error_ml, params.stop_dice)
+    return outlook(cases, selected, *reviewed, unseen, left, target)
 
 
 def _choose(
     pool: Sequence[Case],
+    open_cases: list[CaseScore],
     scores: Sequence[ClassScore],
     errors: Sequence[ErrorRow],
     found: Mapping[str, Any],
@@ -116,7 +142,6 @@ def _choose(
     flagged: Mapping[str, str],
 ) -> tuple[list[CaseScore], dict[str, str]]:
     """The cases with classes that nobody stands behind, and those of them that are chosen, with the reason."""
-    open_cases = [c for c in _by_case(scores) if c.classes]
     seed = f"{params.score.seed}/{params.round}"
     acquisition: Acquisition = ACQUISITION.get(params.score.acquisition)
     count, known = len(schema.names), experience(errors)
@@ -247,21 +272,55 @@ def _mean_agreement(
     return [(*key, sum(groups[key]) / len(groups[key])) for key in ordered]
 
 
-def attend(
+def _attention(
     pool: Sequence[Case], predictions: Path, schema: LabelSchema, params: Params
+) -> tuple[dict[str, dict[str, Counted]], dict[str, Any]]:
+    """Attention files of every predicted case, and what was counted; where attention was to be learned, what it is."""
+    how: dict[str, Any] = {}
+    if params.score.attention != "learned":
+        found = attend(pool, predictions, schema, params)
+    else:
+        learned = learned_here({c.case_id for c in pool}, schema, params.score.miss)
+        model = learned if isinstance(learned, Learned) else None
+        found = attend(pool, predictions, schema, params, model)
+        how["attention"] = described(learned, params.score.miss)
+        if model is not None:
+            replace_text(layout.ATTENTION_FROM, json.dumps(how["attention"], indent=2) + "\n")
+    replace_text(layout.HEAT_COLORS, thermal_table())
+    return found, how
+
+
+def attend(
+    pool: Sequence[Case], predictions: Path, schema: LabelSchema, params: Params, learned: Learned | None = None
 ) -> dict[str, dict[str, Counted]]:
-    """Attention files of every predicted case; returns what was counted by case and class."""
-    jobs = [
-        Attend(
+    """Attention files of every predicted case, by a model of errors if one is given; returns what was counted by case
+    and class."""
+
+    def job(case: Case, files: Sequence[Path]) -> Attend | AttendLearned:
+        by_model = {f.parent.name: f for f in files}
+        if learned is None:
+            return Attend(
+                name=case.case_id,
+                image_sha256=case.sha256,
+                predictions=by_model,
+                schema=schema,
+                params=params.score,
+            )
+        return AttendLearned(
             name=case.case_id,
             image_sha256=case.sha256,
-            predictions={f.parent.name: f for f in files},
+            predictions=by_model,
             schema=schema,
             params=params.score,
+            image=Path(case.image),
+            proposal=layout.label_map(layout.PSEUDO, case.case_id),
+            model=learned.weights,
+            model_id=learned.id,
+            classes=learned.classes,
+            threshold=learned.threshold,
         )
-        for case in pool
-        if (files := sorted(predictions.glob(f"*/{case.case_id}.b2nd")))
-    ]
+
+    jobs = [job(case, files) for case in pool if (files := sorted(predictions.glob(f"*/{case.case_id}.b2nd")))]
     found = casemap(
         jobs,
         layout.ATTENTION,
@@ -289,11 +348,6 @@ class Counted:
     """Voxels by the set of models that claim them, see `voxledger.score.bias.agreement`."""
 
 
-def _criteria(params: ScoreParams) -> dict[str, Any]:
-    """What the attention depends on; the rest of the parameters chooses cases."""
-    return params.model_dump(mode="json", include={"inconsistency", "uncertainty", "entropy", "opening", "classes"})
-
-
 class Attend(Job[dict[str, Counted]]):
     """Attention of one case; gives by class what was counted."""
 
@@ -302,31 +356,92 @@ class Attend(Job[dict[str, Counted]]):
     predictions: dict[str, Path] = content()
     """By model."""
     schema: LabelSchema = content()
-    params: ScoreParams = content(by=_criteria)
+    params: ScoreParams = content(by=criteria_of)
+
+    def compute(self, folder: Path) -> dict[str, Counted]:
+        _, attention = _published(self.predictions, self.image_sha256, self.schema, self.params)
+        found = (attention[name] for name in self.schema.names)
+        return _write(folder, self.name, list(self.predictions), self.schema, attention, found, attention.heat)
+
+
+class AttendLearned(Job[dict[str, Counted]]):
+    """The same, with attention where a model expects errors; published criteria are counted as they are."""
+
+    stage, algorithms = "score", ("score", "learn")
+    image_sha256: str = content()
+    predictions: dict[str, Path] = content()
+    schema: LabelSchema = content()
+    params: ScoreParams = content(by=criteria_of)
+    image: Path = content()
+    proposal: Path = content()
+    """The label map that people are shown."""
+    model: Path = content()
+    """Weights of the model of errors."""
+    model_id: str = content()
+    classes: tuple[str, ...] = content()
+    """Those that it learned from."""
+    threshold: float = content()
 
     def compute(self, folder: Path) -> dict[str, Counted]:
         from voxledger.imaging import volume
-        from voxledger.imaging.attention_file import write_attention
-        from voxledger.imaging.soft import open_soft
-        from voxledger.score.attention import Attention
+        from voxledger.score.error_model import read_error_model
+        from voxledger.score.learned import attend_learned
+        from voxledger.score.voxels import FEATURES, CaseVoxels
 
-        opened = [open_soft(path) for path in self.predictions.values()]
-        for path, prediction in zip(self.predictions.values(), opened, strict=True):
-            if prediction.image_sha256 != self.image_sha256:
-                raise VoxledgerError(f"{path} was predicted from another image", "run `dvc repro -f infer`")
-        attention = Attention(opened, self.schema, self.params)
-        models, counted = list(self.predictions), {}
+        opened, attention = _published(self.predictions, self.image_sha256, self.schema, self.params)
+        labels = volume.read_label(self.proposal, attention.grid)
+        case = CaseVoxels(opened, labels, volume.read(self.image).array, self.schema)
+        model = read_error_model(self.model, len(FEATURES))
+        heat, found = attend_learned(case, attention, model, self.classes, self.threshold)
+        models = list(self.predictions)
+        return _write(folder, self.name, models, self.schema, attention, found, heat, self.model_id)
 
-        def note(name: str) -> ClassAttention:
-            one = attention[name]
-            counted[name] = _counted(one, models, attention.grid.voxel_ml, attention.heat.size)
-            return one
 
-        found = (note(name) for name in self.schema.names)
-        boxes = ((a.name, a.box, a.bits) for a in found)
-        write_attention(folder / layout.attention(self.name).name, boxes, self.schema.names, attention.grid)
-        volume.write(folder / layout.heat(self.name).name, attention.heat, attention.grid)
-        return counted
+def _published(
+    predictions: Mapping[str, Path], image_sha256: str, schema: LabelSchema, params: ScoreParams
+) -> tuple[list[SoftPrediction], Attention]:
+    """The predictions of a case, and its attention by the published criteria."""
+    from voxledger.imaging.soft import open_soft
+    from voxledger.score.attention import Attention
+
+    opened = [open_soft(path) for path in predictions.values()]
+    for path, prediction in zip(predictions.values(), opened, strict=True):
+        if prediction.image_sha256 != image_sha256:
+            raise VoxledgerError(f"{path} was predicted from another image", "run `dvc repro -f infer`")
+    return opened, Attention(opened, schema, params)
+
+
+def _write(
+    folder: Path,
+    case_id: str,
+    models: Sequence[str],
+    schema: LabelSchema,
+    attention: Attention,
+    found: Iterable[ClassAttention],
+    heat: npt.NDArray[np.uint8],
+    model_id: str = "",
+) -> dict[str, Counted]:
+    """Write the attention of every class, and then the heat map; gives by class what was counted.
+
+    Parameters
+    ----------
+    attention
+        Of the published criteria; `found` and `heat` are what is written.
+    model_id
+        Of the model of errors, if they are of one.
+    """
+    from voxledger.imaging import volume
+    from voxledger.imaging.attention_file import write_attention
+
+    counted, grid = {}, attention.grid
+
+    def note(one: ClassAttention) -> tuple[str, Box | None, npt.NDArray[np.uint8]]:
+        counted[one.name] = _counted(one, models, grid.voxel_ml, heat.size)
+        return one.name, one.box, one.bits
+
+    write_attention(folder / layout.attention(case_id).name, map(note, found), schema.names, grid, model_id)
+    volume.write(folder / layout.heat(case_id).name, heat, grid)
+    return counted
 
 
 def _counted(one: ClassAttention, models: Sequence[str], voxel_ml: float, voxels: int) -> Counted:
@@ -365,6 +480,16 @@ def _class_score(case: Case, name: str, ledger: Ledger, found: dict[str, Counted
     )
 
 
+def _pairs(found: Mapping[str, Mapping[str, Counted]]) -> list[tuple[str, str, str, str, float]]:
+    """Case, class, two models, and their Dice."""
+    return [
+        (case_id, name, *pair, dice)
+        for case_id, classes in found.items()
+        for name, info in classes.items()
+        for pair, dice in _agreement(info).items()
+    ]
+
+
 def _agreement(counted: Counted) -> dict[tuple[str, str], float]:
     return agreement(list(counted.models), counted.votes)
 
@@ -377,7 +502,8 @@ def _grouped(scores: Sequence[ClassScore]) -> list[list[ClassScore]]:
 
 
 def _by_case(scores: Sequence[ClassScore]) -> list[CaseScore]:
-    return [CaseScore(g[0].case_id, tuple(s for s in g if not s.trusted)) for g in _grouped(scores)]
+    found = [CaseScore(g[0].case_id, tuple(s for s in g if not s.trusted)) for g in _grouped(scores)]
+    return [case for case in found if case.classes]
 
 
 def _with_features(open_cases: Sequence[CaseScore], pool: Sequence[Case], params: Params) -> list[CaseScore]:
@@ -385,4 +511,4 @@ def _with_features(open_cases: Sequence[CaseScore], pool: Sequence[Case], params
 
     ids = {case.case_id for case in open_cases}
     found = features_of([c for c in pool if c.case_id in ids], params.machine)
-    return [CaseScore(c.case_id, c.classes, found[c.case_id]) for c in open_cases]
+    return [replace(c, features=found[c.case_id]) for c in open_cases]

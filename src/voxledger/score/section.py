@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 from voxledger.html import image, table
 from voxledger.score.stopping import Outlook
@@ -16,6 +17,7 @@ def score_section(
     bias: Sequence[tuple[str, str, str, float]],
     not_found: Mapping[str, Sequence[str]],
     disagreeing: Mapping[str, Sequence[str]],
+    attention: Mapping[str, Any] | None = None,
 ) -> str:
     """HTML of what was expected before people looked.
 
@@ -31,6 +33,8 @@ def score_section(
         Organs that models of a region did not find, by case.
     disagreeing
         Classes that do not fit the weak label that they were predicted from, or are empty after the filter, by case.
+    attention
+        Where learned attention was asked for, what stands for it, see `voxledger.score.learn.described`.
     """
     verdict = "stop" if outlook.stop else "continue"
     text = [
@@ -45,6 +49,7 @@ def score_section(
             f"<p>Of the {outlook.chosen} cases chosen now, {expected.estimate:.1f} are expected to need revision "
             f"(95 % interval {expected.low:.0f} to {expected.high:.0f}).</p>"
         )
+    text += [f"<p>{escape(where_from(attention))}</p>"] if attention is not None else []
     if not_found:
         text.append(
             f"<p><strong>Organ not found</strong> in {len(not_found)} cases, so that the models of a region looked at "
@@ -65,6 +70,18 @@ def score_section(
         text.append("<h3>Label bias: mean Dice of each pair</h3>")
         text.append(table(["Class", "Model", "Other", "Dice"], [[c, a, b, f"{d:.3f}"] for c, a, b, d in bias]))
     return "\n".join(text) + "\n"
+
+
+def where_from(attention: Mapping[str, Any]) -> str:
+    """Where attention is from where it was to be learned, in a sentence or two."""
+    if "model" not in attention:
+        return f"Attention is that of the published criteria, for it cannot be learned yet: {attention['why']}."
+    return (
+        f"Attention is learned: model {attention['model'][:12]}, from {attention['cases']} cases. It lies where the "
+        f"probability of an error is {100 * attention['from_probability']:.1f} % or more, which is expected to miss at "
+        f"most {100 * attention['miss']:g} % of the errors of a case with errors; {attention['audited']} audited cases "
+        "with errors set that."
+    )
 
 
 def _listed(classes: Mapping[str, Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""When to stop: how much attention is left, how many cases will still need revision, what the audit found.
+"""When to stop: how much attention and error is left, how many cases will still need revision, what the audit found.
 
 Pure functions; the score stage says what it can before people look, `voxledger.evaluate.hindsight` after.
 """
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from voxledger.score.quality import QualityModel
 from voxledger.score.table import CaseScore
-from voxledger.statistics import Estimate, expected_revisions
+from voxledger.statistics import LEVEL, Estimate, expected_revisions
 
 
 def knee(values: Sequence[float]) -> int:
@@ -47,11 +48,20 @@ class Outlook:
     revised_last: int
     expected_revisions: Estimate | None
     """Of the cases chosen now; None where nothing was reviewed yet."""
+    left: ErrorLeft | None
     stop: bool
     why: str
 
 
-def outlook(cases: Sequence[CaseScore], chosen: int, revised: int, reviewed: int, unseen: int = 0) -> Outlook:
+def outlook(
+    cases: Sequence[CaseScore],
+    chosen: int,
+    revised: int,
+    reviewed: int,
+    unseen: int = 0,
+    left: ErrorLeft | None = None,
+    target: tuple[bool, str] | None = None,
+) -> Outlook:
     """Say whether to go on, and why.
 
     Parameters
@@ -64,6 +74,8 @@ def outlook(cases: Sequence[CaseScore], chosen: int, revised: int, reviewed: int
         Cases that needed revision and cases looked at in the last round.
     unseen
         Cases in which an organ was not found, so that no model looked for what lies in it.
+    left, target
+        What `error_left` and `by_target` say; a target that can be judged has the word.
     """
     sizes = sorted((c.attention_ml for c in cases), reverse=True)
     above = knee(sizes)
@@ -72,6 +84,8 @@ def outlook(cases: Sequence[CaseScore], chosen: int, revised: int, reviewed: int
         stop, why = True, "people stand behind every class of every case"
     elif unseen:
         stop, why = False, f"an organ was not found in {_cases(unseen)}, and nobody has looked for what lies in it"
+    elif target is not None:
+        stop, why = target
     elif reviewed and not revised:
         stop, why = True, f"none of the {reviewed} cases at the top of the last worklist needed revision"
     elif total == 0 and reviewed:
@@ -89,6 +103,98 @@ def outlook(cases: Sequence[CaseScore], chosen: int, revised: int, reviewed: int
         reviewed,
         revised,
         expected_revisions(revised, reviewed, chosen) if reviewed else None,
+        left,
         stop,
         why,
     )
+
+
+@dataclass(frozen=True)
+class ErrorLeft:
+    """What is expected to be wrong in the labels that nobody looked at, and how good they are."""
+
+    masks: int
+    """Proposed masks that nobody stands behind, and whose quality is predicted."""
+    cases: int
+    unpredicted: int
+    """Further masks that nobody stands behind."""
+    error_ml: Estimate
+    """Of all of them together."""
+    dice: Estimate
+    """Mean over them."""
+    compared: int
+    """Judged cases from which the prediction was corrected, of all rounds."""
+    blind: bool
+    """Whether all of those were drawn blindly."""
+
+
+def error_left(cases: Sequence[CaseScore], model: QualityModel | None) -> ErrorLeft | None:
+    """The error left in labels that nobody looked at; None where nothing is predicted.
+
+    The sum of what is predicted, corrected by the mean of how far predictions of left-out judged cases were off
+    (prediction-powered inference, Angelopoulos et al. 2023, here per case). The interval is that of Student for the
+    mean over as many further cases as are left, since what they hold varies, too.
+
+    Parameters
+    ----------
+    cases
+        Cases with a class that nobody stands behind, with predicted quality.
+    model
+        What predicted it.
+    """
+    left = [case for case in cases if case.quality]
+    if model is None or not left:
+        return None
+    found = [one for case in left for one in case.quality.values()]
+    masks, off = len(found), model.correction
+
+    def corrected(predicted: float, by: Sequence[float]) -> Estimate:
+        middle, reach = _mean_of_further(by, len(left))
+        return Estimate(predicted + middle, predicted + middle - reach, predicted + middle + reach)
+
+    ml = corrected(sum(one.predicted_error_ml for one in found) / masks, off.error_ml)
+    dice = corrected(sum(one.predicted_dice for one in found) / masks, off.dice)
+    return ErrorLeft(
+        masks,
+        len(left),
+        sum(len(case.classes) for case in cases) - masks,
+        Estimate(*(max(0.0, masks * value) for value in (ml.estimate, ml.low, ml.high))),
+        Estimate(*(min(1.0, max(0.0, value)) for value in (dice.estimate, dice.low, dice.high))),
+        len(off.dice),
+        off.blind,
+    )
+
+
+def _mean_of_further(values: Sequence[float], further: int) -> tuple[float, float]:
+    """The mean of some values, and how far that of `further` ones like them may lie from it."""
+    from scipy.special import stdtrit
+
+    found = np.array(values)
+    t = float(stdtrit(len(found) - 1, (1 + LEVEL) / 2))
+    return float(found.mean()), t * float(found.std(ddof=1)) * (1 / len(found) + 1 / further) ** 0.5
+
+
+def by_target(left: ErrorLeft | None, error_ml: float | None, dice: float | None) -> tuple[bool, str] | None:
+    """Whether the error left is small enough to stop, and why; None where no target is set, or none can be judged.
+
+    Only a blind audit tells what is left: the cases of a worklist were chosen for looking bad.
+
+    Parameters
+    ----------
+    error_ml
+        Most wrong ml, in all labels that nobody looked at together.
+    dice
+        Least mean Dice of them.
+    """
+    if left is None or not left.blind or (error_ml is None and dice is None):
+        return None
+    if left.unpredicted:
+        return False, f"the quality of {left.unpredicted} masks that nobody looked at cannot be predicted"
+    said, met = [], True
+    if error_ml is not None:
+        met = left.error_ml.high <= error_ml
+        said.append(f"hold at most {left.error_ml.high:.4g} ml of error, where {error_ml:g} are allowed")
+    if dice is not None:
+        met = met and left.dice.low >= dice
+        said.append(f"have a mean Dice of at least {left.dice.low:.3f}, where {dice:g} is wanted")
+    return met, f"labels that nobody looked at {' and '.join(said)}"

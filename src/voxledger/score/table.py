@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from voxledger.errors import VoxledgerError
+from voxledger.records.mask_quality import Quality
 from voxledger.textfile import read_text, restoring, table, write_table
 
 
@@ -40,6 +41,10 @@ class CaseScore:
     classes: tuple[ClassScore, ...]
     features: tuple[float, ...] = ()
     """What the case looks like, for choosing a varied batch."""
+    quality: Mapping[str, Quality] = field(default_factory=dict)
+    """What is predicted of its masks, by class; without those of which nothing is."""
+    minutes: Mapping[str, float] = field(default_factory=dict)
+    """Minutes that these are expected to take."""
 
     @property
     def attention_ml(self) -> float:

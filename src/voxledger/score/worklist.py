@@ -21,6 +21,12 @@ def expected_minutes(score: ClassScore, classes: int, params: ScoreParams) -> fl
     return (params.revise_minutes if score.models else params.scratch_minutes) / classes
 
 
+def minutes_of(case: CaseScore, score: ClassScore, classes: int, params: ScoreParams) -> float:
+    """Minutes for one class of a case: as its predicted quality says, where there is one."""
+    found = case.minutes.get(score.class_name)
+    return expected_minutes(score, classes, params) if found is None else found
+
+
 def choose(
     cases: Sequence[CaseScore],
     classes: int,
@@ -80,7 +86,7 @@ def within_budget(ordered: Sequence[CaseScore], classes: int, params: ScoreParam
     minutes = params.budget_minutes if params.budget_minutes is not None else float("inf")
     chosen: list[str] = []
     for case in ordered:
-        cost = readings(readers) * sum(expected_minutes(score, classes, params) for score in case.classes)
+        cost = readings(readers) * sum(minutes_of(case, score, classes, params) for score in case.classes)
         if len(chosen) == allowed or cost > minutes + 1e-9:
             break
         minutes -= cost
@@ -147,7 +153,12 @@ def worklist(
         least = sorted(load, key=lambda name: round(load[name], 6))
         for reviewer in least[: readers if case_id in several else 1]:
             for score in sorted(case.classes, key=lambda s: -s.attention_ml):
-                minutes, ml = expected_minutes(score, classes, params), score.attention_ml
+                minutes, ml = minutes_of(case, score, classes, params), score.attention_ml
                 load[reviewer] += minutes
-                rows.append(WorkItem(rank, case_id, score.class_name, ml, case.attention_ml, reason, reviewer, minutes))
+                quality = case.quality.get(score.class_name)
+                rows.append(
+                    WorkItem(
+                        *(rank, case_id, score.class_name, ml, case.attention_ml, reason, reviewer, minutes), quality
+                    )
+                )
     return rows

@@ -266,7 +266,7 @@ def test_an_adopted_model_goes_out_with_the_same_masks(folder, schema):
 
 @pytest.mark.parametrize("modality", ["CT", "MR"])
 @pytest.mark.parametrize("network", ["unet", "segresnet"])
-def test_a_model_trained_here_goes_out_with_the_same_masks(small, tiny, schema, network, modality):
+def test_a_model_trained_here_goes_out_with_the_same_masks_and_comes_back(small, tiny, schema, network, modality):
     from dataclasses import replace
 
     model = tiny["unet"].model_copy(
@@ -284,6 +284,15 @@ def test_a_model_trained_here_goes_out_with_the_same_masks(small, tiny, schema, 
     ours = np.argmax([found.probability(channel) for channel in range(4)], axis=0)
     assert len(np.unique(ours)) > 1
     np.testing.assert_array_equal(read_label("masks/a.nii.gz", TILTED), ours)
+    back = adopt(Path("out"), schema, name="back", chosen=None)
+    again = monai.predict(layout.BASE_MODELS / "back", back.id, read("shown/a.nii.gz"), InferParams(), "cpu")
+    for channel in range(4):
+        np.testing.assert_array_equal(again.probability(channel), found.probability(channel))
+    changed = json.loads(Path("out/configs/inference.json").read_text())
+    changed["inferer"]["overlap"] = 0.75
+    Path("out/configs/inference.json").write_text(json.dumps(changed))
+    with pytest.raises(VoxledgerError, match="is Transposed of image, which cannot be taken over"):
+        adopt(Path("out"), schema, name="changed", chosen=None)
 
 
 def test_an_adopted_bundle_is_fine_tuned_with_its_own_network(small, schema):

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from interactive import mark_recist
+from interactive import mark_recist, write_folder
 from small_cases import SCHEMA
 
 from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.models.adopt import Said, adopt_model
 from voxledger.models.nninteractive.adopt import CHANNELS
-from voxledger.models.nninteractive.network import build_network, describe_object
 from voxledger.models.nninteractive.plan import plan
 from voxledger.models.nninteractive.predict import open_session
 from voxledger.models.process import quiet
@@ -23,30 +22,6 @@ from voxledger.records.card import ModelCard, check_model
 from voxledger.weak.prompt import Prompt
 
 IMAGE = np.random.default_rng(0).normal(100, 30, (20, 30, 26)).astype(np.float32)
-INFO = {"point_radius": 3, "interaction_decay": 0.9, "interaction_channels": 6}
-
-
-def write_folder(folder: Path, **change: object) -> Path:
-    """A folder in nnInteractive's format, as its own loader reads it; `change` replaces a part of it."""
-    torch.manual_seed(0)
-    plans = plan((16, 24, 16), (4, 8), None)
-    weights = build_network(plans).state_dict()
-    plans.pop("voxledger")
-    plans |= {"image_reader_writer": "SimpleITKIO", "transpose_forward": [0, 1, 2], "transpose_backward": [0, 1, 2]}
-    checkpoint = {
-        "trainer_name": "nnInteractiveTrainer_stub",
-        "init_args": {"configuration": "3d_fullres"},
-        "network_weights": weights,
-        "logging": {"losses": [np.float64(0.5)]},
-    }
-    (folder / "fold_0").mkdir(parents=True)
-    (folder / "plans.json").write_text(json.dumps(plans | change.get("plans", {})))
-    (folder / "dataset.json").write_text(json.dumps(describe_object() | change.get("dataset", {})))
-    (folder / "inference_info.json").write_text(json.dumps(INFO | change.get("info", {})))
-    torch.save(checkpoint | change.get("checkpoint", {}), folder / "fold_0" / "checkpoint_final.pth")
-    if licence := change.get("licence", "CC BY-NC-SA 4.0\nhttps://creativecommons.org\n"):
-        (folder / "LICENSE").write_text(licence)
-    return folder
 
 
 def adopt(folder: Path, licence: str = "", name: str = "theirs", chosen: str | None = None, folds=()) -> ModelCard:

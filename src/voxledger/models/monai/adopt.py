@@ -15,6 +15,7 @@ from voxledger.errors import Misuse, VoxledgerError
 from voxledger.models.adopt import FromElsewhere, load_checkpoint, load_state
 from voxledger.models.dataset import BACKGROUND
 from voxledger.models.monai.bundle import METADATA, STATE_DICT, Configuration, inference_file
+from voxledger.models.monai.export import own_plans
 from voxledger.models.monai.network import architecture_name, build_network, network_arguments
 from voxledger.models.monai.transforms import INTENSITY, SPATIAL
 from voxledger.textfile import read_json
@@ -78,17 +79,7 @@ def _read_bundle(folder: Path) -> _Read:
             f"get {STATE_DICT}, the state dict of the same bundle",
         )
     configuration, metadata = Configuration(path), read_json(folder / METADATA)
-    target, arguments = _named(configuration, "network_def", configuration.raw("network_def"))
-    arguments = configuration.plain(arguments, "network_def")
-    plans = {
-        "network": {"class": target, "arguments": network_arguments(target, arguments, str(path))},
-        "transforms": _transforms(configuration),
-        "window": _window(configuration),
-    }
-    if _has_sigmoid(configuration, configuration.raw("postprocessing"), set()):
-        raise configuration.refuse(
-            "postprocessing", "uses a sigmoid a class: classes may overlap", "add predictions with `models add`"
-        )
+    plans = own_plans(path, metadata) or _plans(configuration)
     data_format = metadata.get("network_data_format", {})
     inputs: dict[str, Any] = next(iter(data_format.get("inputs", {}).values()), {})
     said = {
@@ -98,6 +89,22 @@ def _read_bundle(folder: Path) -> _Read:
         "modality": str(inputs.get("modality", "")),
     }
     return plans, _labels(folder, data_format), weights, said
+
+
+def _plans(configuration: Configuration) -> dict[str, Any]:
+    """Network, transforms and window."""
+    target, arguments = _named(configuration, "network_def", configuration.raw("network_def"))
+    arguments = configuration.plain(arguments, "network_def")
+    found = {
+        "network": {"class": target, "arguments": network_arguments(target, arguments, str(configuration.path))},
+        "transforms": _transforms(configuration),
+        "window": _window(configuration),
+    }
+    if _has_sigmoid(configuration, configuration.raw("postprocessing"), set()):
+        raise configuration.refuse(
+            "postprocessing", "uses a sigmoid a class: classes may overlap", "add predictions with `models add`"
+        )
+    return found
 
 
 def _labels(folder: Path, data_format: dict[str, Any]) -> dict[str, int]:

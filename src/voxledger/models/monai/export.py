@@ -2,10 +2,14 @@
 
 The bundle reads every `*.nii.gz` of `dataset_dir` and writes masks of the same names into `output_dir`; labels are the
 output channels that `configs/metadata.json` lists. It needs MONAI and PyTorch alone, no engine of Ignite.
+
+Metadata of a model that was trained here hold its plans, too, from which the configuration was made: whoever adopts the
+bundle gets the same model.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,8 @@ from voxledger.textfile import read_json, replace_text
 
 _STEP = 0.5
 """Step of the sliding window as a share of the patch, of models that were trained here: that of `infer.step`."""
+_PLANS = "plans"
+"""Entry of the metadata."""
 _LOAD = {"_target_": "LoadImaged", "keys": "image", "reader": "NibabelReader", "ensure_channel_first": True}
 _TURN = {"_target_": "Transposed", "indices": [0, 3, 2, 1]}
 """Between MONAI's order of axes, x, y, z, and ours."""
@@ -39,6 +45,16 @@ def export_model(model: Model, folder: Path) -> None:
     torch.save(network.state_dict(), folder / STATE_DICT)
     replace_text(folder / METADATA, to_json(_metadata(model, plans, dataset)))
     replace_text(folder / "configs/inference.json", to_json(_inference(plans, len(outputs(dataset)))))
+
+
+def own_plans(configuration: Path, metadata: dict[str, Any]) -> dict[str, Any] | None:
+    """Plans of a bundle of a model that was trained here; None of others, and where its configuration was changed."""
+    plans = metadata.get(_PLANS)
+    if not isinstance(plans, dict) or from_elsewhere(plans) or configuration.suffix != ".json":
+        return None
+    channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+    written = json.loads(to_json(_inference(plans, len(channels))))
+    return plans if written == read_json(configuration) else None
 
 
 def _inference(plans: dict[str, Any], number: int) -> dict[str, Any]:
@@ -131,6 +147,7 @@ def _metadata(model: Model, plans: dict[str, Any], dataset: dict[str, Any]) -> d
     card, found = model.card, outputs(dataset)
     image = {"type": "image", "format": "hounsfield", "modality": dataset["channel_names"]["0"], "num_channels": 1}
     return {
+        **({} if from_elsewhere(plans) else {_PLANS: plans}),
         "version": "0.1.0",
         "changelog": {"0.1.0": f"model {card.id}"},
         "monai_version": monai.__version__,

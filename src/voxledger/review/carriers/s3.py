@@ -6,27 +6,38 @@ link is refused by the server, and never takes the place of the first; whether t
 go out. A signed PUT cannot bound the size: one link takes one upload, of 5 GB at most, and `fetch` reads no more of it
 than a return can have.
 
+Where the server lets pages send (CORS), the bundle holds the link as well, and a page that may send there alone; so it
+is uploaded anew every time. Whoever has the first link can get the second one out of it: both are for the same person.
+
 Endpoint, region, profile and keys are those of the DVC remote; without one, those of AWS's own files and variables.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 from voxledger.errors import Misuse, VoxledgerError, Waiting
 from voxledger.imaging.volume import file_sha256
+from voxledger.page import NAME as PAGE
+from voxledger.page import sending_to
+from voxledger.records.bundle import LINK, MANIFEST
 from voxledger.review.carrier import BUNDLE, CHUNK, MOST_UPLOADS, RETURN, Lines, Upload, Where, unreachable
 from voxledger.review.pack import packed
 
 VALID = timedelta(days=7)
 """How long links work: the longest that S3's signatures allow."""
+PREFLIGHT_SECONDS = 10
 PART = 256 << 20
 """Bytes of one part of a bundle on its way to the server; it has to have at most 10,000."""
 
@@ -38,18 +49,20 @@ class _Bucket:
     def send(self, folder: Path, reviewer: str) -> Lines:
         with self._told():
             self._require_write_once()
-            with packed(folder) as archive:
-                key = self._key(reviewer, BUNDLE, f"{folder.name}-{file_sha256(archive)[:12]}.zip")
-                if not self._has(key, archive.stat().st_size):
-                    self._put(key, archive)
             until = datetime.now(UTC) + VALID
-            get = self._signed("get_object", Key=key)
             put = self._signed("put_object", Key=self._key(reviewer, RETURN, secrets.token_hex(16)), IfNoneMatch="*")
+            key = self._key(reviewer, BUNDLE, f"{folder.name}-{file_sha256(folder / MANIFEST)[:12]}.zip")
+            sending = sending_page(folder, put) if (folder / PAGE).is_file() and takes_from_pages(put) else {}
+            with packed(folder, sending) as archive:
+                if sending or not self._has(key, archive.stat().st_size):
+                    self._put(key, archive)
+            get = self._signed("get_object", Key=key)
         return Lines(
             f'curl --fail --output {folder.name}.zip "{get}"',
             f'curl --fail --header "If-None-Match: *" --upload-file {folder.name}.zip "{put}"',
             until,
             secret=True,
+            by_page=bool(sending),
         )
 
     def uploads(self, reviewer: str) -> list[Upload]:
@@ -148,6 +161,35 @@ class _Bucket:
             ) from None
         except BotoCoreError as error:
             raise unreachable(self._where, error) from None
+
+
+def takes_from_pages(link: str) -> bool:
+    """Whether the server lets a page that was opened from disk put something under a link.
+
+    It is asked as a browser asks it (https://fetch.spec.whatwg.org/#cors-preflight-fetch).
+    """
+    asked = {
+        "Origin": "null",
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "if-none-match",
+    }
+    try:
+        with urlopen(Request(link, headers=asked, method="OPTIONS"), timeout=PREFLIGHT_SECONDS) as answer:
+            origin, methods, headers = (
+                {one.strip().lower() for one in answer.headers.get(f"Access-Control-Allow-{name}", "").split(",")}
+                for name in ("Origin", "Methods", "Headers")
+            )
+    except (OSError, HTTPException):
+        return False
+    return bool(origin & {"*", "null"} and methods & {"*", "put"} and headers & {"*", "if-none-match"})
+
+
+def sending_page(folder: Path, link: str) -> dict[str, bytes]:
+    """What goes out with a bundle so that its page can send the return under a link: by path."""
+    place = urlsplit(link)
+    note = json.dumps({"format": 1, "put": link}) + "\n"
+    page = sending_to((folder / PAGE).read_bytes(), f"{place.scheme}://{place.netloc}")
+    return {PAGE: page, LINK: note.encode()}
 
 
 @contextmanager

@@ -1,0 +1,93 @@
+"""`voxledger withdraw`: what follows once a patient was withdrawn: older versions, and models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from voxledger.release.purge import Plan
+
+
+@click.group()
+def withdraw() -> None:
+    """Remove what older versions hold of withdrawn patients; settle models that learned from them.
+
+    `voxledger cases withdraw PATIENT --reason TEXT` comes first.
+
+    \b
+    Example:
+      voxledger withdraw purge --dry-run
+    """
+
+
+@withdraw.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="For programs; removes nothing without --yes.")
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path),
+    help="Folder of the key that patients were withdrawn with; by default ~/.voxledger/keys/DATASET.",
+)
+def purge(dry_run: bool, yes: bool, as_json: bool, keys: Path | None) -> None:
+    """Remove files of withdrawn patients from DVC's cache and every remote, in all versions, and nobody else's.
+
+    What goes is listed in data/purged.json, signed with the ssh key that git signs with. By it
+    `voxledger verify TAG --withdrawn FILE` tells what was withdrawn from what was lost.
+
+    \b
+    Example:
+      voxledger withdraw purge --dry-run
+      voxledger withdraw purge
+    """
+    from voxledger.params import read_params
+    from voxledger.records.pseudonyms import default_folder, open_pseudonyms
+    from voxledger.release.purge import carry_out, plan
+    from voxledger.repository import require_root
+
+    root = require_root()
+    what = plan(open_pseudonyms(keys or default_folder(read_params().dataset), root))
+    there = what.there()
+    if not as_json:
+        _say(what, there)
+    go = not dry_run and (yes or (not as_json and click.confirm("remove them for good?")))
+    removed = carry_out(what) if go else None
+    if as_json:
+        lists = {"unread": what.unread, "shared": sorted(what.shared)}
+        click.echo(json.dumps({"objects": len(what.objects), "there": there, "removed": removed, **lists}, indent=1))
+    elif removed is not None:
+        gone = ", ".join(f"{count} from {name}" for name, count in removed.items())
+        click.echo(f"removed {gone}. Next: git push, and tell whoever has a clone or a copy (docs/withdrawal.md)")
+
+
+def _say(what: Plan, there: dict[str, int]) -> None:
+    for patient, removed in what.purged.patients.items():
+        click.echo(f"{patient}: {len(removed.files)} files of closed rounds, {len(removed.objects)} objects")
+    for name, count in there.items():
+        click.echo(f"{name}: {count} objects to remove")
+    if what.folders:
+        click.echo(f"{len(what.folders)} listings of folders will no longer name them")
+    if what.shared:
+        click.echo(f"{len(what.shared)} objects are other cases', too, and stay")
+    for folder in what.unread:
+        click.echo(f"not listed anywhere, so what it holds is not known: {folder}")
+
+
+@withdraw.command()
+@click.argument("model")
+@click.option("--reason", required=True, help="Why the model may go on although it learned from the patient.")
+def keep(model: str, reason: str) -> None:
+    """Keep MODEL, although it learned from a patient who was withdrawn; on record in git.
+
+    \b
+    Example:
+      voxledger withdraw keep totalseg --reason "the ethics board, 2026-03-01: weights may stay"
+    """
+    from voxledger.release.marked import keep as keep_model
+
+    row = keep_model(model, reason)
+    click.echo(f"kept by {row.curator}: {model}. Next: voxledger round close")

@@ -1,0 +1,1 @@
+"""One file a check; each holds a `CHECK`, see `voxledger.doctor.check`."""

@@ -1,0 +1,40 @@
+"""The models that stand behind the masks of a release."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from voxledger import layout
+from voxledger.records.card import ModelCard, parse_card, parse_cards
+from voxledger.records.clicks import read_clicks
+from voxledger.records.ledger import Ledger
+from voxledger.textfile import read_text_if_there
+
+
+def cards_of_release() -> dict[str, ModelCard]:
+    """Every model that the ledger may name, by id."""
+    found = {}
+    for path in (layout.BASE_CARDS, layout.NEXT_CARDS):
+        text = read_text_if_there(path)
+        for values in parse_cards(text, str(path)) if text else []:
+            card = parse_card(values, str(path))
+            found[card.id] = card
+    return found
+
+
+def models_that_answered() -> set[str]:
+    """Ids of the models whose answers to clicks reviewers took, in any return that the release keeps."""
+    records = (read_clicks(folder) for folder in sorted(layout.RELEASE_REVISIONS.glob("*")))
+    return {one.model for one in records if one is not None and any(click.helped for click in one.clicks)}
+
+
+def models_behind(ledger: Ledger, cards: Mapping[str, ModelCard], answered: Iterable[str]) -> list[ModelCard]:
+    """Models that masks are from, those whose answers were taken, and those that they go on from, by name and id."""
+    waiting = [*answered, *(model_id for entry in ledger.values() for model_id in entry.model_ids)]
+    seen = set[str]()
+    while waiting:
+        model_id = waiting.pop()
+        if model_id not in seen and model_id in cards:
+            seen.add(model_id)
+            waiting.append(cards[model_id].parent)
+    return sorted((cards[model_id] for model_id in seen), key=lambda card: (card.name, card.id))

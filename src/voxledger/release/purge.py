@@ -1,0 +1,246 @@
+"""Removing what DVC keeps of patients who were withdrawn, from the cache and all remotes, and nobody else's.
+
+`dvc gc` cannot: it keeps what any tag names, or drops all that none of those given does. So objects are told by their
+paths in every version that git knows, and removed one by one. An object that is also another case's, as an empty mask
+may be, stays. What is going to be removed is written down and signed first; listings of folders, by which the rest is
+found, are changed last, so that a purge that was killed is finished by the next one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from voxledger import layout
+from voxledger.errors import Misuse, VoxledgerError
+from voxledger.params import read_params
+from voxledger.records.cases import read_cases
+from voxledger.records.manifest import read_manifest
+from voxledger.records.owned import SOFT, case_of
+from voxledger.records.pseudonyms import Pseudonyms
+from voxledger.records.purged import Purged, Removed, file_digest, parse_purged, write_purged
+from voxledger.records.withdrawn import cases_of, read_withdrawn
+from voxledger.release.objects import FOLDER, Listing, Place, places, union, without
+from voxledger.release.past import Tracked, all_cases, require_all_of_it, texts, tracked
+from voxledger.release.state import require_open
+from voxledger.release.times import now
+from voxledger.repository import file_at, git, require_nobody_runs, require_root
+from voxledger.signing import WITHDRAWAL, sign, signed_by
+
+
+@dataclass
+class Plan:
+    """What a purge removes, and what stays."""
+
+    places: list[Place]
+    notes: Path
+    """Where DVC notes what lies where, with names of files."""
+    purged: Purged
+    """The list that is signed."""
+    objects: set[str]
+    """MD5 of what is removed."""
+    shared: set[str]
+    """MD5 of what others have, too: it stays."""
+    folders: dict[str, Listing]
+    """What the listings of folders say afterwards, of those that list a file of a patient's."""
+    unread: list[str] = field(default_factory=list)
+    """Folders of older versions of which no place has the listing."""
+
+    def there(self) -> dict[str, int]:
+        """How many objects lie where, by place, and how many listings are changed there."""
+        return {one.name: len(one.there(self.objects)) for one in self.places}
+
+
+def plan(key: Pseudonyms) -> Plan:
+    """Look what is to be removed.
+
+    Raises
+    ------
+    Misuse
+        Nobody was withdrawn, or under another key.
+    VoxledgerError
+        The round is closed, this clone is shallow, a withdrawal is not committed, or a case of the name is registered
+        again.
+    """
+    require_root()
+    require_open(read_params())  # the list is of the next version: behind a closed one, no round could be opened
+    require_all_of_it()
+    require_nobody_runs()
+    owners = _owners(key)
+    known = {c.case_id for c in all_cases()}
+    found, notes = places()
+    listings, unread = _listings(tracked(), found)
+    mine: dict[str, set[str]] = {patient: set() for patient in owners.values()}
+    others = set[str]()
+    changed: dict[str, Listing] = {}
+    for one, listing in listings:
+        gone = set()
+        for oid, path in listing:
+            owner = owners.get(case_of(f"{one.path}/{path}" if path else one.path, known) or "")
+            (others if owner is None else mine[owner]).add(oid)
+            gone |= set() if owner is None else {path}
+        if gone and one.oid.endswith(FOLDER):
+            changed[one.oid] = without(changed.get(one.oid, listing), gone)
+    before = _signed_before()
+    purged = _list(owners, known, mine, others, before)
+    theirs = {oid for removed in purged.patients.values() for oid in removed.objects}
+    shared = (theirs | {oid for ids in mine.values() for oid in ids}) & others
+    return Plan(found, notes, purged, theirs - others, shared, changed, sorted(unread))
+
+
+def carry_out(what: Plan) -> dict[str, int]:
+    """Write down, sign and commit what goes, then remove it; returns how many objects went, by place.
+
+    Raises
+    ------
+    VoxledgerError
+        No key is configured, or objects of a place could not be removed; the others were.
+    """
+    _sign(what.purged)
+    removed, failed = {}, []
+    for place in what.places:
+        try:
+            removed[place.name] = place.remove(what.objects)
+        except Exception as error:
+            failed.append(f"{place.name}: {error}")
+    if failed:
+        raise VoxledgerError(
+            f"objects could not be removed from {'; '.join(failed)}",
+            "whoever may delete there runs `voxledger withdraw purge` again",
+        )
+    for place in what.places:
+        for folder, listing in what.folders.items():
+            said = place.listing(folder)
+            if said is not None and said != listing:
+                place.list_anew(folder, listing)
+    shutil.rmtree(what.notes, ignore_errors=True)
+    return removed
+
+
+def _owners(key: Pseudonyms) -> dict[str, str]:
+    """The keyed hash of the patient, by the id of every case that was withdrawn."""
+    rows = read_withdrawn()
+    if not rows:
+        raise Misuse("nobody was withdrawn", "`voxledger cases withdraw PATIENT --reason …` comes first")
+    if git("status", "--porcelain", "--", str(layout.WITHDRAWN)):
+        raise VoxledgerError(
+            f"{layout.WITHDRAWN} is not as committed", "finish `voxledger cases withdraw`, or bring the file back"
+        )
+    patients = {name: row.patient for row in rows for name in row.cases}
+    hashed = {cases_of(key)(c.case_id): c.case_id for c in all_cases()}
+    if lacking := patients.keys() - hashed.keys():
+        raise Misuse(
+            f"{len(lacking)} withdrawn cases are not recognised: the key in {key.folder} is not theirs",
+            "give with --keys the folder whose key they were withdrawn with",
+        )
+    found = {hashed[name]: patient for name, patient in patients.items()}
+    if again := found.keys() & {c.case_id for c in read_cases()}:
+        raise VoxledgerError(
+            f"{', '.join(sorted(again))}: registered again, so files of this name are another patient's",
+            f"give the case another id in {layout.CASES}",
+        )
+    return found
+
+
+def _listings(ever: Iterable[Tracked], found: Sequence[Place]) -> tuple[list[tuple[Tracked, Listing]], list[str]]:
+    """What every tracked folder holds, files as they are, and paths of folders that no place lists."""
+    known, unread = dict[str, list[Listing]](), list[str]()
+    listings: list[tuple[Tracked, Listing]] = []
+    for one in sorted(ever, key=lambda one: (one.path, one.oid)):
+        if not one.oid.endswith(FOLDER):
+            listings.append((one, ((one.oid, ""),)))
+            continue
+        if one.oid not in known:
+            said = (place.listing(one.oid) for place in found)
+            known[one.oid] = [listing for listing in said if listing is not None]
+        if known[one.oid]:
+            listings.append((one, union(known[one.oid])))
+        else:
+            unread.append(f"{one.path} ({one.oid[:12]})")
+    return [*listings, *_of_no_commit(found, known)], unread
+
+
+def _of_no_commit(found: Iterable[Place], known: Container[str]) -> Iterator[tuple[Tracked, Listing]]:
+    """Folders that were never committed, as of a run before another: of what kind they were, their files tell."""
+    for place in found:
+        for oid in sorted(place.folders()):
+            if oid not in known and (listing := place.listing(oid)) is not None:
+                soft = any(path.endswith(SOFT) for _, path in listing)
+                yield Tracked((layout.ATTENTION if soft else layout.IMAGES).as_posix(), oid), listing
+
+
+def _signed_before() -> Purged | None:
+    """The list as it was, which has to be by the key that signs here: by what it names, objects are removed.
+
+    What lies here may be of a purge that was killed before it had signed, and so before it removed anything.
+    """
+    key = _key()
+    for revision in (None, "HEAD"):
+        content, signature = (file_at(revision, path) for path in (layout.PURGED, layout.PURGED_SIGNATURE))
+        if content and signature and signed_by(content.encode(), signature.encode(), WITHDRAWAL, key):
+            return parse_purged(content.encode(), layout.PURGED)
+    if file_at("HEAD", layout.PURGED) is None:
+        return None
+    raise VoxledgerError(
+        f"{layout.PURGED} is not signed with {key}, which signs here, so nothing is removed by it",
+        f"`git log -- {layout.PURGED}` says whose it is; to make it anew, under this key and from git's history alone, "
+        f"`git rm {layout.PURGED} {layout.PURGED_SIGNATURE}`, commit, and purge again",
+    )
+
+
+def _list(
+    owners: Mapping[str, str],
+    known: set[str],
+    mine: Mapping[str, set[str]],
+    others: set[str],
+    before: Purged | None,
+) -> Purged:
+    files: dict[str, set[str]] = {patient: set() for patient in owners.values()}
+    for path, text in texts(lambda path: Path(path) == layout.MANIFEST):
+        for name, sha256 in read_manifest(text.encode(), path).files.items():
+            if patient := owners.get(case_of(name, known) or ""):
+                files[patient].add(file_digest(name, sha256))
+    earlier = before.patients if before is not None else {}
+    return Purged(
+        dataset=read_params().dataset,
+        patients=dict(earlier)
+        | {
+            patient: Removed(
+                date=earlier[patient].date if patient in earlier else now(),
+                files=tuple(sorted(names)),
+                objects=tuple(sorted((mine[patient] - others) | set(_objects(earlier.get(patient))))),
+            )
+            for patient, names in files.items()
+        },
+    )
+
+
+def _objects(removed: Removed | None) -> tuple[str, ...]:
+    return removed.objects if removed is not None else ()
+
+
+def _key() -> str:
+    """Path of the ssh key that git signs with here."""
+    key = git("config", "user.signingkey", check=False).strip()
+    if not key or git("config", "gpg.format", check=False).strip() != "ssh":
+        raise Misuse(
+            "no ssh key signs here, and without a signature nobody can tell what was withdrawn from what was lost",
+            "`git config gpg.format ssh` and `git config user.signingkey ~/.ssh/id_ed25519`",
+        )
+    return str(Path(key).expanduser())
+
+
+def _sign(purged: Purged) -> None:
+    """Write the list, sign and commit it, unless that was done."""
+    files = (layout.PURGED, layout.PURGED_SIGNATURE)
+    before = layout.PURGED.read_bytes() if layout.PURGED.is_file() else b""
+    write_purged(purged)
+    content = layout.PURGED.read_bytes()
+    signature = layout.PURGED_SIGNATURE.read_bytes() if layout.PURGED_SIGNATURE.is_file() else b""
+    if content != before or not signed_by(content, signature, WITHDRAWAL, _key()):
+        sign(layout.PURGED, _key(), WITHDRAWAL)
+    git("add", "--", *files)
+    if git("diff", "--cached", "--name-only", "--", *files):
+        git("commit", "--quiet", "--message", "List what is removed of withdrawn patients", "--", *files)

@@ -1,0 +1,193 @@
+"""A model of where voxels are wrong: gradient boosting on what `voxledger.score.voxels` knows of each.
+
+Trees are learned by scikit-learn (`HistGradientBoostingClassifier`) and kept as plain arrays, which `walk` of
+`voxledger.score.voxel_kernels` reads to the same numbers: nothing is ever unpickled.
+
+What a tree ensemble says is no probability on other cases. Two numbers make it one (Platt 1999), fitted on the cases of
+the blind audits, which it did not learn from. On these the threshold is set too, by conformal risk control
+(Angelopoulos et al. 2022): of the highest threshold with n / (n + 1) · risk + 1 / (n + 1) ≤ `miss`, where the risk is
+the mean over n audited cases with errors of the share of errors without a voxel above it, the expected share of missed
+errors in another such case is at most `miss`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.errors import VoxledgerError
+
+TREES, DEPTH, RATE = 100, 5, 0.1
+"""How many trees, edges from the root of one to a leaf, and what each adds of what it finds."""
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ErrorModel:
+    """The trees, how they become a probability, and what they said of the audited cases."""
+
+    feature: npt.NDArray[np.int16]
+    """(tree, node): node k goes on to 2k + 1 where the feature is at most the bound, else to 2k + 2."""
+    bound: npt.NDArray[np.float32]
+    """(tree, node)."""
+    value: Numbers
+    """(tree, leaf), from left to right."""
+    start: Numbers
+    """(1,): what the trees add to."""
+    platt: Numbers
+    """(2,): factor and summand that make a score the logarithm of the odds."""
+    audited: npt.NDArray[np.int32]
+    """(error,): number of the audited case that an error lies in."""
+    found_at: Numbers
+    """(error,): the highest score in it, −∞ where no voxel of it is in question."""
+
+    def scores(self, rows: npt.NDArray[np.float32]) -> Numbers:
+        """What the trees say of voxels (n, features), the higher the likelier an error."""
+        from voxledger.score.voxel_kernels import walk
+
+        found: Numbers = np.full(len(rows), self.start[0])
+        walk(np.ascontiguousarray(rows), self.feature, self.bound, self.value, found)
+        return found
+
+    def probabilities(self, scores: Numbers) -> Numbers:
+        """Probability of an error by score."""
+        odds: Numbers = self.platt[0] * scores + self.platt[1]
+        return np.asarray(1.0 / (1.0 + np.exp(-np.clip(odds, -50, 50))))
+
+    def threshold(self, miss: float) -> float | None:
+        """The score from which voxels are attended to; None where too few cases were audited for `miss`."""
+        return conformal_threshold(self.audited, self.found_at, miss)
+
+    @property
+    def audited_cases(self) -> int:
+        """Audited cases with errors."""
+        return len(np.unique(self.audited))
+
+
+def conformal_threshold(case: npt.NDArray[np.int32], found_at: Numbers, miss: float) -> float | None:
+    """The highest threshold of scores that keeps the expected share of missed errors in a case to `miss`.
+
+    Parameters
+    ----------
+    case, found_at
+        Of every error: a number of its case, and the highest score that lies in it.
+
+    Examples
+    --------
+    Of nine cases with an error each, one may be missed where a fifth of the errors may:
+
+    >>> conformal_threshold(np.arange(9), np.arange(9.0), 0.2)
+    1.0
+    >>> conformal_threshold(np.arange(3), np.arange(3.0), 0.2) is None
+    True
+    """
+    _, number, errors = np.unique(case, return_inverse=True, return_counts=True)
+    cases = len(errors)
+    if not cases:
+        return None
+    share = 1.0 / errors[number]
+    order = np.argsort(found_at, kind="stable")
+    ranked = found_at[order]
+    # With the threshold at one error's score, those below it are missed.
+    missed = np.concatenate([[0.0], np.cumsum(share[order])])[np.searchsorted(ranked, ranked, "left")]
+    allowed = (missed + 1.0) / (cases + 1) <= miss + 1e-12
+    possible = ranked[allowed & np.isfinite(ranked)]
+    return float(possible.max()) if possible.size else None
+
+
+def learn_trees(rows: npt.NDArray[np.float32], wrong: npt.NDArray[np.bool_], weight: Numbers, seed: int) -> ErrorModel:
+    """Trees from voxels (n, features) that were judged; on one thread, so that they repeat bit for bit."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
+
+    boosting = HistGradientBoostingClassifier(
+        max_iter=TREES,
+        max_depth=DEPTH,
+        max_leaf_nodes=None,
+        learning_rate=RATE,
+        l2_regularization=1.0,
+        early_stopping=False,
+        random_state=seed,
+    )
+    with threadpool_limits(1):
+        boosting.fit(rows, wrong, sample_weight=weight)
+    trees = [_full(tree.nodes) for (tree,) in boosting._predictors]
+    feature, bound, value = (np.stack(part) for part in zip(*trees, strict=True))
+    start = np.asarray(boosting._baseline_prediction, np.float64).reshape(1)
+    return ErrorModel(feature, bound, value, start, np.array([1.0, 0.0]), np.zeros(0, np.int32), np.zeros(0))
+
+
+def _full(nodes: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32], Numbers]:
+    """A tree of scikit-learn as a full one; below its leaves all ways lead left, to the same value.
+
+    Bounds become the nearest float32 below: of features, which are float32, the same ones exceed it.
+    """
+    feature = np.zeros(2**DEPTH - 1, np.int16)
+    bound, value = np.full(2**DEPTH - 1, np.inf), np.zeros(2**DEPTH)
+
+    def fill(place: int, node: int) -> None:
+        if place >= len(feature):
+            value[place - len(feature)] = nodes[node]["value"]
+        elif nodes[node]["is_leaf"]:
+            fill(2 * place + 1, node)
+        else:
+            feature[place], bound[place] = nodes[node]["feature_idx"], nodes[node]["num_threshold"]
+            fill(2 * place + 1, int(nodes[node]["left"]))
+            fill(2 * place + 2, int(nodes[node]["right"]))
+
+    fill(0, 0)
+    below = bound.astype(np.float32)
+    return feature, np.where(below > bound, np.nextafter(below, np.float32(-np.inf)), below), value
+
+
+def platt(scores: Numbers, wrong: npt.NDArray[np.bool_], weight: Numbers) -> Numbers:
+    """Factor (above 0) and summand that make scores the logarithm of the odds; 1 and 0 where nothing tells them.
+
+    Newton's method on the weighted log-loss, with a little shrinkage towards 1 and 0.
+    """
+    found = np.array([1.0, 0.0])
+    if not wrong.any() or wrong.all():
+        return found
+    design, start, shrink = np.stack([scores, np.ones_like(scores)], axis=1), found.copy(), np.array([1.0, 1e-3])
+    for _ in range(50):
+        p = 1.0 / (1.0 + np.exp(-np.clip(design @ found, -50, 50)))
+        slope = design.T @ (weight * (p - wrong)) + shrink * (found - start)
+        bend = (design * (weight * p * (1 - p))[:, None]).T @ design + np.diag(shrink)
+        step = np.linalg.solve(bend, slope)
+        found = found - np.clip(step, -1, 1)
+        if np.abs(step).max() < 1e-9:
+            break
+    return np.array([max(found[0], 0.05), found[1]])
+
+
+def tensors_of(model: ErrorModel) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a model by name."""
+    return {field.name: np.ascontiguousarray(getattr(model, field.name)) for field in fields(ErrorModel)}
+
+
+def read_error_model(weights: Path, features: int) -> ErrorModel:
+    """The model in a file of weights; `features` is how many a voxel has.
+
+    Raises
+    ------
+    VoxledgerError
+        The file holds no such model, or one of other features.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        model = ErrorModel(**load_file(weights))
+        trees, inner = model.feature.shape
+        fits = inner + 1 == model.value.shape[1] and model.bound.shape == (trees, inner) and len(model.value) == trees
+        fits &= model.feature.size == 0 or 0 <= int(model.feature.min()) <= int(model.feature.max()) < features
+    except (OSError, SafetensorError, TypeError, ValueError, IndexError) as error:
+        raise VoxledgerError(f"{weights} is no model of errors: {error}", "restore it with `dvc checkout`") from None
+    if not fits:
+        raise VoxledgerError(f"{weights} holds trees of other features", "restore it with `dvc checkout`")
+    return model

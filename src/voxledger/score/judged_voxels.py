@@ -1,0 +1,201 @@
+"""Voxels of cases that people judged, drawn by chance: what learned attention learns from.
+
+An error is a connected component of the visible change (`voxledger.imaging.visible_change`). Of every error and of what
+is right at most so many voxels are drawn, with the number that each stands for as its weight. One file a case and
+round, of safetensors: nothing is ever unpickled. Of the case it holds numbers by voxel, and no picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.errors import VoxledgerError
+from voxledger.imaging.boxes import Box, label_boxes, union
+from voxledger.imaging.components import connected_components
+from voxledger.imaging.visible_change import visible_change
+from voxledger.records.formats import Upgrade, upgraded
+from voxledger.score.attention import Attention
+from voxledger.score.voxels import FEATURES, CaseVoxels
+
+RIGHT, OF_ERROR = 1000, 64
+"""Most voxels that are drawn of what is right of a class, and of each of its errors."""
+UPGRADES: tuple[Upgrade, ...] = ()
+FORMAT = len(UPGRADES) + 1
+_HEADER = "voxledger"
+_RESTORE = "restore it with `dvc checkout`, or in a clone `dvc pull`"
+
+
+@dataclass(frozen=True)
+class Voxels:
+    """Voxels that were drawn."""
+
+    features: npt.NDArray[np.float32]
+    """(n, `FEATURES`); the last column is the place of the class in `Judged.errors`."""
+    error: npt.NDArray[np.int32]
+    """(n,): number of the error that a voxel lies in, counted over the classes from 1; 0 in what is right."""
+    weight: npt.NDArray[np.float32]
+    """(n,): voxels that it stands for."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One case, as it was judged in one round; its voxels wait in a file."""
+
+    path: Path
+    case_id: str
+    round: int
+    audited: bool
+    """Whether the case was drawn blindly."""
+    errors: Mapping[str, int]
+    """Visible errors by class that was judged."""
+
+    @property
+    def count(self) -> int:
+        """Errors of all classes."""
+        return sum(self.errors.values())
+
+    def voxels(self) -> Voxels:
+        """Its voxels, read now."""
+        from safetensors.numpy import load_file
+
+        found = Voxels(**load_file(self.path))
+        if not len(found.error) == len(found.weight) == len(found.features):
+            raise VoxledgerError(f"{self.path} holds arrays that do not fit each other", _RESTORE)
+        return found
+
+
+def draw_voxels(
+    case: CaseVoxels,
+    attention: Attention,
+    after: npt.NDArray[Any],
+    revised: Mapping[str, bool],
+    tolerance_mm: float,
+    seed: str,
+) -> tuple[dict[str, int], Voxels]:
+    """Errors by class, and voxels.
+
+    Parameters
+    ----------
+    case
+        With the label map that people were shown.
+    attention
+        Of the published criteria.
+    after
+        The label map that it became (z, y, x).
+    revised
+        By class that was judged, whether it was revised, or else accepted: then all of it was right.
+    seed
+        Names case and round.
+    """
+    errors: dict[str, int] = {}
+    drawn: list[_Draw] = []
+    boxes = label_boxes(after)
+    for number, (name, changed) in enumerate(revised.items()):
+        box = union([case.mask_box(name), *(boxes.get(i) for i in case.schema.ids_of(name))]) if changed else None
+        components, count = np.zeros((0, 0, 0), np.int32), 0
+        if box is not None:
+            was, became = (case.schema.mask(labels[box], name) for labels in (case.labels, after))
+            components, count = connected_components(visible_change(was, became, case.grid.spacing, tolerance_mm))
+        draw = _Draw(np.random.default_rng(list(hashlib.sha256(f"{seed}/{name}".encode()).digest())))
+        for slab in case.slabs(attention[name], number):
+            draw.add(slab.features, _looked_up(components, box, slab.voxels))
+        draw.count_from(sum(errors.values()))
+        errors[name] = count
+        drawn.append(draw)
+    return errors, Voxels(
+        np.concatenate([d.features for d in drawn]),
+        np.concatenate([d.error for d in drawn]),
+        np.concatenate([d.weights() for d in drawn]),
+    )
+
+
+def _looked_up(components: npt.NDArray[Any], box: Box | None, voxels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """The number at each voxel (n, 3) of an array that fills a box; 0 outside of it."""
+    found = np.zeros(len(voxels), np.int32)
+    if box is not None:
+        at = voxels - np.array([s.start for s in box], np.int32)
+        inside = ((at >= 0) & (at < np.array(components.shape))).all(axis=1)
+        found[inside] = components[tuple(at[inside].T)]
+    return found
+
+
+class _Draw:
+    """Voxels of a class drawn by chance from a stream: of every error, and of what is right, those of lowest lot."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._lot = np.zeros(0)
+        self._seen: dict[int, int] = {}
+        self.features = np.zeros((0, len(FEATURES)), np.float32)
+        self.error = np.zeros(0, np.int32)
+
+    def add(self, features: npt.NDArray[np.float32], error: npt.NDArray[np.int32]) -> None:
+        for number, count in zip(*(part.tolist() for part in np.unique(error, return_counts=True)), strict=True):
+            self._seen[number] = self._seen.get(number, 0) + count
+        lot = np.concatenate([self._lot, self._rng.random(len(error))])
+        rows, numbers = np.concatenate([self.features, features]), np.concatenate([self.error, error])
+        order = np.lexsort((lot, numbers))
+        ranked = numbers[order]
+        rank = np.arange(len(order)) - np.searchsorted(ranked, ranked, "left")
+        kept = np.sort(order[rank < np.where(ranked, OF_ERROR, RIGHT)])
+        self._lot, self.features, self.error = lot[kept], rows[kept], numbers[kept]
+
+    def weights(self) -> npt.NDArray[np.float32]:
+        """How many voxels each stands for."""
+        numbers, place, count = np.unique(self.error, return_inverse=True, return_counts=True)
+        each = np.array([self._seen[n] for n in numbers.tolist()]) / count
+        return each[place].astype(np.float32)
+
+    def count_from(self, before: int) -> None:
+        """Number the errors from `before` + 1."""
+        self._seen = {n + before if n else 0: count for n, count in self._seen.items()}
+        self.error = np.where(self.error, self.error + np.int32(before), 0).astype(np.int32)
+
+
+def write_judged(judged: Judged, voxels: Voxels) -> None:
+    """Write a case to its path; the bytes depend on the content alone."""
+    from safetensors.numpy import save_file
+
+    said = {
+        **{"format": FORMAT, "case_id": judged.case_id, "round": judged.round, "audited": judged.audited},
+        **{"classes": list(judged.errors), "errors": list(judged.errors.values()), "features": list(FEATURES)},
+    }
+    save_file(vars(voxels), judged.path, metadata={_HEADER: json.dumps(said, sort_keys=True)})
+
+
+def read_judged(path: Path) -> Judged:
+    """Read what a file says of a case, without its voxels.
+
+    Raises
+    ------
+    VoxledgerError
+        The file is damaged, or of other features.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as stream:
+            said = upgraded(json.loads((stream.metadata() or {})[_HEADER]), UPGRADES, str(path))
+            shape = stream.get_slice("features").get_shape()
+        errors = dict(zip(said["classes"], map(int, said["errors"]), strict=True))
+        found = Judged(path, str(said["case_id"]), int(said["round"]), bool(said["audited"]), errors)
+        same = said["features"] == list(FEATURES) and shape[1:] == [len(FEATURES)]
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise VoxledgerError(f"{path} holds no judged voxels: {error}", _RESTORE) from None
+    if not same:
+        raise VoxledgerError(f"{path} holds voxels of other features", _RESTORE)
+    return found
+
+
+def all_judged(folder: Path, cases: Collection[str]) -> list[Judged]:
+    """What lies in a folder of these cases, sorted by round and case; none where there is no folder."""
+    found = [read_judged(path) for path in sorted(folder.glob("*.safetensors"))]
+    return sorted((one for one in found if one.case_id in cases), key=lambda one: (one.round, one.case_id))

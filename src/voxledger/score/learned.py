@@ -1,0 +1,142 @@
+"""Learned attention of a case: voxels that a model of errors holds for wrong, and a heat map of its probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger import layout
+from voxledger.imaging.attention_file import PUBLISHED, Criterion
+from voxledger.records.card import CARD, WEIGHTS, check_model
+from voxledger.schema import LabelSchema
+from voxledger.score.attention import Attention, ClassAttention
+from voxledger.score.error_model import ErrorModel, read_error_model
+from voxledger.score.judged_voxels import all_judged
+from voxledger.score.learn import CLASSES, lacking
+from voxledger.score.voxels import FEATURES, CaseVoxels
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model of errors, and from which score on a voxel is attended to."""
+
+    weights: Path
+    id: str
+    classes: tuple[str, ...]
+    """Those that it learned from as they are called today, in the order of their numbers; empty for one retired."""
+    threshold: float
+    cases: int
+    """That it learned from."""
+    audited: int
+    """Cases with errors that set the threshold."""
+    from_probability: float
+    """The threshold as the probability of an error."""
+
+
+def learned_here(pool: Collection[str], schema: LabelSchema, miss: float) -> Learned | str:
+    """The model of errors that this round starts from, or why the published criteria stand in for it.
+
+    Parameters
+    ----------
+    pool
+        Ids of the cases of the pool: only what was judged in these counts.
+    miss
+        Expected share of the errors of a case that may be missed.
+
+    Raises
+    ------
+    VoxledgerError
+        The files of the model do not fit its id.
+    """
+    folder = layout.BASE_ERROR_MODEL
+    judged = all_judged(layout.BASE_JUDGED, pool)
+    if why := lacking(judged):
+        return why
+    if not (folder / CARD).is_file():
+        return "no model was learned at the end of the round before"
+    card = check_model(folder)
+    model = read_error_model(folder / WEIGHTS, len(FEATURES))
+    threshold = model.threshold(miss)
+    if threshold is None:
+        return (
+            f"{model.audited_cases} cases of blind audits had visible errors, too few or too many of them beyond the "
+            f"reach of the models to set a threshold that misses at most {miss:g} of the errors; at least "
+            f"{int(np.ceil(1 / miss - 1 - 1e-9))} are needed (raise score.audit, or score.miss)"
+        )
+    return Learned(
+        folder / WEIGHTS,
+        card.id,
+        tuple(schema.renamed(name) or "" for name in card.params[CLASSES]),
+        threshold,
+        len({one.case_id for one in judged if not one.audited}),
+        model.audited_cases,
+        float(model.probabilities(np.array([threshold]))[0]),
+    )
+
+
+def described(learned: Learned | str, miss: float) -> dict[str, Any]:
+    """What stands for learned attention in this round, for `layout.OUTLOOK` and the report."""
+    if isinstance(learned, str):
+        return {"by": "published criteria", "why": learned}
+    return {
+        "by": "learned",
+        "model": learned.id,
+        "cases": learned.cases,
+        "audited": learned.audited,
+        "miss": miss,
+        "from_probability": round(learned.from_probability, 4),
+    }
+
+
+def attend_learned(
+    case: CaseVoxels, published: Attention, model: ErrorModel, classes: Sequence[str], threshold: float
+) -> tuple[npt.NDArray[np.uint8], Iterator[ClassAttention]]:
+    """A heat map (z, y, x), complete once all classes were taken, and the attention of one class after the other.
+
+    The heat is the largest probability of an error over the classes, where attention lies, in 1/255. A class that
+    nobody has judged so far is told by what was learned of the others.
+    """
+    heat = np.zeros(case.grid.shape, np.uint8)
+    numbers = {name: number for number, name in enumerate(classes)}
+
+    def each() -> Iterator[ClassAttention]:
+        for name in case.schema.names:
+            yield _of_class(case, published[name], model, numbers.get(name, -1), threshold, heat)
+
+    return heat, each()
+
+
+def _of_class(
+    case: CaseVoxels,
+    published: ClassAttention,
+    model: ErrorModel,
+    number: int,
+    threshold: float,
+    heat: npt.NDArray[np.uint8],
+) -> ClassAttention:
+    voxels, flags = [np.zeros((0, 3), np.int32)], [np.zeros(0, np.uint8)]
+    for slab in case.slabs(published, number):
+        scores = model.scores(slab.features)
+        wrong = scores >= threshold
+        at, features = slab.voxels[wrong], slab.features[wrong]
+        place = tuple(at.T)
+        level = np.clip(np.rint(255 * model.probabilities(scores[wrong])), 1, 255).astype(np.uint8)
+        heat[place] = np.maximum(heat[place], level)
+        bits = np.full(len(at), Criterion.LEARNED, np.uint8)
+        for column, criterion in enumerate(PUBLISHED, start=FEATURES.index("inconsistent")):
+            bits[features[:, column] > 0] |= np.uint8(criterion)
+        voxels.append(at)
+        flags.append(bits)
+    at, bits = np.concatenate(voxels), np.concatenate(flags)
+    if not len(at):
+        return replace(published, box=None, bits=np.zeros((0, 0, 0), np.uint8), attention=0)
+    low, high = at.min(axis=0), at.max(axis=0) + 1
+    box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
+    filled = np.zeros(tuple(high - low), np.uint8)
+    filled[tuple((at - low).T)] = bits
+    return replace(published, box=box, bits=filled, attention=len(at))

@@ -1,0 +1,217 @@
+"""How good a mask is, predicted before anybody looks: what masks like it were found to be when people judged them.
+
+Ridge regression on signs of the ensemble, fitted to the masks of earlier rounds that people accepted or revised: the
+logarithm of what lacks to Dice 1, that of the wrong ml, and the share of the contour that had to be drawn. Volumes are
+logarithms, so that their ratios are linear in them; every class has an offset of its own.
+
+The interval is conformal: every judged mask is predicted from the masks of all other cases, and the interval reaches
+as far as that was off in `LEVEL` of them (the jackknife of Barber et al. 2021). Where enough of them come from blind
+audits, only these count: what is on a worklist was chosen for looking bad, and says little about what is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxledger.minutes import LOOKING_MINUTES
+from voxledger.records.mask_quality import JudgedMask, MaskQuality, Quality, Signs
+
+Floats = npt.NDArray[np.float64]
+
+FORMAT = 1
+LEVEL = 0.9
+"""Coverage of the intervals."""
+ENOUGH_MASKS, ENOUGH_CASES = 20, 10
+"""Judged before anything is predicted; and, drawn blindly, before the intervals go by these alone."""
+PENALTY = 1.0
+"""Of the squared coefficients of signs with a spread of 1."""
+LEAST_DICE, LEAST_ML, LEAST_ENTROPY = 0.01, 0.01, 1e-7
+"""Added before logarithms are taken."""
+
+VOLUMES = ("predicted_ml", "attention_ml", "inconsistent_ml", "uncertain_ml", "overlapping_ml")
+
+
+def numbers(signs: Signs) -> list[float]:
+    """What the regression sees of a mask.
+
+    Examples
+    --------
+    >>> [round(v, 2) for v in numbers(Signs(2, 0.0, 0.0, 0.0, 0.0, 0.99, 0.0, 1.0))]
+    [0.0, -4.61, -4.61, -4.61, -4.61, -16.12, -4.61]
+    """
+    return [
+        *(math.log(getattr(signs, name) + LEAST_ML) for name in VOLUMES),
+        math.log(signs.mean_entropy + LEAST_ENTROPY),
+        math.log(1 - signs.lowest_agreement + LEAST_DICE),
+    ]
+
+
+@dataclass(frozen=True)
+class Correction:
+    """How far the predictions of left-out cases were off, a mean over the masks of each: what was found less that."""
+
+    error_ml: tuple[float, ...]
+    dice: tuple[float, ...]
+    blind: bool
+    """Whether all of these cases were drawn blindly."""
+
+
+@dataclass(frozen=True)
+class QualityModel:
+    """What was learned; arrays have a row a sign, and a column each for Dice, ml and path."""
+
+    classes: tuple[str, ...]
+    """Those of which masks were judged; nothing is predicted of others."""
+    centre: Floats
+    spread: Floats
+    coefficients: Floats
+    """The first row is the intercept, the last ones are the classes."""
+    half_widths: Floats
+    """Of the intervals, as far as logarithms and share reach to both sides."""
+    masks: int
+    cases: int
+    correction: Correction
+
+    def predict(self, class_name: str, signs: Signs) -> Quality | None:
+        """The quality of a mask; None of a class that nobody judged, and where no model looked for it."""
+        if class_name not in self.classes or not signs.models:
+            return None
+        row = _design([(class_name, signs)], self.classes, self.centre, self.spread)[0]
+        middle, reach = row @ self.coefficients, self.half_widths
+        dice, high, low = (_dice(middle[0] + sign * reach[0]) for sign in (0, -1, 1))
+        ml, least, most = (_ml(middle[1] + sign * reach[1]) for sign in (0, -1, 1))
+        return Quality(dice, low, high, ml, least, most, float(np.clip(middle[2], 0, 1)))
+
+    def record(self) -> dict[str, Any]:
+        """What `data/round/quality.json` says; its id is a hash of the rest."""
+        values = {
+            "level": LEVEL,
+            "masks": self.masks,
+            "cases": self.cases,
+            "intervals_from": "blind audit" if self.correction.blind else "left-out cases",
+            "interval_cases": len(self.correction.dice),
+            "signs": [*VOLUMES, "mean_entropy", "lowest_agreement"],
+            "classes": list(self.classes),
+            **{n: _rounded(getattr(self, n)) for n in ("centre", "spread", "coefficients", "half_widths")},
+        }
+        content = json.dumps(values, sort_keys=True).encode()
+        return {"format": FORMAT, "id": hashlib.sha256(content).hexdigest()[:16], **values}
+
+
+def learn(judged: Sequence[JudgedMask], classes: Collection[str]) -> QualityModel | None:
+    """Learn from judged masks; None where they are too few.
+
+    Parameters
+    ----------
+    judged
+        Of earlier rounds, of cases of the pool alone.
+    classes
+        Those of the schema; masks of others are left out.
+    """
+    rows = [one for one in judged if one.mask.class_name in classes and one.mask.signs.models]
+    if not _enough(rows):
+        return None
+    known = tuple(sorted({one.mask.class_name for one in rows}))
+    signs = np.array([numbers(one.mask.signs) for one in rows])
+    centre, spread = signs.mean(axis=0), signs.std(axis=0)
+    x = _design([(one.mask.class_name, one.mask.signs) for one in rows], known, centre, spread)
+    y = np.array(
+        [(math.log(1 - one.dice + LEAST_DICE), math.log(one.error_ml + LEAST_ML), one.path_share) for one in rows]
+    )
+    coefficients, predicted = _ridge(x, y, [one.mask.case_id for one in rows])
+    blind = np.array([one.blind for one in rows])
+    if not _enough([one for one in rows if one.blind]):
+        blind[:] = True
+    off = np.sort(np.abs(y - predicted)[blind], axis=0)
+    widest = min(len(off), math.ceil((len(off) + 1) * LEVEL)) - 1
+    return QualityModel(
+        classes=known,
+        centre=centre,
+        spread=spread,
+        coefficients=coefficients,
+        half_widths=off[widest],
+        masks=len(rows),
+        cases=len({one.mask.case_id for one in rows}),
+        correction=_correction(rows, predicted, blind),
+    )
+
+
+def nothing_learned(judged: Sequence[JudgedMask]) -> dict[str, Any]:
+    """What `data/round/quality.json` says where nothing is predicted."""
+    return {"format": FORMAT, "id": "", "masks": len(judged), "cases": len({one.mask.case_id for one in judged})}
+
+
+def predict(model: QualityModel | None, masks: Sequence[tuple[str, str, Signs]]) -> list[MaskQuality]:
+    """The quality of masks, each given by case, class and signs; without a model none is predicted."""
+    return [MaskQuality(c, name, signs, model.predict(name, signs) if model else None) for c, name, signs in masks]
+
+
+def _enough(rows: Sequence[JudgedMask]) -> bool:
+    return len(rows) >= ENOUGH_MASKS and len({one.mask.case_id for one in rows}) >= ENOUGH_CASES
+
+
+def _design(
+    masks: Sequence[tuple[str, Signs]], classes: Sequence[str], centre: Floats, spread: Floats
+) -> npt.NDArray[np.float64]:
+    """Rows of the regression (masks, 1 + signs + classes); a sign that never varied is 0."""
+    signs = (np.array([numbers(one) for _, one in masks]) - centre) / np.where(spread > 1e-9, spread, np.inf)
+    of_class = np.array([[float(name == own) for own in classes] for name, _ in masks])
+    return np.hstack([np.ones((len(masks), 1)), signs, of_class])
+
+
+def _ridge(x: Floats, y: Floats, cases: Sequence[str]) -> tuple[Floats, Floats]:
+    """Coefficients from all rows, and the prediction of each row from those of the other cases."""
+    penalty = PENALTY * np.eye(x.shape[1])
+    penalty[0, 0] = 0
+    whole, right = x.T @ x + penalty, x.T @ y
+    predicted = np.empty_like(y)
+    for case in sorted(set(cases)):
+        own = np.array([one == case for one in cases])
+        left = np.linalg.solve(whole - x[own].T @ x[own], right - x[own].T @ y[own])
+        predicted[own] = x[own] @ left
+    return np.asarray(np.linalg.solve(whole, right), np.float64), predicted
+
+
+def _correction(rows: Sequence[JudgedMask], predicted: Floats, counted: npt.NDArray[np.bool_]) -> Correction:
+    off: dict[str, list[tuple[float, float]]] = {}
+    for one, (dice, ml, _), counts in zip(rows, predicted, counted, strict=True):
+        if counts:
+            off.setdefault(one.mask.case_id, []).append((one.error_ml - _ml(ml), one.dice - _dice(dice)))
+    means = [tuple(sum(values) / len(values) for values in zip(*off[case], strict=True)) for case in sorted(off)]
+    blind = all(one.blind for one, counts in zip(rows, counted, strict=True) if counts)
+    return Correction(tuple(m[0] for m in means), tuple(m[1] for m in means), blind)
+
+
+def _dice(logarithm: float) -> float:
+    return min(1.0, max(0.0, 1 + LEAST_DICE - math.exp(min(logarithm, 1.0))))
+
+
+def _ml(logarithm: float) -> float:
+    return max(0.0, math.exp(min(logarithm, 20.0)) - LEAST_ML)
+
+
+def _rounded(values: Floats) -> Any:
+    return [
+        [float(f"{v:.9g}") for v in row] if isinstance(row, list) else float(f"{row:.9g}") for row in values.tolist()
+    ]
+
+
+def expected_minutes(quality: Quality, scratch_minutes: float, classes: int) -> float:
+    """Minutes that a mask is expected to take: a look, and what is to be drawn of its share of a case from nothing.
+
+    A look is `voxledger.minutes.LOOKING_MINUTES`: what `evaluate` says, no plan depends on.
+
+    Examples
+    --------
+    >>> expected_minutes(Quality(0.8, 0.7, 0.9, 1.0, 0.5, 2.0, 0.25), 40.0, 2)
+    5.5
+    """
+    return LOOKING_MINUTES + scratch_minutes / classes * quality.predicted_path_share

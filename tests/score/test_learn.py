@@ -1,0 +1,215 @@
+"""Learned attention from round to round, on a small repository of synthetic cases."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+
+import ensembles
+import numpy as np
+import pytest
+
+from voxledger import layout
+from voxledger.errors import VoxledgerError
+from voxledger.imaging.attention_file import Criterion, open_attention
+from voxledger.imaging.soft import write_soft
+from voxledger.imaging.volume import Grid, file_sha256, read, write
+from voxledger.params import Params
+from voxledger.records.card import WEIGHTS, check_model, read_card
+from voxledger.records.cases import Case, Split
+from voxledger.records.decisions import Decided, Decision, write_decided
+from voxledger.records.worklist import AUDIT, WorkItem, write_worklist
+from voxledger.score import error_model, learn
+from voxledger.score.judged_voxels import read_judged
+from voxledger.score.learn import learn_round
+from voxledger.score.run import score_round
+from voxledger.score.table import read_scores
+
+GRID = Grid.plain((12, 24, 24), (2.0, 1.0, 1.0))
+TAUGHT, AUDITED, OPEN = 5, 4, 2
+"""Cases of the pool: those on the worklist, those of the audit, those that nobody looked at."""
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Enough is little here."""
+    monkeypatch.setattr(error_model, "TREES", 15)
+    monkeypatch.setattr(learn, "ENOUGH_CASES", 3)
+    monkeypatch.setattr(learn, "ENOUGH_ERRORS", 3)
+
+
+def build(folder, classes=("c0", "c1"), models=2):
+    """A round that people have finished: a model sees a bright organ, and with it a dark blob that is none."""
+    cases, rows, decided = [], [], []
+    for number in range(TAUGHT + AUDITED + OPEN + 1):
+        case_id, rng = f"case{number:02d}", np.random.default_rng(number)
+        split = Split.TEST if number == TAUGHT + AUDITED + OPEN else Split.POOL
+        truth = np.zeros(GRID.shape, np.uint8)
+        for i in range(len(classes)):
+            truth[2:10, 4 + 10 * i : 11 + 10 * i, 3:12] = i + 1
+        wrong = truth.copy()
+        at = int(rng.integers(3, 6))
+        wrong[at : at + 4, 5:10, 12:18] = 1
+        for m in range(models):
+            p = (
+                (c, np.clip((wrong == i) * 0.75 + rng.normal(0, 0.02, GRID.shape), 0, 1))
+                for i, c in enumerate(classes, 1)
+            )
+            write_soft(layout.PREDICTIONS / f"m{m}" / f"{case_id}.b2nd", p, list(classes), GRID, f"m{m}", case_id)
+        image = (100.0 * (truth > 0) + rng.normal(0, 5, GRID.shape)).astype(np.float32)
+        write(layout.label_map(layout.IMAGES, case_id), image, GRID)
+        write(layout.label_map(layout.PSEUDO, case_id), wrong, GRID)
+        cases.append(Case(case_id, str(layout.label_map(layout.IMAGES, case_id)), case_id, "", "", "", split, "MR", ""))
+        if number >= TAUGHT + AUDITED and split is Split.POOL:
+            continue
+        write(layout.label_map(layout.BUNDLES / "bundle-r00-ann" / "labels", case_id), wrong, GRID)
+        write(layout.label_map(layout.RELEASE_LABELS, case_id), truth, GRID)
+        reason = AUDIT if TAUGHT <= number < TAUGHT + AUDITED else "attention"
+        for i, name in enumerate(classes):
+            rows.append(WorkItem(number + 1, case_id, name, 0.0, 0.0, reason, "ann", 1.0))
+            said = Decision.ACCEPT if i else Decision.REVISE
+            decided.append(Decided(case_id, name, said, "ann", 1.0, "bundle"))
+    write_worklist(layout.WORKLIST, rows)
+    write_decided(layout.DECISIONS, decided)
+    return cases
+
+
+@pytest.fixture
+def cases(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return build(tmp_path)
+
+
+def params(number=0, **score):
+    asked = {"attention": "learned", "miss": 0.25, "opening": 0, "budget": 2, **score}
+    return Params.model_validate({"round": number, "score": asked, "machine": {"workers": 1}})
+
+
+def schema(classes=2):
+    return ensembles.schema_of(classes)
+
+
+def open_next():
+    """What `round open` does with it."""
+    shutil.rmtree(layout.BASE_ATTENTION, ignore_errors=True)
+    shutil.copytree(layout.NEXT_ATTENTION, layout.BASE_ATTENTION)
+
+
+def scored(cases, asked, classes=2):
+    score_round(cases, {}, (), layout.PREDICTIONS, schema(classes), asked)
+    return json.loads(layout.OUTLOOK.read_text("utf-8"))
+
+
+def files(folder):
+    return {p.relative_to(folder): file_sha256(p) for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(("classes", "models"), [(2, 2), (1, 2), (2, 1)], ids=["two", "one class", "one model"])
+def test_attention_is_learned_from_what_people_changed(tmp_path, monkeypatch, classes, models):
+    monkeypatch.chdir(tmp_path)
+    names = schema(classes).names
+    cases = build(tmp_path, names, models)
+    learned = learn_round(cases, schema(classes), params())
+    card = check_model(layout.NEXT_ERROR_MODEL)
+    assert (card.id, card.backend, card.params["classes"]) == (learned, "attention", names)
+    assert [len(card.params["cases"]), card.round] == [TAUGHT + AUDITED, 0]
+    open_next()
+    found = scored(cases, params(1), classes)["attention"]
+    assert (found["by"], found["model"], found["cases"], found["audited"]) == ("learned", learned, TAUGHT, AUDITED)
+    assert learned[:12] in layout.SCORE_SECTION.read_text("utf-8")
+    case_id = f"case{TAUGHT + AUDITED:02d}"
+    attention = open_attention(layout.attention(case_id))
+    assert attention.model_id == learned
+    bits = attention.read("c0")
+    truth = read(layout.label_map(layout.IMAGES, case_id)).array > 50
+    wrong = (read(layout.label_map(layout.PSEUDO, case_id)).array == 1) & ~truth
+    assert ((bits != 0) == ((bits & Criterion.LEARNED) != 0)).all(), "no voxel is left of the published criteria alone"
+    assert np.count_nonzero(wrong & (bits > 0)) > 0.3 * np.count_nonzero(wrong)
+    assert np.count_nonzero(truth & (bits > 0)) < 0.1 * np.count_nonzero(truth)
+    heat = read(layout.heat(case_id)).array
+    np.testing.assert_array_equal(heat > 0, sum((attention.read(n) for n in names), np.zeros_like(bits)) > 0)
+    assert heat[wrong & (bits > 0)].mean() > 128, "it is a probability"
+    row = next(r for r in read_scores(layout.SCORES) if (r.case_id, r.class_name) == (case_id, "c0"))
+    assert row.attention_ml == pytest.approx(np.count_nonzero(bits) * GRID.voxel_ml, abs=1e-3)
+    assert row.uncertain_ml > row.attention_ml, "what the models are unsure of is counted as before"
+
+
+def test_without_revisions_attention_is_published_and_the_report_says_why(cases):
+    plain = scored(cases, params(attention="published"))
+    before = files(layout.ATTENTION)
+    assert "attention" not in plain
+    found = scored(cases, params())["attention"]
+    assert found["by"] == "published criteria"
+    assert "people have changed 0 visible errors in 0 cases so far" in found["why"]
+    assert found["why"].split(",")[0] in layout.SCORE_SECTION.read_text("utf-8")
+    assert files(layout.ATTENTION) == before
+
+
+def test_without_enough_audited_cases_too(cases):
+    learn_round(cases, schema(), params())
+    open_next()
+    found = scored(cases, params(1, miss=0.1))["attention"]
+    assert found["by"] == "published criteria"
+    assert "4 cases of blind audits had visible errors" in found["why"]
+    assert "at least 9 are needed" in found["why"]
+
+
+def test_all_cases_reviewed(cases):
+    learn_round(cases, schema(), params())
+    open_next()
+    assert scored([c for c in cases if c.split is Split.TEST], params(1))["open_cases"] == 0
+
+
+def test_only_cases_of_the_pool_teach_and_only_while_asked(cases):
+    """The test case was decided on as well; the blind ones are in a file each, marked."""
+    assert learn_round(cases, schema(), params(attention="published")) == ""
+    assert not list(layout.NEXT_ATTENTION.rglob("*"))
+    learn_round(cases, schema(), params())
+    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED.iterdir())]
+    assert [one.case_id for one in judged] == [f"case{n:02d}" for n in range(TAUGHT + AUDITED)]
+    assert [one.audited for one in judged] == [False] * TAUGHT + [True] * AUDITED
+    assert all(one.errors == {"c0": 1, "c1": 0} for one in judged)
+    open_next()
+    moved = [c if c.case_id != "case00" else Case(**{**vars(c), "split": Split.TEST}) for c in cases]
+    learn_round(moved, schema(), params(1))
+    assert all(not stem.endswith("case00") for stem in read_card(layout.NEXT_ERROR_MODEL).params["cases"])
+    assert read_card(layout.NEXT_ERROR_MODEL).parent == read_card(layout.BASE_ERROR_MODEL).id
+    open_next()
+    learn_round(cases, schema(), params(attention="published"))
+    assert files(layout.NEXT_ATTENTION) == files(layout.BASE_ATTENTION), "it is carried on as it is"
+    shutil.rmtree(layout.BASE_ERROR_MODEL)
+    assert scored(cases, params(2))["attention"]["why"] == "no model was learned at the end of the round before"
+
+
+def test_audited_cases_do_not_teach(cases, monkeypatch):
+    taught = []
+    monkeypatch.setattr(learn, "learn_trees", lambda rows, *rest: taught.append(len(rows)) or original(rows, *rest))
+    learn_round(cases, schema(), params())
+    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED.iterdir())]
+    assert taught == [sum(len(one.voxels().error) for one in judged if not one.audited)]
+
+
+original = learn.learn_trees
+
+
+def test_it_repeats_without_the_memo(cases):
+    first = learn_round(cases, schema(), params())
+    made = files(layout.NEXT_ATTENTION)
+    shutil.rmtree(layout.MEMO)
+    assert learn_round(cases, schema(), params()) == first
+    assert files(layout.NEXT_ATTENTION) == made
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [(f"errors/{WEIGHTS}", "it was altered"), ("judged/r00-case00.safetensors", "holds no judged voxels")],
+)
+def test_altered_files_are_refused(cases, file, said):
+    learn_round(cases, schema(), params())
+    open_next()
+    path = layout.BASE_ATTENTION / file
+    path.chmod(0o600)
+    path.write_bytes(pickle.dumps({"feature": 1}))
+    with pytest.raises(VoxledgerError, match=said):
+        scored(cases, params(1))

@@ -1,0 +1,136 @@
+"""Predicted quality: how far off it is, how often its intervals hold, and when nothing is predicted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from judged_masks import judged_masks
+
+from voxledger.score.quality import ENOUGH_CASES, ENOUGH_MASKS, LEVEL, QualityModel, learn, predict
+from voxledger.score.quality_section import quality_section
+
+CLASSES = ("a", "b")
+
+
+def learned(*args: object, **kwargs: object) -> QualityModel:
+    model = learn(judged_masks(*args, **kwargs), CLASSES)  # type: ignore[arg-type]
+    assert model is not None
+    return model
+
+
+@pytest.mark.parametrize(
+    ("cases", "options", "mean_error"),
+    [
+        pytest.param(10, {}, 0.062, id="the fewest that are enough"),
+        pytest.param(40, {}, 0.055, id="two classes"),
+        pytest.param(40, {"classes": ("a",)}, 0.055, id="one class"),
+        pytest.param(40, {"models": 1}, 0.055, id="one model"),
+        pytest.param(40, {"heavy": True}, 0.050, id="heavy tails"),
+        pytest.param(40, {"noise": 0.1}, 0.022, id="little noise"),
+    ],
+)
+def test_intervals_hold_as_often_as_they_say(cases: int, options: dict[str, object], mean_error: float) -> None:
+    """Over 80 seeds, 60 new masks each; chance alone moves the share by less than 1 %."""
+    dice, ml, off = [], [], []
+    cases = 2 * cases if options.get("classes") else cases
+    for seed in range(80):
+        rng = np.random.default_rng(seed)
+        model = learned(rng, cases, **options)
+        for one in judged_masks(rng, 30, **options):  # type: ignore[arg-type]
+            q = model.predict(one.mask.class_name, one.mask.signs)
+            assert q is not None
+            dice.append(q.predicted_dice_low <= one.dice <= q.predicted_dice_high)
+            ml.append(q.predicted_error_ml_low <= one.error_ml <= q.predicted_error_ml_high)
+            off.append(abs(q.predicted_dice - one.dice))
+    assert np.mean(dice) == pytest.approx(LEVEL, abs=0.03)
+    assert np.mean(ml) == pytest.approx(LEVEL, abs=0.03)
+    assert np.mean(off) < mean_error
+
+
+def test_the_blind_audit_has_the_word_where_it_is_there() -> None:
+    """Worklists hold masks that are far harder to predict than those that nobody looked at."""
+    held: dict[bool, list[bool]] = {True: [], False: []}
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        worklist = judged_masks(rng, 30, noise=1.0)
+        for audited in held:
+            blind = judged_masks(rng, 20, noise=0.2, blind=audited, name="blind")
+            model = learn([*worklist, *blind], CLASSES)
+            assert model is not None
+            assert model.correction.blind is audited
+            assert len(model.correction.dice) == (20 if audited else 50)
+            for one in judged_masks(rng, 20, noise=0.2):
+                q = model.predict(one.mask.class_name, one.mask.signs)
+                assert q is not None
+                held[audited].append(q.predicted_dice_low <= one.dice <= q.predicted_dice_high)
+    assert np.mean(held[True]) == pytest.approx(LEVEL, abs=0.03)
+    assert np.mean(held[False]) > LEVEL + 0.05
+
+
+RNG = np.random.default_rng(1)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param([], id="nobody has judged anything"),
+        pytest.param(judged_masks(RNG, ENOUGH_CASES - 1, ("a", "b", "c")), id="too few cases"),
+        pytest.param(judged_masks(RNG, ENOUGH_MASKS - 1, ("a",)), id="too few masks"),
+        pytest.param(judged_masks(RNG, 40, ("retired",)), id="classes that are not asked any more"),
+        pytest.param(judged_masks(RNG, 40, models=0), id="masks that no model proposed"),
+    ],
+)
+def test_nothing_is_predicted_from_too_little(rows: list) -> None:
+    assert learn(rows, ("a", "b", "c")) is None
+    masks = predict(None, [("x", "a", judged_masks(RNG, 1)[0].mask.signs)])
+    assert [mask.quality for mask in masks] == [None]
+    assert "Nothing is predicted yet" in quality_section(None, masks, None, rows)
+
+
+def test_what_nobody_judged_is_not_predicted() -> None:
+    model = learned(np.random.default_rng(0), 40, ("a",))
+    signs = judged_masks(np.random.default_rng(1), 1)[0].mask.signs
+    assert model.predict("a", signs) is not None
+    assert model.predict("b", signs) is None
+    assert model.predict("a", replace(signs, models=0)) is None
+
+
+@pytest.mark.parametrize(("dice", "ml"), [(1.0, 0.0), (0.0, 9.0)])
+def test_masks_that_are_all_alike(dice: float, ml: float) -> None:
+    rows = [replace(one, dice=dice, error_ml=ml) for one in judged_masks(np.random.default_rng(0), 20)]
+    model = learn(rows, CLASSES)
+    assert model is not None
+    q = model.predict("a", rows[0].mask.signs)
+    assert q is not None
+    assert (q.predicted_dice, q.predicted_error_ml) == pytest.approx((dice, ml), abs=1e-6)
+    assert q.predicted_dice_high - q.predicted_dice_low < 1e-6
+
+
+def test_an_empty_mask_and_one_that_is_far_off_have_a_quality() -> None:
+    model = learned(np.random.default_rng(0), 40)
+    signs = judged_masks(np.random.default_rng(1), 1)[0].mask.signs
+    for other in (
+        replace(signs, predicted_ml=0.0, attention_ml=0.0, uncertain_ml=0.0, inconsistent_ml=0.0, mean_entropy=0.0),
+        replace(signs, attention_ml=1e9, uncertain_ml=1e9, lowest_agreement=0.0),
+    ):
+        q = model.predict("a", other)
+        assert q is not None
+        assert 0 <= q.predicted_dice_low <= q.predicted_dice <= q.predicted_dice_high <= 1
+        assert 0 <= q.predicted_error_ml_low <= q.predicted_error_ml <= q.predicted_error_ml_high < 1e9
+        assert 0 <= q.predicted_path_share <= 1
+
+
+def test_the_record_repeats_and_tells_what_was_learned_from_what() -> None:
+    rows = judged_masks(np.random.default_rng(0), 40)
+    first, second = (learn(some, CLASSES) for some in (rows, rows))
+    assert first is not None
+    assert second is not None
+    assert json.dumps(first.record()) == json.dumps(second.record())
+    found = first.record()
+    assert (found["format"], found["masks"], found["cases"], found["intervals_from"]) == (1, 80, 40, "left-out cases")
+    other = learn(rows[2:], CLASSES)
+    assert other is not None
+    assert other.record()["id"] != found["id"]

@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Sketch } from "../src/asking.ts";
+import { clicked, differences, readRecord, toRuns, voxelOf, writeRecord, type Mark } from "../src/clicks.ts";
+import { voxelAt } from "../src/labels.ts";
+
+const LABELS = Uint16Array.from([0, 0, 3, 2, 2, 300]);
+
+test("a label map goes out in runs, and what a mask changes comes back", () => {
+  assert.deepEqual(toRuns(LABELS), [2, 0, 1, 3, 2, 2, 1, 300]);
+  assert.deepEqual(toRuns(Uint8Array.of(7)), [1, 7]);
+  const pancreas = new Set([2, 3]);
+  for (const [mask, more, less] of [
+    [[2, 0, 3, 1, 1, 0], [], []],
+    [[6, 0], [], [2, 3, 4]],
+    [[1, 0, 3, 1, 1, 0, 1, 1], [1, 5], [4]],
+  ])
+    assert.deepEqual(differences(mask, LABELS, pancreas), { more, less });
+});
+
+test("a voxel is named z, y, x", () => {
+  assert.deepEqual(voxelOf(0, [4, 3, 2]), [0, 0, 0]);
+  assert.deepEqual(voxelOf(4 * 3 + 4 + 2, [4, 3, 2]), [1, 1, 2]);
+});
+
+test("what is marked on a slice that is shown mirrored lies where it was drawn", () => {
+  const shape = [8, 6, 4] as [number, number, number];
+  // Columns run against x, rows along y, at z = 2.
+  const slice = { width: 8, height: 6, base: 2 * 48 + 7, stepU: -1, stepV: 8, mm: [1, 1] as [number, number] };
+  const drawn = (kind: Mark["kind"], ...points: [number, number][]) => {
+    const sketch = new Sketch(kind, slice, points[0], true);
+    for (const point of points.slice(1)) sketch.to(point);
+    return sketch;
+  };
+  assert.deepEqual(drawn("point", [1.2, 2.4]).mark(shape), { kind: "point", voxels: [[2, 2, 6]], present: true });
+  assert.deepEqual(drawn("point", [1, 2], [3, 2]).voxels, [voxelAt(slice, 3, 2)]);
+  assert.deepEqual(drawn("box", [3, 4], [1, 1]).mark(shape)!.voxels, [[2, 1, 6], [2, 4, 4]]);
+  assert.equal(drawn("box", [3, 4], [-5, 20]).mark(shape)!.voxels.join(" "), "2,4,7 2,5,4");
+  assert.equal(drawn("box", [3, 4], [3, 4]).mark(shape), null);
+  assert.equal(drawn("box", [3, 4], [5, 4]).mark(shape), null);
+  const line = drawn("scribble", [1, 2], [5, 2]).mark(shape)!.voxels;
+  assert.ok(line.every(([z, y]) => z === 2 && y >= 1 && y <= 3));
+  for (const x of [2, 3, 4, 5, 6]) assert.ok(line.some(([, y, at]) => y === 2 && at === x));
+});
+
+test("the record lists clicks by case, and is taken up again", () => {
+  const marks: Mark[] = [
+    { kind: "point", voxels: [[1, 2, 3]], present: false },
+    { kind: "box", voxels: [[1, 2, 3], [1, 4, 5]], present: true },
+  ];
+  const clicks = [...clicked("b", "liver", marks, true), ...clicked("a", "liver", marks.slice(0, 1), false)];
+  const written = writeRecord({ model: "m", clicks });
+  const values = JSON.parse(written);
+  assert.deepEqual([values.format, values.gate, values.cases], [2, null, ["a", "b"]]);
+  assert.deepEqual(values.clicks.map((c: { case_id: string }) => c.case_id), ["a", "b", "b"]);
+  assert.deepEqual(values.clicks[2].others, [[1, 4, 5]]);
+  assert.equal(writeRecord(readRecord(written)!), written);
+  for (const other of ["", "[]", "null", JSON.stringify({ ...values, gate: {} }), JSON.stringify({ ...values, format: 1 })])
+    assert.equal(readRecord(other), null, other);
+});
