@@ -142,7 +142,7 @@ def measure(sample: Sample, kind: str, networks: list[Any], folder: Path) -> Cas
 
     from voxledger.evaluate.comparison import compare
     from voxledger.evaluate.metrics.added_path_percent import added_path_percent
-    from voxledger.imaging.attention_file import Criterion
+    from voxledger.imaging.attention_file import PUBLISHED
     from voxledger.imaging.soft import open_soft, write_soft
     from voxledger.imaging.volume import Volume
     from voxledger.params import EvaluateParams, Params, ScoreParams
@@ -165,7 +165,7 @@ def measure(sample: Sample, kind: str, networks: list[Any], folder: Path) -> Cas
     if found.box is not None:
         pointed[found.box] = found.bits != 0
     entropy = found.entropy / sample.image.size
-    volumes = [found.attention, *(found.voxels[c] for c in Criterion), found.predicted]
+    volumes = [found.attention, *(found.voxels[c] for c in PUBLISHED), found.predicted]
     signs = Signs(2, *(v * ml for v in volumes), entropy, dice(p[0] > 0.5, p[1] > 0.5))
     proposed, truth = np.mean(p, axis=0) > 0.5, sample.labels == 1
     path = added_path_percent(compare(truth, proposed, sample.grid.spacing), EvaluateParams()) / 100

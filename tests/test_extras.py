@@ -83,6 +83,10 @@ LIGHT += ("review.status", "review.carry", "review.pack", "cli.reviewers", "init
 LIGHT_FAMILIES = ("bundles.checks", "bundles.consensus", "imaging.formats", "release.layouts", "review.carriers")
 
 
+ASKS = {"voxledger.review.answers"}
+"""Reached only by those who give a model, which asks for the extra."""
+
+
 def imported(path: Path) -> Iterator[str]:
     """Modules that a module imports, in its functions too; what is only for types is left out."""
     tree = ast.parse(path.read_text("utf-8"))
@@ -102,7 +106,7 @@ def reached(start: str) -> dict[str, str]:
     while todo:
         module = todo.pop()
         for name in imported(MODULES[module]) if module in MODULES else ():
-            if name not in by:
+            if name not in by and name not in ASKS:
                 by[name] = module
                 todo.append(name)
     return by

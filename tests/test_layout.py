@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,14 @@ def test_the_pipeline_names_paths_of_layout_alone() -> None:
             for entry in stage.get(kind, []):
                 name = next(iter(entry)) if isinstance(entry, dict) else entry
                 assert name in known or Path(name).parent == layout.STAGES, name
+
+
+def test_no_name_is_given_twice() -> None:
+    """The second would silently take the place of the first, also where only that was meant."""
+    tree = ast.parse((ROOT / "src/voxledger/layout.py").read_text())
+    targets = [t for node in tree.body if isinstance(node, ast.Assign) for t in node.targets]
+    names = Counter(t.id for t in targets if isinstance(t, ast.Name))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_no_path_has_two_names() -> None:

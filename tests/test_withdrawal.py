@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from commands import output, run
 from killed import count_events, kill_before
-from withdrawn_world import CASES, EMPTY, PATIENT, add, build, finish
+from withdrawn_world import CASES, EMPTY, PATIENT, add, build, finish, learn_errors
 
 from voxledger.imaging.volume import read
 from voxledger.records.ledger import read_ledger
@@ -33,6 +33,8 @@ LEFT_BY_GIT = {
     *("data/round/detection.csv", "data/round/filter.jsonl", "data/round/import.jsonl", "data/round/infer.jsonl"),
     *("data/round/received.json", "data/round/score.csv", "data/round/score.jsonl", "data/round/worklist.csv"),
     *("reports/drawn.csv", "reports/plots/attention.csv", "reports/round.html", "reports/sections/score.html"),
+    *("data/release/croissant.json", "data/release/ro-crate-metadata.json"),
+    *("data/round/quality.csv", "reports/judged.csv"),
 }
 """Texts of which older states name the patient."""
 KEYS = ("--keys", "../keys")
@@ -48,6 +50,8 @@ class World:
     said: str
     """By `cases withdraw`."""
     old_return: str
+    errors: str
+    """Id of the model of errors that learned from the patient, too."""
 
     @property
     def repo(self) -> Path:
@@ -81,6 +85,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         images = [read(f"data/images/{case}.nii.gz").array for case in CASES]
         (before,) = (path.name for path in Path("data/release/revisions").iterdir())
         run("voxledger", "round", "open")
+        errors = learn_errors()
         shutil.copytree(root / "repo", root / "opened" / "repo")
         shutil.copytree(root / "store", root / "opened" / "store")
         said = run("voxledger", "cases", "withdraw", PATIENT, "--reason", "consent withdrawn", *KEYS)
@@ -89,7 +94,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         run("voxledger", "withdraw", "purge", "--yes", *KEYS)
         finish(root)
     lines = tuple(np.ascontiguousarray(image[6, 8]).tobytes() for image in images)
-    return World(root, lines, said, before)
+    return World(root, lines, said, before, errors)
 
 
 def listed(*stores: Path) -> dict[str, set[str]]:
@@ -156,9 +161,10 @@ def test_git_has_texts_of_older_versions_alone(world: World) -> None:
 
 def inputs(repo: Path) -> dict[str, bytes]:
     """What the next version is made from, but for times."""
-    tops = (repo / "data/base", repo / "data/images", repo / "data/weak", repo / "models/base", repo / "data/cases.csv")
+    tops = (repo / "data/base", repo / "data/images", repo / "data/weak", repo / "models", repo / "data/cases.csv")
     files = [p for top in tops for p in (top.rglob("*") if top.is_dir() else [top]) if p.is_file()]
     (row,) = read_withdrawn(repo / "data/withdrawn.csv")
+    assert not (repo / "models/attention/errors").exists()
     return {p.relative_to(repo).as_posix(): p.read_bytes() for p in files} | {"": str(replace(row, date="")).encode()}
 
 
@@ -192,7 +198,8 @@ def test_objects_of_others_all_stay(world: World) -> None:
         assert gone
         for oid in gone:
             assert all(
-                re.match(r"(?:.*/)?(?:scan1|scan1_heat|far1)(?:_heat|_attention)?\.", name) for name in before[oid]
+                re.match(r"(?:.*/)?(?:r\d+-)?(?:scan1|scan1_heat|far1)(?:_heat|_attention)?\.", name)
+                for name in before[oid]
             )
         shared = [oid for oid, names in before.items() if {f"{case}.nii.gz" for case in EMPTY} <= names]
         assert shared
@@ -236,7 +243,7 @@ def test_the_tombstone_says_who_when_and_which_models(world: World) -> None:
     (row,) = read_withdrawn(world.repo / "data/withdrawn.csv")
     assert (row.curator, row.round, row.reason, len(row.cases)) == ("test", 1, "consent withdrawn", len(CASES))
     card = json.loads((world.root / "before/repo/models/base/unet/model.json").read_text())
-    assert row.models == (card["id"],)
+    assert set(row.models) == {card["id"], world.errors}
     assert f"learned from the patient: model {card['id']}" in world.said
     assert "withdrawn since" in output("voxledger", "models", "show", "unet", cwd=world.repo)
     assert "withdrawn since" not in output("voxledger", "models", "show", "unet", "--next", cwd=world.repo)
@@ -247,6 +254,10 @@ def test_who_was_withdrawn_does_not_come_back(world: World) -> None:
         run("voxledger", "round", "open")
         said = add(world.root, "site-b", accept=(1,))
         assert "far1: withdrawn" in said
+        with pytest.MonkeyPatch.context() as another_machine:
+            another_machine.setenv("HOME", str(world.root / "home"))
+            images = str(world.root / "site-b/images")
+            assert "is not here" in run("voxledger", "cases", "add", images, "--source", "b", accept=(2,))
         assert "no case of a patient" in run(
             "voxledger", "cases", "withdraw", "pat", "--reason", "r", *KEYS, accept=(2,)
         )

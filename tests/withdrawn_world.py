@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from commands import parameters, run
 
+from voxledger import layout
 from voxledger.imaging.volume import Grid, write
+from voxledger.records.card import ModelCard, write_card
 
 GRID = Grid.plain((12, 16, 14), (3.0, 1.5, 1.5))
 LABELS = "name: one\nclasses:\n  - {id: 1, name: organ}\n  - {id: 2, name: lesion, inside: organ, lesion: true}\n"
@@ -38,7 +40,7 @@ def build(root: Path) -> Path:
             f"reviewers:\n  ann: {{keys: [{{key: {(root / 'ann.pub').read_text().strip()}}}]}}\n"
         )
         parameters(
-            score={"budget": 8, "audit": 0, "opening": 0},
+            score={"budget": 8, "audit": 0, "opening": 0, "attention": "learned"},
             export={"reviewers": ["ann"]},
             retrain={"models": {"unet": UNET}},
             cases={"calibration": 0, "test": 0},
@@ -56,6 +58,23 @@ def build(root: Path) -> Path:
         run("voxledger", "models", "add", "m", "--predictions", str(root / "m"), *declared)
         finish(root)
     return root / "repo"
+
+
+def learn_errors() -> str:
+    """Put a model of errors beside the judged voxels that the open round starts from; returns its id.
+
+    From so few cases the round learns none.
+    """
+    write_card(
+        layout.BASE_ERROR_MODEL,
+        ModelCard(
+            id="e" * 64, name="errors", backend="attention", architecture="", strategy="full", cohort="", parent="",
+            params={}, licence="", round=0,
+        ),
+    )  # fmt: skip
+    run("dvc", "add", "--quiet", str(layout.BASE_ATTENTION))
+    run("git", "commit", "--quiet", "--all", "--message", "A model of errors")
+    return "e" * 64
 
 
 def add(root: Path, site: str, accept: tuple[int, ...] = (0,)) -> str:

@@ -100,6 +100,16 @@ def test_keys_in_the_repository_or_open_to_others_are_refused(folder: Path, pseu
         open_pseudonyms(pseudonyms.folder, folder)
 
 
+def test_a_key_that_is_in_use_is_not_made_anew(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """By another one nobody would be recognised who was withdrawn."""
+    keys = tmp_path_factory.mktemp("elsewhere") / "keys"
+    with pytest.raises(Misuse, match="none of them is recognised"):
+        open_pseudonyms(keys, folder, in_use=True)
+    assert not keys.exists()
+    made = open_pseudonyms(keys, folder)
+    assert open_pseudonyms(keys, folder, in_use=True).key == made.key
+
+
 def test_several_series_in_one_folder_are_cases_of_their_own(folder: Path, pseudonyms: Pseudonyms) -> None:
     write_series(Path("in/study/arterial"), ARRAY)
     write_series(Path("in/study/venous"), ARRAY + 1, SeriesInstanceUID="1.2.9")

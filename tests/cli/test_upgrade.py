@@ -35,6 +35,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("dvc.yaml").write_text(pipeline.replace("\nartifacts:", own))
     Path("data/base/errors.csv").unlink()
     Path("data/base/drawn.csv").unlink()
+    Path("data/base/judged.csv").unlink()
     Path("data/format.json").unlink()
     Path("models/attention.dvc").unlink()
     shutil.rmtree("models/attention")

@@ -168,6 +168,32 @@ def test_what_readers_said_is_shown_and_can_be_taken(repo: Any, page: Any, tmp_p
 
 
 @pytest.mark.slow
+def test_a_reading_that_takes_long_is_not_shown_at_another_class(repo: Any, page: Any) -> None:
+    opened(page, disputed(repo), "case_1 pancreas")
+    page.select_option("#add-class", "liver")
+    page.wait_for_selector("#work[data-shown='case_1 liver']")
+    page.wait_for_timeout(300)
+    nothing = page.evaluate(PICTURE)
+    pressed(page, ("1", "case_1 pancreas"))
+    page.evaluate(
+        """() => {
+          const digest = crypto.subtle.digest.bind(crypto.subtle);
+          crypto.subtle.digest = async (...said) => {
+            await new Promise((resolve) => setTimeout(resolve, 1500));
+            document.body.dataset.read = "yes";
+            return digest(...said);
+          };
+        }"""
+    )
+    page.keyboard.press("d")
+    pressed(page, ("2", "case_1 liver"))
+    assert page.get_attribute("body", "data-read") is None
+    page.wait_for_selector("body[data-read]")
+    page.wait_for_timeout(500)
+    assert page.evaluate(PICTURE) == nothing
+
+
+@pytest.mark.slow
 def test_readers_see_nothing_of_readings(repo: Any, page: Any) -> None:
     repo.export(("case_1", "pancreas", "alice"))
     opened(page, repo.bundle("alice"), "case_1 pancreas")

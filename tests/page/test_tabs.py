@@ -63,3 +63,20 @@ def test_a_tab_that_waits_may_turn_to_another_bundle(repo: Any, chromium: Any) -
     # Nobody has that of alice now.
     opened(context.new_page(), repo.bundle("alice"), "case_1 liver")
     context.close()
+
+
+@pytest.mark.slow
+def test_a_tab_that_could_not_go_on_opens_the_bundle_anew(repo: Any, chromium: Any) -> None:
+    """A browser reads no file of a choice that was written since: what waited has to choose the folder again."""
+    repo.export(*EXPORTED)
+    folder = repo.bundle("alice")
+    context = chromium.new_context(locale="en-GB")
+    opened(first := context.new_page(), folder, "case_1 liver")
+    second = refused(context, folder, "in another tab")
+    table = folder / "decisions.csv"
+    table.write_text(table.read_text() + "\n")
+    first.close()
+    second.locator("#notices", has_text="permission problems").wait_for()
+    second.set_input_files("#choose-folder", str(folder))
+    second.wait_for_selector("#work[data-shown='case_1 liver']")
+    context.close()

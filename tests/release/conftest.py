@@ -110,7 +110,8 @@ def _finish_round(number: int) -> None:
             path = Path(next(iter(out)) if isinstance(out, dict) else out)
             if path.suffix and path not in (Path("data/release/ledger.csv"), Path("data/release/readings.csv")):
                 _made(path, number)
-    Path("data/round/adjudication").mkdir(exist_ok=True)
+    for name in ("data/round/adjudication", "models/attention_next"):
+        Path(name).mkdir(exist_ok=True)
     write_readings("data/release/readings.csv", [])
     write_history("reports/history.csv", [])
     for name in ("models/next.json", "reports/metrics.json", "reports/readers.json"):

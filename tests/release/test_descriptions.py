@@ -29,6 +29,7 @@ from voxledger.records.ledger import read_ledger
 from voxledger.records.manifest import Manifest, write_manifest
 from voxledger.records.overrides import Override, write_overrides
 from voxledger.records.said import Said, read_said
+from voxledger.records.withdrawn import Withdrawn, write_withdrawn
 from voxledger.registry import DESCRIPTIONS
 from voxledger.release.describe import described, write_descriptions, write_statement
 from voxledger.release.facts import read_facts
@@ -224,6 +225,15 @@ def test_cards_are_read_by_the_hub(released: Any) -> None:
     assert model.data.license == "cc-by-nc-4.0"
     assert MODELS[0] in model.text
     assert [p.name for p in (out / "model_cards").iterdir()] == ["model-0.md"]
+    assert "withdrawn since" not in model.text
+
+
+def test_the_card_of_a_marked_model_says_so(released: Any) -> None:
+    params = json.loads(layout.PARAMS.read_text()) | {"retrain": {"models": {"model-0": {"backend": "nnunet"}}}}
+    layout.PARAMS.write_text(json.dumps(params))
+    write_withdrawn([Withdrawn("w-1", ("w-2",), 1, "ann", "2026-03-01T10:00:00+00:00", "asked", (MODELS[0],))])
+    text = (folder("export") / "model_cards/model-0.md").read_text()
+    assert "| withdrawn since | learned from 1 patient who was withdrawn (2026-03-01); not settled |" in text
 
 
 def test_what_only_people_can_say_is_asked_for_by_name(released: Any) -> None:

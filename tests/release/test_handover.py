@@ -52,6 +52,14 @@ def test_nifti(released: Any) -> None:
     assert names == {"ledger.csv", "cases.csv", "labels.yaml"}
 
 
+def test_a_patient_who_was_withdrawn_since_is_not_handed_over(released: Any) -> None:
+    """Ledger and label maps still have their cases, until the round is run."""
+    write_cases(layout.CASES, released.cases[1:])
+    with pytest.raises(VoxledgerError, match=r"still has 1 cases.*\n.*round run"):
+        hand_over(Path("out"), "nifti")
+    assert not Path("out").exists()
+
+
 @pytest.mark.parametrize(("name", "suffix"), [("seg_nrrd", ".seg.nrrd"), ("dicom_seg", ".dcm"), ("rtstruct", ".dcm")])
 def test_named_masks(released: Any, name: str, suffix: str) -> None:
     hand_over(Path("out"), name)

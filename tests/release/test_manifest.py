@@ -147,7 +147,7 @@ def test_bundles_that_went_out_before_times_were_noted_have_the_time_of_their_co
 def test_the_machine_that_ran_the_round_is_named_and_only_if_it_ran_this_state(repository: Path) -> None:
     """The round may be closed on another machine than it was trained on."""
     assert manifest()["ran"] is None
-    times.note_run(1)
+    times.note_run(1, environment)
     ran = manifest()["ran"]
     assert ran["environment"] == environment()
     names = {package.partition("==")[0].lower() for package in ran["environment"]["packages"]["list"]}
@@ -155,7 +155,7 @@ def test_the_machine_that_ran_the_round_is_named_and_only_if_it_ran_this_state(r
     assert ran["environment"]["voxledger"]["version"] == voxledger.__version__
     assert 0 <= seconds_ago(ran["at"]) < 60
     noted = Path("data/times/run-r01.json").read_bytes()
-    times.note_run(1)
+    times.note_run(1, environment)
     assert Path("data/times/run-r01.json").read_bytes() == noted
     Path("dvc.lock").write_text("schema: '2.0'  # of another run\n")
     assert manifest()["ran"] is None

@@ -15,7 +15,7 @@ from voxledger.bundles.merge import paint
 from voxledger.errors import BundleRefused
 from voxledger.imaging.volume import read_label, write
 from voxledger.records.bundle import EMULATED, read_resample
-from voxledger.records.clicks import Clicks, GateMeasured, read_clicks, write_clicks
+from voxledger.records.clicks import Clicked, Clicks, GateMeasured, read_clicks, write_clicks
 from voxledger.records.decisions import Decision, Row, read_decisions, to_csv
 from voxledger.records.emulated import Emulated, EmulatedMask, Looks, read_emulated, write_emulated
 from voxledger.review.receive import Received, receive
@@ -354,6 +354,19 @@ def test_the_record_of_clicks_is_that_of_the_newer_return_that_has_one(
     assert len(decided()) == 2
     record = read_clicks(INBOX / "bundle-r01-alice")
     assert (record.model if record else None) == kept
+
+
+def test_clicks_of_a_person_at_one_model_are_those_of_both_returns(sent: Any) -> None:
+    """The labels of the first count as well: who made them decides under which licence they may go out."""
+    at = [Clicked(case_id="case_1", class_name="liver", voxel=(0, 0, x), present=True, helped=x == 1) for x in (1, 2)]
+    after = Clicked(case_id="case_2", class_name="liver", voxel=(3, 3, 3), present=True, helped=False)
+    first = part(sent, "first", {("case_1", "liver"): "accept"})
+    write_clicks(first, Clicks(model="a", gate=None, cases=("case_1",), clicks=tuple(at)))
+    take(first)
+    second = part(sent, "second", {("case_2", "liver"): "accept"})
+    write_clicks(second, Clicks(model="a", gate=None, cases=("case_1", "case_2"), clicks=(at[1], after)))
+    record = read_clicks(take(second).folder)
+    assert record == Clicks(model="a", gate=None, cases=("case_1", "case_2"), clicks=(*at, after))
 
 
 @pytest.mark.parametrize("damaged", [False, True])

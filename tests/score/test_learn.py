@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+from dataclasses import replace
 
 import ensembles
 import numpy as np
@@ -19,7 +20,7 @@ from voxledger.params import Params
 from voxledger.records.card import WEIGHTS, check_model, read_card
 from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import Decided, Decision, write_decided
-from voxledger.records.worklist import AUDIT, WorkItem, write_worklist
+from voxledger.records.worklist import AUDIT, WorkItem, read_worklist, write_worklist
 from voxledger.score import error_model, learn
 from voxledger.score.judged_voxels import read_judged
 from voxledger.score.learn import learn_round
@@ -113,7 +114,7 @@ def test_attention_is_learned_from_what_people_changed(tmp_path, monkeypatch, cl
     learned = learn_round(cases, schema(classes), params())
     card = check_model(layout.NEXT_ERROR_MODEL)
     assert (card.id, card.backend, card.params["classes"]) == (learned, "attention", names)
-    assert [len(card.params["cases"]), card.round] == [TAUGHT + AUDITED, 0]
+    assert [card.params["judged"], card.round] == [TAUGHT + AUDITED, 0]
     open_next()
     found = scored(cases, params(1), classes)["attention"]
     assert (found["by"], found["model"], found["cases"], found["audited"]) == ("learned", learned, TAUGHT, AUDITED)
@@ -146,6 +147,19 @@ def test_without_revisions_attention_is_published_and_the_report_says_why(cases)
     assert files(layout.ATTENTION) == before
 
 
+def test_models_that_are_always_certain_teach_nothing(cases):
+    """As a label map that was registered as a model: of its errors no voxel is in question."""
+    for path in sorted(layout.PREDICTIONS.glob("*/*.b2nd")):
+        shown = read(layout.label_map(layout.PSEUDO, path.stem)).array
+        path.unlink()
+        certain = ((name, (shown == i).astype(np.float32)) for i, name in enumerate(("c0", "c1"), 1))
+        write_soft(path, certain, ["c0", "c1"], GRID, path.parent.name, path.stem)
+    assert learn_round(cases, schema(), params()) == ""
+    open_next()
+    found = scored(cases, params(1))["attention"]
+    assert "people have changed 0 visible errors in 0 cases so far" in found["why"]
+
+
 def test_without_enough_audited_cases_too(cases):
     learn_round(cases, schema(), params())
     open_next()
@@ -166,14 +180,15 @@ def test_only_cases_of_the_pool_teach_and_only_while_asked(cases):
     assert learn_round(cases, schema(), params(attention="published")) == ""
     assert not list(layout.NEXT_ATTENTION.rglob("*"))
     learn_round(cases, schema(), params())
-    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED.iterdir())]
+    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_VOXELS.iterdir())]
     assert [one.case_id for one in judged] == [f"case{n:02d}" for n in range(TAUGHT + AUDITED)]
     assert [one.audited for one in judged] == [False] * TAUGHT + [True] * AUDITED
     assert all(one.errors == {"c0": 1, "c1": 0} for one in judged)
     open_next()
     moved = [c if c.case_id != "case00" else Case(**{**vars(c), "split": Split.TEST}) for c in cases]
     learn_round(moved, schema(), params(1))
-    assert all(not stem.endswith("case00") for stem in read_card(layout.NEXT_ERROR_MODEL).params["cases"])
+    carried = len(list(layout.NEXT_JUDGED_VOXELS.iterdir()))
+    assert read_card(layout.NEXT_ERROR_MODEL).params["judged"] == carried - 1, "case00 is a test case now"
     assert read_card(layout.NEXT_ERROR_MODEL).parent == read_card(layout.BASE_ERROR_MODEL).id
     open_next()
     learn_round(cases, schema(), params(attention="published"))
@@ -186,8 +201,16 @@ def test_audited_cases_do_not_teach(cases, monkeypatch):
     taught = []
     monkeypatch.setattr(learn, "learn_trees", lambda rows, *rest: taught.append(len(rows)) or original(rows, *rest))
     learn_round(cases, schema(), params())
-    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED.iterdir())]
+    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_VOXELS.iterdir())]
     assert taught == [sum(len(one.voxels().error) for one in judged if not one.audited)]
+
+    open_next()
+    write_worklist(layout.WORKLIST, [replace(row, reason="attention") for row in read_worklist()])
+    learn_round(cases, schema(), params(1))
+    audited = {one.case_id for one in judged if one.audited}
+    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_VOXELS.iterdir())]
+    assert len(judged) == 2 * (TAUGHT + AUDITED)
+    assert taught[1] == sum(len(one.voxels().error) for one in judged if one.case_id not in audited)
 
 
 original = learn.learn_trees

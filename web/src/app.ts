@@ -190,6 +190,7 @@ class App {
   private async acceptAll(): Promise<void> {
     const { session } = this;
     if (session.current === null || !session.current.labels.unchanged) return;
+    if (this.desk.asking?.isOpen) return say(t("takeOrLeave"));
     const { caseId } = session.current;
     const open = session.lines(caseId).filter((row) => row.decision === null);
     const unseen = open.filter((row) => !session.wasShown(caseId, row.className)).map((row) => row.className);

@@ -97,10 +97,12 @@ export class Asking {
     this.say(t("asking"));
     const number = ++this.number;
     try {
-      const question = { case_id: this.of.caseId, class_name: className, labels: toRuns(labels.now), marks: this.marks };
+      const before = toRuns(labels.now);
+      const question = { case_id: this.of.caseId, class_name: className, labels: before, marks: this.marks };
       const mask = await this.model.ask(question);
       if (number !== this.number) return;
-      this.found = this.allowed(scene, differences(mask, labels.now, labels.schema.within(className)));
+      // What is drawn while the model thinks is no part of what it was asked.
+      this.found = this.allowed(scene, differences(mask, before, labels.schema.within(className)));
       const [more, less] = [this.found.more.length, this.found.less.length];
       this.say(more + less === 0 ? t("suggestedNothing") : t("suggested", { more, less }));
     } catch (error) {

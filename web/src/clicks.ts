@@ -78,15 +78,18 @@ export function toRuns(values: LabelArray): number[] {
   return runs;
 }
 
-/** Voxels by which a mask in runs differs from a class as it is: what it adds, and what it takes away. */
-export function differences(mask: number[], labels: LabelArray, inside: ReadonlySet<number>): { more: number[]; less: number[] } {
+/** Voxels by which a mask differs from a class of a label map, both in runs: what it adds, and what it takes away. */
+export function differences(mask: number[], labels: number[], inside: ReadonlySet<number>): { more: number[]; less: number[] } {
   const [more, less]: [number[], number[]] = [[], []];
-  const has = new Uint8Array(65536);
-  for (const id of inside) has[id] = 1;
+  let [at, end] = [1, labels[0]];
   let voxel = 0;
   for (let run = 0; run < mask.length; run += 2)
-    for (const end = voxel + mask[run]; voxel < end; voxel++)
-      if (has[labels[voxel]] !== mask[run + 1]) (mask[run + 1] === 1 ? more : less).push(voxel);
+    for (const stop = voxel + mask[run]; voxel < stop; ) {
+      for (; voxel >= end; end += labels[at - 1]) at += 2;
+      const [to, isIn] = [Math.min(stop, end), inside.has(labels[at])];
+      if (isIn === (mask[run + 1] === 1)) voxel = to;
+      else for (; voxel < to; voxel++) (isIn ? less : more).push(voxel);
+    }
   return { more, less };
 }
 
@@ -102,10 +105,18 @@ export function clicked(caseId: string, className: string, marks: Mark[], helped
   }));
 }
 
+/** A record with what another one of the same model has besides: one of another model has no place in it. */
+export function together(own: ClickRecord | null, found: ClickRecord): ClickRecord {
+  if (own === null || own.model !== found.model) return own ?? found;
+  const said = (c: Clicked) => JSON.stringify([c.case_id, c.class_name, c.kind, c.voxel, c.others, c.present, c.helped]);
+  const known = new Set(own.clicks.map(said));
+  return { model: own.model, clicks: [...found.clicks.filter((click) => !known.has(said(click))), ...own.clicks] };
+}
+
 export function writeRecord({ model, clicks }: ClickRecord): string {
   const cases = [...new Set(clicks.map((click) => click.case_id))].sort();
   const ordered = cases.flatMap((caseId) => clicks.filter((click) => click.case_id === caseId));
-  return `${JSON.stringify({ format: FORMAT, model, gate: null, cases, clicks: ordered }, null, 1)}\n`;
+  return `${JSON.stringify({ format: FORMAT, model, gate: null, cases, clicks: ordered })}\n`;
 }
 
 /** The clicks of a person in a record that came back before; null where it is another one. */

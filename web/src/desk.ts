@@ -109,7 +109,10 @@ export class Desk {
     const { open, scene } = this;
     if (open === null || scene === null) return;
     const { bundle } = this.session;
+    const { current } = scene;
     const map = reader === null ? null : await openReading(bundle, reader, open.caseId, open.files.grid);
+    // Of another class the reader may have drawn nothing.
+    if (scene.current !== current) return;
     scene.reading = reader === null || map === null ? null : { reader, map };
     this.changed();
   }
@@ -416,7 +419,7 @@ export class Desk {
   async take(): Promise<void> {
     if (this.asking?.isOpen !== true) return;
     const { more, less } = await this.asking.close(this.scene!, true);
-    await this.change(less, more);
+    await this.change(less, more, false);
   }
 
   /** Let go what the model suggests. */

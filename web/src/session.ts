@@ -2,7 +2,7 @@
 
 import { key, labelPath, linesOf, openImages, openLabels, Refused, sha256, TABLE } from "./bundle.ts";
 import type { Bundle, CaseImages, CaseLabels } from "./bundle.ts";
-import { CLICKS, readRecord, writeRecord, type Clicked, type ClickRecord } from "./clicks.ts";
+import { CLICKS, readRecord, together, writeRecord, type Clicked, type ClickRecord } from "./clicks.ts";
 import { blankRow, toCsv, type Decision, type Row } from "./csv.ts";
 import { findings, isChanged, type Finding } from "./findings.ts";
 import { Labels, type Pair, type Stroke } from "./labels.ts";
@@ -79,8 +79,8 @@ export class Session {
     const session = new Session(bundle, store, progress);
     if (progress?.lay === undefined) await session.noteTable(await bundle.table());
     session.isTableTaken = (await session.readTable()).isTaken;
-    const before = session.clicks === null ? await bundle.source.read(CLICKS) : null;
-    if (before !== null) session.clicks = readRecord(await before.text());
+    const found = readRecord((await (await bundle.source.read(CLICKS))?.text()) ?? "");
+    if (found !== null) session.clicks = together(session.clicks, found);
     return session;
   }
 

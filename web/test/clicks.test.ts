@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Sketch } from "../src/asking.ts";
-import { clicked, differences, readRecord, toRuns, voxelOf, writeRecord, type Mark } from "../src/clicks.ts";
-import { voxelAt } from "../src/labels.ts";
+import { Asking, Sketch } from "../src/asking.ts";
+import { clicked, differences, readRecord, together, toRuns, voxelOf, writeRecord, type Mark } from "../src/clicks.ts";
+import { Labels, voxelAt } from "../src/labels.ts";
+import type { Session } from "../src/session.ts";
+import type { Scene } from "../src/view.ts";
+import { SCHEMA } from "./_helpers.ts";
 
 const LABELS = Uint16Array.from([0, 0, 3, 2, 2, 300]);
 
@@ -15,7 +18,7 @@ test("a label map goes out in runs, and what a mask changes comes back", () => {
     [[6, 0], [], [2, 3, 4]],
     [[1, 0, 3, 1, 1, 0, 1, 1], [1, 5], [4]],
   ])
-    assert.deepEqual(differences(mask, LABELS, pancreas), { more, less });
+    assert.deepEqual(differences(mask, toRuns(LABELS), pancreas), { more, less });
 });
 
 test("a voxel is named z, y, x", () => {
@@ -57,4 +60,38 @@ test("the record lists clicks by case, and is taken up again", () => {
   assert.equal(writeRecord(readRecord(written)!), written);
   for (const other of ["", "[]", "null", JSON.stringify({ ...values, gate: {} }), JSON.stringify({ ...values, format: 1 })])
     assert.equal(readRecord(other), null, other);
+});
+
+test("what another record of the same model has besides is kept", () => {
+  const [a, b, c] = [1, 2, 3].map((x) => clicked("a", "liver", [{ kind: "point", voxels: [[0, 0, x]], present: true }], true)[0]);
+  const record = (model: string, ...clicks: typeof a[]) => ({ model, clicks });
+  const reordered = JSON.parse(`{"helped": true, "others": [], ${JSON.stringify(b).slice(1)}`) as typeof b;
+  assert.deepEqual(together(record("m", b, c), record("m", a, reordered)).clicks, [a, b, c]);
+  assert.deepEqual(together(null, record("m", a)), record("m", a));
+  assert.deepEqual(together(record("m", a), record("n", b)), record("m", a));
+});
+
+test("what is drawn while the model thinks stays", async () => {
+  const shape = [4, 1, 1] as [number, number, number];
+  const labels = new Labels(Uint8Array.of(0, 0, 0, 1), Uint8Array.of(0, 0, 0, 1), shape, SCHEMA);
+  const noted: unknown[] = [];
+  const session = {
+    current: { caseId: "a" },
+    free: () => new Set(["liver"]),
+    noteClicks: async (...said: unknown[]) => void noted.push(said),
+  } as unknown as Session;
+  let answer = (_: number[]) => {};
+  const ask = () => new Promise<number[]>((resolve) => (answer = resolve));
+  const model = { id: "m", name: "m", kinds: [], classes: ["liver"], ask };
+  const asking = new Asking(model, session, () => {}, () => {});
+  const scene = { labels, current: "liver", marks: new Map() } as unknown as Scene;
+  const slice = { width: 4, height: 1, base: 0, stepU: 1, stepV: 4, mm: [1, 1] as [number, number] };
+  const asked = asking.ask(scene, new Sketch("point", slice, [0, 0], true));
+  labels.begin();
+  labels.set(2, 1);
+  labels.end();
+  answer([2, 1, 2, 0]);
+  await asked;
+  assert.deepEqual(await asking.close(scene, true), { more: [0, 1], less: [3] });
+  assert.equal(noted.length, 1);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Bundle, Refused, sha256 } from "../src/bundle.ts";
+import { CLICKS, clicked, readRecord, writeRecord } from "../src/clicks.ts";
 import { fromCsv } from "../src/csv.ts";
 import { asLabels, gunzip, parse, writeLabels } from "../src/nifti.ts";
 import { Session, type OpenCase } from "../src/session.ts";
@@ -216,4 +217,14 @@ test("what a model was asked goes back, also when the work goes on in another br
   await elsewhere.noteClicks("m", [{ ...click, voxel: [0, 1, 3], others: [], helped: false }]);
   const record = JSON.parse(text((await elsewhere.result()).files.get("clicks.json")!));
   assert.deepEqual(record.clicks.map((c: { helped: boolean }) => c.helped), [true, false]);
+});
+
+test("clicks that came into the folder meanwhile are not lost", async () => {
+  const { files, start } = await folder();
+  const mark = (x: number) => clicked("a", "liver", [{ kind: "point", voxels: [[0, 0, x]], present: true }], true);
+  const session = await start();
+  await session.noteClicks("m", mark(0));
+  files.set(CLICKS, bytes(writeRecord({ model: "m", clicks: [...mark(0), ...mark(1)] })));
+  await written(await start());
+  assert.deepEqual(readRecord(text(files.get(CLICKS)!))!.clicks.map((click) => click.voxel[2]), [1, 0]);
 });

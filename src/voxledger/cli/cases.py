@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from voxledger import layout
 from voxledger.cli.phantom import phantom
+
+if TYPE_CHECKING:
+    from voxledger.records.pseudonyms import Pseudonyms
 
 
 @click.group()
@@ -71,17 +75,16 @@ def add(
     Example:
       voxledger cases add scans --labels masks --source our-hospital --licence CC-BY-4.0
     """
-    from voxledger.cases.incoming import Incoming, has_dicom
+    from voxledger.cases.incoming import Incoming
     from voxledger.cases.intake import add_cases
     from voxledger.params import read_params
     from voxledger.records.cases import Split
-    from voxledger.records.pseudonyms import default_folder, open_pseudonyms
     from voxledger.records.sent import require_no_bundles
     from voxledger.release.state import require_open
     from voxledger.repository import dvc_add, git, require_root
     from voxledger.schema import read_schema
 
-    root, params, keyed = require_root(), read_params(), has_dicom(folder) or layout.WITHDRAWN.is_file()
+    root, params = require_root(), read_params()
     require_open(params)
     require_no_bundles(params, "new cases would change the worklist, and what comes back would no longer fit")
 
@@ -100,7 +103,7 @@ def add(
         split=Split(split) if split else None,
         modality=modality,
         classes=tuple(classes.split(",")) if classes else None,
-        pseudonyms=open_pseudonyms(keys or default_folder(params.dataset), root) if keyed else None,
+        pseudonyms=_pseudonyms(folder, keys, params.dataset, root),
     )
     schema, machine = read_schema(layout.SCHEMA), params.machine
     added = add_cases(incoming, schema, params.cases, version=params.round, machine=machine, track=track)
@@ -111,9 +114,20 @@ def add(
     click.echo(f"added {len(added.cases)} cases, {added.labelled} of them {said}. Next: voxledger round run")
 
 
+def _pseudonyms(folder: Path, keys: Path | None, dataset: str, root: Path) -> Pseudonyms | None:
+    """What tells patients of DICOM series apart, and those that were withdrawn; None where there are neither."""
+    from voxledger.cases.incoming import has_dicom
+    from voxledger.records.pseudonyms import default_folder, open_pseudonyms
+
+    withdrawn = layout.WITHDRAWN.is_file()
+    if not (withdrawn or has_dicom(folder)):
+        return None
+    return open_pseudonyms(keys or default_folder(dataset), root, in_use=withdrawn)
+
+
 @cases.command("withdraw")
 @click.argument("patient")
-@click.option("--reason", required=True, help="Why; it is published, so name nobody.")
+@click.option("--reason", required=True, help="Why; it is published, so name nobody, and no date.")
 @click.option(
     "--keys",
     type=click.Path(path_type=Path),
@@ -127,15 +141,15 @@ def withdraw(patient: str, reason: str, keys: Path | None) -> None:
 
     \b
     Example:
-      voxledger cases withdraw p-0123456789ab --reason "consent withdrawn on 2026-03-01"
+      voxledger cases withdraw p-0123456789ab --reason "consent withdrawn"
     """
     from voxledger.params import read_params
     from voxledger.records.pseudonyms import default_folder, open_pseudonyms
     from voxledger.release.withdraw import withdraw as take_out
     from voxledger.repository import require_root
 
-    root = require_root()
-    row = take_out(patient, reason, open_pseudonyms(keys or default_folder(read_params().dataset), root))
+    root, folder = require_root(), keys or default_folder(read_params().dataset)
+    row = take_out(patient, reason, open_pseudonyms(folder, root, in_use=layout.WITHDRAWN.is_file()))
     click.echo(f"withdrawn as {row.patient}: {len(row.cases)} cases; {len(row.returns)} returns were cut")
     for model in row.models:
         click.echo(f"learned from the patient: model {model}")

@@ -26,7 +26,7 @@ def release() -> None:
     default="nifti",
     show_default=True,
     help="nifti, seg_nrrd (3D Slicer), dicom_seg, rtstruct, nnunet, by_class (AbdomenAtlas, TotalSegmentator), monai, "
-    "or a layout of another package.",
+    "bids (MR), or a layout of another package.",
 )
 @click.option(
     "--keys",

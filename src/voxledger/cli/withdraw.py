@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from voxledger import layout
+
 if TYPE_CHECKING:
     from voxledger.release.purge import Plan
 
@@ -49,8 +51,8 @@ def purge(dry_run: bool, yes: bool, as_json: bool, keys: Path | None) -> None:
     from voxledger.release.purge import carry_out, plan
     from voxledger.repository import require_root
 
-    root = require_root()
-    what = plan(open_pseudonyms(keys or default_folder(read_params().dataset), root))
+    root, folder = require_root(), keys or default_folder(read_params().dataset)
+    what = plan(open_pseudonyms(folder, root, in_use=layout.WITHDRAWN.is_file()))
     there = what.there()
     if not as_json:
         _say(what, there)
@@ -85,7 +87,7 @@ def keep(model: str, reason: str) -> None:
 
     \b
     Example:
-      voxledger withdraw keep totalseg --reason "the ethics board, 2026-03-01: weights may stay"
+      voxledger withdraw keep totalseg --reason "ethics board, its decision 17: weights may stay"
     """
     from voxledger.release.marked import keep as keep_model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
@@ -17,6 +18,8 @@ _ONE_A_CASE = (IMAGES, LABELS, WEAK, PREDICTIONS, layout.PSEUDO.name)
 _VOXELS = (".img", ".raw", ".zraw")
 """Where the voxels of headers lie that have none themselves."""
 _OF_ATTENTION = ("_attention.nii.gz", "_heat.nii.gz", SOFT)
+_JUDGED = re.compile(r"r\d{2,}-(.+)\.safetensors")
+"""Judged voxels: a file a round and case."""
 
 
 def case_of(path: str, cases: Collection[str]) -> str | None:
@@ -39,6 +42,8 @@ def case_of(path: str, cases: Collection[str]) -> str | None:
     'p10'
     >>> case_of("data/inbox/bundle-r00-ann/labels/p10/liver.nrrd", {"p1", "p10"})
     'p10'
+    >>> case_of("models/attention/judged/r00-p1.safetensors", {"p1", "p10"})
+    'p1'
     >>> case_of("data/round/bundles/bundle-r00-ann/bundle.json", {"bundle"}) is None
     True
     """
@@ -49,10 +54,18 @@ def case_of(path: str, cases: Collection[str]) -> str | None:
         return _named(name, _endings(folder), cases)
     if parent == ATTENTION:
         return _named(name, _OF_ATTENTION, cases)
+    if parent == layout.BASE_JUDGED_VOXELS.name and (judged := judged_case(name)) in cases:
+        return judged
     if parent in _ONE_A_CASE:
         return _named(name, _endings(parent), cases)
     inside = [part for before, part in zip(place.parts, place.parts[1:-1], strict=False) if before == LABELS]
     return next((part for part in inside if part in cases), None)
+
+
+def judged_case(name: str) -> str | None:
+    """The case whose judged voxels have this file name; None for other names."""
+    found = _JUDGED.fullmatch(name)
+    return found[1] if found else None
 
 
 def _endings(folder: str) -> tuple[str, ...]:

@@ -101,13 +101,14 @@ def default_folder(dataset: str) -> Path:
     return Path.home() / ".voxledger" / "keys" / dataset
 
 
-def open_pseudonyms(folder: Path, repository: Path) -> Pseudonyms:
-    """The key in a folder, made if there is none.
+def open_pseudonyms(folder: Path, repository: Path, in_use: bool = False) -> Pseudonyms:
+    """The key in a folder, made if there is none, unless the dataset has one `in_use`, as once somebody was withdrawn.
 
     Raises
     ------
     Misuse
-        The folder lies in the repository, or others may read the key.
+        The folder lies in the repository, others may read the key, or it is not here and another one would be of no
+        use.
     """
     folder = folder.expanduser().resolve()
     if folder.is_relative_to(repository.resolve()):
@@ -116,6 +117,11 @@ def open_pseudonyms(folder: Path, repository: Path) -> Pseudonyms:
             "give a folder elsewhere with --keys",
         )
     path = folder / KEY
+    if not path.is_file() and in_use:
+        raise Misuse(
+            f"{path} is not here, and without the key that patients were withdrawn with none of them is recognised",
+            "bring it from where they were withdrawn, or name its folder with --keys",
+        )
     if not path.is_file():
         _write_private(path, secrets.token_hex(32).encode())
     if path.stat().st_mode & 0o077:

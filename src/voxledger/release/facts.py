@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from voxledger.records.readings import JOINT, Reading, read_readings
 from voxledger.records.reviewers import Reviewers, read_reviewers
 from voxledger.records.said import Said, read_said
 from voxledger.release.behind import cards_of_release, models_behind, models_that_answered
+from voxledger.release.marked import note_of
 from voxledger.release.state import release_name
 from voxledger.release.times import now
 from voxledger.schema import LabelSchema, read_schema
@@ -69,6 +70,8 @@ class Facts:
     """Of the readers of this round, as `layout.READERS` has it; empty where nobody measured it."""
     manifest: Manifest | None
     """Of this round; None while it is open."""
+    withdrawn: Mapping[str, str] = field(default_factory=dict)
+    """By id of a model, what there is to say of withdrawn patients whom it learned from."""
     exported: Path | None = None
     """The folder that the release was handed over into; None for the release as it lies in the repository."""
 
@@ -207,7 +210,7 @@ def read_facts(exported: Path | None = None) -> Facts:
     labelled = {case_id for case_id, _ in ledger}
     text = read_text_if_there(layout.MANIFEST)
     manifest = read_manifest(text.encode()) if text else None
-    readers = read_json_if_there(layout.READERS) or {}
+    readers, models = read_json_if_there(layout.READERS) or {}, cards_of_release()
     return Facts(
         params,
         read_said(),
@@ -216,11 +219,12 @@ def read_facts(exported: Path | None = None) -> Facts:
         ledger,
         read_readings(layout.RELEASE_READINGS),
         read_reviewers(),
-        cards_of_release(),
+        models,
         read_overrides(layout.LICENCES),
         [row for row in read_history(layout.HISTORY) if row.round == params.round],
         readers.get("agreement", {}) if readers.get("round") == params.round else {},
         manifest if manifest and manifest.round == params.round else None,
+        {model_id: note for model_id in models if (note := note_of(model_id))},
         exported,
     )
 

@@ -116,6 +116,11 @@ def read_released(keys: Path) -> Released:
     params = read_params()
     ledger = {case_id for case_id, _ in read_ledger(layout.RELEASE_LEDGER)}
     cases = [case for case in read_cases() if case.case_id in ledger]
+    if gone := ledger - {case.case_id for case in cases}:
+        raise VoxledgerError(
+            f"{layout.RELEASE} still has {len(gone)} cases that {layout.CASES} does not, as after a withdrawal",
+            "`voxledger round run` makes it anew",
+        )
     require_one_channel(cases)
     version = release_name(params.round)
     found = [

@@ -92,6 +92,7 @@ def keep(name: str, reason: str) -> Kept:
 
 
 def _open_ones() -> list[ModelCard]:
+    if not (models := marked()):
+        return []
     allowed = {one.model_id for one in read_kept()}
-    models = marked()
     return [c for c in list_models(layout.NEXT_MODELS) if c.id in models and c.id not in allowed]

@@ -23,10 +23,12 @@ def require_all_of_it() -> None:
 
 def texts(wanted: Callable[[PurePosixPath], bool]) -> Iterator[tuple[str, str]]:
     """Path and text of every state that a file ever had in a commit of any branch or tag, each once, and of today's."""
-    listed = git("-c", "core.quotePath=false", "rev-list", "--objects", "--all", "HEAD").splitlines()
-    found = [(blob, path) for blob, _, path in (line.partition(" ") for line in listed) if path]
+    # `rev-list --objects` names a content once, under whichever path has it first.
+    form = ("-m", "--root", "--raw", "--no-renames", "--no-abbrev", "--format=", "-z")
+    changes = git("-c", "log.showSignature=false", "log", "--all", "HEAD", *form).split("\0")
+    found = {(how.split()[3], path): None for how, path in zip(changes[::2], changes[1::2], strict=False)}
     for blob, path in found:
-        if wanted(PurePosixPath(path)):
+        if wanted(PurePosixPath(path)) and blob.strip("0"):
             yield path, decode(run_tool("git", "cat-file", "blob", blob).stdout, f"{path} in {blob[:12]}")
     for path in git("-c", "core.quotePath=false", "ls-files").splitlines():
         text = read_text_if_there(path) if wanted(PurePosixPath(path)) else None

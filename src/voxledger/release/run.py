@@ -16,6 +16,7 @@ from voxledger.models.region import learned_schema
 from voxledger.params import Params, read_params
 from voxledger.records.bundle import sent_bundles
 from voxledger.records.sent import is_out
+from voxledger.release.environment import environment
 from voxledger.release.inbox import is_tracked_whole, track_inbox
 from voxledger.release.pipeline import Status, require_whole_dvc_files
 from voxledger.release.send import require_bundles_fit, send_out
@@ -96,7 +97,7 @@ def run_round(params: Params, no_memo: bool) -> None:
     require_complete(*asked)
     if no_memo or status is None or status.entries or not is_tracked_whole():
         _run_to_the_end(no_memo)
-    note_run(params.round)
+    note_run(params.round, environment)
 
 
 def _send_out(params: Params) -> None:

@@ -6,6 +6,7 @@ One file a bundle, so that returns which two clones receive never meet in one fi
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import file_sha256
-from voxledger.release.environment import environment
 from voxledger.repository import git
 from voxledger.textfile import read_json_if_there, replace_text
 
@@ -47,8 +47,10 @@ def note_receipt(bundle: str, sha256: str) -> None:
         git("add", "--", str(path))
 
 
-def note_run(number: int) -> None:
+def note_run(number: int, environment: Callable[[], Mapping[str, Any]]) -> None:
     """Note which machine brought the round to the state that dvc.lock describes; whoever finds it so changes nothing.
+
+    `environment` describes it, and is asked only where something is noted.
 
     Returns that were copied into data/inbox by hand, past `voxledger review receive`, are noted too.
     """

@@ -20,6 +20,7 @@ from voxledger.records.card import (
     list_models,
     parse_cards,
     predictions_sha256,
+    read_card,
     to_json,
     write_card,
 )
@@ -29,7 +30,8 @@ from voxledger.records.drawn import read_drawn, write_drawn
 from voxledger.records.errors import read_errors, write_errors
 from voxledger.records.formats import numbered
 from voxledger.records.ledger import Entry, read_ledger, write_ledger
-from voxledger.records.owned import case_of
+from voxledger.records.mask_quality import read_judged, write_judged
+from voxledger.records.owned import case_of, judged_case
 from voxledger.records.pseudonyms import Pseudonyms
 from voxledger.records.readings import joint_bundle, joint_bundles, read_readings, write_readings
 from voxledger.records.sent import require_no_bundles
@@ -43,11 +45,9 @@ from voxledger.repository import dvc_add, git, require_nobody_runs, require_pull
 from voxledger.schema import read_schema
 from voxledger.textfile import read_text_if_there, replace_text
 
-FOLDERS = (layout.IMAGES, layout.WEAK, layout.BASE_LABELS, layout.BASE_REVISIONS, layout.BASE_MODELS)
-"""Inputs of the round, under DVC, that files of the patient are taken out of."""
 _TABLES = (
     *(layout.CASES, layout.ACQUISITION, layout.BASE_LEDGER, layout.BASE_READINGS, layout.BASE_ERRORS),
-    *(layout.BASE_DRAWN, layout.CONFIRMED, layout.BASE_CARDS, layout.WITHDRAWN),
+    *(layout.BASE_DRAWN, layout.BASE_JUDGED, layout.CONFIRMED, layout.BASE_CARDS, layout.WITHDRAWN),
 )
 _WORTH = (layout.WORTH, layout.WORTH_PAGE, layout.WORTH_PIPELINE.parent)
 
@@ -76,13 +76,13 @@ def withdraw(patient: str, reason: str, key: Pseudonyms) -> Withdrawn:
     gone = {c.case_id for c in all_cases() if today.get(c.case_id, c.patient) == patient}
     _require_known(patient, gone, row)
     if begun is None:
-        for folder in FOLDERS:
+        for folder in layout.INPUTS:
             require_pulled(folder)
     copies = cut_all(layout.BASE_REVISIONS, gone)
     row = replace(
         row,
         cases=tuple(sorted(map(cases_of(key), gone))),
-        models=learned_from(gone),
+        models=tuple(sorted({*row.models, *learned_from(gone), *_error_model(gone)})),
         returns=tuple(sorted((dict(row.returns) | _with_joint(copies)).items())),
     )
     write_withdrawn([*(one for one in read_withdrawn() if one.patient != row.patient), row])
@@ -90,7 +90,7 @@ def withdraw(patient: str, reason: str, key: Pseudonyms) -> Withdrawn:
     _cut_tables(gone, dict(row.returns))
     _remove_files(gone)
     key.forget(patient, gone)
-    dvc_add(*(folder for folder in FOLDERS if folder.exists()))
+    dvc_add(*(folder for folder in layout.INPUTS if folder.exists()))
     cases = read_cases()
     write_cases(layout.CASES, (c for c in cases if c.case_id not in gone))
     _commit(len(gone))
@@ -135,6 +135,8 @@ def _cut_tables(gone: Collection[str], returns: Mapping[str, str]) -> None:
         write_errors(layout.BASE_ERRORS, [e for e in errors if e.case_id not in gone])
     if drawn := read_drawn(layout.BASE_DRAWN):
         write_drawn(layout.BASE_DRAWN, [d for d in drawn if d.case_id not in gone])
+    if judged := read_judged(layout.BASE_JUDGED):
+        write_judged(layout.BASE_JUDGED, [j for j in judged if j.mask.case_id not in gone])
     if acquired := read_acquisitions():
         write_acquisitions(a for a in acquired if a.case_id not in gone)
 
@@ -147,8 +149,21 @@ def _renamed(entry: Entry, returns: Mapping[str, str]) -> Entry:
     return replace(entry, bundle=returns[entry.bundle], signatures=(), changed_by=neighbours)
 
 
+def _error_model(gone: Collection[str]) -> set[str]:
+    """The id of the model of errors that the round starts from, if judged voxels of these cases lie beside it."""
+    if not (layout.BASE_ERROR_MODEL / CARD).is_file():
+        return set()
+    judged = {judged_case(path.name) for path in layout.BASE_JUDGED_VOXELS.glob("*")}
+    return {read_card(layout.BASE_ERROR_MODEL).id} if judged & set(gone) else set()
+
+
 def _remove_files(gone: Collection[str]) -> None:
-    """Remove the patient's files from the working tree, and all that is remembered of cases, predictions included."""
+    """Remove the patient's files from the working tree, and all that is remembered of cases, predictions included.
+
+    The model of errors goes, too, if it learned from the patient: the round makes another one of what is left.
+    """
+    if _error_model(gone):
+        remove_at_once(layout.BASE_ERROR_MODEL)
     for path in [p for top in (layout.DATA, layout.MODELS) for p in top.rglob("*") if p.is_file() or p.is_symlink()]:
         if case_of(path.as_posix(), gone) is not None:
             path.unlink()
@@ -175,7 +190,7 @@ def _declare_predictions_anew() -> None:
 
 
 def _commit(count: int) -> None:
-    paths = [*_TABLES, *map(layout.dvc_file, FOLDERS), *_WORTH]
+    paths = [*_TABLES, *map(layout.dvc_file, layout.INPUTS), *_WORTH]
     known = git("ls-files", "--", *paths).splitlines()
     git("add", "--all", "--", *sorted({*known, *(str(p) for p in paths if p.is_file())}))
     staged = git("diff", "--cached", "--name-only", "HEAD", "--", *paths).splitlines()

@@ -24,6 +24,7 @@ from voxledger.records.bundle import (
     is_decisions,
     list_files,
 )
+from voxledger.records.clicks import read_clicks, write_clicks
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, to_csv
 from voxledger.records.emulated import read_emulated, write_emulated
@@ -42,9 +43,10 @@ def says_all(newer: Part, older: Part) -> bool:
 def combine(newer: Part, older: Part, sent: Path, out: Path) -> None:
     """Write a return that says what two say together.
 
-    Where both drew in the label of one case, a class that only the older one decided on is taken from it. The record of
-    clicks is the newer one's, or else the older one's. Of masks that an emulated reader drew, every one is noted that
-    still counts: what a person decided on since is a person's.
+    Where both drew in the label of one case, a class that only the older one decided on is taken from it. Clicks of a
+    person at one model are those of both; else the record of clicks is the newer one's, or else the older one's. Of
+    masks that an emulated reader drew, every one is noted that still counts: what a person decided on since is a
+    person's.
 
     Parameters
     ----------
@@ -58,14 +60,31 @@ def combine(newer: Part, older: Part, sent: Path, out: Path) -> None:
     for path in list_files(newer.folder):
         if path not in labels and path != RESAMPLE and not is_decisions(path) and not is_kept(path):
             _copy(newer.folder / path, out / path)
-    if not (out / CLICKS).exists() and (older.folder / CLICKS).is_file():
-        _copy(older.folder / CLICKS, out / CLICKS)
+    _keep_clicks(newer, older, out)
     if not (out / EMULATED).exists() and (older.folder / EMULATED).is_file():
         _keep_emulated(newer, older, out)
     for case in newer.manifest.cases:
         _combine_label(case, newer, older, sent, out)
     rows = {(a.case_id, a.class_name): Row(a.case_id, a.class_name) for a in newer.manifest.asked}
     replace_text(out / DECISIONS, to_csv({**rows, **older.rows, **newer.rows}.values()))
+
+
+def _keep_clicks(newer: Part, older: Part, out: Path) -> None:
+    """Note clicks of the older return, too: what of its labels counts may be an answer to them."""
+    if not (out / CLICKS).exists():
+        if (older.folder / CLICKS).is_file():
+            _copy(older.folder / CLICKS, out / CLICKS)
+        return
+    try:
+        now, before = read_clicks(newer.folder), read_clicks(older.folder)
+    except VoxledgerError:
+        return  # the gate says what is wrong with the newer one
+    if now is None or before is None or (now.model, now.gate) != (before.model, None):
+        return
+    clicks = [click for click in before.clicks if click not in now.clicks] + list(now.clicks)
+    cases = tuple(sorted({*before.cases, *now.cases}))
+    ordered = tuple(sorted(clicks, key=lambda click: click.case_id))
+    write_clicks(out, now.model_copy(update={"cases": cases, "clicks": ordered}))
 
 
 def _keep_emulated(newer: Part, older: Part, out: Path) -> None:

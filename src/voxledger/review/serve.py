@@ -10,9 +10,11 @@ import os
 import secrets
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from voxledger.errors import BundleRefused, Misuse, VoxledgerError
+from voxledger.extras import require_extra
 from voxledger.loopback import HTML, JSON, LoopbackHandler, LoopbackServer
 from voxledger.page import NAME as PAGE
 from voxledger.page import page
@@ -29,7 +31,9 @@ from voxledger.records.bundle import (
     size_bound,
 )
 from voxledger.records.decisions import FILE as DECISIONS
-from voxledger.review.answers import Answers
+
+if TYPE_CHECKING:
+    from voxledger.review.answers import Answers
 
 FILES, MODEL, ASK = "/files/", "/model", "/ask"
 MOST_ASKED_BYTES = 1 << 25
@@ -46,7 +50,7 @@ class Server(LoopbackServer):
         Raises
         ------
         Misuse
-            The folder is no bundle, the model answers no clicks, or the port is taken.
+            The folder is no bundle, the model answers no clicks, models are not installed, or the port is taken.
         VoxledgerError
             The files of the model do not fit its id.
         """
@@ -58,8 +62,15 @@ class Server(LoopbackServer):
         except BundleRefused as error:
             raise Misuse(error.problem, error.remedy) from None
         self.folder = folder.resolve()
-        self.answers = None if model is None else Answers(model, self.folder, self.manifest)
+        self.answers = None if model is None else _answers(model, self.folder, self.manifest)
         super().__init__(_Handler, PAGE, port)
+
+
+def _answers(model: Path, folder: Path, manifest: Manifest) -> Answers:
+    require_extra("models")
+    from voxledger.review.answers import Answers
+
+    return Answers(model, folder, manifest)
 
 
 class _Handler(LoopbackHandler):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,14 @@ class Judged:
     def count(self) -> int:
         """Errors of all classes."""
         return sum(self.errors.values())
+
+    @property
+    def in_question(self) -> int:
+        """Of these, those with a voxel that was drawn: in the others all models are certain. Read now."""
+        from safetensors import safe_open
+
+        with safe_open(self.path, framework="np") as stream:
+            return int(np.count_nonzero(np.unique(stream.get_tensor("error"))))
 
     def voxels(self) -> Voxels:
         """Its voxels, read now."""
@@ -193,6 +201,12 @@ def read_judged(path: Path) -> Judged:
     if not same:
         raise VoxledgerError(f"{path} holds voxels of other features", _RESTORE)
     return found
+
+
+def teaching(judged: Sequence[Judged]) -> list[Judged]:
+    """Those of cases that were in no blind audit, which set the threshold."""
+    audited = {one.case_id for one in judged if one.audited}
+    return [one for one in judged if one.case_id not in audited]
 
 
 def all_judged(folder: Path, cases: Collection[str]) -> list[Judged]:

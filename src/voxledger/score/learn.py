@@ -34,12 +34,13 @@ from voxledger.score.judged_voxels import (
     all_judged,
     draw_voxels,
     read_judged,
+    teaching,
     write_judged,
 )
 from voxledger.score.voxels import FEATURES
 
 ENOUGH_CASES, ENOUGH_ERRORS = 10, 30
-"""Cases with visible errors, and errors in them, from which trees are learned."""
+"""Cases with visible errors that models are in doubt of, and errors in them, from which trees are learned."""
 MOST_VOXELS = 1_000_000
 """Of all cases together; of more every second, third … is left out."""
 Table = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], Numbers]
@@ -49,13 +50,13 @@ CLASSES = "classes"
 
 def lacking(judged: Sequence[Judged]) -> str:
     """What is missing for a model of errors, in words; empty where nothing is."""
-    wrong = {one.case_id for one in judged if not one.audited and one.count}
-    errors = sum(one.count for one in judged if not one.audited)
+    found = [(one.case_id, one.in_question) for one in teaching(judged)]
+    wrong, errors = {case_id for case_id, count in found if count}, sum(count for _, count in found)
     if len(wrong) >= ENOUGH_CASES and errors >= ENOUGH_ERRORS:
         return ""
     return (
-        f"people have changed {errors} visible errors in {len(wrong)} cases so far, audits left out; at least "
-        f"{ENOUGH_ERRORS} in {ENOUGH_CASES} are learned from"
+        f"people have changed {errors} visible errors in {len(wrong)} cases so far, audits left out, and errors that "
+        f"no model is in doubt of; at least {ENOUGH_ERRORS} in {ENOUGH_CASES} are learned from"
     )
 
 
@@ -69,14 +70,16 @@ def learn_round(cases: Sequence[Case], schema: LabelSchema, params: Params) -> s
     learned = params.score.attention == "learned"
     layout.NEXT_ATTENTION.mkdir(parents=True)
     before, after = (
-        (layout.BASE_JUDGED, layout.NEXT_JUDGED) if learned else (layout.BASE_ATTENTION, layout.NEXT_ATTENTION)
+        (layout.BASE_JUDGED_VOXELS, layout.NEXT_JUDGED_VOXELS)
+        if learned
+        else (layout.BASE_ATTENTION, layout.NEXT_ATTENTION)
     )
     if before.is_dir():
         shutil.copytree(before, after, dirs_exist_ok=True)
     if not learned:
         return ""
     _draw(cases, schema, params)
-    judged = all_judged(layout.NEXT_JUDGED, {case.case_id for case in in_split(cases, Split.POOL)})
+    judged = all_judged(layout.NEXT_JUDGED_VOXELS, {case.case_id for case in in_split(cases, Split.POOL)})
     if lacking(judged):
         return ""
     renamed = {name: schema.renamed(name) or "" for one in judged for name in one.errors}
@@ -106,7 +109,7 @@ def _write_card(job: LearnErrors, voxels: int, params: Params) -> str:
         params={
             CLASSES: list(job.classes),
             "features": list(FEATURES),
-            "cases": [path.stem for path in job.judged],
+            "judged": len(job.judged),
             "voxels": voxels,
             "tolerance_mm": params.evaluate.error_tolerance_mm,
             "seed": job.seed,
@@ -137,7 +140,7 @@ def _draw(cases: Sequence[Case], schema: LabelSchema, params: Params) -> None:
         for case in reviewed(cases)
         if case.predictions
     ]
-    casemap(jobs, layout.NEXT_JUDGED, params.machine)
+    casemap(jobs, layout.NEXT_JUDGED_VOXELS, params.machine)
 
 
 def criteria_of(params: ScoreParams) -> dict[str, object]:
@@ -203,7 +206,7 @@ def learn_errors(
 ) -> tuple[ErrorModel, int]:
     """The model of errors, and how many voxels it was learned from; see `LearnErrors`."""
     numbers = {name: classes.index(new) if new in classes else -1 for name, new in renamed.items()}
-    taught, audited = ([one for one in judged if one.audited is which] for which in (False, True))
+    taught, audited = teaching(judged), [one for one in judged if one.audited]
     model = learn_trees(*(table := _table(taught, numbers)), seed)
     if audited:
         rows, wrong, weight = _table(audited, numbers)

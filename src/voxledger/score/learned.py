@@ -16,7 +16,7 @@ from voxledger.records.card import CARD, WEIGHTS, check_model
 from voxledger.schema import LabelSchema
 from voxledger.score.attention import Attention, ClassAttention
 from voxledger.score.error_model import ErrorModel, read_error_model
-from voxledger.score.judged_voxels import all_judged
+from voxledger.score.judged_voxels import all_judged, teaching
 from voxledger.score.learn import CLASSES, lacking
 from voxledger.score.voxels import FEATURES, CaseVoxels
 
@@ -54,7 +54,7 @@ def learned_here(pool: Collection[str], schema: LabelSchema, miss: float) -> Lea
         The files of the model do not fit its id.
     """
     folder = layout.BASE_ERROR_MODEL
-    judged = all_judged(layout.BASE_JUDGED, pool)
+    judged = all_judged(layout.BASE_JUDGED_VOXELS, pool)
     if why := lacking(judged):
         return why
     if not (folder / CARD).is_file():
@@ -73,7 +73,7 @@ def learned_here(pool: Collection[str], schema: LabelSchema, miss: float) -> Lea
         card.id,
         tuple(schema.renamed(name) or "" for name in card.params[CLASSES]),
         threshold,
-        len({one.case_id for one in judged if not one.audited}),
+        len({one.case_id for one in teaching(judged)}),
         model.audited_cases,
         float(model.probabilities(np.array([threshold]))[0]),
     )

@@ -104,8 +104,7 @@ def score_round(
     reviewed = last_reviewed(ledger, {c.case_id for c in pool})
     view = _outlook(open_cases, chosen, reviewed, len(unseen), error_left(open_cases, model), params.score)
     replace_text(layout.OUTLOOK, json.dumps(asdict(view) | how, indent=2) + "\n")
-    pairs = _pairs(found)
-    _write_agreement(pairs)
+    _write_agreement(pairs := _pairs(found))
     predicted = [c for c in open_cases if c.case_id in found]
     _write_plot(predicted)
     attention_ml = tuple(sorted(c.attention_ml for c in predicted))

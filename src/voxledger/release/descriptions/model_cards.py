@@ -40,5 +40,6 @@ def _page(card: ModelCard, facts: Facts) -> str:
         f"| {row.set} | {row.dice:.3f} ({row.low:.3f} to {row.high:.3f}) | {row.n} | {', '.join(row.classes)} |"
         for row in rows
     ]
-    text = card_page(card) + ("\n".join([*measured, ""]) if rows else "\nIt was not measured on test cases.\n")
+    page = card_page(card, facts.withdrawn.get(card.id, ""))
+    text = page + ("\n".join([*measured, ""]) if rows else "\nIt was not measured on test cases.\n")
     return f"---\n{to_yaml(header)}---\n\n{text}"
