@@ -272,7 +272,7 @@ TRACKED = Path("data/inbox/bundle-r00-ann.dvc")
         (lambda: None, []),
         (lambda: Path("data/release/labels/case0.nii.gz").unlink(), ["import"]),
         (lambda: Path("reports/metrics.json").unlink(), ["evaluate"]),
-        (lambda: parameters(evaluate={"tolerance_mm": 1.0}), ["evaluate"]),
+        (lambda: parameters(evaluate={"tolerance_mm": 1.0}), ["learn", "evaluate"]),
         (lambda: TRACKED.write_text(""), []),
         (lambda: TRACKED.unlink(), []),
     ],
