@@ -109,4 +109,3 @@ def test_a_model_starts_from_one_that_was_adopted(tmp_path: Path) -> None:
         started = json.loads(layout.METRICS.read_text("utf-8"))["started"]["tuned"]
         assert started["from"] == "home"
         assert started["sources"]["b"]["next"]["dice"] > 0.5, "what it knew is there: it was all but not trained here"
-        assert f"strategy pretrained, parent {parent.id[:12]} (home)" in output("voxledger", "trace", "b-10")

@@ -28,9 +28,9 @@ from voxledger.models.windows import Window
 from voxledger.records.card import BRANCH_WEIGHTS, load_tensors, weights_of
 
 DECODER, ADAPTERS = "decoder", "adapters"
-RATE = {DECODER: 2.5, ADAPTERS: 1.0}
-"""Learning rates, as multiples of that of the model: outputs of their own begin on a plateau, which a decoder leaves
-earlier at a higher one. Adapters were not tried at more."""
+RATE = 2.5
+"""Learning rate of branches, as a multiple of that of the model: outputs of their own begin on a plateau, and of so few
+iterations many go by before they leave it."""
 
 
 class LearnBranch(Job[Learned]):
@@ -112,7 +112,7 @@ class LearnBranch(Job[Learned]):
         training, start = self.training, self.training.start
         assert isinstance(start, HeadStart)
         weights = [weight for weight in network.parameters() if weight.requires_grad]
-        optimizer, schedule = adamw(weights, RATE[self.branch.kind] * training.model.learning_rate, start.grown)
+        optimizer, schedule = adamw(weights, RATE * training.model.learning_rate, start.grown)
         voxels = 0
         with training.report(self.branch.kind, start.grown) as report:
             for _ in range(start.grown):
