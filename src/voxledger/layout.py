@@ -20,7 +20,7 @@ SCHEMA = Path("labels.yaml")
 """The classes; people edit it, and `voxledger schema` renames and retires in it."""
 REVIEWERS = Path("reviewers.yaml")
 """Who reviews, and with which keys they sign; people edit it."""
-SAID = Path("dataset.yaml")
+DATASET_DESCRIPTION = Path("dataset.yaml")
 """What only people can say of the dataset, such as purpose and consent; people edit it, if they want to."""
 ALGORITHMS = Path("algorithms.yaml")
 """The version of what every stage computes; from the template, by `voxledger init` and `upgrade`."""
@@ -265,7 +265,7 @@ CARRIED = (BASE_HISTORY, BASE_ERRORS, BASE_DRAWN, BASE_JUDGED, BASE_READINGS, CO
 WRITTEN_BY_STAGES = (ROUND, RELEASE, REPORTS, NEXT_MODELS, NEXT_CARDS, NEXT_ATTENTION)
 """Where the stages of a round write."""
 TEMPLATE = (
-    *(PIPELINE, PARAMS, SCHEMA, REVIEWERS, SAID, ALGORITHMS, STAGES),
+    *(PIPELINE, PARAMS, SCHEMA, REVIEWERS, DATASET_DESCRIPTION, ALGORITHMS, STAGES),
     *(IGNORED, IGNORED_BY_DVC, ATTRIBUTES, INBOX_README),
 )
 """What `voxledger init` copies from the project."""

@@ -132,7 +132,10 @@ def _wanted(params: Params) -> dict[Path, str]:
         layout.PIPELINE: pipeline,
         layout.ALGORITHMS: algorithms.text(),
         layout.FORMATS: formats(),
-        **{file: read_text_if_there(file) or read_text(source / file) for file in (layout.REVIEWERS, layout.SAID)},
+        **{
+            file: read_text_if_there(file) or read_text(source / file)
+            for file in (layout.REVIEWERS, layout.DATASET_DESCRIPTION)
+        },
         layout.PARAMS: _parameters(read_text(layout.PARAMS), params, pipeline),
         **lines,
         **scripts,

@@ -24,11 +24,11 @@ from voxledger.imaging.volume import file_sha256, read
 from voxledger.records.card import FORMAT, to_json
 from voxledger.records.card import ModelCard as Card
 from voxledger.records.cases import write_cases
+from voxledger.records.dataset_description import DatasetDescription, read_dataset_description
 from voxledger.records.formats import numbered
 from voxledger.records.ledger import read_ledger
 from voxledger.records.manifest import Manifest, write_manifest
 from voxledger.records.overrides import Override, write_overrides
-from voxledger.records.said import Said, read_said
 from voxledger.records.withdrawn import Withdrawn, write_withdrawn
 from voxledger.registry import DESCRIPTIONS
 from voxledger.release.describe import described, write_descriptions, write_statement
@@ -39,7 +39,7 @@ from .validators import compare_masks, crate_problems
 
 __all__ = ["repo", "template"]
 
-SAID = """\
+TEXT = """\
 title: Abdomen, small
 summary: Four volumes that somebody drew.
 creators:
@@ -48,7 +48,7 @@ contact: ann@example.org
 url: https://example.org/abdomen
 """ + "".join(
     f"{name}: 'an answer: {name}'\n"
-    for name in Said.model_fields
+    for name in DatasetDescription.model_fields
     if name not in ("title", "summary", "creators", "contact", "url", "mr_contrast")
 )
 CLOSED = {"at": "2026-03-02T10:00:00+00:00", "environment": {"voxledger": {"version": "0.3.9"}}}
@@ -75,7 +75,7 @@ def released(repo: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     layout.NEXT_CARDS.write_text(to_json([numbered(card.model_dump(), FORMAT) for card in cards]))
     layout.PARAMS.write_text('{"dataset": "small", "round": 1, "licence": "CC-BY-4.0"}')
     layout.SCHEMA.write_text(json.dumps(repo.schema.model_dump(mode="json")))
-    layout.SAID.write_text(SAID)
+    layout.DATASET_DESCRIPTION.write_text(TEXT)
     layout.REVIEWERS.write_text(REVIEWERS)
     allowed = [
         Override(MODELS[0], "CC BY-NC 4.0", "CC-BY-4.0", "the curator", "2026-03-01T00:00:00", "written permission")
@@ -202,9 +202,9 @@ def test_the_statement_names_the_manifest(released: Any) -> None:
     assert run_details["metadata"]["finishedOn"] == CLOSED["at"]
 
 
-@pytest.mark.parametrize("said", [SAID, ""])
+@pytest.mark.parametrize("said", [TEXT, ""])
 def test_the_citation_fits_its_schema(released: Any, said: str) -> None:
-    layout.SAID.write_text(said)
+    layout.DATASET_DESCRIPTION.write_text(said)
     path = folder("export") / "CITATION.cff"
     run("check-jsonschema", "--builtin-schema", "vendor.citation-file-format", str(path))
     cited = YAML(typ="safe").load(path.read_text())
@@ -238,11 +238,11 @@ def test_the_card_of_a_marked_model_says_so(released: Any) -> None:
 
 def test_what_only_people_can_say_is_asked_for_by_name(released: Any) -> None:
     assert read_facts().missing() == {}
-    layout.SAID.unlink()
+    layout.DATASET_DESCRIPTION.unlink()
     layout.REVIEWERS.unlink()
     layout.PARAMS.write_text('{"dataset": "small", "round": 1}')
     missing = read_facts().missing()
-    asked = {f"dataset.yaml: {name}" for name in Said.model_fields if name != "mr_contrast"}
+    asked = {f"dataset.yaml: {name}" for name in DatasetDescription.model_fields if name != "mr_contrast"}
     assert missing.keys() == asked | {"params.yaml: licence", "reviewers.yaml: alice"}
     sheet = described(read_facts())[layout.RELEASE / "datasheet.md"]
     for name in ("purpose", "funding", "consent", "ethics", "maintenance"):
@@ -254,7 +254,7 @@ def test_what_only_people_can_say_is_asked_for_by_name(released: Any) -> None:
 
 def test_every_answer_is_in_a_description(released: Any) -> None:
     texts = "".join(described(read_facts()).values())
-    for name in Said.model_fields:
+    for name in DatasetDescription.model_fields:
         if name not in ("title", "summary", "creators", "contact", "url", "mr_contrast"):
             assert f"an answer: {name}" in texts, name
     assert "ann@example.org" in texts
@@ -281,20 +281,20 @@ def test_an_emulated_reader_is_no_expert(repo: Any, released: Any) -> None:
     ],
 )
 def test_a_wrong_entry_is_named(released: Any, text: str, said: str) -> None:
-    layout.SAID.write_text(text)
+    layout.DATASET_DESCRIPTION.write_text(text)
     with pytest.raises(Misuse, match=said):
-        read_said()
+        read_dataset_description()
 
 
 def test_the_template_asks_every_question() -> None:
-    text = (Path(__file__).parents[2] / layout.SAID).read_text()
+    text = (Path(__file__).parents[2] / layout.DATASET_DESCRIPTION).read_text()
     answered = re.sub("^# ", "", text[text.index("# title") :], flags=re.MULTILINE)
     said = YAML(typ="safe").load(answered)
-    assert list(said) == list(Said.model_fields)
+    assert list(said) == list(DatasetDescription.model_fields)
     assert {n: said[n] for n in said if n not in ("title", "creators", "mr_contrast")}.items() <= {
-        n: field.description for n, field in Said.model_fields.items()
+        n: field.description for n, field in DatasetDescription.model_fields.items()
     }.items()
-    Said.model_validate(said)
+    DatasetDescription.model_validate(said)
 
 
 def test_a_layout_with_other_files_names_none_of_them(released: Any) -> None:

@@ -170,7 +170,7 @@ def of_mr(released: Any) -> Any:
     write_cases(
         layout.CASES, [replace(c, modality="MR", patient=people.get(c.case_id, c.case_id)) for c in released.cases]
     )
-    layout.SAID.write_text("mr_contrast: T1w\n")
+    layout.DATASET_DESCRIPTION.write_text("mr_contrast: T1w\n")
     return released
 
 
@@ -206,7 +206,7 @@ def test_the_bids_validator_takes_it(of_mr: Any) -> None:
 def test_what_bids_cannot_name_is_refused(of_mr: Any, cases: dict[str, str], said: str, refused: str) -> None:
     first, *others = (replace(c, modality="MR", patient=c.case_id) for c in of_mr.cases)
     write_cases(layout.CASES, [first, *(replace(c, **cases) for c in others[:1]), *others[1:]])
-    layout.SAID.write_text(said)
+    layout.DATASET_DESCRIPTION.write_text(said)
     with pytest.raises(Misuse, match=refused):
         hand_over(Path("out"), "bids")
     assert not Path("out").exists()

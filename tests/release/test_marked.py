@@ -13,8 +13,8 @@ from voxledger.models.cohort import cohort_sha256
 from voxledger.records.card import FORMAT, ModelCard, to_json, write_card
 from voxledger.records.formats import numbered
 from voxledger.records.withdrawn import Withdrawn, names_of_return, read_withdrawn, write_withdrawn
+from voxledger.release.all_versions import learned_from
 from voxledger.release.marked import keep, marked, note_of, require_settled
-from voxledger.release.past import learned_from
 from voxledger.textfile import replace_text
 
 COHORT = "case_id,image_sha256,class_name,origin,mask_sha256\n"

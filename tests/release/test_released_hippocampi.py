@@ -27,7 +27,7 @@ def test_a_release_of_hippocampi(shared_data: Path, tmp_path: Path, monkeypatch:
     run("voxledger", "init", str(tmp_path / "repo"), "--name", "hippocampus")
     monkeypatch.chdir(tmp_path / "repo")
     layout.SCHEMA.write_text(LABELS)
-    layout.SAID.write_text("mr_contrast: T1w\nurl: https://example.org\n")
+    layout.DATASET_DESCRIPTION.write_text("mr_contrast: T1w\nurl: https://example.org\n")
     parameters(licence="CC-BY-4.0", export={"reviewers": ["ann"]})
     source = ("--source", "msd-task04", "--licence", "CC-BY-SA-4.0", "--modality", "MR")
     run("voxledger", "cases", "add", "../images", "--labels", "../labels", *source, "--split", "pool")

@@ -26,11 +26,11 @@ from voxledger.records.bundle import (
     remade,
     returned_files,
 )
+from voxledger.records.case_files import case_of
 from voxledger.records.clicks import parse_clicks, write_clicks
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import read_decisions, to_csv
 from voxledger.records.emulated import read_emulated, write_emulated
-from voxledger.records.owned import case_of
 from voxledger.release.inbox import remove_at_once
 from voxledger.textfile import replace_text
 

@@ -6,10 +6,10 @@ from voxledger import layout
 from voxledger.params import ModelParams, Params, RetrainParams
 from voxledger.records.card import ModelCard
 from voxledger.records.cases import Case, Split
+from voxledger.records.dataset_description import DatasetDescription
 from voxledger.records.ledger import Entry, Origin
 from voxledger.records.manifest import Manifest
 from voxledger.records.reviewers import Reviewer
-from voxledger.records.said import Said
 from voxledger.release.facts import Facts
 from voxledger.schema import LabelClass, LabelSchema
 
@@ -31,7 +31,7 @@ def example_facts() -> Facts:
             licence="CC-BY-4.0",
             retrain=RetrainParams(models={"unet": ModelParams(backend="nnunet")}),
         ),
-        Said(title="Abdomen of one hospital", purpose="To show what a description is."),
+        DatasetDescription(title="Abdomen of one hospital", purpose="To show what a description is."),
         LabelSchema(name="abdomen", classes=(LabelClass(id=1, name="liver"),)),
         [case],
         {(entry.case_id, entry.class_name): entry},

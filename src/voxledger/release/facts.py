@@ -16,15 +16,15 @@ from voxledger.params import UNSPECIFIED, Params, read_params
 from voxledger.records.bundle import EMULATED
 from voxledger.records.card import ModelCard
 from voxledger.records.cases import Case, read_cases
+from voxledger.records.dataset_description import DatasetDescription, read_dataset_description
 from voxledger.records.history import HistoryRow, read_history
 from voxledger.records.ledger import Ledger, Origin, read_ledger
 from voxledger.records.manifest import Manifest, read_manifest
 from voxledger.records.overrides import Override, read_overrides
 from voxledger.records.readings import JOINT, Reading, read_readings
 from voxledger.records.reviewers import Reviewers, read_reviewers
-from voxledger.records.said import Said, read_said
-from voxledger.release.behind import cards_of_release, models_behind, models_that_answered
 from voxledger.release.marked import note_of
+from voxledger.release.models_used import cards_of_release, models_behind, models_that_answered
 from voxledger.release.state import release_name
 from voxledger.release.times import now
 from voxledger.schema import LabelSchema, read_schema
@@ -55,7 +55,7 @@ class Facts:
     """Of one release."""
 
     params: Params
-    said: Said
+    description: DatasetDescription
     schema: LabelSchema
     cases: Sequence[Case]
     """Those that the ledger names, sorted."""
@@ -82,7 +82,7 @@ class Facts:
     @property
     def name(self) -> str:
         """For people."""
-        return self.said.title or self.params.dataset
+        return self.description.title or self.params.dataset
 
     @property
     def date(self) -> str:
@@ -99,14 +99,14 @@ class Facts:
     @property
     def authors(self) -> list[str]:
         """Who is cited: those who made it, or, where nobody says who that was, its curators."""
-        return [one.name for one in self.said.creators] or [f"The curators of {self.params.dataset}"]
+        return [one.name for one in self.description.creators] or [f"The curators of {self.params.dataset}"]
 
     @property
     def summary(self) -> str:
         """What people said that it is, or what can be counted."""
         kinds = " and ".join(sorted({case.modality for case in self.cases}))
         counted = f"{len(self.cases)} {kinds} volumes with masks of {', '.join(self.schema.names)}"
-        return self.said.summary or f"{counted}; the ledger says which model or which person each mask is from."
+        return self.description.summary or f"{counted}; the ledger says which model or which person each mask is from."
 
     @property
     def origins(self) -> Mapping[Origin, int]:
@@ -182,7 +182,9 @@ class Facts:
 
     def missing(self) -> dict[str, str]:
         """What nobody said, as questions by where they are answered."""
-        found = {f"{layout.SAID}: {name}": question for name, question in self.said.missing().items()}
+        found = {
+            f"{layout.DATASET_DESCRIPTION}: {name}": question for name, question in self.description.missing().items()
+        }
         if self.params.licence == UNSPECIFIED:
             found[f"{layout.PARAMS}: licence"] = "under which licence is it released?"
         for source in self.sources:
@@ -213,7 +215,7 @@ def read_facts(exported: Path | None = None) -> Facts:
     readers, models = read_json_if_there(layout.READERS) or {}, cards_of_release()
     return Facts(
         params,
-        read_said(),
+        read_dataset_description(),
         read_schema(layout.SCHEMA),
         [case for case in read_cases() if case.case_id in labelled],
         ledger,

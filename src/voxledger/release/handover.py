@@ -29,7 +29,7 @@ from voxledger.schema import LabelClass, LabelSchema, read_schema
 
 _RECORDS = (
     *(layout.RELEASE_LEDGER, layout.MANIFEST, layout.SIGNATURE, layout.SCHEMA, layout.CASES),
-    *(layout.ACQUISITION, layout.SAID),
+    *(layout.ACQUISITION, layout.DATASET_DESCRIPTION),
 )
 
 

@@ -11,7 +11,7 @@ from voxledger.params import UNSPECIFIED, read_params
 from voxledger.records.cases import read_cases
 from voxledger.records.ledger import read_ledger
 from voxledger.records.overrides import Override, read_overrides, write_overrides
-from voxledger.release.behind import cards_of_release, models_behind, models_that_answered
+from voxledger.release.models_used import cards_of_release, models_behind, models_that_answered
 from voxledger.release.times import now
 from voxledger.repository import git
 

@@ -6,7 +6,7 @@ from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.records.card import ModelCard, list_models, parse_card, parse_cards
 from voxledger.records.withdrawn import Kept, Withdrawn, read_kept, read_withdrawn, write_kept
-from voxledger.release.past import with_descendants
+from voxledger.release.all_versions import with_descendants
 from voxledger.release.times import now
 from voxledger.repository import git, require_root
 from voxledger.textfile import read_text_if_there

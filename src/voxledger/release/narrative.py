@@ -27,7 +27,7 @@ def collection(facts: Facts) -> list[str]:
     """Where images came from."""
     sources = [f"{s.cases} {s.modality} volumes of {s.name}, licence {s.licence or UNSPECIFIED}" for s in facts.sources]
     patients = len({case.patient for case in facts.cases})
-    said = [facts.said.collection] if facts.said.collection else []
+    said = [facts.description.collection] if facts.description.collection else []
     return [*said, f"Images: {'; '.join(sources)}; {patients} patients by their pseudonyms."]
 
 
@@ -111,7 +111,7 @@ def machines(facts: Facts) -> list[str]:
 
 def limitations(facts: Facts) -> list[str]:
     """What the ledger says about what the release does not hold, and what people said."""
-    lines = [facts.said.limitations] if facts.said.limitations else []
+    lines = [facts.description.limitations] if facts.description.limitations else []
     unseen = sum(not names for names in facts.readers.values())
     lines.append(f"No reader of this dataset looked at {unseen} of {len(facts.ledger)} masks.")
     absent = len(facts.cases) * len(facts.schema.names) - len(facts.ledger)

@@ -16,14 +16,14 @@ from pathlib import Path
 from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.params import read_params
+from voxledger.records.case_files import SOFT, case_of
 from voxledger.records.cases import read_cases
 from voxledger.records.manifest import read_manifest
-from voxledger.records.owned import SOFT, case_of
 from voxledger.records.pseudonyms import Pseudonyms
 from voxledger.records.purged import Purged, Removed, file_digest, parse_purged, write_purged
 from voxledger.records.withdrawn import cases_of, read_withdrawn
+from voxledger.release.all_versions import Tracked, all_cases, require_all_of_it, texts, tracked
 from voxledger.release.objects import FOLDER, Listing, Place, places, union, without
-from voxledger.release.past import Tracked, all_cases, require_all_of_it, texts, tracked
 from voxledger.release.state import require_open
 from voxledger.release.times import now
 from voxledger.repository import file_at, git, require_nobody_runs, require_root

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from voxledger import layout
 from voxledger.errors import VoxledgerError
+from voxledger.records.case_files import case_of
 from voxledger.records.cases import read_cases
 from voxledger.records.manifest import Manifest
-from voxledger.records.owned import case_of
 from voxledger.records.purged import Purged, file_digest, parse_purged
 from voxledger.release.files_check import Findings
 from voxledger.signing import WITHDRAWAL, signer, trusts_for

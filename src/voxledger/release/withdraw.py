@@ -24,6 +24,7 @@ from voxledger.records.card import (
     to_json,
     write_card,
 )
+from voxledger.records.case_files import case_of, judged_case
 from voxledger.records.cases import read_cases, write_cases
 from voxledger.records.confirmed import read_confirmed, write_confirmed
 from voxledger.records.drawn import read_drawn, write_drawn
@@ -31,14 +32,13 @@ from voxledger.records.errors import read_errors, write_errors
 from voxledger.records.formats import numbered
 from voxledger.records.ledger import Entry, read_ledger, write_ledger
 from voxledger.records.mask_quality import read_judged, write_judged
-from voxledger.records.owned import case_of, judged_case
 from voxledger.records.pseudonyms import Pseudonyms
 from voxledger.records.readings import joint_bundle, joint_bundles, read_readings, write_readings
 from voxledger.records.sent import require_no_bundles
 from voxledger.records.withdrawn import Withdrawn, cases_of, patients_of, read_withdrawn, write_withdrawn
+from voxledger.release.all_versions import all_cases, learned_from, require_all_of_it
 from voxledger.release.cut_returns import cut_all, put_in_place
 from voxledger.release.inbox import remove_at_once
-from voxledger.release.past import all_cases, learned_from, require_all_of_it
 from voxledger.release.state import require_open
 from voxledger.release.times import now
 from voxledger.repository import dvc_add, git, require_nobody_runs, require_pulled, require_root

@@ -16,7 +16,7 @@ def describe(facts: Facts) -> dict[str, str]:
     >>> describe(example_facts())["CITATION.cff"].splitlines()[3]
     'title: Abdomen of one hospital'
     """
-    said, licence = facts.said, spdx_url(facts.params.licence)
+    said, licence = facts.description, spdx_url(facts.params.licence)
     authors = [
         {"name": one.name} | ({"orcid": f"https://orcid.org/{one.orcid}"} if one.orcid else {}) for one in said.creators
     ]

@@ -57,7 +57,7 @@ def describe(facts: Facts) -> dict[str, str]:
     >>> found["rai:annotatorDemographics"]
     ['ann (radiologist): 1 masks.']
     """
-    said, licence = facts.said, spdx_url(facts.params.licence)
+    said, licence = facts.description, spdx_url(facts.params.licence)
     described = {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -83,7 +83,7 @@ def describe(facts: Facts) -> dict[str, str]:
 
 def _responsible(facts: Facts) -> Mapping[str, str | list[str]]:
     """By the names of the vocabulary."""
-    said = facts.said
+    said = facts.description
     return {
         "dataCollection": " ".join(narrative.collection(facts)),
         "dataAnnotationProtocol": narrative.protocol(facts),

@@ -19,7 +19,7 @@ def describe(facts: Facts) -> dict[str, str]:
     >>> describe(example_facts())["README.md"].splitlines()[1:3]
     ['pretty_name: Abdomen of one hospital', 'license: cc-by-4.0']
     """
-    said, cases = facts.said, len(facts.cases)
+    said, cases = facts.description, len(facts.cases)
     header = {
         "pretty_name": facts.name,
         **hub_licence(facts.params.licence),

@@ -55,11 +55,11 @@ class _Said:
     """What people said, or the question that nobody answered."""
 
     def __init__(self, facts: Facts) -> None:
-        self._said, self._missing = facts.said, facts.said.missing()
+        self._said, self._missing = facts.description, facts.description.missing()
 
     def __call__(self, name: str) -> str:
         if name in self._missing:
-            return f"*Not said ({layout.SAID}, `{name}`): {self._missing[name]}*"
+            return f"*Not said ({layout.DATASET_DESCRIPTION}, `{name}`): {self._missing[name]}*"
         if name == "creators":
             return "Made by " + "; ".join(
                 f"{c.name} ({c.affiliation})" if c.affiliation else c.name for c in self._said.creators

@@ -36,7 +36,7 @@ def describe(facts: Facts) -> dict[str, str]:
     files += [*facts.images, *facts.labels]
     data = [_file(one.name, one.sha256) for one in files]
     people, actions = _people(facts), [_run(facts), *_reviews(facts)]
-    licence, url = spdx_url(facts.params.licence), {"url": facts.said.url} if facts.said.url else {}
+    licence, url = spdx_url(facts.params.licence), {"url": facts.description.url} if facts.description.url else {}
     root = {
         "@id": "./",
         "@type": "Dataset",

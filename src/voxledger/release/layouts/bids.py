@@ -16,7 +16,7 @@ from typing import Any
 
 from voxledger import __version__, layout
 from voxledger.errors import Misuse
-from voxledger.records.said import read_said
+from voxledger.records.dataset_description import read_dataset_description
 from voxledger.release.facts import PROVENANCE
 from voxledger.release.handover import Released, ReleasedCase, copy
 from voxledger.textfile import replace_text
@@ -66,11 +66,11 @@ def _contrast(released: Released) -> str:
             raise Misuse(
                 f"{case.case_id} is {case.modality}, for which BIDS has no name", "use another format, such as nifti"
             )
-    contrast = read_said().mr_contrast
+    contrast = read_dataset_description().mr_contrast
     if not contrast:
         raise Misuse(
             "BIDS names MR images by their contrast, and nobody said which one they have",
-            f"say it in {layout.SAID}, such as `mr_contrast: T1w`",
+            f"say it in {layout.DATASET_DESCRIPTION}, such as `mr_contrast: T1w`",
         )
     return contrast
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from voxledger.records.owned import case_of
+from voxledger.records.case_files import case_of
 
 CASES = {"p1", "p10", "p1_heat", "p1.x", "bundle", "labels"}
 

@@ -24,7 +24,7 @@ class Creator(BaseModel):
     orcid: str = Field(default="", pattern=r"^(\d{4}-\d{4}-\d{4}-\d{3}[\dX])?$")
 
 
-class Said(BaseModel):
+class DatasetDescription(BaseModel):
     """All of `dataset.yaml`; the description of an entry is the question that it answers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,7 +55,7 @@ class Said(BaseModel):
         return {n: field.description for n, field in entries if field.description and not getattr(self, n)}
 
 
-def read_said(path: Path = layout.SAID) -> Said:
+def read_dataset_description(path: Path = layout.DATASET_DESCRIPTION) -> DatasetDescription:
     """What is said; a file that is not there says nothing.
 
     Raises
@@ -65,9 +65,9 @@ def read_said(path: Path = layout.SAID) -> Said:
     """
     text = read_text_if_there(path) or ""
     if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
-        return Said()
+        return DatasetDescription()
     try:
-        return Said.model_validate(parse_yaml(text, path))
+        return DatasetDescription.model_validate(parse_yaml(text, path))
     except ValidationError as error:
         listed = "; ".join(
             f"line {line_of(text, e['loc'])}, {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from commands import run
 
-from voxledger.release.past import texts
+from voxledger.release.all_versions import texts
 from voxledger.textfile import replace_text
 
 
