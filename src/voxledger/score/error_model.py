@@ -146,23 +146,15 @@ def _full(nodes: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int16], npt.NDArray[n
 
 
 def platt(scores: Numbers, wrong: npt.NDArray[np.bool_], weight: Numbers) -> Numbers:
-    """Factor (above 0) and summand that make scores the logarithm of the odds; 1 and 0 where nothing tells them.
+    """Factor (above 0) and summand that make scores the logarithm of the odds; 1 and 0 where nothing tells them."""
+    from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
-    Newton's method on the weighted log-loss, with a little shrinkage towards 1 and 0.
-    """
-    found = np.array([1.0, 0.0])
     if not wrong.any() or wrong.all():
-        return found
-    design, start, shrink = np.stack([scores, np.ones_like(scores)], axis=1), found.copy(), np.array([1.0, 1e-3])
-    for _ in range(50):
-        p = 1.0 / (1.0 + np.exp(-np.clip(design @ found, -50, 50)))
-        slope = design.T @ (weight * (p - wrong)) + shrink * (found - start)
-        bend = (design * (weight * p * (1 - p))[:, None]).T @ design + np.diag(shrink)
-        step = np.linalg.solve(bend, slope)
-        found = found - np.clip(step, -1, 1)
-        if np.abs(step).max() < 1e-9:
-            break
-    return np.array([max(found[0], 0.05), found[1]])
+        return np.array([1.0, 0.0])
+    with threadpool_limits(1):
+        line = LogisticRegression().fit(scores[:, None], wrong, sample_weight=weight)
+    return np.array([max(line.coef_[0, 0], 0.05), line.intercept_[0]])
 
 
 def tensors_of(model: ErrorModel) -> dict[str, npt.NDArray[Any]]:
