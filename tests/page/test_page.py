@@ -138,8 +138,12 @@ def test_outside_of_strokes_labels_are_as_they_were_sent(repo: Any, page: Any, t
     page.keyboard.press("e")
     drawn(page, (0, 0), (8, 0))
     pressed(page, ("r", "case_2 liver"))
-    found = taken(saved(page, tmp_path / "return.zip"), repo)
-    sent, back = (read(p / "labels/case_2.nii.gz") for p in (folder, found.folder))
+    only_the_stroke_changed(folder, taken(saved(page, tmp_path / "return.zip"), repo).folder, grid)
+    repo.gate()
+
+
+def only_the_stroke_changed(folder: Path, returned: Path, grid: Grid) -> None:
+    sent, back = (read(p / "labels/case_2.nii.gz") for p in (folder, returned))
     changed = np.argwhere(sent.array != back.array)
     assert 1 <= len(changed) <= 100
     assert back.grid == sent.grid
@@ -151,7 +155,6 @@ def test_outside_of_strokes_labels_are_as_they_were_sent(repo: Any, page: Any, t
     matrix = np.reshape(grid.direction, (3, 3)) * np.asarray(grid.spacing[::-1])
     far = np.linalg.norm((matrix @ (changed - middle)[:, ::-1].T), axis=0)
     assert far.max() < 12
-    repo.gate()
 
 
 @pytest.mark.parametrize("what", ["shifted", pytest.param("cropped", marks=pytest.mark.slow)])
@@ -289,13 +292,7 @@ def test_firefox_judges_draws_signs_and_goes_on_after_a_crash(repo: Any, firefox
     again.click("#new-key")
     again.wait_for_selector("#public-key", state="visible")
     key = again.input_value("#public-key")
-    again.click("#save-zip")
-    target = tmp_path / "downloads" / "bundle-r01-alice.zip"
-    for _ in range(100):
-        if target.exists() and target.stat().st_size > 0:
-            break
-        again.wait_for_timeout(100)
-    found = taken(target, repo)
+    found = taken(downloaded(again, tmp_path), repo)
     require_signed(found.folder, key, tmp_path)
     rows = read_decisions(found.folder / "decisions.csv").rows
     assert [rows[one].decision for one in asked] == ["accept", "reject", "revise"]
@@ -306,12 +303,60 @@ def test_firefox_judges_draws_signs_and_goes_on_after_a_crash(repo: Any, firefox
     assert back.grid == sent.grid
 
 
+def downloaded(page: Any, tmp_path: Path) -> Path:
+    """The zip that Firefox saves, once it is whole."""
+    page.click("#save-zip")
+    target = tmp_path / "downloads" / "bundle-r01-alice.zip"
+    for _ in range(100):
+        if target.exists() and zipfile.is_zipfile(target):
+            break
+        page.wait_for_timeout(100)
+    return target
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", GRIDS)
+def test_firefox_leaves_labels_outside_of_strokes_alone(
+    repo: Any, firefox_page: Any, tmp_path: Path, name: str
+) -> None:
+    grid = Grid(GRID.shape, GRID.spacing, GRID.origin, GRIDS[name])
+    on_grid(repo, grid)
+    repo.export(("case_2", "liver", "alice"))
+    folder = repo.bundle("alice")
+    pack(folder, tmp_path / "sent.zip")
+    opened(firefox_page, folder, "case_2 liver", tmp_path / "sent.zip")
+    firefox_page.keyboard.press("e")
+    drawn(firefox_page, (0, 0), (8, 0))
+    pressed(firefox_page, ("r", "case_2 liver"), ("s", "case_2 liver"))
+    firefox_page.wait_for_selector("#result-dialog[open]")
+    only_the_stroke_changed(folder, taken(downloaded(firefox_page, tmp_path), repo).folder, grid)
+    repo.gate()
+
+
+@pytest.mark.slow
+def test_firefox_refuses_a_label_on_another_grid_than_its_image(repo: Any, firefox_page: Any, tmp_path: Path) -> None:
+    repo.export(("case_1", "liver", "alice"))
+    folder = repo.bundle("alice")
+    pack(folder, tmp_path / "sent.zip")
+    moved = Grid(GRID.shape, GRID.spacing, (GRID.origin[0], GRID.origin[1], GRID.origin[2] + 30), GRID.direction)
+    write(tmp_path / "moved.nii.gz", read(folder / "labels/case_1.nii.gz").array, moved)
+    with zipfile.ZipFile(tmp_path / "sent.zip") as sent, zipfile.ZipFile(tmp_path / "moved.zip", "w") as other:
+        for one in sent.namelist():
+            label = one.endswith("labels/case_1.nii.gz")
+            other.writestr(one, (tmp_path / "moved.nii.gz").read_bytes() if label else sent.read(one))
+    firefox_page.goto((folder / "review.html").resolve().as_uri())
+    firefox_page.set_input_files("#choose-zip", str(tmp_path / "moved.zip"))
+    firefox_page.wait_for_selector("#notices p")
+    assert "does not lie on the grid of its image" in firefox_page.inner_text("#notices")
+
+
 SIGNATURES = ("return.sha256", "return.sha256.sig")
 
 
-@pytest.fixture
-def served(repo: Any, page: Any) -> Any:
+@pytest.fixture(params=["page", "firefox_page"])
+def served(request: pytest.FixtureRequest, repo: Any) -> Any:
     """The page with a bundle that `voxledger review serve` gives out; its requests go to this machine."""
+    page = request.getfixturevalue(request.param)
     repo.export(("case_1", "liver", "alice"), ("case_2", "liver", "alice"), ("case_2", "pancreas", "alice"))
     server = Server(repo.bundle("alice"))
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -356,6 +401,7 @@ def test_what_is_served_is_written_into_the_bundle(repo: Any, served: Any, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("served", ["page"], indirect=True)
 def test_what_a_viewer_saved_meanwhile_is_taken_over_once(repo: Any, served: Any, tmp_path: Path) -> None:
     """And what is drawn in the page after that is not lost when it is opened again."""
     folder = repo.bundle("alice")
