@@ -433,6 +433,10 @@ UNSPECIFIED = "unspecified"
 """Where no licence is given."""
 
 
+Embedding = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(min_length=1)]
+"""A vector of a class."""
+
+
 class RetrainParams(_Strict):
     """Which models are trained, from what, and how."""
 
@@ -446,6 +450,8 @@ class RetrainParams(_Strict):
     continual: Literal["heads", "decoder", "adapters", "auto"] = "heads"
     """What `continual` trains of revised classes: heads; an added decoder, or low-rank adapters, where heads are not
     enough; or what is needed, one after the other."""
+    head_embeddings: Literal["none", "random"] | dict[str, Embedding] = "none"
+    """Vectors of classes that the weights of new heads are conditioned on: drawn from the names, or given by class."""
     continual_margin: float = Field(default=0.02, ge=0, le=1)
     """With `auto`, how far a class may stay below the Dice that full training reached last, on cases held out, without
     the next step."""

@@ -43,10 +43,12 @@ INSTANCE, AFFINE, BATCH, GROUP = "instance", ["instance", {"affine": True}], "ba
 MONAI = {
     "UNet": [{**LAYERS, "norm": norm} for norm in (INSTANCE, AFFINE, BATCH, GROUP)],
     "SegResNet": [
-        {"init_filters": 4, "blocks_down": [1, 1], "blocks_up": [1], "norm": norm} for norm in (AFFINE, BATCH, GROUP)
+        {"init_filters": 4, "blocks_down": [1, 1], "blocks_up": [1], "norm": norm}
+        for norm in (INSTANCE, AFFINE, BATCH, GROUP)
     ],
-    "SwinUNETR": [{"feature_size": 12, "norm_name": norm} for norm in (INSTANCE, AFFINE, BATCH)],
+    "SwinUNETR": [{"feature_size": 12, "norm_name": norm} for norm in (INSTANCE, AFFINE, BATCH, GROUP)],
 }
+# nnU-Net gives the number of channels first to every normalisation, so none of its plans can name GroupNorm.
 NNUNET = [
     ("torch.nn.modules.instancenorm.InstanceNorm3d", {"eps": 1e-5, "affine": True}),
     ("torch.nn.modules.instancenorm.InstanceNorm3d", {"eps": 1e-5, "affine": False}),

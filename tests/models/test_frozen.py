@@ -64,3 +64,27 @@ def test_a_branch_speaks_for_its_classes_and_the_trunk_says_the_same():
     assert not any(module.training for module in network.branches.modules())
     found[:, 3:].sum().backward()
     assert all(one.grad is None for one in branch.parameters())
+
+
+@pytest.mark.parametrize("corrects", [True, False])
+def test_a_head_with_an_embedding_begins_as_one_without_and_goes_by_the_image(corrects):
+    from voxledger.models.frozen import ClassHead, restored
+
+    features = [torch.randn(2, 1, 4, 4, 4), torch.randn(2, 3, 2, 2, 2)]
+    torch.manual_seed(0)
+    plain = ClassHead([1, 3], corrects)
+    torch.manual_seed(0)
+    head = ClassHead([1, 3], corrects, (0.6, 0.8))
+    torch.testing.assert_close(head(features), plain(features))
+
+    head(features).mean().backward()
+    assert head.controller.weight.grad.abs().sum() > 0
+    torch.nn.init.normal_(head.controller.weight)
+    said = head(features)
+    alone = torch.cat([head([one[i : i + 1] for one in features]) for i in range(2)])
+    torch.testing.assert_close(said, alone)
+    same_fine = [features[0][:1].expand(2, -1, -1, -1, -1), features[1]]
+    assert not torch.allclose(head(same_fine)[0], head(same_fine)[1])
+    found = restored([1, 3], head.state_dict())
+    assert found.embedding.tolist() == pytest.approx([0.6, 0.8])
+    assert torch.equal(found(features), said)

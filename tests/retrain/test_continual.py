@@ -28,6 +28,7 @@ from voxledger.params import InferParams, MachineParams, ModelParams, RegionPara
 from voxledger.records.card import DATASET, PLANS, ModelCard, Source, check_model, head_of, load_tensors, to_json
 from voxledger.records.ledger import Origin
 from voxledger.registry import STRATEGIES
+from voxledger.retrain.embeddings import embedding_of
 from voxledger.retrain.run import retrain_round
 from voxledger.schema import FormerName, LabelSchema
 from voxledger.textfile import read_json
@@ -242,6 +243,25 @@ def test_a_head_learns_what_people_corrected_and_goes_on_from_round_to_round(sma
         np.testing.assert_allclose(tensor, head_of(load_tensors(layout.BASE_MODELS / "m"), "spleen")[layer], atol=1e-6)
     listed = [(c["round"], c["parent"]) for c in json.loads(layout.NEXT_CARDS.read_text("utf-8"))]
     assert listed == [(0, ""), (1, one.card.parent), (2, one.card.id), (3, two.card.id)]
+
+
+@pytest.mark.parametrize("embeddings", ["random", {"spleen": [1.0, 0.0]}])
+def test_a_new_head_has_the_embedding_of_its_class_and_keeps_it(small, embeddings):
+    model = UNET.model_copy(update={"iterations": 8})
+    retrain(painted(small, half), model, 0)
+    go_on()
+    right = painted(small, origin=Origin.REVISED, version=1)
+    one = retrain(right, model, 1, strategy="continual", head_embeddings=embeddings)
+    head = head_of(load_tensors(one.folder), "spleen")
+    np.testing.assert_allclose(head["embedding"], embedding_of("spleen", embeddings), rtol=1e-6)
+    assert head["controller.weight"].abs().sum() > 0
+    assert said(one, small)["spleen"].max() > 0
+    go_on()
+    right.ledger["c0", "spleen"] = replace(right.ledger["c0", "spleen"], version=2)
+    two = retrain(right, model, 2, strategy="continual")
+    after = head_of(load_tensors(two.folder), "spleen")
+    np.testing.assert_array_equal(after["embedding"], head["embedding"])
+    assert not np.array_equal(after["controller.weight"], head["controller.weight"])
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -43,15 +43,24 @@ class ClassHead(nn.Module):  # type: ignore[misc]
         Of the image and of the features of every scale, as `Frozen.features` gives them.
     corrects
         Whether its output is added to what the network says of the class.
+    embedding
+        Vector of the class. If any, a linear layer reads it beside the mean of the coarsest features over the window,
+        and what it gives is added to the weights of the last two layers: these go by class and image (Liu et al. 2023,
+        CLIP-driven Universal Model; there it gives the weights themselves, which are here what it begins with).
     """
 
-    def __init__(self, channels: Sequence[int], corrects: bool) -> None:
+    def __init__(self, channels: Sequence[int], corrects: bool, embedding: Sequence[float] = ()) -> None:
         super().__init__()
         self.first = nn.ModuleList(nn.Conv3d(n, _WIDTH, 3, padding=1, bias=not i) for i, n in enumerate(channels))
         self.second, self.last = nn.Linear(_WIDTH, _WIDTH), nn.Linear(_WIDTH, 1)
         for number, n in enumerate(channels):
             self.register_buffer(f"mean_{number}", torch.zeros(n))
             self.register_buffer(f"deviation_{number}", torch.ones(n))
+        if embedding:
+            self.register_buffer("embedding", torch.tensor(embedding))
+            conditioned = sum(p.numel() for layer in (self.second, self.last) for p in layer.parameters())
+            self.controller = nn.Linear(len(embedding) + channels[-1], conditioned, bias=False)
+            nn.init.zeros_(self.controller.weight)
         if corrects:
             nn.init.zeros_(self.last.weight)
             nn.init.zeros_(self.last.bias)
@@ -64,14 +73,28 @@ class ClassHead(nn.Module):  # type: ignore[misc]
             if torch.is_tensor(total) and total.shape[2:] != values.shape[2:]:
                 total = interpolate(total, values.shape[2:], mode="trilinear")
             total = total + layer((values - mean) / deviation)
-        found = leaky_relu(_pointwise(self.second, leaky_relu(total.flatten(2))))
-        logits: Tensor = _pointwise(self.last, found).unflatten(2, features[0].shape[2:])
+        weights = self._last_two(features[-1])
+        found = leaky_relu(_pointwise(weights[:2], leaky_relu(total.flatten(2))))
+        logits: Tensor = _pointwise(weights[2:], found).unflatten(2, features[0].shape[2:])
         return logits
 
+    def _last_two(self, coarsest: Tensor) -> list[Tensor]:
+        """Weight and bias of the last two layers; with an embedding, for each of the batch."""
+        own = [*self.second.parameters(), *self.last.parameters()]
+        if not hasattr(self, "controller"):
+            return own
+        number = len(self.first) - 1
+        mean, deviation = getattr(self, f"mean_{number}"), getattr(self, f"deviation_{number}")
+        seen = (coarsest.mean((2, 3, 4)) - mean) / deviation
+        given = self.controller(torch.cat((self.embedding.expand(len(seen), -1), seen), 1))
+        parts = given.split([p.numel() for p in own], 1)
+        return [p + part.unflatten(1, p.shape) for p, part in zip(own, parts, strict=True)]
 
-def _pointwise(layer: nn.Linear, values: Tensor) -> Tensor:
-    """A layer on the channels of every voxel, (batch, channel, voxel)."""
-    return layer.weight @ values + layer.bias[:, None]
+
+def _pointwise(layer: Sequence[Tensor], values: Tensor) -> Tensor:
+    """Weight and bias on the channels of every voxel, (batch, channel, voxel)."""
+    weight, bias = layer
+    return weight @ values + bias[..., None]
 
 
 def log_odds(logits: Tensor, channels: Sequence[int]) -> Tensor:
@@ -199,6 +222,12 @@ def load_head(folder: Path, name: str) -> ClassHead:
     """The head of a class, by the name that the model's `dataset.json` calls it."""
     weights = head_of(load_tensors(folder), name)
     scales = sum(key.startswith("mean_") for key in weights)
-    head = ClassHead([len(weights[f"mean_{number}"]) for number in range(scales)], corrects=False)
+    return restored([len(weights[f"mean_{number}"]) for number in range(scales)], weights)
+
+
+def restored(channels: Sequence[int], weights: Mapping[str, Tensor]) -> ClassHead:
+    """A head with the weights that it was stored with, and the embedding, if it had one."""
+    embedding = weights["embedding"].tolist() if "embedding" in weights else ()
+    head = ClassHead(channels, corrects=False, embedding=embedding)
     head.load_state_dict(weights)
     return head

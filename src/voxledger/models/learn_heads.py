@@ -77,15 +77,16 @@ class LearnHead(Job[Learned]):
     def _fit(self) -> tuple[Any, int]:
         import torch
 
-        from voxledger.models.frozen import ClassHead
+        from voxledger.models.frozen import ClassHead, restored
         from voxledger.models.optimisation import adamw
 
         training, name = self.training, self.lesson.class_name
         seed_everything(training.seed)
-        head = ClassHead([shape[0] for shape in self.windows[0].shapes[: self.windows[0].scales]], bool(self.corrects))
+        channels = [shape[0] for shape in self.windows[0].shapes[: self.windows[0].scales]]
         if self.known:
-            head.load_state_dict(self.known)
+            head = restored(channels, self.known)
         else:
+            head = ClassHead(channels, bool(self.corrects), self.lesson.embedding)
             _begin(head, self.windows, bool(self.corrects))
         head.to(training.device).train()
         iterations = training.start.iterations

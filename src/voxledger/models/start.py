@@ -103,6 +103,8 @@ class Lesson:
     """Of which people stand behind its mask."""
     model: tuple[str, ...]
     """Of which the mask is that of the models."""
+    embedding: tuple[float, ...] = ()
+    """Vector of the class that a new head is conditioned on, if any."""
 
 
 @dataclass(frozen=True)

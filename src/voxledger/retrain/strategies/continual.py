@@ -26,6 +26,7 @@ from voxledger.models.model import Model
 from voxledger.models.start import HeadStart, Lesson, Start
 from voxledger.params import ModelParams, RetrainParams
 from voxledger.records.ledger import Entry, Origin
+from voxledger.retrain.embeddings import embedding_of
 from voxledger.retrain.replay import replayed
 from voxledger.retrain.strategies import finetune
 
@@ -97,7 +98,8 @@ def _lessons(params: RetrainParams, base: Model, classes: Sequence[str], cohort:
         again = replayed(cohort, people.keys() - recent, params, name, name)
         asked = since - people.keys() if params.hybrid else set()
         predicted = (i for i in asked if knowledge_of(rows[i].get(name)) is Knowledge.PREDICTED)
-        yield Lesson(name, tuple(sorted({*recent, *again})), tuple(sorted(predicted)))
+        vector = embedding_of(name, params.head_embeddings)
+        yield Lesson(name, tuple(sorted({*recent, *again})), tuple(sorted(predicted)), vector)
 
 
 def _is_trusted(entry: Entry | None) -> bool:
