@@ -10,7 +10,7 @@
   true labels, given as references, should not. Organs of the size of the shift are what it tells: of liver, spleen and
   kidneys, in 12 and 18 cases, judged on 20, the same shift cannot be told from chance.
 
-Prints the verdicts, and the seconds of each command.
+Prints the verdicts, and the seconds of each command. What was done before is not done again.
 """
 
 from __future__ import annotations
@@ -64,9 +64,10 @@ def main(data: Path, work: Path | None, iterations: int, out: Path | None) -> No
     work = (work or Path(tempfile.mkdtemp(prefix="worth-"))).resolve()
     told = []
     for name, make, cohort in (("sites", two_sites, "oasis"), ("phantoms", phantoms, "spoilt")):
-        if not (work / name / "repository/data/cases.csv").is_file():
+        if not (work / name / "ready").is_file():
             shutil.rmtree(work / name, ignore_errors=True)
             make(work / name, data, iterations)
+            (work / name / "ready").touch()
         os.chdir(work / name / "repository")
         started = time.monotonic()
         references = ["--references", str(work / name / "references")] if cohort == "spoilt" else []

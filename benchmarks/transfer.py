@@ -33,7 +33,10 @@ import numpy as np
 from voxledger.cli.demo import set_parameters, voxledger
 from voxledger.imaging.volume import read, write
 from voxledger.params import read_params
+from voxledger.records.cases import Split, read_cases
 from voxledger.records.worth import Difference, Judged
+from voxledger.release.state import version_tags
+from voxledger.repository import tag_exists
 from voxledger.worth.verdict import judge
 
 LABELS = """\
@@ -140,16 +143,18 @@ def two_sites(work: Path, seed: int) -> None:
     models = {"home": {**NETWORK, "iterations": BEFORE}}
     repository(folder, HOME, seed, {"licence": "CC-BY-SA-4.0", "models": models})
     if read_params().round == 0:
-        voxledger("round", "run")
-        voxledger("round", "close")
+        if not all(tag_exists(tag) for tag in version_tags(read_params().dataset, 0)):
+            voxledger("round", "run")
+            voxledger("round", "close")
         voxledger("round", "open")
+    if not any(case.source == TARGET and case.split is Split.POOL for case in read_cases()):
         add(work, TARGET, "learned", "pool")
     models = {"tuned": {**NETWORK, "start": "home", "iterations": AFTER}}
     for table, replay in zip(tables, (0.0, REPLAY), strict=True):
         set_parameters({"retrain": {"licence": "unspecified", "replay": replay, "models": models}})
         voxledger("round", "run")
         shutil.copyfile("reports/round.html", table.with_suffix(".html"))
-        shutil.copyfile("reports/cases.csv", table)
+        keep(table)
 
 
 def from_nothing(work: Path, seed: int) -> None:
@@ -160,7 +165,13 @@ def from_nothing(work: Path, seed: int) -> None:
         models = {name: {**NETWORK, "iterations": iterations} for name, iterations in budgets.items()}
         repository(work / f"target-{seed}", TARGET, seed, {"models": models})
         voxledger("round", "run")
-        shutil.copyfile("reports/cases.csv", table)
+        keep(table)
+
+
+def keep(table: Path) -> None:
+    """Copy what the round judged; a table that is there is whole."""
+    shutil.copyfile("reports/cases.csv", table.with_suffix(".partial"))
+    table.with_suffix(".partial").replace(table)
 
 
 def judged(work: Path, row: str, seed: int) -> list[Judged]:
