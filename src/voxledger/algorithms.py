@@ -29,7 +29,7 @@ STAGES = {
     "gate": 3,
     "import": 7,
     "learn": 1,
-    "retrain": 5,
+    "retrain": 4,
     "evaluate": 2,
     "hindsight": 3,
     "readers": 3,

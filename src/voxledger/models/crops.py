@@ -65,8 +65,11 @@ class Crops:
         self._cases = {name: [case for case in cases if case.case_id in taught_in[name]] for name in self._names}
         self._names = [name for name in self._names if self._cases[name]]
 
-    def draw(self) -> Crop:
-        """A patch, of light augmentation as that of full training."""
+    def batch(self, size: int) -> list[Crop]:
+        """So many patches, of light augmentation as that of full training."""
+        return [self._draw() for _ in range(size)]
+
+    def _draw(self) -> Crop:
         rng, patch = self._rng, self._trunk.patch
         name = self._names[rng.integers(len(self._names))]
         around = rng.random() < SEEN

@@ -104,10 +104,7 @@ class LearnBranch(Job[Learned]):
         return network.to(self.training.device).eval(), trunk, outputs, before
 
     def _fit(self, network: Any, crops: Crops) -> int:
-        """Train the branch in place, patch by patch; returns how many voxels it was trained on.
-
-        Its normalisation stays as it is.
-        """
+        """Train the branch in place; returns how many voxels it was trained on. Its normalisation stays as it is."""
         import torch
 
         from voxledger.models.optimisation import adamw
@@ -115,15 +112,14 @@ class LearnBranch(Job[Learned]):
         training, start = self.training, self.training.start
         assert isinstance(start, HeadStart)
         weights = [weight for weight in network.parameters() if weight.requires_grad]
-        iterations = start.grown * training.model.batch
-        optimizer, schedule = adamw(weights, RATE * training.model.learning_rate, iterations)
+        optimizer, schedule = adamw(weights, RATE * training.model.learning_rate, start.grown)
         voxels = 0
-        with training.report(self.branch.kind, iterations) as report:
-            for _ in range(iterations):
-                crop = crops.draw()
-                voxels += crop.labels.size
+        with training.report(self.branch.kind, start.grown) as report:
+            for _ in range(start.grown):
+                batch = crops.batch(training.model.batch)
+                voxels += sum(crop.labels.size for crop in batch)
                 optimizer.zero_grad(set_to_none=True)
-                value = self._loss(network, crop)
+                value = self._loss(network, batch)
                 value.backward()
                 torch.nn.utils.clip_grad_norm_(weights, 12)
                 optimizer.step()
@@ -131,16 +127,18 @@ class LearnBranch(Job[Learned]):
                 report(value.item())
         return voxels
 
-    def _loss(self, network: Any, crop: Crop) -> Any:
-        """Mean of the losses of all classes that the case of a patch teaches."""
+    def _loss(self, network: Any, batch: Sequence[Crop]) -> Any:
+        """Mean of the losses of all classes that any of some patches teaches."""
         from voxledger.models.frozen import against_others
 
-        logits, losses = network(_tensor([crop.image[None]], self.training.device)), []
+        logits, losses = network(_tensor([crop.image[None] for crop in batch], self.training.device)), []
         for lesson in self.lessons:
-            if crop.case_id in (*lesson.people, *lesson.model):
-                mask = np.isin(crop.labels, self.training.numbers_within(lesson.class_name))[None]
-                found = against_others(logits, self.branch.channels[lesson.class_name])
-                losses.append(one_class(found, _tensor([mask], self.training.device)))
+            taught = [n for n, crop in enumerate(batch) if crop.case_id in {*lesson.people, *lesson.model}]
+            if taught:
+                numbers = self.training.numbers_within(lesson.class_name)
+                masks = [np.isin(batch[n].labels, numbers)[None] for n in taught]
+                found = against_others(logits[taught], self.branch.channels[lesson.class_name])
+                losses.append(one_class(found, _tensor(masks, self.training.device)))
         return sum(losses) / len(losses)
 
     def _logits_of(self, network: Any, name: str) -> Callable[[Window], npt.NDArray[np.float32]]:
