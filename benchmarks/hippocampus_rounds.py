@@ -66,6 +66,7 @@ DESCRIPTION = """\
 title: Hippocampus in three rounds
 purpose: To measure what annotation rounds with an emulated reader give on real MR images.
 not_for: Training; the Medical Segmentation Decathlon has the labels that people drew.
+url: http://medicaldecathlon.com
 mr_contrast: T1w
 """
 

@@ -29,6 +29,7 @@ from voxledger.records.formats import numbered
 from voxledger.records.ledger import Origin, read_ledger, write_ledger
 from voxledger.records.manifest import Manifest, write_manifest
 from voxledger.records.overrides import Override, write_overrides
+from voxledger.records.readings import write_readings
 from voxledger.records.withdrawn import Withdrawn, write_withdrawn
 from voxledger.registry import DESCRIPTIONS
 from voxledger.release.describe import described, write_descriptions, write_statement
@@ -207,8 +208,11 @@ def test_masks_that_came_with_the_images_are_not_said_to_be_of_a_machine(release
     sources = {key: entry for key, entry in ledger.items() if entry.origin is Origin.SOURCE}
     assert 0 < len(sources) < len(ledger)
     write_ledger(layout.RELEASE_LEDGER, sources, released.schema.names)
-    card = DatasetCard(described(read_facts())[layout.RELEASE / "README.md"])
-    assert card.data.annotations_creators == ["found"]
+    write_readings(layout.RELEASE_READINGS, [])
+    texts = described(read_facts())
+    assert DatasetCard(texts[layout.RELEASE / "README.md"]).data.annotations_creators == ["found"]
+    graph = {e["@id"]: e for e in json.loads(texts[layout.RELEASE / "ro-crate-metadata.json"])["@graph"]}
+    assert graph["./"]["mentions"] == {"@id": "#round-1"}  # RO-Crate wants one by itself, not in a list
 
 
 def test_the_card_of_a_marked_model_says_so(released: Any) -> None:
