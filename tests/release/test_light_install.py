@@ -22,7 +22,7 @@ from commands import output, parameters, run
 
 from voxledger import layout
 from voxledger.extras import EXTRAS
-from voxledger.imaging.volume import Grid, write
+from voxledger.imaging.volume import Grid, read, write
 from voxledger.loopback import TOKEN
 from voxledger.page import page
 
@@ -225,10 +225,13 @@ def test_a_bundle_is_served_and_its_return_received(light: Light, waiting: Path,
         filled = [dict(zip(columns, row.split(","), strict=True)) for row in rows]
         lines = [",".join((row | {"decision": answers[row["case_id"]]}).values()) for row in filled]
         file("decisions.csv", "\n".join([head, *lines, ""]).encode())
-        labels = np.zeros((8, 12, 10), np.uint8)
-        labels[2:6, 3:9, 2:8] = 1
-        write(tmp_path / "drawn.nii.gz", labels, Grid.plain(labels.shape, (3.0, 1.5, 1.5)))
-        file(f"labels/{first}.nii.gz", (tmp_path / "drawn.nii.gz").read_bytes())
+        drawn = tmp_path / "drawn.nii.gz"
+        drawn.write_bytes(file(f"labels/{first}.nii.gz"))
+        labels = read(drawn)
+        assert labels.array[1, 2, 2] == 1
+        labels.array[1, 2, 2] = 0
+        write(drawn, labels.array, labels.grid)
+        file(f"labels/{first}.nii.gz", drawn.read_bytes())
     shutil.make_archive(str(tmp_path / "returned"), "zip", tmp_path, bundle.name)
 
     receive = ("voxledger", "review", "receive", str(tmp_path / "returned.zip"))
