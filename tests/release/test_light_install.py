@@ -243,7 +243,7 @@ def test_a_bundle_is_served_and_its_return_received(light: Light, waiting: Path,
     assert said == output(*receive, cwd=whole)
     for repository in (here, whole):
         run("dvc", "repro", "import", cwd=repository)
-    tracked = (layout.RELEASE_LEDGER, layout.RELEASE_READINGS, layout.dvc_file(layout.INBOX), layout.LOCK)
+    tracked = (layout.RELEASE_LEDGER, layout.RELEASE_READINGS, layout.INBOX / f"{bundle.name}.dvc", layout.LOCK)
     for path in tracked:
         assert (here / path).read_bytes() == (whole / path).read_bytes(), path
     revisions = [[p.name for p in (repository / layout.RELEASE_REVISIONS).iterdir()] for repository in (here, whole)]
