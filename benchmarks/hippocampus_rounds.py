@@ -28,6 +28,7 @@ from voxledger.minutes import SAIM_SCRATCH_MINUTES
 from voxledger.repository import file_at, round_tag
 
 PARAMETERS: dict[str, Any] = {
+    "licence": "CC-BY-SA-4.0",
     "filter": {"rules": [{"rule": "largest_component", "classes": ["anterior", "posterior"]}]},
     "score": {"budget": 20, "audit": 0, "opening": 0, "scratch_minutes": SAIM_SCRATCH_MINUTES},
     "export": {"reviewers": ["reader"]},
@@ -59,6 +60,14 @@ name: hippocampus
 classes:
   - {id: 1, name: anterior, color: [230, 130, 60]}
   - {id: 2, name: posterior, color: [70, 140, 220]}
+"""
+
+DESCRIPTION = """\
+title: Hippocampus in three rounds
+purpose: To measure what annotation rounds with an emulated reader give on real MR images.
+not_for: Training; the Medical Segmentation Decathlon has the labels that people drew.
+url: http://medicaldecathlon.com
+mr_contrast: T1w
 """
 
 SPLITS = {"start": 12, "pool": 100, "test": 40}
@@ -93,6 +102,7 @@ def main(images: Path, work: Path | None, out: Path | None, rounds: int, seed: i
     voxledger("init", str(work / "repository"), "--name", "hippocampus")
     os.chdir(work / "repository")
     Path("labels.yaml").write_text(LABELS, "utf-8")
+    Path("dataset.yaml").write_text(DESCRIPTION, "utf-8")
     set_parameters(PARAMETERS)
     set_parameters({"score": {"seed": seed, "acquisition": acquisition}, "retrain": {"seed": seed}})
     source = ("--source", "msd-task04", "--licence", "CC-BY-SA-4.0", "--modality", "MR")

@@ -12,7 +12,7 @@ from typing import Any
 import voxledger
 from voxledger import layout
 from voxledger.errors import Misuse
-from voxledger.textfile import read_json_if_there, read_yaml, restoring
+from voxledger.textfile import parse_yaml, read_json_if_there, read_text, read_yaml, restoring
 
 STAGES = {
     "cases": 1,
@@ -56,23 +56,27 @@ def text() -> str:
 
 def read_versions() -> dict[str, int]:
     """Versions that this repository is computed with; none where they are not written down, as before pipeline 3."""
-    values = _read()
+    return parse_versions(read_text(layout.ALGORITHMS) if layout.ALGORITHMS.is_file() else None)
+
+
+def parse_versions(text: str | None) -> dict[str, int]:
+    """Those in the text of `algorithms.yaml`; none without one."""
+    values = parse_yaml(text, layout.ALGORITHMS) if text else {}
     try:
         return {name: int(version) for name, version in values.items() if name != "voxledger"}
     except (ValueError, TypeError) as error:
         raise Misuse(f"{layout.ALGORITHMS} holds what is no version: {error}", restoring(layout.ALGORITHMS)) from None
 
 
-def differing() -> dict[str, tuple[int | None, int | None]]:
-    """Versions that differ: in this repository, and in this voxledger; None where one does not know the name."""
-    here = read_versions()
+def differing(here: dict[str, int]) -> dict[str, tuple[int | None, int | None]]:
+    """Versions that differ: those given, and in this voxledger; None where one does not know the name."""
     names = [*STAGES, *(name for name in here if name not in STAGES)]
     return {name: (here.get(name), STAGES.get(name)) for name in names if here.get(name) != STAGES.get(name)}
 
 
 def require_versions() -> None:
     """Raise `Misuse` unless this voxledger computes what the round here is computed with."""
-    if not (differ := differing()):
+    if not (differ := differing(read_versions())):
         return
     told = ", ".join(f"{name} {old or '–'} (installed: {new or '–'})" for name, (old, new) in differ.items())
     problem = f"the voxledger that is installed, {voxledger.__version__}, computes otherwise than this round: {told}"

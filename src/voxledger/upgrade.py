@@ -17,6 +17,7 @@ from voxledger.repository import (
     TEMPLATE_NAME,
     dvc_add,
     dvc_cache,
+    file_at,
     git,
     round_tag,
     tag_exists,
@@ -51,7 +52,7 @@ def plan_upgrade() -> Upgrade:
 
     `stages/`, `dvc.yaml`, `algorithms.yaml` and `data/format.json` become those of this voxledger; parameters that are
     new are added. Stages and artifacts that are only in this repository's `dvc.yaml` stay, and so do scripts of other
-    names.
+    names. Seen from the last commit: what an upgrade that was killed wrote already changes, too.
 
     Raises
     ------
@@ -69,17 +70,19 @@ def plan_upgrade() -> Upgrade:
             f"close this round with {algorithms.begun_with()}, then upgrade; if nobody has begun to review, "
             f"{back} first",
         )
-    wanted = _wanted(params)
-    if changed := git("status", "--porcelain", "--", *wanted).strip():
-        raise Misuse(f"there are changes that git does not hold yet: {changed}", "commit or undo them first")
-    files = {path: text for path, text in wanted.items() if read_text_if_there(path) != text}
+    last = _LastCommit()
+    wanted = _wanted(params, last)
+    own = [str(path) for path in wanted if path in last.changed and read_text_if_there(path) != wanted[path]]
+    if own:
+        raise Misuse(f"there are changes that git does not hold yet: {', '.join(own)}", "commit or undo them first")
+    files = {path: text for path, text in wanted.items() if last.text(path) != text}
     if files and tag_exists(round_tag(params.round)):
         raise Misuse(
             f"round {params.round} is closed, and stays as it was computed",
             "run `voxledger round open`, then `voxledger upgrade` in the round that it opens",
         )
-    versions = algorithms.differing()
-    before = read_yaml(layout.PIPELINE, "stages")["stages"]
+    versions = algorithms.differing(algorithms.parse_versions(last.text(layout.ALGORITHMS)))
+    before = parse_yaml(last.text(layout.PIPELINE) or "", layout.PIPELINE, "stages")["stages"]
     after = parse_yaml(wanted[layout.PIPELINE], layout.PIPELINE, "stages")["stages"]
     again = _again(before, after, files, versions)
     return Upgrade(files, versions, again, _follow(after, again))
@@ -101,42 +104,58 @@ def _not_pulled(number: int) -> bool:
 
 
 def upgrade(plan: Upgrade) -> None:
-    """Change what a plan says, put folders under DVC that the pipeline reads and that are new, and commit that."""
+    """Change what a plan says, put folders under DVC that the pipeline reads and that are new, and commit that.
+
+    Killed before the commit, it may be repeated.
+    """
     for path, text in plan.files.items():
         replace_text(path, text)
-    new = [folder for folder in layout.INPUTS if not layout.dvc_file(folder).exists()]
+    new = [folder for folder in layout.INPUTS if file_at("HEAD", layout.dvc_file(folder)) is None]
     if plan.files:
         for folder in new:
             folder.mkdir(parents=True, exist_ok=True)
-            dvc_add(folder)
+            if not layout.dvc_file(folder).exists():
+                dvc_add(folder)
         changed = [*plan.files, *map(layout.dvc_file, new)]
         git("add", "--", *map(str, changed))
         message = "Pipeline of the voxledger that is installed"
         git("commit", "--quiet", "--message", message, "--", *map(str, changed))
 
 
-def _wanted(params: Params) -> dict[Path, str]:
-    """The text that every file of the pipeline should have."""
+class _LastCommit:
+    """Files as the last commit has them."""
+
+    def __init__(self) -> None:
+        changed = git("diff", "--name-only", "HEAD").splitlines()
+        self.changed = {Path(name) for name in changed + git("ls-files", "--others", "--exclude-standard").splitlines()}
+        """Those that lie here otherwise, or that it does not have."""
+
+    def text(self, path: Path) -> str | None:
+        """None where it has no such file."""
+        return file_at("HEAD", path) if path in self.changed else read_text_if_there(path)
+
+
+def _wanted(params: Params, last: _LastCommit) -> dict[Path, str]:
+    """The text that every file of the pipeline should have, made from the last commit."""
     source = template_root()
-    pipeline = _pipeline(read_text(source / layout.PIPELINE), params.dataset)
+    pipeline = _pipeline(read_text(source / layout.PIPELINE), params.dataset, last.text(layout.PIPELINE) or "")
     lines = {}
     for file in _LINES:
-        own = (read_text_if_there(file) or "").splitlines()
+        own = (last.text(file) or "").splitlines()
         missing = [line for line in read_text(source / file).splitlines() if line not in own]
         lines[file] = "\n".join([*own, *missing]) + "\n"
     scripts = {
         layout.STAGES / script.name: read_text(script) for script in sorted((source / layout.STAGES).glob("*.py"))
     }
-    carried = {table: read_text_if_there(table) or "" for table in layout.CARRIED}  # repositories of before lack one
+    carried = {table: last.text(table) or "" for table in layout.CARRIED}  # repositories of before lack one
     return {
         layout.PIPELINE: pipeline,
         layout.ALGORITHMS: algorithms.text(),
         layout.FORMATS: formats(),
         **{
-            file: read_text_if_there(file) or read_text(source / file)
-            for file in (layout.REVIEWERS, layout.DATASET_DESCRIPTION)
+            file: last.text(file) or read_text(source / file) for file in (layout.REVIEWERS, layout.DATASET_DESCRIPTION)
         },
-        layout.PARAMS: _parameters(read_text(layout.PARAMS), params, pipeline),
+        layout.PARAMS: _parameters(last.text(layout.PARAMS) or "", params, pipeline),
         **lines,
         **scripts,
         **carried,
@@ -195,11 +214,12 @@ def _follow(stages: Stages, again: Iterable[str]) -> list[str]:
     return [name for name in stages if name in reached and name not in set(again)]
 
 
-def _pipeline(template: str, dataset: str) -> str:
-    """The template's dvc.yaml, with the stages and artifacts that only this repository has."""
+def _pipeline(template: str, dataset: str, before: str) -> str:
+    """The template's dvc.yaml, with the stages and artifacts that only this repository had before."""
     from ruamel.yaml import YAML
 
-    own, text = read_yaml(layout.PIPELINE, "stages"), template.replace(TEMPLATE_NAME, dataset)
+    text = template.replace(TEMPLATE_NAME, dataset)
+    own = parse_yaml(before, layout.PIPELINE, "stages")
     yaml = YAML()
     yaml.width = 4096
     merged = yaml.load(text)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from dicom_files import IDENTITY, write_series
 
+from voxledger import layout
 from voxledger.cases.incoming import Incoming
 from voxledger.cases.intake import add_cases
 from voxledger.errors import CaseRefused, Misuse
@@ -20,6 +21,7 @@ from voxledger.imaging.volume import Grid, read, read_grid, read_label, write
 from voxledger.params import CasesParams
 from voxledger.records.acquisition import read_acquisitions
 from voxledger.records.cases import read_cases
+from voxledger.records.key_check import note_key
 from voxledger.records.pseudonyms import Pseudonyms, open_pseudonyms, source_of
 from voxledger.schema import LabelSchema
 
@@ -108,6 +110,32 @@ def test_a_key_that_is_in_use_is_not_made_anew(folder: Path, tmp_path_factory: p
     assert not keys.exists()
     made = open_pseudonyms(keys, folder)
     assert open_pseudonyms(keys, folder, in_use=True).key == made.key
+
+
+def test_another_key_than_that_of_the_dataset_is_refused(folder: Path, pseudonyms: Pseudonyms) -> None:
+    """By it the same person would get another pseudonym, and be on both sides of a split."""
+    write_series(Path("in/a"), ARRAY)
+    add(pseudonyms)
+    noted = layout.KEY_CHECK.read_text()
+    assert pseudonyms.key.hex() not in noted
+    other = pseudonyms.folder.parent / "other"
+    with pytest.raises(Misuse, match=r"other/key is not here, and by another key .*\n.*--keys"):
+        open_pseudonyms(other, folder)
+    assert not other.exists()
+
+    layout.KEY_CHECK.unlink()  # as in repositories of before
+    wrong = open_pseudonyms(other, folder)
+    layout.KEY_CHECK.write_text(noted)
+    with pytest.raises(Misuse, match=r"other/key is not the key of this dataset: data/key_check.json .*\n.*--keys"):
+        open_pseudonyms(other, folder)
+    assert open_pseudonyms(pseudonyms.folder, folder) == pseudonyms
+
+    layout.KEY_CHECK.unlink()
+    write_series(Path("in2/b"), ARRAY + 1, SeriesInstanceUID="1.2.9")
+    add(pseudonyms, "in2")  # notes it at the next write
+    assert layout.KEY_CHECK.read_text() == noted
+    note_key(wrong.key)
+    assert layout.KEY_CHECK.read_text() == noted
 
 
 def test_several_series_in_one_folder_are_cases_of_their_own(folder: Path, pseudonyms: Pseudonyms) -> None:

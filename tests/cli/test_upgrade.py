@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,44 @@ def test_stages_of_an_older_pipeline_are_refused_and_upgraded() -> None:
     assert Path("algorithms.yaml").read_text() == text()
     assert output("git", "status", "--porcelain") == ""
     assert "no case is registered" in run("python", "stages/cases.py", accept=(2,))
+    assert "nothing to change" in run("voxledger", "upgrade")
+
+
+KILLS = "#!/bin/sh\nkill -9 $(ps -o ppid= -p $PPID)\nexit 1\n"
+"""As a hook of git, it kills who runs git, and nothing is committed."""
+
+
+@pytest.mark.usefixtures("old")
+@pytest.mark.parametrize(
+    "undone", [(), ("dvc.yaml", "algorithms.yaml", "params.yaml", "stages", "models/attention.dvc")]
+)
+def test_an_upgrade_that_was_killed_is_repeated(undone: tuple[str, ...]) -> None:
+    """All was written when it was killed, or some of it."""
+    shown = run("voxledger", "upgrade", "--dry-run")
+    hook = Path(".git/hooks/pre-commit")
+    hook.write_text(KILLS)
+    hook.chmod(0o755)
+    head = output("git", "rev-parse", "HEAD")
+    run("voxledger", "upgrade", accept=(-9,))
+    hook.unlink()
+    while Path(".git/index.lock").exists():
+        time.sleep(0.01)
+    assert output("git", "rev-parse", "HEAD") == head
+    for name in undone:
+        run("git", "reset", "--quiet", "--", name)
+        run("git", "clean", "--quiet", "--force", "--", name)
+        if name in output("git", "ls-files", name):
+            run("git", "checkout", "--quiet", "--", name)
+
+    params = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(params.replace("round: 0", "round: 0  # mine"))
+    assert "git does not hold yet: params.yaml\n" in run("voxledger", "upgrade", accept=(2,))
+    Path("params.yaml").write_text(params)
+    assert run("voxledger", "upgrade", "--dry-run") == shown
+    assert run("voxledger", "upgrade").startswith(shown)
+    assert output("git", "status", "--porcelain") == ""
+    assert "models/attention.dvc" in output("git", "ls-files")
+    assert Path("algorithms.yaml").read_text() == text()
     assert "nothing to change" in run("voxledger", "upgrade")
 
 

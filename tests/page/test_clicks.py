@@ -125,6 +125,9 @@ def test_what_the_model_suggests_is_taken_left_and_goes_back(repo: Repo, beside:
         ("box", True, True),
         ("scribble", False, True),
     ]
+    assert record.answered_by is not None
+    assert record.answered_by.model_dump() == beside.answers.offer["answered_by"]
+    assert record.answered_by.licence
     box, line = record.clicks[1:]
     assert box.voxel[0] == box.others[0][0]
     assert len({voxel[1] for voxel in (line.voxel, *line.others)}) == 1

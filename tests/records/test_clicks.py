@@ -18,6 +18,7 @@ from voxledger.records.clicks import (
     write_clicks,
 )
 
+BY = {"name": "served", "backend": "nninteractive", "architecture": "UNet", "licence": "CC-BY-NC-SA-4.0"}
 GATE = GateMeasured(cases=8, clicks=3, automatic=0.61, clicked=0.7, low=0.05)
 RECORD = Clicks(
     model="a" * 64,
@@ -31,13 +32,20 @@ def test_it_is_read_as_it_was_written(tmp_path) -> None:
     write_clicks(tmp_path, RECORD)
     assert read_clicks(tmp_path) == RECORD
     assert read_clicks(tmp_path / "none") is None
-    assert json.loads((tmp_path / CLICKS).read_text())["format"] == 2
+    assert json.loads((tmp_path / CLICKS).read_text())["format"] == 3
 
 
 def test_a_click_of_format_1_is_a_point() -> None:
     values = RECORD.model_dump(mode="json") | {"format": 1}
+    del values["answered_by"]
     for click in values["clicks"]:
         del click["kind"], click["others"]
+    assert parse_clicks(json.dumps(values).encode(), CLICKS) == RECORD
+
+
+def test_one_of_format_2_does_not_say_who_answered() -> None:
+    values = RECORD.model_dump(mode="json") | {"format": 2}
+    del values["answered_by"]
     assert parse_clicks(json.dumps(values).encode(), CLICKS) == RECORD
 
 
@@ -58,6 +66,8 @@ def changed(path: str, value: object) -> bytes:
         (b"[]", "clicks.json"),
         (b"\xff\xfe", "clicks.json"),
         (changed("extra", 1), "extra"),
+        (changed("answered_by", {**BY, "licence": "x" * 301}), "answered_by.licence"),
+        (changed("answered_by", {**BY, "name": "../x"}), "answered_by.name"),
         (changed("format", "1"), "format"),
         (changed("model", "../weights"), "model"),
         (changed("gate.automatic", 1.5), "gate.automatic"),
@@ -77,7 +87,7 @@ def test_another_one_is_refused_and_says_where(content: bytes, problem: str) -> 
 
 def test_one_of_a_newer_format_asks_for_a_newer_voxledger() -> None:
     with pytest.raises(Misuse, match="update voxledger"):
-        parse_clicks(changed("format", 3), CLICKS)
+        parse_clicks(changed("format", 4), CLICKS)
 
 
 @pytest.mark.parametrize(

@@ -26,16 +26,17 @@ from voxledger.records.card import ModelCard as Card
 from voxledger.records.cases import write_cases
 from voxledger.records.dataset_description import DatasetDescription, read_dataset_description
 from voxledger.records.formats import numbered
-from voxledger.records.ledger import read_ledger
+from voxledger.records.ledger import Origin, read_ledger, write_ledger
 from voxledger.records.manifest import Manifest, write_manifest
 from voxledger.records.overrides import Override, write_overrides
+from voxledger.records.readings import write_readings
 from voxledger.records.withdrawn import Withdrawn, write_withdrawn
 from voxledger.registry import DESCRIPTIONS
 from voxledger.release.describe import described, write_descriptions, write_statement
 from voxledger.release.facts import read_facts
 from voxledger.release.handover import hand_over
 
-from .validators import compare_masks, crate_problems
+from .validators import STATEMENT, compare_masks, crate_problems
 
 __all__ = ["repo", "template"]
 
@@ -159,32 +160,6 @@ def test_the_crate_says_who_decided_what(released: Any) -> None:
     assert graph["labels/case_1.nii.gz"]["identifier"] == f"sha256:{file_sha256('out/labels/case_1.nii.gz')}"
 
 
-STATEMENT = {
-    "type": "object",
-    "required": ["_type", "subject", "predicateType", "predicate"],
-    "properties": {
-        "_type": {"const": "https://in-toto.io/Statement/v1"},
-        "subject": {
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "required": ["name", "digest"],
-                "properties": {"digest": {"properties": {"sha256": {"pattern": "^[0-9a-f]{64}$"}}, "minProperties": 1}},
-            },
-        },
-        "predicateType": {"const": "https://slsa.dev/provenance/v1"},
-        "predicate": {
-            "required": ["buildDefinition", "runDetails"],
-            "properties": {
-                "buildDefinition": {"required": ["buildType", "externalParameters"]},
-                "runDetails": {"required": ["builder"], "properties": {"builder": {"required": ["id"]}}},
-            },
-        },
-    },
-}
-"""Of https://in-toto.io/Statement/v1 and https://slsa.dev/provenance/v1: what must be there."""
-
-
 def test_the_statement_names_the_manifest(released: Any) -> None:
     assert DESCRIPTIONS.get("statement")(read_facts()) == {}
     write_all()
@@ -219,13 +194,25 @@ def test_cards_are_read_by_the_hub(released: Any) -> None:
     out = folder("export")
     card = DatasetCard.load(out / "README.md")
     assert (card.data.license, card.data.pretty_name) == ("cc-by-4.0", "Abdomen, small")
-    assert card.data.annotations_creators == ["expert-generated"]
+    assert card.data.annotations_creators == ["expert-generated", "found", "machine-generated"]
     assert "images: `images/`" in card.text
     model = ModelCard.load(out / "model_cards/model-0.md")
     assert model.data.license == "cc-by-nc-4.0"
     assert MODELS[0] in model.text
     assert [p.name for p in (out / "model_cards").iterdir()] == ["model-0.md"]
     assert "withdrawn since" not in model.text
+
+
+def test_masks_that_came_with_the_images_are_not_said_to_be_of_a_machine(released: Any) -> None:
+    ledger = read_ledger(layout.RELEASE_LEDGER)
+    sources = {key: entry for key, entry in ledger.items() if entry.origin is Origin.SOURCE}
+    assert 0 < len(sources) < len(ledger)
+    write_ledger(layout.RELEASE_LEDGER, sources, released.schema.names)
+    write_readings(layout.RELEASE_READINGS, [])
+    texts = described(read_facts())
+    assert DatasetCard(texts[layout.RELEASE / "README.md"]).data.annotations_creators == ["found"]
+    graph = {e["@id"]: e for e in json.loads(texts[layout.RELEASE / "ro-crate-metadata.json"])["@graph"]}
+    assert graph["./"]["mentions"] == {"@id": "#round-1"}  # RO-Crate wants one by itself, not in a list
 
 
 def test_the_card_of_a_marked_model_says_so(released: Any) -> None:

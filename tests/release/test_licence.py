@@ -10,14 +10,16 @@ from commands import output, run
 
 from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
+from voxledger.params import UNSPECIFIED
 from voxledger.records.card import FORMAT, ModelCard, to_json
 from voxledger.records.cases import Case, Split, write_cases
-from voxledger.records.clicks import Clicked, Clicks, write_clicks
+from voxledger.records.clicks import AnsweredBy, Clicked, Clicks, write_clicks
 from voxledger.records.formats import numbered
 from voxledger.records.ledger import Entry, Origin, write_ledger
 from voxledger.records.overrides import read_overrides
 from voxledger.release.close import close
 from voxledger.release.licence import allow, require_licence
+from voxledger.release.models_used import cards_of_release
 
 from .conftest import Released
 
@@ -86,6 +88,41 @@ def test_so_are_those_of_a_model_whose_answers_people_took(repository, helped):
         return
     with pytest.raises(VoxledgerError, match="marks"):
         require_licence("MIT")
+
+
+def answered_by(by: AnsweredBy | None, model_id: str = "9" * 64) -> str:
+    """A return in which the answer of a model was taken, by default of one that no round had; its id."""
+    folder = layout.RELEASE_REVISIONS / ("f" * 64)
+    folder.mkdir(parents=True)
+    click = Clicked(case_id="case", class_name="class0", voxel=(1, 2, 3), present=True, helped=True)
+    write_clicks(folder, Clicks(model=model_id, answered_by=by, gate=None, cases=("case",), clicks=(click,)))
+    return model_id
+
+
+def test_so_are_those_of_a_model_that_a_reviewer_brought_along(repository):
+    """No round has its card: what the return says of it counts."""
+    release(OPEN)
+    by = AnsweredBy(name="served", backend="nninteractive", architecture="UNet", licence="CC-BY-NC-SA-4.0")
+    model_id = answered_by(by)
+    said = r"allow: served \(9{12}\) is under CC-BY-NC-SA-4.0: not kept: no commercial use, the same licence\n"
+    with pytest.raises(VoxledgerError, match=said):
+        require_licence("CC-BY-4.0")
+    require_licence("CC-BY-NC-SA-4.0")
+    assert allow("served", "written permission").model_id == model_id
+    require_licence("CC-BY-4.0")
+
+
+def test_of_a_model_that_a_return_of_before_names_nothing_is_known(repository):
+    release(OPEN)
+    model_id = answered_by(None)
+    require_licence("MIT")
+    assert cards_of_release()[model_id].licence == UNSPECIFIED
+
+
+def test_what_a_return_says_of_a_model_does_not_count_where_its_card_is_here(repository):
+    release(CHILD)
+    answered_by(AnsweredBy(name="marks", backend="nninteractive", architecture="", licence="MIT"), PARENT)
+    assert cards_of_release()[PARENT].licence == "CC BY-NC-SA 4.0"
 
 
 def test_a_curator_allows_it_on_record(repository):

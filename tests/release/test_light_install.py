@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urldefrag, urljoin
+from urllib.request import Request, urlopen
 
+import numpy as np
 import pytest
-from commands import output, run
+from commands import output, parameters, run
 
+from voxledger import layout
 from voxledger.extras import EXTRAS
+from voxledger.imaging.volume import Grid, read, write
+from voxledger.loopback import TOKEN
 from voxledger.page import page
 
 from .conftest import Released
@@ -45,14 +55,37 @@ class Light:
 
     def __call__(self, *command: str, cwd: Path, accept: int = 0) -> str:
         """Standard output of a command; what it said as an error is in `said`."""
-        here = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        environment = {**here, "PATH": f"{self.bin}:/usr/bin:/bin"}
-        program = str(self.bin / command[0]) if (self.bin / command[0]).exists() else command[0]
-        done = subprocess.run([program, *command[1:]], cwd=cwd, env=environment, capture_output=True, text=True)
+        done = subprocess.run(self._typed(command), cwd=cwd, env=self._variables(), capture_output=True, text=True)
         assert done.returncode == accept, f"{command} → {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         self.said = done.stderr
         return done.stdout
+
+    @contextlib.contextmanager
+    def running(self, *command: str, cwd: Path) -> Iterator[str]:
+        """The first line that a command prints, which is ended afterwards."""
+        process = subprocess.Popen(
+            self._typed(command),
+            cwd=cwd,
+            env=self._variables(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline()
+        finally:
+            process.terminate()
+            said = process.communicate()
+        assert (process.returncode, said[1]) == (-signal.SIGTERM, "")
+
+    def _typed(self, command: Sequence[str]) -> list[str]:
+        return [str(self.bin / command[0]) if (self.bin / command[0]).exists() else command[0], *command[1:]]
+
+    def _variables(self) -> dict[str, str]:
+        here = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        return {**here, "PATH": f"{self.bin}:/usr/bin:/bin"}
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +180,72 @@ def test_a_shallow_clone_is_verified_traced_and_compared(light: Light, released:
     (clone / "data/release/labels/case1.nii.gz").unlink()
     (clone / "data/release/labels/case1.nii.gz").write_bytes(b"altered")
     light(*verify, cwd=clone, accept=1)
+
+
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose round 0 waits for ann."""
+    root, grid = tmp_path_factory.mktemp("waiting"), Grid.plain((8, 12, 10), (3.0, 1.5, 1.5))
+    for n in range(3):
+        labels = np.zeros(grid.shape, np.uint8)
+        labels[1:6, 2 : 8 + n, 2:8] = 1
+        write(root / f"images/case{n}.nii.gz", (labels * 100).astype(np.int16), grid)
+        write(root / f"m/case{n}.nii.gz", labels, grid)
+    run("voxledger", "init", str(root / "repo"), "--name", "one")
+    with contextlib.chdir(root / "repo"):
+        Path("labels.yaml").write_text("name: one\nclasses:\n  - {id: 1, name: organ}\n")
+        parameters(score={"budget": 2, "audit": 0}, export={"reviewers": ["ann"]})
+        run("git", "commit", "--quiet", "--all", "--message", "Classes")
+        run("voxledger", "cases", "add", str(root / "images"), "--split", "pool")
+        declared = ("--id", "m-1", "--licence", "CC0-1.0")
+        run("voxledger", "models", "add", "m", "--predictions", str(root / "m"), *declared)
+        run("voxledger", "round", "run", accept=(3,))
+    return root / "repo"
+
+
+def test_a_bundle_is_served_and_its_return_received(light: Light, waiting: Path, tmp_path: Path) -> None:
+    """With the revision that the whole installation makes of it."""
+    bundle = tmp_path / "bundle-r00-ann"
+    shutil.copytree(waiting / layout.BUNDLES / bundle.name, bundle)
+    with light.running("voxledger", "review", "serve", str(bundle), cwd=tmp_path) as said:
+        address, token = urldefrag(said.split()[-1])
+        headers = {TOKEN: token.removeprefix("token=")}
+
+        def file(name: str, content: bytes | None = None) -> bytes:
+            method = "GET" if content is None else "PUT"
+            asked = Request(urljoin(address, f"/files/{name}"), content, headers, method=method)
+            return bytes(urlopen(asked, timeout=60).read())
+
+        assert urlopen(address, timeout=60).read() == page()
+        assert file("bundle.json") == (bundle / "bundle.json").read_bytes()
+        first, second = sorted(json.loads(file("bundle.json"))["voxels"])
+        head, *rows = file("decisions.csv").decode().splitlines()
+        columns = head.split(",")
+        answers = {first: "revise", second: "accept"}
+        filled = [dict(zip(columns, row.split(","), strict=True)) for row in rows]
+        lines = [",".join((row | {"decision": answers[row["case_id"]]}).values()) for row in filled]
+        file("decisions.csv", "\n".join([head, *lines, ""]).encode())
+        drawn = tmp_path / "drawn.nii.gz"
+        drawn.write_bytes(file(f"labels/{first}.nii.gz"))
+        labels = read(drawn)
+        assert labels.array[1, 2, 2] == 1
+        labels.array[1, 2, 2] = 0
+        write(drawn, labels.array, labels.grid)
+        file(f"labels/{first}.nii.gz", drawn.read_bytes())
+    shutil.make_archive(str(tmp_path / "returned"), "zip", tmp_path, bundle.name)
+
+    receive = ("voxledger", "review", "receive", str(tmp_path / "returned.zip"))
+    here, whole = tmp_path / "light", tmp_path / "whole"
+    shutil.copytree(waiting, here, symlinks=True)
+    shutil.copytree(waiting, whole, symlinks=True)
+    said = light(*receive, cwd=here)
+    assert "bundle-r00-ann: complete, 2 of 2 decisions on 2 cases" in said
+    assert said == output(*receive, cwd=whole)
+    for repository in (here, whole):
+        run("dvc", "repro", "import", cwd=repository)
+    tracked = (layout.RELEASE_LEDGER, layout.RELEASE_READINGS, layout.INBOX / f"{bundle.name}.dvc", layout.LOCK)
+    for path in tracked:
+        assert (here / path).read_bytes() == (whole / path).read_bytes(), path
+    revisions = [[p.name for p in (repository / layout.RELEASE_REVISIONS).iterdir()] for repository in (here, whole)]
+    assert len(revisions[0]) == 1
+    assert revisions[0] == revisions[1]

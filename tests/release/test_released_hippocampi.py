@@ -59,5 +59,17 @@ def test_a_release_of_hippocampi(shared_data: Path, tmp_path: Path, monkeypatch:
     run("voxledger", "release", "export", "../nifti")
     assert compare_masks(tmp_path / "nifti" / "croissant.json", schema) == (8, [])
 
+    assert (told["version"], told["closed"]) == ("v0.0.0", True)
+    assert "is open" not in run("voxledger", "release", "describe")
+    assert "is not closed" not in (tmp_path / "nifti" / "datasheet.md").read_text()
+
     run("voxledger", "round", "open")
     assert not [name for name in told["files"] if Path(name).exists()]
+    note = (
+        "note: round 1 is open, and v1.0.0 is not closed: what is described may change; the version before is at "
+        "`git checkout round-00 && dvc checkout`\n"
+    )
+    assert run("voxledger", "release", "describe").endswith(note)
+    assert not json.loads(output("voxledger", "release", "describe", "--json"))["closed"]
+    assert note in run("voxledger", "release", "export", "../early")
+    assert "round 1 is open, and v1.0.0 is not closed" in (tmp_path / "early" / "datasheet.md").read_text()

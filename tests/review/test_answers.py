@@ -126,7 +126,10 @@ def test_the_shared_model_answers_points_as_in_an_emulated_round(small: Small, m
     )
     answers = Answers(layout.NEXT_MODELS / "saim", BUNDLE, manifest)
     (model,) = open_models(layout.NEXT_MODELS, SCHEMA)
-    assert answers.offer == {"id": model.card.id, "name": "saim", "kinds": ("point",), "classes": SCHEMA.names}
+    card = model.card
+    by = {"name": "saim", "backend": card.backend, "architecture": card.architecture, "licence": card.licence}
+    offer = {"id": card.id, "name": "saim", "kinds": ("point",), "classes": SCHEMA.names, "answered_by": by}
+    assert answers.offer == offer
     numbering, labels = Numbering(model), sent()
     session = backend_of(model.card).session(model, read(BUNDLE / "images/c0.nii.gz"), "cpu")
     start = numbering.numbers(labels)

@@ -142,7 +142,7 @@ export class Asking {
     this.number++;
     this.show(scene);
     this.changed();
-    if (clicks.length > 0) await this.session.noteClicks(this.model.id, clicks);
+    if (clicks.length > 0) await this.session.noteClicks(this.model.id, this.model.answered_by, clicks);
     return found;
   }
 }

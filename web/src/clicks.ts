@@ -21,10 +21,19 @@ export interface Question {
   marks: Mark[];
 }
 
+/** What the card of a model says; the record repeats it for those who have no card of it. */
+export interface AnsweredBy {
+  name: string;
+  backend: string;
+  architecture: string;
+  licence: string;
+}
+
 /** The model that `voxledger review serve` runs beside the page. */
 export interface Model {
   id: string;
   name: string;
+  answered_by: AnsweredBy;
   kinds: Kind[];
   classes: string[];
   /** The class as the model has it, in runs of 0 and 1; rejects with what speaks against it. */
@@ -45,11 +54,15 @@ export interface Clicked {
 /** What goes back of the clicks: `voxledger.records.clicks`. */
 export interface ClickRecord {
   model: string;
+  /** Null in what was noted by a page of before. */
+  answered_by: AnsweredBy | null;
   clicks: Clicked[];
 }
 
 export const CLICKS = "clicks.json";
-const FORMAT = 2;
+const FORMAT = 3;
+/** Formats of a record that a page may have written before. */
+const READ = [2, FORMAT];
 
 /** The model of a server; null where it runs none. */
 export async function modelOf(headers: Record<string, string>): Promise<Model | null> {
@@ -110,20 +123,22 @@ export function together(own: ClickRecord | null, found: ClickRecord): ClickReco
   if (own === null || own.model !== found.model) return own ?? found;
   const said = (c: Clicked) => JSON.stringify([c.case_id, c.class_name, c.kind, c.voxel, c.others, c.present, c.helped]);
   const known = new Set(own.clicks.map(said));
-  return { model: own.model, clicks: [...found.clicks.filter((click) => !known.has(said(click))), ...own.clicks] };
+  const answered_by = own.answered_by ?? found.answered_by;
+  return { model: own.model, answered_by, clicks: [...found.clicks.filter((click) => !known.has(said(click))), ...own.clicks] };
 }
 
-export function writeRecord({ model, clicks }: ClickRecord): string {
+export function writeRecord({ model, answered_by, clicks }: ClickRecord): string {
   const cases = [...new Set(clicks.map((click) => click.case_id))].sort();
   const ordered = cases.flatMap((caseId) => clicks.filter((click) => click.case_id === caseId));
-  return `${JSON.stringify({ format: FORMAT, model, gate: null, cases, clicks: ordered })}\n`;
+  return `${JSON.stringify({ format: FORMAT, model, answered_by: answered_by ?? null, gate: null, cases, clicks: ordered })}\n`;
 }
 
 /** The clicks of a person in a record that came back before; null where it is another one. */
 export function readRecord(text: string): ClickRecord | null {
   try {
-    const { format, model, gate, clicks } = JSON.parse(text) as ClickRecord & { format: number; gate: unknown };
-    return format === FORMAT && gate === null && typeof model === "string" && Array.isArray(clicks) ? { model, clicks } : null;
+    const { format, model, answered_by, gate, clicks } = JSON.parse(text) as ClickRecord & { format: number; gate: unknown };
+    const known = READ.includes(format) && gate === null && typeof model === "string" && Array.isArray(clicks);
+    return known ? { model, answered_by: answered_by ?? null, clicks } : null;
   } catch {
     return null;
   }

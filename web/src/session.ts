@@ -2,7 +2,7 @@
 
 import { key, labelPath, linesOf, openImages, openLabels, Refused, sha256, TABLE } from "./bundle.ts";
 import type { Bundle, CaseImages, CaseLabels } from "./bundle.ts";
-import { CLICKS, readRecord, together, writeRecord, type Clicked, type ClickRecord } from "./clicks.ts";
+import { CLICKS, readRecord, together, writeRecord, type AnsweredBy, type Clicked, type ClickRecord } from "./clicks.ts";
 import { blankRow, toCsv, type Decision, type Row } from "./csv.ts";
 import { findings, isChanged, type Finding } from "./findings.ts";
 import { Labels, type Pair, type Stroke } from "./labels.ts";
@@ -190,8 +190,8 @@ export class Session {
     await this.keep();
   }
 
-  async noteClicks(model: string, clicks: Clicked[]): Promise<void> {
-    this.clicks = { model, clicks: [...(this.clicks?.clicks ?? []), ...clicks] };
+  async noteClicks(model: string, answered_by: AnsweredBy | null, clicks: Clicked[]): Promise<void> {
+    this.clicks = { model, answered_by, clicks: [...(this.clicks?.clicks ?? []), ...clicks] };
     await this.keep();
   }
 

@@ -52,19 +52,22 @@ test("the record lists clicks by case, and is taken up again", () => {
     { kind: "box", voxels: [[1, 2, 3], [1, 4, 5]], present: true },
   ];
   const clicks = [...clicked("b", "liver", marks, true), ...clicked("a", "liver", marks.slice(0, 1), false)];
-  const written = writeRecord({ model: "m", clicks });
+  const answered_by = { name: "served", backend: "nninteractive", architecture: "UNet", licence: "CC-BY-NC-SA-4.0" };
+  const written = writeRecord({ model: "m", answered_by, clicks });
   const values = JSON.parse(written);
-  assert.deepEqual([values.format, values.gate, values.cases], [2, null, ["a", "b"]]);
+  assert.deepEqual([values.format, values.answered_by, values.gate, values.cases], [3, answered_by, null, ["a", "b"]]);
   assert.deepEqual(values.clicks.map((c: { case_id: string }) => c.case_id), ["a", "b", "b"]);
   assert.deepEqual(values.clicks[2].others, [[1, 4, 5]]);
   assert.equal(writeRecord(readRecord(written)!), written);
+  const before = readRecord(JSON.stringify({ ...values, format: 2, answered_by: undefined }));
+  assert.deepEqual([before!.answered_by, before!.clicks.length], [null, 3]);
   for (const other of ["", "[]", "null", JSON.stringify({ ...values, gate: {} }), JSON.stringify({ ...values, format: 1 })])
     assert.equal(readRecord(other), null, other);
 });
 
 test("what another record of the same model has besides is kept", () => {
   const [a, b, c] = [1, 2, 3].map((x) => clicked("a", "liver", [{ kind: "point", voxels: [[0, 0, x]], present: true }], true)[0]);
-  const record = (model: string, ...clicks: typeof a[]) => ({ model, clicks });
+  const record = (model: string, ...clicks: typeof a[]) => ({ model, answered_by: null, clicks });
   const reordered = JSON.parse(`{"helped": true, "others": [], ${JSON.stringify(b).slice(1)}`) as typeof b;
   assert.deepEqual(together(record("m", b, c), record("m", a, reordered)).clicks, [a, b, c]);
   assert.deepEqual(together(null, record("m", a)), record("m", a));
@@ -81,8 +84,9 @@ test("what is drawn while the model thinks stays", async () => {
     noteClicks: async (...said: unknown[]) => void noted.push(said),
   } as unknown as Session;
   let answer = (_: number[]) => {};
+  const answered_by = { name: "m", backend: "clicks", architecture: "UNet", licence: "MIT" };
   const ask = () => new Promise<number[]>((resolve) => (answer = resolve));
-  const model = { id: "m", name: "m", kinds: [], classes: ["liver"], ask };
+  const model = { id: "m", name: "m", answered_by, kinds: [], classes: ["liver"], ask };
   const asking = new Asking(model, session, () => {}, () => {});
   const scene = { labels, current: "liver", marks: new Map() } as unknown as Scene;
   const slice = { width: 4, height: 1, base: 0, stepU: 1, stepV: 4, mm: [1, 1] as [number, number] };
@@ -93,5 +97,5 @@ test("what is drawn while the model thinks stays", async () => {
   answer([2, 1, 2, 0]);
   await asked;
   assert.deepEqual(await asking.close(scene, true), { more: [0, 1], less: [3] });
-  assert.equal(noted.length, 1);
+  assert.deepEqual((noted as unknown[][]).map((said) => said.slice(0, 2)), [["m", answered_by]]);
 });

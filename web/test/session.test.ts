@@ -209,12 +209,12 @@ test("what a model was asked goes back, also when the work goes on in another br
   const session = await start();
   await written(session);
   assert.ok(!files.has("clicks.json"));
-  await session.noteClicks("m", [{ ...click, voxel: [0, 1, 2], others: [], helped: true }]);
+  await session.noteClicks("m", null, [{ ...click, voxel: [0, 1, 2], others: [], helped: true }]);
   await written(session);
   assert.equal((await start()).clicks!.clicks.length, 1);
   const source = { read: async (path: string) => (files.has(path) ? new Blob([files.get(path)!]) : null) };
   const elsewhere = await Session.start(await Bundle.open(source), Store.inMemory());
-  await elsewhere.noteClicks("m", [{ ...click, voxel: [0, 1, 3], others: [], helped: false }]);
+  await elsewhere.noteClicks("m", null, [{ ...click, voxel: [0, 1, 3], others: [], helped: false }]);
   const record = JSON.parse(text((await elsewhere.result()).files.get("clicks.json")!));
   assert.deepEqual(record.clicks.map((c: { helped: boolean }) => c.helped), [true, false]);
 });
@@ -223,8 +223,8 @@ test("clicks that came into the folder meanwhile are not lost", async () => {
   const { files, start } = await folder();
   const mark = (x: number) => clicked("a", "liver", [{ kind: "point", voxels: [[0, 0, x]], present: true }], true);
   const session = await start();
-  await session.noteClicks("m", mark(0));
-  files.set(CLICKS, bytes(writeRecord({ model: "m", clicks: [...mark(0), ...mark(1)] })));
+  await session.noteClicks("m", null, mark(0));
+  files.set(CLICKS, bytes(writeRecord({ model: "m", answered_by: null, clicks: [...mark(0), ...mark(1)] })));
   await written(await start());
   assert.deepEqual(readRecord(text(files.get(CLICKS)!))!.clicks.map((click) => click.voxel[2]), [1, 0]);
 });

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from voxledger.imaging.dicom import is_dicom
 from voxledger.imaging.dicom_series import Series, series_of
+from voxledger.records.key_check import note_key
 from voxledger.records.pseudonyms import Pseudonyms
 
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -55,7 +56,10 @@ def find_dicom(folder: Path, pseudonyms: Pseudonyms) -> DicomIn:
 
 
 def remember(found: DicomIn, pseudonyms: Pseudonyms) -> None:
-    """Write down, outside of the repository, whom pseudonyms stand for, and which series cases were made from."""
+    """Write down, outside of the repository, whom pseudonyms stand for, and which series cases were made from.
+
+    In the repository stands by what the key is recognised.
+    """
     entries = []
     for case_id, one in found.series.items():
         patient = found.patients.get(case_id, case_id)
@@ -63,6 +67,8 @@ def remember(found: DicomIn, pseudonyms: Pseudonyms) -> None:
         entries.append((case_id, "SeriesInstanceUID", one.uid))
         pseudonyms.remember_source(case_id, one)
     pseudonyms.remember(entries)
+    if entries:
+        note_key(pseudonyms.key)
 
 
 def identities(series: Series) -> list[tuple[str, str]]:

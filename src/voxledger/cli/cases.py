@@ -90,7 +90,8 @@ def add(
 
     def track() -> None:
         dvc_add(layout.IMAGES, layout.BASE_LABELS, layout.WEAK)
-        git("add", layout.CASES, layout.BASE_LEDGER, *([layout.ACQUISITION] if layout.ACQUISITION.is_file() else []))
+        noted = [path for path in (layout.ACQUISITION, layout.KEY_CHECK) if path.is_file()]
+        git("add", layout.CASES, layout.BASE_LEDGER, *noted)
 
     incoming = Incoming(
         folder,

@@ -22,6 +22,7 @@ ORGANS = (
     *("aorta", "postcava", "spine"),
 )
 PARAMETERS: dict[str, Any] = {
+    "licence": "CC0-1.0",
     "cases": {"calibration": 0.1, "test": 0.3},
     "infer": {"step": 0.75},
     "score": {"budget": 4, "audit": 1},

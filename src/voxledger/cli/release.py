@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from voxledger.release.facts import Facts
 
 
 @click.group()
@@ -43,12 +47,14 @@ def export(target: Path, name: str, keys: Path | None) -> None:
     Example:
       voxledger release export ../abdomen-1.0 --format by_class
     """
+    from voxledger.release.facts import read_facts
     from voxledger.release.handover import hand_over
     from voxledger.repository import require_root
 
     require_root()
     released = hand_over(target, name, keys)
     click.echo(f"{target}: {len(released.cases)} cases of {released.dataset} {released.version}, as {name}")
+    _tell_if_open(read_facts())
 
 
 @release.command()
@@ -57,6 +63,7 @@ def export(target: Path, name: str, keys: Path | None) -> None:
 def describe(name: str | None, as_json: bool) -> None:
     """Say what the release in data/release is described by, and what is still missing; or show the description NAME.
 
+    While the round is open, that is what closing it now would say; a version is described where it is checked out.
     Names are citation, croissant, dataset_card, datasheet, model_cards, process_run_crate, statement. `round close`
     writes them into data/release, `release export` beside what it writes.
 
@@ -72,15 +79,29 @@ def describe(name: str | None, as_json: bool) -> None:
 
     require_root()
     facts = read_facts()
+    _tell_if_open(facts)
     if name is not None:
         click.echo("".join(DESCRIPTIONS.get(name)(facts).values()), nl=False)
         return
     files, missing = sorted(map(str, described(facts))), facts.missing()
     if as_json:
-        click.echo(json.dumps({"files": files, "missing": missing}, indent=1))
+        closed = facts.manifest is not None
+        told = {"version": facts.version, "closed": closed, "files": files, "missing": missing}
+        click.echo(json.dumps(told, indent=1))
         return
     click.echo(f"{facts.name} {facts.version}: {facts.summary}")
     for file in files:
         click.echo(f"file     {file}")
     for place, question in missing.items():
         click.echo(f"missing  {place}: {question}")
+
+
+def _tell_if_open(facts: Facts) -> None:
+    """Say, beside what is printed, that this is no version yet, and how one is got at."""
+    from voxledger.repository import round_tag, tag_exists
+
+    if not (told := facts.not_closed()):
+        return
+    tag = round_tag(facts.params.round - 1)
+    before = f"; the version before is at `git checkout {tag} && dvc checkout`" if tag_exists(tag) else ""
+    click.echo(f"note: {told}{before}", err=True)

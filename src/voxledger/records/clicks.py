@@ -11,18 +11,21 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from voxledger.records.bundle import CLICKS, Manifest
-from voxledger.records.card import ID_PATTERN, to_json
+from voxledger.records.card import ID_PATTERN, NAME_PATTERN, to_json
 from voxledger.records.formats import Upgrade
 from voxledger.records.returned import parse_returned
 from voxledger.textfile import replace_text
 
-UPGRADES: tuple[Upgrade, ...] = (lambda values: values,)
-"""Format 2 has clicks of people, who have no gate, and boxes and scribbles; what format 1 says means the same."""
+UPGRADES: tuple[Upgrade, ...] = (lambda values: values, lambda values: values)
+"""Format 2 has clicks of people, who have no gate, and boxes and scribbles; format 3 has what the card of
+the model says. What older ones say means the same."""
 FORMAT = len(UPGRADES) + 1
 
 LEAST_RISE = 0.05
 """Mean IoU that three clicks a class have to add on validation cases, before a round may use them."""
 
+MOST_LETTERS = 300
+"""Of what a return says of its model."""
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Index = Annotated[int, Field(ge=0)]
 _Voxel = tuple[_Index, _Index, _Index]
@@ -81,12 +84,23 @@ class Clicked(_Strict):
     """The opposite corner of a box, all other voxels of a scribble."""
 
 
+class AnsweredBy(_Strict):
+    """What the card of a model says that answered, for those who have no card of it: a reviewer may bring one along."""
+
+    name: str = Field(pattern=NAME_PATTERN, max_length=MOST_LETTERS)
+    backend: str = Field(pattern=NAME_PATTERN, max_length=MOST_LETTERS)
+    architecture: str = Field(max_length=MOST_LETTERS)
+    licence: str = Field(max_length=MOST_LETTERS)
+
+
 class Clicks(_Strict):
     """What `clicks.json` says."""
 
     format: int = FORMAT
     model: str = Field(pattern=ID_PATTERN)
     """Id of the model that answered."""
+    answered_by: AnsweredBy | None = None
+    """None in returns of before, and where a virtual reader clicked: its model is one of the round's."""
     gate: GateMeasured | None
     """What let a virtual reader use it; None where a person clicked."""
     cases: tuple[str, ...]

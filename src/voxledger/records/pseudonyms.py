@@ -17,10 +17,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from voxledger import layout
 from voxledger.disk import replace_bytes
 from voxledger.errors import Misuse
 from voxledger.imaging.dicom_series import Series, ordered
 from voxledger.imaging.format import Source
+from voxledger.records.key_check import check_of, read_key_check
 
 KEY, TABLE, SOURCES = "key", "identities.csv", "sources"
 _LETTERS = 12
@@ -107,8 +109,8 @@ def open_pseudonyms(folder: Path, repository: Path, in_use: bool = False) -> Pse
     Raises
     ------
     Misuse
-        The folder lies in the repository, others may read the key, or it is not here and another one would be of no
-        use.
+        The folder lies in the repository, others may read the key, it is not the one that the dataset was made with, or
+        it is not here and another one would be of no use.
     """
     folder = folder.expanduser().resolve()
     if folder.is_relative_to(repository.resolve()):
@@ -116,7 +118,12 @@ def open_pseudonyms(folder: Path, repository: Path, in_use: bool = False) -> Pse
             f"{folder} lies in the repository, and whoever has its key and table knows who the patients are",
             "give a folder elsewhere with --keys",
         )
-    path = folder / KEY
+    path, noted = folder / KEY, read_key_check(repository)
+    if not path.is_file() and noted is not None:
+        raise Misuse(
+            f"{path} is not here, and by another key a person of this dataset would get another pseudonym",
+            "bring it from where cases were added or withdrawn before, or name its folder with --keys",
+        )
     if not path.is_file() and in_use:
         raise Misuse(
             f"{path} is not here, and without the key that patients were withdrawn with none of them is recognised",
@@ -126,7 +133,14 @@ def open_pseudonyms(folder: Path, repository: Path, in_use: bool = False) -> Pse
         _write_private(path, secrets.token_hex(32).encode())
     if path.stat().st_mode & 0o077:
         raise Misuse(f"others may read {path}", f"`chmod 600 {path}`")
-    return Pseudonyms(folder, bytes.fromhex(path.read_text().strip()))
+    key = bytes.fromhex(path.read_text().strip())
+    if noted not in (None, check_of(key)):
+        raise Misuse(
+            f"{path} is not the key of this dataset: {layout.KEY_CHECK} has another check value, and people would get "
+            "other pseudonyms by it, and those who were withdrawn not be recognised",
+            "name the folder of the key that cases were added or withdrawn with before, with --keys",
+        )
+    return Pseudonyms(folder, key)
 
 
 def _write_private(path: Path, content: bytes) -> None:

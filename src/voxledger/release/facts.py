@@ -24,7 +24,7 @@ from voxledger.records.overrides import Override, read_overrides
 from voxledger.records.readings import JOINT, Reading, read_readings
 from voxledger.records.reviewers import Reviewers, read_reviewers
 from voxledger.release.marked import note_of
-from voxledger.release.models_used import cards_of_release, models_behind, models_that_answered
+from voxledger.release.models_used import SERVED, cards_of_release, models_behind, models_that_answered
 from voxledger.release.state import release_name
 from voxledger.release.times import now
 from voxledger.schema import LabelSchema, read_schema
@@ -127,7 +127,8 @@ class Facts:
     @property
     def released(self) -> list[ModelCard]:
         """Models that the round trained, or kept, for the next one."""
-        last = {card.name: card for card in sorted(self.models.values(), key=lambda card: card.round)}
+        own = (card for card in self.models.values() if card.strategy != SERVED)
+        last = {card.name: card for card in sorted(own, key=lambda card: card.round)}
         return [last[name] for name in sorted(self.params.retrain.models) if name in last]
 
     @cached_property
@@ -179,6 +180,12 @@ class Facts:
         """Of a file of the repository, as the manifest says where there is one."""
         listed = self.manifest.files.get(path.as_posix()) if self.manifest else None
         return listed or file_sha256(path)
+
+    def not_closed(self) -> str:
+        """That this is no version yet, while the round is open; else empty."""
+        if self.manifest is not None:
+            return ""
+        return f"round {self.params.round} is open, and {self.version} is not closed: what is described may change"
 
     def missing(self) -> dict[str, str]:
         """What nobody said, as questions by where they are answered."""

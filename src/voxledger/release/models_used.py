@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from voxledger import layout
+from voxledger.params import UNSPECIFIED
 from voxledger.records.card import ModelCard, parse_card, parse_cards
-from voxledger.records.clicks import read_clicks
+from voxledger.records.clicks import AnsweredBy, Clicks, read_clicks
 from voxledger.records.ledger import Ledger
 from voxledger.textfile import read_text_if_there
 
+SERVED = "served"
+"""What stands in the place of a strategy of training for a model that is known from a return alone."""
+
 
 def cards_of_release() -> dict[str, ModelCard]:
-    """Every model that the ledger may name, by id."""
-    found = {}
+    """Every model that the ledger may name, or that answered reviewers, by id."""
+    found = cards_of_answers()
     for path in (layout.BASE_CARDS, layout.NEXT_CARDS):
         text = read_text_if_there(path)
         for values in parse_cards(text, str(path)) if text else []:
@@ -22,10 +26,29 @@ def cards_of_release() -> dict[str, ModelCard]:
     return found
 
 
+def cards_of_answers() -> dict[str, ModelCard]:
+    """What returns that the release keeps say of the models whose answers to clicks were taken, by id.
+
+    A reviewer may have run a model that no round had: its licence is known from the return alone.
+    """
+    found = {}
+    for one in _answers():
+        said = one.answered_by or AnsweredBy(name="unknown", backend="unknown", architecture="", licence=UNSPECIFIED)
+        found[one.model] = ModelCard(
+            id=one.model, **said.model_dump(), strategy=SERVED, cohort="", parent="", params={}, round=0
+        )
+    return found
+
+
 def models_that_answered() -> set[str]:
     """Ids of the models whose answers to clicks reviewers took, in any return that the release keeps."""
+    return {one.model for one in _answers()}
+
+
+def _answers() -> list[Clicks]:
+    """Records of clicks of which an answer was taken."""
     records = (read_clicks(folder) for folder in sorted(layout.RELEASE_REVISIONS.glob("*")))
-    return {one.model for one in records if one is not None and any(click.helped for click in one.clicks)}
+    return [one for one in records if one is not None and any(click.helped for click in one.clicks)]
 
 
 def models_behind(ledger: Ledger, cards: Mapping[str, ModelCard], answered: Iterable[str]) -> list[ModelCard]:

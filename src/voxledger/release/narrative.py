@@ -8,6 +8,7 @@ from voxledger.licences import KEPT, lost
 from voxledger.params import UNSPECIFIED
 from voxledger.records.ledger import Origin
 from voxledger.release.facts import Facts
+from voxledger.release.models_used import SERVED
 
 _ORIGINS = {
     Origin.SOURCE: "came with the images",
@@ -119,6 +120,8 @@ def limitations(facts: Facts) -> list[str]:
         lines.append(
             f"Of {absent} pairs of case and class the ledger has no mask: that the class is absent there is not said."
         )
+    if facts.exported and (told := facts.not_closed()):
+        lines.append(f"When this was exported, {told}.")
     if names := sorted(facts.emulated):
         lines.append(f"Readers that are programs, not people: {listed(names)}.")
     return lines
@@ -128,7 +131,10 @@ def licences(facts: Facts) -> list[str]:
     """Licences of the release, its sources and models, and what was settled about them."""
     lines = [f"The release: {facts.params.licence}."]
     lines += [f"Source {source.name}: {source.licence or UNSPECIFIED}." for source in facts.sources]
-    lines += [f"Model {card.name} ({card.id[:12]}): {card.licence}." for card in facts.used]
+    lines += [
+        f"Model {card.name} ({card.id[:12]}): {card.licence}{', as a return says' * (card.strategy == SERVED)}."
+        for card in facts.used
+    ]
     for one in facts.overrides:
         if one.declared == facts.params.licence:
             kept = listed(KEPT[letters] for letters in lost(one.licence, one.declared))

@@ -30,6 +30,7 @@ from voxledger.records.confirmed import read_confirmed, write_confirmed
 from voxledger.records.drawn import read_drawn, write_drawn
 from voxledger.records.errors import read_errors, write_errors
 from voxledger.records.formats import numbered
+from voxledger.records.key_check import note_key
 from voxledger.records.ledger import Entry, read_ledger, write_ledger
 from voxledger.records.mask_quality import read_judged, write_judged
 from voxledger.records.pseudonyms import Pseudonyms
@@ -48,6 +49,7 @@ from voxledger.textfile import read_text_if_there, replace_text
 _TABLES = (
     *(layout.CASES, layout.ACQUISITION, layout.BASE_LEDGER, layout.BASE_READINGS, layout.BASE_ERRORS),
     *(layout.BASE_DRAWN, layout.BASE_JUDGED, layout.CONFIRMED, layout.BASE_CARDS, layout.WITHDRAWN),
+    layout.KEY_CHECK,
 )
 _WORTH = (layout.WORTH, layout.WORTH_PAGE, layout.WORTH_PIPELINE.parent)
 
@@ -85,6 +87,7 @@ def withdraw(patient: str, reason: str, key: Pseudonyms) -> Withdrawn:
         models=tuple(sorted({*row.models, *learned_from(gone), *_error_model(gone)})),
         returns=tuple(sorted((dict(row.returns) | _with_joint(copies)).items())),
     )
+    note_key(key.key)
     write_withdrawn([*(one for one in read_withdrawn() if one.patient != row.patient), row])
     put_in_place(layout.BASE_REVISIONS, gone, copies)
     _cut_tables(gone, dict(row.returns))

@@ -27,7 +27,7 @@ from voxledger.models.nninteractive import BACKEND as NNINTERACTIVE
 from voxledger.models.numbering import Numbering
 from voxledger.records.bundle import IMAGES, Manifest
 from voxledger.records.card import CARD, check_model
-from voxledger.records.clicks import MarkKind
+from voxledger.records.clicks import MOST_LETTERS, AnsweredBy, MarkKind
 from voxledger.schema import LabelSchema
 from voxledger.weak.prompt import Prompt
 
@@ -99,11 +99,19 @@ class Answers:
     @property
     def offer(self) -> dict[str, Any]:
         """What the page is told of the model."""
+        card = self._model
+        said = AnsweredBy(
+            name=card.name,
+            backend=card.backend,
+            architecture=card.architecture[:MOST_LETTERS],
+            licence=card.licence[:MOST_LETTERS],
+        )
         return {
-            "id": self._model.id,
-            "name": self._model.name,
+            "id": card.id,
+            "name": card.name,
             "kinds": self._asked.kinds,
             "classes": self._asked.classes,
+            "answered_by": said.model_dump(),
         }
 
     def answer(self, content: bytes) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from voxledger.licences import hub_licence
+from voxledger.records.ledger import Origin
 from voxledger.release import narrative
 from voxledger.release.facts import Facts
 from voxledger.textfile import to_yaml
@@ -26,7 +27,7 @@ def describe(facts: Facts) -> dict[str, str]:
         "task_categories": ["image-segmentation"],
         "tags": ["medical", *sorted({case.modality for case in facts.cases})],
         "size_categories": [next((size for most, size in _SIZES.items() if cases < most), "100K<n<1M")],
-        "annotations_creators": ["expert-generated" if set(facts.people) - facts.emulated else "machine-generated"],
+        "annotations_creators": _creators(facts),
     }
     parts = {
         f"{facts.name}, {facts.version}": [facts.summary, said.purpose],
@@ -46,6 +47,16 @@ def describe(facts: Facts) -> dict[str, str]:
     }
     text = "".join(narrative.part(title, lines) for title, lines in parts.items())
     return {"README.md": f"---\n{to_yaml(header)}---\n{text.replace('## ', '# ', 1)}"}
+
+
+def _creators(facts: Facts) -> list[str]:
+    """Who made the masks, in the Hub's words; `found` came with the images."""
+    made = {
+        "expert-generated": bool(set(facts.people) - facts.emulated),
+        "found": facts.origins[Origin.SOURCE] > 0,
+        "machine-generated": facts.origins[Origin.PREDICTED] > 0 or bool(facts.emulated),
+    }
+    return [name for name, holds in made.items() if holds]
 
 
 def _files(facts: Facts) -> list[str]:

@@ -132,5 +132,7 @@ def _people(facts: Facts) -> list[dict[str, Any]]:
     return found
 
 
-def _links(names: Iterable[str]) -> list[dict[str, str]]:
-    return [{"@id": name} for name in names]
+def _links(names: Iterable[str]) -> list[dict[str, str]] | dict[str, str]:
+    """As RO-Crate wants it: several in a list, one by itself."""
+    found = [{"@id": name} for name in names]
+    return found[0] if len(found) == 1 else found
