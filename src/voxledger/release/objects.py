@@ -31,10 +31,15 @@ class Place:
         return set(self.database.oids_exist(asked)) if asked else set()
 
     def remove(self, objects: Iterable[str]) -> int:
-        """Remove objects, where they are here; returns how many were."""
+        """Remove objects, where they are here; returns how many were.
+
+        Raises what the remote's access raises, and `OSError` where it says that they went and they did not.
+        """
         there = self.there(objects)
         for oid in sorted(there):
             self.database.delete(oid)
+        if self.there(there):
+            raise OSError("it does not let objects be removed")
         return len(there)
 
     def listing(self, folder: str) -> Listing | None:
