@@ -25,12 +25,12 @@ GRID = Grid.plain((4, 6, 5), (3.0, 1.5, 1.5))
 @pytest.fixture
 def key(tmp_path: Path) -> Iterator[Pseudonyms]:
     """Of a repository with one patient, in the test split, who has two cases; it is the current folder."""
-    for number, name in enumerate(("a", "a_2")):
+    for number, name in enumerate(("scan1", "scan1_2")):
         labels = np.zeros(GRID.shape, np.uint8)
         labels[1, 2:4, 1 + number] = 1
         write(tmp_path / f"images/{name}.nii.gz", (labels * 100).astype(np.int16) + number, GRID)
         write(tmp_path / f"labels/{name}.nii.gz", labels, GRID)
-    (tmp_path / "patients.csv").write_text("case_id,patient\na,pat1\na_2,pat1\n")
+    (tmp_path / "patients.csv").write_text("case_id,patient\nscan1,pat1\nscan1_2,pat1\n")
     run("voxledger", "init", str(tmp_path / "repo"), "--name", "one")
     with contextlib.chdir(tmp_path / "repo"):
         Path("labels.yaml").write_text("name: one\nclasses:\n  - {id: 1, name: organ}\n")
@@ -46,7 +46,7 @@ def test_who_is_not_there_is_not_withdrawn(key: Pseudonyms) -> None:
     for name, said in (
         ("pat", "no case of a patient pat is in"),
         ("pat10", "no case of a patient pat10 is in"),
-        ("a", "a is a case, and its patient is pat1, whose a_2 would go, too"),
+        ("scan1", "scan1 is a case, and its patient is pat1, whose scan1_2 would go, too"),
     ):
         with pytest.raises(Misuse, match=said):
             withdraw(name, "asked", key)
@@ -57,7 +57,7 @@ def test_who_is_not_there_is_not_withdrawn(key: Pseudonyms) -> None:
 
 
 def test_the_only_patient_may_go(key: Pseudonyms) -> None:
-    Path("notes.txt").write_text("of a_2")
+    Path("notes.txt").write_text("of scan1_2")
     done = withdraw("pat1", "asked", key)
     assert done.named == [Path("notes.txt")]
     assert not read_cases()
