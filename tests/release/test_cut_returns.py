@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from small_round import Repo, anatomy, repo, template
 
 from voxledger.records.bundle import MANIFEST, content_sha256, read_manifest, returned_files
 from voxledger.records.decisions import read_decisions
-from voxledger.release.cut_returns import cut_all, put_in_place
+from voxledger.release.cut_returns import cut_all, cut_late, put_in_place
 from voxledger.release.files_check import Findings
 from voxledger.release.readings_check import kept_returns
 
@@ -75,3 +76,16 @@ def test_what_a_killed_call_left_is_made_anew(returned: str) -> None:
     made = cut_all(REVISIONS, {"case_2"})
     put_in_place(REVISIONS, {"case_2"}, made)
     assert names() == set(first.values())
+
+
+def test_a_late_return_is_called_after_the_hash_of_what_is_left(returned: str) -> None:
+    late, whole = Path("data/late"), f"bundle-r00-ann-{returned[:12]}"
+    shutil.copytree(REVISIONS / returned, late / whole)
+    (late / ".gitignore").write_text("*\n")
+    left = cut_all(REVISIONS, {"case_2"})[returned]
+    for _ in range(2):  # as if it came again
+        assert cut_late(late, {"case_2"}) == {whole: f"bundle-r00-ann-{left[:12]}"}
+        assert {p.name for p in late.glob("[!.]*")} == {f"bundle-r00-ann-{left[:12]}"}
+        shutil.copytree(REVISIONS / returned, late / whole)
+    assert cut_late(late, {"case_2", "case_3"}) == {}
+    assert not list(late.glob("[!.]*"))

@@ -15,6 +15,7 @@ from voxledger.records.formats import numbered
 from voxledger.records.withdrawn import Withdrawn, names_of_return, read_withdrawn, write_withdrawn
 from voxledger.release.all_versions import learned_from
 from voxledger.release.marked import keep, marked, note_of, require_settled
+from voxledger.release.trace import _model as traced_model
 from voxledger.textfile import replace_text
 
 COHORT = "case_id,image_sha256,class_name,origin,mask_sha256\n"
@@ -64,6 +65,8 @@ def test_a_marked_model_is_kept_on_record_or_not_released(repository: Path) -> N
     assert marked().keys() == {"unet-0", "unet-1"}
     assert note_of("unet-1") == "learned from 1 patient who was withdrawn (2026-03-01); not settled"
     assert note_of("lung-2") == ""
+    assert traced_model("unet-1", {}, None)["withdrawn"] == note_of("unet-1")
+    assert "withdrawn" not in traced_model("lung-2", {}, None)
     with pytest.raises(VoxledgerError, match=r"unet \(unet-1\): learned from a patient"):
         require_settled()
     for name, reason in (("lung", "why not"), ("unet", " ")):

@@ -12,73 +12,27 @@ from pathlib import Path
 import pytest
 from commands import run
 from killed import count_events, kill_before
+from purged_world import FILES, FOLDERS, GONE, MINE, PATIENTS, STAYS, build, case, contents, key
 
 from voxledger import layout
 from voxledger.casemap.memo import text_sha256
 from voxledger.cli.demo import set_parameters
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.imaging.volume import file_sha256
-from voxledger.records.cases import Case, Split, write_cases
-from voxledger.records.manifest import Manifest, write_manifest
-from voxledger.records.pseudonyms import Pseudonyms, open_pseudonyms
+from voxledger.records.cases import write_cases
 from voxledger.records.purged import Purged, file_digest, parse_purged, write_purged
-from voxledger.records.withdrawn import Withdrawn, cases_of, patients_of, write_withdrawn
+from voxledger.records.withdrawn import Withdrawn, cases_of, patients_of, read_withdrawn, write_withdrawn
 from voxledger.release.purge import carry_out, plan
 from voxledger.signing import WITHDRAWAL, sign
 
 pytestmark = pytest.mark.slow
 
-PATIENTS = {"p1": "pat1", "p1_heat": "pat1", "p10": "pat10", "p2": "pat2"}
-MINE = {"p1", "p1_heat"}
-FILES = {
-    **{f"data/images/{case}.nii.gz": f"image of {case}" for case in PATIENTS},
-    **{f"data/weak/{case}.nii.gz": "nothing" for case in ("p1", "p2")},
-    "data/inbox/bundle-r00-ann/bundle.json": "p1 and p10",
-    **{f"data/inbox/bundle-r00-ann/labels/{case}/organ.nrrd": f"label of {case}" for case in ("p1", "p10")},
-}
-FOLDERS = ("data/images", "data/weak", "data/inbox/bundle-r00-ann")
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository whose next version lacks pat1: the row of the withdrawal is committed, nothing is purged."""
+    """The repository."""
     root = tmp_path_factory.mktemp("purge")
-    for name in ("curator", "stranger"):
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(root / name))
-    run("voxledger", "init", str(root / "repo"), "--name", "one")
-    with contextlib.chdir(root / "repo"):
-        run("git", "config", "gpg.format", "ssh")
-        run("git", "config", "user.signingkey", "../curator")
-        run("dvc", "remote", "add", "--quiet", "--default", "store", "../store")
-        for name, text in FILES.items():
-            Path(name).parent.mkdir(parents=True, exist_ok=True)
-            Path(name).write_text(text)
-        write_cases(layout.CASES, map(_case, PATIENTS))
-        write_manifest(layout.MANIFEST, Manifest("one", 0, "v0.0.0", {n: file_sha256(n) for n in FILES}))
-        run("dvc", "add", "--quiet", *FOLDERS)
-        run("git", "add", "--all")
-        run("git", "commit", "--quiet", "--message", "Close round 0")
-        run("git", "tag", "round-00")
-        run("dvc", "push", "--quiet")
-        for name in [*(n for n in FILES if "/p1" in n and "p10" not in n), str(layout.MANIFEST)]:
-            Path(name).unlink()
-        shutil.rmtree("data/inbox/bundle-r00-ann")
-        Path("data/inbox/bundle-r00-ann.dvc").unlink()
-        run("dvc", "add", "--quiet", *FOLDERS[:2])
-        write_cases(layout.CASES, (_case(c) for c in PATIENTS if c not in MINE))
-        set_parameters({"round": 1})
-        key = open_pseudonyms(root / "keys", Path.cwd())
-        names = tuple(map(cases_of(key), sorted(MINE)))
-        write_withdrawn([Withdrawn(patients_of(key)("pat1"), names, 1, "test", "2026-03-01", "asked")])
-        run("git", "add", "--all")
-        run("git", "commit", "--quiet", "--message", "Withdraw a patient")
-        run("dvc", "push", "--quiet")
+    build(root)
     return root
-
-
-def _case(case_id: str) -> Case:
-    image = f"data/images/{case_id}.nii.gz"
-    return Case(case_id, image, "0" * 64, "", "made", "CC0-1.0", Split.POOL, "CT", "", PATIENTS[case_id])
 
 
 @pytest.fixture
@@ -87,15 +41,6 @@ def root(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(made, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy/repo")
     return tmp_path / "copy"
-
-
-def key(root: Path) -> Pseudonyms:
-    return open_pseudonyms(root / "keys", root / "repo")
-
-
-def contents(store: Path) -> set[str]:
-    """What the objects of a store hold, but lists of folders."""
-    return {p.read_text() for p in store.rglob("*") if p.is_file() and p.suffix != ".dir"}
 
 
 def state(root: Path) -> dict[str, bytes]:
@@ -107,14 +52,11 @@ def state(root: Path) -> dict[str, bytes]:
     return found | {"list": json.dumps(patients, sort_keys=True).encode()}
 
 
-GONE = {"image of p1", "image of p1_heat", "label of p1"}
-STAYS = set(FILES.values()) - GONE
-
-
 def test_the_patients_objects_go_and_no_others(root: Path) -> None:
     what = plan(key(root))
     assert what.there() == {"remote store": 3, "cache": 3}
     assert (len(what.shared), len(what.folders), what.unread) == (1, 3, [])
+    assert (what.elsewhere, what.named) == ([], [])
     assert contents(root / "store") == contents(Path(".dvc/cache")) == set(FILES.values())
     carry_out(what)
     assert contents(root / "store") == contents(Path(".dvc/cache")) == STAYS
@@ -123,7 +65,7 @@ def test_the_patients_objects_go_and_no_others(root: Path) -> None:
     assert set(removed.files) == {file_digest(n, text_sha256(FILES[n])) for n in gone}
     assert not run("git", "status", "--porcelain")
     before = state(root)
-    assert carry_out(plan(key(root))) == {"remote store": 0, "cache": 0}
+    assert carry_out(plan(key(root))).removed == {"remote store": 0, "cache": 0}
     assert state(root) == before
 
 
@@ -210,7 +152,7 @@ def test_what_somebody_pushed_again_is_removed_by_the_list(root: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
     assert contents(root / "store") > STAYS
-    assert carry_out(plan(key(root)))["remote store"] == 3
+    assert carry_out(plan(key(root))).removed["remote store"] == 3
     assert contents(root / "store") == STAYS
 
 
@@ -222,7 +164,7 @@ def test_what_somebody_pushed_again_is_removed_by_the_list(root: Path) -> None:
         (lambda: run("git", "config", "--unset", "user.signingkey"), Misuse, "no ssh key signs here"),
         (lambda: layout.WITHDRAWN.unlink(), VoxledgerError, "cannot be read"),
         (lambda: layout.WITHDRAWN.write_text(layout.WITHDRAWN.read_text() + "\n"), VoxledgerError, "not as committed"),
-        (lambda: write_cases(layout.CASES, [_case("p1")]), VoxledgerError, "p1: registered again"),
+        (lambda: write_cases(layout.CASES, [case("p1")]), VoxledgerError, "p1: registered again"),
     ],
 )
 def test_what_is_in_the_way_is_said(
@@ -238,3 +180,39 @@ def test_a_shallow_clone_is_refused(root: Path) -> None:
     run("git", "clone", "--quiet", "--depth", "1", f"file://{root}/repo", str(root / "shallow"))
     with contextlib.chdir(root / "shallow"), pytest.raises(VoxledgerError, match="lacks older commits"):
         plan(key(root))
+
+
+def _withdraw_another(root: Path, patient: str, case_id: str) -> None:
+    """Withdraw somebody else as well; the files are left to the purge."""
+    hashes = key(root)
+    row = Withdrawn(patients_of(hashes)(patient), (cases_of(hashes)(case_id),), 1, "test", "2026-04-01", "asked")
+    write_withdrawn([*read_withdrawn(), row])
+    for folder in ("data/images", "data/weak"):
+        Path(folder, f"{case_id}.nii.gz").unlink()
+    run("dvc", "add", "--quiet", "data/images", "data/weak")
+    write_cases(layout.CASES, (case(c) for c in PATIENTS if c not in {*MINE, case_id}))
+    run("git", "add", "--all")
+    run("git", "commit", "--quiet", "--message", "Withdraw another patient")
+
+
+@pytest.mark.parametrize("purged_between", [False, True])
+def test_of_two_patients_what_they_alone_share_goes_with_the_second(root: Path, purged_between: bool) -> None:
+    if purged_between:
+        carry_out(plan(key(root)))
+        assert "nothing" in contents(root / "store")
+    _withdraw_another(root, "pat2", "p2")
+    what = plan(key(root))
+    assert len(what.purged.patients) == 2
+    carry_out(what)
+    assert contents(root / "store") == contents(Path(".dvc/cache")) == STAYS - {"nothing", "image of p2"}
+    assert carry_out(plan(key(root))).removed == {"remote store": 0, "cache": 0}
+
+
+def test_a_list_that_broke_off_is_mended_from_another_place(root: Path) -> None:
+    for path in (root / "store").rglob("*.dir"):
+        path.write_bytes(path.read_bytes()[:20])
+    carry_out(plan(key(root)))
+    lists = [{p.name: p.read_bytes() for p in place.rglob("*.dir")} for place in (root / "store", Path(".dvc/cache"))]
+    changed = [name for name, content in lists[0].items() if len(content) > 20]
+    assert len(changed) == 3
+    assert all(lists[0][name] == lists[1][name] for name in changed)

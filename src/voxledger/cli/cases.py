@@ -150,10 +150,13 @@ def withdraw(patient: str, reason: str, keys: Path | None) -> None:
     from voxledger.repository import require_root
 
     root, folder = require_root(), keys or default_folder(read_params().dataset)
-    row = take_out(patient, reason, open_pseudonyms(folder, root, in_use=layout.WITHDRAWN.is_file()))
+    done = take_out(patient, reason, open_pseudonyms(folder, root, in_use=layout.WITHDRAWN.is_file()))
+    row = done.row
     click.echo(f"withdrawn as {row.patient}: {len(row.cases)} cases; {len(row.returns)} returns were cut")
     for model in row.models:
         click.echo(f"learned from the patient: model {model}")
+    for path in done.named:
+        click.echo(f"still names the patient: {path}")
     click.echo("Next: voxledger withdraw purge --dry-run, for older versions; then voxledger round run")
 
 

@@ -263,19 +263,26 @@ def list_(as_json: bool) -> None:
       voxledger models list
     """
     from voxledger.records.card import list_models
+    from voxledger.release.marked import note_of
     from voxledger.repository import require_root
 
     require_root()
     folders = {"base": layout.BASE_MODELS, "next": layout.NEXT_MODELS}
     found = {which: list_models(folder) for which, folder in folders.items()}
     if as_json:
-        click.echo(json.dumps({which: [c.model_dump() for c in cards] for which, cards in found.items()}, indent=1))
+        values = {
+            which: [c.model_dump() | ({"withdrawn": note} if (note := note_of(c.id)) else {}) for c in cards]
+            for which, cards in found.items()
+        }
+        click.echo(json.dumps(values, indent=1))
         return
     for which, cards in found.items():
         for card in cards:
             click.echo(
                 f"{which:5} {card.name:16} {card.id[:16]:16} {card.backend:11} {card.architecture} ({_origin(card)})"
             )
+            if note := note_of(card.id):
+                click.echo(f"{'':5} {note}")
     if not any(found.values()):
         click.echo("no models yet: `voxledger round run` trains the first ones from the labelled cases")
 

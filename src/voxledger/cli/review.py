@@ -357,7 +357,30 @@ def take_in(
                 )
         track_inbox()
         _note_receipt(received)
-    return received
+        return received
+    return _cut(received, quiet)
+
+
+def _cut(received: Received, quiet: bool) -> Received:
+    """Keep of a late return what is of cases that were not withdrawn since."""
+    from dataclasses import replace
+
+    from voxledger.errors import BundleRefused
+    from voxledger.records.cases import read_cases
+    from voxledger.release.cut_returns import cut_late
+
+    gone = set(received.manifest.cases) - {c.case_id for c in read_cases()}
+    if not gone:
+        return received
+    left = cut_late(layout.LATE, gone).get(received.folder.name)
+    if left is None:
+        raise BundleRefused(
+            f"all cases of {received.manifest.name} were withdrawn since it went out; nothing of it is kept",
+            "delete what came, and tell who sent it",
+        )
+    if not quiet:
+        click.echo(f"{len(gone)} of its cases were withdrawn since it went out: what is theirs is not kept")
+    return replace(received, folder=layout.LATE / left)
 
 
 def _tell(received: Received) -> None:

@@ -115,4 +115,6 @@ def _print_model(model: dict[str, Any], names: Mapping[str, str]) -> None:
         sources = ", ".join(f"{n} from {name}" for name, n in cohort["sources"].items()) if cohort else ""
         known = f"{cohort['cases']} cases: {sources}" if cohort else "its table is not here"
         click.echo(f"  cohort  {model['cohort'][:12]}, {known}")
+    if withdrawn := model.get("withdrawn"):
+        click.echo(f"  {withdrawn}")
     click.echo(f"  licence {model.get('licence', '?')}")

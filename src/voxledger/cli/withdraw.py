@@ -39,13 +39,15 @@ def purge(dry_run: bool, yes: bool, as_json: bool, keys: Path | None) -> None:
     """Remove files of withdrawn patients from DVC's cache and every remote, in all versions, and nobody else's.
 
     What goes is listed in data/purged.json, signed with the ssh key that git signs with. By it
-    `voxledger verify TAG --withdrawn FILE` tells what was withdrawn from what was lost.
+    `voxledger verify TAG --withdrawn FILE` tells what was withdrawn from what was lost. Exit code 1 where a remote
+    could not be reached, or did not let objects be removed: it is named, and the same command goes on.
 
     \b
     Example:
       voxledger withdraw purge --dry-run
       voxledger withdraw purge
     """
+    from voxledger.errors import VoxledgerError
     from voxledger.params import read_params
     from voxledger.records.pseudonyms import default_folder, open_pseudonyms
     from voxledger.release.purge import carry_out, plan
@@ -57,13 +59,28 @@ def purge(dry_run: bool, yes: bool, as_json: bool, keys: Path | None) -> None:
     if not as_json:
         _say(what, there)
     go = not dry_run and (yes or (not as_json and click.confirm("remove them for good?")))
-    removed = carry_out(what) if go else None
+    done = carry_out(what) if go else None
+    left = what.at.closed if done is None else done.left
     if as_json:
-        lists = {"unread": what.unread, "shared": sorted(what.shared)}
+        lists = {
+            "left": left,
+            "unread": what.unread,
+            "shared": sorted(what.shared),
+            "elsewhere": what.elsewhere,
+            "named": [path.as_posix() for path in what.named],
+        }
+        removed = None if done is None else done.removed
         click.echo(json.dumps({"objects": len(what.objects), "there": there, "removed": removed, **lists}, indent=1))
-    elif removed is not None:
-        gone = ", ".join(f"{count} from {name}" for name, count in removed.items())
-        click.echo(f"removed {gone}. Next: git push, and tell whoever has a clone or a copy (docs/withdrawal.md)")
+    elif done is not None:
+        gone = ", ".join(f"{count} from {name}" for name, count in done.removed.items())
+        click.echo(f"removed {gone}")
+    if left:
+        raise VoxledgerError(
+            "; ".join(f"{name}: {why}" for name, why in left.items()),
+            "mend that, or let somebody do it who may remove there, and run `voxledger withdraw purge` again",
+        )
+    if done is not None and not as_json:
+        click.echo("Next: git push, and tell whoever has a clone or a copy (docs/withdrawal.md)")
 
 
 def _say(what: Plan, there: dict[str, int]) -> None:
@@ -71,12 +88,23 @@ def _say(what: Plan, there: dict[str, int]) -> None:
         click.echo(f"{patient}: {len(removed.files)} files of closed rounds, {len(removed.objects)} objects")
     for name, count in there.items():
         click.echo(f"{name}: {count} objects to remove")
+    for name, why in what.at.closed.items():
+        click.echo(f"{name}: cannot be looked at: {why}")
     if what.folders:
         click.echo(f"{len(what.folders)} listings of folders will no longer name them")
     if what.shared:
         click.echo(f"{len(what.shared)} objects are other cases', too, and stay")
     for folder in what.unread:
         click.echo(f"not listed anywhere, so what it holds is not known: {folder}")
+    for said in what.elsewhere:
+        click.echo(f"not looked at: {said}")
+    for place in (one for one in what.at.found if what.folders and one.hashes_lists()):
+        name = place.name.removeprefix("remote ")
+        click.echo(
+            f"{place.name}: in a clone of an older tag, `dvc remote modify --local {name} verify false` before pull"
+        )
+    for path in what.named:
+        click.echo(f"still names a case or patient who was withdrawn: {path}")
 
 
 @withdraw.command()

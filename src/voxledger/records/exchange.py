@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,7 +20,7 @@ from voxledger.records.bundle import PREFIX
 from voxledger.records.formats import Upgrade, upgraded
 from voxledger.repository import git
 from voxledger.reviewer_name import PATTERN as REVIEWER
-from voxledger.textfile import read_json, read_json_if_there, replace_text, unreadable
+from voxledger.textfile import parse_json, read_json, read_json_if_there, replace_text, unreadable
 
 UPGRADES: tuple[Upgrade, ...] = ()
 FORMAT = len(UPGRADES) + 1
@@ -84,6 +84,11 @@ def read_sendings() -> list[Sending]:
     return [_read(path, Sending) for path in layout.sent_notes()]
 
 
+def parse_sending(text: str, what: Path | str) -> Sending:
+    """Parse a note of a sending; `what` names it in errors."""
+    return _parse(parse_json(text, what), Sending, what)
+
+
 def upload_name(to: str, reviewer: str, name: str, version: str) -> str:
     """A short name that an upload has in every clone; another version of a file is another upload."""
     return f"{reviewer}-{_short(to, name, version)}"
@@ -112,10 +117,14 @@ def _short(*words: str) -> str:
 
 
 def _read(path: Path, kind: type[_Record]) -> _Record:
+    return _parse(read_json(path), kind, path)
+
+
+def _parse(values: Any, kind: type[_Record], what: Path | str) -> _Record:
     try:
-        return kind.model_validate(upgraded(read_json(path), UPGRADES, str(path)))
+        return kind.model_validate(upgraded(values, UPGRADES, str(what)))
     except ValidationError as error:
-        raise unreadable(path, str(error.errors()[0]["msg"])) from None
+        raise unreadable(what, str(error.errors()[0]["msg"])) from None
 
 
 def _write(path: Path, record: BaseModel) -> None:

@@ -63,6 +63,16 @@ def put_in_place(revisions: Path, cases: Collection[str], made: dict[str, str]) 
         remove_at_once(folder)
 
 
+def cut_late(late: Path, cases: Collection[str]) -> dict[str, str]:
+    """Cut returns that came after their round was closed, which are called after their hash.
+
+    Returns the name of each that something is left of by its former one. Killed, it is finished by the next call.
+    """
+    made = {old: f"{old.rpartition('-')[0]}-{new[:12]}" for old, new in cut_all(late, cases).items()}
+    put_in_place(late, cases, made)
+    return made
+
+
 def _with_some_of(revisions: Path, cases: Collection[str]) -> Iterator[tuple[Path, Manifest]]:
     for folder in sorted(revisions.glob("[!.]*")) if revisions.is_dir() else []:
         sent = read_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))

@@ -22,6 +22,8 @@ class Place:
     name: str
     database: Any
     """DVC's `HashFileDB`."""
+    folders: frozenset[str]
+    """All that list a folder here, of whatever version, or of none."""
 
     def there(self, objects: Iterable[str]) -> set[str]:
         """Those of some objects that lie here."""
@@ -29,61 +31,100 @@ class Place:
         return set(self.database.oids_exist(asked)) if asked else set()
 
     def remove(self, objects: Iterable[str]) -> int:
-        """Remove objects, where they are here; returns how many were."""
+        """Remove objects, where they are here; returns how many were.
+
+        Raises what the remote's access raises, and `OSError` where it says that they went and they did not.
+        """
         there = self.there(objects)
         for oid in sorted(there):
             self.database.delete(oid)
+        if self.there(there):
+            raise OSError("it does not let objects be removed")
         return len(there)
-
-    def folders(self) -> set[str]:
-        """All that list a folder here, of whatever version, or of none."""
-        return {oid for oid in self.database.all() if oid.endswith(FOLDER)}
 
     def listing(self, folder: str) -> Listing | None:
         """What the object of a folder lists here; None where it is not here, or cannot be read."""
-        with suppress(OSError, ValueError, LookupError, TypeError):
-            content = self.database.fs.cat_file(self.database.oid_to_path(folder))
+        if folder not in self.folders:
+            return None
+        content = self.database.fs.cat_file(self.database.oid_to_path(folder))
+        with suppress(ValueError, LookupError, TypeError):
             return tuple(sorted(((e["md5"], e["relpath"]) for e in json.loads(content)), key=lambda e: e[1]))
         return None
 
     def list_anew(self, folder: str, files: Listing) -> None:
         """Let the object of a folder list other files, under its old name: that is the name that versions know.
 
-        As DVC writes them, and read-only in the cache: DVC hashes what is not, and throws this away.
+        As DVC writes them, and read-only in the cache: DVC hashes what is not, and throws this away. Killed, it leaves
+        the list as it was; what stores whole objects alone, as S3 does, needs no other name for that.
         """
         content = json.dumps([{"md5": oid, "relpath": path} for oid, path in files]).encode()
         target, fs = self.database.oid_to_path(folder), self.database.fs
-        if fs.protocol != "local":
+        partial = f"{target}.tmp"
+        if fs.protocol == "local":
+            Path(partial).write_bytes(content)
+            Path(partial).chmod(0o444)
+            Path(partial).replace(target)
+        elif fs.protocol == "ssh":
+            fs.pipe_file(partial, content)
+            fs.mv(partial, target)
+        else:
             fs.pipe_file(target, content)
-            return
-        partial = Path(f"{target}.tmp")
-        partial.write_bytes(content)
-        partial.chmod(0o444)
-        partial.replace(target)
+
+    def hashes_lists(self) -> bool:
+        """Whether DVC, when it pulls from here, takes a list that was changed for damaged."""
+        return self.database.fs.protocol != "local" and bool(self.database.verify)
+
+    def keeps_versions(self) -> bool:
+        """Whether it keeps what is removed: a bucket of S3 with versions, as far as it lets itself be asked."""
+        if self.database.fs.protocol != "s3":
+            return False
+        with suppress(Exception):
+            bucket = self.database.path.partition("/")[0]
+            return bool(self.database.fs.fs.call_s3("get_bucket_versioning", Bucket=bucket).get("Status"))
+        return False
 
 
-def places() -> tuple[list[Place], Path]:
-    """Every remote that is configured here, the cache last, and the folder in which DVC notes what lies where.
+@dataclass(frozen=True)
+class Places:
+    """Where this repository keeps objects."""
 
-    Raises
-    ------
-    VoxledgerError
-        A remote keeps versions of its own (`version_aware`), which stay when an object is removed.
-    """
-    from dvc.exceptions import DvcException
+    found: list[Place]
+    """Every remote that could be looked at, the cache last."""
+    closed: dict[str, str]
+    """Remotes that could not, and why."""
+    notes: Path
+    """The folder in which DVC notes what lies where, with names of files."""
+
+
+def places() -> Places:
+    """Look at the cache and every remote that is configured here."""
     from dvc.repo import Repo
 
-    from voxledger.errors import VoxledgerError
-
     with Repo() as repository:
-        found = []
+        found, closed = list[Place](), dict[str, str]()
         for name in sorted(repository.config["remote"]):
             try:
-                found.append(Place(f"remote {name}", repository.cloud.get_remote_odb(name, "withdraw purge")))
-            except DvcException as error:
-                raise VoxledgerError(f"remote {name} cannot be used: {error}", "mend it, or take it out") from None
-        found.append(Place("cache", repository.cache.local))
-        return found, Path(repository.site_cache_dir)
+                found.append(_place(f"remote {name}", repository.cloud.get_remote_odb(name, "withdraw purge")))
+            except Exception as error:  # each kind of remote has its own
+                closed[f"remote {name}"] = said(error)
+        cache = repository.cache.local
+        found.append(Place("cache", cache, _folders(cache)))
+        return Places(found, closed, Path(repository.site_cache_dir))
+
+
+def _place(name: str, database: Any) -> Place:
+    if database.fs.protocol == "local" and not (root := Path(database.path).parents[1]).is_dir():
+        raise FileNotFoundError(f"{root} is not here")  # DVC would call it empty
+    return Place(name, database, _folders(database))
+
+
+def _folders(database: Any) -> frozenset[str]:
+    return frozenset(oid for oid in database.all() if oid.endswith(FOLDER))
+
+
+def said(error: Exception) -> str:
+    """What an error of a remote says, in a line."""
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
 
 
 def union(listings: Iterable[Listing | None]) -> Listing:

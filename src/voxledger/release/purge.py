@@ -2,16 +2,17 @@
 
 `dvc gc` cannot: it keeps what any tag names, or drops all that none of those given does. So objects are told by their
 paths in every version that git knows, and removed one by one. An object that is also another case's, as an empty mask
-may be, stays. What is going to be removed is written down and signed first; listings of folders, by which the rest is
-found, are changed last, so that a purge that was killed is finished by the next one.
+may be, stays. What is going to be removed is written down and signed first, and listings of folders are changed once
+what they list is gone, so that a purge that was killed, or that could not reach a remote, is finished by the next one.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
@@ -23,20 +24,23 @@ from voxledger.records.pseudonyms import Pseudonyms
 from voxledger.records.purged import Purged, Removed, file_digest, parse_purged, write_purged
 from voxledger.records.withdrawn import cases_of, read_withdrawn
 from voxledger.release.all_versions import Tracked, all_cases, require_all_of_it, texts, tracked
-from voxledger.release.objects import FOLDER, Listing, Place, places, union, without
+from voxledger.release.leftovers import leftovers
+from voxledger.release.objects import FOLDER, Listing, Place, Places, places, said, union, without
+from voxledger.release.out_of_reach import former_remotes, sent
 from voxledger.release.state import require_open
 from voxledger.release.times import now
 from voxledger.repository import file_at, git, require_nobody_runs, require_root
 from voxledger.signing import WITHDRAWAL, sign, signed_by
+
+_SHOWN = (layout.BUNDLES, layout.ADJUDICATION)
+_UNKNOWN = ": what it still holds is not known"
 
 
 @dataclass
 class Plan:
     """What a purge removes, and what stays."""
 
-    places: list[Place]
-    notes: Path
-    """Where DVC notes what lies where, with names of files."""
+    at: Places
     purged: Purged
     """The list that is signed."""
     objects: set[str]
@@ -47,10 +51,24 @@ class Plan:
     """What the listings of folders say afterwards, of those that list a file of a patient's."""
     unread: list[str] = field(default_factory=list)
     """Folders of older versions of which no place has the listing."""
+    elsewhere: list[str] = field(default_factory=list)
+    """Where else the patient's files may lie: remotes that are not configured any more, and where bundles were sent."""
+    named: list[Path] = field(default_factory=list)
+    """Files of the working tree that still name a case or patient who was withdrawn."""
 
     def there(self) -> dict[str, int]:
-        """How many objects lie where, by place, and how many listings are changed there."""
-        return {one.name: len(one.there(self.objects)) for one in self.places}
+        """How many objects lie where, by place."""
+        return {one.name: len(one.there(self.objects)) for one in self.at.found}
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a purge."""
+
+    removed: dict[str, int]
+    """How many objects went, by place; also of a place that still has others."""
+    left: dict[str, str]
+    """Places that still hold what should have gone, or may, and why."""
 
 
 def plan(key: Pseudonyms) -> Plan:
@@ -61,8 +79,8 @@ def plan(key: Pseudonyms) -> Plan:
     Misuse
         Nobody was withdrawn, or under another key.
     VoxledgerError
-        The round is closed, this clone is shallow, a withdrawal is not committed, or a case of the name is registered
-        again.
+        The round is closed, this clone is shallow, a withdrawal is not committed, a case of the name is registered
+        again, or what a remote alone knows, which could not be reached, is needed to tell whose an object is.
     """
     require_root()
     require_open(read_params())  # the list is of the next version: behind a closed one, no round could be opened
@@ -70,10 +88,16 @@ def plan(key: Pseudonyms) -> Plan:
     require_nobody_runs()
     owners = _owners(key)
     known = {c.case_id for c in all_cases()}
-    found, notes = places()
-    listings, unread = _listings(tracked(), found)
+    at = places()
+    listings, unread = _listings(tracked(), at.found)
+    if at.closed and unread:
+        raise VoxledgerError(
+            f"{'; '.join(f'{name}: {why}' for name, why in at.closed.items())}; and no other place lists what these "
+            f"folders of older versions hold, so what is the patient's alone is not known: {', '.join(unread[:5])}",
+            "run this again once that can be reached, or take out the remote if it is gone (`dvc remote remove`)",
+        )
     mine: dict[str, set[str]] = {patient: set() for patient in owners.values()}
-    others = set[str]()
+    others, bundles = set[str](), set[str]()
     changed: dict[str, Listing] = {}
     for one, listing in listings:
         gone = set()
@@ -81,42 +105,48 @@ def plan(key: Pseudonyms) -> Plan:
             owner = owners.get(case_of(f"{one.path}/{path}" if path else one.path, known) or "")
             (others if owner is None else mine[owner]).add(oid)
             gone |= set() if owner is None else {path}
+        bundles |= {PurePosixPath(path).parts[0] for path in gone if Path(one.path) in _SHOWN}
         if gone and one.oid.endswith(FOLDER):
             changed[one.oid] = without(changed.get(one.oid, listing), gone)
-    before = _signed_before()
-    purged = _list(owners, known, mine, others, before)
+    purged = _list(owners, known, mine, others, _signed_before())
     theirs = {oid for removed in purged.patients.values() for oid in removed.objects}
     shared = (theirs | {oid for ids in mine.values() for oid in ids}) & others
-    return Plan(found, notes, purged, theirs - others, shared, changed, sorted(unread))
+    elsewhere = [*former_remotes(), *sent(bundles)]
+    named = leftovers(*_names(owners.keys()))
+    return Plan(at, purged, theirs - others, shared, changed, sorted(unread), elsewhere, named)
 
 
-def carry_out(what: Plan) -> dict[str, int]:
-    """Write down, sign and commit what goes, then remove it; returns how many objects went, by place.
+def carry_out(what: Plan) -> Done:
+    """Write down, sign and commit what goes, then remove it, place by place: one that fails keeps no other from it.
 
     Raises
     ------
     VoxledgerError
-        No key is configured, or objects of a place could not be removed; the others were.
+        No key is configured.
     """
     _sign(what.purged)
-    removed, failed = {}, []
-    for place in what.places:
+    removed = dict[str, int]()
+    left = {name: f"{why}{_UNKNOWN}" for name, why in what.at.closed.items()}
+    for place in what.at.found:
         try:
             removed[place.name] = place.remove(what.objects)
-        except Exception as error:
-            failed.append(f"{place.name}: {error}")
-    if failed:
-        raise VoxledgerError(
-            f"objects could not be removed from {'; '.join(failed)}",
-            "whoever may delete there runs `voxledger withdraw purge` again",
-        )
-    for place in what.places:
-        for folder, listing in what.folders.items():
-            said = place.listing(folder)
-            if said is not None and said != listing:
-                place.list_anew(folder, listing)
-    shutil.rmtree(what.notes, ignore_errors=True)
-    return removed
+            for folder in sorted(what.folders.keys() & place.folders):
+                if place.listing(folder) != what.folders[folder]:
+                    place.list_anew(folder, what.folders[folder])
+        except Exception as error:  # each kind of remote has its own
+            left[place.name] = _left(place, what, said(error))
+        else:
+            if place.keeps_versions():
+                left[place.name] = "the bucket keeps versions of what is removed, which whoever runs it has to remove"
+    shutil.rmtree(what.at.notes, ignore_errors=True)
+    return Done(removed, left)
+
+
+def _left(place: Place, what: Plan, why: str) -> str:
+    """What a place still holds, of which something could not be removed."""
+    with suppress(Exception):
+        return f"{why}: {len(place.there(what.objects))} of {len(what.objects)} objects are still there"
+    return f"{why}{_UNKNOWN}"
 
 
 def _owners(key: Pseudonyms) -> dict[str, str]:
@@ -144,6 +174,14 @@ def _owners(key: Pseudonyms) -> dict[str, str]:
     return found
 
 
+def _names(gone: Container[str]) -> tuple[set[str], set[str]]:
+    """What cases that were withdrawn and their patients are called, and what all are."""
+    ever = all_cases()
+    left = {c.patient for c in read_cases()}
+    people = {c.patient for c in ever if c.case_id in gone} - left
+    return {c.case_id for c in ever if c.case_id in gone} | people, {n for c in ever for n in (c.case_id, c.patient)}
+
+
 def _listings(ever: Iterable[Tracked], found: Sequence[Place]) -> tuple[list[tuple[Tracked, Listing]], list[str]]:
     """What every tracked folder holds, files as they are, and paths of folders that no place lists."""
     known, unread = dict[str, list[Listing]](), list[str]()
@@ -153,8 +191,7 @@ def _listings(ever: Iterable[Tracked], found: Sequence[Place]) -> tuple[list[tup
             listings.append((one, ((one.oid, ""),)))
             continue
         if one.oid not in known:
-            said = (place.listing(one.oid) for place in found)
-            known[one.oid] = [listing for listing in said if listing is not None]
+            known[one.oid] = [listing for place in found if (listing := _read(place, one.oid)) is not None]
         if known[one.oid]:
             listings.append((one, union(known[one.oid])))
         else:
@@ -162,11 +199,18 @@ def _listings(ever: Iterable[Tracked], found: Sequence[Place]) -> tuple[list[tup
     return [*listings, *_of_no_commit(found, known)], unread
 
 
+def _read(place: Place, folder: str) -> Listing | None:
+    try:
+        return place.listing(folder)
+    except Exception as error:  # each kind of remote has its own
+        raise VoxledgerError(f"{place.name}: {folder} cannot be read: {said(error)}", "run this again") from None
+
+
 def _of_no_commit(found: Iterable[Place], known: Container[str]) -> Iterator[tuple[Tracked, Listing]]:
     """Folders that were never committed, as of a run before another: of what kind they were, their files tell."""
     for place in found:
-        for oid in sorted(place.folders()):
-            if oid not in known and (listing := place.listing(oid)) is not None:
+        for oid in sorted(place.folders):
+            if oid not in known and (listing := _read(place, oid)) is not None:
                 soft = any(path.endswith(SOFT) for _, path in listing)
                 yield Tracked((layout.ATTENTION if soft else layout.IMAGES).as_posix(), oid), listing
 

@@ -18,6 +18,7 @@ from voxledger.records.ledger import Entry, Ledger, Signature, parse_ledger
 from voxledger.records.readings import JOINT, Reading, parse_readings
 from voxledger.records.reviewers import KeyState, Reviewer, Reviewers, parse_reviewers
 from voxledger.records.withdrawn import names_of_return, parse_withdrawn
+from voxledger.release.marked import note_of
 from voxledger.repository import commit_of, cut_history, file_at, git, is_ancestor, is_shallow, round_tag, tag_exists
 from voxledger.schema import LabelSchema, parse_schema
 from voxledger.textfile import parse_yaml, table, unreadable
@@ -161,6 +162,8 @@ def _model(model_id: str, cards: dict[str, dict[str, Any]], tag: str | None) -> 
     card = dict(cards.get(model_id, {"id": model_id, "name": "unknown to this version"}))
     if card.get("cohort"):
         card["cohort_cases"] = _cohort(card, tag)
+    if note := note_of(model_id):
+        card["withdrawn"] = note
     return card
 
 

@@ -7,7 +7,8 @@ is found, is written last. So a command that was killed is finished by the same 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from voxledger import layout
 from voxledger.errors import Misuse
@@ -38,8 +39,9 @@ from voxledger.records.readings import joint_bundle, joint_bundles, read_reading
 from voxledger.records.sent import require_no_bundles
 from voxledger.records.withdrawn import Withdrawn, cases_of, patients_of, read_withdrawn, write_withdrawn
 from voxledger.release.all_versions import all_cases, learned_from, require_all_of_it
-from voxledger.release.cut_returns import cut_all, put_in_place
+from voxledger.release.cut_returns import cut_all, cut_late, put_in_place
 from voxledger.release.inbox import remove_at_once
+from voxledger.release.leftovers import leftovers
 from voxledger.release.state import require_open
 from voxledger.release.times import now
 from voxledger.repository import dvc_add, git, require_nobody_runs, require_pulled, require_root
@@ -54,7 +56,16 @@ _TABLES = (
 _WORTH = (layout.WORTH, layout.WORTH_PAGE, layout.WORTH_PIPELINE.parent)
 
 
-def withdraw(patient: str, reason: str, key: Pseudonyms) -> Withdrawn:
+@dataclass(frozen=True)
+class TakenOut:
+    """What became of a withdrawal."""
+
+    row: Withdrawn
+    named: list[Path]
+    """Files of the working tree that still name the patient."""
+
+
+def withdraw(patient: str, reason: str, key: Pseudonyms) -> TakenOut:
     """Take a patient out of all that the next version is made from, and commit that.
 
     Raises
@@ -75,8 +86,9 @@ def withdraw(patient: str, reason: str, key: Pseudonyms) -> Withdrawn:
     begun = {row.patient: row for row in read_withdrawn()}.get(patients_of(key)(patient))
     row = begun or Withdrawn(patients_of(key)(patient), (), params.round, _curator(), now(), reason.strip())
     today = {c.case_id: c.patient for c in read_cases()}
-    gone = {c.case_id for c in all_cases() if today.get(c.case_id, c.patient) == patient}
-    _require_known(patient, gone, row)
+    ever = all_cases()
+    gone = {c.case_id for c in ever if today.get(c.case_id, c.patient) == patient}
+    _require_known(patient, gone, row, today)
     if begun is None:
         for folder in layout.INPUTS:
             require_pulled(folder)
@@ -90,6 +102,7 @@ def withdraw(patient: str, reason: str, key: Pseudonyms) -> Withdrawn:
     note_key(key.key)
     write_withdrawn([*(one for one in read_withdrawn() if one.patient != row.patient), row])
     put_in_place(layout.BASE_REVISIONS, gone, copies)
+    cut_late(layout.LATE, gone)
     _cut_tables(gone, dict(row.returns))
     _remove_files(gone)
     key.forget(patient, gone)
@@ -97,19 +110,25 @@ def withdraw(patient: str, reason: str, key: Pseudonyms) -> Withdrawn:
     cases = read_cases()
     write_cases(layout.CASES, (c for c in cases if c.case_id not in gone))
     _commit(len(gone))
-    return row
+    return TakenOut(row, leftovers({patient, *gone}, {name for c in ever for name in (c.case_id, c.patient)}))
 
 
 def _curator() -> str:
     return git("var", "GIT_AUTHOR_IDENT").partition(" <")[0]
 
 
-def _require_known(patient: str, gone: Collection[str], row: Withdrawn) -> None:
-    registered = {c.case_id for c in read_cases()} & set(gone)
-    if registered or (row.cases and git("status", "--porcelain", "--", str(layout.WITHDRAWN))):
+def _require_known(patient: str, gone: Collection[str], row: Withdrawn, today: Mapping[str, str]) -> None:
+    if today.keys() & gone or (row.cases and git("status", "--porcelain", "--", str(layout.WITHDRAWN))):
         return
     if row.cases:
         raise Misuse(f"patient {patient} was withdrawn on {row.date}", "see `voxledger withdraw purge --dry-run`")
+    if owner := today.get(patient):
+        others = sorted(case for case, who in today.items() if who == owner and case != patient)
+        raise Misuse(
+            f"{patient} is a case, and its patient is {owner}"
+            + (f", whose {', '.join(others)} would go, too" * bool(others)),
+            f"`voxledger cases withdraw {owner} --reason …`",
+        )
     raise Misuse(
         f"no case of a patient {patient} is in {layout.CASES}",
         "`voxledger cases list --json` names the patient of every case; a case without one is its own patient",
