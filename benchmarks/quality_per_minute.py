@@ -164,9 +164,8 @@ class Curve:
         return float(self.minutes[first]) if first < len(self.minutes) else float("nan")
 
     def at(self, which: str, minutes: np.ndarray) -> np.ndarray:
-        """Quality after so many minutes."""
-        values: np.ndarray = getattr(self, which)
-        return values[np.searchsorted(self.minutes, minutes, side="right") - 1]
+        """Quality after so many minutes, on a line from one case to the next."""
+        return np.interp(minutes, self.minutes, getattr(self, which))
 
 
 def curve(cases: Sequence[Case], steps: Steps, looking: float, start: float | None = None) -> Curve:
@@ -367,7 +366,8 @@ def plot(path: Path, of_pools: Mapping[str, Sequence[Curves]]) -> None:
                 label = f"{key[0]}, {key[1]}".replace("_", " ")
                 axis.plot(minutes, mean_at(of_seeds, key, which, minutes), line, color=colour, label=label, lw=1.2)
             axis.set(title=f"{name}: {title} of the release", xlabel="reviewer minutes", ylabel="Dice")
-            axis.set_ylim(max(0.0, axis.get_ylim()[0]) if which == "worst" else 0.6, 1.0)
+            proposed_dice = mean_at(of_seeds, ("random", "everywhere"), which, minutes[:1])[0]
+            axis.set_ylim(max(0.0, proposed_dice - 0.05), 1.0)
             axis.grid(alpha=0.3)
     axes[0][1].legend(fontsize=7)
     figure.tight_layout()

@@ -293,10 +293,10 @@ class TestByPredictedQuality:
         scores = read_scores(repository / OUT / "score.csv")
         by_case = {c.case_id: [s for s in scores if s.case_id == c.case_id] for c in CASES[:6]}
         doubt = {
-            "expected_gain": lambda of: sum(s.attention_ml for s in of),
-            "lowest_dice": lambda of: -min(s.lowest_agreement for s in of),
+            "expected_gain": lambda of: -sum(s.attention_ml for s in of),
+            "lowest_dice": lambda of: (min(s.lowest_agreement for s in of), -sum(s.mean_entropy for s in of)),
         }[acquisition]
-        assert list(found) == sorted(by_case, key=lambda c: -doubt(by_case[c]))[:3]
+        assert list(found) == sorted(by_case, key=lambda c: doubt(by_case[c]))[:3]
 
     def test_one_class(self, repository, acquisition):
         schema = ensembles.schema_of(1)
