@@ -1,17 +1,27 @@
-"""What quality of all labels do reviewer minutes buy, and is predicted quality right? Hippocampus MR, one CPU.
+"""What quality of all labels do reviewer minutes buy, and is predicted quality right? Two pools, one CPU.
 
-    python benchmarks/quality_per_minute.py [--data ../shared/data] [--seeds 3] [--keep FOLDER] [--out TABLE.md]
+    python benchmarks/quality_per_minute.py [--data ../shared/data] [--seeds 3] [--pools hippocampus phantoms]
+        [--keep FOLDER] [--out TABLE.md] [--plot PICTURE.png]
 
-For every seed: two small U-Nets (those of `benchmarks/acquisition.py`) learn from 10 decathlon cases. They propose the
-whole hippocampus in 60 further ones, in 40 that were spoilt by transforms (slices three times as thick, motion ghosts,
-a bias field, noise), and in 30 of another site. Signs, attention and the choice of cases are those of the score stage,
-and the readers are the emulated ones: one looks at everything, one where attention points; both accept a mask from Dice
-0.9 on, know the reference and correct every voxel that they see. Networks are not trained again between rounds, so that
-what differs between arms is the order of cases alone. No round of DVC is run.
+Two small networks learn from few cases and propose labels of a pool (`benchmarks/pools.py`). Batch by batch an arm
+chooses the cases that come next, and an emulated reader reviews them (`benchmarks/pool_reviews.py`): one looks at
+everything, one where attention points. Each arm knows what its own reader found in the batches before, and no more.
+Networks are not trained again between batches, so that what differs between arms is the order of cases alone. No round
+of DVC is run.
 
-Prints how far predicted Dice is off on masks that were not reviewed, and how often its interval holds; and by arm and
-reader the minutes until the labels of the pool, reviewed or as proposed, reach stated qualities. The arm `oracle` knows
-the error of every mask and the minutes that it takes. Minutes are assumptions: see `voxledger.minutes`.
+random, foreground_random, entropy, attention, expected_gain, lowest_dice
+             as `score.acquisition` has them; random is the mean of 20 orders
+learned      most learned attention, and the reader is pointed by it; of each batch some cases are drawn blindly, until
+             they set the threshold, and before there is one the published criteria point
+oracle       knows the error of every mask, and the minutes that it takes: most error a minute
+oracle_worst knows the same: the case with the worst mask first
+from scratch, cases in random order are drawn from nothing: what is not drawn yet has no label, Dice 0; or
+among proposals, it has the one that the networks propose
+
+Prints what is proposed; how far predicted Dice is off on masks that were not reviewed, and how often its interval
+holds; by arm and reader the minutes until the labels of the pool, reviewed or as proposed, reach stated qualities, and
+whether the arm is anywhere on the curve below random; and savings by the minutes of a look. With --keep what is done is
+not done again: pools, reviews, and the arm that learns, by seed. Minutes are assumptions: see `voxledger.minutes`.
 """
 
 from __future__ import annotations
@@ -19,244 +29,120 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import acquisition
 import numpy as np
-from acquisition import PLANS, Sample
+from pool_reviews import Case, LearnedAttention, Review, Scored, measure, schema_of
+from pools import POOLS, Pool, proposed
 
-from voxledger.minutes import LOOKING_MINUTES, SAIM_SCRATCH_MINUTES, assumptions
-from voxledger.records.mask_quality import JudgedMask, MaskQuality, Quality, Signs
-from voxledger.score.table import CaseScore, ClassScore
+from voxledger.minutes import LOOKING_MINUTES, SAIM_SCRATCH_MINUTES, SCRATCH_MINUTES, assumptions, looking_values
+from voxledger.records.emulated import Looks
+from voxledger.records.mask_quality import Quality
 
-START, PLAIN, SPOILT, OUTSIDE = 10, 60, 40, 30
-STEPS = 160
-NAME = "hippocampus"
-BATCH = 10
-"""Cases a round."""
-BOUND = 0.9
-WANTED = (("worst", 0.7), ("worst", 0.8), ("mean", 0.9), ("mean", 0.95))
+WANTED = {
+    "hippocampus": (("worst", 0.7), ("worst", 0.8), ("mean", 0.9), ("mean", 0.95)),
+    "phantoms": (("worst", 0.7), ("worst", 0.8), ("mean", 0.9), ("mean", 0.95)),
+}
 """Qualities that minutes are given for: of the worst tenth of the masks, or of all."""
-ARMS = ("random", "foreground_random", "entropy", "attention", "expected_gain", "oracle")
-REVIEWED = (20, 40, 80)
+BATCH = {"hippocampus": 10, "phantoms": 5}
+BLIND = {"hippocampus": 3, "phantoms": 2}
+"""Of a batch, in the arm `learned`, until they set a threshold."""
+SCRATCH = {"hippocampus": SAIM_SCRATCH_MINUTES, "phantoms": SCRATCH_MINUTES}
+"""Minutes of a case from nothing."""
+CHOSEN = ("foreground_random", "entropy", "attention", "expected_gain", "lowest_dice")
+ORACLES = ("oracle", "oracle_worst")
+FROM_SCRATCH = ("from scratch", "among proposals")
+REVIEWED = {"hippocampus": (20, 40, 80), "phantoms": (10, 20)}
 """Cases that quality is learned from."""
+LISTED = {"hippocampus": (40, 20), "phantoms": (15, 10)}
+"""Cases of a worklist, and of a blind audit."""
 DRAWS = 20
-"""Of these cases, by chance."""
+"""By chance: of the cases that quality is learned from, and of random orders."""
+POINTS = 400
+"""Minutes at which curves are compared."""
+
+Steps = Sequence[tuple[str, Review]]
+"""Cases in the order in which they were reviewed."""
 
 
 @dataclass(frozen=True)
-class Case:
-    """One case of the pool: what is known before anybody looks, and what readers make of it."""
+class Seed:
+    """What was measured of one pool of one seed."""
 
-    case_id: str
-    kind: str
-    signs: Signs
-    mean_entropy: float
-    judged: JudgedMask
-    """By a reader who corrects all that is wrong."""
-    minutes: dict[str, float]
-    """By how the reader looks."""
-    dice: dict[str, float]
-    """Of what he hands in."""
-    accepted: bool
-    """By the reader who looks at everything."""
-
-    def found(self) -> JudgedMask:
-        """As the reader of the arms judges it: what he accepts was right."""
-        return replace(self.judged, dice=1.0, error_ml=0.0, path_share=0.0) if self.accepted else self.judged
-
-    def scored(self, quality: Quality | None) -> CaseScore:
-        """As acquisition functions see it."""
-        from voxledger.score.quality import expected_minutes
-
-        signs = asdict(self.signs)
-        score = ClassScore(self.case_id, NAME, **signs, trusted=False)
-        if quality is None:
-            return CaseScore(self.case_id, (score,))
-        minutes = expected_minutes(quality, SAIM_SCRATCH_MINUTES, 1)
-        return CaseScore(self.case_id, (score,), quality={NAME: quality}, minutes={NAME: minutes})
-
-
-def spoil(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A normalised image (z, y, x) with one or two of four troubles, of a strength that is drawn, too."""
-    from scipy.ndimage import zoom
-
-    def thick(a: np.ndarray) -> np.ndarray:
-        few = zoom(a, (1 / 3, 1, 1), order=1)
-        return zoom(few, [n / m for n, m in zip(a.shape, few.shape, strict=True)], order=1)
-
-    def ghosts(a: np.ndarray) -> np.ndarray:
-        shift = int(rng.integers(4, 12))
-        return a + rng.uniform(0.2, 0.6) * (np.roll(a, shift, 1) + np.roll(a, -shift, 1)) / 2
-
-    def bias(a: np.ndarray) -> np.ndarray:
-        z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in a.shape), indexing="ij")
-        c = rng.uniform(-0.6, 0.6, 6)
-        field = np.exp(c[0] * z + c[1] * y + c[2] * x + c[3] * z * y + c[4] * y * x + c[5] * z * x)
-        return (a - a.min()) * field
-
-    def noise(a: np.ndarray) -> np.ndarray:
-        return a + rng.normal(0, rng.uniform(0.3, 0.9), a.shape)
-
-    for trouble in rng.permutation(4)[: int(rng.integers(1, 3))]:
-        image = (thick, ghosts, bias, noise)[trouble](image)
-    spoilt: np.ndarray = ((image - image.mean()) / max(float(image.std()), 1e-6)).astype(np.float32)
-    return spoilt
-
-
-def draw(data: Path, seed: int) -> tuple[list[Sample], list[tuple[str, Sample]]]:
-    """The cases that networks learn from, and the pool with the kind of each; labels are of the whole hippocampus."""
-    rng = np.random.default_rng(seed)
-    home, outside = (acquisition.load(data / name) for name in ("hippocampus", "hippocampus-external"))
-    for sample in (*home, *outside):
-        sample.labels = (sample.labels > 0).astype(np.uint8)
-    home = [home[i] for i in rng.permutation(len(home))[: START + PLAIN + SPOILT]]
-    outside = [outside[i] for i in sorted(rng.permutation(len(outside))[:OUTSIDE])]
-    for sample in home[START + PLAIN :]:
-        sample.image = spoil(sample.image, rng)
-    kinds = ["plain"] * PLAIN + ["spoilt"] * SPOILT + ["outside"] * OUTSIDE
-    return home[:START], list(zip(kinds, [*home[START:], *outside], strict=True))
-
-
-def train(start: list[Sample], seed: int) -> list[Any]:
-    """The two networks."""
-    import torch
-
-    from voxledger.models.monai.network import build_network
-
-    networks = []
-    for i, plans in enumerate(PLANS):
-        torch.manual_seed(10 * seed + i)
-        network = build_network(plans, 2)
-        acquisition.fit(network, start, STEPS, 10 * seed + i)
-        networks.append(network.eval())
-    return networks
-
-
-def measure(sample: Sample, kind: str, networks: list[Any], folder: Path) -> Case:
-    """Propose, score, and let both readers read."""
-    import torch
-
-    from voxledger.evaluate.comparison import compare
-    from voxledger.evaluate.metrics.added_path_percent import added_path_percent
-    from voxledger.imaging.attention_file import PUBLISHED
-    from voxledger.imaging.soft import open_soft, write_soft
-    from voxledger.imaging.volume import Volume
-    from voxledger.params import EvaluateParams, Params, ScoreParams
-    from voxledger.records.emulated import Looks
-    from voxledger.review.by_reference import ByReference
-    from voxledger.review.emulate import Shown, dice
-    from voxledger.schema import LabelClass, LabelSchema
-    from voxledger.score.attention import Attention
-
-    schema = LabelSchema(name=NAME, classes=(LabelClass(id=1, name=NAME),))
-    with torch.no_grad():
-        image = torch.from_numpy(sample.image)[None, None]
-        p = [torch.softmax(network(image), 1)[0, 1].numpy() for network in networks]
-    opened = []
-    for i, one in enumerate(p):
-        write_soft(folder / f"{i}.b2nd", [(NAME, one)], [NAME], sample.grid, str(i), "")
-        opened.append(open_soft(folder / f"{i}.b2nd"))
-    found, ml = Attention(opened, schema, ScoreParams(opening=0))[NAME], sample.grid.voxel_ml
-    pointed = np.zeros(sample.labels.shape, np.uint8)
-    if found.box is not None:
-        pointed[found.box] = found.bits != 0
-    entropy = found.entropy / sample.image.size
-    volumes = [found.attention, *(found.voxels[c] for c in PUBLISHED), found.predicted]
-    signs = Signs(2, *(v * ml for v in volumes), entropy, dice(p[0] > 0.5, p[1] > 0.5))
-    proposed, truth = np.mean(p, axis=0) > 0.5, sample.labels == 1
-    path = added_path_percent(compare(truth, proposed, sample.grid.spacing), EvaluateParams()) / 100
-    wrong = int(np.count_nonzero(proposed != truth)) * ml
-    judged = JudgedMask(0, MaskQuality(sample.case_id, NAME, signs, None), False, dice(proposed, truth), wrong, path)
-    params = Params.model_validate({"score": {"scratch_minutes": SAIM_SCRATCH_MINUTES}})
-    shown = Shown(
-        *(sample.case_id, schema, Path(), Volume(proposed.astype(np.uint8), sample.grid), sample.labels, pointed),
-        (NAME,),
-    )
-    minutes, after = {}, {}
-    for looks in Looks:
-        reader = ByReference(BOUND, looks=looks, params=params)
-        minutes[looks.value] = float(reader.read(shown).rows[0].minutes or 0)
-        after[looks.value] = reader.masks[0].dice
-    accepted = judged.dice >= BOUND
-    return Case(sample.case_id, kind, signs, entropy, judged, minutes, after, accepted)
-
-
-def cases_of(data: Path, seed: int) -> list[Case]:
-    """The pool of a seed, measured."""
-    start, pool = draw(data, seed)
-    networks = train(start, seed)
-    with tempfile.TemporaryDirectory() as folder:
-        return [measure(sample, kind, networks, Path(folder)) for kind, sample in pool]
+    cases: list[Case]
+    learned: Mapping[str, Steps]
+    """What the arm that learns reviewed, by reader."""
+    learned_from: Mapping[str, int]
+    """The first of its batches, from 0, that learned attention chose; −1 where none."""
+    cpu_s: float
 
 
 # Is predicted quality right?
 
 
-def predicted(cases: list[Case], reviewed: set[str], blind: set[str]) -> tuple[list[Case], list[Quality]] | None:
-    """Masks that were not reviewed, and what is predicted of them; None where too few were."""
+def predicted(cases: Sequence[Case], reviewed: set[str], blind: set[str]) -> list[tuple[float, float, Quality]] | None:
+    """Dice, wrong ml and predicted quality of masks that were not reviewed; None where too few were."""
     from voxledger.score.quality import learn
 
-    model = learn([replace(c.judged, blind=c.case_id in blind) for c in cases if c.case_id in reviewed], [NAME])
+    judged = [one for c in cases if c.case_id in reviewed for one in c.truly(c.case_id in blind)]
+    model = learn(judged, list(cases[0].masks))
     if model is None:
         return None
-    rest = [c for c in cases if c.case_id not in reviewed]
-    return rest, [q for c in rest if (q := model.predict(NAME, c.signs)) is not None]
+    rest = [(name, m) for c in cases if c.case_id not in reviewed for name, m in c.masks.items()]
+    return [(m.dice, m.error_ml, q) for name, m in rest if (q := model.predict(name, m.signs)) is not None]
 
 
-def quality_row(label: str, found: Sequence[tuple[list[Case], list[Quality]]]) -> str:
+def quality_row(label: str, found: Sequence[Sequence[tuple[float, float, Quality]]]) -> str:
     """Over several draws: how far Dice is off and how often intervals hold, on what was not reviewed."""
     from scipy.stats import spearmanr
 
-    pairs = [(c.judged, q) for rest, qualities in found for c, q in zip(rest, qualities, strict=True)]
-    off = np.mean([abs(j.dice - q.predicted_dice) for j, q in pairs])
-    held = np.mean([q.predicted_dice_low <= j.dice <= q.predicted_dice_high for j, q in pairs])
-    held_ml = np.mean([q.predicted_error_ml_low <= j.error_ml <= q.predicted_error_ml_high for j, q in pairs])
-    wide = np.mean([q.predicted_dice_high - q.predicted_dice_low for _, q in pairs])
-    constant = np.mean(
-        [abs(c.judged.dice - np.median([o.judged.dice for o in rest])) for rest, _ in found for c in rest]
+    every = [one for draw in found for one in draw]
+    off = np.mean([abs(dice - q.predicted_dice) for dice, _, q in every])
+    held = np.mean([q.predicted_dice_low <= dice <= q.predicted_dice_high for dice, _, q in every])
+    held_ml = np.mean([q.predicted_error_ml_low <= ml <= q.predicted_error_ml_high for _, ml, q in every])
+    wide = np.mean([q.predicted_dice_high - q.predicted_dice_low for _, _, q in every])
+    constant = np.mean([abs(d - np.median([one[0] for one in draw])) for draw in found for d, _, _ in draw])
+    ranks = np.mean([spearmanr([d for d, _, _ in draw], [q.predicted_dice for _, _, q in draw])[0] for draw in found])
+    return (
+        f"| {label} | {len(every)} | {off:.3f} | {constant:.3f} | {held:.1%} | {held_ml:.1%} | {wide:.3f} | "
+        f"{ranks:.2f} |"
     )
-    ranks = np.mean(
-        [
-            spearmanr([c.judged.dice for c in rest], [q.predicted_dice for q in qualities])[0]
-            for rest, qualities in found
-        ]
-    )
-    numbers = f"{off:.3f} | {constant:.3f} | {held:.1%} | {held_ml:.1%} | {wide:.3f} | {ranks:.2f}"
-    return f"| {label} | {len(pairs)} | {numbers} |"
 
 
-def quality_table(pools: list[list[Case]]) -> list[str]:
+def quality_table(name: str, pools: Sequence[Sequence[Case]]) -> list[str]:
     """A row a way of choosing what was reviewed."""
     rows = [
         "| learned from | masks predicted | Dice off by | off by their median | interval of Dice held | of ml held | "
         "width, Dice | Spearman |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    listed, audited = LISTED[name]
 
-    def many(choose: Callable[[list[Case], np.random.Generator], tuple[set[str], set[str]]]) -> list[Any]:
-        rngs = [(cases, np.random.default_rng(d)) for cases in pools for d in range(DRAWS)]
+    def many(
+        draws: int, choose: Callable[[Sequence[Case], np.random.Generator], tuple[set[str], set[str]]]
+    ) -> list[Any]:
+        rngs = [(cases, np.random.default_rng(d)) for cases in pools for d in range(draws)]
         return [one for cases, rng in rngs if (one := predicted(cases, *choose(cases, rng))) is not None]
 
-    def by_chance(cases: list[Case], rng: np.random.Generator, count: int) -> set[str]:
+    def by_chance(cases: Sequence[Case], rng: np.random.Generator, count: int) -> set[str]:
         return {cases[i].case_id for i in rng.permutation(len(cases))[:count]}
 
-    def top(cases: list[Case], count: int) -> set[str]:
-        return {c.case_id for c in sorted(cases, key=lambda c: -c.mean_entropy)[:count]}
+    def top(cases: Sequence[Case]) -> set[str]:
+        uncertain = sorted(cases, key=lambda c: -sum(m.signs.mean_entropy for m in c.masks.values()))
+        return {c.case_id for c in uncertain[:listed]}
 
-    def with_audit(cases: list[Case], rng: np.random.Generator) -> tuple[set[str], set[str]]:
-        listed = top(cases, 40)
-        blind = by_chance([c for c in cases if c.case_id not in listed], rng, 20)
-        return listed | blind, blind
+    def with_audit(cases: Sequence[Case], rng: np.random.Generator) -> tuple[set[str], set[str]]:
+        blind = by_chance([c for c in cases if c.case_id not in top(cases)], rng, audited)
+        return top(cases) | blind, blind
 
-    for count in REVIEWED:
-        found = many(lambda cases, rng, count=count: (by_chance(cases, rng, count), set()))  # type: ignore[misc]
-        rows.append(quality_row(f"{count} by chance", found))
-    rows.append(quality_row("40 of a worklist (entropy)", many(lambda cases, _: (top(cases, 40), set()))[::DRAWS]))
-    rows.append(quality_row("the same and 20 of a blind audit", many(with_audit)))
+    for count in REVIEWED[name]:
+        chance = many(DRAWS, lambda cases, rng, count=count: (by_chance(cases, rng, count), set()))  # type: ignore[misc]
+        rows.append(quality_row(f"{count} by chance", chance))
+    rows.append(quality_row(f"{listed} of a worklist (entropy)", many(1, lambda cases, _: (top(cases), set()))))
+    rows.append(quality_row(f"the same and {audited} of a blind audit", many(DRAWS, with_audit)))
     return rows
 
 
@@ -277,112 +163,257 @@ class Curve:
         first = int(below[-1]) + 1 if len(below) else 0
         return float(self.minutes[first]) if first < len(self.minutes) else float("nan")
 
-    def area(self, which: str, minutes: float) -> float:
-        """Mean quality over the minutes from 0 to a bound (area under the budget curve)."""
-        at = np.linspace(0, minutes, 400)
-        values = getattr(self, which)[np.searchsorted(self.minutes, at, side="right") - 1]
-        return float(values.mean())
+    def at(self, which: str, minutes: np.ndarray) -> np.ndarray:
+        """Quality after so many minutes, on a line from one case to the next."""
+        return np.interp(minutes, self.minutes, getattr(self, which))
 
 
-def curve(
-    cases: list[Case], order: Sequence[str], price: Callable[[Case], float], after: Callable[[Case], float]
-) -> Curve:
-    """What reviewing in an order costs and gives."""
-    by_id = {c.case_id: c for c in cases}
-    dice = {c.case_id: c.judged.dice for c in cases}
-    minutes, mean, worst = [0.0], [], []
-    for case_id in ["", *order]:
-        if case_id:
-            minutes.append(minutes[-1] + price(by_id[case_id]))
-            dice[case_id] = after(by_id[case_id])
+def curve(cases: Sequence[Case], steps: Steps, looking: float, start: float | None = None) -> Curve:
+    """What reviewing in an order costs and gives; `start` is the Dice of what nobody looked at, not that proposed."""
+    dice = {(c.case_id, n): m.dice if start is None else start for c in cases for n, m in c.masks.items()}
+    spent, mean, worst = [0.0], [], []
+    for case_id, review in [("", None), *steps]:
+        if review is not None:
+            spent.append(spent[-1] + review.minutes(looking))
+            dice |= {(case_id, name): value for name, value in review.dice.items()}
         ranked = np.sort(list(dice.values()))
         mean.append(ranked.mean())
         worst.append(ranked[: max(1, len(ranked) // 10)].mean())
-    return Curve(np.array(minutes), np.array(mean), np.array(worst))
+    return Curve(np.array(spent), np.array(mean), np.array(worst))
 
 
-def ordered(cases: list[Case], arm: str, seed: int) -> list[str]:
+def ordered(cases: Sequence[Case], arm: str, looks: str, seed: str, batch: int, scratch: float) -> Steps:
     """The whole pool in the order of an arm, batch by batch; quality is learned from the batches before."""
     from voxledger.registry import ACQUISITION
     from voxledger.score.quality import learn
 
+    def gain(case: Case) -> float:
+        return sum(m.error_ml for m in case.masks.values()) / case.reviews[looks].minutes(LOOKING_MINUTES)
+
     if arm == "oracle":
-        return [c.case_id for c in sorted(cases, key=lambda c: -c.found().error_ml / c.minutes["everywhere"])]
-    left, done, turn = list(cases), [], 0
+        return [(c.case_id, c.reviews[looks]) for c in sorted(cases, key=gain, reverse=True)]
+    if arm == "oracle_worst":
+        worst = sorted(cases, key=lambda c: min(m.dice for m in c.masks.values()))
+        return [(c.case_id, c.reviews[looks]) for c in worst]
+    by_id, left, done, turn = {c.case_id: c for c in cases}, list(cases), [], 0
     while left:
         function = ACQUISITION.get(arm)
-        model = learn([c.found() for c in done], [NAME]) if function.quality else None
-        scores = [c.scored(model.predict(NAME, c.signs) if model else None) for c in left]
-        first = function.order(scores, f"{seed}/{turn}")[:BATCH]
-        by_id = {c.case_id: c for c in left}
+        judged = [one for c in done for one in c.judged(c.reviews[looks])] if function.quality else []
+        model = learn(judged, list(cases[0].masks)) if function.quality else None
+        first = function.order([c.scored(model, scratch) for c in left], f"{seed}/{turn}")[:batch]
         done += [by_id[case_id] for case_id in first]
         left = [c for c in left if c.case_id not in first]
         turn += 1
-    return [c.case_id for c in done]
+    return [(c.case_id, c.reviews[looks]) for c in done]
 
 
-def curves(cases: list[Case], seed: int) -> dict[tuple[str, str], Curve]:
-    """By arm and reader."""
-    found = {
-        ("random", "from scratch"): curve(
-            cases, ordered(cases, "random", seed), lambda _: SAIM_SCRATCH_MINUTES, lambda _: 1.0
-        )
-    }
-    for arm in ARMS:
-        order = ordered(cases, arm, seed)
-        for looks in ("everywhere", "attention"):
-            found[arm, looks] = curve(cases, order, lambda c, r=looks: c.minutes[r], lambda c, r=looks: c.dice[r])  # type: ignore[misc]
+def play_learned(name: str, seed: int, pool: Scored, cases: Sequence[Case], looks: Looks) -> tuple[Steps, int]:
+    """The arm that learns where errors are, and the first batch that what it learned chose."""
+    from voxledger.score.acquisition.attention import order
+
+    steps: list[tuple[str, Review]] = []
+    left, turn, since = list(cases), 0, -1
+    with tempfile.TemporaryDirectory() as folder:
+        learned = LearnedAttention(pool, seed, Path(folder))
+        while left:
+            ranked = order([learned.scored(c) for c in left], "")
+            count = BATCH[name] - (0 if learned.told else BLIND[name])
+            lots = np.random.default_rng([seed, turn]).permutation(len(ranked[count:]))[: BATCH[name] - count]
+            blind = [ranked[count + i] for i in lots]
+            since = turn if learned.told and since < 0 else since
+            chosen = [*ranked[:count], *blind]
+            steps += [(case_id, learned.read(case_id, looks, turn, case_id in blind)) for case_id in chosen]
+            left = [c for c in left if c.case_id not in chosen]
+            if left:
+                learned.learn()
+            turn += 1
+    return steps, since
+
+
+Curves = dict[tuple[str, str], list[Curve]]
+"""By arm and reader; several where chance is averaged over."""
+
+
+def curves(name: str, seed: int, found: Seed, looking: float) -> Curves:
+    """All arms of one seed at one price of a look."""
+    cases, made, scratch = found.cases, Curves(), SCRATCH[name]
+    rest = BATCH[name], scratch
+    drawn = Review(0.0, scratch, dict.fromkeys(cases[0].masks, 1.0), {})
+    chance = [ordered(cases, "random", "everywhere", f"{seed}/{d}", len(cases), scratch) for d in range(DRAWS)]
+    for arm, start in zip(FROM_SCRATCH, (0.0, None), strict=True):
+        made["random", arm] = [curve(cases, [(c, drawn) for c, _ in steps], looking, start) for steps in chance]
+    by_id = {c.case_id: c for c in cases}
+    for looks in Looks:
+        own = [[(c, by_id[c].reviews[looks]) for c, _ in steps] for steps in chance]
+        made["random", looks.value] = [curve(cases, steps, looking) for steps in own]
+        for arm in (*CHOSEN, *ORACLES):
+            made[arm, looks.value] = [curve(cases, ordered(cases, arm, looks.value, str(seed), *rest), looking)]
+        made["learned", looks.value] = [curve(cases, found.learned[looks.value], looking)]
+    return made
+
+
+def mean_until(of_seeds: Sequence[Curves], key: tuple[str, str], which: str, wanted: float) -> float:
+    """Minutes until a quality, a mean over seeds; NaN where one never reaches it."""
+    return float(np.mean([np.mean([c.until(which, wanted) for c in found[key]]) for found in of_seeds]))
+
+
+def mean_at(of_seeds: Sequence[Curves], key: tuple[str, str], which: str, minutes: np.ndarray) -> np.ndarray:
+    """Quality after so many minutes, a mean over seeds."""
+    found: np.ndarray = np.mean(
+        [np.mean([c.at(which, minutes) for c in found[key]], axis=0) for found in of_seeds], axis=0
+    )
     return found
 
 
-def curves_table(of_seeds: list[dict[tuple[str, str], Curve]]) -> list[str]:
+def budget(of_seeds: Sequence[Curves]) -> np.ndarray:
+    """Minutes at which curves are compared: up to those of a review of the whole pool."""
+    return np.linspace(0, np.mean([found["random", "everywhere"][0].minutes[-1] for found in of_seeds]), POINTS)
+
+
+def curves_table(name: str, of_seeds: Sequence[Curves]) -> list[str]:
     """A row an arm and reader, means over the seeds; a quality that not every seed reaches is a dash."""
-    head = [
-        "order",
-        "reader",
-        *(f"{which} {value:g}" for which, value in WANTED),
-        "AUBC mean",
-        "AUBC worst",
-        "all",
-        "left",
-    ]
+    head = ["order", "reader", *(f"{which} {value:g}" for which, value in WANTED[name]), "AUBC mean", "AUBC worst"]
+    head += ["all", "lacking at the end", "mean below random by", "worst tenth below random by"]
+    rows, minutes = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"], budget(of_seeds)
+    for arm, reader in of_seeds[0]:
+        base = ("random", reader if reader not in FROM_SCRATCH else "everywhere")
+        cells = [arm, reader]
+        for wanted in WANTED[name]:
+            own, chance = (mean_until(of_seeds, key, *wanted) for key in ((arm, reader), base))
+            cells.append("–" if np.isnan(own) else f"{own:.0f} ({own / chance:.0%})")
+        cells += [f"{mean_at(of_seeds, (arm, reader), which, minutes).mean():.3f}" for which in ("mean", "worst")]
+        last = [c for found in of_seeds for c in found[arm, reader]]
+        cells += [f"{np.mean([c.minutes[-1] for c in last]):.0f}", f"{np.mean([1 - c.mean[-1] for c in last]):.3f}"]
+        for which in ("mean", "worst"):
+            less = mean_at(of_seeds, (arm, reader), which, minutes) - mean_at(of_seeds, base, which, minutes)
+            at = int(less.argmin())
+            cells.append("" if arm == "random" else f"{-less[at]:.3f} at {minutes[at]:.0f}" if less[at] < 0 else "0")
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def savings_table(name: str, seeds: Sequence[Seed]) -> list[str]:
+    """Against drawing from scratch at equal mean Dice of the release, by the minutes of a look."""
+    prices = looking_values(LOOKING_MINUTES)
+    at_price = [[curves(name, seed, found, price) for seed, found in enumerate(seeds)] for price in prices]
+    stated = [value for which, value in WANTED[name] if which == "mean"]
+    head = ["order", "reader", *(f"mean {value:g}" for value in stated), "where it ends"]
     rows = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
-    bounds = [found["random", "everywhere"].minutes[-1] for found in of_seeds]
-    for key in of_seeds[0]:
-        own = [found[key] for found in of_seeds]
-        until = [np.mean([one.until(*wanted) for one in own]) for wanted in WANTED]
-        areas = [np.mean([c.area(w, b) for c, b in zip(own, bounds, strict=True)]) for w in ("mean", "worst")]
-        cells = [*("–" if np.isnan(m) else f"{m:.0f}" for m in until), *(f"{a:.3f}" for a in areas)]
-        cells += [f"{np.mean([c.minutes[-1] for c in own]):.0f}", f"{np.mean([1 - c.mean[-1] for c in own]):.3f}"]
+    keys = [key for key in at_price[0][0] if key[1] not in FROM_SCRATCH]
+    for key in [("random", "among proposals"), *keys]:
+        ends = float(np.mean([c.mean[-1] for found in at_price[0] for c in found[key]]))
+        cells = []
+        for wanted in (*stated, None):
+            told = []
+            for of_seeds in at_price:
+                saved = [saved_share(found, key, wanted) for found in of_seeds]
+                told.append("–" if np.isnan(saved).any() else f"{np.mean(saved):.0%}")
+            cells.append(" / ".join(told) + (f" at {ends:.3f}" if wanted is None else ""))
         rows.append(f"| {' | '.join([*key, *cells])} |")
     return rows
 
 
-def kinds_table(pools: list[list[Case]]) -> list[str]:
-    """What is proposed, by kind of case."""
-    rows = ["| cases | masks | Dice as proposed | below 0.8 | accepted |", "| --- | --- | --- | --- | --- |"]
-    for kind in ("plain", "spoilt", "outside"):
-        own = [c for cases in pools for c in cases if c.kind == kind]
-        dice = np.array([c.judged.dice for c in own])
-        share = np.mean([c.accepted for c in own])
-        rows.append(
-            f"| {kind} | {len(own)} | {dice.mean():.3f} ± {dice.std():.3f} | {np.mean(dice < 0.8):.0%} | {share:.0%} |"
-        )
+def saved_share(found: Curves, key: tuple[str, str], wanted: float | None) -> float:
+    """Share of the minutes from scratch that an arm saves at a mean Dice, or at the one that it ends with."""
+    saved = []
+    for own in found[key]:
+        dice = float(own.mean[-1]) if wanted is None else wanted
+        spent = float(own.minutes[-1]) if wanted is None else own.until("mean", dice)
+        scratch = np.mean([c.until("mean", dice) for c in found["random", "from scratch"]])
+        saved.append(1 - spent / scratch)
+    return float(np.mean(saved))
+
+
+def kinds_table(pool: Pool, seeds: Sequence[Seed]) -> list[str]:
+    """What is proposed, by kind of case and class."""
+    rows = ["| cases | class | masks | Dice as proposed | below 0.8 | accepted |", "| --- " * 6 + "|"]
+    for kind in pool.kinds:
+        own = [c for found in seeds for c in found.cases if c.kind == kind]
+        for name in pool.classes:
+            dice = np.array([c.masks[name].dice for c in own])
+            accepted = np.mean([c.reviews["everywhere"].changed[name][0] == 1 for c in own])
+            numbers = f"{dice.mean():.3f} ± {dice.std():.3f} | {np.mean(dice < 0.8):.0%} | {accepted:.0%}"
+            rows.append(f"| {kind} | {name} | {len(own)} | {numbers} |")
     return rows
 
 
-def kept(data: Path, seed: int, keep: Path | None) -> list[Case]:
-    """The pool of a seed, from a folder where it was kept."""
+def plot(path: Path, of_pools: Mapping[str, Sequence[Curves]]) -> None:
+    """Quality of the release against minutes: a row a pool, the mean and the worst tenth."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    drawn = {
+        ("random", "from scratch"): ("#999999", ":"),
+        ("random", "everywhere"): ("black", "-"),
+        ("foreground_random", "everywhere"): ("#999999", "-"),
+        ("entropy", "everywhere"): ("tab:blue", "-"),
+        ("attention", "everywhere"): ("tab:green", "-"),
+        ("learned", "everywhere"): ("tab:purple", "-"),
+        ("learned", "attention"): ("tab:purple", "--"),
+        ("expected_gain", "everywhere"): ("tab:red", "-"),
+        ("lowest_dice", "everywhere"): ("tab:brown", "-"),
+        ("lowest_dice", "attention"): ("tab:brown", "--"),
+        ("oracle", "everywhere"): ("tab:orange", "-."),
+        ("oracle_worst", "everywhere"): ("tab:olive", "-."),
+    }
+    figure, axes = plt.subplots(len(of_pools), 2, figsize=(11, 4.2 * len(of_pools)), squeeze=False)
+    for row, (name, of_seeds) in zip(axes, of_pools.items(), strict=True):
+        minutes = budget(of_seeds)
+        for axis, (which, title) in zip(row, (("mean", "mean"), ("worst", "worst tenth")), strict=True):
+            for key, (colour, line) in drawn.items():
+                label = f"{key[0]}, {key[1]}".replace("_", " ")
+                axis.plot(minutes, mean_at(of_seeds, key, which, minutes), line, color=colour, label=label, lw=1.2)
+            axis.set(title=f"{name}: {title} of the release", xlabel="reviewer minutes", ylabel="Dice")
+            proposed_dice = mean_at(of_seeds, ("random", "everywhere"), which, minutes[:1])[0]
+            axis.set_ylim(max(0.0, proposed_dice - 0.05), 1.0)
+            axis.grid(alpha=0.3)
+    axes[0][1].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def kept(file: Path, kind: Any, make: Callable[[], Any]) -> Any:
+    """What a file holds, made and written where it is not there yet."""
     from pydantic import TypeAdapter
 
-    adapter, file = TypeAdapter(list[Case]), keep / f"{seed}.json" if keep else None
-    if file is not None and file.is_file():
-        return adapter.validate_json(file.read_bytes())
-    cases = cases_of(data, seed)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(adapter.dump_json(cases))
-    return cases
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    if not file.is_file():
+        part = file.with_suffix(".part")
+        part.write_bytes(adapter.dump_json(make()))
+        part.rename(file)
+    return adapter.validate_json(file.read_bytes())
+
+
+def one_seed(name: str, seed: int, data: Path, keep: Path) -> Seed:
+    """All of a seed that takes long, each part made once."""
+    pool, folder = POOLS[name], keep / f"{name}-{seed}"
+    own, spent = proposed(pool, data, seed, folder)
+
+    def told(what: str) -> None:
+        print(f"{name}, seed {seed}: {what}, {time.process_time():.0f} CPU s", flush=True)
+
+    def timed(make: Callable[[], Any]) -> Callable[[], tuple[Any, float]]:
+        def run() -> tuple[Any, float]:
+            started = time.process_time()
+            return make(), time.process_time() - started
+
+        return run
+
+    told("proposed")
+    every = timed(lambda: [measure(case, schema_of(pool), SCRATCH[name]) for case in own])
+    cases, more = kept(folder / "cases.json", tuple[list[Case], float], every)
+    spent += more
+    told("read")
+    learned, since, scored = {}, {}, Scored(pool, own, SCRATCH[name])
+    for looks in Looks:
+        play = timed(lambda looks=looks: play_learned(name, seed, scored, cases, looks))  # type: ignore[misc]
+        kind = tuple[tuple[list[tuple[str, Review]], int], float]
+        (learned[looks.value], since[looks.value]), more = kept(folder / f"learned-{looks.value}.json", kind, play)
+        spent += more
+        told(f"learned attention from batch {since[looks.value]}, reader {looks.value}")
+    return Seed(cases, learned, since, spent)
 
 
 def main() -> None:
@@ -392,17 +423,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--keep", type=Path, help="Folder in which measured pools are kept, and found again.")
+    parser.add_argument("--pools", nargs="+", choices=list(POOLS), default=list(POOLS))
+    parser.add_argument("--keep", type=Path, help="Folder in which what is done is kept, and found again.")
     parser.add_argument("--out", type=Path, help="Write the tables here too.")
+    parser.add_argument("--plot", type=Path, help="Draw the curves into this file.")
     args = parser.parse_args()
-    started = time.process_time()
-    pools = [kept(args.data, seed, args.keep) for seed in range(args.seeds)]
-    of_seeds = [curves(cases, seed) for seed, cases in enumerate(pools)]
-    lines = [*kinds_table(pools), "", *quality_table(pools), "", *curves_table(of_seeds), ""]
-    lines += [*assumptions(LOOKING_MINUTES, SAIM_SCRATCH_MINUTES), f"{time.process_time() - started:.0f} CPU s."]
+    started, lines, of_pools, before = time.process_time(), [], {}, 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for name in args.pools:
+            seeds = [one_seed(name, seed, args.data, args.keep or Path(folder)) for seed in range(args.seeds)]
+            of_pools[name] = [curves(name, seed, found, LOOKING_MINUTES) for seed, found in enumerate(seeds)]
+            lines += [f"## {name}", "", *kinds_table(POOLS[name], seeds), ""]
+            lines += [*quality_table(name, [found.cases for found in seeds]), ""]
+            lines += [*curves_table(name, of_pools[name]), "", *savings_table(name, seeds), ""]
+            since = {looks: [found.learned_from[looks] for found in seeds] for looks in seeds[0].learned_from}
+            lines += [f"Learned attention chose from batch {since} on.", ""]
+            lines += [*assumptions(LOOKING_MINUTES, SCRATCH[name]), ""]
+            before += sum(found.cpu_s for found in seeds)
+    told = time.process_time() - started
+    lines.append(
+        f"Pools, reviews and learned attention of all seeds: {before:.0f} CPU s. This process: {told:.0f} CPU s."
+    )
     print("\n".join(lines))
     if args.out:
         args.out.write_text("\n".join(lines) + "\n", "utf-8")
+    if args.plot:
+        plot(args.plot, of_pools)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ CASES = [*(case(f"case{i}") for i in range(6)), case("case6", Split.TEST)]
 PREDICTIONS, OUT = "data/round/predictions", "data/round"
 
 
-def score(repository, ledger=(), cases=CASES, errors=(), not_found=None, judged=(), **score_params):
+def score(repository, ledger=(), cases=CASES, errors=(), not_found=None, judged=(), schema=SCHEMA, **score_params):
     params = Params.model_validate(
         {
             "round": 1,
@@ -76,7 +76,7 @@ def score(repository, ledger=(), cases=CASES, errors=(), not_found=None, judged=
         {(e.case_id, e.class_name): e for e in ledger},
         errors,
         repository / PREDICTIONS,
-        SCHEMA,
+        schema,
         params,
         not_found or {},
         judged=judged,
@@ -271,6 +271,48 @@ def test_all_cases_reviewed(repository):
     assert score(repository, trusted, cases, judged=judged, quality=True, stop_dice=0.9) == []
     found = json.loads((repository / OUT / "outlook.json").read_text("utf-8"))
     assert (found["stop"], found["left"]) == (True, None)
+
+
+@pytest.mark.parametrize("acquisition", ["expected_gain", "lowest_dice"])
+class TestByPredictedQuality:
+    """Cases are chosen by predicted quality, whatever is lacking."""
+
+    def chosen(self, repository, acquisition, judged, schema=SCHEMA, *, trusted=()):
+        """Cases of the worklist in their order, and whether anything is predicted of each."""
+        cases = [*CASES, *(case(case_id) for case_id in sorted({one.mask.case_id for one in judged}))]
+        ledger = [entry(c.case_id, name) for c in cases[len(CASES) :] for name in schema.names]
+        ledger += [entry(case_id, name) for case_id in trusted for name in schema.names]
+        options = {"quality": True, "acquisition": acquisition}
+        rows = score(repository, ledger, cases, judged=judged, schema=schema, **options)
+        assert {row.reason for row in rows} <= {acquisition}
+        return {row.case_id: row.quality is not None for row in rows}
+
+    def test_nobody_has_judged_anything(self, repository, acquisition):
+        found = self.chosen(repository, acquisition, [])
+        assert list(found.values()) == [False] * 3
+        scores = read_scores(repository / OUT / "score.csv")
+        by_case = {c.case_id: [s for s in scores if s.case_id == c.case_id] for c in CASES[:6]}
+        doubt = {
+            "expected_gain": lambda of: -sum(s.attention_ml for s in of),
+            "lowest_dice": lambda of: (min(s.lowest_agreement for s in of), -sum(s.mean_entropy for s in of)),
+        }[acquisition]
+        assert list(found) == sorted(by_case, key=lambda c: doubt(by_case[c]))[:3]
+
+    def test_one_class(self, repository, acquisition):
+        schema = ensembles.schema_of(1)
+        judged = [one for one in judged_before() if one.mask.class_name in schema.names]
+        assert list(self.chosen(repository, acquisition, judged, schema).values()) == [True] * 3
+
+    def test_one_model(self, repository, acquisition):
+        shutil.rmtree(repository / PREDICTIONS / "model1")
+        one = {"models": 1, "inconsistent_ml": 0.0, "lowest_agreement": 1.0}
+        judged = [replace(j, mask=replace(j.mask, signs=replace(j.mask.signs, **one))) for j in judged_before()]
+        assert len(self.chosen(repository, acquisition, judged)) == 3
+        scores = read_scores(repository / OUT / "score.csv")
+        assert {row.models for row in scores if row.case_id in {c.case_id for c in CASES[:6]}} == {1}
+
+    def test_all_cases_are_reviewed(self, repository, acquisition):
+        assert self.chosen(repository, acquisition, judged_before(), trusted=[c.case_id for c in CASES]) == {}
 
 
 def test_without_models(tmp_path, monkeypatch):

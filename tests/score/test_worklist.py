@@ -47,6 +47,19 @@ def promising(case_id, *gains):
     )
 
 
+def unsure(case_id, *agreement):
+    """A case with the lowest Dice between two models of each class."""
+    case = made(case_id, *(0.0 for _ in agreement))
+    classes = tuple(replace(c, lowest_agreement=a) for c, a in zip(case.classes, agreement, strict=True))
+    return replace(case, classes=classes)
+
+
+def of_dice(case_id, *values):
+    """A case with a predicted Dice of each class."""
+    quality = {f"c{i}": Quality(dice, 0.0, 1.0, 1.0, 0.0, 2.0, 0.5) for i, dice in enumerate(values)}
+    return replace(made(case_id, *(0.0 for _ in values)), quality=quality)
+
+
 @pytest.mark.parametrize(
     ("name", "cases", "expected"),
     [
@@ -90,6 +103,21 @@ def promising(case_id, *gains):
             ["c", "b", "d", "a"],
         ),
         ("expected_gain", [promising("b", (1, 2)), promising("a", (2, 4))], ["a", "b"]),
+        ("lowest_dice", [], []),
+        # without predicted quality by agreement of the models, here the same, and then by entropy
+        ("lowest_dice", [made("a", 9, mean_entropy=0.1), made("b", 1, mean_entropy=0.2)], ["b", "a"]),
+        (
+            "lowest_dice",
+            [unsure("a", 0.9, 0.8), made("b", 99, mean_entropy=9), unsure("c", 0.95, 0.3)],
+            ["c", "a", "b"],
+        ),
+        ("lowest_dice", [CaseScore("b", ()), CaseScore("a", ()), made("c", 1)], ["c", "a", "b"]),
+        (
+            "lowest_dice",
+            [made("a", 99, mean_entropy=9), of_dice("b", 0.9, 0.7), of_dice("c", 0.6), of_dice("d", 0.8, 0.8)],
+            ["c", "b", "d", "a"],
+        ),
+        ("lowest_dice", [of_dice("b", 0.5), of_dice("a", 0.5, 0.9)], ["a", "b"]),
     ],
 )
 def test_acquisition(name, cases, expected):
