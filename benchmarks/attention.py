@@ -13,7 +13,7 @@ libraries included. Compilation is done before and reported apart.
 
 Beside the published criteria stands learned attention of the same case: at most three times the time, and one and a
 half times the memory. Learned attention reads image and label map too, and
-its trees, as many and as deep as in a round, were learned from voxels of a small case with errors drawn by chance.
+its trees, as many and as deep as in a round, were learned from cells of a small case with errors drawn by chance.
 """
 
 from __future__ import annotations
@@ -175,13 +175,13 @@ def make_shown(folder: Path) -> None:
 
 
 def make_model() -> Any:
-    """Trees of a small case in which voxels are wrong by chance, the more so the more models doubt; and a threshold."""
+    """Trees of a small case in which cells are wrong by chance, the more so the more models doubt; and a threshold."""
     from voxledger.imaging import volume
     from voxledger.imaging.soft import open_soft
     from voxledger.params import ScoreParams
     from voxledger.score.attention import Attention
+    from voxledger.score.cells import FEATURES, CaseCells
     from voxledger.score.error_model import learn_trees
-    from voxledger.score.voxels import CaseVoxels
 
     with tempfile.TemporaryDirectory() as folder:
         make_case(Path(folder), (64, 96, 96), 3, ORGANS[:9], 1)
@@ -189,10 +189,10 @@ def make_model() -> Any:
         predictions = [open_soft(p) for p in sorted(Path(folder).glob("*.b2nd"))]
         schema = schema_of(predictions[0].classes)
         labels, image = (volume.read(Path(folder) / f"{name}.nii.gz").array for name in ("labels", "image"))
-        case, attention = CaseVoxels(predictions, labels, image, schema), Attention(predictions, schema, ScoreParams())
-        slabs = [s.features for i, n in enumerate(schema.names) for s in case.slabs(attention[n], i)]
-    rows = np.concatenate(slabs)[:40_000]
-    wrong = np.random.default_rng(0).random(len(rows)) < rows[:, 2]
+        case, attention = CaseCells(predictions, labels, image, schema), Attention(predictions, schema, ScoreParams())
+        found = [case.of(attention[name], number) for number, name in enumerate(schema.names)]
+    rows = np.concatenate([cells.features for cells in found if cells is not None])
+    wrong = np.random.default_rng(0).random(len(rows)) < rows[:, FEATURES.index("entropy")]
     model = learn_trees(rows, wrong, np.ones(len(rows)), 0)
     return model, float(np.quantile(model.scores(rows), 0.9))
 
@@ -203,9 +203,9 @@ def measure_learned(folder: Path, model_file: Path) -> dict:
     from voxledger.imaging.soft import open_soft
     from voxledger.params import ScoreParams
     from voxledger.score.attention import Attention
+    from voxledger.score.cells import FEATURES, CaseCells
     from voxledger.score.error_model import read_error_model
     from voxledger.score.learned import attend_learned
-    from voxledger.score.voxels import FEATURES, CaseVoxels
 
     model = read_error_model(model_file, len(FEATURES))
     threshold = float(model.found_at[0])
@@ -215,7 +215,7 @@ def measure_learned(folder: Path, model_file: Path) -> dict:
         schema = schema_of(predictions[0].classes)
         attention = Attention(predictions, schema, ScoreParams())
         labels = volume.read_label(folder / "labels.nii.gz", attention.grid)
-        case = CaseVoxels(predictions, labels, volume.read(folder / "image.nii.gz").array, schema)
+        case = CaseCells(predictions, labels, volume.read(folder / "image.nii.gz").array, schema)
         _, found = attend_learned(case, attention, model, schema.names, threshold)
         return {one.name: one.attention for one in found}
 

@@ -18,6 +18,7 @@ def score_section(
     not_found: Mapping[str, Sequence[str]],
     disagreeing: Mapping[str, Sequence[str]],
     attention: Mapping[str, Any] | None = None,
+    warnings: Sequence[str] = (),
 ) -> str:
     """HTML of what was expected before people looked.
 
@@ -34,7 +35,9 @@ def score_section(
     disagreeing
         Classes that do not fit the weak label that they were predicted from, or are empty after the filter, by case.
     attention
-        Where learned attention was asked for, what stands for it, see `voxledger.score.learn.described`.
+        Where learned attention was asked for, what stands for it, see `voxledger.score.learned.described`.
+    warnings
+        What cannot be told without a blind audit, see `voxledger.score.no_audit`.
     """
     verdict = "stop" if outlook.stop else "continue"
     text = [
@@ -50,6 +53,7 @@ def score_section(
             f"(95 % interval {expected.low:.0f} to {expected.high:.0f}).</p>"
         )
     text += [f"<p>{escape(where_from(attention))}</p>"] if attention is not None else []
+    text += [f"<p><strong>No audit</strong>: {escape(warning)}</p>" for warning in warnings]
     if not_found:
         text.append(
             f"<p><strong>Organ not found</strong> in {len(not_found)} cases, so that the models of a region looked at "
@@ -76,11 +80,11 @@ def where_from(attention: Mapping[str, Any]) -> str:
     """Where attention is from where it was to be learned, in a sentence or two."""
     if "model" not in attention:
         return f"Attention is that of the published criteria, for it cannot be learned yet: {attention['why']}."
+    reached, missed = 100 * attention["from_probability"], 100 * attention["miss"]
     return (
-        f"Attention is learned: model {attention['model'][:12]}, from {attention['cases']} cases. It lies where the "
-        f"probability of an error is {100 * attention['from_probability']:.1f} % or more, which is expected to miss at "
-        f"most {100 * attention['miss']:g} % of the errors of a case with errors; {attention['audited']} audited cases "
-        "with errors set that."
+        f"Attention is learned: model {attention['model'][:12]}, from {attention['cases']} cases. It is regions in "
+        f"which the probability of an error reaches {reached:.1f} %, which is expected to miss at most {missed:g} % "
+        f"of the errors of a case with errors; {attention['audited']} audited cases with errors set that."
     )
 
 
