@@ -39,6 +39,25 @@ def _inside(
 
 
 @nb.njit(cache=True, nogil=True)
+def _moments(
+    p: npt.NDArray[np.uint16], values: npt.NDArray[np.float32], z: int, y: int, x: int
+) -> tuple[float, float, float]:
+    """Mean, mean square and mean entropy of the models at a voxel."""
+    models, top = p.shape[0], len(values) - 1
+    mean = squares = entropy = 0.0
+    for m in range(models):
+        bits = min(int(p[m, z, y, x]), top)
+        if bits:
+            value = values[bits, 0]
+            mean += value
+            squares += value * value
+            entropy += values[bits, 1]
+    if models > 1 and mean > 0:
+        return mean / models, squares / models, entropy / models
+    return mean, squares, entropy
+
+
+@nb.njit(cache=True, nogil=True)
 def add_part(
     p: npt.NDArray[np.uint16],
     values: npt.NDArray[np.float32],
@@ -71,11 +90,8 @@ def add_part(
     """
     labels, own, image, criteria = case
     median, spread, sure = units
-    models, nz, ny, nx = p.shape
-    top = len(values) - 1
-    cell_x = np.empty(nx, np.int64)
-    for x in range(nx):
-        cell_x[x] = (x + corner[2]) // size[2] - first[2]
+    _, nz, ny, nx = p.shape
+    cell_x = (np.arange(nx) + corner[2]) // size[2] - first[2]
     for z in range(nz):
         gz, cz, fz = z + corner[0], (z + corner[0]) // size[0] - first[0], z + corner[0] - flagged[0]
         for y in range(ny):
@@ -83,16 +99,7 @@ def add_part(
             in_criteria = 0 <= fz < criteria.shape[0] and 0 <= fy < criteria.shape[1]
             for x in range(nx):
                 gx, cx = x + corner[2], cell_x[x]
-                mean = squares = entropy = 0.0
-                for m in range(models):
-                    bits = min(int(p[m, z, y, x]), top)
-                    if bits:
-                        value = values[bits, 0]
-                        mean += value
-                        squares += value * value
-                        entropy += values[bits, 1]
-                if models > 1 and mean > 0:
-                    mean, squares, entropy = mean / models, squares / models, entropy / models
+                mean, squares, entropy = _moments(p, values, z, y, x)
                 inside = own[labels[gz, gy, gx]]
                 shown = (image[gz, gy, gx] - median) / spread
                 sums[cz, cy, cx, 0] += 1
@@ -105,23 +112,37 @@ def add_part(
                 if not (sure < mean < 1.0 - sure or inside != (mean > 0.5)):
                     continue
                 asked[z, y, x] = 1
-                deviation = np.sqrt(max(squares - mean * mean, 0.0))
-                sums[cz, cy, cx, 1] += 1
-                sums[cz, cy, cx, 2] += 0.1 < mean < 0.9
-                sums[cz, cy, cx, 3] += inside != (mean > 0.5)
-                sums[cz, cy, cx, 4] += mean
-                sums[cz, cy, cx, 5] += deviation
-                sums[cz, cy, cx, 6] += entropy
-                sums[cz, cy, cx, 7] = max(sums[cz, cy, cx, 7], np.float32(deviation))
-                sums[cz, cy, cx, 8] = max(sums[cz, cy, cx, 8], np.float32(entropy))
-                sums[cz, cy, cx, 14] += shown
-                sums[cz, cy, cx, 15] += shown * shown
-                fx = gx - flagged[2]
-                if in_criteria and 0 <= fx < criteria.shape[2]:
-                    bit = criteria[fz, fy, fx]
-                    sums[cz, cy, cx, 9] += bit & 1
-                    sums[cz, cy, cx, 10] += (bit >> 1) & 1
-                    sums[cz, cy, cx, 11] += (bit >> 2) & 1
+                flags = 0
+                if in_criteria and 0 <= gx - flagged[2] < criteria.shape[2]:
+                    flags = criteria[fz, fy, gx - flagged[2]]
+                _ask(sums[cz, cy, cx], mean, squares, entropy, inside, shown, flags)
+
+
+@nb.njit(cache=True, nogil=True)
+def _ask(
+    cell: npt.NDArray[np.float32],
+    mean: float,
+    squares: float,
+    entropy: float,
+    inside: bool,
+    shown: float,
+    flags: int,
+) -> None:
+    """Add a voxel in question to its cell; `flags` are its published criteria."""
+    deviation = np.sqrt(max(squares - mean * mean, 0.0))
+    cell[1] += 1
+    cell[2] += 0.1 < mean < 0.9
+    cell[3] += inside != (mean > 0.5)
+    cell[4] += mean
+    cell[5] += deviation
+    cell[6] += entropy
+    cell[7] = max(cell[7], np.float32(deviation))
+    cell[8] = max(cell[8], np.float32(entropy))
+    cell[9] += flags & 1
+    cell[10] += (flags >> 1) & 1
+    cell[11] += (flags >> 2) & 1
+    cell[14] += shown
+    cell[15] += shown * shown
 
 
 @nb.njit(cache=True, nogil=True)

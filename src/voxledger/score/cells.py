@@ -75,7 +75,8 @@ class Cells:
         from voxledger.score import cell_kernels
 
         corner = tuple(s.start for s in self.box)
-        return cell_kernels.of_cells(self._asked, self.box[2].stop, self._rows, self._size, corner, chosen)
+        found, rows = cell_kernels.of_cells(self._asked, self.box[2].stop, self._rows, self._size, corner, chosen)
+        return found, rows
 
     def touching(self, box: Box) -> npt.NDArray[np.bool_]:
         """Which cells (n,) share a voxel with a box of the image."""
@@ -293,7 +294,7 @@ def _around(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     for axis in range(3):
         padded = np.pad(found, [(1, 1) if a == axis else (0, 0) for a in range(3)])
         n = found.shape[axis]
-        found = sum(np.take(padded, range(i, i + n), axis) for i in range(3))
+        found = np.sum([np.take(padded, range(i, i + n), axis) for i in range(3)], axis=0)
     return found
 
 

@@ -137,7 +137,7 @@ def _of_class(
     box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
     filled = np.zeros(tuple(high - low), np.uint8)
     filled[tuple((at - low).T)] = Criterion.LEARNED
-    if shared := intersection(box, published.box):
+    if published.box and (shared := intersection(box, published.box)):
         own = view(filled, box, shared)
         own[own > 0] |= view(published.bits, published.box, shared)[own > 0]
     return replace(published, box=box, bits=filled, attention=len(at))

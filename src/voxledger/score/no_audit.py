@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from voxledger.params import ScoreParams
 
 
@@ -33,3 +35,8 @@ def without_audit(params: ScoreParams) -> list[str]:
             "stop."
         )
     return said
+
+
+def no_audit_section(params: ScoreParams) -> str:
+    """The same as HTML for the report."""
+    return "".join(f"<p><strong>No audit</strong>: {escape(one)}</p>\n" for one in without_audit(params))

@@ -32,7 +32,7 @@ from voxledger.score.drawn import AttentionCurve, TopCase
 from voxledger.score.learn import criteria_of
 from voxledger.score.learned import Learned, described, learned_here
 from voxledger.score.likely_error import experience
-from voxledger.score.no_audit import without_audit
+from voxledger.score.no_audit import no_audit_section
 from voxledger.score.pictures import thermal_table
 from voxledger.score.predicted import of_pool, predict_round, with_quality
 from voxledger.score.quality_section import quality_section
@@ -112,9 +112,8 @@ def score_round(
     curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=view.chosen)
     shown, bias = _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema)
     quality = quality_section(model, masks, view.left, judged) if params.score.quality else ""
-    said = how.get("attention"), without_audit(params.score)
-    section = score_section(view, once(curve).png, shown, bias, not_found, unfit, *said)
-    replace_text(layout.SCORE_SECTION, section + quality)
+    section = score_section(view, once(curve).png, shown, bias, not_found, unfit, how.get("attention"))
+    replace_text(layout.SCORE_SECTION, section + no_audit_section(params.score) + quality)
     return rows
 
 

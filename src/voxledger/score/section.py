@@ -18,7 +18,6 @@ def score_section(
     not_found: Mapping[str, Sequence[str]],
     disagreeing: Mapping[str, Sequence[str]],
     attention: Mapping[str, Any] | None = None,
-    warnings: Sequence[str] = (),
 ) -> str:
     """HTML of what was expected before people looked.
 
@@ -36,8 +35,6 @@ def score_section(
         Classes that do not fit the weak label that they were predicted from, or are empty after the filter, by case.
     attention
         Where learned attention was asked for, what stands for it, see `voxledger.score.learned.described`.
-    warnings
-        What cannot be told without a blind audit, see `voxledger.score.no_audit`.
     """
     verdict = "stop" if outlook.stop else "continue"
     text = [
@@ -53,7 +50,6 @@ def score_section(
             f"(95 % interval {expected.low:.0f} to {expected.high:.0f}).</p>"
         )
     text += [f"<p>{escape(where_from(attention))}</p>"] if attention is not None else []
-    text += [f"<p><strong>No audit</strong>: {escape(warning)}</p>" for warning in warnings]
     if not_found:
         text.append(
             f"<p><strong>Organ not found</strong> in {len(not_found)} cases, so that the models of a region looked at "
