@@ -385,6 +385,7 @@ def draw_curves(seeds: Sequence[Sequence[Found]], path: Path) -> None:
                     right.plot([ml for _, ml in found], y, style, label=label)
         left.set(xlabel="precision by component", ylabel="sensitivity by component", title=f"beyond {tolerance:g} mm")
         right.set(xlabel="ml of attention", xscale="log", title=f"beyond {tolerance:g} mm")
+        right.xaxis.set_minor_formatter("")
     axes[0, 0].legend(fontsize=8)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
