@@ -21,9 +21,11 @@ GRID = Grid.plain((12, 20, 20), (2.0, 1.0, 1.0))
 CASES = tuple(f"case{n}" for n in range(3))
 
 
-def organ(shift: int) -> np.ndarray:
+def organ(shift: int, leak: bool = False) -> np.ndarray:
     labels = np.zeros(GRID.shape, np.uint8)
     labels[2:10, 4:14, 3 + shift : 13 + shift] = 1
+    labels[6:10, 4:9, 3 + shift : 8 + shift] = 0
+    labels[:, 14:19, 2 + shift : 14 + shift] = leak
     return labels
 
 
@@ -33,7 +35,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         noise = np.random.default_rng(n).normal(0, 10, GRID.shape)
         write(tmp_path / f"images/{case_id}.nii.gz", (100.0 * organ(n) + noise).astype(np.int16), GRID)
         write(tmp_path / f"reference/{case_id}.nii.gz", organ(n), GRID)
-        write(tmp_path / f"model/{case_id}.nii.gz", organ(n + 4 * (n > 0)), GRID)
+        write(tmp_path / f"model/{case_id}.nii.gz", organ(n, leak=n > 0), GRID)
     run("voxledger", "init", str(tmp_path / "repo"), "--name", "one")
     monkeypatch.chdir(tmp_path / "repo")
     layout.SCHEMA.write_text("name: one\nclasses:\n  - {id: 1, name: organ}\n")
