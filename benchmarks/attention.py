@@ -12,8 +12,9 @@ Every measurement runs in a process of its own; peak memory is its largest resid
 libraries included. Compilation is done before and reported apart.
 
 Beside the published criteria stands learned attention of the same case: at most three times the time, and one and a
-half times the memory. Learned attention reads image and label map too, and
-its trees, as many and as deep as in a round, were learned from voxels of a small case with errors drawn by chance.
+half times the memory. It reads image and label map too, which counts; its trees, as many and as deep as in a round,
+were learned from cells of a small case with errors drawn by chance. The two are compared in CPU seconds, which other
+work moves less.
 """
 
 from __future__ import annotations
@@ -142,11 +143,11 @@ def measure_ours(folder: Path, out: Path | None) -> dict:
     from voxledger.score import kernels  # noqa: F401
 
     load_kernels()
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     attention, schema, voxels = once()
-    seconds = time.perf_counter() - started
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    result = {"seconds": seconds, "peak_mb": peak, "voxels": voxels}
+    result = {"seconds": seconds, "cpu": cpu, "peak_mb": peak, "voxels": voxels}
     if out is not None:
         started = time.perf_counter()
         found = (attention[n] for n in schema.names)
@@ -175,13 +176,13 @@ def make_shown(folder: Path) -> None:
 
 
 def make_model() -> Any:
-    """Trees of a small case in which voxels are wrong by chance, the more so the more models doubt; and a threshold."""
+    """Trees of a small case in which cells are wrong by chance, the more so the more models doubt; and a threshold."""
     from voxledger.imaging import volume
     from voxledger.imaging.soft import open_soft
     from voxledger.params import ScoreParams
     from voxledger.score.attention import Attention
+    from voxledger.score.cells import FEATURES, CaseCells
     from voxledger.score.error_model import learn_trees
-    from voxledger.score.voxels import CaseVoxels
 
     with tempfile.TemporaryDirectory() as folder:
         make_case(Path(folder), (64, 96, 96), 3, ORGANS[:9], 1)
@@ -189,10 +190,10 @@ def make_model() -> Any:
         predictions = [open_soft(p) for p in sorted(Path(folder).glob("*.b2nd"))]
         schema = schema_of(predictions[0].classes)
         labels, image = (volume.read(Path(folder) / f"{name}.nii.gz").array for name in ("labels", "image"))
-        case, attention = CaseVoxels(predictions, labels, image, schema), Attention(predictions, schema, ScoreParams())
-        slabs = [s.features for i, n in enumerate(schema.names) for s in case.slabs(attention[n], i)]
-    rows = np.concatenate(slabs)[:40_000]
-    wrong = np.random.default_rng(0).random(len(rows)) < rows[:, 2]
+        case, attention = CaseCells(predictions, labels, image, schema), Attention(predictions, schema, ScoreParams())
+        found = [case.of(attention[name], number) for number, name in enumerate(schema.names)]
+    rows = np.concatenate([cells.features for cells in found if cells is not None])
+    wrong = np.random.default_rng(0).random(len(rows)) < rows[:, FEATURES.index("entropy")]
     model = learn_trees(rows, wrong, np.ones(len(rows)), 0)
     return model, float(np.quantile(model.scores(rows), 0.9))
 
@@ -203,9 +204,9 @@ def measure_learned(folder: Path, model_file: Path) -> dict:
     from voxledger.imaging.soft import open_soft
     from voxledger.params import ScoreParams
     from voxledger.score.attention import Attention
+    from voxledger.score.cells import FEATURES, CaseCells
     from voxledger.score.error_model import read_error_model
     from voxledger.score.learned import attend_learned
-    from voxledger.score.voxels import FEATURES, CaseVoxels
 
     model = read_error_model(model_file, len(FEATURES))
     threshold = float(model.found_at[0])
@@ -215,7 +216,7 @@ def measure_learned(folder: Path, model_file: Path) -> dict:
         schema = schema_of(predictions[0].classes)
         attention = Attention(predictions, schema, ScoreParams())
         labels = volume.read_label(folder / "labels.nii.gz", attention.grid)
-        case = CaseVoxels(predictions, labels, volume.read(folder / "image.nii.gz").array, schema)
+        case = CaseCells(predictions, labels, volume.read(folder / "image.nii.gz").array, schema)
         _, found = attend_learned(case, attention, model, schema.names, threshold)
         return {one.name: one.attention for one in found}
 
@@ -223,10 +224,11 @@ def measure_learned(folder: Path, model_file: Path) -> dict:
         make_case(Path(small), (16, 16, 16), 2, ORGANS[:2], 0)
         make_shown(Path(small))
         once(Path(small))
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     voxels = once(folder)
-    seconds = time.perf_counter() - started
-    return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "voxels": voxels}
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "cpu": cpu, "peak_mb": peak, "voxels": voxels}
 
 
 def load_kernels() -> None:
@@ -327,8 +329,11 @@ def report_learned(folder: Path, ours: dict, times: int) -> None:
     with tempfile.TemporaryDirectory() as out:
         save_arrays(Path(out), tensors_of(replace(model, found_at=np.array([threshold]))))
         found = best("learned", folder, times, Path(out) / WEIGHTS)
-    slower, larger = found["seconds"] / ours["seconds"], found["peak_mb"] / ours["peak_mb"]
-    print(f"  learned attention                 {found['seconds']:6.2f} s   {slower:.2f} × the time, bound 3")
+    slower, larger = found["cpu"] / ours["cpu"], found["peak_mb"] / ours["peak_mb"]
+    print(
+        f"  learned attention                 {found['seconds']:6.2f} s   {found['cpu']:.2f} CPU s, {slower:.2f} × the "
+        "CPU time, bound 3"
+    )
     print(f"  peak memory                       {found['peak_mb']:6.0f} MB  {larger:.2f} × the memory, bound 1.5")
     if slower > 3 or larger > 1.5:
         print("  BOUND MISSED")

@@ -1,10 +1,10 @@
 """Learned attention against the published criteria, on the same cases of a mixed pool, round after round.
 
-    python benchmarks/learned_attention.py [--data ../shared/data] [--seeds 1] [--rounds 3] [--out TABLE.md]
+    python benchmarks/learned_attention.py [--data ../shared/data] [--seeds 3] [--rounds 2] [--keep DIR] [--plot PNG]
     python benchmarks/learned_attention.py --small
 
-With `--small` the pool has 48 cases, networks half the steps, and there is one review, of 14 and 10 cases; the 24 that
-are left are judged as the same networks see them. It takes a CPU minute.
+With `--small` the pool has 48 cases, and there is one review, of 14 and 10 cases; the 24 that are left are judged as
+the same networks see them. It takes two CPU minutes. With `--keep` a seed that is through is not played again.
 
 Whole hippocampus in MR. Two small U-Nets (those of `benchmarks/acquisition.py`) learn from 10 cases of the decathlon.
 The pool is mixed: 50 cases of it as they are, 40 with trouble made on purpose (every third slice alone, motion ghosts,
@@ -13,19 +13,21 @@ published criteria and at 8 more drawn blindly, and correct both to the referenc
 these cases too, and a model of errors learns from what was visible of the corrections, each tolerance for itself: its
 threshold is set on the blind cases.
 
-Judged are all cases that nobody has looked at yet, by component: errors that attention touches, and regions of
-attention that touch an error. Beside the published criteria stand the same with thresholds and opening as they fit best
-what people changed so far (as `voxledger score tune` does, with the opening too), and the trade-off of the model of
-errors over its threshold.
+Judged are all cases that nobody has looked at yet, from round 2 on: by component, errors that attention touches, and
+regions of attention that touch an error; and by voxel. Beside the published criteria stand the same with thresholds and
+opening as they fit best what people changed so far (as `voxledger score tune` does, with the opening too), and the
+trade-off of the model of errors over its threshold. Counts are added over the seeds; in brackets are the lowest and the
+highest seed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ CLASS = "hippocampus"
 SCHEMA = LabelSchema(name="hippocampus", classes=(LabelClass(id=1, name=CLASS),))
 START, PLAIN, SPOILT, EXTERNAL = 10, 50, 40, 30
 LOOKED_AT, AUDITED = 20, 8
-SMALL, SMALL_LOOKED_AT, SMALL_AUDITED, SMALL_STEPS = (20, 16, 12), 14, 10, 60
+SMALL, SMALL_LOOKED_AT, SMALL_AUDITED = (20, 16, 12), 14, 10
 TOLERANCES = (1.0, 2.0)
 """In mm; 1 is a voxel."""
 MISSES = (0.15, 0.2, 0.3)
@@ -50,7 +52,23 @@ OPENINGS = (0, 1, 2)
 TRIED = ((0.05, 0.02), (0.1, 0.05), (0.15, 0.1), (0.2, 0.15), (0.3, 0.2))
 """Thresholds of inconsistency and uncertainty that are tried."""
 CURVE = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-"""Probabilities from which learned attention lies, of the trade-off."""
+"""Probabilities that regions of learned attention reach, of the trade-off."""
+
+
+TUNED = "published, tuned"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one kind of attention found in one round of one seed."""
+
+    round: int
+    tolerance: float
+    name: str
+    counts: Counts
+    missed: float | None = None
+    """Mean over the cases with errors of the share that was missed."""
+    note: str = ""
 
 
 @dataclass
@@ -138,24 +156,24 @@ def published(case: Predicted, params: ScoreParams) -> Any:
 
 def draw(case: Predicted, folder: Path, turn: int, audited: bool, tolerance: float) -> Any:
     """What a review of the case teaches."""
-    from voxledger.score.judged_voxels import Judged, draw_voxels, write_judged
-    from voxledger.score.voxels import CaseVoxels
+    from voxledger.score.cells import CaseCells
+    from voxledger.score.judged_cells import Judged, draw_cells, write_judged
 
-    voxels = CaseVoxels(case.soft, case.shown, case.sample.image, SCHEMA)
+    cells = CaseCells(case.soft, case.shown, case.sample.image, SCHEMA)
     attention, seed = published(case, ScoreParams()), f"{turn}/{case.sample.case_id}"
-    errors, drawn = draw_voxels(voxels, attention, case.sample.labels, {CLASS: True}, tolerance, seed)
+    errors, drawn = draw_cells(cells, attention, case.sample.labels, {CLASS: True}, tolerance, seed, audited)
     path = folder / f"r{turn}-{tolerance:g}-{case.sample.case_id}.safetensors"
     judged = Judged(path, case.sample.case_id, turn, audited, errors)
     write_judged(judged, drawn)
     return judged
 
 
-def score_of(cases: Sequence[Predicted], params: ScoreParams, tolerance: float) -> Counts:
-    """Published attention against errors."""
-    total = Counts()
+def score_of(cases: Sequence[Predicted], params: ScoreParams) -> dict[float, Counts]:
+    """Published attention against errors, by tolerance."""
+    total = {t: Counts() for t in TOLERANCES}
     for case in cases:
         bits = flagged(published(case, params)[CLASS], case.shown.shape)
-        total += judge(bits, case.errors[tolerance])
+        total = {t: counts + judge(bits, case.errors[t]) for t, counts in total.items()}
     return total
 
 
@@ -166,20 +184,24 @@ def f1(counts: Counts) -> float:
     return 2 * a * b / (a + b) if a + b else 0.0
 
 
-def tuned(seen: Sequence[Predicted], tolerance: float) -> ScoreParams:
-    """Thresholds and opening that fit best what people changed."""
+def tuned(seen: Sequence[Predicted]) -> dict[float, ScoreParams]:
+    """Thresholds and opening that fit best what people changed, by tolerance."""
     tries = [ScoreParams(inconsistency=i, uncertainty=u, opening=o) for i, u in TRIED for o in OPENINGS]
-    return max(tries, key=lambda params: f1(score_of(seen, params, tolerance)))
+    tried = [score_of(seen, params) for params in tries]
+    return {t: max(zip(tries, tried, strict=True), key=lambda one, t=t: f1(one[1][t]))[0] for t in TOLERANCES}
 
 
 def scores_of(case: Predicted, model: Any) -> np.ndarray:
-    """What the model of errors says of every voxel (z, y, x); −∞ where it says nothing."""
-    from voxledger.score.voxels import CaseVoxels
+    """What the model of errors says of the region of every voxel (z, y, x); −∞ where it says nothing."""
+    from voxledger.score.cells import CaseCells
+    from voxledger.score.error_model import region_scores
 
     scores = np.full(case.shown.shape, -np.inf)
-    voxels = CaseVoxels(case.soft, case.shown, case.sample.image, SCHEMA)
-    for slab in voxels.slabs(published(case, ScoreParams())[CLASS], 0):
-        scores[tuple(slab.voxels.T)] = model.scores(slab.features)
+    cells = CaseCells(case.soft, case.shown, case.sample.image, SCHEMA).of(published(case, ScoreParams())[CLASS], 0)
+    if cells is not None:
+        of_cell = region_scores(cells.places, model.scores(cells.features))
+        voxels, of = cells.voxels(np.ones(len(of_cell), np.bool_))
+        scores[tuple(voxels.T)] = of_cell[of]
     return scores
 
 
@@ -191,14 +213,6 @@ def above(scores: Sequence[np.ndarray], errors: Sequence[np.ndarray], threshold:
 def logit(p: float, model: Any) -> float:
     """The score of a probability."""
     return float((np.log(p / (1 - p)) - model.platt[1]) / model.platt[0])
-
-
-def row(seed: int, turn: int, tolerance: float, name: str, counts: Counts, more: str = "") -> str:
-    found = counts.metrics()
-    numbers = [found[k] for k in ("sensitivity", "precision", "voxel_sensitivity", "voxel_precision")]
-    told = " | ".join("–" if n is None else f"{n:.3f}" for n in numbers)
-    rest = f"{counts.regions} | {counts.attention_voxels / 1000:.1f} | {more}"
-    return f"| {seed} | {turn} | {tolerance:g} | {name} | {counts.errors} | {told} | {rest} |"
 
 
 def first_networks(start: list[Sample], seed: int, steps: int) -> list[Any]:
@@ -225,18 +239,20 @@ def choose(
     return ranked[:looked_at], [ranked[looked_at + i] for i in lots]
 
 
-def play(data: Path, seed: int, rounds: int) -> list[str]:
+def play(data: Path, seed: int, rounds: int) -> list[Found]:
     """All rounds of one seed."""
     start, pool = make_pool(data, seed)
     networks = first_networks(start, seed, acquisition.FIRST_STEPS)
-    lines, cohort, left = [], list(start), list(pool)
+    rows, cohort, left = [], list(start), list(pool)
     judged: dict[float, list[Any]] = {t: [] for t in TOLERANCES}
     seen: list[Predicted] = []
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(1, rounds + 1):
             cases = [predict(networks, s, Path(folder) / str(turn)) for s in left]
-            for tolerance in TOLERANCES if turn > 1 else ():
-                lines += compare(seed, turn, tolerance, cases, seen, judged[tolerance])
+            rows += compare(seed, turn, cases, seen, judged) if turn > 1 else []
+            print(f"seed {seed}, round {turn}: {time.process_time():.0f} CPU s", flush=True)
+            if turn == rounds:
+                break
             looked_at, audit = choose(cases, [seed, turn], LOOKED_AT, AUDITED)
             for tolerance in TOLERANCES:
                 judged[tolerance] += [draw(c, Path(folder), turn, False, tolerance) for c in looked_at]
@@ -247,57 +263,140 @@ def play(data: Path, seed: int, rounds: int) -> list[str]:
             left = [s for s in left if s.case_id not in gone]
             for i, network in enumerate(networks):
                 acquisition.fit(network, cohort, acquisition.NEXT_STEPS, 1000 * turn + 10 * seed + i)
-            print(f"seed {seed}, round {turn}: {time.process_time():.0f} CPU s", flush=True)
-    return lines
+    return rows
 
 
-def play_small(data: Path) -> list[str]:
+def play_small(data: Path, seed: int) -> list[Found]:
     """One review of a small pool."""
-    start, pool = make_pool(data, 0, SMALL)
-    networks, lines = first_networks(start, 0, SMALL_STEPS), []
+    start, pool = make_pool(data, seed, SMALL)
+    networks = first_networks(start, seed, acquisition.FIRST_STEPS)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cases = [predict(networks, s, folder) for s in pool]
-        looked_at, audit = choose(cases, [0, 1], SMALL_LOOKED_AT, SMALL_AUDITED)
+        looked_at, audit = choose(cases, [seed, 1], SMALL_LOOKED_AT, SMALL_AUDITED)
         seen = [*looked_at, *audit]
         gone = {case.sample.case_id for case in seen}
         left = [case for case in cases if case.sample.case_id not in gone]
-        for tolerance in TOLERANCES:
-            judged = [draw(c, folder, 1, False, tolerance) for c in looked_at]
-            judged += [draw(c, folder, 1, True, tolerance) for c in audit]
-            lines += compare(0, 2, tolerance, left, seen, judged)
-    return lines
+        judged = {
+            t: [*(draw(c, folder, 1, False, t) for c in looked_at), *(draw(c, folder, 1, True, t) for c in audit)]
+            for t in TOLERANCES
+        }
+        return compare(seed, 2, left, seen, judged)
 
 
 def compare(
-    seed: int, turn: int, tolerance: float, cases: Sequence[Predicted], seen: Sequence[Predicted], judged: Sequence[Any]
-) -> list[str]:
-    """Rows of one round and tolerance."""
+    seed: int, turn: int, cases: Sequence[Predicted], seen: Sequence[Predicted], judged: dict[float, list[Any]]
+) -> list[Found]:
+    """What each kind of attention finds in these cases."""
+    rows = [
+        Found(turn, t, f"published, opening {opening}", counts)
+        for opening in OPENINGS
+        for t, counts in score_of(cases, ScoreParams(opening=opening)).items()
+    ]
+    for t, best in tuned(seen).items():
+        note = f"{best.inconsistency:g}, {best.uncertainty:g}, opening {best.opening}"
+        rows.append(Found(turn, t, TUNED, score_of(cases, best)[t], note=note))
+    return [*rows, *(row for t in TOLERANCES for row in learned(seed, turn, t, cases, judged[t]))]
+
+
+def learned(seed: int, turn: int, tolerance: float, cases: Sequence[Predicted], judged: Sequence[Any]) -> list[Found]:
+    """What a model of errors finds, at its own thresholds and at others."""
     from voxledger.score.learn import lacking, learn_errors
 
-    where, lines = (seed, turn, tolerance), []
-    for opening in OPENINGS:
-        counts = score_of(cases, ScoreParams(opening=opening), tolerance)
-        lines.append(row(*where, f"published, opening {opening}", counts))
-    best = tuned(seen, tolerance)
-    name = f"published, tuned: {best.inconsistency:g}, {best.uncertainty:g}, opening {best.opening}"
-    lines.append(row(*where, name, score_of(cases, best, tolerance)))
     if why := lacking(judged):
-        return [*lines, row(*where, "learned", Counts(), why)]
+        return [Found(turn, tolerance, "**learned**", Counts(), note=why)]
     model, _ = learn_errors(judged, [CLASS], {CLASS: CLASS}, seed)
     scores, errors = [scores_of(case, model) for case in cases], [case.errors[tolerance] for case in cases]
+    rows = []
     for miss in MISSES:
         name = f"**learned**, miss {miss:g}"
         if (threshold := model.threshold(miss)) is None:
-            lines.append(row(*where, name, Counts(), f"{model.audited_cases} audited cases set no threshold"))
+            rows.append(Found(turn, tolerance, name, Counts(), note=f"{model.audited_cases} audited cases set none"))
             continue
         found = above(scores, errors, threshold)
-        missed = np.mean([1 - one.found / one.errors for one in found if one.errors])
+        missed = float(np.mean([1 - one.found / one.errors for one in found if one.errors]))
         p = model.probabilities(np.array([threshold]))[0]
-        lines.append(row(*where, name, sum(found, Counts()), f"from {p:.3f}; missed by case {missed:.3f}"))
+        rows.append(Found(turn, tolerance, name, sum(found, Counts()), missed, f"from {p:.3f}"))
     for p in CURVE:
-        lines.append(row(*where, f"learned, from {p:g}", sum(above(scores, errors, logit(p, model)), Counts())))
+        found = above(scores, errors, logit(p, model))
+        rows.append(Found(turn, tolerance, f"learned, from {p:g}", sum(found, Counts())))
+    return rows
+
+
+def by_row(seeds: Sequence[Sequence[Found]]) -> dict[tuple[int, float, str], list[Found]]:
+    """What all seeds found, by round, tolerance and attention."""
+    found: dict[tuple[int, float, str], list[Found]] = {}
+    for rows in seeds:
+        for one in sorted(rows, key=lambda row: (row.round, row.tolerance)):
+            found.setdefault((one.round, one.tolerance, one.name), []).append(one)
+    return found
+
+
+def table(seeds: Sequence[Sequence[Found]]) -> list[str]:
+    """The table in Markdown; cells of a ratio hold that of all counts, and its range over the seeds."""
+    ratios = ("sensitivity", "precision", "voxel_sensitivity", "voxel_precision")
+    lines = [
+        "| round | tolerance, mm | attention | errors | sensitivity | precision | sensitivity by voxel | "
+        "precision by voxel | regions | ml | missed by case | |",
+        "| --- " * 12 + "|",
+    ]
+    for (turn, tolerance, name), found in sorted(by_row(seeds).items(), key=lambda one: one[0][:2]):
+        total = sum((one.counts for one in found), Counts())
+        each = [one.counts.metrics() for one in found if one.counts.regions]
+        cells = [ratio(total.metrics()[key], [one[key] for one in each]) for key in ratios]
+        missed = [one.missed for one in found if one.missed is not None]
+        told = f"{np.mean(missed):.3f}" if missed else ""
+        notes = "; ".join(one.note for one in found if one.note)
+        rest = f"{total.regions} | {total.attention_voxels / 1000:.0f} | {told} | {notes}"
+        lines.append(f"| {turn} | {tolerance:g} | {name} | {total.errors} | {' | '.join(cells)} | {rest} |")
     return lines
+
+
+def ratio(whole: float | None, each: Sequence[float | None]) -> str:
+    numbers = [n for n in each if n is not None]
+    if whole is None:
+        return "–"
+    return f"{whole:.3f}" + (f" ({min(numbers):.2f}–{max(numbers):.2f})" if len(numbers) > 1 else "")
+
+
+def draw_curves(seeds: Sequence[Sequence[Found]], path: Path) -> None:
+    """Sensitivity by component against precision, and against volume, of all seeds together, a line a round."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 2, figsize=(9, 8), sharey=True)
+    totals = {key: sum((one.counts for one in found), Counts()) for key, found in by_row(seeds).items()}
+    for (left, right), tolerance in zip(axes, TOLERANCES, strict=True):
+        for turn in sorted({key[0] for key in totals}):
+            here = {name: counts for (t, mm, name), counts in totals.items() if (t, mm) == (turn, tolerance)}
+            groups = {
+                f"learned, round {turn}": [c for n, c in here.items() if n.startswith("learned, from")],
+                "learned, by its threshold": [c for n, c in here.items() if n.startswith("**learned**")],
+                "published, openings": [c for n, c in here.items() if n.startswith("published, opening")],
+                "published, tuned": [here[TUNED]],
+            }
+            for (label, counts), style in zip(groups.items(), ("o-", "*", "s", "D"), strict=True):
+                found = [(c.metrics(), c.attention_voxels / 1000) for c in counts if c.regions]
+                if found:
+                    y = [m["sensitivity"] for m, _ in found]
+                    left.plot([m["precision"] for m, _ in found], y, style, label=label)
+                    right.plot([ml for _, ml in found], y, style, label=label)
+        left.set(xlabel="precision by component", ylabel="sensitivity by component", title=f"beyond {tolerance:g} mm")
+        right.set(xlabel="ml of attention", xscale="log", title=f"beyond {tolerance:g} mm")
+        right.xaxis.set_minor_formatter("")
+    axes[0, 0].legend(fontsize=8)
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def kept(path: Path | None) -> list[Found] | None:
+    """What a seed found that was played before."""
+    if path is None or not path.is_file():
+        return None
+    return [Found(**{**row, "counts": Counts(**row["counts"])}) for row in json.loads(path.read_text("utf-8"))]
 
 
 def main() -> None:
@@ -306,24 +405,24 @@ def main() -> None:
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--small", action="store_true", help="48 cases and one review")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--small", action="store_true", help="48 cases, one review, one seed")
+    parser.add_argument("--keep", type=Path, help="keep what every seed found here")
+    parser.add_argument("--plot", type=Path, help="write the curves as a PNG")
     given = parser.parse_args()
-    started = time.process_time()
-    lines = [
-        "| seed | round | tolerance, mm | attention | errors | sensitivity | precision | sensitivity by voxel | "
-        "precision by voxel | regions | ml | |",
-        "| --- " * 12 + "|",
-    ]
-    for seed in () if given.small else range(given.seeds):
-        lines += play(given.data, seed, given.rounds)
-    lines += play_small(given.data) if given.small else []
-    told = "\n".join(lines) + f"\n\n{time.process_time() - started:.0f} CPU s."
-    print(told)
-    if given.out:
-        given.out.write_text(told + "\n", "utf-8")
+    seeds = []
+    for seed in range(1 if given.small else given.seeds):
+        path = given.keep and given.keep / f"{'small' if given.small else given.rounds}-{seed}.json"
+        if (rows := kept(path)) is None:
+            rows = play_small(given.data, seed) if given.small else play(given.data, seed, given.rounds)
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps([asdict(row) for row in rows]), "utf-8")
+        seeds.append(rows)
+    print("\n".join(table(seeds)) + f"\n\n{time.process_time():.0f} CPU s.")
+    if given.plot:
+        draw_curves(seeds, given.plot)
 
 
 if __name__ == "__main__":

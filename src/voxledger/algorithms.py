@@ -28,12 +28,12 @@ STAGES = {
     "adjudicate": 2,
     "gate": 3,
     "import": 7,
-    "learn": 1,
+    "learn": 2,
     "retrain": 4,
     "evaluate": 2,
     "hindsight": 3,
     "readers": 3,
-    "quality": 1,
+    "quality": 2,
 }
 """By stage; what is computed apart in a stage, and remembered apart, has a version of its own: `precomputed`,
 `prompted` and `weak` in infer, `features` in score, `hindsight` and `readers` in evaluate, `quality` in both of

@@ -22,7 +22,7 @@ from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import Decided, Decision, write_decided
 from voxledger.records.worklist import AUDIT, WorkItem, read_worklist, write_worklist
 from voxledger.score import error_model, learn
-from voxledger.score.judged_voxels import read_judged
+from voxledger.score.judged_cells import read_judged
 from voxledger.score.learn import learn_round
 from voxledger.score.run import score_round
 from voxledger.score.table import read_scores
@@ -180,14 +180,14 @@ def test_only_cases_of_the_pool_teach_and_only_while_asked(cases):
     assert learn_round(cases, schema(), params(attention="published")) == ""
     assert not list(layout.NEXT_ATTENTION.rglob("*"))
     learn_round(cases, schema(), params())
-    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_VOXELS.iterdir())]
+    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_CELLS.iterdir())]
     assert [one.case_id for one in judged] == [f"case{n:02d}" for n in range(TAUGHT + AUDITED)]
     assert [one.audited for one in judged] == [False] * TAUGHT + [True] * AUDITED
     assert all(one.errors == {"c0": 1, "c1": 0} for one in judged)
     open_next()
     moved = [c if c.case_id != "case00" else Case(**{**vars(c), "split": Split.TEST}) for c in cases]
     learn_round(moved, schema(), params(1))
-    carried = len(list(layout.NEXT_JUDGED_VOXELS.iterdir()))
+    carried = len(list(layout.NEXT_JUDGED_CELLS.iterdir()))
     assert read_card(layout.NEXT_ERROR_MODEL).params["judged"] == carried - 1, "case00 is a test case now"
     assert read_card(layout.NEXT_ERROR_MODEL).parent == read_card(layout.BASE_ERROR_MODEL).id
     open_next()
@@ -201,16 +201,16 @@ def test_audited_cases_do_not_teach(cases, monkeypatch):
     taught = []
     monkeypatch.setattr(learn, "learn_trees", lambda rows, *rest: taught.append(len(rows)) or original(rows, *rest))
     learn_round(cases, schema(), params())
-    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_VOXELS.iterdir())]
-    assert taught == [sum(len(one.voxels().error) for one in judged if not one.audited)]
+    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_CELLS.iterdir())]
+    assert taught == [sum(len(one.cells().error) for one in judged if not one.audited)]
 
     open_next()
     write_worklist(layout.WORKLIST, [replace(row, reason="attention") for row in read_worklist()])
     learn_round(cases, schema(), params(1))
     audited = {one.case_id for one in judged if one.audited}
-    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_VOXELS.iterdir())]
+    judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_CELLS.iterdir())]
     assert len(judged) == 2 * (TAUGHT + AUDITED)
-    assert taught[1] == sum(len(one.voxels().error) for one in judged if one.case_id not in audited)
+    assert taught[1] == sum(len(one.cells().error) for one in judged if one.case_id not in audited)
 
 
 original = learn.learn_trees
@@ -226,7 +226,7 @@ def test_it_repeats_without_the_memo(cases):
 
 @pytest.mark.parametrize(
     ("file", "said"),
-    [(f"errors/{WEIGHTS}", "it was altered"), ("judged/r00-case00.safetensors", "holds no judged voxels")],
+    [(f"errors/{WEIGHTS}", "it was altered"), ("judged/r00-case00.safetensors", "holds no judged cells")],
 )
 def test_altered_files_are_refused(cases, file, said):
     learn_round(cases, schema(), params())

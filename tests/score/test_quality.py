@@ -123,6 +123,18 @@ def test_an_empty_mask_and_one_that_is_far_off_have_a_quality() -> None:
         assert 0 <= q.predicted_path_share <= 1
 
 
+def test_attention_is_no_sign_since_it_is_learned_in_one_round_and_published_in_another() -> None:
+    rows = judged_masks(np.random.default_rng(0), 40)
+    mixed = [
+        replace(one, mask=replace(one.mask, signs=replace(one.mask.signs, attention_ml=float(n % 7))))
+        for n, one in enumerate(rows)
+    ]
+    first, second = (learn(some, CLASSES) for some in (rows, mixed))
+    assert first is not None
+    assert second is not None
+    assert first.record() == second.record()
+
+
 def test_the_record_repeats_and_tells_what_was_learned_from_what() -> None:
     rows = judged_masks(np.random.default_rng(0), 40)
     first, second = (learn(some, CLASSES) for some in (rows, rows))

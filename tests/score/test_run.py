@@ -264,6 +264,15 @@ def test_a_target_stops_where_no_reviewer_has(repository):
         assert "of error, where" in found["why"]
 
 
+@pytest.mark.parametrize("params", [{"stop_dice": 0.9}, {"stop_error_ml": 3.0}, {"stop_dice": 0.9, "audit": 2}])
+def test_a_target_that_cannot_be_judged_is_named(repository, params):
+    score(repository, quality=True, **params)
+    found = json.loads((repository / OUT / "outlook.json").read_text("utf-8"))
+    assert found["why"].startswith("nobody has reviewed anything yet; the target of score.stop_error_ml or score.stop")
+    section = (repository / "reports/sections/score.html").read_text("utf-8")
+    assert ("cannot be judged without a blind audit" in section) == ("audit" not in params)
+
+
 def test_all_cases_reviewed(repository):
     judged = judged_before()
     cases = [*CASES, *(case(one.mask.case_id) for one in judged[::2])]

@@ -174,9 +174,13 @@ def open_() -> None:
     Example:
       voxledger round open
     """
+    from voxledger.params import read_params
     from voxledger.release.open import open_next
     from voxledger.repository import git
+    from voxledger.score.no_audit import without_audit
 
     click.echo(f"round {open_next()} is open. Next: voxledger round run")
+    for warning in without_audit(read_params().score):
+        click.echo(f"warning: {warning}", err=True)
     if not git("symbolic-ref", "--quiet", "HEAD", check=False):
         click.echo("this clone is on no branch: keep the new commit with `git switch -c NAME`")

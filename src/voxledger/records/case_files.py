@@ -54,7 +54,7 @@ def case_of(path: str, cases: Collection[str]) -> str | None:
         return _named(name, _endings(folder), cases)
     if parent == ATTENTION:
         return _named(name, _OF_ATTENTION, cases)
-    if parent == layout.BASE_JUDGED_VOXELS.name and (judged := judged_case(name)) in cases:
+    if parent == layout.BASE_JUDGED_CELLS.name and (judged := judged_case(name)) in cases:
         return judged
     if parent in _ONE_A_CASE:
         return _named(name, _endings(parent), cases)

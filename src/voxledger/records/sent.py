@@ -23,7 +23,7 @@ SHOWN = (layout.PSEUDO, layout.ATTENTION, layout.BUNDLES)
 """What people were shown, or what that was made from; under DVC."""
 _READ = (
     *(layout.PARAMS, layout.SCHEMA, layout.CASES, layout.BASE),
-    *(layout.dvc_file(folder) for folder in (layout.IMAGES, layout.WEAK, layout.BASE_MODELS)),
+    *(layout.dvc_file(folder) for folder in (layout.IMAGES, layout.WEAK, layout.BASE_MODELS, layout.BASE_ATTENTION)),
 )
 _RESTORE = "git restore --staged --worktree {} && dvc checkout --with-deps export"
 # dvc.lock too: a `dvc repro` may have written there what it read, and DVC stages it.

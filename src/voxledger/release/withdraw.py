@@ -175,7 +175,7 @@ def _error_model(gone: Collection[str]) -> set[str]:
     """The id of the model of errors that the round starts from, if judged voxels of these cases lie beside it."""
     if not (layout.BASE_ERROR_MODEL / CARD).is_file():
         return set()
-    judged = {judged_case(path.name) for path in layout.BASE_JUDGED_VOXELS.glob("*")}
+    judged = {judged_case(path.name) for path in layout.BASE_JUDGED_CELLS.glob("*")}
     return {read_card(layout.BASE_ERROR_MODEL).id} if judged & set(gone) else set()
 
 

@@ -1,13 +1,16 @@
-"""A model of where voxels are wrong: gradient boosting on what `voxledger.score.voxels` knows of each.
+"""A model of where errors are: gradient boosting on what `voxledger.score.cells` knows of small cells of the image.
 
 Trees are learned by scikit-learn (`HistGradientBoostingClassifier`) and kept as plain arrays, which `walk` of
-`voxledger.score.voxel_kernels` reads to the same numbers: nothing is ever unpickled.
+`voxledger.score.cell_kernels` reads to the same numbers: nothing is ever unpickled.
+
+People see regions, not cells. A region is cells that hang together and of which the trees say at least `EXTENT`; it is
+as likely an error as its likeliest cell, and is attended to whole or not at all (hysteresis, Canny 1986).
 
 What a tree ensemble says is no probability on other cases. Two numbers make it one (Platt 1999), fitted on the cases of
 the blind audits, which it did not learn from. On these the threshold is set too, by conformal risk control
 (Angelopoulos et al. 2022): of the highest threshold with n / (n + 1) · risk + 1 / (n + 1) ≤ `miss`, where the risk is
-the mean over n audited cases with errors of the share of errors without a voxel above it, the expected share of missed
-errors in another such case is at most `miss`.
+the mean over n audited cases with errors of the share of errors that no region above it touches, the expected share of
+missed errors in another such case is at most `miss`.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from voxledger.errors import VoxledgerError
 
 TREES, DEPTH, RATE = 100, 5, 0.1
 """How many trees, edges from the root of one to a leaf, and what each adds of what it finds."""
+EXTENT = -1.3863
+"""Score from which cells hang together: the trees' odds of 1 to 4. Below it, every cell is a region of its own."""
 
 Numbers = npt.NDArray[np.float64]
 
@@ -44,11 +49,11 @@ class ErrorModel:
     audited: npt.NDArray[np.int32]
     """(error,): number of the audited case that an error lies in."""
     found_at: Numbers
-    """(error,): the highest score in it, −∞ where no voxel of it is in question."""
+    """(error,): the highest `region_scores` in it, −∞ where no voxel of it is in question."""
 
     def scores(self, rows: npt.NDArray[np.float32]) -> Numbers:
-        """What the trees say of voxels (n, features), the higher the likelier an error."""
-        from voxledger.score.voxel_kernels import walk
+        """What the trees say of cells (n, features), the higher the likelier an error."""
+        from voxledger.score.cell_kernels import walk
 
         found: Numbers = np.full(len(rows), self.start[0])
         walk(np.ascontiguousarray(rows), self.feature, self.bound, self.value, found)
@@ -60,13 +65,42 @@ class ErrorModel:
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(odds, -50, 50))))
 
     def threshold(self, miss: float) -> float | None:
-        """The score from which voxels are attended to; None where too few cases were audited for `miss`."""
+        """The score from which regions are attended to; None where too few cases were audited for `miss`."""
         return conformal_threshold(self.audited, self.found_at, miss)
 
     @property
     def audited_cases(self) -> int:
         """Audited cases with errors."""
         return len(np.unique(self.audited))
+
+
+def region_scores(places: npt.NDArray[np.int32], scores: Numbers) -> Numbers:
+    """By cell the highest score of its region; its own where that is below `EXTENT`.
+
+    Parameters
+    ----------
+    places
+        (n, 3): where cells in question lie on a grid; others are no part of any region.
+
+    Examples
+    --------
+    >>> places = np.array([[0, 0, 0], [0, 0, 1], [0, 0, 3], [0, 0, 2]], np.int32)
+    >>> region_scores(places, np.array([-1.0, 2.0, -0.5, -3.0])).tolist()
+    [2.0, 2.0, -0.5, -3.0]
+    """
+    from voxledger.imaging.components import connected_components
+
+    high, found = scores >= EXTENT, scores.astype(np.float64)
+    if high.any():
+        at = places[high] - places[high].min(axis=0)
+        grid = np.zeros(at.max(axis=0) + 1, np.bool_)
+        grid[tuple(at.T)] = True
+        regions, count = connected_components(grid)
+        peak = np.full(count + 1, -np.inf)
+        region = regions[tuple(at.T)]
+        np.maximum.at(peak, region, scores[high])
+        found[high] = peak[region]
+    return found
 
 
 def conformal_threshold(case: npt.NDArray[np.int32], found_at: Numbers, miss: float) -> float | None:
@@ -101,7 +135,7 @@ def conformal_threshold(case: npt.NDArray[np.int32], found_at: Numbers, miss: fl
 
 
 def learn_trees(rows: npt.NDArray[np.float32], wrong: npt.NDArray[np.bool_], weight: Numbers, seed: int) -> ErrorModel:
-    """Trees from voxels (n, features) that were judged; on one thread, so that they repeat bit for bit."""
+    """Trees from cells (n, features) that were judged; on one thread, so that they repeat bit for bit."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits
 
@@ -163,7 +197,7 @@ def tensors_of(model: ErrorModel) -> dict[str, npt.NDArray[Any]]:
 
 
 def read_error_model(weights: Path, features: int) -> ErrorModel:
-    """The model in a file of weights; `features` is how many a voxel has.
+    """The model in a file of weights; `features` is how many a cell has.
 
     Raises
     ------

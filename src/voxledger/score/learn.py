@@ -26,22 +26,22 @@ from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decision
 from voxledger.records.worklist import AUDIT, read_worklist
 from voxledger.schema import LabelSchema
-from voxledger.score.error_model import DEPTH, TREES, ErrorModel, Numbers, learn_trees, platt
-from voxledger.score.judged_voxels import (
+from voxledger.score.cells import FEATURES
+from voxledger.score.error_model import DEPTH, TREES, ErrorModel, Numbers, learn_trees, platt, region_scores
+from voxledger.score.judged_cells import (
     RIGHT,
+    DrawnCells,
     Judged,
-    Voxels,
     all_judged,
-    draw_voxels,
+    draw_cells,
     read_judged,
     teaching,
     write_judged,
 )
-from voxledger.score.voxels import FEATURES
 
 ENOUGH_CASES, ENOUGH_ERRORS = 10, 30
 """Cases with visible errors that models are in doubt of, and errors in them, from which trees are learned."""
-MOST_VOXELS = 1_000_000
+MOST_CELLS = 1_000_000
 """Of all cases together; of more every second, third … is left out."""
 Table = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], Numbers]
 CLASSES = "classes"
@@ -61,7 +61,7 @@ def lacking(judged: Sequence[Judged]) -> str:
 
 
 def learn_round(cases: Sequence[Case], schema: LabelSchema, params: Params) -> str:
-    """Write `layout.NEXT_ATTENTION`: judged voxels of all rounds, and the model, if there are enough; returns its id.
+    """Write `layout.NEXT_ATTENTION`: judged cells of all rounds, and the model, if there are enough; returns its id.
 
     What was judged in the rounds before is carried on. Unless `score.attention` is `learned`, nothing is drawn of this
     round, and the model stays as it is.
@@ -70,7 +70,7 @@ def learn_round(cases: Sequence[Case], schema: LabelSchema, params: Params) -> s
     learned = params.score.attention == "learned"
     layout.NEXT_ATTENTION.mkdir(parents=True)
     before, after = (
-        (layout.BASE_JUDGED_VOXELS, layout.NEXT_JUDGED_VOXELS)
+        (layout.BASE_JUDGED_CELLS, layout.NEXT_JUDGED_CELLS)
         if learned
         else (layout.BASE_ATTENTION, layout.NEXT_ATTENTION)
     )
@@ -79,7 +79,7 @@ def learn_round(cases: Sequence[Case], schema: LabelSchema, params: Params) -> s
     if not learned:
         return ""
     _draw(cases, schema, params)
-    judged = all_judged(layout.NEXT_JUDGED_VOXELS, {case.case_id for case in in_split(cases, Split.POOL)})
+    judged = all_judged(layout.NEXT_JUDGED_CELLS, {case.case_id for case in in_split(cases, Split.POOL)})
     if lacking(judged):
         return ""
     renamed = {name: schema.renamed(name) or "" for one in judged for name in one.errors}
@@ -90,11 +90,11 @@ def learn_round(cases: Sequence[Case], schema: LabelSchema, params: Params) -> s
         renamed=renamed,
         seed=params.score.seed,
     )
-    (voxels,) = casemap([job], layout.NEXT_ERROR_MODEL, params.machine)
-    return _write_card(job, voxels, params)
+    (cells,) = casemap([job], layout.NEXT_ERROR_MODEL, params.machine)
+    return _write_card(job, cells, params)
 
 
-def _write_card(job: LearnErrors, voxels: int, params: Params) -> str:
+def _write_card(job: LearnErrors, cells: int, params: Params) -> str:
     """The card of the model beside its weights; returns its id."""
     digest = hashlib.sha256("".join(f"{p.name} {file_sha256(p)}\n" for p in job.judged).encode()).hexdigest()
     parent = read_card(layout.BASE_ERROR_MODEL).id if layout.BASE_ERROR_MODEL.is_dir() else ""
@@ -110,7 +110,7 @@ def _write_card(job: LearnErrors, voxels: int, params: Params) -> str:
             CLASSES: list(job.classes),
             "features": list(FEATURES),
             "judged": len(job.judged),
-            "voxels": voxels,
+            "cells": cells,
             "tolerance_mm": params.evaluate.error_tolerance_mm,
             "seed": job.seed,
         },
@@ -122,11 +122,11 @@ def _write_card(job: LearnErrors, voxels: int, params: Params) -> str:
 
 
 def _draw(cases: Sequence[Case], schema: LabelSchema, params: Params) -> None:
-    """Draw voxels of the cases that were judged in this round."""
+    """Draw cells of the cases that were judged in this round."""
     audit = {row.case_id for row in read_worklist(layout.WORKLIST) if row.reason == AUDIT}
     images = {case.case_id: Path(case.image) for case in cases}
     jobs = [
-        DrawVoxels(
+        DrawCells(
             name=case.case_id,
             case=case,
             image=images[case.case_id],
@@ -140,7 +140,7 @@ def _draw(cases: Sequence[Case], schema: LabelSchema, params: Params) -> None:
         for case in reviewed(cases)
         if case.predictions
     ]
-    casemap(jobs, layout.NEXT_JUDGED_VOXELS, params.machine)
+    casemap(jobs, layout.NEXT_JUDGED_CELLS, params.machine)
 
 
 def criteria_of(params: ScoreParams) -> dict[str, object]:
@@ -148,8 +148,8 @@ def criteria_of(params: ScoreParams) -> dict[str, object]:
     return params.model_dump(mode="json", include={"inconsistency", "uncertainty", "entropy", "opening", "classes"})
 
 
-class DrawVoxels(Job[dict[str, int]]):
-    """Voxels of a case that was judged; gives its visible errors by class."""
+class DrawCells(Job[dict[str, int]]):
+    """Cells of a case that was judged; gives its visible errors by class."""
 
     stage, algorithms = "learn", ("learn", "score")
     case: Reviewed = content()
@@ -165,24 +165,24 @@ class DrawVoxels(Job[dict[str, int]]):
         from voxledger.imaging import volume
         from voxledger.imaging.soft import open_soft
         from voxledger.score.attention import Attention
-        from voxledger.score.voxels import CaseVoxels
+        from voxledger.score.cells import CaseCells
 
         predictions = [open_soft(path) for path in self.case.predictions.values()]
         grid = predictions[0].grid
         before, after = (volume.read_label(path, grid) for path in (self.case.before, self.case.after))
-        case = CaseVoxels(predictions, before, volume.read(self.image).array, self.schema)
+        case = CaseCells(predictions, before, volume.read(self.image).array, self.schema)
         decisions = self.case.decisions
         revised = {n: decisions[n] is Decision.REVISE for n in self.schema.names if n in decisions}
         attention = Attention(predictions, self.schema, self.params)
         seed = f"{self.seed}/{self.round}/{self.name}"
-        errors, voxels = draw_voxels(case, attention, after, revised, self.tolerance_mm, seed)
+        errors, cells = draw_cells(case, attention, after, revised, self.tolerance_mm, seed, self.audited)
         path = folder / f"r{self.round:02d}-{self.name}.safetensors"
-        write_judged(Judged(path, self.name, self.round, self.audited, errors), voxels)
+        write_judged(Judged(path, self.name, self.round, self.audited, errors), cells)
         return errors
 
 
 class LearnErrors(Job[int]):
-    """The model of errors; gives how many voxels it was learned from."""
+    """The model of errors; gives how many cells it was learned from."""
 
     stage, algorithms = "learn", ("learn",)
     judged: tuple[Path, ...] = content()
@@ -195,16 +195,16 @@ class LearnErrors(Job[int]):
     def compute(self, folder: Path) -> int:
         from voxledger.score.error_model import tensors_of
 
-        judged = [read_judged(path) for path in self.judged]
-        model, voxels = learn_errors(judged, self.classes, self.renamed, self.seed)
+        judged = [one for path in self.judged if (one := read_judged(path))]
+        model, cells = learn_errors(judged, self.classes, self.renamed, self.seed)
         save_arrays(folder, tensors_of(model))
-        return voxels
+        return cells
 
 
 def learn_errors(
     judged: Sequence[Judged], classes: Sequence[str], renamed: Mapping[str, str], seed: int
 ) -> tuple[ErrorModel, int]:
-    """The model of errors, and how many voxels it was learned from; see `LearnErrors`."""
+    """The model of errors, and how many cells it was learned from; see `LearnErrors`."""
     numbers = {name: classes.index(new) if new in classes else -1 for name, new in renamed.items()}
     taught, audited = teaching(judged), [one for one in judged if one.audited]
     model = learn_trees(*(table := _table(taught, numbers)), seed)
@@ -221,32 +221,34 @@ def learn_errors(
 
 
 def _table(judged: Sequence[Judged], numbers: Mapping[str, int]) -> Table:
-    """Voxels of these cases, whether they are wrong, and weights: all classes of all cases weigh alike.
+    """Cells of these cases, whether they are wrong, and weights: all classes of all cases weigh alike.
 
-    Of more than `MOST_VOXELS` every second, third … is taken.
+    Of more than `MOST_CELLS` every second, third … is taken.
     """
-    step = 1 + sum(len(one.voxels().error) for one in judged) // MOST_VOXELS
+    step = 1 + sum(len(one.cells().error) for one in judged) // MOST_CELLS
     rows, wrong, weight = [], [], []
     for one in judged:
-        voxels = one.voxels()
-        features = _numbered(one, voxels, numbers)
-        share = np.bincount(voxels.features[:, -1].astype(np.intp), voxels.weight, len(one.errors))
+        cells = one.cells()
+        features = _numbered(one, cells, numbers)
+        share = np.bincount(cells.features[:, -1].astype(np.intp), cells.weight, len(one.errors))
         rows.append(features[::step])
-        wrong.append(voxels.error[::step] > 0)
-        weight.append((RIGHT * voxels.weight / share[voxels.features[:, -1].astype(np.intp)])[::step])
+        wrong.append(cells.error[::step] > 0)
+        weight.append((RIGHT * cells.weight / share[cells.features[:, -1].astype(np.intp)])[::step])
     return np.concatenate(rows), np.concatenate(wrong), np.concatenate(weight).astype(np.float64)
 
 
-def _numbered(one: Judged, voxels: Voxels, numbers: Mapping[str, int]) -> npt.NDArray[np.float32]:
+def _numbered(one: Judged, cells: DrawnCells, numbers: Mapping[str, int]) -> npt.NDArray[np.float32]:
     """Features with the numbers that classes have in the model."""
-    features = voxels.features.copy()
+    features = cells.features.copy()
     features[:, -1] = np.array([numbers[name] for name in one.errors], np.float32)[features[:, -1].astype(np.intp)]
     return features
 
 
 def _found_at(one: Judged, model: ErrorModel, numbers: Mapping[str, int]) -> Numbers:
-    """The highest score in every error of a case; −∞ where no voxel of it is in question."""
-    voxels = one.voxels()
-    found = np.full(one.count + 1, -np.inf)
-    np.maximum.at(found, voxels.error, model.scores(_numbered(one, voxels, numbers)))
+    """The highest score of a region in every error of a case; −∞ where no voxel of it is in question."""
+    cells = one.cells()
+    scores, found = model.scores(_numbered(one, cells, numbers)), np.full(one.count + 1, -np.inf)
+    for number in range(len(one.errors)):
+        of_class = cells.features[:, -1] == number
+        np.maximum.at(found, cells.error[of_class], region_scores(cells.place[of_class], scores[of_class]))
     return found[1:]

@@ -1,4 +1,4 @@
-"""Learned attention of a case: voxels that a model of errors holds for wrong, and a heat map of its probabilities."""
+"""Learned attention of a case: where a model of errors expects one, and a heat map of its probabilities."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger import layout
-from voxledger.imaging.attention_file import PUBLISHED, Criterion
+from voxledger.imaging.attention_file import Criterion
+from voxledger.imaging.boxes import intersection, view
 from voxledger.records.card import CARD, WEIGHTS, check_model
 from voxledger.schema import LabelSchema
 from voxledger.score.attention import Attention, ClassAttention
-from voxledger.score.error_model import ErrorModel, read_error_model
-from voxledger.score.judged_voxels import all_judged, teaching
+from voxledger.score.cells import FEATURES, CaseCells
+from voxledger.score.error_model import ErrorModel, read_error_model, region_scores
+from voxledger.score.judged_cells import all_judged, teaching
 from voxledger.score.learn import CLASSES, lacking
-from voxledger.score.voxels import FEATURES, CaseVoxels
 
 
 @dataclass(frozen=True)
 class Learned:
-    """A model of errors, and from which score on a voxel is attended to."""
+    """A model of errors, and from which score on a region is attended to."""
 
     weights: Path
     id: str
@@ -35,7 +36,7 @@ class Learned:
     audited: int
     """Cases with errors that set the threshold."""
     from_probability: float
-    """The threshold as the probability of an error."""
+    """The threshold as the probability of an error, that of the likeliest cell of a region."""
 
 
 def learned_here(pool: Collection[str], schema: LabelSchema, miss: float) -> Learned | str:
@@ -54,12 +55,14 @@ def learned_here(pool: Collection[str], schema: LabelSchema, miss: float) -> Lea
         The files of the model do not fit its id.
     """
     folder = layout.BASE_ERROR_MODEL
-    judged = all_judged(layout.BASE_JUDGED_VOXELS, pool)
+    judged = all_judged(layout.BASE_JUDGED_CELLS, pool)
     if why := lacking(judged):
         return why
     if not (folder / CARD).is_file():
         return "no model was learned at the end of the round before"
     card = check_model(folder)
+    if card.params["features"] != list(FEATURES):
+        return "the model was learned by another voxledger, from other features"
     model = read_error_model(folder / WEIGHTS, len(FEATURES))
     threshold = model.threshold(miss)
     if threshold is None:
@@ -94,7 +97,7 @@ def described(learned: Learned | str, miss: float) -> dict[str, Any]:
 
 
 def attend_learned(
-    case: CaseVoxels, published: Attention, model: ErrorModel, classes: Sequence[str], threshold: float
+    case: CaseCells, published: Attention, model: ErrorModel, classes: Sequence[str], threshold: float
 ) -> tuple[npt.NDArray[np.uint8], Iterator[ClassAttention]]:
     """A heat map (z, y, x), complete once all classes were taken, and the attention of one class after the other.
 
@@ -112,31 +115,29 @@ def attend_learned(
 
 
 def _of_class(
-    case: CaseVoxels,
+    case: CaseCells,
     published: ClassAttention,
     model: ErrorModel,
     number: int,
     threshold: float,
     heat: npt.NDArray[np.uint8],
 ) -> ClassAttention:
-    voxels, flags = [np.zeros((0, 3), np.int32)], [np.zeros(0, np.uint8)]
-    for slab in case.slabs(published, number):
-        scores = model.scores(slab.features)
-        wrong = scores >= threshold
-        at, features = slab.voxels[wrong], slab.features[wrong]
-        place = tuple(at.T)
-        level = np.clip(np.rint(255 * model.probabilities(scores[wrong])), 1, 255).astype(np.uint8)
-        heat[place] = np.maximum(heat[place], level)
-        bits = np.full(len(at), Criterion.LEARNED, np.uint8)
-        for column, criterion in enumerate(PUBLISHED, start=FEATURES.index("inconsistent")):
-            bits[features[:, column] > 0] |= np.uint8(criterion)
-        voxels.append(at)
-        flags.append(bits)
-    at, bits = np.concatenate(voxels), np.concatenate(flags)
+    nothing = replace(published, box=None, bits=np.zeros((0, 0, 0), np.uint8), attention=0)
+    cells = case.of(published, number)
+    if cells is None:
+        return nothing
+    scores = model.scores(cells.features)
+    at, of = cells.voxels(region_scores(cells.places, scores) >= threshold)
     if not len(at):
-        return replace(published, box=None, bits=np.zeros((0, 0, 0), np.uint8), attention=0)
+        return nothing
+    level = np.clip(np.rint(255 * model.probabilities(scores)), 1, 255).astype(np.uint8)[of]
+    place = tuple(at.T)
+    heat[place] = np.maximum(heat[place], level)
     low, high = at.min(axis=0), at.max(axis=0) + 1
     box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
     filled = np.zeros(tuple(high - low), np.uint8)
-    filled[tuple((at - low).T)] = bits
+    filled[tuple((at - low).T)] = Criterion.LEARNED
+    if published.box and (shared := intersection(box, published.box)):
+        own = view(filled, box, shared)
+        own[own > 0] |= view(published.bits, published.box, shared)[own > 0]
     return replace(published, box=box, bits=filled, attention=len(at))

@@ -36,7 +36,8 @@ PENALTY = 1.0
 LEAST_DICE, LEAST_ML, LEAST_ENTROPY = 0.01, 0.01, 1e-7
 """Added before logarithms are taken."""
 
-VOLUMES = ("predicted_ml", "attention_ml", "inconsistent_ml", "uncertain_ml", "overlapping_ml")
+VOLUMES = ("predicted_ml", "inconsistent_ml", "uncertain_ml", "overlapping_ml")
+"""Signs that mean the same in every round; `attention_ml` is of the criteria in one and learned in another."""
 
 
 def numbers(signs: Signs) -> list[float]:
@@ -45,7 +46,7 @@ def numbers(signs: Signs) -> list[float]:
     Examples
     --------
     >>> [round(v, 2) for v in numbers(Signs(2, 0.0, 0.0, 0.0, 0.0, 0.99, 0.0, 1.0))]
-    [0.0, -4.61, -4.61, -4.61, -4.61, -16.12, -4.61]
+    [0.0, -4.61, -4.61, -4.61, -16.12, -4.61]
     """
     return [
         *(math.log(getattr(signs, name) + LEAST_ML) for name in VOLUMES),

@@ -32,11 +32,12 @@ from voxledger.score.drawn import AttentionCurve, TopCase
 from voxledger.score.learn import criteria_of
 from voxledger.score.learned import Learned, described, learned_here
 from voxledger.score.likely_error import experience
+from voxledger.score.no_audit import no_audit_section
 from voxledger.score.pictures import thermal_table
 from voxledger.score.predicted import of_pool, predict_round, with_quality
 from voxledger.score.quality_section import quality_section
 from voxledger.score.section import score_section
-from voxledger.score.stopping import ErrorLeft, Outlook, by_target, error_left, outlook
+from voxledger.score.stopping import UNJUDGED, ErrorLeft, Outlook, by_target, error_left, outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
 from voxledger.score.worklist import choose, read_by_several, worklist
 from voxledger.textfile import replace_text, write_table
@@ -112,7 +113,7 @@ def score_round(
     shown, bias = _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema)
     quality = quality_section(model, masks, view.left, judged) if params.score.quality else ""
     section = score_section(view, once(curve).png, shown, bias, not_found, unfit, how.get("attention"))
-    replace_text(layout.SCORE_SECTION, section + quality)
+    replace_text(layout.SCORE_SECTION, section + no_audit_section(params.score) + quality)
     return rows
 
 
@@ -126,8 +127,10 @@ def _outlook(
 ) -> Outlook:
     """Whether another round is worth it."""
     selected = sum(reason != AUDIT for reason in chosen.values())
-    target = by_target(left, params.stop_error_ml, params.stop_dice)
-    return outlook(cases, selected, *reviewed, unseen, left, target)
+    wanted = params.stop_error_ml, params.stop_dice
+    view = outlook(cases, selected, *reviewed, unseen, left, target := by_target(left, *wanted))
+    asked = any(value is not None for value in wanted)
+    return replace(view, why=f"{view.why}; {UNJUDGED}") if asked and cases and target is None else view
 
 
 def _choose(
@@ -383,13 +386,13 @@ class AttendLearned(Job[dict[str, Counted]]):
 
     def compute(self, folder: Path) -> dict[str, Counted]:
         from voxledger.imaging import volume
+        from voxledger.score.cells import FEATURES, CaseCells
         from voxledger.score.error_model import read_error_model
         from voxledger.score.learned import attend_learned
-        from voxledger.score.voxels import FEATURES, CaseVoxels
 
         opened, attention = _published(self.predictions, self.image_sha256, self.schema, self.params)
         labels = volume.read_label(self.proposal, attention.grid)
-        case = CaseVoxels(opened, labels, volume.read(self.image).array, self.schema)
+        case = CaseCells(opened, labels, volume.read(self.image).array, self.schema)
         model = read_error_model(self.model, len(FEATURES))
         heat, found = attend_learned(case, attention, model, self.classes, self.threshold)
         models = list(self.predictions)

@@ -34,7 +34,7 @@ def score_section(
     disagreeing
         Classes that do not fit the weak label that they were predicted from, or are empty after the filter, by case.
     attention
-        Where learned attention was asked for, what stands for it, see `voxledger.score.learn.described`.
+        Where learned attention was asked for, what stands for it, see `voxledger.score.learned.described`.
     """
     verdict = "stop" if outlook.stop else "continue"
     text = [
@@ -76,11 +76,11 @@ def where_from(attention: Mapping[str, Any]) -> str:
     """Where attention is from where it was to be learned, in a sentence or two."""
     if "model" not in attention:
         return f"Attention is that of the published criteria, for it cannot be learned yet: {attention['why']}."
+    reached, missed = 100 * attention["from_probability"], 100 * attention["miss"]
     return (
-        f"Attention is learned: model {attention['model'][:12]}, from {attention['cases']} cases. It lies where the "
-        f"probability of an error is {100 * attention['from_probability']:.1f} % or more, which is expected to miss at "
-        f"most {100 * attention['miss']:g} % of the errors of a case with errors; {attention['audited']} audited cases "
-        "with errors set that."
+        f"Attention is learned: model {attention['model'][:12]}, from {attention['cases']} cases. It is regions in "
+        f"which the probability of an error reaches {reached:.1f} %, which is expected to miss at most {missed:g} % "
+        f"of the errors of a case with errors; {attention['audited']} audited cases with errors set that."
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxledger.score.quality import QualityModel
+from voxledger.score.quality import ENOUGH_CASES, ENOUGH_MASKS, QualityModel
 from voxledger.score.table import CaseScore
 from voxledger.statistics import LEVEL, Estimate, expected_revisions
 
@@ -172,6 +172,12 @@ def _mean_of_further(values: Sequence[float], further: int) -> tuple[float, floa
     found = np.array(values)
     t = float(stdtrit(len(found) - 1, (1 + LEVEL) / 2))
     return float(found.mean()), t * float(found.std(ddof=1)) * (1 / len(found) + 1 / further) ** 0.5
+
+
+UNJUDGED = (
+    f"the target of score.stop_error_ml or score.stop_dice cannot be judged before {ENOUGH_MASKS} masks of "
+    f"{ENOUGH_CASES} cases were audited blindly (score.audit)"
+)
 
 
 def by_target(left: ErrorLeft | None, error_ml: float | None, dice: float | None) -> tuple[bool, str] | None:

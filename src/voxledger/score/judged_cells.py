@@ -1,8 +1,10 @@
-"""Voxels of cases that people judged, drawn by chance: what learned attention learns from.
+"""Cells of cases that people judged, drawn by chance: what learned attention learns from.
 
-An error is a connected component of the visible change (`voxledger.imaging.visible_change`). Of every error and of what
-is right at most so many voxels are drawn, with the number that each stands for as its weight. One file a case and
-round, of safetensors: nothing is ever unpickled. Of the case it holds numbers by voxel, and no picture.
+An error is a connected component of the visible change (`voxledger.imaging.visible_change`); a cell is of every error
+that one of its voxels in question lies in. Of every error and of what is right at most so many cells are drawn, with
+the number that each stands for as its weight. Of a case of the blind audit all are kept, for the threshold is one of
+regions (`voxledger.score.error_model.region_scores`). One file a case and round, of safetensors: nothing is ever
+unpickled. Of the case it holds numbers by cell, and no picture.
 """
 
 from __future__ import annotations
@@ -23,31 +25,40 @@ from voxledger.imaging.components import connected_components
 from voxledger.imaging.visible_change import visible_change
 from voxledger.records.formats import Upgrade, upgraded
 from voxledger.score.attention import Attention
-from voxledger.score.voxels import FEATURES, CaseVoxels
+from voxledger.score.cells import FEATURES, CaseCells, Cells
 
 RIGHT, OF_ERROR = 1000, 64
-"""Most voxels that are drawn of what is right of a class, and of each of its errors."""
-UPGRADES: tuple[Upgrade, ...] = ()
+"""Most cells that are drawn of what is right of a class, and of each of its errors."""
+
+
+def _of_voxels(said: dict[str, Any]) -> dict[str, Any]:
+    """Format 1 held single voxels, of which nothing is learned any more."""
+    return {**said, "features": []}
+
+
+UPGRADES: tuple[Upgrade, ...] = (_of_voxels,)
 FORMAT = len(UPGRADES) + 1
 _HEADER = "voxledger"
 _RESTORE = "restore it with `dvc checkout`, or in a clone `dvc pull`"
 
 
 @dataclass(frozen=True)
-class Voxels:
-    """Voxels that were drawn."""
+class DrawnCells:
+    """Cells that were drawn; one that touches several errors is there once for each."""
 
     features: npt.NDArray[np.float32]
     """(n, `FEATURES`); the last column is the place of the class in `Judged.errors`."""
     error: npt.NDArray[np.int32]
-    """(n,): number of the error that a voxel lies in, counted over the classes from 1; 0 in what is right."""
+    """(n,): number of the error that a cell is of, counted over the classes from 1; 0 in what is right."""
     weight: npt.NDArray[np.float32]
-    """(n,): voxels that it stands for."""
+    """(n,): cells that it stands for."""
+    place: npt.NDArray[np.int32]
+    """(n, 3): where a cell lies on the grid of cells of its class."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One case, as it was judged in one round; its voxels wait in a file."""
+    """One case, as it was judged in one round; its cells wait in a file."""
 
     path: Path
     case_id: str
@@ -64,31 +75,32 @@ class Judged:
 
     @property
     def in_question(self) -> int:
-        """Of these, those with a voxel that was drawn: in the others all models are certain. Read now."""
+        """Of these, those with a cell that was drawn: in the others all models are certain. Read now."""
         from safetensors import safe_open
 
         with safe_open(self.path, framework="np") as stream:
             return int(np.count_nonzero(np.unique(stream.get_tensor("error"))))
 
-    def voxels(self) -> Voxels:
-        """Its voxels, read now."""
+    def cells(self) -> DrawnCells:
+        """Its cells, read now."""
         from safetensors.numpy import load_file
 
-        found = Voxels(**load_file(self.path))
-        if not len(found.error) == len(found.weight) == len(found.features):
+        found = DrawnCells(**load_file(self.path))
+        if not len(found.error) == len(found.weight) == len(found.features) == len(found.place):
             raise VoxledgerError(f"{self.path} holds arrays that do not fit each other", _RESTORE)
         return found
 
 
-def draw_voxels(
-    case: CaseVoxels,
+def draw_cells(
+    case: CaseCells,
     attention: Attention,
     after: npt.NDArray[Any],
     revised: Mapping[str, bool],
     tolerance_mm: float,
     seed: str,
-) -> tuple[dict[str, int], Voxels]:
-    """Errors by class, and voxels.
+    audited: bool,
+) -> tuple[dict[str, int], DrawnCells]:
+    """Errors by class, and cells.
 
     Parameters
     ----------
@@ -102,6 +114,8 @@ def draw_voxels(
         By class that was judged, whether it was revised, or else accepted: then all of it was right.
     seed
         Names case and round.
+    audited
+        Whether the case was drawn blindly: then all cells are kept.
     """
     errors: dict[str, int] = {}
     drawn: list[_Draw] = []
@@ -113,48 +127,69 @@ def draw_voxels(
             was, became = (case.schema.mask(labels[box], name) for labels in (case.labels, after))
             components, count = connected_components(visible_change(was, became, case.grid.spacing, tolerance_mm))
         draw = _Draw(np.random.default_rng(list(hashlib.sha256(f"{seed}/{name}".encode()).digest())))
-        for slab in case.slabs(attention[name], number):
-            draw.add(slab.features, _looked_up(components, box, slab.voxels))
+        if (cells := case.of(attention[name], number)) is not None:
+            rows, error = _errors_of(cells, components, box)
+            draw.add(cells.features[rows], error, cells.places[rows], audited)
         draw.count_from(sum(errors.values()))
         errors[name] = count
         drawn.append(draw)
-    return errors, Voxels(
+    return errors, DrawnCells(
         np.concatenate([d.features for d in drawn]),
         np.concatenate([d.error for d in drawn]),
         np.concatenate([d.weights() for d in drawn]),
+        np.concatenate([d.place for d in drawn]),
     )
 
 
-def _looked_up(components: npt.NDArray[Any], box: Box | None, voxels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+def _errors_of(
+    cells: Cells, components: npt.NDArray[Any], box: Box | None
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Every cell with every error that it is of, or 0; errors are numbered in an array that fills a box."""
+    every = np.arange(len(cells.features), dtype=np.int32)
+    if box is None:
+        return every, np.zeros(len(every), np.int32)
+    voxels, of = cells.voxels(cells.touching(box))
+    error = _looked_up(components, box, voxels)
+    pairs = np.unique(np.stack([of, error], axis=1)[error > 0], axis=0)
+    right = np.setdiff1d(every, pairs[:, 0])
+    found = np.concatenate([pairs, np.stack([right, np.zeros_like(right)], axis=1)])
+    found = found[np.lexsort((found[:, 1], found[:, 0]))]
+    return found[:, 0], found[:, 1]
+
+
+def _looked_up(components: npt.NDArray[Any], box: Box, voxels: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """The number at each voxel (n, 3) of an array that fills a box; 0 outside of it."""
     found = np.zeros(len(voxels), np.int32)
-    if box is not None:
-        at = voxels - np.array([s.start for s in box], np.int32)
-        inside = ((at >= 0) & (at < np.array(components.shape))).all(axis=1)
-        found[inside] = components[tuple(at[inside].T)]
+    at = voxels - np.array([s.start for s in box], np.int32)
+    inside = ((at >= 0) & (at < np.array(components.shape))).all(axis=1)
+    found[inside] = components[tuple(at[inside].T)]
     return found
 
 
 class _Draw:
-    """Voxels of a class drawn by chance from a stream: of every error, and of what is right, those of lowest lot."""
+    """Cells of a class drawn by chance: of every error, and of what is right, those of lowest lot."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
-        self._lot = np.zeros(0)
         self._seen: dict[int, int] = {}
         self.features = np.zeros((0, len(FEATURES)), np.float32)
         self.error = np.zeros(0, np.int32)
+        self.place = np.zeros((0, 3), np.int32)
 
-    def add(self, features: npt.NDArray[np.float32], error: npt.NDArray[np.int32]) -> None:
-        for number, count in zip(*(part.tolist() for part in np.unique(error, return_counts=True)), strict=True):
-            self._seen[number] = self._seen.get(number, 0) + count
-        lot = np.concatenate([self._lot, self._rng.random(len(error))])
-        rows, numbers = np.concatenate([self.features, features]), np.concatenate([self.error, error])
-        order = np.lexsort((lot, numbers))
-        ranked = numbers[order]
+    def add(
+        self,
+        features: npt.NDArray[np.float32],
+        error: npt.NDArray[np.int32],
+        place: npt.NDArray[np.int32],
+        everything: bool,
+    ) -> None:
+        numbers, counts = np.unique(error, return_counts=True)
+        self._seen = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+        order = np.lexsort((self._rng.random(len(error)), error))
+        ranked = error[order]
         rank = np.arange(len(order)) - np.searchsorted(ranked, ranked, "left")
-        kept = np.sort(order[rank < np.where(ranked, OF_ERROR, RIGHT)])
-        self._lot, self.features, self.error = lot[kept], rows[kept], numbers[kept]
+        kept = np.sort(order[(rank < np.where(ranked, OF_ERROR, RIGHT)) | everything])
+        self.features, self.error, self.place = features[kept], error[kept], place[kept]
 
     def weights(self) -> npt.NDArray[np.float32]:
         """How many voxels each stands for."""
@@ -168,7 +203,7 @@ class _Draw:
         self.error = np.where(self.error, self.error + np.int32(before), 0).astype(np.int32)
 
 
-def write_judged(judged: Judged, voxels: Voxels) -> None:
+def write_judged(judged: Judged, cells: DrawnCells) -> None:
     """Write a case to its path; the bytes depend on the content alone."""
     from safetensors.numpy import save_file
 
@@ -176,11 +211,11 @@ def write_judged(judged: Judged, voxels: Voxels) -> None:
         **{"format": FORMAT, "case_id": judged.case_id, "round": judged.round, "audited": judged.audited},
         **{"classes": list(judged.errors), "errors": list(judged.errors.values()), "features": list(FEATURES)},
     }
-    save_file(vars(voxels), judged.path, metadata={_HEADER: json.dumps(said, sort_keys=True)})
+    save_file(vars(cells), judged.path, metadata={_HEADER: json.dumps(said, sort_keys=True)})
 
 
-def read_judged(path: Path) -> Judged:
-    """Read what a file says of a case, without its voxels.
+def read_judged(path: Path) -> Judged | None:
+    """Read what a file says of a case, without its cells; None of one that holds single voxels.
 
     Raises
     ------
@@ -197,9 +232,11 @@ def read_judged(path: Path) -> Judged:
         found = Judged(path, str(said["case_id"]), int(said["round"]), bool(said["audited"]), errors)
         same = said["features"] == list(FEATURES) and shape[1:] == [len(FEATURES)]
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise VoxledgerError(f"{path} holds no judged voxels: {error}", _RESTORE) from None
+        raise VoxledgerError(f"{path} holds no judged cells: {error}", _RESTORE) from None
+    if not said["features"]:
+        return None
     if not same:
-        raise VoxledgerError(f"{path} holds voxels of other features", _RESTORE)
+        raise VoxledgerError(f"{path} holds cells of other features", _RESTORE)
     return found
 
 
@@ -212,4 +249,4 @@ def teaching(judged: Sequence[Judged]) -> list[Judged]:
 def all_judged(folder: Path, cases: Collection[str]) -> list[Judged]:
     """What lies in a folder of these cases, sorted by round and case; none where there is no folder."""
     found = [read_judged(path) for path in sorted(folder.glob("*.safetensors"))]
-    return sorted((one for one in found if one.case_id in cases), key=lambda one: (one.round, one.case_id))
+    return sorted((one for one in found if one and one.case_id in cases), key=lambda one: (one.round, one.case_id))
