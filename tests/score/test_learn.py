@@ -22,6 +22,7 @@ from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import Decided, Decision, write_decided
 from voxledger.records.worklist import AUDIT, WorkItem, read_worklist, write_worklist
 from voxledger.score import error_model, learn
+from voxledger.score.cells import FEATURES
 from voxledger.score.judged_cells import read_judged
 from voxledger.score.learn import learn_round
 from voxledger.score.run import score_round
@@ -211,6 +212,16 @@ def test_audited_cases_do_not_teach(cases, monkeypatch):
     judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_CELLS.iterdir())]
     assert len(judged) == 2 * (TAUGHT + AUDITED)
     assert taught[1] == sum(len(one.cells().error) for one in judged if one.case_id not in audited)
+
+
+def test_a_case_that_was_audited_twice_counts_once(cases):
+    """As one of which a class was rejected the first time; the bound is one of cases."""
+    for number in range(2):
+        learn_round(cases, schema(), params(number))
+        open_next()
+    model = error_model.read_error_model(layout.BASE_ERROR_MODEL / WEIGHTS, len(FEATURES))
+    assert (len(model.found_at), model.audited_cases) == (2 * AUDITED, AUDITED)
+    assert model.threshold(1 / (AUDITED + 1) - 0.01) is None
 
 
 original = learn.learn_trees
