@@ -63,6 +63,10 @@ def test_voxels_in_question_are_in_doubt_or_on_the_wrong_side(case):
     some, of = cells.voxels(chosen)
     np.testing.assert_array_equal(some, voxels[chosen[rows]])
     np.testing.assert_array_equal(of, rows[chosen[rows]])
+    level = (np.arange(len(cells.features)) % 5).astype(np.uint8)
+    wanted = np.zeros(SHAPE, np.uint8)
+    wanted[tuple(voxels.T)] = level[rows]
+    np.testing.assert_array_equal(cells.painted(level), wanted[cells.box])
 
 
 def test_cells_that_touch_a_box(case):
