@@ -10,6 +10,7 @@ from dataclasses import replace
 import ensembles
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from voxledger import layout
 from voxledger.errors import VoxledgerError
@@ -225,6 +226,23 @@ def test_a_case_that_was_audited_twice_counts_once(cases):
 
 
 original = learn.learn_trees
+
+
+def test_files_of_single_voxels_are_carried_on_and_teach_nothing(cases):
+    """As format 1 has them."""
+    learn_round(cases, schema(), params())
+    for path in layout.NEXT_JUDGED_CELLS.iterdir():
+        arrays, one = load_file(path), read_judged(path)
+        said = {"format": 1, "case_id": one.case_id, "round": 0, "audited": one.audited, "features": ["mean", "class"]}
+        said |= {"classes": list(one.errors), "errors": list(one.errors.values())}
+        of_voxels = {"features": arrays["features"][:, :2].copy(), "error": arrays["error"], "weight": arrays["weight"]}
+        save_file(of_voxels, path, metadata={"voxledger": json.dumps(said)})
+    open_next()
+    learn_round(cases, schema(), params(1))
+    assert read_card(layout.NEXT_ERROR_MODEL).params["judged"] == TAUGHT + AUDITED
+    old = {path.name: file_sha256(path) for path in layout.BASE_JUDGED_CELLS.iterdir()}
+    assert old.items() < {path.name: file_sha256(path) for path in layout.NEXT_JUDGED_CELLS.iterdir()}.items()
+    assert "people have changed 0 visible errors in 0 cases so far" in scored(cases, params(1))["attention"]["why"]
 
 
 def test_it_repeats_without_the_memo(cases):
