@@ -411,8 +411,7 @@ def test_attention_is_remembered_by_case_predictions_schema_and_version(reposito
     (repository / PREDICTIONS / "model1").rename(repository / PREDICTIONS / "model2")
     assert not set(keys_of(stage, lambda: score(repository)).values()) & set(second.values())
     third = keys_of(stage, lambda: score(repository))
-    monkeypatch.setattr(f"{__name__}.SCHEMA", ensembles.schema_of(3))
-    fourth = keys_of(stage, lambda: score(repository))
+    fourth = keys_of(stage, lambda: score(repository, schema=ensembles.schema_of(3)))
     monkeypatch.setitem(VERSIONS, "score", -1)
     fifth = keys_of(stage, lambda: score(repository))
     assert len({*third.values(), *fourth.values(), *fifth.values()}) == 18
