@@ -7,7 +7,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # What numba compiles has no bytecode whose lines could be counted.
-COMPILED := */imaging/component_tree.py,*/filter/statistics.py,*/score/kernels.py,*/score/voxel_kernels.py
+COMPILED := */imaging/component_tree.py,*/filter/statistics.py,*/score/kernels.py,*/score/cell_kernels.py
 
 .PHONY: demo test test-slow check docs web clean
 

@@ -277,11 +277,20 @@ def play_small(data: Path, seed: int) -> list[Found]:
         seen = [*looked_at, *audit]
         gone = {case.sample.case_id for case in seen}
         left = [case for case in cases if case.sample.case_id not in gone]
+        spoilt = sum(case.sample.case_id.endswith("_spoilt") for case in left)
+        print(f"mean Dice of the pool {mean_dice(cases):.3f}; of what is judged {mean_dice(left):.3f}, {spoilt} spoilt")
         judged = {
             t: [*(draw(c, folder, 1, False, t) for c in looked_at), *(draw(c, folder, 1, True, t) for c in audit)]
             for t in TOLERANCES
         }
         return compare(seed, 2, left, seen, judged)
+
+
+def mean_dice(cases: Sequence[Predicted]) -> float:
+    """Of what the networks propose."""
+    from voxledger.review.emulate import dice
+
+    return float(np.mean([dice(case.shown > 0, case.sample.labels > 0) for case in cases]))
 
 
 def compare(

@@ -7,7 +7,7 @@ its reader corrected in the batches before, and its threshold is set on cases dr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,7 @@ class Scored:
         self._cases = {case.case_id: case for case in cases}
         self._labels = {case.case_id: labels_of(case, self.schema) for case in cases}
         self._published: dict[str, Any] = {}
-        self._voxels: dict[str, Any] = {}
+        self._cells: dict[str, Any] = {}
 
     def __getitem__(self, case_id: str) -> Proposed:
         return self._cases[case_id]
@@ -179,22 +179,22 @@ class Scored:
             self._published[case_id] = Attention(self[case_id].soft, self.schema, SCORE)
         return self._published[case_id]
 
-    def voxels(self, case_id: str) -> Any:
-        """What learned attention knows of the voxels."""
-        from voxledger.score.voxels import CaseVoxels
+    def cells(self, case_id: str) -> Any:
+        """What learned attention knows of the cells."""
+        from voxledger.score.cells import CaseCells, Cells
 
-        class Kept(CaseVoxels):
-            def slabs(self, published: Any, *rest: Any) -> Iterator[Any]:
-                key = (published.name, *rest)
+        class Kept(CaseCells):
+            def of(self, published: Any, number: int) -> Cells | None:
+                key = (published.name, number)
                 if key not in kept:
-                    kept[key] = list(super().slabs(published, *rest))
-                yield from kept[key]
+                    kept[key] = super().of(published, number)
+                return kept[key]
 
-        if case_id not in self._voxels:
-            kept: dict[tuple[Any, ...], list[Any]] = {}
+        if case_id not in self._cells:
+            kept: dict[tuple[str, int], Cells | None] = {}
             case = self[case_id]
-            self._voxels[case_id] = Kept(case.soft, self._labels[case_id], case.image, self.schema)
-        return self._voxels[case_id]
+            self._cells[case_id] = Kept(case.soft, self._labels[case_id], case.image, self.schema)
+        return self._cells[case_id]
 
     def read(self, case_id: str, found: Sequence[Any], looks: Looks) -> tuple[Review, np.ndarray]:
         """A review by a reader whom this attention points, and the label map that it leaves."""
@@ -243,7 +243,7 @@ class LearnedAttention:
         published, names = self._pool.published(case_id), self._pool.schema.names
         if self._threshold is None:
             return [published[name] for name in names]
-        return list(attend_learned(self._pool.voxels(case_id), published, self._model, names, self._threshold)[1])
+        return list(attend_learned(self._pool.cells(case_id), published, self._model, names, self._threshold)[1])
 
     def scored(self, case: Case) -> CaseScore:
         """As acquisition functions see it, with this attention."""
@@ -254,14 +254,14 @@ class LearnedAttention:
 
     def read(self, case_id: str, looks: Looks, turn: int, blind: bool) -> Review:
         """Let a case be read, and keep what it teaches."""
-        from voxledger.score.judged_voxels import Judged, draw_voxels, write_judged
+        from voxledger.score.judged_cells import Judged, draw_cells, write_judged
 
         # A case of the blind audit is looked at whole: what attention misses has to show.
         review, after = self._pool.read(case_id, self.attention(case_id), Looks.EVERYWHERE if blind else looks)
         revised = {name: ml > 0 for name, (_, ml, _) in review.changed.items()}
         tolerance, seed = Params().evaluate.error_tolerance_mm, f"{self._seed}/{turn}/{case_id}"
-        voxels, published = self._pool.voxels(case_id), self._pool.published(case_id)
-        errors, drawn = draw_voxels(voxels, published, after, revised, tolerance, seed)
+        cells, published = self._pool.cells(case_id), self._pool.published(case_id)
+        errors, drawn = draw_cells(cells, published, after, revised, tolerance, seed, blind)
         judged = Judged(self._folder / f"r{turn:02d}-{case_id}.safetensors", case_id, turn, blind, errors)
         write_judged(judged, drawn)
         self._judged.append(judged)

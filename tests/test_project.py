@@ -153,6 +153,37 @@ def test_what_numba_compiles_is_left_out_of_the_count_of_lines() -> None:
     assert {p for p in (ROOT / "src").rglob("*.py") for e in listed[1].split(",") if p.match(e)} == compiled
 
 
+def test_benchmarks_import_what_is_there() -> None:
+    """They run by hand, so that nothing else notices what was moved or renamed."""
+
+    def names(module: str) -> set[str] | None:
+        place = ROOT / "src" / Path(*module.split("."))
+        path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+        if not path.is_file():
+            return None
+        tree = ast.parse(path.read_text())
+        found = {p.stem for p in place.glob("*") if p.is_dir() or p.suffix == ".py"}
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.add(node.name)
+            elif isinstance(node, ast.ImportFrom):
+                found |= {one.asname or one.name for one in node.names}
+            elif isinstance(node, ast.Assign | ast.AnnAssign):
+                found |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        return found
+
+    checked = 0
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "voxledger":
+                known = names(str(node.module))
+                assert known is not None, f"{path.name} imports {node.module}, which is not there"
+                missing = {one.name for one in node.names} - known
+                assert not missing, f"{path.name}: {node.module} has no {missing}"
+                checked += 1
+    assert checked > 50
+
+
 def test_numbers_of_people_name_the_paper_that_they_are_from() -> None:
     """3'43" and 15' a series are SAIM's, for kidneys in MR; 15 minutes to revise a case are AbdomenAtlas's."""
     sources = {

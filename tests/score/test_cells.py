@@ -8,12 +8,17 @@ import pytest
 from scipy import ndimage
 
 from voxledger.imaging.boxes import whole
+from voxledger.imaging.components import connected_components
+from voxledger.imaging.visible_change import visible_change
 from voxledger.imaging.volume import Grid
 from voxledger.params import ScoreParams
 from voxledger.score import entropy, judged_cells
 from voxledger.score.attention import Attention
 from voxledger.score.cells import FEATURES, SURE, CaseCells, cell_size
-from voxledger.score.judged_cells import OF_ERROR, RIGHT, draw_cells
+from voxledger.score.error_model import learn_trees
+from voxledger.score.judged_cells import OF_ERROR, RIGHT, Judged, draw_cells, write_judged
+from voxledger.score.learn import _found_at
+from voxledger.score.learned import attend_learned
 
 SHAPE, SPACING = (14, 21, 22), (3.0, 1.0, 1.2)
 SIZE = (1, 4, 3)
@@ -58,6 +63,10 @@ def test_voxels_in_question_are_in_doubt_or_on_the_wrong_side(case):
     some, of = cells.voxels(chosen)
     np.testing.assert_array_equal(some, voxels[chosen[rows]])
     np.testing.assert_array_equal(of, rows[chosen[rows]])
+    level = (np.arange(len(cells.features)) % 5).astype(np.uint8)
+    wanted = np.zeros(SHAPE, np.uint8)
+    wanted[tuple(voxels.T)] = level[rows]
+    np.testing.assert_array_equal(cells.painted(level), wanted[cells.box])
 
 
 def test_cells_that_touch_a_box(case):
@@ -168,6 +177,30 @@ def test_slabs_do_not_show(case, monkeypatch):
     np.testing.assert_array_equal(first.features, again.features)
     for one, other in zip(every_voxel(first), every_voxel(again), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_attention_touches_just_the_errors_whose_score_reaches_the_threshold(tmp_path, case):
+    """Else the bound on what is missed, which is set by these scores, would not be one of what people are shown."""
+    cells_of, attention, _ = case
+    after = np.roll(cells_of.labels, (1, 2, 2), (0, 1, 2))
+    errors, drawn = draw_cells(cells_of, attention, after, dict.fromkeys(SCHEMA.names, True), 0.0, "seed", True)
+    judged = Judged(tmp_path / "judged.safetensors", "case", 0, True, errors)
+    write_judged(judged, drawn)
+    wrong = (drawn.error > 0) ^ (np.random.default_rng(0).random(len(drawn.error)) < 0.2)
+    model = learn_trees(drawn.features, wrong, np.ones(len(wrong)), 0)
+    scores = _found_at(judged, model, {name: number for number, name in enumerate(SCHEMA.names)})
+    assert len(np.unique(scores)) > 2
+    numbers = iter(scores.tolist())
+    of_class = {name: np.array([next(numbers) for _ in range(errors[name])]) for name in SCHEMA.names}
+    for threshold in np.unique(scores[np.isfinite(scores)]).tolist():
+        for found in attend_learned(cells_of, attention, model, SCHEMA.names, threshold)[1]:
+            flagged = np.zeros(SHAPE, np.bool_)
+            if found.box is not None:
+                flagged[found.box] = found.bits != 0
+            was, became = (SCHEMA.mask(labels, found.name) for labels in (cells_of.labels, after))
+            components, count = connected_components(visible_change(was, became, SPACING, 0.0))
+            touched = np.isin(np.arange(1, count + 1), components[flagged])
+            np.testing.assert_array_equal(touched, of_class[found.name] >= threshold)
 
 
 def test_what_is_drawn_stands_for_all_and_repeats(case, monkeypatch):

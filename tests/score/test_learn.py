@@ -10,6 +10,7 @@ from dataclasses import replace
 import ensembles
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from voxledger import layout
 from voxledger.errors import VoxledgerError
@@ -22,6 +23,7 @@ from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import Decided, Decision, write_decided
 from voxledger.records.worklist import AUDIT, WorkItem, read_worklist, write_worklist
 from voxledger.score import error_model, learn
+from voxledger.score.cells import FEATURES
 from voxledger.score.judged_cells import read_judged
 from voxledger.score.learn import learn_round
 from voxledger.score.run import score_round
@@ -213,7 +215,34 @@ def test_audited_cases_do_not_teach(cases, monkeypatch):
     assert taught[1] == sum(len(one.cells().error) for one in judged if one.case_id not in audited)
 
 
+def test_a_case_that_was_audited_twice_counts_once(cases):
+    """As one of which a class was rejected the first time; the bound is one of cases."""
+    for number in range(2):
+        learn_round(cases, schema(), params(number))
+        open_next()
+    model = error_model.read_error_model(layout.BASE_ERROR_MODEL / WEIGHTS, len(FEATURES))
+    assert (len(model.found_at), model.audited_cases) == (2 * AUDITED, AUDITED)
+    assert model.threshold(1 / (AUDITED + 1) - 0.01) is None
+
+
 original = learn.learn_trees
+
+
+def test_files_of_single_voxels_are_carried_on_and_teach_nothing(cases):
+    """As format 1 has them."""
+    learn_round(cases, schema(), params())
+    for path in layout.NEXT_JUDGED_CELLS.iterdir():
+        arrays, one = load_file(path), read_judged(path)
+        said = {"format": 1, "case_id": one.case_id, "round": 0, "audited": one.audited, "features": ["mean", "class"]}
+        said |= {"classes": list(one.errors), "errors": list(one.errors.values())}
+        of_voxels = {"features": arrays["features"][:, :2].copy(), "error": arrays["error"], "weight": arrays["weight"]}
+        save_file(of_voxels, path, metadata={"voxledger": json.dumps(said)})
+    open_next()
+    learn_round(cases, schema(), params(1))
+    assert read_card(layout.NEXT_ERROR_MODEL).params["judged"] == TAUGHT + AUDITED
+    old = {path.name: file_sha256(path) for path in layout.BASE_JUDGED_CELLS.iterdir()}
+    assert old.items() < {path.name: file_sha256(path) for path in layout.NEXT_JUDGED_CELLS.iterdir()}.items()
+    assert "people have changed 0 visible errors in 0 cases so far" in scored(cases, params(1))["attention"]["why"]
 
 
 def test_it_repeats_without_the_memo(cases):

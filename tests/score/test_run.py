@@ -264,6 +264,22 @@ def test_a_target_stops_where_no_reviewer_has(repository):
         assert "of error, where" in found["why"]
 
 
+def test_a_target_goes_on_where_nothing_left_can_be_predicted(repository):
+    """As of a class that was added: nobody has judged it yet."""
+    judged = judged_before()
+    cases = [*CASES, *(case(one.mask.case_id) for one in judged[::2])]
+    trusted = [entry(c.case_id, name) for c in cases for name in SCHEMA.names[:2]]
+    trusted += [entry(c.case_id, "c2") for c in cases[len(CASES) :]]
+    trusted = [replace(e, origin=Origin.ACCEPTED, bundle="bundle") for e in trusted]
+    score(repository, trusted, cases, judged=judged, quality=True)
+    without = json.loads((repository / OUT / "outlook.json").read_text("utf-8"))
+    assert without["stop"], "nobody had to revise anything"
+    score(repository, trusted, cases, judged=judged, quality=True, stop_dice=0.5)
+    found = json.loads((repository / OUT / "outlook.json").read_text("utf-8"))
+    assert (found["stop"], found["left"]) == (False, None)
+    assert found["why"] == f"the quality of {found['open_cases']} masks that nobody looked at cannot be predicted"
+
+
 @pytest.mark.parametrize("params", [{"stop_dice": 0.9}, {"stop_error_ml": 3.0}, {"stop_dice": 0.9, "audit": 2}])
 def test_a_target_that_cannot_be_judged_is_named(repository, params):
     score(repository, quality=True, **params)
@@ -395,8 +411,7 @@ def test_attention_is_remembered_by_case_predictions_schema_and_version(reposito
     (repository / PREDICTIONS / "model1").rename(repository / PREDICTIONS / "model2")
     assert not set(keys_of(stage, lambda: score(repository)).values()) & set(second.values())
     third = keys_of(stage, lambda: score(repository))
-    monkeypatch.setattr(f"{__name__}.SCHEMA", ensembles.schema_of(3))
-    fourth = keys_of(stage, lambda: score(repository))
+    fourth = keys_of(stage, lambda: score(repository, schema=ensembles.schema_of(3)))
     monkeypatch.setitem(VERSIONS, "score", -1)
     fifth = keys_of(stage, lambda: score(repository))
     assert len({*third.values(), *fourth.values(), *fifth.values()}) == 18

@@ -187,6 +187,33 @@ def of_cells(
 
 
 @nb.njit(cache=True, nogil=True)
+def paint(
+    asked: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int32],
+    size: Triple,
+    corner: Triple,
+    level: npt.NDArray[np.uint8],
+    found: npt.NDArray[np.uint8],
+) -> None:
+    """Write the level of its row (n,) to every voxel in question of zeroed `found` (z, y, x), which begins at the
+    corner; `asked` and `rows` are those of `of_cells`.
+    """
+    nz, ny, nx = found.shape
+    first = (corner[0] // size[0], corner[1] // size[1], corner[2] // size[2])
+    for z in range(nz):
+        cz = (z + corner[0]) // size[0] - first[0]
+        for y in range(ny):
+            cy = (y + corner[1]) // size[1] - first[1]
+            for i in range(asked.shape[2]):
+                byte = asked[z, y, i]
+                if byte == 0:
+                    continue
+                for x in range(8 * i, min(8 * i + 8, nx)):
+                    if byte & (0x80 >> (x & 7)):
+                        found[z, y, x] = level[rows[cz, cy, (x + corner[2]) // size[2] - first[2]]]
+
+
+@nb.njit(cache=True, nogil=True)
 def of_slices(
     labels: npt.NDArray[Any], own: npt.NDArray[np.bool_], image: npt.NDArray[Any], median: float, spread: float
 ) -> tuple[npt.NDArray[np.int64], float, float]:

@@ -78,6 +78,15 @@ class Cells:
         found, rows = cell_kernels.of_cells(self._asked, self.box[2].stop, self._rows, self._size, corner, chosen)
         return found, rows
 
+    def painted(self, level: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """The level of its cell (n,) at every voxel in question of the box (z, y, x), 0 elsewhere."""
+        from voxledger.score import cell_kernels
+
+        found = np.zeros(shape_of(self.box), np.uint8)
+        corner = tuple(s.start for s in self.box)
+        cell_kernels.paint(self._asked, self._rows, self._size, corner, level, found)
+        return found
+
     def touching(self, box: Box) -> npt.NDArray[np.bool_]:
         """Which cells (n,) share a voxel with a box of the image."""
         found = np.zeros(len(self.features) + 1, np.bool_)

@@ -4,7 +4,8 @@ An error is a connected component of the visible change (`voxledger.imaging.visi
 that one of its voxels in question lies in. Of every error and of what is right at most so many cells are drawn, with
 the number that each stands for as its weight. Of a case of the blind audit all are kept, for the threshold is one of
 regions (`voxledger.score.error_model.region_scores`). One file a case and round, of safetensors: nothing is ever
-unpickled. Of the case it holds numbers by cell, and no picture.
+unpickled. Of the case it holds numbers by cell; with all of an audited one and their places these make a coarse picture
+of what is in question, so it is as confidential as the image.
 """
 
 from __future__ import annotations
@@ -192,7 +193,7 @@ class _Draw:
         self.features, self.error, self.place = features[kept], error[kept], place[kept]
 
     def weights(self) -> npt.NDArray[np.float32]:
-        """How many voxels each stands for."""
+        """How many cells each stands for."""
         numbers, place, count = np.unique(self.error, return_inverse=True, return_counts=True)
         each = np.array([self._seen[n] for n in numbers.tolist()]) / count
         return each[place].astype(np.float32)

@@ -211,8 +211,8 @@ def learn_errors(
     if audited:
         rows, wrong, weight = _table(audited, numbers)
         model = replace(model, platt=platt(model.scores(rows), wrong, weight))
-    found = [_found_at(one, model, numbers) for one in audited]
-    cases = [np.full(len(scores), number, np.int32) for number, scores in enumerate(found)]
+    found, ids = [_found_at(one, model, numbers) for one in audited], sorted({one.case_id for one in audited})
+    cases = [np.full(one.count, ids.index(one.case_id), np.int32) for one in audited]
     return replace(
         model,
         audited=np.concatenate([np.zeros(0, np.int32), *cases]),
@@ -229,9 +229,9 @@ def _table(judged: Sequence[Judged], numbers: Mapping[str, int]) -> Table:
     rows, wrong, weight = [], [], []
     for one in judged:
         cells = one.cells()
-        features = _numbered(one, cells, numbers)
+        features = _numbered(one, cells, numbers)[::step].copy()  # a view would keep what is left out
         share = np.bincount(cells.features[:, -1].astype(np.intp), cells.weight, len(one.errors))
-        rows.append(features[::step])
+        rows.append(features)
         wrong.append(cells.error[::step] > 0)
         weight.append((RIGHT * cells.weight / share[cells.features[:, -1].astype(np.intp)])[::step])
     return np.concatenate(rows), np.concatenate(wrong), np.concatenate(weight).astype(np.float64)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from voxledger import layout
 from voxledger.imaging.attention_file import Criterion
-from voxledger.imaging.boxes import intersection, view
+from voxledger.imaging.boxes import absolute, bounding_box, intersection, view
 from voxledger.records.card import CARD, WEIGHTS, check_model
 from voxledger.schema import LabelSchema
 from voxledger.score.attention import Attention, ClassAttention
@@ -127,17 +127,15 @@ def _of_class(
     if cells is None:
         return nothing
     scores = model.scores(cells.features)
-    at, of = cells.voxels(region_scores(cells.places, scores) >= threshold)
-    if not len(at):
+    level = np.clip(np.rint(255 * model.probabilities(scores)), 1, 255).astype(np.uint8)
+    level[region_scores(cells.places, scores) < threshold] = 0
+    inner = bounding_box(painted := cells.painted(level))
+    if inner is None:
         return nothing
-    level = np.clip(np.rint(255 * model.probabilities(scores)), 1, 255).astype(np.uint8)[of]
-    place = tuple(at.T)
-    heat[place] = np.maximum(heat[place], level)
-    low, high = at.min(axis=0), at.max(axis=0) + 1
-    box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2])))
-    filled = np.zeros(tuple(high - low), np.uint8)
-    filled[tuple((at - low).T)] = Criterion.LEARNED
+    box, found = absolute(inner, cells.box), painted[inner]
+    np.maximum(heat[box], found, out=heat[box])
+    filled = (found > 0) * np.uint8(Criterion.LEARNED)
     if published.box and (shared := intersection(box, published.box)):
         own = view(filled, box, shared)
         own[own > 0] |= view(published.bits, published.box, shared)[own > 0]
-    return replace(published, box=box, bits=filled, attention=len(at))
+    return replace(published, box=box, bits=filled, attention=int(np.count_nonzero(found)))

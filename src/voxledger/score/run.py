@@ -35,9 +35,10 @@ from voxledger.score.likely_error import experience
 from voxledger.score.no_audit import no_audit_section
 from voxledger.score.pictures import thermal_table
 from voxledger.score.predicted import of_pool, predict_round, with_quality
+from voxledger.score.quality import QualityModel
 from voxledger.score.quality_section import quality_section
 from voxledger.score.section import score_section
-from voxledger.score.stopping import UNJUDGED, ErrorLeft, Outlook, by_target, error_left, outlook
+from voxledger.score.stopping import UNJUDGED, Outlook, by_target, error_left, not_predicted, outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
 from voxledger.score.worklist import choose, read_by_several, worklist
 from voxledger.textfile import replace_text, write_table
@@ -103,7 +104,7 @@ def score_round(
     rows = _worklist(open_cases, chosen, len(schema.names), params)
     write_worklist(layout.WORKLIST, rows)
     reviewed = last_reviewed(ledger, {c.case_id for c in pool})
-    view = _outlook(open_cases, chosen, reviewed, len(unseen), error_left(open_cases, model), params.score)
+    view = _outlook(open_cases, chosen, reviewed, len(unseen), model, params.score)
     replace_text(layout.OUTLOOK, json.dumps(asdict(view) | how, indent=2) + "\n")
     _write_agreement(pairs := _pairs(found))
     predicted = [c for c in open_cases if c.case_id in found]
@@ -122,14 +123,17 @@ def _outlook(
     chosen: Mapping[str, str],
     reviewed: tuple[int, int],
     unseen: int,
-    left: ErrorLeft | None,
+    model: QualityModel | None,
     params: ScoreParams,
 ) -> Outlook:
     """Whether another round is worth it."""
     selected = sum(reason != AUDIT for reason in chosen.values())
     wanted = params.stop_error_ml, params.stop_dice
-    view = outlook(cases, selected, *reviewed, unseen, left, target := by_target(left, *wanted))
-    asked = any(value is not None for value in wanted)
+    asked, left = any(value is not None for value in wanted), error_left(cases, model)
+    target = by_target(left, *wanted)
+    if asked and left is None and model is not None and model.correction.blind:
+        target = False, not_predicted(sum(len(case.classes) for case in cases))
+    view = outlook(cases, selected, *reviewed, unseen, left, target)
     return replace(view, why=f"{view.why}; {UNJUDGED}") if asked and cases and target is None else view
 
 

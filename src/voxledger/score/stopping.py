@@ -195,7 +195,7 @@ def by_target(left: ErrorLeft | None, error_ml: float | None, dice: float | None
     if left is None or not left.blind or (error_ml is None and dice is None):
         return None
     if left.unpredicted:
-        return False, f"the quality of {left.unpredicted} masks that nobody looked at cannot be predicted"
+        return False, not_predicted(left.unpredicted)
     said, met = [], True
     if error_ml is not None:
         met = left.error_ml.high <= error_ml
@@ -204,3 +204,8 @@ def by_target(left: ErrorLeft | None, error_ml: float | None, dice: float | None
         met = met and left.dice.low >= dice
         said.append(f"have a mean Dice of at least {left.dice.low:.3f}, where {dice:g} is wanted")
     return met, f"labels that nobody looked at {' and '.join(said)}"
+
+
+def not_predicted(masks: int) -> str:
+    """Why a target is not reached where nothing can be said of some masks."""
+    return f"the quality of {masks} masks that nobody looked at cannot be predicted"
