@@ -43,27 +43,29 @@ class Pseudonyms:
 
     def remember(self, entries: Iterable[tuple[str, str, str]]) -> None:
         """Add lines of pseudonym, what it is and identity to the table."""
-        path = self.folder / TABLE
-        lines: set[tuple[str, ...]] = set(entries)
-        if path.is_file():
-            with open(path, newline="", encoding="utf-8") as stream:
-                lines |= {tuple(row.values()) for row in csv.DictReader(stream)}
+        self._write({*entries, *self._lines()})
+
+    def forget(self, patient: str, case_ids: Iterable[str]) -> None:
+        """Forget whom a pseudonym stands for, and the series of some cases."""
+        names = {patient, *case_ids}
+        if (self.folder / TABLE).is_file():
+            self._write(line for line in self._lines() if line[0] not in names)
+        for case_id in case_ids:
+            (self.folder / SOURCES / f"{case_id}.json").unlink(missing_ok=True)
+
+    def _lines(self) -> list[tuple[str, str, str]]:
+        if not (self.folder / TABLE).is_file():
+            return []
+        with open(self.folder / TABLE, newline="", encoding="utf-8") as stream:
+            return [(row["pseudonym"], row["what"], row["identity"]) for row in csv.DictReader(stream)]
+
+    def _write(self, lines: Iterable[tuple[str, str, str]]) -> None:
+        """Put the table in place whole: whom the others stand for stands nowhere else."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("pseudonym", "what", "identity"))
         writer.writerows(sorted(lines))
-        _write_private(path, text.getvalue().encode())
-
-    def forget(self, patient: str, case_ids: Iterable[str]) -> None:
-        """Forget whom a pseudonym stands for, and the series of some cases."""
-        path, names = self.folder / TABLE, {patient, *case_ids}
-        if path.is_file():
-            with open(path, newline="", encoding="utf-8") as stream:
-                kept = [tuple(row.values()) for row in csv.DictReader(stream) if row["pseudonym"] not in names]
-            path.unlink()
-            self.remember((pseudonym, what, identity) for pseudonym, what, identity in kept)
-        for case_id in case_ids:
-            (self.folder / SOURCES / f"{case_id}.json").unlink(missing_ok=True)
+        _write_private(self.folder / TABLE, text.getvalue().encode())
 
     def remember_source(self, case_id: str, series: Series) -> None:
         """Keep the UIDs of a series, so that segmentations can be exported that refer to it."""
