@@ -106,7 +106,9 @@ def default_folder(dataset: str) -> Path:
 
 
 def open_pseudonyms(folder: Path, repository: Path, in_use: bool = False) -> Pseudonyms:
-    """The key in a folder, made if there is none, unless the dataset has one `in_use`, as once somebody was withdrawn.
+    """The key in a folder, made if there is none, unless the dataset has one.
+
+    Of a dataset of before no key is noted: that it has one `in_use`, as once somebody was withdrawn, the caller says.
 
     Raises
     ------
@@ -121,15 +123,11 @@ def open_pseudonyms(folder: Path, repository: Path, in_use: bool = False) -> Pse
             "give a folder elsewhere with --keys",
         )
     path, noted = folder / KEY, read_key_check(repository)
-    if not path.is_file() and noted is not None:
+    if not path.is_file() and (in_use or noted is not None):
         raise Misuse(
-            f"{path} is not here, and by another key a person of this dataset would get another pseudonym",
+            f"{path} is not here, and by another key a person of this dataset would get another pseudonym, and who was "
+            "withdrawn not be recognised",
             "bring it from where cases were added or withdrawn before, or name its folder with --keys",
-        )
-    if not path.is_file() and in_use:
-        raise Misuse(
-            f"{path} is not here, and without the key that patients were withdrawn with none of them is recognised",
-            "bring it from where they were withdrawn, or name its folder with --keys",
         )
     if not path.is_file():
         _write_private(path, secrets.token_hex(32).encode())
