@@ -105,7 +105,7 @@ def test_keys_in_the_repository_or_open_to_others_are_refused(folder: Path, pseu
 def test_a_key_that_is_in_use_is_not_made_anew(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """By another one nobody would be recognised who was withdrawn."""
     keys = tmp_path_factory.mktemp("elsewhere") / "keys"
-    with pytest.raises(Misuse, match="none of them is recognised"):
+    with pytest.raises(Misuse, match="withdrawn not be recognised"):
         open_pseudonyms(keys, folder, in_use=True)
     assert not keys.exists()
     made = open_pseudonyms(keys, folder)

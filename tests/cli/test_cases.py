@@ -196,6 +196,12 @@ def test_dicom_comes_in_and_identity_is_looked_for(
     assert json.loads(found) == [
         {"path": "data/inbox/letter.csv", "where": "line 1", "what": "a person's name", "text": "Doe^Jane"}
     ]
+    assert "data/key_check.json" in output("git", "ls-files", cwd=here)
+    git("-C", str(here), "rm", "--quiet", "--force", "data/key_check.json")  # as in repositories of before
+    for more in (("add", "../series"), ("withdraw", "p-0", "--reason", "asked")):
+        said = run("voxledger", "cases", *more, "--keys", str(new / "elsewhere"), accept=(2,), cwd=here)
+        assert "elsewhere/key is not here, and by another key a person of this dataset" in said
+    assert not (new / "elsewhere").exists()
 
 
 @pytest.mark.parametrize("folder", ["slicecount", "sliceincrement"])

@@ -68,6 +68,8 @@ def changed(path: str, value: object) -> bytes:
         (changed("extra", 1), "extra"),
         (changed("answered_by", {**BY, "licence": "x" * 301}), "answered_by.licence"),
         (changed("answered_by", {**BY, "name": "../x"}), "answered_by.name"),
+        (changed("answered_by", {**BY, "licence": "MIT\n\n# Purpose"}), "answered_by.licence"),
+        (changed("answered_by", {**BY, "architecture": "a\u2028b"}), "answered_by.architecture"),
         (changed("format", "1"), "format"),
         (changed("model", "../weights"), "model"),
         (changed("gate.automatic", 1.5), "gate.automatic"),

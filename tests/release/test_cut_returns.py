@@ -79,13 +79,13 @@ def test_what_a_killed_call_left_is_made_anew(returned: str) -> None:
 
 
 def test_a_late_return_is_called_after_the_hash_of_what_is_left(returned: str) -> None:
-    late, whole = Path("data/late"), f"bundle-r00-ann-{returned[:12]}"
+    late, whole = Path("data/late"), f"bundle-r01-ann-{returned[:12]}"
     shutil.copytree(REVISIONS / returned, late / whole)
     (late / ".gitignore").write_text("*\n")
     left = cut_all(REVISIONS, {"case_2"})[returned]
     for _ in range(2):  # as if it came again
-        assert cut_late(late, {"case_2"}) == {whole: f"bundle-r00-ann-{left[:12]}"}
-        assert {p.name for p in late.glob("[!.]*")} == {f"bundle-r00-ann-{left[:12]}"}
+        assert cut_late(late, {"case_2"}) == {whole: f"bundle-r01-ann-{left[:12]}"}
+        assert {p.name for p in late.glob("[!.]*")} == {f"bundle-r01-ann-{left[:12]}"}
         shutil.copytree(REVISIONS / returned, late / whole)
     assert cut_late(late, {"case_2", "case_3"}) == {}
     assert not list(late.glob("[!.]*"))

@@ -213,6 +213,9 @@ def test_masks_that_came_with_the_images_are_not_said_to_be_of_a_machine(release
     assert DatasetCard(texts[layout.RELEASE / "README.md"]).data.annotations_creators == ["found"]
     graph = {e["@id"]: e for e in json.loads(texts[layout.RELEASE / "ro-crate-metadata.json"])["@graph"]}
     assert graph["./"]["mentions"] == {"@id": "#round-1"}  # RO-Crate wants one by itself, not in a list
+    write_ledger(layout.RELEASE_LEDGER, {}, released.schema.names)
+    none = described(read_facts())[layout.RELEASE / "README.md"]
+    assert DatasetCard(none).data.annotations_creators == ["no-annotation"]
 
 
 def test_the_card_of_a_marked_model_says_so(released: Any) -> None:

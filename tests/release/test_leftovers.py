@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -45,4 +46,28 @@ def test_archives_are_opened(folder: Path, member: str, text: str, named: bool) 
         archive.writestr(member, text)
     assert leftovers({"p1"}, KNOWN) == ([Path("data.zip")] if named else [])
     Path("data.zip").write_bytes(b"PK\3\4 broken")
+    assert leftovers({"p1"}, KNOWN) == []
+
+
+@pytest.mark.parametrize("harm", ["damaged", "encrypted"])
+def test_what_cannot_be_unpacked_hides_nothing_else(folder: Path, harm: str) -> None:
+    """As an upload that was refused: the names of what is packed are looked at, and the files that are whole."""
+    with zipfile.ZipFile("data.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("first.txt", "nobody " * 100)
+        archive.writestr("second.txt", "as in p1")
+        archive.writestr("labels/pat1.nii.gz", "")
+    content = bytearray(Path("data.zip").read_bytes())
+    if harm == "damaged":
+        content[len("first.txt") + 30] = 0xFF  # the first byte behind the header, of a block of no kind
+    else:
+        content[6] |= 1
+        content[content.index(b"PK\1\2") + 8] |= 1
+    Path("data.zip").write_bytes(content)
+    for name in ("p1", "pat1"):
+        assert leftovers({name}, KNOWN) == [Path("data.zip")]
+    assert leftovers({"nobody"}, KNOWN) == []
+
+
+def test_a_pipe_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo("pipe")
     assert leftovers({"p1"}, KNOWN) == []

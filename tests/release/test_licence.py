@@ -90,9 +90,9 @@ def test_so_are_those_of_a_model_whose_answers_people_took(repository, helped):
         require_licence("MIT")
 
 
-def answered_by(by: AnsweredBy | None, model_id: str = "9" * 64) -> str:
+def answered_by(by: AnsweredBy | None, model_id: str = "9" * 64, returned: str = "f" * 64) -> str:
     """A return in which the answer of a model was taken, by default of one that no round had; its id."""
-    folder = layout.RELEASE_REVISIONS / ("f" * 64)
+    folder = layout.RELEASE_REVISIONS / returned
     folder.mkdir(parents=True)
     click = Clicked(case_id="case", class_name="class0", voxel=(1, 2, 3), present=True, helped=True)
     write_clicks(folder, Clicks(model=model_id, answered_by=by, gate=None, cases=("case",), clicks=(click,)))
@@ -110,6 +110,19 @@ def test_so_are_those_of_a_model_that_a_reviewer_brought_along(repository):
     require_licence("CC-BY-NC-SA-4.0")
     assert allow("served", "written permission").model_id == model_id
     require_licence("CC-BY-4.0")
+
+
+@pytest.mark.parametrize("licence", [None, "MIT", "CC BY-NC 4.0", "unspecified", ""])
+@pytest.mark.parametrize("first", [True, False])
+def test_of_what_returns_say_of_one_model_that_counts_which_asks_for_most(repository, licence, first):
+    """As one of a page of before, which says nothing, beside one that says what is not allowed."""
+    release(OPEN)
+    said = {"name": "served", "backend": "nninteractive", "architecture": "UNet"}
+    for returned, one in (("a" if first else "e", "CC-BY-NC-SA-4.0"), ("c", licence)):
+        answered_by(None if one is None else AnsweredBy(**said, licence=one), returned=returned * 64)
+    assert cards_of_release()["9" * 64].licence == "CC-BY-NC-SA-4.0"
+    with pytest.raises(VoxledgerError, match="served"):
+        require_licence("MIT")
 
 
 def test_of_a_model_that_a_return_of_before_names_nothing_is_known(repository):

@@ -83,6 +83,39 @@ def test_old_tags_are_pulled_without_it(root: Path) -> None:
             assert there == {n for n, text in FILES.items() if text not in GONE} - {"data/weak/p1.nii.gz"}
 
 
+def test_another_repository_in_the_same_remote_loses_nothing(root: Path) -> None:
+    """Its cases have the same names; folders of a run that was never committed are found in the cache."""
+    run("voxledger", "init", str(root / "other"), "--name", "two")
+    theirs = {"data/images/p1.nii.gz": "their p1", "data/images/p77.nii.gz": "their p77"}
+    with contextlib.chdir(root / "other"):
+        for name, text in theirs.items():
+            Path(name).write_text(text)
+        run("dvc", "add", "--quiet", "data/images")
+        run("dvc", "remote", "add", "--quiet", "--default", "store", "../store")
+        run("dvc", "push", "--quiet")
+    Path("data/images/p1.nii.gz").write_text("our p1, made once more")
+    run("dvc", "add", "--quiet", "data/images")
+    run("git", "checkout", "--quiet", "data/images.dvc")
+    run("dvc", "checkout", "--quiet", "data/images.dvc")
+    what = plan(key(root))
+    said = "1 folders of remote store, which no commit here names, and which have files called as the patient's"
+    (told,) = what.elsewhere
+    assert told.startswith(said)
+    carry_out(what)
+    assert contents(Path(".dvc/cache")) == STAYS
+    assert contents(root / "store") == STAYS | set(theirs.values())
+    shutil.rmtree(root / "other/.dvc/cache")
+    with contextlib.chdir(root / "other"):
+        run("dvc", "pull", "--quiet", "--force", "data/images.dvc")
+        assert {n: Path(n).read_text() for n in theirs} == theirs
+
+
+def test_a_cache_that_others_may_use_is_not_searched(root: Path) -> None:
+    run("dvc", "cache", "dir", "--local", str(root / "cache"))
+    shutil.move(".dvc/cache", root / "cache")
+    assert [place.alone for place in plan(key(root)).at.found] == [False, False]
+
+
 def test_a_dry_run_and_a_no_remove_nothing(root: Path) -> None:
     for more, answer in ((("--dry-run",), ""), ((), "n\n"), (("--json",), "")):
         done = subprocess.run(

@@ -15,6 +15,7 @@ from voxledger.bundles.inbox import look_into
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.imaging.volume import read_label, write
 from voxledger.records.decisions import read_decisions
+from voxledger.release.cut_returns import cut_late
 from voxledger.review.carry import Carried, carry
 from voxledger.review.receive import receive
 
@@ -76,6 +77,20 @@ def test_all_is_taken_over_where_nothing_changed(repo: Any, late: Path) -> None:
     ledger = repo.take_in()
     assert ledger["case_2", "liver"].origin == "revised"
     assert ledger["case_2", "kidney_left"].origin == "rejected"
+
+
+def test_what_is_left_of_one_that_was_cut_is_taken_over(repo: Any, late: Path) -> None:
+    """Somebody else's case of the same bundle was withdrawn since it came."""
+    whole = keep(late).name
+    (LATE / "notes.txt").write_text("alice called")
+    kept = LATE / cut_late(LATE, {"case_3"})[whole]
+    found = take_over(repo, kept, *WORK)
+    assert keep(kept) == kept
+    assert (found.left, [case for case, _ in found.taken]) == ((), 3 * ["case_2"])
+    with (kept / "decisions.csv").open("a") as stream:
+        stream.write("case_2,lesion,accept,,,,\n")
+    with pytest.raises(BundleRefused, match="is of round 1, not of round 2"):
+        keep(kept)
 
 
 def test_a_class_that_is_proposed_otherwise_is_left_for_a_person(repo: Any, late: Path) -> None:

@@ -120,10 +120,14 @@ def _pseudonyms(folder: Path, keys: Path | None, dataset: str, root: Path) -> Ps
     from voxledger.cases.incoming import has_dicom
     from voxledger.records.pseudonyms import default_folder, open_pseudonyms
 
-    withdrawn = layout.WITHDRAWN.is_file()
-    if not (withdrawn or has_dicom(folder)):
+    if not (layout.WITHDRAWN.is_file() or has_dicom(folder)):
         return None
-    return open_pseudonyms(keys or default_folder(dataset), root, in_use=withdrawn)
+    return open_pseudonyms(keys or default_folder(dataset), root, in_use=_has_key())
+
+
+def _has_key() -> bool:
+    """Whether somebody got a pseudonym by a key, or was withdrawn: alone cases of DICOM have acquisitions."""
+    return layout.WITHDRAWN.is_file() or layout.ACQUISITION.is_file()
 
 
 @cases.command("withdraw")
@@ -150,7 +154,7 @@ def withdraw(patient: str, reason: str, keys: Path | None) -> None:
     from voxledger.repository import require_root
 
     root, folder = require_root(), keys or default_folder(read_params().dataset)
-    done = take_out(patient, reason, open_pseudonyms(folder, root, in_use=layout.WITHDRAWN.is_file()))
+    done = take_out(patient, reason, open_pseudonyms(folder, root, in_use=_has_key()))
     row = done.row
     click.echo(f"withdrawn as {row.patient}: {len(row.cases)} cases; {len(row.returns)} returns were cut")
     for model in row.models:

@@ -366,10 +366,13 @@ def _cut(received: Received, quiet: bool) -> Received:
     from dataclasses import replace
 
     from voxledger.errors import BundleRefused
+    from voxledger.params import read_params
     from voxledger.records.cases import read_cases
+    from voxledger.records.withdrawn import withdrawn_among
     from voxledger.release.cut_returns import cut_late
 
-    gone = set(received.manifest.cases) - {c.case_id for c in read_cases()}
+    missing = set(received.manifest.cases) - {c.case_id for c in read_cases()}
+    gone = withdrawn_among(missing, read_params().dataset)
     if not gone:
         return received
     left = cut_late(layout.LATE, gone).get(received.folder.name)

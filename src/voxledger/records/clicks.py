@@ -26,6 +26,8 @@ LEAST_RISE = 0.05
 
 MOST_LETTERS = 300
 """Of what a return says of its model."""
+_Line = Annotated[str, Field(pattern=r"^[^\p{Cc}\u2028\u2029]*$", max_length=MOST_LETTERS)]
+"""It comes from outside, and is put into pages that describe a release: there it begins no paragraph of its own."""
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Index = Annotated[int, Field(ge=0)]
 _Voxel = tuple[_Index, _Index, _Index]
@@ -89,8 +91,8 @@ class AnsweredBy(_Strict):
 
     name: str = Field(pattern=NAME_PATTERN, max_length=MOST_LETTERS)
     backend: str = Field(pattern=NAME_PATTERN, max_length=MOST_LETTERS)
-    architecture: str = Field(max_length=MOST_LETTERS)
-    licence: str = Field(max_length=MOST_LETTERS)
+    architecture: _Line
+    licence: _Line
 
 
 class Clicks(_Strict):

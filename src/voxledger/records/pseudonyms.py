@@ -43,27 +43,29 @@ class Pseudonyms:
 
     def remember(self, entries: Iterable[tuple[str, str, str]]) -> None:
         """Add lines of pseudonym, what it is and identity to the table."""
-        path = self.folder / TABLE
-        lines: set[tuple[str, ...]] = set(entries)
-        if path.is_file():
-            with open(path, newline="", encoding="utf-8") as stream:
-                lines |= {tuple(row.values()) for row in csv.DictReader(stream)}
+        self._write({*entries, *self._lines()})
+
+    def forget(self, patient: str, case_ids: Iterable[str]) -> None:
+        """Forget whom a pseudonym stands for, and the series of some cases."""
+        names = {patient, *case_ids}
+        if (self.folder / TABLE).is_file():
+            self._write(line for line in self._lines() if line[0] not in names)
+        for case_id in case_ids:
+            (self.folder / SOURCES / f"{case_id}.json").unlink(missing_ok=True)
+
+    def _lines(self) -> list[tuple[str, str, str]]:
+        if not (self.folder / TABLE).is_file():
+            return []
+        with open(self.folder / TABLE, newline="", encoding="utf-8") as stream:
+            return [(row["pseudonym"], row["what"], row["identity"]) for row in csv.DictReader(stream)]
+
+    def _write(self, lines: Iterable[tuple[str, str, str]]) -> None:
+        """Put the table in place whole: whom the others stand for stands nowhere else."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("pseudonym", "what", "identity"))
         writer.writerows(sorted(lines))
-        _write_private(path, text.getvalue().encode())
-
-    def forget(self, patient: str, case_ids: Iterable[str]) -> None:
-        """Forget whom a pseudonym stands for, and the series of some cases."""
-        path, names = self.folder / TABLE, {patient, *case_ids}
-        if path.is_file():
-            with open(path, newline="", encoding="utf-8") as stream:
-                kept = [tuple(row.values()) for row in csv.DictReader(stream) if row["pseudonym"] not in names]
-            path.unlink()
-            self.remember((pseudonym, what, identity) for pseudonym, what, identity in kept)
-        for case_id in case_ids:
-            (self.folder / SOURCES / f"{case_id}.json").unlink(missing_ok=True)
+        _write_private(self.folder / TABLE, text.getvalue().encode())
 
     def remember_source(self, case_id: str, series: Series) -> None:
         """Keep the UIDs of a series, so that segmentations can be exported that refer to it."""
@@ -104,7 +106,9 @@ def default_folder(dataset: str) -> Path:
 
 
 def open_pseudonyms(folder: Path, repository: Path, in_use: bool = False) -> Pseudonyms:
-    """The key in a folder, made if there is none, unless the dataset has one `in_use`, as once somebody was withdrawn.
+    """The key in a folder, made if there is none, unless the dataset has one.
+
+    Of a dataset of before no key is noted: that it has one `in_use`, as once somebody was withdrawn, the caller says.
 
     Raises
     ------
@@ -119,15 +123,11 @@ def open_pseudonyms(folder: Path, repository: Path, in_use: bool = False) -> Pse
             "give a folder elsewhere with --keys",
         )
     path, noted = folder / KEY, read_key_check(repository)
-    if not path.is_file() and noted is not None:
+    if not path.is_file() and (in_use or noted is not None):
         raise Misuse(
-            f"{path} is not here, and by another key a person of this dataset would get another pseudonym",
+            f"{path} is not here, and by another key a person of this dataset would get another pseudonym, and who was "
+            "withdrawn not be recognised",
             "bring it from where cases were added or withdrawn before, or name its folder with --keys",
-        )
-    if not path.is_file() and in_use:
-        raise Misuse(
-            f"{path} is not here, and without the key that patients were withdrawn with none of them is recognised",
-            "bring it from where they were withdrawn, or name its folder with --keys",
         )
     if not path.is_file():
         _write_private(path, secrets.token_hex(32).encode())

@@ -23,7 +23,8 @@ SHOWN = (layout.PSEUDO, layout.ATTENTION, layout.BUNDLES)
 """What people were shown, or what that was made from; under DVC."""
 _READ = (
     *(layout.PARAMS, layout.SCHEMA, layout.CASES, layout.BASE),
-    *(layout.dvc_file(folder) for folder in (layout.IMAGES, layout.WEAK, layout.BASE_MODELS, layout.BASE_ATTENTION)),
+    *(layout.dvc_file(folder) for folder in (layout.IMAGES, layout.WEAK)),
+    f"'{layout.MODELS}/*.dvc'",  # a repository of before has no models/attention.dvc, and git refuses what it lacks
 )
 _RESTORE = "git restore --staged --worktree {} && dvc checkout --with-deps export"
 # dvc.lock too: a `dvc repro` may have written there what it read, and DVC stages it.

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from voxledger import layout
-from voxledger.errors import CaseRefused
+from voxledger.errors import CaseRefused, Misuse
 from voxledger.records.formats import TableFormat
-from voxledger.records.pseudonyms import Pseudonyms
+from voxledger.records.key_check import read_key_check
+from voxledger.records.pseudonyms import KEY, Pseudonyms, default_folder, open_pseudonyms
 from voxledger.textfile import as_text, read_text_if_there, write_table
 
 Hashed = Callable[[str], str]
@@ -123,6 +124,24 @@ def read_kept(path: Path | str = layout.KEPT_MODELS) -> list[Kept]:
 def write_kept(rows: Iterable[Kept], path: Path | str = layout.KEPT_MODELS) -> None:
     """Write the table, in the order given."""
     write_table(path, KEPT_TABLE.columns, (asdict(row) | {"reason": as_text(row.reason)} for row in rows))
+
+
+def withdrawn_among(missing: set[str], dataset: str) -> set[str]:
+    """Those of some cases, which are not registered, that were withdrawn, and not renamed or taken out by hand.
+
+    The key tells that. Where it is not where it lies by default, each may be one as soon as somebody was withdrawn.
+    """
+    rows, folder, root = read_withdrawn(), default_folder(dataset), Path()
+    if not rows:
+        return set()
+    if read_key_check(root) is None or not (folder / KEY).is_file():
+        return missing
+    try:
+        hashed = cases_of(open_pseudonyms(folder, root))
+    except Misuse:  # the key of another dataset
+        return missing
+    names = {name for row in rows for name in row.cases}
+    return {case_id for case_id in missing if hashed(case_id) in names}
 
 
 def require_not_withdrawn(cases: Iterable[tuple[str, str]], key: Pseudonyms) -> None:

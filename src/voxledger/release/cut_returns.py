@@ -68,13 +68,14 @@ def cut_late(late: Path, cases: Collection[str]) -> dict[str, str]:
 
     Returns the name of each that something is left of by its former one. Killed, it is finished by the next call.
     """
-    made = {old: f"{old.rpartition('-')[0]}-{new[:12]}" for old, new in cut_all(late, cases).items()}
+    names = {folder.name: sent.name for folder, sent in _with_some_of(late, cases)}
+    made = {old: f"{names[old]}-{new[:12]}" for old, new in cut_all(late, cases).items()}
     put_in_place(late, cases, made)
     return made
 
 
 def _with_some_of(revisions: Path, cases: Collection[str]) -> Iterator[tuple[Path, Manifest]]:
-    for folder in sorted(revisions.glob("[!.]*")) if revisions.is_dir() else []:
+    for folder in [path.parent for path in sorted(revisions.glob(f"[!.]*/{MANIFEST}"))]:
         sent = read_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
         if set(sent.cases) & set(cases):
             yield folder, sent

@@ -5,9 +5,12 @@ As what a reader wrote of another case, what was exported into the repository, o
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +19,11 @@ from voxledger import layout
 
 MOST_BYTES = 16 << 20
 """Texts that are larger are told by their names alone."""
+_UNREADABLE = (
+    *(OSError, ValueError, RuntimeError, EOFError, OverflowError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
+"""What zipfile raises where an archive, or something in it, is damaged or encrypted."""
 
 
 def leftovers(names: Collection[str], known: Collection[str]) -> list[Path]:
@@ -52,16 +60,18 @@ def _texts(path: Path) -> Iterator[bytes]:
     """The path of a file, and what can be read in it as text."""
     yield path.as_posix().encode()
     with suppress(OSError):
+        if not path.is_file():
+            return
         if zipfile.is_zipfile(path):
             yield from _packed(path)
-        elif path.is_file() and path.stat().st_size <= MOST_BYTES and b"\0" not in (content := path.read_bytes()):
+        elif path.stat().st_size <= MOST_BYTES and b"\0" not in (content := path.read_bytes()):
             yield content
 
 
 def _packed(path: Path) -> Iterator[bytes]:
-    with suppress(zipfile.BadZipFile, RuntimeError, NotImplementedError), zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            yield info.filename.encode()
-            if info.file_size <= MOST_BYTES:
-                with archive.open(info) as stream:
-                    yield stream.read(MOST_BYTES)
+    """The names of all files of a zip, and what can be read of them."""
+    with suppress(*_UNREADABLE), zipfile.ZipFile(path) as archive:
+        yield from (info.filename.encode() for info in archive.infolist())
+        for info in (one for one in archive.infolist() if one.file_size <= MOST_BYTES):
+            with suppress(*_UNREADABLE), archive.open(info) as stream:
+                yield stream.read(MOST_BYTES)

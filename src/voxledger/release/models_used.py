@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from voxledger import layout
+from voxledger.licences import lost
 from voxledger.params import UNSPECIFIED
 from voxledger.records.card import ModelCard, parse_card, parse_cards
 from voxledger.records.clicks import AnsweredBy, Clicks, read_clicks
@@ -13,6 +14,8 @@ from voxledger.textfile import read_text_if_there
 
 SERVED = "served"
 """What stands in the place of a strategy of training for a model that is known from a return alone."""
+_UNKNOWN = AnsweredBy(name="unknown", backend="unknown", architecture="", licence=UNSPECIFIED)
+"""What is known of a model where a return of before names its id alone."""
 
 
 def cards_of_release() -> dict[str, ModelCard]:
@@ -29,15 +32,22 @@ def cards_of_release() -> dict[str, ModelCard]:
 def cards_of_answers() -> dict[str, ModelCard]:
     """What returns that the release keeps say of the models whose answers to clicks were taken, by id.
 
-    A reviewer may have run a model that no round had: its licence is known from the return alone.
+    A reviewer may have run a model that no round had: its licence is known from the return alone. Where returns say
+    different things of one model, that counts which asks for most; where one says nothing, what others say.
     """
-    found = {}
+    found: dict[str, AnsweredBy] = {}
     for one in _answers():
-        said = one.answered_by or AnsweredBy(name="unknown", backend="unknown", architecture="", licence=UNSPECIFIED)
-        found[one.model] = ModelCard(
-            id=one.model, **said.model_dump(), strategy=SERVED, cohort="", parent="", params={}, round=0
-        )
-    return found
+        said = one.answered_by or _UNKNOWN
+        found[one.model] = max(found.get(one.model, _UNKNOWN), said, key=_asked_for)
+    return {
+        model_id: ModelCard(id=model_id, **said.model_dump(), strategy=SERVED, cohort="", parent="", params={}, round=0)
+        for model_id, said in found.items()
+    }
+
+
+def _asked_for(said: AnsweredBy) -> tuple[bool, int, str, str]:
+    """How much a licence asks for, of one that is known; then anything that sorts."""
+    return said.licence != UNSPECIFIED, len(lost(said.licence, "")), said.licence, said.name
 
 
 def models_that_answered() -> set[str]:

@@ -24,6 +24,8 @@ class Place:
     """DVC's `HashFileDB`."""
     folders: frozenset[str]
     """All that list a folder here, of whatever version, or of none."""
+    alone: bool = False
+    """Whether no other repository keeps objects here, as in the cache that lies in this one."""
 
     def there(self, objects: Iterable[str]) -> set[str]:
         """Those of some objects that lie here."""
@@ -108,7 +110,8 @@ def places() -> Places:
             except Exception as error:  # each kind of remote has its own
                 closed[f"remote {name}"] = said(error)
         cache = repository.cache.local
-        found.append(Place("cache", cache, _folders(cache)))
+        alone = Path(cache.path).resolve().is_relative_to(Path(repository.root_dir).resolve())
+        found.append(Place("cache", cache, _folders(cache), alone))
         return Places(found, closed, Path(repository.site_cache_dir))
 
 

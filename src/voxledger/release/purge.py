@@ -9,6 +9,7 @@ what they list is gone, so that a purge that was killed, or that could not reach
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,6 +34,10 @@ from voxledger.repository import file_at, git, require_nobody_runs, require_root
 from voxledger.signing import WITHDRAWAL, sign, signed_by
 
 _SHOWN = (layout.BUNDLES, layout.ADJUDICATION)
+_UNCLEAR = (
+    ", which no commit here names, and which have files called as the patient's: of another repository, or of a run "
+    "that was never committed"
+)
 _UNKNOWN = ": what it still holds is not known"
 
 
@@ -89,7 +94,7 @@ def plan(key: Pseudonyms) -> Plan:
     owners = _owners(key)
     known = {c.case_id for c in all_cases()}
     at = places()
-    listings, unread = _listings(tracked(), at.found)
+    listings, unread, strange = _listings(tracked(), at.found)
     if at.closed and unread:
         raise VoxledgerError(
             f"{'; '.join(f'{name}: {why}' for name, why in at.closed.items())}; and no other place lists what these "
@@ -101,17 +106,22 @@ def plan(key: Pseudonyms) -> Plan:
     changed: dict[str, Listing] = {}
     for one, listing in listings:
         gone = set()
-        for oid, path in listing:
-            owner = owners.get(case_of(f"{one.path}/{path}" if path else one.path, known) or "")
+        for (oid, path), owner in zip(listing, _whose(one, listing, owners, known), strict=True):
             (others if owner is None else mine[owner]).add(oid)
             gone |= set() if owner is None else {path}
         bundles |= {PurePosixPath(path).parts[0] for path in gone if Path(one.path) in _SHOWN}
         if gone and one.oid.endswith(FOLDER):
             changed[one.oid] = without(changed.get(one.oid, listing), gone)
+    unclear = Counter[str]()
+    for place, one, listing in strange:
+        by = list(zip(listing, _whose(one, listing, owners, known), strict=True))
+        others |= {oid for (oid, _), owner in by if owner is None}
+        unclear[place] += any(owner is not None for _, owner in by)
     purged = _list(owners, known, mine, others, _signed_before())
     theirs = {oid for removed in purged.patients.values() for oid in removed.objects}
     shared = (theirs | {oid for ids in mine.values() for oid in ids}) & others
     elsewhere = [*former_remotes(), *sent(bundles)]
+    elsewhere += [f"{count} folders of {place}{_UNCLEAR}" for place, count in (+unclear).items()]
     named = leftovers(*_names(owners.keys()))
     return Plan(at, purged, theirs - others, shared, changed, sorted(unread), elsewhere, named)
 
@@ -182,8 +192,20 @@ def _names(gone: Container[str]) -> tuple[set[str], set[str]]:
     return {c.case_id for c in ever if c.case_id in gone} | people, {n for c in ever for n in (c.case_id, c.patient)}
 
 
-def _listings(ever: Iterable[Tracked], found: Sequence[Place]) -> tuple[list[tuple[Tracked, Listing]], list[str]]:
-    """What every tracked folder holds, files as they are, and paths of folders that no place lists."""
+def _whose(one: Tracked, listing: Listing, owners: Mapping[str, str], known: set[str]) -> list[str | None]:
+    """The keyed hash of the withdrawn patient whose each file of a listing is; None where it is somebody else's."""
+    paths = (f"{one.path}/{path}" if path else one.path for _, path in listing)
+    return [owners.get(case_of(path, known) or "") for path in paths]
+
+
+def _listings(
+    ever: Iterable[Tracked], found: Sequence[Place]
+) -> tuple[list[tuple[Tracked, Listing]], list[str], list[tuple[str, Tracked, Listing]]]:
+    """What every tracked folder holds, files as they are, and paths of folders that no place lists.
+
+    Folders of no commit count where this repository alone keeps objects. Where others may, too, whose cases may have
+    the same names, they come last, by place.
+    """
     known, unread = dict[str, list[Listing]](), list[str]()
     listings: list[tuple[Tracked, Listing]] = []
     for one in sorted(ever, key=lambda one: (one.path, one.oid)):
@@ -196,7 +218,9 @@ def _listings(ever: Iterable[Tracked], found: Sequence[Place]) -> tuple[list[tup
             listings.append((one, union(known[one.oid])))
         else:
             unread.append(f"{one.path} ({one.oid[:12]})")
-    return [*listings, *_of_no_commit(found, known)], unread
+    uncommitted = list(_of_no_commit(found, known))
+    listings += [(one, listing) for place, one, listing in uncommitted if place.alone]
+    return listings, unread, [(place.name, one, listing) for place, one, listing in uncommitted if not place.alone]
 
 
 def _read(place: Place, folder: str) -> Listing | None:
@@ -206,13 +230,15 @@ def _read(place: Place, folder: str) -> Listing | None:
         raise VoxledgerError(f"{place.name}: {folder} cannot be read: {said(error)}", "run this again") from None
 
 
-def _of_no_commit(found: Iterable[Place], known: Container[str]) -> Iterator[tuple[Tracked, Listing]]:
+def _of_no_commit(found: Iterable[Place], known: Container[str]) -> Iterator[tuple[Place, Tracked, Listing]]:
     """Folders that were never committed, as of a run before another: of what kind they were, their files tell."""
-    for place in found:
-        for oid in sorted(place.folders):
+    ours = set[str]()
+    for place in sorted(found, key=lambda place: not place.alone):
+        for oid in sorted(place.folders - ours):
             if oid not in known and (listing := _read(place, oid)) is not None:
+                ours |= {oid} if place.alone else set()
                 soft = any(path.endswith(SOFT) for _, path in listing)
-                yield Tracked((layout.ATTENTION if soft else layout.IMAGES).as_posix(), oid), listing
+                yield place, Tracked((layout.ATTENTION if soft else layout.IMAGES).as_posix(), oid), listing
 
 
 def _signed_before() -> Purged | None:

@@ -103,8 +103,8 @@ class Answers:
         said = AnsweredBy(
             name=card.name,
             backend=card.backend,
-            architecture=card.architecture[:MOST_LETTERS],
-            licence=card.licence[:MOST_LETTERS],
+            architecture=_line(card.architecture),
+            licence=_line(card.licence),
         )
         return {
             "id": card.id,
@@ -208,6 +208,11 @@ def _open(folder: Path, schema: LabelSchema, place: Path) -> Model:
         folder = place / "models" / adopt_model("served", folder, Said(), None, (), schema, place / "models", 0).name
     folder = folder.resolve()
     return Model(folder, check_model(folder), schema)
+
+
+def _line(text: str) -> str:
+    """What a card says, as one line of a record."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:MOST_LETTERS]
 
 
 def _asked(model: Model) -> _Asked:

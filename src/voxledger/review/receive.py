@@ -444,10 +444,18 @@ def _manifest(
         if sent.id == manifest.id:
             return folder, sent
     made_anew = manifest.round == round_number and shows_readings(manifest) and went_out_before(manifest.id)
-    if made_anew or (manifest.round < round_number and went_out(manifest.round, manifest.id)):
+    before = manifest.round < round_number
+    if made_anew or (before and (_is_kept(source, manifest) or went_out(manifest.round, manifest.id))):
         return None, manifest
     problem, told = foreign(manifest, list(expected.values()), round_number)
     raise BundleRefused(f"{source} {problem}", told)
+
+
+def _is_kept(source: Path, manifest: Manifest) -> bool:
+    """Whether a folder is one of the late returns that lie here, also one that was cut: no round sent what is left."""
+    if not source.is_dir() or source.resolve().parent != layout.LATE.resolve():
+        return False
+    return source.resolve().name.startswith(f"{manifest.name}-{_identity(source, manifest)[:12]}")
 
 
 def _copy_all(source: Path, files: _Files, manifest: Manifest, staging: Path, ours: bool) -> None:

@@ -56,7 +56,7 @@ def _creators(facts: Facts) -> list[str]:
         "found": facts.origins[Origin.SOURCE] > 0,
         "machine-generated": facts.origins[Origin.PREDICTED] > 0 or bool(facts.emulated),
     }
-    return [name for name, holds in made.items() if holds]
+    return [name for name, holds in made.items() if holds] or ["no-annotation"]
 
 
 def _files(facts: Facts) -> list[str]:
