@@ -46,7 +46,9 @@ LOOKED_AT, AUDITED = 20, 8
 SMALL, SMALL_LOOKED_AT, SMALL_AUDITED = (20, 16, 12), 14, 10
 TOLERANCES = (1.0, 2.0)
 """In mm; 1 is a voxel."""
-MISSES = (0.15, 0.2, 0.3)
+WANTED = 0.85
+"""Sensitivity, and precision, that are asked of attention."""
+MISSES = (0.1, 0.15, 0.2, 0.3)
 """Values of `score.miss`."""
 OPENINGS = (0, 1, 2)
 TRIED = ((0.05, 0.02), (0.1, 0.05), (0.15, 0.1), (0.2, 0.15), (0.3, 0.2))
@@ -392,6 +394,8 @@ def draw_curves(seeds: Sequence[Sequence[Found]], path: Path) -> None:
                     y = [m["sensitivity"] for m, _ in found]
                     left.plot([m["precision"] for m, _ in found], y, style, label=label)
                     right.plot([ml for _, ml in found], y, style, label=label)
+        for line in (left.axhline, right.axhline, left.axvline):
+            line(WANTED, color="0.7", linewidth=0.8, linestyle="--")
         left.set(xlabel="precision by component", ylabel="sensitivity by component", title=f"beyond {tolerance:g} mm")
         right.set(xlabel="ml of attention", xscale="log", title=f"beyond {tolerance:g} mm")
         right.xaxis.set_minor_formatter("")
