@@ -12,6 +12,7 @@ from commands import parameters, run
 
 from voxledger import layout
 from voxledger.imaging.volume import Grid, write
+from voxledger.records.cases import read_cases
 from voxledger.records.worklist import read_worklist
 from voxledger.score.judged_cells import all_judged
 
@@ -65,7 +66,7 @@ def test_nothing_before_one_class_one_model_and_then_nothing_left(repository: Pa
     run("voxledger", "review", "emulate", "--reference", str(repository / "reference"))
     run("voxledger", "round", "run")
     run("voxledger", "round", "close")
-    judged = all_judged(layout.NEXT_JUDGED_CELLS, CASES)
+    judged = all_judged(layout.NEXT_JUDGED_CELLS, read_cases())
     assert [one.errors["organ"] > 0 for one in judged] == [False, True, True]
 
     said = run("voxledger", "round", "open")
@@ -74,5 +75,5 @@ def test_nothing_before_one_class_one_model_and_then_nothing_left(repository: Pa
     run("voxledger", "round", "run")
     assert read_worklist(layout.WORKLIST) == []
     assert json.loads(layout.OUTLOOK.read_text("utf-8"))["stop"] is True
-    assert len(all_judged(layout.NEXT_JUDGED_CELLS, CASES)) == len(judged)
+    assert len(all_judged(layout.NEXT_JUDGED_CELLS, read_cases())) == len(judged)
     run("voxledger", "round", "close")

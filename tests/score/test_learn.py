@@ -24,7 +24,7 @@ from voxledger.records.decisions import Decided, Decision, write_decided
 from voxledger.records.worklist import AUDIT, WorkItem, read_worklist, write_worklist
 from voxledger.score import error_model, learn
 from voxledger.score.cells import FEATURES
-from voxledger.score.judged_cells import read_judged
+from voxledger.score.judged_cells import all_judged, read_judged
 from voxledger.score.learn import learn_round
 from voxledger.score.run import score_round
 from voxledger.score.table import read_scores
@@ -213,6 +213,16 @@ def test_audited_cases_do_not_teach(cases, monkeypatch):
     judged = [read_judged(path) for path in sorted(layout.NEXT_JUDGED_CELLS.iterdir())]
     assert len(judged) == 2 * (TAUGHT + AUDITED)
     assert taught[1] == sum(len(one.cells().error) for one in judged if one.case_id not in audited)
+
+
+def test_other_cases_of_audited_patients_do_not_teach(cases):
+    learn_round(cases, schema(), params())
+    alone = all_judged(layout.NEXT_JUDGED_CELLS, cases)
+    assert len(alone) == TAUGHT + AUDITED
+    other = next(one.case_id for one in alone if not one.audited)
+    audited = next(one.case_id for one in alone if one.audited)
+    same = [replace(c, patient="p") if c.case_id in (other, audited) else c for c in cases]
+    assert [one.case_id for one in alone if one not in all_judged(layout.NEXT_JUDGED_CELLS, same)] == [other]
 
 
 def test_a_case_that_was_audited_twice_counts_once(cases):

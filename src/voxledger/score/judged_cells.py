@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from voxledger.errors import VoxledgerError
 from voxledger.imaging.boxes import Box, label_boxes, union
 from voxledger.imaging.components import connected_components
 from voxledger.imaging.visible_change import visible_change
+from voxledger.records.cases import Case
 from voxledger.records.formats import Upgrade, upgraded
 from voxledger.score.attention import Attention
 from voxledger.score.cells import FEATURES, CaseCells, Cells
@@ -247,7 +248,14 @@ def teaching(judged: Sequence[Judged]) -> list[Judged]:
     return [one for one in judged if one.case_id not in audited]
 
 
-def all_judged(folder: Path, cases: Collection[str]) -> list[Judged]:
-    """What lies in a folder of these cases, sorted by round and case; none where there is no folder."""
-    found = [read_judged(path) for path in sorted(folder.glob("*.safetensors"))]
-    return sorted((one for one in found if one and one.case_id in cases), key=lambda one: (one.round, one.case_id))
+def all_judged(folder: Path, pool: Iterable[Case]) -> list[Judged]:
+    """What lies in a folder of the cases of the pool, sorted by round and case; none where there is no folder.
+
+    Of a patient of whom a case was audited blindly, audited cases alone: others would teach what sets the threshold.
+    """
+    patients = {case.case_id: case.patient for case in pool}
+    found = [one for path in sorted(folder.glob("*.safetensors")) if (one := read_judged(path))]
+    found = [one for one in found if one.case_id in patients]
+    audited = {patients[one.case_id] for one in found if one.audited}
+    counted = (one for one in found if one.audited or patients[one.case_id] not in audited)
+    return sorted(counted, key=lambda one: (one.round, one.case_id))

@@ -79,7 +79,7 @@ def learn_round(cases: Sequence[Case], schema: LabelSchema, params: Params) -> s
     if not learned:
         return ""
     _draw(cases, schema, params)
-    judged = all_judged(layout.NEXT_JUDGED_CELLS, {case.case_id for case in in_split(cases, Split.POOL)})
+    judged = all_judged(layout.NEXT_JUDGED_CELLS, in_split(cases, Split.POOL))
     if lacking(judged):
         return ""
     renamed = {name: schema.renamed(name) or "" for one in judged for name in one.errors}

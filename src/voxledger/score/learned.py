@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from voxledger import layout
 from voxledger.imaging.attention_file import Criterion
 from voxledger.imaging.boxes import absolute, bounding_box, intersection, view
 from voxledger.records.card import CARD, WEIGHTS, check_model
+from voxledger.records.cases import Case
 from voxledger.schema import LabelSchema
 from voxledger.score.attention import Attention, ClassAttention
 from voxledger.score.cells import FEATURES, CaseCells
@@ -39,13 +40,13 @@ class Learned:
     """The threshold as the probability of an error, that of the likeliest cell of a region."""
 
 
-def learned_here(pool: Collection[str], schema: LabelSchema, miss: float) -> Learned | str:
+def learned_here(pool: Iterable[Case], schema: LabelSchema, miss: float) -> Learned | str:
     """The model of errors that this round starts from, or why the published criteria stand in for it.
 
     Parameters
     ----------
     pool
-        Ids of the cases of the pool: only what was judged in these counts.
+        Cases of the pool: only what was judged in these counts.
     miss
         Expected share of the errors of a case that may be missed.
 

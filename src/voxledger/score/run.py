@@ -286,7 +286,7 @@ def _attention(
     if params.score.attention != "learned":
         found = attend(pool, predictions, schema, params)
     else:
-        learned = learned_here({c.case_id for c in pool}, schema, params.score.miss)
+        learned = learned_here(pool, schema, params.score.miss)
         model = learned if isinstance(learned, Learned) else None
         found = attend(pool, predictions, schema, params, model)
         how["attention"] = described(learned, params.score.miss)
