@@ -78,6 +78,20 @@ def test_what_a_killed_call_left_is_made_anew(returned: str) -> None:
     assert names() == set(first.values())
 
 
+def test_nothing_that_came_along_of_them_stays(returned: str) -> None:
+    """As in a folder that was sent back whole."""
+    folder, kept = Path("data/late/whole"), {"images/case_3.nii.gz", "attention/case_3_heat.nii.gz", "README.md"}
+    shutil.copytree(REVISIONS / returned, folder)
+    gone = {"images/case_2.nii.gz", "attention/case_2_heat.nii.gz", "weak/case_2.nii.gz", "review.json"}
+    for path in (*kept, *gone):
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text("case_2 and case_3" if path == "review.json" else "")
+    (left,) = cut_late(folder.parent, {"case_2"}).values()
+    there = {p.relative_to(folder.parent / left).as_posix() for p in (folder.parent / left).rglob("*")}
+    assert kept <= there
+    assert not there & gone
+
+
 def test_a_late_return_is_called_after_the_hash_of_what_is_left(returned: str) -> None:
     late, whole = Path("data/late"), f"bundle-r01-ann-{returned[:12]}"
     shutil.copytree(REVISIONS / returned, late / whole)

@@ -11,6 +11,7 @@ from voxledger.records.bundle import (
     CLICKS,
     EMULATED,
     MANIFEST,
+    PAGE_NOTES,
     PARTS,
     RECEIPT,
     RESAMPLE,
@@ -86,6 +87,7 @@ def _cut(folder: Path, sent: Manifest, cases: Collection[str], target: Path) -> 
     files = returned_files(folder)
     headers = [path for case, paths in all_labels(files, sent).items() if case in cases for path in paths]
     gone = {*headers, *data_files(folder, headers, files), SIGNED, SIGNATURE, RECEIPT, RESAMPLE, CLICKS, EMULATED}
+    gone |= {PAGE_NOTES, *(path for path in list_files(folder) if case_of(path, sent.voxels) in cases)}
     for path in list_files(folder):
         if path not in gone and not path.startswith(f"{PARTS}/") and not is_decisions(path):
             (target / path).parent.mkdir(parents=True, exist_ok=True)

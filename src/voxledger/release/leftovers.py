@@ -44,7 +44,7 @@ def leftovers(names: Collection[str], known: Collection[str]) -> list[Path]:
     alternatives = "|".join(map(re.escape, sorted({*names, *longer}, key=len, reverse=True)))
     pattern = re.compile(rf"(?<![A-Za-z0-9])(?:{alternatives})(?![A-Za-z0-9])".encode())
     wanted = {name.encode() for name in names}
-    return [p for p in _files() if any(wanted.intersection(pattern.findall(text)) for text in _texts(p))]
+    return [p for p in sorted(_files()) if any(wanted.intersection(pattern.findall(text)) for text in _texts(p))]
 
 
 def _files() -> Iterator[Path]:
