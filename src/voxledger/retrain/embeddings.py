@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from voxledger import layout
 from voxledger.errors import VoxledgerError
 
 _LENGTH = 64
@@ -45,7 +46,7 @@ def embedding_of(
     if class_name not in embeddings:
         known = ", ".join(sorted(embeddings))
         raise VoxledgerError(
-            f"retrain.head_embeddings in params.yaml has no vector of the class {class_name}, only of: {known}",
+            f"retrain.head_embeddings in {layout.PARAMS} has no vector of the class {class_name}, only of: {known}",
             "add it, or write `random`",
         )
     return embeddings[class_name]
