@@ -1,17 +1,15 @@
 """Learned attention against the published criteria, on the same cases of a mixed pool, round after round.
 
-    python benchmarks/learned_attention.py [--data ../shared/data] [--seeds 3] [--rounds 2] [--keep DIR] [--plot PNG]
-    python benchmarks/learned_attention.py --small
+    python benchmarks/learned_attention.py [--data ../shared/data] [--seeds 3] [--rounds 3] [--keep DIR] [--plot PNG]
 
-With `--small` the pool has 48 cases, and there is one review, of 14 and 10 cases; the 24 that are left are judged as
-the same networks see them. It takes two CPU minutes. With `--keep` a seed that is through is not played again.
+With `--keep` a seed that is through is not played again.
 
 Whole hippocampus in MR. Two small U-Nets (those of `benchmarks/acquisition.py`) learn from 10 cases of the decathlon.
-The pool is mixed: 50 cases of it as they are, 40 with trouble made on purpose (every third slice alone, motion ghosts,
-bias field, noise; seeded), 30 of another site. In a round people look at the 20 cases with most attention by the
-published criteria and at 8 more drawn blindly, and correct both to the reference. From then on the networks learn from
-these cases too, and a model of errors learns from what was visible of the corrections, each tolerance for itself: its
-threshold is set on the blind cases.
+The pool is that of `benchmarks/quality_per_minute.py`: 60 cases of it as they are, 40 with trouble made on purpose, and
+30 of another site. In a round people look at the 20 cases with most attention by the published criteria and at 8 more
+drawn blindly, and correct both to the reference. From then on the networks learn from these cases too, and a model of
+errors learns from what was visible of the corrections, each tolerance for itself: its threshold is set on the blind
+cases.
 
 Judged are all cases that nobody has looked at yet, from round 2 on: by component, errors that attention touches, and
 regions of attention that touch an error; and by voxel. Beside the published criteria stand the same with thresholds and
@@ -33,6 +31,7 @@ from typing import Any
 
 import acquisition
 import numpy as np
+import pools
 from acquisition import PLANS, Sample
 
 from voxledger.bundles.judged import Counts, judge
@@ -41,9 +40,7 @@ from voxledger.schema import LabelClass, LabelSchema
 
 CLASS = "hippocampus"
 SCHEMA = LabelSchema(name="hippocampus", classes=(LabelClass(id=1, name=CLASS),))
-START, PLAIN, SPOILT, EXTERNAL = 10, 50, 40, 30
 LOOKED_AT, AUDITED = 20, 8
-SMALL, SMALL_LOOKED_AT, SMALL_AUDITED = (20, 16, 12), 14, 10
 TOLERANCES = (1.0, 2.0)
 """In mm; 1 is a voxel."""
 WANTED = 0.85
@@ -83,43 +80,6 @@ class Predicted:
     """Label map (z, y, x)."""
     errors: dict[float, np.ndarray]
     """Visible errors (z, y, x) by tolerance."""
-
-
-def whole(sample: Sample) -> Sample:
-    """The same with one class."""
-    return Sample(sample.case_id, sample.image, (sample.labels > 0).astype(np.uint8), sample.grid)
-
-
-def spoil(sample: Sample, rng: np.random.Generator) -> Sample:
-    """The case with two kinds of trouble that are drawn by chance; its reference stays."""
-    image = sample.image.copy()
-    for kind in rng.choice(["slices", "ghosts", "bias", "noise"], 2, replace=False):
-        if kind == "slices":
-            image = np.repeat(image[::3], 3, axis=0)[: len(image)]
-        elif kind == "ghosts":
-            shift = int(rng.integers(6, 14))
-            image = image + rng.uniform(0.3, 0.6) * (np.roll(image, shift, axis=1) + np.roll(image, -shift, axis=1))
-        elif kind == "bias":
-            z, y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in image.shape), indexing="ij")
-            a, b, c, d = rng.uniform(-0.8, 0.8, 4)
-            image = (image - image.min()) * np.exp(a * z + b * y + c * x + d * y * x)
-        else:
-            image = image + rng.normal(0, rng.uniform(0.4, 0.8), image.shape)
-    image = ((image - image.mean()) / image.std()).astype(np.float32)
-    return Sample(f"{sample.case_id}_spoilt", image, sample.labels, sample.grid)
-
-
-def make_pool(
-    data: Path, seed: int, sizes: tuple[int, int, int] = (PLAIN, SPOILT, EXTERNAL)
-) -> tuple[list[Sample], list[Sample]]:
-    """The cases that teach at first, and the pool."""
-    (plain, spoilt_count, external), rng = sizes, np.random.default_rng(seed)
-    home = [whole(s) for s in acquisition.load(data / "hippocampus")]
-    home = [home[i] for i in rng.permutation(len(home))[: START + plain + spoilt_count]]
-    away = [whole(s) for s in acquisition.load(data / "hippocampus-external")]
-    away = [away[i] for i in rng.permutation(len(away))[:external]]
-    spoilt = [spoil(s, rng) for s in home[START + plain :]]
-    return home[:START], [*home[START : START + plain], *spoilt, *away]
 
 
 def predict(networks: Sequence[Any], sample: Sample, folder: Path) -> Predicted:
@@ -243,9 +203,9 @@ def choose(
 
 def play(data: Path, seed: int, rounds: int) -> list[Found]:
     """All rounds of one seed."""
-    start, pool = make_pool(data, seed)
+    start, pool = pools.hippocampus(data, seed)
     networks = first_networks(start, seed, acquisition.FIRST_STEPS)
-    rows, cohort, left = [], list(start), list(pool)
+    rows, cohort, left = [], list(start), [sample for _, sample in pool]
     judged: dict[float, list[Any]] = {t: [] for t in TOLERANCES}
     seen: list[Predicted] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -266,33 +226,6 @@ def play(data: Path, seed: int, rounds: int) -> list[Found]:
             for i, network in enumerate(networks):
                 acquisition.fit(network, cohort, acquisition.NEXT_STEPS, 1000 * turn + 10 * seed + i)
     return rows
-
-
-def play_small(data: Path, seed: int) -> list[Found]:
-    """One review of a small pool."""
-    start, pool = make_pool(data, seed, SMALL)
-    networks = first_networks(start, seed, acquisition.FIRST_STEPS)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        cases = [predict(networks, s, folder) for s in pool]
-        looked_at, audit = choose(cases, [seed, 1], SMALL_LOOKED_AT, SMALL_AUDITED)
-        seen = [*looked_at, *audit]
-        gone = {case.sample.case_id for case in seen}
-        left = [case for case in cases if case.sample.case_id not in gone]
-        spoilt = sum(case.sample.case_id.endswith("_spoilt") for case in left)
-        print(f"mean Dice of the pool {mean_dice(cases):.3f}; of what is judged {mean_dice(left):.3f}, {spoilt} spoilt")
-        judged = {
-            t: [*(draw(c, folder, 1, False, t) for c in looked_at), *(draw(c, folder, 1, True, t) for c in audit)]
-            for t in TOLERANCES
-        }
-        return compare(seed, 2, left, seen, judged)
-
-
-def mean_dice(cases: Sequence[Predicted]) -> float:
-    """Of what the networks propose."""
-    from voxledger.review.emulate import dice
-
-    return float(np.mean([dice(case.shown > 0, case.sample.labels > 0) for case in cases]))
 
 
 def compare(
@@ -419,16 +352,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--small", action="store_true", help="48 cases, one review, one seed")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--keep", type=Path, help="keep what every seed found here")
     parser.add_argument("--plot", type=Path, help="write the curves as a PNG")
     given = parser.parse_args()
     seeds = []
-    for seed in range(1 if given.small else given.seeds):
-        path = given.keep and given.keep / f"{'small' if given.small else given.rounds}-{seed}.json"
+    for seed in range(given.seeds):
+        path = given.keep and given.keep / f"{given.rounds}-{seed}.json"
         if (rows := kept(path)) is None:
-            rows = play_small(given.data, seed) if given.small else play(given.data, seed, given.rounds)
+            rows = play(given.data, seed, given.rounds)
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps([asdict(row) for row in rows]), "utf-8")

@@ -40,21 +40,22 @@ def _inside(
 
 @nb.njit(cache=True, nogil=True)
 def _moments(
-    p: npt.NDArray[np.uint16], values: npt.NDArray[np.float32], z: int, y: int, x: int
-) -> tuple[float, float, float]:
-    """Mean, mean square and mean entropy of the models at a voxel."""
-    models, top = p.shape[0], len(values) - 1
-    mean = squares = entropy = 0.0
+    p: npt.NDArray[np.uint16], values: npt.NDArray[np.float32], z: int, y: int, found: npt.NDArray[np.float64]
+) -> None:
+    """Write mean, mean square and mean entropy of the models (3, x) along a row."""
+    models, _, _, nx = p.shape
+    top = np.uint16(len(values) - 1)
+    found[:] = 0.0
     for m in range(models):
-        bits = min(int(p[m, z, y, x]), top)
-        if bits:
-            value = values[bits, 0]
-            mean += value
-            squares += value * value
-            entropy += values[bits, 1]
-    if models > 1 and mean > 0:
-        return mean / models, squares / models, entropy / models
-    return mean, squares, entropy
+        row = p[m, z, y]
+        for x in range(nx):
+            if row[x]:
+                value = np.float64(values[min(row[x], top), 0])
+                found[0, x] += value
+                found[1, x] += value * value
+                found[2, x] += values[min(row[x], top), 1]
+    if models > 1:
+        found /= models
 
 
 @nb.njit(cache=True, nogil=True)
@@ -92,14 +93,16 @@ def add_part(
     median, spread, sure = units
     _, nz, ny, nx = p.shape
     cell_x = (np.arange(nx) + corner[2]) // size[2] - first[2]
+    moments = np.empty((3, nx))
     for z in range(nz):
         gz, cz, fz = z + corner[0], (z + corner[0]) // size[0] - first[0], z + corner[0] - flagged[0]
         for y in range(ny):
             gy, cy, fy = y + corner[1], (y + corner[1]) // size[1] - first[1], y + corner[1] - flagged[1]
             in_criteria = 0 <= fz < criteria.shape[0] and 0 <= fy < criteria.shape[1]
+            _moments(p, values, z, y, moments)
             for x in range(nx):
                 gx, cx = x + corner[2], cell_x[x]
-                mean, squares, entropy = _moments(p, values, z, y, x)
+                mean, squares, entropy = moments[0, x], moments[1, x], moments[2, x]
                 inside = own[labels[gz, gy, gx]]
                 shown = (image[gz, gy, gx] - median) / spread
                 sums[cz, cy, cx, 0] += 1
