@@ -27,6 +27,7 @@ not done again: pools, reviews, and the arm that learns, by seed. Minutes are as
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -83,12 +84,17 @@ class Seed:
 # Is predicted quality right?
 
 
+def patients(cases: Sequence[Case]) -> dict[str, str]:
+    """By case; both sides of a brain are one."""
+    return {c.case_id: re.sub(r"_(left|right)$", "", c.case_id) for c in cases}
+
+
 def predicted(cases: Sequence[Case], reviewed: set[str], blind: set[str]) -> list[tuple[float, float, Quality]] | None:
     """Dice, wrong ml and predicted quality of masks that were not reviewed; None where too few were."""
     from voxledger.score.quality import learn
 
     judged = [one for c in cases if c.case_id in reviewed for one in c.truly(c.case_id in blind)]
-    model = learn(judged, list(cases[0].masks))
+    model = learn(judged, list(cases[0].masks), patients(cases))
     if model is None:
         return None
     rest = [(name, m) for c in cases if c.case_id not in reviewed for name, m in c.masks.items()]
@@ -199,7 +205,7 @@ def ordered(cases: Sequence[Case], arm: str, looks: str, seed: str, batch: int, 
     while left:
         function = ACQUISITION.get(arm)
         judged = [one for c in done for one in c.judged(c.reviews[looks])] if function.quality else []
-        model = learn(judged, list(cases[0].masks)) if function.quality else None
+        model = learn(judged, list(cases[0].masks), patients(cases)) if function.quality else None
         first = function.order([c.scored(model, scratch) for c in left], f"{seed}/{turn}")[:batch]
         done += [by_id[case_id] for case_id in first]
         left = [c for c in left if c.case_id not in first]

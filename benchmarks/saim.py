@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+
+from voxledger.process import end_with
 
 CURVES = ("entropy, clicks", "random, clicks", "random, reference")
 AUTOMATIC = "all, automatic"
@@ -489,7 +492,8 @@ def main() -> None:
             images, references = given.images / "images", given.images / "labels"
         kept = given.work or Path(folder)
         kept.mkdir(exist_ok=True)
-        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(mp_context=context, initializer=end_with, initargs=(os.getpid(),)) as pool:
             played = list(pool.map(partial(alone, setting, images, references, kept), given.seeds))
     results = [curves for curves, _ in played]
     spent = sum(seconds for _, seconds in played)

@@ -1,10 +1,14 @@
 import csv
 import json
+import subprocess
+import sys
+import time
 from functools import cache
 from pathlib import Path
 
 import cc3d
 import numpy as np
+import psutil
 import pytest
 from scipy.ndimage import binary_dilation, binary_erosion
 
@@ -220,6 +224,21 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path, arguments: dict, probl
     with pytest.raises(Misuse, match=problem):
         write_phantoms(tmp_path / "p", **arguments)
     assert not list(tmp_path.rglob("*"))
+
+
+def test_who_is_killed_takes_the_workers_along(tmp_path: Path) -> None:
+    program = (
+        "from pathlib import Path; from voxledger.phantom.make import write_phantoms; write_phantoms(Path('p'), 99)"
+    )
+    one = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path)
+    while not list(tmp_path.glob("p/*/*.nii.gz")):
+        assert one.poll() is None
+        time.sleep(0.1)
+    workers = psutil.Process(one.pid).children(recursive=True)
+    one.kill()
+    one.wait()
+    assert workers
+    assert not psutil.wait_procs(workers, timeout=30)[1]
 
 
 def test_a_folder_with_files_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from judged_masks import judged_masks
 
-from voxledger.score.quality import ENOUGH_CASES, ENOUGH_MASKS, LEVEL, QualityModel, learn, predict
+from voxledger.records.mask_quality import Signs
+from voxledger.score.quality import ENOUGH_MASKS, ENOUGH_PATIENTS, LEVEL, QualityModel, learn, predict
 from voxledger.score.quality_section import quality_section
 
 CLASSES = ("a", "b")
@@ -77,7 +78,7 @@ RNG = np.random.default_rng(1)
     "rows",
     [
         pytest.param([], id="nobody has judged anything"),
-        pytest.param(judged_masks(RNG, ENOUGH_CASES - 1, ("a", "b", "c")), id="too few cases"),
+        pytest.param(judged_masks(RNG, ENOUGH_PATIENTS - 1, ("a", "b", "c")), id="too few cases"),
         pytest.param(judged_masks(RNG, ENOUGH_MASKS - 1, ("a",)), id="too few masks"),
         pytest.param(judged_masks(RNG, 40, ("retired",)), id="classes that are not asked any more"),
         pytest.param(judged_masks(RNG, 40, models=0), id="masks that no model proposed"),
@@ -87,7 +88,44 @@ def test_nothing_is_predicted_from_too_little(rows: list) -> None:
     assert learn(rows, ("a", "b", "c")) is None
     masks = predict(None, [("x", "a", judged_masks(RNG, 1)[0].mask.signs)])
     assert [mask.quality for mask in masks] == [None]
-    assert "Nothing is predicted yet" in quality_section(None, masks, None, rows)
+    assert "Nothing is predicted yet" in quality_section(None, masks, None, rows, {})
+
+
+def test_intervals_hold_for_further_patients_who_have_several_cases() -> None:
+    """Three cases of a patient that are the same, but for a little of each: cases alone would say far too little."""
+    held: dict[bool, list[bool]] = {True: [], False: []}
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        once = judged_masks(rng, 15, ("a",), noise=0.8)
+        rows = [
+            replace(one, mask=replace(one.mask, case_id=f"{one.mask.case_id}-{n}", signs=drifted(one.mask.signs, rng)))
+            for one in once
+            for n in range(3)
+        ]
+        of = {one.mask.case_id: one.mask.case_id.split("-")[0] for one in rows}
+        for told, patients in ((True, of), (False, {})):
+            model = learn(rows, CLASSES, patients)
+            assert model is not None
+            assert len(model.correction.dice) == (15 if told else 45)
+            for one in judged_masks(rng, 20, ("a",), noise=0.8):
+                q = model.predict("a", one.mask.signs)
+                assert q is not None
+                held[told].append(q.predicted_dice_low <= one.dice <= q.predicted_dice_high)
+    assert np.mean(held[True]) > LEVEL - 0.02
+    assert np.mean(held[False]) < np.mean(held[True]) - 0.03
+
+
+def drifted(signs: Signs, rng: np.random.Generator) -> Signs:
+    """The signs of much the same mask."""
+    return replace(signs, uncertain_ml=signs.uncertain_ml * float(np.exp(rng.normal(0, 0.02))))
+
+
+def test_many_cases_of_few_patients_are_too_few() -> None:
+    rows = judged_masks(np.random.default_rng(0), 40)
+    few = {one.mask.case_id: one.mask.case_id[-1] for one in rows}
+    assert len(set(few.values())) == ENOUGH_PATIENTS
+    assert learn(rows, CLASSES, few) is not None
+    assert learn(rows, CLASSES, few | {c: "0" for c in few if few[c] == "9"}) is None
 
 
 def test_what_nobody_judged_is_not_predicted() -> None:
@@ -142,7 +180,8 @@ def test_the_record_repeats_and_tells_what_was_learned_from_what() -> None:
     assert second is not None
     assert json.dumps(first.record()) == json.dumps(second.record())
     found = first.record()
-    assert (found["format"], found["masks"], found["cases"], found["intervals_from"]) == (1, 80, 40, "left-out cases")
+    assert (found["format"], found["masks"], found["cases"], found["interval_patients"]) == (2, 80, 40, 40)
+    assert found["intervals_from"] == "left-out patients"
     other = learn(rows[2:], CLASSES)
     assert other is not None
     assert other.record()["id"] != found["id"]

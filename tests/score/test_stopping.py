@@ -167,6 +167,32 @@ def test_error_left_is_below_its_bound_nearly_as_often_as_it_says(audited, least
     assert np.mean(dice) == pytest.approx(0.95, abs=0.03)
 
 
+@pytest.mark.parametrize("heavier", [1.0, 4.0])
+def test_error_left_where_patients_have_one_case_or_many(heavier):
+    """Of twelve of sixty patients there are six cases each, which may hold more error than the others."""
+    held, share = [], []
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        known, of = unequal(rng, "known", heavier)
+        further, more = unequal(rng, "left", heavier)
+        model = learn(known, ("a",), of)
+        left = error_left([judged_case(one, model) for one in further], model, of | more)
+        true = sum(one.error_ml for one in further)
+        assert (left.masks, left.compared, left.blind) == (120, 60, True)
+        held.append(true <= left.error_ml.high)
+        share.append(left.error_ml.estimate / true)
+    assert np.mean(held) > 0.9
+    assert np.mean(share) == pytest.approx(1, abs=0.15)
+
+
+def unequal(rng, name, heavier):
+    """Judged masks, and patients by case."""
+    one = judged_masks(rng, 48, ("a",), blind=True, name=f"{name}-once-")
+    many = judged_masks(rng, 72, ("a",), blind=True, name=f"{name}-many-")
+    many = [replace(m, error_ml=heavier * m.error_ml) for m in many]
+    return [*one, *many], {m.mask.case_id: f"{name}{n // 6}" for n, m in enumerate(many)}
+
+
 @pytest.fixture(scope="module")
 def audited():
     rng = np.random.default_rng(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Collection
 from concurrent.futures import ProcessPoolExecutor
@@ -22,6 +23,7 @@ from voxledger.phantom.attenuation import Phase, paint
 from voxledger.phantom.materials import CLASSES, LESIONS, labels_of
 from voxledger.phantom.scanner import SITES, Site, Size, grid_of, scan
 from voxledger.phantom.weak import recist, slice_mask
+from voxledger.process import end_with
 from voxledger.progress import progress
 from voxledger.textfile import replace_text
 from voxledger.weak.derive import DRAWN, derive, mark
@@ -139,7 +141,7 @@ def write_phantoms(
     write_one = partial(_write_one, folder, seed, SITES[site], size, labelled, lesion_share, tuple(kinds), prefix, weak)
     rows = []
     bar = progress("phantoms", count)
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(initializer=end_with, initargs=(os.getpid(),)) as pool:
         for row in pool.map(write_one, range(count)):
             rows.append(row)
             bar.step(row["case_id"])

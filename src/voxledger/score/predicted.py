@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 
 from voxledger import layout
@@ -27,7 +27,11 @@ def of_pool(judged: Sequence[JudgedMask], pool: Sequence[Case], schema: LabelSch
 
 
 def predict_round(
-    judged: Sequence[JudgedMask], scores: Sequence[ClassScore], schema: LabelSchema, params: Params
+    judged: Sequence[JudgedMask],
+    scores: Sequence[ClassScore],
+    patients: Mapping[str, str],
+    schema: LabelSchema,
+    params: Params,
 ) -> tuple[QualityModel | None, list[MaskQuality]]:
     """Write `layout.QUALITY_MODEL` and `layout.QUALITY`; gives what was learned, and every mask that models proposed.
 
@@ -39,11 +43,13 @@ def predict_round(
         From `of_pool`, of earlier rounds.
     scores
         Of every class of every case of the pool; masks that people stand behind are left out.
+    patients
+        By case.
     """
     model: QualityModel | None = None
     masks: list[MaskQuality] = []
     if params.score.quality:
-        model = learn(judged, schema.names)
+        model = learn(judged, schema.names, patients)
         masks = predict(model, [(s.case_id, s.class_name, _signs(s)) for s in scores if s.models and not s.trusted])
     record = nothing_learned(judged) if model is None else model.record()
     replace_text(layout.QUALITY_MODEL, json.dumps(record, indent=2) + "\n")

@@ -4,9 +4,10 @@ Ridge regression on signs of the ensemble, fitted to the masks of earlier rounds
 logarithm of what lacks to Dice 1, that of the wrong ml, and the share of the contour that had to be drawn. Volumes are
 logarithms, so that their ratios are linear in them; every class has an offset of its own.
 
-The interval is conformal: every judged mask is predicted from the masks of all other cases, and the interval reaches
-as far as that was off in `LEVEL` of them (the jackknife of Barber et al. 2021). Where enough of them come from blind
-audits, only these count: what is on a worklist was chosen for looking bad, and says little about what is not.
+The interval is conformal: every judged mask is predicted from the masks of all other patients, and the interval reaches
+as far as that was off in `LEVEL` of them (the jackknife of Barber et al. 2021, with patients as groups: Lee, Barber and
+Willett 2023). Where enough of them come from blind audits, only these count: what is on a worklist was chosen for
+looking bad, and says little about what is not.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,10 +28,11 @@ from voxledger.records.mask_quality import JudgedMask, MaskQuality, Quality, Sig
 
 Floats = npt.NDArray[np.float64]
 
-FORMAT = 1
+FORMAT = 2
+"""2: patients are left out, not cases."""
 LEVEL = 0.9
 """Coverage of the intervals."""
-ENOUGH_MASKS, ENOUGH_CASES = 20, 10
+ENOUGH_MASKS, ENOUGH_PATIENTS = 20, 10
 """Judged before anything is predicted; and, drawn blindly, before the intervals go by these alone."""
 PENALTY = 1.0
 """Of the squared coefficients of signs with a spread of 1."""
@@ -57,12 +60,13 @@ def numbers(signs: Signs) -> list[float]:
 
 @dataclass(frozen=True)
 class Correction:
-    """How far the predictions of left-out cases were off, a mean over the masks of each: what was found less that."""
+    """What was found less the predictions of left-out patients, the sum over the masks of each."""
 
     error_ml: tuple[float, ...]
     dice: tuple[float, ...]
+    masks: tuple[int, ...]
     blind: bool
-    """Whether all of these cases were drawn blindly."""
+    """Whether all of these masks are of cases that were drawn blindly."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +101,8 @@ class QualityModel:
             "level": LEVEL,
             "masks": self.masks,
             "cases": self.cases,
-            "intervals_from": "blind audit" if self.correction.blind else "left-out cases",
-            "interval_cases": len(self.correction.dice),
+            "intervals_from": "blind audit" if self.correction.blind else "left-out patients",
+            "interval_patients": len(self.correction.dice),
             "signs": [*VOLUMES, "mean_entropy", "lowest_agreement"],
             "classes": list(self.classes),
             **{n: _rounded(getattr(self, n)) for n in ("centre", "spread", "coefficients", "half_widths")},
@@ -107,7 +111,9 @@ class QualityModel:
         return {"format": FORMAT, "id": hashlib.sha256(content).hexdigest()[:16], **values}
 
 
-def learn(judged: Sequence[JudgedMask], classes: Collection[str]) -> QualityModel | None:
+def learn(
+    judged: Sequence[JudgedMask], classes: Collection[str], patients: Mapping[str, str] = MappingProxyType({})
+) -> QualityModel | None:
     """Learn from judged masks; None where they are too few.
 
     Parameters
@@ -116,9 +122,12 @@ def learn(judged: Sequence[JudgedMask], classes: Collection[str]) -> QualityMode
         Of earlier rounds, of cases of the pool alone.
     classes
         Those of the schema; masks of others are left out.
+    patients
+        By case; one that is not in it is a patient of its own.
     """
     rows = [one for one in judged if one.mask.class_name in classes and one.mask.signs.models]
-    if not _enough(rows):
+    of = [patients.get(one.mask.case_id, one.mask.case_id) for one in rows]
+    if not _enough(of):
         return None
     known = tuple(sorted({one.mask.class_name for one in rows}))
     signs = np.array([numbers(one.mask.signs) for one in rows])
@@ -127,21 +136,19 @@ def learn(judged: Sequence[JudgedMask], classes: Collection[str]) -> QualityMode
     y = np.array(
         [(math.log(1 - one.dice + LEAST_DICE), math.log(one.error_ml + LEAST_ML), one.path_share) for one in rows]
     )
-    coefficients, predicted = _ridge(x, y, [one.mask.case_id for one in rows])
+    coefficients, predicted = _ridge(x, y, of)
     blind = np.array([one.blind for one in rows])
-    if not _enough([one for one in rows if one.blind]):
+    if not _enough([patient for patient, counts in zip(of, blind, strict=True) if counts]):
         blind[:] = True
-    off = np.sort(np.abs(y - predicted)[blind], axis=0)
-    widest = min(len(off), math.ceil((len(off) + 1) * LEVEL)) - 1
     return QualityModel(
         classes=known,
         centre=centre,
         spread=spread,
         coefficients=coefficients,
-        half_widths=off[widest],
+        half_widths=_reach(np.abs(y - predicted)[blind], np.array(of)[blind]),
         masks=len(rows),
         cases=len({one.mask.case_id for one in rows}),
-        correction=_correction(rows, predicted, blind),
+        correction=_correction(rows, of, predicted, blind),
     )
 
 
@@ -155,8 +162,9 @@ def predict(model: QualityModel | None, masks: Sequence[tuple[str, str, Signs]])
     return [MaskQuality(c, name, signs, model.predict(name, signs) if model else None) for c, name, signs in masks]
 
 
-def _enough(rows: Sequence[JudgedMask]) -> bool:
-    return len(rows) >= ENOUGH_MASKS and len({one.mask.case_id for one in rows}) >= ENOUGH_CASES
+def _enough(patients: Sequence[str]) -> bool:
+    """Whether masks, each given by its patient, are enough."""
+    return len(patients) >= ENOUGH_MASKS and len(set(patients)) >= ENOUGH_PATIENTS
 
 
 def _design(
@@ -168,27 +176,41 @@ def _design(
     return np.hstack([np.ones((len(masks), 1)), signs, of_class])
 
 
-def _ridge(x: Floats, y: Floats, cases: Sequence[str]) -> tuple[Floats, Floats]:
-    """Coefficients from all rows, and the prediction of each row from those of the other cases."""
+def _ridge(x: Floats, y: Floats, patients: Sequence[str]) -> tuple[Floats, Floats]:
+    """Coefficients from all rows, and the prediction of each row from those of the other patients."""
     penalty = PENALTY * np.eye(x.shape[1])
     penalty[0, 0] = 0
     whole, right = x.T @ x + penalty, x.T @ y
     predicted = np.empty_like(y)
-    for case in sorted(set(cases)):
-        own = np.array([one == case for one in cases])
+    for patient in sorted(set(patients)):
+        own = np.array([one == patient for one in patients])
         left = np.linalg.solve(whole - x[own].T @ x[own], right - x[own].T @ y[own])
         predicted[own] = x[own] @ left
     return np.asarray(np.linalg.solve(whole, right), np.float64), predicted
 
 
-def _correction(rows: Sequence[JudgedMask], predicted: Floats, counted: npt.NDArray[np.bool_]) -> Correction:
+def _reach(off: Floats, patients: npt.NDArray[np.str_]) -> Floats:
+    """How far intervals reach, by how far masks (masks, values) were off.
+
+    Every patient counts as much as any other, and there is one more, who is off as far as the worst mask.
+    """
+    _, index, counts = np.unique(patients, return_inverse=True, return_counts=True)
+    weights = np.append(1 / counts[index], 1.0)
+    with_worst = np.vstack([off, off.max(axis=0)])
+    found: Floats = np.quantile(with_worst, LEVEL, axis=0, weights=weights, method="inverted_cdf")
+    return found
+
+
+def _correction(
+    rows: Sequence[JudgedMask], patients: Sequence[str], predicted: Floats, counted: npt.NDArray[np.bool_]
+) -> Correction:
     off: dict[str, list[tuple[float, float]]] = {}
-    for one, (dice, ml, _), counts in zip(rows, predicted, counted, strict=True):
+    for one, patient, (dice, ml, _), counts in zip(rows, patients, predicted, counted, strict=True):
         if counts:
-            off.setdefault(one.mask.case_id, []).append((one.error_ml - _ml(ml), one.dice - _dice(dice)))
-    means = [tuple(sum(values) / len(values) for values in zip(*off[case], strict=True)) for case in sorted(off)]
+            off.setdefault(patient, []).append((one.error_ml - _ml(ml), one.dice - _dice(dice)))
+    ml, dice = (tuple(sum(one[i] for one in off[patient]) for patient in sorted(off)) for i in (0, 1))
     blind = all(one.blind for one, counts in zip(rows, counted, strict=True) if counts)
-    return Correction(tuple(m[0] for m in means), tuple(m[1] for m in means), blind)
+    return Correction(ml, dice, tuple(len(off[patient]) for patient in sorted(off)), blind)
 
 
 def _dice(logarithm: float) -> float:

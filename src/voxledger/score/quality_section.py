@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from voxledger.html import table
 from voxledger.records.mask_quality import JudgedMask, MaskQuality
-from voxledger.score.quality import ENOUGH_CASES, ENOUGH_MASKS, LEVEL, QualityModel
+from voxledger.score.quality import ENOUGH_MASKS, ENOUGH_PATIENTS, LEVEL, QualityModel
 from voxledger.score.stopping import ErrorLeft
 
 SHOWN = 10
@@ -14,7 +14,11 @@ SHOWN = 10
 
 
 def quality_section(
-    model: QualityModel | None, masks: Sequence[MaskQuality], left: ErrorLeft | None, judged: Sequence[JudgedMask]
+    model: QualityModel | None,
+    masks: Sequence[MaskQuality],
+    left: ErrorLeft | None,
+    judged: Sequence[JudgedMask],
+    patients: Mapping[str, str],
 ) -> str:
     """HTML of what is predicted, from what, and of the error left in labels that nobody looked at.
 
@@ -24,6 +28,8 @@ def quality_section(
         Every mask that models proposed and nobody stands behind.
     judged
         Masks that people judged in earlier rounds.
+    patients
+        By case.
     """
     text = ["<h3>Predicted quality</h3>"]
     if model is None:
@@ -31,20 +37,20 @@ def quality_section(
             [
                 *text,
                 f"<p>Nothing is predicted yet: it is learned from masks that people accepted or revised in earlier "
-                f"rounds, {ENOUGH_MASKS} of {ENOUGH_CASES} cases at least; there are {len(judged)} of "
-                f"{len({one.mask.case_id for one in judged})} cases.</p>\n",
+                f"rounds, {ENOUGH_MASKS} of {ENOUGH_PATIENTS} patients at least; there are {len(judged)} of "
+                f"{len({patients.get(one.mask.case_id, one.mask.case_id) for one in judged})}.</p>\n",
             ]
         )
     whence = "of the blind audit" if model.correction.blind else "of the worklists, and each predicted from the others"
     text.append(
         f"<p>Learned from {model.masks} masks of {model.cases} cases that people judged in earlier rounds (model "
         f"{model.record()['id']}). Dice is against what a reader would make of the mask. Intervals hold {LEVEL:.0%} of "
-        f"{len(model.correction.dice)} cases {whence}.</p>"
+        f"{len(model.correction.dice)} patients {whence}.</p>"
     )
     if not model.correction.blind:
         text.append(
             "<p>Cases of a worklist were chosen for looking bad: of what nobody looked at, the intervals may say too "
-            f"much or too little until {ENOUGH_MASKS} masks of {ENOUGH_CASES} cases were audited blindly.</p>"
+            f"much or too little until {ENOUGH_MASKS} masks of {ENOUGH_PATIENTS} patients were audited blindly.</p>"
         )
     if left is not None:
         text.append(f"<p>{left_sentence(left)}</p>")
@@ -59,9 +65,9 @@ def left_sentence(left: ErrorLeft) -> str:
     """What is left in labels that nobody looked at, in one sentence."""
     ml, dice = left.error_ml, left.dice
     whence = (
-        f"from {left.compared} cases of blind audits"
+        f"from {left.compared} patients of blind audits"
         if left.blind
-        else f"from {left.compared} cases that were chosen for review: without a blind audit it cannot tell to stop"
+        else f"from {left.compared} patients who were chosen for review: without a blind audit it cannot tell to stop"
     )
     return (
         f"The {left.masks} masks of {left.cases} cases that nobody looked at are expected to hold {ml.estimate:.4g} ml "

@@ -95,7 +95,8 @@ def score_round(
     found, how = _attention(pool, predictions, schema, params)
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
-    model, masks = predict_round(judged := of_pool(judged, pool, schema), scores, schema, params)
+    patients = {case.case_id: case.patient for case in pool}
+    model, masks = predict_round(judged := of_pool(judged, pool, schema), scores, patients, schema, params)
     unseen, unfit = _unseen(scores, not_found, schema), disagreeing(ledger, weak, schema)
     rejected = rejected_before(ledger, readings, schema) if params.score.rejected_first else ()
     flagged = dict.fromkeys(unfit, DISAGREES) | dict.fromkeys(rejected, REJECTED) | dict.fromkeys(unseen, NOT_FOUND)
@@ -104,7 +105,7 @@ def score_round(
     rows = _worklist(open_cases, chosen, len(schema.names), params)
     write_worklist(layout.WORKLIST, rows)
     reviewed = last_reviewed(ledger, {c.case_id for c in pool})
-    view = _outlook(open_cases, chosen, reviewed, len(unseen), model, params.score)
+    view = _outlook(open_cases, chosen, reviewed, len(unseen), model, patients, params.score)
     replace_text(layout.OUTLOOK, json.dumps(asdict(view) | how, indent=2) + "\n")
     _write_agreement(pairs := _pairs(found))
     predicted = [c for c in open_cases if c.case_id in found]
@@ -112,7 +113,7 @@ def score_round(
     attention_ml = tuple(sorted(c.attention_ml for c in predicted))
     curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=view.chosen)
     shown, bias = _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema)
-    quality = quality_section(model, masks, view.left, judged) if params.score.quality else ""
+    quality = quality_section(model, masks, view.left, judged, patients) if params.score.quality else ""
     section = score_section(view, once(curve).png, shown, bias, not_found, unfit, how.get("attention"))
     replace_text(layout.SCORE_SECTION, section + no_audit_section(params.score) + quality)
     return rows
@@ -124,12 +125,13 @@ def _outlook(
     reviewed: tuple[int, int],
     unseen: int,
     model: QualityModel | None,
+    patients: Mapping[str, str],
     params: ScoreParams,
 ) -> Outlook:
     """Whether another round is worth it."""
     selected = sum(reason != AUDIT for reason in chosen.values())
     wanted = params.stop_error_ml, params.stop_dice
-    asked, left = any(value is not None for value in wanted), error_left(cases, model)
+    asked, left = any(value is not None for value in wanted), error_left(cases, model, patients)
     target = by_target(left, *wanted)
     if asked and left is None and model is not None and model.correction.blind:
         target = False, not_predicted(sum(len(case.classes) for case in cases))

@@ -5,12 +5,13 @@ Pure functions; the score stage says what it can before people look, `voxledger.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
-from voxledger.score.quality import ENOUGH_CASES, ENOUGH_MASKS, QualityModel
+from voxledger.score.quality import ENOUGH_MASKS, ENOUGH_PATIENTS, QualityModel
 from voxledger.score.table import CaseScore
 from voxledger.statistics import LEVEL, Estimate, expected_revisions
 
@@ -123,17 +124,19 @@ class ErrorLeft:
     dice: Estimate
     """Mean over them."""
     compared: int
-    """Judged cases from which the prediction was corrected, of all rounds."""
+    """Patients with judged masks from which the prediction was corrected, of all rounds."""
     blind: bool
-    """Whether all of those were drawn blindly."""
+    """Whether all of those masks are of cases that were drawn blindly."""
 
 
-def error_left(cases: Sequence[CaseScore], model: QualityModel | None) -> ErrorLeft | None:
+def error_left(
+    cases: Sequence[CaseScore], model: QualityModel | None, patients: Mapping[str, str] = MappingProxyType({})
+) -> ErrorLeft | None:
     """The error left in labels that nobody looked at; None where nothing is predicted.
 
-    The sum of what is predicted, corrected by the mean of how far predictions of left-out judged cases were off
-    (prediction-powered inference, Angelopoulos et al. 2023, here per case). The interval is that of Student for the
-    mean over as many further cases as are left, since what they hold varies, too.
+    The sum of what is predicted, corrected by how far predictions of the masks of left-out judged patients were off
+    (prediction-powered inference, Angelopoulos et al. 2023), a ratio of sums over patients, who have one mask or many.
+    The interval is that of Student for as many further patients as are left, since what they hold varies, too.
 
     Parameters
     ----------
@@ -141,15 +144,18 @@ def error_left(cases: Sequence[CaseScore], model: QualityModel | None) -> ErrorL
         Cases with a class that nobody stands behind, with predicted quality.
     model
         What predicted it.
+    patients
+        By case; one that is not in it is a patient of its own.
     """
     left = [case for case in cases if case.quality]
     if model is None or not left:
         return None
     found = [one for case in left for one in case.quality.values()]
     masks, off = len(found), model.correction
+    further = len({patients.get(case.case_id, case.case_id) for case in left})
 
     def corrected(predicted: float, by: Sequence[float]) -> Estimate:
-        middle, reach = _mean_of_further(by, len(left))
+        middle, reach = _mean_of_further(by, off.masks, further)
         return Estimate(predicted + middle, predicted + middle - reach, predicted + middle + reach)
 
     ml = corrected(sum(one.predicted_error_ml for one in found) / masks, off.error_ml)
@@ -165,18 +171,23 @@ def error_left(cases: Sequence[CaseScore], model: QualityModel | None) -> ErrorL
     )
 
 
-def _mean_of_further(values: Sequence[float], further: int) -> tuple[float, float]:
-    """The mean of some values, and how far that of `further` ones like them may lie from it."""
+def _mean_of_further(sums: Sequence[float], masks: Sequence[int], further: int) -> tuple[float, float]:
+    """The mean over masks, given their sums by patient, and how far that of `further` such patients may lie from it.
+
+    The variance is that of a ratio estimator with patients as clusters (Cochran 1977, ch. 6).
+    """
     from scipy.special import stdtrit
 
-    found = np.array(values)
-    t = float(stdtrit(len(found) - 1, (1 + LEVEL) / 2))
-    return float(found.mean()), t * float(found.std(ddof=1)) * (1 / len(found) + 1 / further) ** 0.5
+    total, count = np.array(sums), np.array(masks)
+    mean = total.sum() / count.sum()
+    spread = ((((total - mean * count) / count.mean()) ** 2).sum() / (len(count) - 1)) ** 0.5
+    t = float(stdtrit(len(count) - 1, (1 + LEVEL) / 2))
+    return float(mean), t * float(spread) * (1 / len(count) + 1 / further) ** 0.5
 
 
 UNJUDGED = (
     f"the target of score.stop_error_ml or score.stop_dice cannot be judged before {ENOUGH_MASKS} masks of "
-    f"{ENOUGH_CASES} cases were audited blindly (score.audit)"
+    f"{ENOUGH_PATIENTS} patients were audited blindly (score.audit)"
 )
 
 
