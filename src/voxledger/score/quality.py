@@ -5,9 +5,8 @@ logarithm of what lacks to Dice 1, that of the wrong ml, and the share of the co
 logarithms, so that their ratios are linear in them; every class has an offset of its own.
 
 The interval is conformal: every judged mask is predicted from the masks of all other patients, and the interval reaches
-as far as that was off in `LEVEL` of them (the jackknife of Barber et al. 2021, with patients as groups: Lee, Barber and
-Willett 2023). Where enough of them come from blind audits, only these count: what is on a worklist was chosen for
-looking bad, and says little about what is not.
+as far as that was off in `LEVEL` of them (the jackknife of Barber et al. 2021). Where enough of them come from blind
+audits, only these count: what is on a worklist was chosen for looking bad, and says little about what is not.
 """
 
 from __future__ import annotations
@@ -145,7 +144,7 @@ def learn(
         centre=centre,
         spread=spread,
         coefficients=coefficients,
-        half_widths=_reach(np.abs(y - predicted)[blind], np.array(of)[blind]),
+        half_widths=_reach(np.abs(y - predicted)[blind], np.array(of)[blind].tolist()),
         masks=len(rows),
         cases=len({one.mask.case_id for one in rows}),
         correction=_correction(rows, of, predicted, blind),
@@ -189,16 +188,36 @@ def _ridge(x: Floats, y: Floats, patients: Sequence[str]) -> tuple[Floats, Float
     return np.asarray(np.linalg.solve(whole, right), np.float64), predicted
 
 
-def _reach(off: Floats, patients: npt.NDArray[np.str_]) -> Floats:
-    """How far intervals reach, by how far masks (masks, values) were off.
+def _reach(off: Floats, patients: Sequence[str]) -> Floats:
+    """How far intervals reach, by how far masks (masks, values) were off; every patient counts as much as any other.
 
-    Every patient counts as much as any other, and there is one more, who is off as far as the worst mask.
+    The level is that of the jackknife for as many masks as would say as much were they of one patient each.
     """
     _, index, counts = np.unique(patients, return_inverse=True, return_counts=True)
-    weights = np.append(1 / counts[index], 1.0)
-    with_worst = np.vstack([off, off.max(axis=0)])
-    found: Floats = np.quantile(with_worst, LEVEL, axis=0, weights=weights, method="inverted_cdf")
-    return found
+    weights = 1 / counts[index]
+    levels = [min(1.0, LEVEL * (1 + 1 / _independent(values, index, counts)) - 1e-9) for values in off.T]
+    found = [
+        np.quantile(values, level, weights=weights, method="inverted_cdf")
+        for values, level in zip(off.T, levels, strict=True)
+    ]
+    return np.array(found)
+
+
+def _independent(values: Floats, index: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> float:
+    """How many independent values say as much as these, of which `counts` are of one patient each (Kish 1965).
+
+    Values of a patient are alike by the intraclass correlation, that of the one-way analysis of variance.
+    """
+    total, patients = len(values), len(counts)
+    if total == patients:
+        return total
+    means = np.bincount(index, values) / counts
+    between = (counts * (means - values.mean()) ** 2).sum() / (patients - 1)
+    within = ((values - means[index]) ** 2).sum() / (total - patients)
+    size = (total - (counts**2).sum() / total) / (patients - 1)
+    spread = between + (size - 1) * within
+    alike = float(np.clip((between - within) / spread, 0, 1)) if spread > 0 else 1.0
+    return total / (1 + ((counts**2).sum() / total - 1) * alike)
 
 
 def _correction(
