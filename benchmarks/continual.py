@@ -258,13 +258,13 @@ class Bench:
     def rows(self, number: int) -> Iterator[Row]:
         """All lines of a round, with that of before.
 
-        Replay is looked at once, single steps beyond heads where the trunk never saw the classes, and fine-tuning on
-        revised cases alone where it did.
+        Replay and the ladder are looked at once, single steps beyond heads where the trunk never saw the classes, and
+        fine-tuning on revised cases alone where it did.
         """
         yield self.row("before", 0)
-        left_out = ("decoder", "adapters") if self.trunk == "known" else (*REPLAY, "only")
+        left_out = {"decoder", "adapters"} if self.trunk == "known" else {*REPLAY, "only"}
         for arm in ARMS:
-            if arm not in left_out and (number == 1 or arm not in REPLAY):
+            if arm not in left_out and (number == 1 or arm not in (*REPLAY, "auto")):
                 yield self.row(arm, number)
 
     def row(self, arm: str, number: int) -> Row:
