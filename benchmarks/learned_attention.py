@@ -245,17 +245,21 @@ def compare(
 
 def learned(seed: int, turn: int, tolerance: float, cases: Sequence[Predicted], judged: Sequence[Any]) -> list[Found]:
     """What a model of errors finds, at its own thresholds and at others."""
+    from voxledger.score.judged_cells import apart
     from voxledger.score.learn import lacking, learn_errors
 
-    if why := lacking(judged):
+    patients = {one.case_id: pools.patient(one.case_id) for one in judged}
+    if why := lacking(counted := apart(judged, patients)):
         return [Found(turn, tolerance, "**learned**", Counts(), note=why)]
-    model, _ = learn_errors(judged, [CLASS], {CLASS: CLASS}, seed)
+    model, _ = learn_errors(counted, [CLASS], {CLASS: CLASS}, patients, seed)
     scores, errors = [scores_of(case, model) for case in cases], [case.errors[tolerance] for case in cases]
     rows = []
     for miss in MISSES:
         name = f"**learned**, miss {miss:g}"
         if (threshold := model.threshold(miss)) is None:
-            rows.append(Found(turn, tolerance, name, Counts(), note=f"{model.audited_cases} audited cases set none"))
+            rows.append(
+                Found(turn, tolerance, name, Counts(), note=f"{model.audited_patients} audited patients set none")
+            )
             continue
         found = above(scores, errors, threshold)
         missed = float(np.mean([1 - one.found / one.errors for one in found if one.errors]))

@@ -28,7 +28,7 @@ STAGES = {
     "adjudicate": 2,
     "gate": 3,
     "import": 7,
-    "learn": 2,
+    "learn": 3,
     "retrain": 4,
     "evaluate": 2,
     "hindsight": 3,
