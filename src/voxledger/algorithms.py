@@ -24,7 +24,7 @@ STAGES = {
     "filter": 6,
     "score": 1,
     "features": 1,
-    "export": 3,
+    "export": 4,
     "adjudicate": 2,
     "gate": 3,
     "import": 7,

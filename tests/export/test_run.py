@@ -138,6 +138,7 @@ def test_a_bundle_says_what_is_predicted_of_its_masks(repo: Any) -> None:
         asked = (repo.cases, repo.schema, read_ledger("data/base/ledger.csv"), ensembles(repo.predicted))
         (folder,) = export_round(items, *asked, "atlas", 1)
         found[items[0].quality] = json.loads((folder / "review.json").read_text())
-    assert found[None] == {"format": 1, "cases": {"case_1": {"modality": "CT"}}}
+    said = {"modality": "CT", "known": repo.names()}
+    assert found[None] == {"format": 2, "cases": {"case_1": said}}
     shown = {"predicted_dice": 0.9123, "predicted_dice_low": 0.8, "predicted_dice_high": 0.95}
-    assert found[quality]["cases"] == {"case_1": {"modality": "CT", "classes": {"liver": shown}}}
+    assert found[quality]["cases"] == {"case_1": {**said, "classes": {"liver": shown}}}
