@@ -19,7 +19,7 @@ from voxledger.errors import VoxledgerError
 from voxledger.export.run import export_round
 from voxledger.imaging.attention_file import Criterion, open_attention
 from voxledger.imaging.soft import write_soft
-from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, read, write
+from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, read, read_grid, write
 from voxledger.params import Params
 from voxledger.records.card import WEIGHTS, check_model, read_card, write_card
 from voxledger.records.cases import Case, Split
@@ -212,7 +212,8 @@ def test_a_model_that_took_cases_for_patients_is_not_used(cases):
 
 
 def entry(case_id, name, labels):
-    return Entry(case_id, name, 0, Origin.SOURCE, (), "", "", mask_sha256(labels > 0, GRID), "", 1.0)
+    grid = read_grid(layout.label_map(layout.IMAGES, case_id))
+    return Entry(case_id, name, 0, Origin.SOURCE, (), "", "", mask_sha256(labels > 0, grid), "", 1.0)
 
 
 def test_attention_goes_by_the_label_map_that_people_are_shown(cases, monkeypatch):
