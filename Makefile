@@ -1,6 +1,6 @@
 # make demo    two annotation rounds on example cases, in demo/
-# make test    all checks, and which lines they ran
-# make test-slow  the long end-to-end checks as well
+# make test    style, types and every fast test, and which lines they ran
+# make test-slow  the long end-to-end tests as well
 # make web     the review page again, from web/, and its tests; needs Node 20 or newer
 # make docs    the pages of docs/ and of the API as a site, in site/
 

@@ -66,7 +66,7 @@ class Found:
     name: str
     counts: Counts
     missed: float | None = None
-    """Mean over the cases with errors of the share that was missed."""
+    """Mean over the patients with errors of the share that was missed, which `score.miss` bounds."""
     note: str = ""
 
 
@@ -245,26 +245,38 @@ def compare(
 
 def learned(seed: int, turn: int, tolerance: float, cases: Sequence[Predicted], judged: Sequence[Any]) -> list[Found]:
     """What a model of errors finds, at its own thresholds and at others."""
+    from voxledger.score.judged_cells import apart
     from voxledger.score.learn import lacking, learn_errors
 
-    if why := lacking(judged):
+    patients = {one.case_id: pools.patient(one.case_id) for one in judged}
+    if why := lacking(counted := apart(judged, patients)):
         return [Found(turn, tolerance, "**learned**", Counts(), note=why)]
-    model, _ = learn_errors(judged, [CLASS], {CLASS: CLASS}, seed)
+    model, _ = learn_errors(counted, [CLASS], {CLASS: CLASS}, patients, seed)
     scores, errors = [scores_of(case, model) for case in cases], [case.errors[tolerance] for case in cases]
     rows = []
     for miss in MISSES:
         name = f"**learned**, miss {miss:g}"
         if (threshold := model.threshold(miss)) is None:
-            rows.append(Found(turn, tolerance, name, Counts(), note=f"{model.audited_cases} audited cases set none"))
+            rows.append(
+                Found(turn, tolerance, name, Counts(), note=f"{model.audited_patients} audited patients set none")
+            )
             continue
         found = above(scores, errors, threshold)
-        missed = float(np.mean([1 - one.found / one.errors for one in found if one.errors]))
+        missed = missed_share([c.sample.case_id for c in cases], found)
         p = model.probabilities(np.array([threshold]))[0]
         rows.append(Found(turn, tolerance, name, sum(found, Counts()), missed, f"from {p:.3f}"))
     for p in CURVE:
         found = above(scores, errors, logit(p, model))
         rows.append(Found(turn, tolerance, f"learned, from {p:g}", sum(found, Counts())))
     return rows
+
+
+def missed_share(case_ids: Sequence[str], found: Sequence[Counts]) -> float:
+    """Mean over the patients with errors of the share that was missed."""
+    total: dict[str, Counts] = {}
+    for case_id, one in zip(case_ids, found, strict=True):
+        total[pools.patient(case_id)] = total.get(pools.patient(case_id), Counts()) + one
+    return float(np.mean([1 - one.found / one.errors for one in total.values() if one.errors]))
 
 
 def by_row(seeds: Sequence[Sequence[Found]]) -> dict[tuple[int, float, str], list[Found]]:
@@ -281,7 +293,7 @@ def table(seeds: Sequence[Sequence[Found]]) -> list[str]:
     ratios = ("sensitivity", "precision", "voxel_sensitivity", "voxel_precision")
     lines = [
         "| round | tolerance, mm | attention | errors | sensitivity | precision | sensitivity by voxel | "
-        "precision by voxel | regions | ml | missed by case | |",
+        "precision by voxel | regions | ml | missed by patient | |",
         "| --- " * 12 + "|",
     ]
     for (turn, tolerance, name), found in sorted(by_row(seeds).items(), key=lambda one: one[0][:2]):

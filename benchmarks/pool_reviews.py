@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pools import Pool, Proposed
+from pools import Pool, Proposed, patient
 
 from voxledger.params import Params, ScoreParams
 from voxledger.records.emulated import Looks
@@ -221,13 +221,16 @@ class LearnedAttention:
 
     def learn(self) -> None:
         """From all that was read so far, once that is half as much again as what was learned from last."""
+        from voxledger.score.judged_cells import apart
         from voxledger.score.learn import lacking, learn_errors
 
-        if lacking(self._judged) or (self.told and len(self._judged) < AGAIN * self._learned_from):
+        patients = {one.case_id: patient(one.case_id) for one in self._judged}
+        judged = apart(self._judged, patients)
+        if lacking(judged) or (self.told and len(self._judged) < AGAIN * self._learned_from):
             return
         self._learned_from = len(self._judged)
         names = self._pool.schema.names
-        self._model, _ = learn_errors(self._judged, names, {name: name for name in names}, self._seed)
+        self._model, _ = learn_errors(judged, names, {name: name for name in names}, patients, self._seed)
         self._threshold = self._model.threshold(SCORE.miss)
         self._found.clear()
 

@@ -11,6 +11,7 @@ A pool is kept in a folder, case by case, so that networks are trained once.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,6 +94,11 @@ def normalised(image: np.ndarray) -> np.ndarray:
     """Mean 0, spread 1."""
     found: np.ndarray = ((image - image.mean()) / max(float(image.std()), 1e-6)).astype(np.float32)
     return found
+
+
+def patient(case_id: str) -> str:
+    """Of a case of any pool: both sides of a brain of OASIS are one, `malf_1000_left` and `malf_1000_right`."""
+    return re.sub(r"_(left|right)$", "", case_id)
 
 
 def hippocampus(data: Path, seed: int) -> Drawn:

@@ -27,7 +27,6 @@ not done again: pools, reviews, and the arm that learns, by seed. Minutes are as
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +36,7 @@ from typing import Any
 
 import numpy as np
 from pool_reviews import Case, LearnedAttention, Review, Scored, measure, schema_of
-from pools import POOLS, Pool, proposed
+from pools import POOLS, Pool, patient, proposed
 
 from voxledger.minutes import LOOKING_MINUTES, SAIM_SCRATCH_MINUTES, SCRATCH_MINUTES, assumptions, looking_values
 from voxledger.records.emulated import Looks
@@ -85,8 +84,8 @@ class Seed:
 
 
 def patients(cases: Sequence[Case]) -> dict[str, str]:
-    """By case; both sides of a brain are one."""
-    return {c.case_id: re.sub(r"_(left|right)$", "", c.case_id) for c in cases}
+    """By case."""
+    return {c.case_id: patient(c.case_id) for c in cases}
 
 
 def predicted(cases: Sequence[Case], reviewed: set[str], blind: set[str]) -> list[tuple[float, float, Quality]] | None:

@@ -201,7 +201,7 @@ class ScoreParams(_Strict):
     """What says where people should look: the criteria above, or a model that learned from what they changed. Until
     they have changed enough, the criteria stand in for it."""
     miss: float = Field(default=0.15, gt=0, lt=1)
-    """Expected share of the errors of a case that learned attention may miss."""
+    """Expected share of the errors of a patient that learned attention may miss."""
     acquisition: Annotated[str, AfterValidator(_member(ACQUISITION))] = "attention"
     """Acquisition function that chooses the cases."""
     budget: int = Field(default=20, ge=0)

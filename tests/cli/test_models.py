@@ -127,6 +127,7 @@ def test_it_predicts_in_a_round_and_goes_on_into_the_next_models(adopted: Path) 
     run("voxledger", "review", "emulate", "--reference", "../reference")
     run("voxledger", "round", "run")
     assert hashes(Path("models/next/theirs")) == before
+    assert "| trained elsewhere on | their scans |" in output("voxledger", "release", "describe", "model_cards")
     decided = next(csv.DictReader(Path("data/round/decisions.csv").read_text().splitlines()))["case_id"]
     assert "adopted in round 0 from Dataset123_Abdomen 2.1" in output("voxledger", "trace", decided)
 

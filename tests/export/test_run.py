@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from voxledger.bundles.checks.volume import FACTOR, LESION_FACTOR
 from voxledger.bundles.untouched import touched
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.export.run import export_round
@@ -58,7 +59,10 @@ def test_what_is_in_a_bundle(repo: Any) -> None:
     )
     assert "3 lesion 177 242 85 255" in (folder / "colors_slicer.ctbl").read_text()
     assert '1 180 60 40 1 1 1 "liver"' in (folder / "colors_itksnap.txt").read_text()
-    assert "3 = lesion, lies inside pancreas" in (folder / "README.md").read_text()
+    page = (folder / "README.md").read_text()
+    assert "3 = lesion, lies inside pancreas" in page
+    assert f"an organ more than {FACTOR:g} times as large" in page
+    assert f"a lesion more than {LESION_FACTOR:g} times" in page
     hint = read_label(folder / "attention/case_1_attention.nii.gz")
     assert set(np.unique(hint)) == {0, 2, 3}
 
@@ -138,6 +142,7 @@ def test_a_bundle_says_what_is_predicted_of_its_masks(repo: Any) -> None:
         asked = (repo.cases, repo.schema, read_ledger("data/base/ledger.csv"), ensembles(repo.predicted))
         (folder,) = export_round(items, *asked, "atlas", 1)
         found[items[0].quality] = json.loads((folder / "review.json").read_text())
-    assert found[None] == {"format": 1, "cases": {"case_1": {"modality": "CT"}}}
+    said = {"modality": "CT", "known": repo.names()}
+    assert found[None] == {"format": 2, "cases": {"case_1": said}}
     shown = {"predicted_dice": 0.9123, "predicted_dice_low": 0.8, "predicted_dice_high": 0.95}
-    assert found[quality]["cases"] == {"case_1": {"modality": "CT", "classes": {"liver": shown}}}
+    assert found[quality]["cases"] == {"case_1": {**said, "classes": {"liver": shown}}}

@@ -17,6 +17,7 @@ from voxledger.errors import BundleRefused, Misuse, VoxledgerError, Waiting
 from voxledger.imaging.volume import mask_sha256, read_grid, read_label
 from voxledger.params import ReviewParams
 from voxledger.records.ledger import Origin, read_ledger
+from voxledger.records.page_notes import read_page_notes
 from voxledger.records.readings import Outcome, joint_bundle, read_readings
 from voxledger.records.sent import write_sent
 from voxledger.review.carry import carry
@@ -217,6 +218,9 @@ def test_the_bundle_of_the_adjudicator(two: Any) -> None:
     rows = two.table(str(bundle / "readings.csv"))
     assert [(r["reader"], r["decision"]) for r in rows] == [("alice", "revise"), ("bob", "revise")]
     assert rows[0]["why"].startswith("Dice of two readers is 0.")
+    notes = read_page_notes(bundle)
+    assert notes == {"case_1": read_page_notes(two.bundle("alice"))["case_1"]}
+    assert notes["case_1"].known == set(SCHEMA.names)
     text = (bundle / "README.md").read_text()
     assert "for zoe" in text
     assert "copy that\nreader's label from `readings/`" in text

@@ -14,7 +14,9 @@ from commands import run
 from ruamel.yaml import YAML
 
 from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, write
+from voxledger.records.card import FORMAT, ModelCard, to_json, write_card
 from voxledger.records.cases import Case, Split, read_cases, write_cases
+from voxledger.records.formats import numbered
 from voxledger.records.history import write_history
 from voxledger.records.ledger import Entry, Ledger, Origin, write_ledger
 from voxledger.records.readings import write_readings
@@ -99,7 +101,7 @@ def _finish_round(number: int) -> None:
         f"data/round/bundles/bundle-r{number:02d}-ann": ["bundle.json", "decisions.csv", "images/case0.nii.gz"],
         f"data/inbox/bundle-r{number:02d}-ann": ["bundle.json", "decisions.csv"],
         "data/release/revisions/abc": ["decisions.csv"],
-        "models/next": ["m/weights.safetensors", "m/model.json"],
+        "models/next": ["m/weights.safetensors"],
     }
     for folder, names in folders.items():
         for name in names:
@@ -114,8 +116,21 @@ def _finish_round(number: int) -> None:
         Path(name).mkdir(exist_ok=True)
     write_readings("data/release/readings.csv", [])
     write_history("reports/history.csv", [])
-    for name in ("models/next.json", "reports/metrics.json", "reports/readers.json"):
-        Path(name).write_text(json.dumps([] if name.startswith("models") else {"round": number}) + "\n")
+    for name in ("reports/metrics.json", "reports/readers.json"):
+        Path(name).write_text(json.dumps({"round": number}) + "\n")
+    _write_card(number)
+
+
+def _write_card(number: int) -> None:
+    """That of the model that the round trained."""
+    home = Path("models/next/m")
+    card = ModelCard(
+        id=file_sha256(home / "weights.safetensors"), name="m", backend="monai", architecture="", strategy="full",
+        cohort="", parent="", params={}, licence="CC0-1.0", round=number,
+    )  # fmt: skip
+    (home / "model.json").unlink(missing_ok=True)
+    write_card(home, card)
+    Path("models/next.json").write_text(to_json([numbered(card.model_dump(), FORMAT)]))
 
 
 def _made(path: Path, number: int) -> None:

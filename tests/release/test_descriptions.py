@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,12 @@ from small_round import MODELS, repo, template
 from voxledger import layout
 from voxledger.errors import Misuse
 from voxledger.imaging.volume import file_sha256, read
-from voxledger.records.card import FORMAT, to_json
+from voxledger.records.card import FORMAT, WEIGHTS, Source, to_json, write_card
 from voxledger.records.card import ModelCard as Card
 from voxledger.records.cases import write_cases
 from voxledger.records.dataset_description import DatasetDescription, read_dataset_description
 from voxledger.records.formats import numbered
+from voxledger.records.history import HistoryRow, write_history
 from voxledger.records.ledger import Origin, read_ledger, write_ledger
 from voxledger.records.manifest import Manifest, write_manifest
 from voxledger.records.overrides import Override, write_overrides
@@ -72,8 +74,9 @@ def released(repo: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
         )
         for number, model_id in enumerate(MODELS)
     ]  # fmt: skip
-    layout.NEXT_CARDS.parent.mkdir(parents=True, exist_ok=True)
-    layout.NEXT_CARDS.write_text(to_json([numbered(card.model_dump(), FORMAT) for card in cards]))
+    for card in cards:
+        write_card(layout.NEXT_MODELS / card.name, card)
+    write_cards(cards)
     layout.PARAMS.write_text('{"dataset": "small", "round": 1, "licence": "CC-BY-4.0"}')
     layout.SCHEMA.write_text(json.dumps(repo.schema.model_dump(mode="json")))
     layout.DATASET_DESCRIPTION.write_text(TEXT)
@@ -85,14 +88,26 @@ def released(repo: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     return repo
 
 
+def write_cards(cards: list[Card]) -> None:
+    layout.NEXT_CARDS.write_text(to_json([numbered(card.model_dump(), FORMAT) for card in cards]))
+
+
 def write_all() -> None:
     """What `round close` writes."""
     names = [p.as_posix() for p in write_descriptions()]
-    files = {name: file_sha256(name) for name in [*names, layout.RELEASE_LEDGER.as_posix()]}
+    models = [p.as_posix() for p in layout.NEXT_MODELS.rglob("*") if p.is_file()]
+    files = {name: file_sha256(name) for name in [*names, *models, layout.RELEASE_LEDGER.as_posix()]}
     write_manifest(layout.MANIFEST, Manifest("small", 1, "v1.0.0", files, CLOSED))
     write_statement()
 
 
+MEASURED = HistoryRow(
+    round=1, set="test", stage="next", model="unet", dice=0.812, low=0.7, high=0.9, n=4, share_labelled=0.25,
+    cases_reviewed=1, minutes=2.5, minutes_total=10.0, cases_trusted_by_review=1, scratch_minutes_total=90.0,
+    audited=None, audited_with_errors=None, audited_population="", decisions=None, decisions_timed=None,
+    cases_complete=None, cases_partly=None, classes=("liver",), gain=None, gain_pairs=None,
+)  # fmt: skip
+NOT_MEASURED = replace(MEASURED, dice=None, low=None, high=None, n=0, classes=())
 PLACES = pytest.mark.parametrize("place", ["repository", "export"])
 
 
@@ -188,9 +203,6 @@ def test_the_citation_fits_its_schema(released: Any, said: str) -> None:
 
 
 def test_cards_are_read_by_the_hub(released: Any) -> None:
-    trained = {"model-0": {"backend": "monai", "network": "unet"}, "new": {"backend": "nnunet"}}
-    params = json.loads(layout.PARAMS.read_text()) | {"retrain": {"models": trained}}
-    layout.PARAMS.write_text(json.dumps(params))
     out = folder("export")
     card = DatasetCard.load(out / "README.md")
     assert (card.data.license, card.data.pretty_name) == ("cc-by-4.0", "Abdomen, small")
@@ -199,8 +211,48 @@ def test_cards_are_read_by_the_hub(released: Any) -> None:
     model = ModelCard.load(out / "model_cards/model-0.md")
     assert model.data.license == "cc-by-nc-4.0"
     assert MODELS[0] in model.text
-    assert [p.name for p in (out / "model_cards").iterdir()] == ["model-0.md"]
     assert "withdrawn since" not in model.text
+
+
+def next_model(name: str, weights: bytes = b"", **said: Any) -> Card:
+    """A model of the next round; one without weights is known by its predictions."""
+    home = layout.NEXT_MODELS / name
+    home.mkdir(parents=True)
+    if weights:
+        (home / WEIGHTS).write_bytes(weights)
+    told = {"backend": "monai", "architecture": "UNet", "strategy": "full", "cohort": "", "params": {}} | said
+    model_id = file_sha256(home / WEIGHTS) if weights else f"{name}-1"
+    card = Card(id=model_id, name=name, parent="", licence="MIT", round=1, **told)
+    write_card(home, card)
+    return card
+
+
+def test_every_model_that_the_next_round_begins_with_has_a_card(released: Any) -> None:
+    """One that was trained, one from elsewhere that went on, and predictions; not one that was removed."""
+    shutil.rmtree(layout.NEXT_MODELS)
+    theirs = Source(name="Theirs", version="2", training_set="their scans", classes={"Liver": "liver"})
+    adopted = next_model("organs", b"organs", strategy="adopted", source=theirs)
+    predicted = {"cases": 2, "classes": ["liver"], "predictions": "0" * 64}
+    drawn = next_model("drawn", backend="precomputed", architecture="", strategy="", params=predicted)
+    tuned = next_model("unet", b"tuned", strategy="finetune", cohort="c" * 64)
+    before = tuned.model_copy(update={"id": "f" * 64, "strategy": "adopted", "source": theirs, "cohort": ""})
+    removed = before.model_copy(update={"id": "0" * 64, "name": "removed"})
+    write_cards([adopted, drawn, tuned, before, removed])
+    layout.HISTORY.parent.mkdir()
+    write_history(layout.HISTORY, [replace(NOT_MEASURED, model="organs"), MEASURED])
+    pages = DESCRIPTIONS.get("model_cards")(read_facts())
+    found = {Path(name).stem: ModelCard(text) for name, text in pages.items()}
+    assert found.keys() == {"organs", "drawn", "unet"}
+    assert all(card.id in found[card.name].text for card in (adopted, drawn, tuned))
+    assert [found[name].data.datasets for name in ("organs", "drawn", "unet")] == [None, None, ["small"]]
+    assert "| test | 0.812 (0.700 to 0.900) | 4 | liver |" in found["unet"].text
+    for name in ("organs", "drawn"):
+        assert "It was not measured on test cases." in found[name].text
+    assert "| trained elsewhere on | their scans |" in found["organs"].text
+    assert "no weights" in found["drawn"].text
+    write_all()
+    shutil.rmtree(layout.NEXT_MODELS)
+    assert DESCRIPTIONS.get("model_cards")(read_facts()) == pages
 
 
 def test_masks_that_came_with_the_images_are_not_said_to_be_of_a_machine(released: Any) -> None:
@@ -219,8 +271,6 @@ def test_masks_that_came_with_the_images_are_not_said_to_be_of_a_machine(release
 
 
 def test_the_card_of_a_marked_model_says_so(released: Any) -> None:
-    params = json.loads(layout.PARAMS.read_text()) | {"retrain": {"models": {"model-0": {"backend": "nnunet"}}}}
-    layout.PARAMS.write_text(json.dumps(params))
     write_withdrawn([Withdrawn("w-1", ("w-2",), 1, "ann", "2026-03-01T10:00:00+00:00", "asked", (MODELS[0],))])
     text = (folder("export") / "model_cards/model-0.md").read_text()
     assert "| withdrawn since | learned from 1 patient who was withdrawn (2026-03-01); not settled |" in text

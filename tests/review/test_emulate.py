@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_round import anatomy
 
 from voxledger.bundles.checks.swallowed import CHECK as SWALLOWED
 from voxledger.bundles.comparison import Comparison
@@ -16,12 +19,13 @@ from voxledger.bundles.contradictions import contradictions
 from voxledger.errors import Misuse, UnreadableImage
 from voxledger.imaging.volume import Grid, Volume, write
 from voxledger.params import EvaluateParams, Params
+from voxledger.records.cases import Split
 from voxledger.records.decisions import Decision, read_decisions
 from voxledger.records.emulated import Looks, read_emulated
 from voxledger.records.error_kind import ErrorKind
 from voxledger.records.ledger import Origin
 from voxledger.review.by_reference import ByReference
-from voxledger.review.emulate import Read, Shown, dice, error_type
+from voxledger.review.emulate import Read, Shown, _unknown, dice, error_type
 from voxledger.schema import LabelClass, LabelSchema
 
 SCHEMA = LabelSchema(
@@ -202,6 +206,37 @@ def test_a_class_that_no_model_knows_is_looked_for_everywhere() -> None:
     shown = Shown("c", SCHEMA, Path("i"), volume, LIVER, EMPTY, ["liver"], frozenset({"liver"}))
     assert [row.decision for row in reader.read(shown).rows] == [Decision.REVISE]
     assert reader.masks[0].error_ml_left == 0
+
+
+def missed_livers(repo: Any, known: Sequence[str]) -> Path:
+    """A bundle of a case in which the models that know these classes found all but the liver; returns references."""
+    truth = anatomy()
+    repo.add_case("case_4", Split.POOL, None, np.where(truth == 1, 0, truth))
+    rows = [row for row in repo.predicted if row.case_id == "case_4"]
+    repo.predicted = [replace(row, classes=tuple(known)) for row in rows]
+    write(Path("reference/case_4.nii.gz"), truth, GRID)
+    repo.export(*(("case_4", name, "ann") for name in ("liver", "pancreas")))
+    return Path("reference")
+
+
+@pytest.mark.parametrize("known", [SCHEMA.names, SCHEMA.names[1:], []], ids=["known", "unknown", "no model has a say"])
+def test_nothing_points_at_what_models_know_and_did_not_find(repo: Any, known: list[str]) -> None:
+    """Also where it is in no proposal and no attention of the whole bundle."""
+    folder = repo.emulate("ann", missed_livers(repo, known), looks=Looks.ATTENTION)
+    noted = read_emulated(folder)
+    assert noted is not None
+    liver = next(mask for mask in noted.masks if mask.class_name == "liver")
+    assert (liver.looks, liver.errors_left) == ((0, 1) if "liver" in known else (1, 0))
+
+
+def test_a_bundle_of_before_does_not_say_what_models_know(repo: Any) -> None:
+    missed_livers(repo, SCHEMA.names)
+    bundle, notes = repo.bundle("ann"), repo.bundle("ann") / "review.json"
+    assert _unknown(repo.manifest("ann"), bundle) == {"case_4": frozenset()}
+    notes.unlink()
+    assert _unknown(repo.manifest("ann"), bundle) == {"case_4": frozenset({"liver"})}
+    notes.write_text(json.dumps({"format": 1, "cases": {"case_4": {"modality": "CT"}}}))
+    assert _unknown(repo.manifest("ann"), bundle) == {"case_4": frozenset({"liver"})}
 
 
 @pytest.mark.parametrize(

@@ -80,30 +80,30 @@ def test_probabilities_are_those_of_other_cases():
 
 
 @pytest.mark.parametrize(
-    ("case", "found_at", "miss", "expected"),
+    ("patient", "found_at", "miss", "expected"),
     [
         ([], [], 0.15, None),
         ([0, 1, 2, 3, 4], [1, 2, 3, 4, 5], 0.15, None),  # 1 / 6 > 0.15 already
         ([0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6], 0.15, 1.0),
         ([0, 1, 2, 3, 4, 5, 6, 7, 8], [9, 8, 7, 6, 5, 4, 3, 2, 1], 0.3, 3.0),
-        ([0] * 2 + [1, 2, 3, 4, 5, 6, 7], [0, 9, 5, 5, 5, 5, 5, 5, 5], 0.17, 5.0),  # half of one case
+        ([0] * 2 + [1, 2, 3, 4, 5, 6, 7], [0, 9, 5, 5, 5, 5, 5, 5, 5], 0.17, 5.0),  # half of one patient
         ([0, 1, 2, 3, 4, 5], [-np.inf, 2, 3, 4, 5, 6], 0.15, None),  # what is never found counts
         ([0, 1, 2, 3, 4, 5], [-np.inf, 2, 3, 4, 5, 6], 0.3, 2.0),
         ([0, 0, 1, 1, 2, 2], [4, 4, 4, 4, 4, 4], 0.25, 4.0),
     ],
 )
-def test_the_threshold_is_the_highest_that_is_allowed(case, found_at, miss, expected):
-    assert conformal_threshold(np.array(case, np.int32), np.array(found_at, float), miss) == expected
+def test_the_threshold_is_the_highest_that_is_allowed(patient, found_at, miss, expected):
+    assert conformal_threshold(np.array(patient, np.int32), np.array(found_at, float), miss) == expected
 
 
 @pytest.mark.parametrize("miss", [0.1, 0.15, 0.3])
 def test_no_more_is_missed_than_was_asked_for(miss):
-    """Over many draws of 15 audited cases, of the errors of one case more; and hardly less."""
+    """Over many draws of 15 audited patients, of the errors of one patient more; and hardly less."""
     rng, missed = np.random.default_rng(1), []
     for _ in range(3000):
-        cases = [rng.normal(rng.normal(), 1, rng.integers(1, 5)) for _ in range(16)]
-        number = np.repeat(np.arange(15, dtype=np.int32), [len(c) for c in cases[:15]])
-        threshold = conformal_threshold(number, np.concatenate(cases[:15]), miss)
-        missed.append(np.mean(cases[15] < threshold) if threshold is not None else 0.0)
+        patients = [rng.normal(rng.normal(), 1, rng.integers(1, 5)) for _ in range(16)]
+        number = np.repeat(np.arange(15, dtype=np.int32), [len(p) for p in patients[:15]])
+        threshold = conformal_threshold(number, np.concatenate(patients[:15]), miss)
+        missed.append(np.mean(patients[15] < threshold) if threshold is not None else 0.0)
     assert np.mean(missed) <= miss + 3 * np.std(missed) / np.sqrt(len(missed))
     assert np.mean(missed) >= miss - 0.08

@@ -6,23 +6,29 @@ import json
 import pickle
 import shutil
 from dataclasses import replace
+from types import MappingProxyType
 
 import ensembles
 import numpy as np
 import pytest
+from memo_keys import keys_of
 from safetensors.numpy import load_file, save_file
 
 from voxledger import layout
 from voxledger.errors import VoxledgerError
+from voxledger.export.run import export_round
 from voxledger.imaging.attention_file import Criterion, open_attention
 from voxledger.imaging.soft import write_soft
-from voxledger.imaging.volume import Grid, file_sha256, read, write
+from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, read, read_grid, write
 from voxledger.params import Params
-from voxledger.records.card import WEIGHTS, check_model, read_card
+from voxledger.records.card import WEIGHTS, check_model, read_card, write_card
 from voxledger.records.cases import Case, Split
 from voxledger.records.decisions import Decided, Decision, write_decided
+from voxledger.records.ledger import Entry, Origin
+from voxledger.records.predicted import Predicted, read_predicted, write_predicted
+from voxledger.records.predicted import ensembles as ensembles_of
 from voxledger.records.worklist import AUDIT, WorkItem, read_worklist, write_worklist
-from voxledger.score import error_model, learn
+from voxledger.score import cells, error_model, learn, run
 from voxledger.score.cells import FEATURES
 from voxledger.score.judged_cells import all_judged, read_judged
 from voxledger.score.learn import learn_round
@@ -44,7 +50,7 @@ def few(monkeypatch):
 
 def build(folder, classes=("c0", "c1"), models=2):
     """A round that people have finished: a model sees a bright organ, and with it a dark blob that is none."""
-    cases, rows, decided = [], [], []
+    cases, rows, decided, predicted = [], [], [], []
     for number in range(TAUGHT + AUDITED + OPEN + 1):
         case_id, rng = f"case{number:02d}", np.random.default_rng(number)
         split = Split.TEST if number == TAUGHT + AUDITED + OPEN else Split.POOL
@@ -54,16 +60,20 @@ def build(folder, classes=("c0", "c1"), models=2):
         wrong = truth.copy()
         at = int(rng.integers(3, 6))
         wrong[at : at + 4, 5:10, 12:18] = 1
-        for m in range(models):
-            p = (
+        soft = [
+            [
                 (c, np.clip((wrong == i) * 0.75 + rng.normal(0, 0.02, GRID.shape), 0, 1))
                 for i, c in enumerate(classes, 1)
-            )
-            write_soft(layout.PREDICTIONS / f"m{m}" / f"{case_id}.b2nd", p, list(classes), GRID, f"m{m}", case_id)
+            ]
+            for _ in range(models)
+        ]
         image = (100.0 * (truth > 0) + rng.normal(0, 5, GRID.shape)).astype(np.float32)
-        write(layout.label_map(layout.IMAGES, case_id), image, GRID)
+        write(path := layout.label_map(layout.IMAGES, case_id), image, GRID)
         write(layout.label_map(layout.PSEUDO, case_id), wrong, GRID)
-        cases.append(Case(case_id, str(layout.label_map(layout.IMAGES, case_id)), case_id, "", "", "", split, "MR", ""))
+        cases.append(Case(case_id, str(path), sha256 := file_sha256(path), "", "", "", split, "MR", ""))
+        for m, p in enumerate(soft):
+            write_soft(layout.PREDICTIONS / f"m{m}" / f"{case_id}.b2nd", p, list(classes), GRID, f"m{m}", sha256)
+            predicted.append(Predicted(case_id, f"m{m}", f"m{m}", tuple(classes), f"{case_id}/m{m}"))
         if number >= TAUGHT + AUDITED and split is Split.POOL:
             continue
         write(layout.label_map(layout.BUNDLES / "bundle-r00-ann" / "labels", case_id), wrong, GRID)
@@ -75,6 +85,7 @@ def build(folder, classes=("c0", "c1"), models=2):
             decided.append(Decided(case_id, name, said, "ann", 1.0, "bundle"))
     write_worklist(layout.WORKLIST, rows)
     write_decided(layout.DECISIONS, decided)
+    write_predicted(layout.PREDICTED, predicted)
     return cases
 
 
@@ -99,8 +110,8 @@ def open_next():
     shutil.copytree(layout.NEXT_ATTENTION, layout.BASE_ATTENTION)
 
 
-def scored(cases, asked, classes=2):
-    score_round(cases, {}, (), layout.PREDICTIONS, schema(classes), asked)
+def scored(cases, asked, classes=2, ledger=MappingProxyType({})):
+    score_round(cases, dict(ledger), (), layout.PREDICTIONS, schema(classes), asked)
     return json.loads(layout.OUTLOOK.read_text("utf-8"))
 
 
@@ -116,7 +127,7 @@ def test_attention_is_learned_from_what_people_changed(tmp_path, monkeypatch, cl
     learned = learn_round(cases, schema(classes), params())
     card = check_model(layout.NEXT_ERROR_MODEL)
     assert (card.id, card.backend, card.params["classes"]) == (learned, "attention", names)
-    assert [card.params["judged"], card.round] == [TAUGHT + AUDITED, 0]
+    assert [card.params["judged"], card.params["audited_patients"], card.round] == [TAUGHT + AUDITED, AUDITED, 0]
     open_next()
     found = scored(cases, params(1), classes)["attention"]
     assert (found["by"], found["model"], found["cases"], found["audited"]) == ("learned", learned, TAUGHT, AUDITED)
@@ -167,8 +178,73 @@ def test_without_enough_audited_cases_too(cases):
     open_next()
     found = scored(cases, params(1, miss=0.1))["attention"]
     assert found["by"] == "published criteria"
-    assert "4 cases of blind audits had visible errors" in found["why"]
+    assert "4 patients of blind audits had visible errors" in found["why"]
     assert "at least 9 are needed" in found["why"]
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["a case each", "two cases each"])
+def test_several_cases_of_a_patient_set_the_threshold_as_one(cases, several):
+    """Three patients are needed for a quarter, and four cases of two are too few."""
+    same = list(cases)
+    for n in range(AUDITED) if several else ():
+        same[TAUGHT + n] = replace(cases[TAUGHT + n], patient=f"p{n // 2}")
+    learn_round(same, schema(), params())
+    open_next()
+    found = scored(same, params(1))["attention"]
+    if several:
+        assert "2 patients of blind audits had visible errors" in found["why"]
+        assert "at least 3 are needed" in found["why"]
+    else:
+        assert (found["by"], found["audited"]) == ("learned", AUDITED)
+
+
+def test_a_model_that_took_cases_for_patients_is_not_used(cases):
+    """As version 2 learned it."""
+    learn_round(cases, schema(), params())
+    open_next()
+    card = read_card(layout.BASE_ERROR_MODEL)
+    of_before = {name: value for name, value in card.params.items() if name != "audited_patients"}
+    write_card(layout.BASE_ERROR_MODEL, replace(card, params=of_before))
+    assert "took cases of one patient for several patients" in scored(cases, params(1))["attention"]["why"]
+    learn_round(cases, schema(), params(1))
+    open_next()
+    assert scored(cases, params(2))["attention"]["by"] == "learned"
+
+
+def entry(case_id, name, labels):
+    grid = read_grid(layout.label_map(layout.IMAGES, case_id))
+    return Entry(case_id, name, 0, Origin.SOURCE, (), "", "", mask_sha256(labels > 0, grid), "", 1.0)
+
+
+def test_attention_goes_by_the_label_map_that_people_are_shown(cases, monkeypatch):
+    """Where people stand behind a class, that is not the label map of the models."""
+    seen = {}
+
+    class Seen(cells.CaseCells):
+        def __init__(self, predictions, labels, image, schema):
+            seen[int(image.sum())] = labels
+            super().__init__(predictions, labels, image, schema)
+
+    learn_round(cases, schema(), params())
+    open_next()
+    shutil.rmtree(layout.BUNDLES)
+    number = TAUGHT + AUDITED
+    case_id, base = f"case{number:02d}", np.zeros(GRID.shape, np.uint8)
+    base[2:10, 3:12, 2:14] = 2
+    write(layout.label_map(layout.BASE_LABELS, case_id), base, GRID)
+    ledger = {(case_id, "c1"): entry(case_id, "c1", base)}
+    without = keys_of(run, lambda: scored(cases, params(1)))
+    assert {
+        c for c, key in keys_of(run, lambda: scored(cases, params(1), ledger=ledger)).items() if key != without[c]
+    } == {case_id}
+    monkeypatch.setattr(cells, "CaseCells", Seen)
+    assert scored(cases, params(1), ledger=ledger)["attention"]["by"] == "learned"
+    asked = [WorkItem(1, case_id, "c0", 0.0, 0.0, "attention", "ann", 1.0)]
+    export_round(asked, cases, schema(), ledger, ensembles_of(read_predicted(layout.PREDICTED)), "d", 1)
+    shown = read(layout.label_map(layout.BUNDLES / "bundle-r01-ann" / "labels", case_id)).array
+    assert np.count_nonzero(shown != read(layout.label_map(layout.PSEUDO, case_id)).array) > 100
+    image = read(layout.label_map(layout.IMAGES, case_id)).array
+    np.testing.assert_array_equal(seen[int(image.sum())], shown)
 
 
 def test_all_cases_reviewed(cases):
@@ -226,12 +302,12 @@ def test_other_cases_of_audited_patients_do_not_teach(cases):
 
 
 def test_a_case_that_was_audited_twice_counts_once(cases):
-    """As one of which a class was rejected the first time; the bound is one of cases."""
+    """As one of which a class was rejected the first time; the bound is one of patients."""
     for number in range(2):
         learn_round(cases, schema(), params(number))
         open_next()
     model = error_model.read_error_model(layout.BASE_ERROR_MODEL / WEIGHTS, len(FEATURES))
-    assert (len(model.found_at), model.audited_cases) == (2 * AUDITED, AUDITED)
+    assert (len(model.found_at), model.audited_patients) == (2 * AUDITED, AUDITED)
     assert model.threshold(1 / (AUDITED + 1) - 0.01) is None
 
 

@@ -130,10 +130,10 @@ def close(no_push: bool) -> None:
 
 
 @round_.command("licence")
-@click.argument("model")
+@click.argument("name")
 @click.option("--reason", required=True, help="Why the release may have its licence all the same.")
-def licence(model: str, reason: str) -> None:
-    """Allow the licence that params.yaml declares, although that of MODEL asks for more; on record in git.
+def licence(name: str, reason: str) -> None:
+    """Allow the licence that params.yaml declares, although that of the model or source NAME asks for more; on record.
 
     \b
     Example:
@@ -143,8 +143,8 @@ def licence(model: str, reason: str) -> None:
     from voxledger.repository import require_root
 
     require_root()
-    row = allow(model, reason)
-    click.echo(f"allowed by {row.curator}: {row.declared} beside {row.licence} of {model}. Next: voxledger round close")
+    row = allow(name, reason)
+    click.echo(f"allowed by {row.curator}: {row.declared} beside {row.licence} of {name}. Next: voxledger round close")
 
 
 @round_.command("recall")

@@ -13,7 +13,7 @@ from voxledger.bundles.disputes import AGAIN, COLUMNS, FindDisputes, what_was_sa
 from voxledger.bundles.returned import Return
 from voxledger.casemap.run import casemap
 from voxledger.errors import VoxledgerError
-from voxledger.export.bundle import make_own, noted_modalities, write_page
+from voxledger.export.bundle import make_own, write_page
 from voxledger.export.colors import SLICER_TABLE, SNAP_DESCRIPTIONS
 from voxledger.export.readme import bundle_readme
 from voxledger.imaging.volume import file_sha256
@@ -34,6 +34,8 @@ from voxledger.records.bundle import (
 )
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Row, to_csv
+from voxledger.records.page_notes import CaseNotes, read_page_notes
+from voxledger.schema import LabelSchema
 from voxledger.textfile import write_table
 
 
@@ -112,7 +114,7 @@ def _complete(folder: Path, adjudicator: str, disputed: Disputed, by_case: ByCas
         _copy_sent(folder, case, one)
     said = [row for a in asked for row in what_was_said(a, disputed[a.case_id][a.class_name], by_case[a.case_id])]
     _write_texts(folder, adjudicator, asked, manifest, said)
-    write_page(folder, {case: noted_modalities(one.exported).get(case, "") for case, one in sent.items()})
+    _write_page(folder, schema, sent)
     files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
     made = make_manifest(
         dataset=manifest.dataset,
@@ -127,6 +129,14 @@ def _complete(folder: Path, adjudicator: str, disputed: Disputed, by_case: ByCas
         files={name: File(sha256=file_sha256(path), bytes=path.stat().st_size) for name, path in files.items()},
     )
     (folder / MANIFEST).write_bytes(made.to_bytes())
+
+
+def _write_page(folder: Path, schema: LabelSchema, sent: Mapping[str, Return]) -> None:
+    """The page, with what it was told of the cases in the bundles of the readers."""
+    notes = {case: read_page_notes(one.exported).get(case, CaseNotes("", None)) for case, one in sent.items()}
+    told = {case: one.known for case, one in notes.items() if one.known is not None}
+    known = {case: [name for name in schema.names if name in names] for case, names in told.items()}
+    write_page(folder, {case: one.modality for case, one in notes.items()}, known=known)
 
 
 def _copy_sent(folder: Path, case: str, one: Return) -> None:

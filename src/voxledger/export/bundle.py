@@ -33,6 +33,7 @@ from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Row, to_csv
 from voxledger.records.ledger import Ledger
 from voxledger.records.mask_quality import Quality
+from voxledger.records.page_notes import FORMAT
 from voxledger.records.predicted import Ensemble
 from voxledger.schema import LabelSchema
 from voxledger.textfile import read_json_if_there
@@ -166,7 +167,10 @@ def _write_texts(folder: Path, reviewer: str, asked: Sequence[Asked], material: 
     for a in asked:
         if found := material.quality.get((a.case_id, a.class_name)):
             quality.setdefault(a.case_id, {})[a.class_name] = found
-    write_page(folder, {a.case_id: material.cases[a.case_id].modality for a in asked}, quality)
+    cases = {a.case_id for a in asked}
+    ensembles = {case_id: material.predicted.get(case_id, Ensemble({})) for case_id in cases}
+    known = {case_id: [name for name in schema.names if name in of.classes] for case_id, of in ensembles.items()}
+    write_page(folder, {case_id: material.cases[case_id].modality for case_id in cases}, quality, known)
 
 
 SHOWN_QUALITY = ("predicted_dice", "predicted_dice_low", "predicted_dice_high")
@@ -176,6 +180,7 @@ def write_page(
     folder: Path,
     modalities: Mapping[str, str],
     quality: Mapping[str, Mapping[str, Quality]] = MappingProxyType({}),
+    known: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> None:
     """Put the page for review in a browser into a bundle, with what it is told of the cases.
 
@@ -185,21 +190,19 @@ def write_page(
         By case.
     quality
         What is predicted of masks, by case and class.
+    known
+        Classes that models know, by case. Without any, notes are written in format 1, as they were.
     """
     (folder / PAGE).write_bytes(page())
     cases: dict[str, dict[str, object]] = {case: {"modality": of} for case, of in sorted(modalities.items())}
+    for case, names in known.items():
+        cases[case]["known"] = list(names)
     for case, of_case in quality.items():
         cases[case]["classes"] = {
             name: {column: round(getattr(of, column), 4) for column in SHOWN_QUALITY} for name, of in of_case.items()
         }
-    notes = {"format": 1, "cases": cases}
+    notes = {"format": FORMAT if known else 1, "cases": cases}
     (folder / PAGE_NOTES).write_bytes((json.dumps(notes, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
-
-
-def noted_modalities(folder: Path) -> dict[str, str]:
-    """The modality of every case of a bundle, from what its page is told; none in one from before there was a page."""
-    notes = read_json_if_there(folder / PAGE_NOTES) or {"cases": {}}
-    return {case: str(one["modality"]) for case, one in notes["cases"].items()}
 
 
 def _copy_images(folder: Path, case: Case) -> None:

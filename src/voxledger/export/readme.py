@@ -14,7 +14,8 @@ You have {cases} to look at, {rows} in all. For every line of `decisions.csv` sa
 
 The short way: open `review.html`, here, in Chrome, Edge or Firefox, and in it this folder or the zip that it came in.
 It shows one label after another, takes your decisions and corrections, and saves what you send back. Nothing is
-installed, and nothing leaves your computer. The rest of this page is for those who work in 3D Slicer or ITK-SNAP.
+installed, and nothing leaves your computer but what you send back. The rest of this page is for those who work in 3D
+Slicer or ITK-SNAP.
 
 | in this folder | |
 | --- | --- |
@@ -36,8 +37,9 @@ installed, and nothing leaves your computer. The rest of this page is for those 
 Then fill in: `minutes` (roughly, for this line), `error_type` (below), `comment` (free text, may stay empty),
 `difficulty` (`easy`, `medium` or `hard`; may stay empty).
 `confirmed` stays empty, but for a `yes` where your label may look like a slip and is meant: a class that is empty now
-(or say `false_positive`), half or three times as large, in another place, or one that you accepted or were not asked
-about and that gave voxels to one that you corrected. Without it such a label is held back until you are asked.
+(or say `false_positive`), an organ more than 2.5 times as large or as small, a lesion more than 5 times, a class in
+another place, or one that you accepted or were not asked about and that gave voxels to one that you corrected. Without
+it such a label is held back until you are asked.
 
 | error_type | what was wrong |
 | --- | --- |

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from voxledger.records.card import ModelCard
+from voxledger.records.card import PREDICTIONS, ModelCard
 from voxledger.records.ladder import Ladder
+
+_NO_WEIGHTS = "Of this model there are predictions alone, no weights: the id is what its owner calls it."
 
 
 def card_page(card: ModelCard, withdrawn: str = "") -> str:
@@ -29,6 +31,8 @@ def card_page(card: ModelCard, withdrawn: str = "") -> str:
     if region := card.params.get("region"):
         around = f"the {region['inside']} and {region['margin_mm']:g} mm around it on every side"
         rows["looks at"] = f"the box around {around}: it predicts images that are cropped to that"
+    if PREDICTIONS in card.params:
+        rows |= {"cases predicted": str(card.params["cases"]), "classes": ", ".join(card.params["classes"])}
     if card.source is not None:
         rows |= {
             "source": f"{card.source.name} {card.source.version}".strip(),
@@ -43,7 +47,7 @@ def card_page(card: ModelCard, withdrawn: str = "") -> str:
         rows["steps for revised classes"] = _climbed(card.ladder)
     lines = [f"# {card.name}", "", "| | |", "| --- | --- |"]
     lines += [f"| {name} | {value} |" for name, value in rows.items() if value]
-    lines += ["", "Weights are checked by the id, their SHA-256.", ""]
+    lines += ["", _NO_WEIGHTS if PREDICTIONS in card.params else "Weights are checked by the id, their SHA-256.", ""]
     if card.source is not None:
         lines += ["| its class | class here |", "| --- | --- |"]
         lines += [f"| {theirs} | {ours} |" for theirs, ours in card.source.classes.items()]

@@ -41,7 +41,8 @@ IMAGE_LIKE = (
 )
 """Besides the formats that are read or refused, files that may be or hold a label: scenes, meshes, archives."""
 PAGE_NOTES = "review.json"
-"""What the page is told of the cases: their modality, which says what grey values are shown first."""
+"""What the page is told of the cases, their modality first, which says what grey values are shown; see
+`records/page_notes.py`."""
 RESAMPLE = "resample.json"
 """What `review receive --resample` writes into a return: its labels may lie on other voxels than their images."""
 LINK = "return.json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from voxledger import layout
-from voxledger.params import ModelParams, Params, RetrainParams
+from voxledger.params import Params
 from voxledger.records.card import ModelCard
 from voxledger.records.cases import Case, Split
 from voxledger.records.dataset_description import DatasetDescription
@@ -25,12 +25,7 @@ def example_facts() -> Facts:
     entry = Entry("case-7", "liver", 1, Origin.ACCEPTED, (card.id,), "ann", "3" * 64, "4" * 64, "", 1500.0)
     files = dict.fromkeys((labels, layout.RELEASE_LEDGER, layout.CASES, layout.SCHEMA), "5" * 64)
     return Facts(
-        Params(
-            dataset="abdomen",
-            round=1,
-            licence="CC-BY-4.0",
-            retrain=RetrainParams(models={"unet": ModelParams(backend="nnunet")}),
-        ),
+        Params(dataset="abdomen", round=1, licence="CC-BY-4.0"),
         DatasetDescription(title="Abdomen of one hospital", purpose="To show what a description is."),
         LabelSchema(name="abdomen", classes=(LabelClass(id=1, name="liver"),)),
         [case],
@@ -38,6 +33,7 @@ def example_facts() -> Facts:
         [],
         {"ann": Reviewer(qualification="radiologist")},
         {card.id: card},
+        [card],
         [],
         [],
         {},

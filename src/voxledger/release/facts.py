@@ -14,7 +14,7 @@ from voxledger import layout
 from voxledger.imaging.volume import file_sha256
 from voxledger.params import UNSPECIFIED, Params, read_params
 from voxledger.records.bundle import EMULATED
-from voxledger.records.card import ModelCard
+from voxledger.records.card import CARD, WEIGHTS, ModelCard, list_models
 from voxledger.records.cases import Case, read_cases
 from voxledger.records.dataset_description import DatasetDescription, read_dataset_description
 from voxledger.records.history import HistoryRow, read_history
@@ -64,6 +64,8 @@ class Facts:
     reviewers: Reviewers
     models: Mapping[str, ModelCard]
     """By id: of this round and of all before it, as far as the release has their cards."""
+    released: Sequence[ModelCard]
+    """Models that the next round begins with, by name: those that this one trained, and those that went on."""
     overrides: Sequence[Override]
     history: Sequence[HistoryRow]
     agreement: Mapping[str, object]
@@ -123,13 +125,6 @@ class Facts:
     def used(self) -> list[ModelCard]:
         """Models that masks are from, and those that they go on from, by name and id."""
         return models_behind(self.ledger, self.models, models_that_answered())
-
-    @property
-    def released(self) -> list[ModelCard]:
-        """Models that the round trained, or kept, for the next one."""
-        own = (card for card in self.models.values() if card.strategy != SERVED)
-        last = {card.name: card for card in sorted(own, key=lambda card: card.round)}
-        return [last[name] for name in sorted(self.params.retrain.models) if name in last]
 
     @cached_property
     def readers(self) -> Mapping[tuple[str, str], frozenset[str]]:
@@ -218,7 +213,8 @@ def read_facts(exported: Path | None = None) -> Facts:
     params, ledger = read_params(), read_ledger(layout.RELEASE_LEDGER)
     labelled = {case_id for case_id, _ in ledger}
     text = read_text_if_there(layout.MANIFEST)
-    manifest = read_manifest(text.encode()) if text else None
+    listed = read_manifest(text.encode()) if text else None
+    manifest = listed if listed and listed.round == params.round else None
     readers, models = read_json_if_there(layout.READERS) or {}, cards_of_release()
     return Facts(
         params,
@@ -229,13 +225,30 @@ def read_facts(exported: Path | None = None) -> Facts:
         read_readings(layout.RELEASE_READINGS),
         read_reviewers(),
         models,
+        _released(models, manifest.files if manifest else {}),
         read_overrides(layout.LICENCES),
         [row for row in read_history(layout.HISTORY) if row.round == params.round],
         readers.get("agreement", {}) if readers.get("round") == params.round else {},
-        manifest if manifest and manifest.round == params.round else None,
+        manifest,
         {model_id: note for model_id in models if (note := note_of(model_id))},
         exported,
     )
+
+
+def _released(models: Mapping[str, ModelCard], files: Mapping[str, str]) -> list[ModelCard]:
+    """Models of the next round: those that the files of a manifest hold, or, without one, those that lie here.
+
+    A clone need not have the models of a closed round.
+    """
+    names = sorted(p.parent.name for p in map(Path, files) if p.name == CARD and p.parent.parent == layout.NEXT_MODELS)
+    if not names:
+        return list_models(layout.NEXT_MODELS)
+    own = [card for card in models.values() if card.strategy != SERVED]
+    last = {card.name: card for card in sorted(own, key=lambda card: card.round)}
+    by_weights = {name: files.get((layout.NEXT_MODELS / name / WEIGHTS).as_posix(), "") for name in names}
+    # The id of a model without weights is what its owner says: there, its name decides.
+    found = (models.get(digest) or last.get(name) for name, digest in by_weights.items())
+    return [card for card in found if card is not None]
 
 
 def _from_release(path: Path) -> str:

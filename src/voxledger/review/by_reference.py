@@ -100,7 +100,7 @@ class ByReference:
         )
 
     def _sight(self, shown: Shown, name: str) -> Sight:
-        if self.looks is Looks.EVERYWHERE or shown.attention is None or name in shown.unproposed:
+        if self.looks is Looks.EVERYWHERE or shown.attention is None or name in shown.unknown:
             return EVERYTHING
         pointed, proposed = (shown.schema.mask(m, name) for m in (shown.attention, shown.proposal.array))
         return pointed_at(pointed, proposed, acquisition_axis(shown.proposal.grid))

@@ -26,6 +26,7 @@ from voxledger.records.bundle import ATTENTION, IMAGES, LABELS, MANIFEST, Manife
 from voxledger.records.decisions import FILE as DECISIONS
 from voxledger.records.decisions import Decision, Row, to_csv
 from voxledger.records.error_kind import MIXED_UP, ErrorKind
+from voxledger.records.page_notes import read_page_notes
 from voxledger.review.receive import Received, receive
 from voxledger.schema import LabelSchema
 from voxledger.textfile import replace_text
@@ -55,8 +56,8 @@ class Shown:
     """Where an error is likely: innermost ids of the classes in question (z, y, x); None where nobody predicted it."""
     asked: Sequence[str]
     """Classes to judge."""
-    unproposed: frozenset[str] = frozenset()
-    """Classes that no model knows, as no proposal and no attention of the bundle has them: nothing points at them."""
+    unknown: frozenset[str] = frozenset()
+    """Classes that no model of the case knows: nothing points at them."""
 
 
 class Reader(Protocol):
@@ -141,14 +142,23 @@ def emulate_bundle(bundle: Path, reference: Path, bundles: Path, inbox: Path, re
         folder = Path(temporary) / bundle.name
         shutil.copytree(bundle, folder)
         rows: list[Row] = []
-        unproposed = _unproposed(manifest, folder)
+        unknown = _unknown(manifest, folder)
         for case_id in manifest.cases:
-            rows += _review(manifest, folder, case_id, reference, reader, unproposed)
+            rows += _review(manifest, folder, case_id, reference, reader, unknown[case_id])
         # A bundle under DVC may be read-only, and so is its copy.
         (folder / DECISIONS).unlink()
         replace_text(folder / DECISIONS, to_csv(rows))
         reader.note(folder)
         return receive(folder, bundles, inbox, manifest.round)
+
+
+def _unknown(manifest: Manifest, folder: Path) -> dict[str, frozenset[str]]:
+    """Classes that no model of a case knows, by case; where the bundle does not say so, those it has nothing of."""
+    known = {case_id: notes.known for case_id, notes in read_page_notes(folder).items()}
+    every, older = frozenset(manifest.label_schema.names), frozenset[str]()
+    if any(known.get(case_id) is None for case_id in manifest.cases):
+        older = _unproposed(manifest, folder)
+    return {c: older if (of_case := known.get(c)) is None else every - of_case for c in manifest.cases}
 
 
 def _unproposed(manifest: Manifest, folder: Path) -> frozenset[str]:
@@ -169,7 +179,7 @@ def _hint(folder: Path, case_id: str) -> Path:
 
 
 def _review(
-    manifest: Manifest, folder: Path, case_id: str, reference: Path, reader: Reader, unproposed: frozenset[str]
+    manifest: Manifest, folder: Path, case_id: str, reference: Path, reader: Reader, unknown: frozenset[str]
 ) -> list[Row]:
     path = _label(folder, case_id)
     proposal = read(path)
@@ -182,7 +192,7 @@ def _review(
     attention = read_label(hint, proposal.grid) if hint.is_file() else None
     asked = [a.class_name for a in manifest.asked if a.case_id == case_id]
     image = folder / IMAGES / f"{case_id}.nii.gz"
-    shown = Shown(case_id, manifest.label_schema, image, proposal, truth, attention, asked, unproposed)
+    shown = Shown(case_id, manifest.label_schema, image, proposal, truth, attention, asked, unknown)
     result = reader.read(shown)
     if not np.array_equal(result.labels, proposal.array):
         write(path, result.labels, proposal.grid)

@@ -9,8 +9,9 @@ as likely an error as its likeliest cell, and is attended to whole or not at all
 What a tree ensemble says is no probability on other cases. Two numbers make it one (Platt 1999), fitted on the cases of
 the blind audits, which it did not learn from. On these the threshold is set too, by conformal risk control
 (Angelopoulos et al. 2022): of the highest threshold with n / (n + 1) · risk + 1 / (n + 1) ≤ `miss`, where the risk is
-the mean over n audited cases with errors of the share of errors that no region above it touches, the expected share of
-missed errors in another such case is at most `miss`.
+the mean over n audited patients with errors of the share of errors that no region above it touches, the expected share
+of missed errors in another such patient is at most `miss`. Units are patients, since several cases of one are not
+exchangeable with cases of others.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class ErrorModel:
     platt: Numbers
     """(2,): factor and summand that make a score the logarithm of the odds."""
     audited: npt.NDArray[np.int32]
-    """(error,): number of the audited case that an error lies in."""
+    """(error,): number of the audited patient in whom an error lies."""
     found_at: Numbers
     """(error,): the highest `region_scores` in it, −∞ where no voxel of it is in question."""
 
@@ -65,12 +66,12 @@ class ErrorModel:
         return np.asarray(1.0 / (1.0 + np.exp(-np.clip(odds, -50, 50))))
 
     def threshold(self, miss: float) -> float | None:
-        """The score from which regions are attended to; None where too few cases were audited for `miss`."""
+        """The score from which regions are attended to; None where too few patients were audited for `miss`."""
         return conformal_threshold(self.audited, self.found_at, miss)
 
     @property
-    def audited_cases(self) -> int:
-        """Audited cases with errors."""
+    def audited_patients(self) -> int:
+        """Audited patients with errors."""
         return len(np.unique(self.audited))
 
 
@@ -103,33 +104,33 @@ def region_scores(places: npt.NDArray[np.int32], scores: Numbers) -> Numbers:
     return found
 
 
-def conformal_threshold(case: npt.NDArray[np.int32], found_at: Numbers, miss: float) -> float | None:
-    """The highest threshold of scores that keeps the expected share of missed errors in a case to `miss`.
+def conformal_threshold(patient: npt.NDArray[np.int32], found_at: Numbers, miss: float) -> float | None:
+    """The highest threshold of scores that keeps the expected share of missed errors in a patient to `miss`.
 
     Parameters
     ----------
-    case, found_at
-        Of every error: a number of its case, and the highest score that lies in it.
+    patient, found_at
+        Of every error: a number of its patient, and the highest score that lies in it.
 
     Examples
     --------
-    Of nine cases with an error each, one may be missed where a fifth of the errors may:
+    Of nine patients with an error each, one may be missed where a fifth of the errors may:
 
     >>> conformal_threshold(np.arange(9), np.arange(9.0), 0.2)
     1.0
     >>> conformal_threshold(np.arange(3), np.arange(3.0), 0.2) is None
     True
     """
-    _, number, errors = np.unique(case, return_inverse=True, return_counts=True)
-    cases = len(errors)
-    if not cases:
+    _, number, errors = np.unique(patient, return_inverse=True, return_counts=True)
+    patients = len(errors)
+    if not patients:
         return None
     share = 1.0 / errors[number]
     order = np.argsort(found_at, kind="stable")
     ranked = found_at[order]
     # With the threshold at one error's score, those below it are missed.
     missed = np.concatenate([[0.0], np.cumsum(share[order])])[np.searchsorted(ranked, ranked, "left")]
-    allowed = (missed + 1.0) / (cases + 1) <= miss + 1e-12
+    allowed = (missed + 1.0) / (patients + 1) <= miss + 1e-12
     possible = ranked[allowed & np.isfinite(ranked)]
     return float(possible.max()) if possible.size else None
 

@@ -255,7 +255,11 @@ def all_judged(folder: Path, pool: Iterable[Case]) -> list[Judged]:
     """
     patients = {case.case_id: case.patient for case in pool}
     found = [one for path in sorted(folder.glob("*.safetensors")) if (one := read_judged(path))]
-    found = [one for one in found if one.case_id in patients]
-    audited = {patients[one.case_id] for one in found if one.audited}
-    counted = (one for one in found if one.audited or patients[one.case_id] not in audited)
+    counted = apart([one for one in found if one.case_id in patients], patients)
     return sorted(counted, key=lambda one: (one.round, one.case_id))
+
+
+def apart(judged: Sequence[Judged], patients: Mapping[str, str]) -> list[Judged]:
+    """Without cases that were not audited of patients of whom another was; `patients` has the patient of every case."""
+    audited = {patients[one.case_id] for one in judged if one.audited}
+    return [one for one in judged if one.audited or patients[one.case_id] not in audited]

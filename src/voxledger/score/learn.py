@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +44,9 @@ ENOUGH_CASES, ENOUGH_ERRORS = 10, 30
 MOST_CELLS = 1_000_000
 """Of all cases together; of more every second, third … is left out."""
 Table = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], Numbers]
-CLASSES = "classes"
-"""Entry of the card's `params`: names of the classes, in the order of their numbers."""
+CLASSES, AUDITED_PATIENTS = "classes", "audited_patients"
+"""Entries of the card's `params`: names of the classes, in the order of their numbers; and how many patients with
+errors were audited, which a model of version 2 does not say, for it took cases for patients."""
 
 
 def lacking(judged: Sequence[Judged]) -> str:
@@ -79,22 +80,24 @@ def learn_round(cases: Sequence[Case], schema: LabelSchema, params: Params) -> s
     if not learned:
         return ""
     _draw(cases, schema, params)
-    judged = all_judged(layout.NEXT_JUDGED_CELLS, in_split(cases, Split.POOL))
+    judged = all_judged(layout.NEXT_JUDGED_CELLS, pool := in_split(cases, Split.POOL))
     if lacking(judged):
         return ""
+    patients = {case.case_id: case.patient for case in pool}
     renamed = {name: schema.renamed(name) or "" for one in judged for name in one.errors}
     job = LearnErrors(
         name=layout.NEXT_ERROR_MODEL.name,
         judged=tuple(one.path for one in judged),
         classes=tuple(name for name in schema.names if name in renamed.values()),
         renamed=renamed,
+        patients={one.case_id: patients[one.case_id] for one in judged},
         seed=params.score.seed,
     )
-    (cells,) = casemap([job], layout.NEXT_ERROR_MODEL, params.machine)
-    return _write_card(job, cells, params)
+    (learned,) = casemap([job], layout.NEXT_ERROR_MODEL, params.machine)
+    return _write_card(job, learned, params)
 
 
-def _write_card(job: LearnErrors, cells: int, params: Params) -> str:
+def _write_card(job: LearnErrors, learned: LearnedFrom, params: Params) -> str:
     """The card of the model beside its weights; returns its id."""
     digest = hashlib.sha256("".join(f"{p.name} {file_sha256(p)}\n" for p in job.judged).encode()).hexdigest()
     parent = read_card(layout.BASE_ERROR_MODEL).id if layout.BASE_ERROR_MODEL.is_dir() else ""
@@ -110,7 +113,8 @@ def _write_card(job: LearnErrors, cells: int, params: Params) -> str:
             CLASSES: list(job.classes),
             "features": list(FEATURES),
             "judged": len(job.judged),
-            "cells": cells,
+            "cells": learned.cells,
+            AUDITED_PATIENTS: learned.audited_patients,
             "tolerance_mm": params.evaluate.error_tolerance_mm,
             "seed": job.seed,
         },
@@ -181,8 +185,18 @@ class DrawCells(Job[dict[str, int]]):
         return errors
 
 
-class LearnErrors(Job[int]):
-    """The model of errors; gives how many cells it was learned from."""
+@dataclass(frozen=True)
+class LearnedFrom:
+    """What a model of errors was learned from."""
+
+    cells: int
+    """Of the trees."""
+    audited_patients: int
+    """With errors, of the threshold."""
+
+
+class LearnErrors(Job[LearnedFrom]):
+    """The model of errors; gives what it was learned from."""
 
     stage, algorithms = "learn", ("learn",)
     judged: tuple[Path, ...] = content()
@@ -190,32 +204,38 @@ class LearnErrors(Job[int]):
     """Their places are their numbers."""
     renamed: dict[str, str] = content()
     """What every class that was judged is called today; empty where it was retired."""
+    patients: dict[str, str] = content()
+    """The patient of every case."""
     seed: int = content()
 
-    def compute(self, folder: Path) -> int:
+    def compute(self, folder: Path) -> LearnedFrom:
         from voxledger.score.error_model import tensors_of
 
         judged = [one for path in self.judged if (one := read_judged(path))]
-        model, cells = learn_errors(judged, self.classes, self.renamed, self.seed)
+        model, cells = learn_errors(judged, self.classes, self.renamed, self.patients, self.seed)
         save_arrays(folder, tensors_of(model))
-        return cells
+        return LearnedFrom(cells, model.audited_patients)
 
 
 def learn_errors(
-    judged: Sequence[Judged], classes: Sequence[str], renamed: Mapping[str, str], seed: int
+    judged: Sequence[Judged],
+    classes: Sequence[str],
+    renamed: Mapping[str, str],
+    patients: Mapping[str, str],
+    seed: int,
 ) -> tuple[ErrorModel, int]:
-    """The model of errors, and how many cells it was learned from; see `LearnErrors`."""
+    """The model of errors, and how many cells its trees were learned from; see `LearnErrors`."""
     numbers = {name: classes.index(new) if new in classes else -1 for name, new in renamed.items()}
     taught, audited = teaching(judged), [one for one in judged if one.audited]
     model = learn_trees(*(table := _table(taught, numbers)), seed)
     if audited:
         rows, wrong, weight = _table(audited, numbers)
         model = replace(model, platt=platt(model.scores(rows), wrong, weight))
-    found, ids = [_found_at(one, model, numbers) for one in audited], sorted({one.case_id for one in audited})
-    cases = [np.full(one.count, ids.index(one.case_id), np.int32) for one in audited]
+    found, ids = [_found_at(one, model, numbers) for one in audited], sorted({patients[one.case_id] for one in audited})
+    of_patient = [np.full(one.count, ids.index(patients[one.case_id]), np.int32) for one in audited]
     return replace(
         model,
-        audited=np.concatenate([np.zeros(0, np.int32), *cases]),
+        audited=np.concatenate([np.zeros(0, np.int32), *of_patient]),
         found_at=np.concatenate([np.zeros(0), *found]),
     ), len(table[0])
 

@@ -20,7 +20,7 @@ from voxledger.score.attention import Attention, ClassAttention
 from voxledger.score.cells import FEATURES, CaseCells
 from voxledger.score.error_model import ErrorModel, read_error_model, region_scores
 from voxledger.score.judged_cells import all_judged, teaching
-from voxledger.score.learn import CLASSES, lacking
+from voxledger.score.learn import AUDITED_PATIENTS, CLASSES, lacking
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Learned:
     cases: int
     """That it learned from."""
     audited: int
-    """Cases with errors that set the threshold."""
+    """Patients with errors that set the threshold."""
     from_probability: float
     """The threshold as the probability of an error, that of the likeliest cell of a region."""
 
@@ -48,7 +48,7 @@ def learned_here(pool: Iterable[Case], schema: LabelSchema, miss: float) -> Lear
     pool
         Cases of the pool: only what was judged in these counts.
     miss
-        Expected share of the errors of a case that may be missed.
+        Expected share of the errors of a patient that may be missed.
 
     Raises
     ------
@@ -64,12 +64,14 @@ def learned_here(pool: Iterable[Case], schema: LabelSchema, miss: float) -> Lear
     card = check_model(folder)
     if card.params["features"] != list(FEATURES):
         return "the model was learned by another voxledger, from other features"
+    if AUDITED_PATIENTS not in card.params:
+        return "the model was learned by another voxledger, which took cases of one patient for several patients"
     model = read_error_model(folder / WEIGHTS, len(FEATURES))
     threshold = model.threshold(miss)
     if threshold is None:
         return (
-            f"{model.audited_cases} cases of blind audits had visible errors, too few or too many of them beyond the "
-            f"reach of the models to set a threshold that misses at most {miss:g} of the errors; at least "
+            f"{model.audited_patients} patients of blind audits had visible errors, too few or too many of them beyond "
+            f"the reach of the models to set a threshold that misses at most {miss:g} of the errors; at least "
             f"{int(np.ceil(1 / miss - 1 - 1e-9))} are needed (raise score.audit, or score.miss)"
         )
     return Learned(
@@ -78,7 +80,7 @@ def learned_here(pool: Iterable[Case], schema: LabelSchema, miss: float) -> Lear
         tuple(schema.renamed(name) or "" for name in card.params[CLASSES]),
         threshold,
         len({one.case_id for one in teaching(judged)}),
-        model.audited_cases,
+        model.audited_patients,
         float(model.probabilities(np.array([threshold]))[0]),
     )
 

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from voxledger import layout
+from voxledger.bundles.shown import read_sources, require_proposed
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.once import once
 from voxledger.casemap.run import casemap
@@ -20,8 +21,9 @@ from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decision
 from voxledger.records.errors import ErrorRow
-from voxledger.records.ledger import Ledger, Origin, last_reviewed
+from voxledger.records.ledger import Entry, Ledger, Origin, by_case, last_reviewed
 from voxledger.records.mask_quality import JudgedMask
+from voxledger.records.predicted import ensembles, read_predicted
 from voxledger.records.readings import Reading, settled
 from voxledger.records.worklist import AUDIT, DISAGREES, NOT_FOUND, REJECTED, WorkItem, write_worklist
 from voxledger.registry import ACQUISITION
@@ -92,7 +94,7 @@ def score_round(
         Masks that people judged in earlier rounds; quality is learned from those of the pool.
     """
     pool = in_split(cases, Split.POOL)
-    found, how = _attention(pool, predictions, schema, params)
+    found, how = _attention(pool, ledger, predictions, schema, params)
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
     patients = {case.case_id: case.patient for case in pool}
@@ -281,16 +283,16 @@ def _mean_agreement(
 
 
 def _attention(
-    pool: Sequence[Case], predictions: Path, schema: LabelSchema, params: Params
+    pool: Sequence[Case], ledger: Ledger, predictions: Path, schema: LabelSchema, params: Params
 ) -> tuple[dict[str, dict[str, Counted]], dict[str, Any]]:
     """Attention files of every predicted case, and what was counted; where attention was to be learned, what it is."""
     how: dict[str, Any] = {}
     if params.score.attention != "learned":
-        found = attend(pool, predictions, schema, params)
+        found = attend(pool, ledger, predictions, schema, params)
     else:
         learned = learned_here(pool, schema, params.score.miss)
         model = learned if isinstance(learned, Learned) else None
-        found = attend(pool, predictions, schema, params, model)
+        found = attend(pool, ledger, predictions, schema, params, model)
         how["attention"] = described(learned, params.score.miss)
         if model is not None:
             replace_text(layout.ATTENTION_FROM, json.dumps(how["attention"], indent=2) + "\n")
@@ -299,10 +301,20 @@ def _attention(
 
 
 def attend(
-    pool: Sequence[Case], predictions: Path, schema: LabelSchema, params: Params, learned: Learned | None = None
+    pool: Sequence[Case],
+    ledger: Ledger,
+    predictions: Path,
+    schema: LabelSchema,
+    params: Params,
+    learned: Learned | None = None,
 ) -> dict[str, dict[str, Counted]]:
     """Attention files of every predicted case, by a model of errors if one is given; returns what was counted by case
-    and class."""
+    and class.
+
+    A model of errors goes by what people are shown, and that by the ledger of the base version and `layout.PREDICTED`.
+    """
+    predicted = ensembles(read_predicted(layout.PREDICTED)) if learned is not None else {}
+    entries = by_case(ledger)
 
     def job(case: Case, files: Sequence[Path]) -> Attend | AttendLearned:
         by_model = {f.parent.name: f for f in files}
@@ -314,6 +326,8 @@ def attend(
                 schema=schema,
                 params=params.score,
             )
+        base, pseudo = (layout.label_map(place, case.case_id) for place in (layout.BASE_LABELS, layout.PSEUDO))
+        require_proposed(case.case_id, ensemble := predicted.get(case.case_id), pseudo)
         return AttendLearned(
             name=case.case_id,
             image_sha256=case.sha256,
@@ -321,7 +335,11 @@ def attend(
             schema=schema,
             params=params.score,
             image=Path(case.image),
-            proposal=layout.label_map(layout.PSEUDO, case.case_id),
+            base=base if base.is_file() else None,
+            pseudo=pseudo if pseudo.is_file() else None,
+            entries=tuple(entries.get(case.case_id, {}).values()),
+            predicted=tuple(sorted(ensemble.classes)) if ensemble is not None else (),
+            version=params.round,
             model=learned.weights,
             model_id=learned.id,
             classes=learned.classes,
@@ -381,8 +399,15 @@ class AttendLearned(Job[dict[str, Counted]]):
     schema: LabelSchema = content()
     params: ScoreParams = content(by=criteria_of)
     image: Path = content()
-    proposal: Path = content()
-    """The label map that people are shown."""
+    base: Path | None = content()
+    """Label map of the base version."""
+    pseudo: Path | None = content()
+    """Label map of the models."""
+    entries: tuple[Entry, ...] = content()
+    """Rows of the base ledger about the case."""
+    predicted: tuple[str, ...] = content()
+    """Classes that models predict."""
+    version: int = content()
     model: Path = content()
     """Weights of the model of errors."""
     model_id: str = content()
@@ -397,7 +422,9 @@ class AttendLearned(Job[dict[str, Counted]]):
         from voxledger.score.learned import attend_learned
 
         opened, attention = _published(self.predictions, self.image_sha256, self.schema, self.params)
-        labels = volume.read_label(self.proposal, attention.grid)
+        entries, predicted = {entry.class_name: entry for entry in self.entries}, frozenset(self.predicted)
+        shown = read_sources(self.schema, self.image, self.base, self.pseudo, entries, predicted, self.version)
+        labels = shown.proposal(self.schema)
         case = CaseCells(opened, labels, volume.read(self.image).array, self.schema)
         model = read_error_model(self.model, len(FEATURES))
         heat, found = attend_learned(case, attention, model, self.classes, self.threshold)

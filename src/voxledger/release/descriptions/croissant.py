@@ -87,7 +87,7 @@ def _responsible(facts: Facts) -> Mapping[str, str | list[str]]:
     return {
         "dataCollection": " ".join(narrative.collection(facts)),
         "dataAnnotationProtocol": narrative.protocol(facts),
-        "dataAnnotationPlatform": ["voxledger: bundles for a browser, 3D Slicer, ITK-SNAP or MITK"],
+        "dataAnnotationPlatform": ["voxledger: bundles for a browser, 3D Slicer or ITK-SNAP"],
         "dataAnnotationAnalysis": narrative.agreement(facts),
         "annotationsPerItem": narrative.per_item(facts),
         "annotatorDemographics": narrative.annotators(facts),

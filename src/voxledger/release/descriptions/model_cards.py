@@ -26,7 +26,8 @@ def _page(card: ModelCard, facts: Facts) -> str:
         **hub_licence(card.licence),
         "pipeline_tag": "image-segmentation",
         "tags": ["medical", "segmentation", card.backend],
-        "datasets": [facts.params.dataset],
+        # What it learned from, which of a model from elsewhere nobody knows by the name that the hub has for it.
+        **({"datasets": [facts.params.dataset]} if card.cohort else {}),
     }
     rows = [row for row in facts.history if row.model == card.name and row.stage == "next" and row.dice is not None]
     measured = [
