@@ -93,8 +93,8 @@ def learn_round(cases: Sequence[Case], schema: LabelSchema, params: Params) -> s
         patients={one.case_id: patients[one.case_id] for one in judged},
         seed=params.score.seed,
     )
-    (learned,) = casemap([job], layout.NEXT_ERROR_MODEL, params.machine)
-    return _write_card(job, learned, params)
+    (found,) = casemap([job], layout.NEXT_ERROR_MODEL, params.machine)
+    return _write_card(job, found, params)
 
 
 def _write_card(job: LearnErrors, learned: LearnedFrom, params: Params) -> str:

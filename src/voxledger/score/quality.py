@@ -217,7 +217,7 @@ def _independent(values: Floats, index: npt.NDArray[np.int64], counts: npt.NDArr
     size = (total - (counts**2).sum() / total) / (patients - 1)
     spread = between + (size - 1) * within
     alike = float(np.clip((between - within) / spread, 0, 1)) if spread > 0 else 1.0
-    return total / (1 + ((counts**2).sum() / total - 1) * alike)
+    return float(total / (1 + ((counts**2).sum() / total - 1) * alike))
 
 
 def _correction(
