@@ -63,9 +63,9 @@ def build(root: Path) -> None:
         run("dvc", "push", "--quiet")
 
 
-def case(case_id: str) -> Case:
+def case(case_id: str, patient: str = "") -> Case:
     image = f"data/images/{case_id}.nii.gz"
-    return Case(case_id, image, "0" * 64, "", "made", "CC0-1.0", Split.POOL, "CT", "", PATIENTS[case_id])
+    return Case(case_id, image, "0" * 64, "", "made", "CC0-1.0", Split.POOL, "CT", "", patient or PATIENTS[case_id])
 
 
 def key(root: Path) -> Pseudonyms:

@@ -290,6 +290,38 @@ def test_a_return_that_comes_late_loses_the_patient(world: World) -> None:
     assert world.search(world.repo / "data/late") == {"ids": set(), "voxels": set()}
 
 
+def test_a_return_that_comes_late_is_killed_anywhere_and_leaves_nothing(world: World) -> None:
+    """It was kept whole, and cut there."""
+
+    def kept() -> dict[str, bytes]:
+        files = (p for p in Path("data/late").rglob("*") if p.is_file())
+        return {p.relative_to("data/late").as_posix(): p.read_bytes() for p in files}
+
+    command = ("review", "receive", str(world.root / "returns/bundle-r00-ann"))
+    event, nothing = r"os\.rename |shutil\.(move|rmtree) ", {"ids": set(), "voxels": set()}
+    shutil.copytree(world.repo, world.root / "killed/repo")
+    with contextlib.chdir(world.root / "killed/repo"):
+        Path("data/inbox/bundle-.receiving-x").mkdir()
+        run("voxledger", "round", "open")
+        shutil.rmtree("data/late")
+        count, wanted, unpacked = count_events(*command, event=event, code=3), kept(), 0
+        assert any(name.endswith("/decisions.csv") for name in wanted)
+        for number in range(1, count + 1):
+            shutil.rmtree("data/late")
+            kill_before(number, *command, event=event)
+            assert world.search(Path.cwd() / "data/late") == nothing, number
+            assert not output("git", "status", "--porcelain")
+            unpacked = number if world.search(Path.cwd() / "data/inbox") != nothing else unpacked
+            come_late(world.root)
+            assert kept() == wanted, number
+            assert world.search(Path.cwd() / "data") == nothing, number
+        # Whoever does not receive it again gets rid of what was being unpacked, too.
+        kill_before(unpacked, *command, event=event)
+        assert world.search(Path.cwd() / "data/inbox") != nothing
+        run("voxledger", "withdraw", "purge", "--yes", *(KEYS[0], str(world.root / "keys")))
+        assert world.search(Path.cwd() / "data") == nothing
+
+
 def test_who_was_withdrawn_does_not_come_back(world: World) -> None:
     with contextlib.chdir(world.repo):
         run("voxledger", "round", "open")

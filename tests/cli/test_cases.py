@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import output, parameters, run
+from dicom_files import write_series
 from killed import kill_before
 
 from voxledger.errors import VoxledgerError
@@ -202,6 +203,65 @@ def test_dicom_comes_in_and_identity_is_looked_for(
         said = run("voxledger", "cases", *more, "--keys", str(new / "elsewhere"), accept=(2,), cwd=here)
         assert "elsewhere/key is not here, and by another key a person of this dataset" in said
     assert not (new / "elsewhere").exists()
+
+
+def test_a_key_is_compared_before_an_older_repository_notes_it(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pydicom")
+    monkeypatch.setenv("HOME", str(repository / "home"))
+    right, anew, alone = repository / "home/.voxledger/keys/atlas", repository / "anew", repository / "alone"
+    for number, patient in enumerate(("Roe", "Roe", "Doe", "Doe", "Poe")):
+        array = np.random.default_rng(number).integers(-1000, 1500, (6, 20, 24)).astype(np.int16)
+        uids = {"SeriesInstanceUID": f"1.2.9.{number}", "PatientID": patient, "PatientName": patient}
+        write_series(Path(f"../series-{number}/scan-{number}"), array, **uids)
+
+    def add(number: int, keys: Path, code: int = 0) -> str:
+        return run("voxledger", "cases", "add", f"../series-{number}", "--keys", str(keys), accept=(code,))
+
+    def as_before() -> None:
+        git("rm", "--quiet", "--force", "data/key_check.json")
+
+    assert "warning" not in add(0, right)
+    noted = Path("data/key_check.json").read_bytes()
+    roe = read_cases()[0].patient
+    git("commit", "--quiet", "--message", "A case")
+    as_before()
+    anew.mkdir()
+    (anew / "key").write_text(64 * "a")  # once the key was lost
+    (anew / "key").chmod(0o600)
+    shutil.copy(right / "identities.csv", anew)
+    cases = Path("data/cases.csv").read_bytes()
+    for more in (("add", "../series-1"), ("withdraw", roe, "--reason", "asked")):
+        said = run("voxledger", "cases", *more, "--keys", str(anew), accept=(2,))
+        assert f"{anew}/key is not the key of this dataset" in said
+    assert (Path("data/cases.csv").read_bytes(), Path("data/key_check.json").exists()) == (cases, False)
+    assert "warning" not in add(1, right)
+    assert Path("data/key_check.json").read_bytes() == noted
+
+    # The key without its table.
+    alone.mkdir()
+    shutil.copy(right / "key", alone)
+    for number, told in ((2, True), (3, False)):
+        as_before()
+        (alone / "identities.csv").unlink(missing_ok=True)
+        said = add(number, alone)
+        assert (f"warning: data/key_check.json was made by {alone}/key, unchecked" in said) is told
+        assert (f"`sha256sum {alone}/key`" in said) is told
+        assert Path("data/key_check.json").read_bytes() == noted
+    as_before()
+    (alone / "identities.csv").unlink()
+    git("commit", "--quiet", "--message", "Cases")
+    assert "unchecked" in run("voxledger", "cases", "withdraw", roe, "--reason", "asked", "--keys", str(alone))
+    assert Path("data/key_check.json").read_bytes() == noted
+
+    # Who was withdrawn tells.
+    as_before()
+    (anew / "identities.csv").unlink()
+    assert f"2 withdrawn cases are not recognised: the key in {anew}" in add(4, anew, code=2)
+    assert "warning" not in add(4, alone)
+    assert Path("data/key_check.json").read_bytes() == noted
+    assert "scan-1: withdrawn" in add(1, alone, code=1)
 
 
 @pytest.mark.parametrize("folder", ["slicecount", "sliceincrement"])

@@ -10,7 +10,7 @@ from small_round import Repo, anatomy, repo, template
 
 from voxledger.records.bundle import MANIFEST, content_sha256, read_manifest, returned_files
 from voxledger.records.decisions import read_decisions
-from voxledger.release.cut_returns import cut_all, cut_late, put_in_place
+from voxledger.release.cut_returns import cut_all, cut_late, cut_where_it_lies, put_in_place
 from voxledger.release.files_check import Findings
 from voxledger.release.readings_check import kept_returns
 
@@ -103,3 +103,14 @@ def test_a_late_return_is_called_after_the_hash_of_what_is_left(returned: str) -
         shutil.copytree(REVISIONS / returned, late / whole)
     assert cut_late(late, {"case_2", "case_3"}) == {}
     assert not list(late.glob("[!.]*"))
+
+
+def test_one_that_is_not_kept_yet_is_cut_where_it_lies(returned: str) -> None:
+    folder = Path("data/inbox/bundle-.receiving-x")
+    shutil.copytree(REVISIONS / returned, folder)
+    before = {path.name for path in folder.parent.iterdir()}
+    left = cut_where_it_lies(folder, {"case_2"})
+    assert {path.name for path in folder.parent.iterdir()} == before
+    assert left == read_manifest((folder / MANIFEST).read_bytes(), "it")
+    assert content_sha256(left.id, returned_files(folder)) == cut_all(REVISIONS, {"case_2"})[returned]
+    assert not any(b"case_2" in p.read_bytes() or "case_2" in p.name for p in folder.rglob("*") if p.is_file())

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -9,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from commands import run
+from commands import output, run
 from purged_world import FILES, FOLDERS, GONE, STAYS, build, contents, key
 from servers import S3, Ssh, client, cut_off, free_port, s3_server, ssh_server
 
@@ -62,6 +66,25 @@ class Far:
         s3 = client(self.server)
         for entry in s3.list_objects_v2(Bucket="store").get("Contents", []):
             s3.delete_object(Bucket="store", Key=entry["Key"])
+        listed = s3.list_object_versions(Bucket="store")
+        for entry in (*listed.get("Versions", []), *listed.get("DeleteMarkers", [])):
+            s3.delete_object(Bucket="store", Key=entry["Key"], VersionId=entry["VersionId"])
+
+    def versions(self) -> list[str]:
+        """What all versions of its objects hold, lists of folders among them."""
+        assert isinstance(self.server, S3)
+        s3 = client(self.server)
+        found = [(e["Key"], e["VersionId"]) for e in s3.list_object_versions(Bucket="store").get("Versions", [])]
+        return [s3.get_object(Bucket="store", Key=k, VersionId=v)["Body"].read().decode() for k, v in found]
+
+    @contextlib.contextmanager
+    def keeping_versions(self) -> Iterator[None]:
+        """Of a bucket."""
+        assert isinstance(self.server, S3)
+        for status in ("Enabled", "Suspended"):
+            client(self.server).put_bucket_versioning(Bucket="store", VersioningConfiguration={"Status": status})
+            if status == "Enabled":
+                yield
 
 
 @pytest.fixture(scope="module", params=["ssh", "s3"])
@@ -230,15 +253,40 @@ def test_a_line_that_goes_dead_leaves_nothing_half_done(far: Far, tmp_path: Path
 def test_what_cannot_be_purged_is_said(far: Far) -> None:
     versions = {"url": "s3://drop/one", "version_aware": "true"}
     remotes(versions=versions, tree={**versions, "worktree": "true"}, web={"url": "http://127.0.0.1:1/one"})
-    if isinstance(far.server, S3):
-        client(far.server).put_bucket_versioning(Bucket="store", VersioningConfiguration={"Status": "Enabled"})
-    try:
-        removed, left = purge()
-    finally:
-        if isinstance(far.server, S3):
-            client(far.server).put_bucket_versioning(Bucket="store", VersioningConfiguration={"Status": "Suspended"})
+    removed, left = purge()
     assert removed == {"remote far": 3, "remote store": 3, "cache": 3}
-    versioned = {"remote far"} if isinstance(far.server, S3) else set()
-    assert left.keys() == {"remote versions", "remote tree", "remote web"} | versioned
+    assert left.keys() == {"remote versions", "remote tree", "remote web"}
     assert "unsupported for cloud versioned remotes" in left["remote versions"]
-    assert all("the bucket keeps versions" in left[name] for name in versioned)
+
+
+def test_versions_that_a_bucket_keeps_are_named_until_they_are_gone(far: Far) -> None:
+    if not isinstance(far.server, S3):
+        pytest.skip("only S3 keeps versions")
+    with far.keeping_versions():
+        far.fill(Path("../store"))  # again, beside what was there before it kept versions
+        before = far.versions()
+        assert [before.count(text) for text in GONE] == 3 * [2]
+        for again in range(2):
+            said = run(*PURGE, accept=(1,))
+            commands = [shlex.split(line) for line in said.splitlines() if line.startswith("aws ")]
+            assert f"remote far: the bucket keeps {len(commands)} versions of what is removed" in said
+            # Two of every object that went, and two of each list of the three folders.
+            assert len(commands) == 2 * 3 + 2 * 3 - again
+            assert far.contents() == STAYS
+            assert {*far.versions()} >= GONE
+            remove_versions(far.server, commands if again else commands[:1])
+        left = far.versions()
+        assert not any(text in GONE or re.search(r"\bp1(_heat)?[./]", text) for text in left)
+        assert [left.count(text) for text in STAYS] == [before.count(text) for text in STAYS]
+        done = json.loads(output(*PURGE, "--json"))
+        assert (done["left"], done["versions"]) == ({}, {})
+
+
+def remove_versions(server: S3, commands: list[list[str]]) -> None:
+    """What the command line of AWS does by these commands."""
+    s3 = client(server)
+    for command in commands:
+        assert command[:5] == ["aws", "--endpoint-url", server.endpoint, "s3api", "delete-object"]
+        of = dict(zip(command[5::2], command[6::2], strict=True))
+        assert of.keys() == {"--bucket", "--key", "--version-id"}
+        s3.delete_object(Bucket=of["--bucket"], Key=of["--key"], VersionId=of["--version-id"])

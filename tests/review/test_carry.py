@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +16,14 @@ import pytest
 import SimpleITK as sitk
 from small_round import GRID, anatomy
 
+from voxledger import layout
 from voxledger.bundles.inbox import look_into
+from voxledger.cli.review import _without_withdrawn
 from voxledger.errors import BundleRefused, Misuse
 from voxledger.imaging.volume import read_label, write
+from voxledger.records.cases import write_cases
 from voxledger.records.decisions import read_decisions
+from voxledger.records.withdrawn import Withdrawn, write_withdrawn
 from voxledger.release.cut_returns import cut_late
 from voxledger.review.carry import Carried, carry
 from voxledger.review.receive import receive
@@ -91,6 +100,57 @@ def test_what_is_left_of_one_that_was_cut_is_taken_over(repo: Any, late: Path) -
         stream.write("case_2,lesion,accept,,,,\n")
     with pytest.raises(BundleRefused, match="is of round 1, not of round 2"):
         keep(kept)
+
+
+def test_nothing_of_who_was_withdrawn_is_kept_wherever_it_is_killed(repo: Any, late: Path) -> None:
+    """It was kept whole, and cut there."""
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", "params.yaml")
+    write_cases(layout.CASES, (c for c in repo.cases if c.case_id != "case_3"))
+    write_withdrawn([Withdrawn("w-1", ("w-2",), 2, "curator", "2026-01-01", "asked")])
+
+    def take() -> Path:
+        cut = partial(_without_withdrawn, quiet=True)
+        return receive(late, BUNDLES, INBOX, 2, went_out=ours, cut=cut).folder
+
+    def there() -> dict[str, bytes]:
+        return {p.relative_to(LATE).as_posix(): p.read_bytes() for p in LATE.rglob("*") if p.is_file()}
+
+    assert take() == take()
+    wanted, number, unpacked = there(), 1, 0
+    assert {row.case_id for row in read_decisions(take() / "decisions.csv").rows.values()} == {"case_2"}
+    shutil.rmtree(LATE)
+    while _killed_before(number, take):
+        assert not any("case_3" in path or b"case_3" in content for path, content in there().items()), number
+        unpacked += any("case_3" in p.name for p in INBOX.rglob("*"))
+        take()
+        assert there() == wanted, number
+        assert [p.name for p in INBOX.iterdir()] == ["README.md"]
+        shutil.rmtree(LATE)
+        number += 1
+    assert 0 < unpacked < number - 1
+
+
+def _killed_before(number: int, call: Callable[[], object]) -> bool:
+    """Whether a process of its own was killed that calls something, before its `number`-th change to a folder."""
+    if (child := os.fork()) == 0:
+        seen = 0
+
+        def watch(event: str, _arguments: object) -> None:
+            nonlocal seen
+            if event in ("os.rename", "os.mkdir", "os.rmdir", "shutil.rmtree", "shutil.copyfile"):
+                seen += 1
+                if seen == number:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(watch)
+        try:
+            call()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
 
 
 def test_a_class_that_is_proposed_otherwise_is_left_for_a_person(repo: Any, late: Path) -> None:

@@ -78,21 +78,18 @@ def add(
     from voxledger.cases.incoming import Incoming
     from voxledger.cases.intake import add_cases
     from voxledger.params import read_params
-    from voxledger.records.cases import Split
+    from voxledger.records.cases import Split, read_cases
     from voxledger.records.sent import require_no_bundles
     from voxledger.release.state import require_open
-    from voxledger.repository import dvc_add, git, require_root
+    from voxledger.repository import require_root
     from voxledger.schema import read_schema
 
     root, params = require_root(), read_params()
     require_open(params)
     require_no_bundles(params, "new cases would change the worklist, and what comes back would no longer fit")
 
-    def track() -> None:
-        dvc_add(layout.IMAGES, layout.BASE_LABELS, layout.WEAK)
-        noted = [path for path in (layout.ACQUISITION, layout.KEY_CHECK) if path.is_file()]
-        git("add", layout.CASES, layout.BASE_LEDGER, *noted)
-
+    pseudonyms, unchecked = _pseudonyms(folder, keys, params.dataset, root)
+    before = {c.patient for c in read_cases()}
     incoming = Incoming(
         folder,
         labels=labels,
@@ -104,10 +101,13 @@ def add(
         split=Split(split) if split else None,
         modality=modality,
         classes=tuple(classes.split(",")) if classes else None,
-        pseudonyms=_pseudonyms(folder, keys, params.dataset, root),
+        pseudonyms=pseudonyms,
     )
     schema, machine = read_schema(layout.SCHEMA), params.machine
-    added = add_cases(incoming, schema, params.cases, version=params.round, machine=machine, track=track)
+    added = add_cases(incoming, schema, params.cases, version=params.round, machine=machine, track=_track)
+    came_again = patients is None and any(c.patient != c.case_id and c.patient in before for c in added.cases)
+    if pseudonyms is not None and unchecked and not came_again:
+        _say_unchecked(pseudonyms)
     for name in Split:
         if chosen := [c for c in added.cases if c.split is name]:
             click.echo(f"{name.value:12} {len(chosen):5} cases, {chosen[0].case_id} … {chosen[-1].case_id}")
@@ -115,19 +115,47 @@ def add(
     click.echo(f"added {len(added.cases)} cases, {added.labelled} of them {said}. Next: voxledger round run")
 
 
-def _pseudonyms(folder: Path, keys: Path | None, dataset: str, root: Path) -> Pseudonyms | None:
+def _track() -> None:
+    """Put what was added under version control."""
+    from voxledger.repository import dvc_add, git
+
+    dvc_add(layout.IMAGES, layout.BASE_LABELS, layout.WEAK)
+    noted = [path for path in (layout.ACQUISITION, layout.KEY_CHECK) if path.is_file()]
+    git("add", layout.CASES, layout.BASE_LEDGER, *noted)
+
+
+def _pseudonyms(folder: Path, keys: Path | None, dataset: str, root: Path) -> tuple[Pseudonyms | None, bool]:
     """What tells patients of DICOM series apart, and those that were withdrawn; None where there are neither."""
     from voxledger.cases.incoming import has_dicom
-    from voxledger.records.pseudonyms import default_folder, open_pseudonyms
 
     if not (layout.WITHDRAWN.is_file() or has_dicom(folder)):
-        return None
-    return open_pseudonyms(keys or default_folder(dataset), root, in_use=_has_key())
+        return None, False
+    return _key(keys, dataset, root)
 
 
-def _has_key() -> bool:
-    """Whether somebody got a pseudonym by a key, or was withdrawn: alone cases of DICOM have acquisitions."""
-    return layout.WITHDRAWN.is_file() or layout.ACQUISITION.is_file()
+def _key(keys: Path | None, dataset: str, root: Path) -> tuple[Pseudonyms, bool]:
+    """The key of a dataset, and whether nothing tells that it is the one by which somebody got a pseudonym before.
+
+    Alone cases of DICOM have acquisitions.
+    """
+    from voxledger.records.key_check import read_key_check
+    from voxledger.records.pseudonyms import default_folder, open_pseudonyms
+    from voxledger.release.known_key import is_known
+
+    in_use = layout.WITHDRAWN.is_file() or layout.ACQUISITION.is_file()
+    key = open_pseudonyms(keys or default_folder(dataset), root, in_use=in_use)
+    return key, in_use and read_key_check(root) is None and not is_known(key)
+
+
+def _say_unchecked(key: Pseudonyms) -> None:
+    path = key.folder / "key"
+    click.echo(
+        f"warning: {layout.KEY_CHECK} was made by {path}, unchecked: nothing here tells whether that is the key by "
+        "which earlier cases got their pseudonyms\n"
+        f"  → compare `sha256sum {path}` with that of whoever added them; if it differs, take this command back before "
+        "anything is pushed, and name the right folder with --keys",
+        err=True,
+    )
 
 
 @cases.command("withdraw")
@@ -149,12 +177,16 @@ def withdraw(patient: str, reason: str, keys: Path | None) -> None:
       voxledger cases withdraw p-0123456789ab --reason "consent withdrawn"
     """
     from voxledger.params import read_params
-    from voxledger.records.pseudonyms import default_folder, open_pseudonyms
     from voxledger.release.withdraw import withdraw as take_out
     from voxledger.repository import require_root
+    from voxledger.review.receive import remove_leftovers
 
-    root, folder = require_root(), keys or default_folder(read_params().dataset)
-    done = take_out(patient, reason, open_pseudonyms(folder, root, in_use=_has_key()))
+    root = require_root()
+    remove_leftovers(layout.INBOX)
+    key, unchecked = _key(keys, read_params().dataset, root)
+    done = take_out(patient, reason, key)
+    if unchecked:
+        _say_unchecked(key)
     row = done.row
     click.echo(f"withdrawn as {row.patient}: {len(row.cases)} cases; {len(row.returns)} returns were cut")
     for model in row.models:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from voxledger.params import Params
+    from voxledger.records.bundle import Manifest
     from voxledger.review.emulate import Reader
     from voxledger.review.receive import Received
     from voxledger.review.status import InboxStatus
@@ -345,45 +346,47 @@ def take_in(
         resample=resample,
         outside=params.review.outside,
         went_out=went_out,
+        cut=partial(_without_withdrawn, quiet=quiet),
         sender=sender,
     )
-    if not received.late:
-        if not quiet:
-            _tell(received)
-            if received.left_out and not (source.is_dir() and source.resolve().parent == layout.INBOX.resolve()):
-                click.echo(
-                    f"left out: {', '.join(received.left_out[:5])}: voxledger itself gives these names; if one is "
-                    "somebody's work, give it another name and receive the return again"
-                )
-        track_inbox()
-        _note_receipt(received)
+    if received.late:
         return received
-    return _cut(received, quiet)
+    if not quiet:
+        _tell(received)
+        if received.left_out and not (source.is_dir() and source.resolve().parent == layout.INBOX.resolve()):
+            click.echo(
+                f"left out: {', '.join(received.left_out[:5])}: voxledger itself gives these names; if one is "
+                "somebody's work, give it another name and receive the return again"
+            )
+    track_inbox()
+    _note_receipt(received)
+    return received
 
 
-def _cut(received: Received, quiet: bool) -> Received:
-    """Keep of a late return what is of cases that were not withdrawn since."""
-    from dataclasses import replace
+def _without_withdrawn(folder: Path, sent: Manifest, quiet: bool) -> Manifest:
+    """Leave in a late return, before it is kept, what is of cases that were not withdrawn since.
 
+    Also in those that were kept while this clone did not know of the withdrawal.
+    """
     from voxledger.errors import BundleRefused
     from voxledger.params import read_params
     from voxledger.records.cases import read_cases
     from voxledger.records.withdrawn import withdrawn_among
-    from voxledger.release.cut_returns import cut_late
+    from voxledger.release.cut_returns import cut_late, cut_where_it_lies
 
-    missing = set(received.manifest.cases) - {c.case_id for c in read_cases()}
+    missing = set(sent.cases) - {c.case_id for c in read_cases()}
     gone = withdrawn_among(missing, read_params().dataset)
     if not gone:
-        return received
-    left = cut_late(layout.LATE, gone).get(received.folder.name)
-    if left is None:
+        return sent
+    cut_late(layout.LATE, gone)
+    if gone == {*sent.cases}:
         raise BundleRefused(
-            f"all cases of {received.manifest.name} were withdrawn since it went out; nothing of it is kept",
+            f"all cases of {sent.name} were withdrawn since it went out; nothing of it is kept",
             "delete what came, and tell who sent it",
         )
     if not quiet:
         click.echo(f"{len(gone)} of its cases were withdrawn since it went out: what is theirs is not kept")
-    return replace(received, folder=layout.LATE / left)
+    return cut_where_it_lies(folder, gone)
 
 
 def _tell(received: Received) -> None:

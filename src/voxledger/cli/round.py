@@ -176,9 +176,12 @@ def open_() -> None:
     """
     from voxledger.params import read_params
     from voxledger.release.open import open_next
-    from voxledger.repository import git
+    from voxledger.repository import git, require_root
+    from voxledger.review.receive import remove_leftovers
     from voxledger.score.no_audit import without_audit
 
+    require_root()
+    remove_leftovers(layout.INBOX)
     click.echo(f"round {open_next()} is open. Next: voxledger round run")
     for warning in without_audit(read_params().score):
         click.echo(f"warning: {warning}", err=True)

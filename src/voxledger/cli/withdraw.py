@@ -52,8 +52,10 @@ def purge(dry_run: bool, yes: bool, as_json: bool, keys: Path | None) -> None:
     from voxledger.records.pseudonyms import default_folder, open_pseudonyms
     from voxledger.release.purge import carry_out, plan
     from voxledger.repository import require_root
+    from voxledger.review.receive import remove_leftovers
 
     root, folder = require_root(), keys or default_folder(read_params().dataset)
+    remove_leftovers(layout.INBOX)
     what = plan(open_pseudonyms(folder, root, in_use=layout.WITHDRAWN.is_file()))
     there = what.there()
     if not as_json:
@@ -70,10 +72,14 @@ def purge(dry_run: bool, yes: bool, as_json: bool, keys: Path | None) -> None:
             "named": [path.as_posix() for path in what.named],
         }
         removed = None if done is None else done.removed
+        lists["versions"] = {} if done is None else done.versions
         click.echo(json.dumps({"objects": len(what.objects), "there": there, "removed": removed, **lists}, indent=1))
     elif done is not None:
         gone = ", ".join(f"{count} from {name}" for name, count in done.removed.items())
         click.echo(f"removed {gone}")
+        for name, commands in done.versions.items():
+            click.echo(f"{name}: whoever may remove versions there (s3:DeleteObjectVersion) runs")
+            click.echo("\n".join(commands))
     if left:
         raise VoxledgerError(
             "; ".join(f"{name}: {why}" for name, why in left.items()),

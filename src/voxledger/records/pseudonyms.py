@@ -13,7 +13,7 @@ import io
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,6 +40,11 @@ class Pseudonyms:
         """The pseudonym of a patient or a series: `p-` or `s-` and a hash."""
         digest = hmac.new(self.key, f"{kind}\0{identity}".encode(), hashlib.sha256).hexdigest()
         return f"{kind[0]}-{digest[:_LETTERS]}"
+
+    def made(self, patients: Collection[str]) -> bool | None:
+        """Whether some pseudonyms of patients are by this key; None where the table beside it has nobody of them."""
+        known = [(name, identity) for name, what, identity in self._lines() if what == "PatientID" and name in patients]
+        return any(self.of("patient", identity) == name for name, identity in known) if known else None
 
     def remember(self, entries: Iterable[tuple[str, str, str]]) -> None:
         """Add lines of pseudonym, what it is and identity to the table."""

@@ -144,6 +144,24 @@ def withdrawn_among(missing: set[str], dataset: str) -> set[str]:
     return {case_id for case_id in missing if hashed(case_id) in names}
 
 
+def recognise(key: Pseudonyms, ever: Iterable[str]) -> dict[str, str]:
+    """The keyed hash of the patient, by the id of every case that was withdrawn; `ever` are the ids of all versions.
+
+    Raises
+    ------
+    Misuse
+        They were withdrawn under another key.
+    """
+    patients = {name: row.patient for row in read_withdrawn() for name in row.cases}
+    hashed = {cases_of(key)(case_id): case_id for case_id in ever}
+    if lacking := patients.keys() - hashed.keys():
+        raise Misuse(
+            f"{len(lacking)} withdrawn cases are not recognised: the key in {key.folder} is not theirs",
+            "give with --keys the folder whose key they were withdrawn with",
+        )
+    return {hashed[name]: patient for name, patient in patients.items()}
+
+
 def require_not_withdrawn(cases: Iterable[tuple[str, str]], key: Pseudonyms) -> None:
     """Raise if a case, or its patient, was withdrawn; cases are given as (case, patient).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -73,6 +74,20 @@ def cut_late(late: Path, cases: Collection[str]) -> dict[str, str]:
     made = {old: f"{names[old]}-{new[:12]}" for old, new in cut_all(late, cases).items()}
     put_in_place(late, cases, made)
     return made
+
+
+def cut_where_it_lies(folder: Path, cases: Collection[str]) -> Manifest:
+    """Cut a return that was not kept yet, so that nobody misses it if this is killed; what is left says of itself.
+
+    Others of its cases have to be left. The copy lies beside it, under a name that begins as its own does.
+    """
+    sent = read_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}-", dir=folder.parent) as temporary:
+        copy = Path(temporary) / folder.name
+        _cut(folder, sent, cases, copy)
+        shutil.rmtree(folder)
+        copy.rename(folder)
+    return read_manifest((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
 
 
 def _with_some_of(revisions: Path, cases: Collection[str]) -> Iterator[tuple[Path, Manifest]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shlex
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -59,7 +61,7 @@ class Place:
         As DVC writes them, and read-only in the cache: DVC hashes what is not, and throws this away. Killed, it leaves
         the list as it was; what stores whole objects alone, as S3 does, needs no other name for that.
         """
-        content = json.dumps([{"md5": oid, "relpath": path} for oid, path in files]).encode()
+        content = _as_bytes(files)
         target, fs = self.database.oid_to_path(folder), self.database.fs
         partial = f"{target}.tmp"
         if fs.protocol == "local":
@@ -76,8 +78,25 @@ class Place:
         """Whether DVC, when it pulls from here, takes a list that was changed for damaged."""
         return self.database.fs.protocol != "local" and bool(self.database.verify)
 
-    def keeps_versions(self) -> bool:
-        """Whether it keeps what is removed: a bucket of S3 with versions, as far as it lets itself be asked."""
+    def kept_versions(self, objects: Iterable[str]) -> list[str]:
+        """Commands that remove what is kept of objects that went, and of lists as they were before, one a version.
+
+        A bucket of S3 may keep that, as far as it lets itself be asked. Raises what it raises if it does not list them.
+        """
+        if not self._keeps_versions():
+            return []
+        s3, found = self.database.fs.fs, list[str]()
+        endpoint = s3.client_kwargs.get("endpoint_url")
+        aws = ("aws", *(("--endpoint-url", endpoint) if endpoint else ()), "s3api", "delete-object")
+        for oid in sorted(objects):
+            bucket, _, key = self.database.oid_to_path(oid).partition("/")
+            for one in s3.call_s3("list_object_versions", Bucket=bucket, Prefix=key).get("Versions", []):
+                if one["Key"] == key and not (one["IsLatest"] and oid.endswith(FOLDER)):
+                    of = ("--bucket", bucket, "--key", key, "--version-id", one["VersionId"])
+                    found.append(shlex.join((*aws, *of)))
+        return found
+
+    def _keeps_versions(self) -> bool:
         if self.database.fs.protocol != "s3":
             return False
         with suppress(Exception):
@@ -128,6 +147,16 @@ def _folders(database: Any) -> frozenset[str]:
 def said(error: Exception) -> str:
     """What an error of a remote says, in a line."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+
+
+def is_whole(folder: str, listing: Listing) -> bool:
+    """Whether a list names all that the folder held: it is called by its MD5, and keeps that name once it is cut."""
+    return hashlib.md5(_as_bytes(listing), usedforsecurity=False).hexdigest() == folder.removesuffix(FOLDER)
+
+
+def _as_bytes(listing: Listing) -> bytes:
+    """A list as DVC writes it."""
+    return json.dumps([{"md5": oid, "relpath": path} for oid, path in listing]).encode()
 
 
 def union(listings: Iterable[Listing | None]) -> Listing:

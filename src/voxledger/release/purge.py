@@ -23,10 +23,10 @@ from voxledger.records.cases import read_cases
 from voxledger.records.manifest import read_manifest
 from voxledger.records.pseudonyms import Pseudonyms
 from voxledger.records.purged import Purged, Removed, file_digest, parse_purged, write_purged
-from voxledger.records.withdrawn import cases_of, read_withdrawn
+from voxledger.records.withdrawn import read_withdrawn, recognise
 from voxledger.release.all_versions import Tracked, all_cases, require_all_of_it, texts, tracked
 from voxledger.release.leftovers import leftovers
-from voxledger.release.objects import FOLDER, Listing, Place, Places, places, said, union, without
+from voxledger.release.objects import FOLDER, Listing, Place, Places, is_whole, places, said, union, without
 from voxledger.release.out_of_reach import former_remotes, sent
 from voxledger.release.state import require_open
 from voxledger.release.times import now
@@ -54,6 +54,8 @@ class Plan:
     """MD5 of what others have, too: it stays."""
     folders: dict[str, Listing]
     """What the listings of folders say afterwards, of those that list a file of a patient's."""
+    cut: set[str] = field(default_factory=set)
+    """Folders of which the listing lacks files of a patient's, or will."""
     unread: list[str] = field(default_factory=list)
     """Folders of older versions of which no place has the listing."""
     elsewhere: list[str] = field(default_factory=list)
@@ -74,6 +76,8 @@ class Done:
     """How many objects went, by place; also of a place that still has others."""
     left: dict[str, str]
     """Places that still hold what should have gone, or may, and why."""
+    versions: dict[str, list[str]] = field(default_factory=dict)
+    """Commands that remove what buckets keep of it as older versions, by place."""
 
 
 def plan(key: Pseudonyms) -> Plan:
@@ -112,6 +116,8 @@ def plan(key: Pseudonyms) -> Plan:
         bundles |= {PurePosixPath(path).parts[0] for path in gone if Path(one.path) in _SHOWN}
         if gone and one.oid.endswith(FOLDER):
             changed[one.oid] = without(changed.get(one.oid, listing), gone)
+    folders = [(one.oid, listing) for one, listing in listings if one.oid.endswith(FOLDER)]
+    cut = {oid for oid, listing in folders if oid in changed or not is_whole(oid, listing)}
     unclear = Counter[str]()
     for place, one, listing in strange:
         by = list(zip(listing, _whose(one, listing, owners, known), strict=True))
@@ -123,7 +129,7 @@ def plan(key: Pseudonyms) -> Plan:
     elsewhere = [*former_remotes(), *sent(bundles)]
     elsewhere += [f"{count} folders of {place}{_UNCLEAR}" for place, count in (+unclear).items()]
     named = leftovers(*_names(owners.keys()))
-    return Plan(at, purged, theirs - others, shared, changed, sorted(unread), elsewhere, named)
+    return Plan(at, purged, theirs - others, shared, changed, cut, sorted(unread), elsewhere, named)
 
 
 def carry_out(what: Plan) -> Done:
@@ -135,7 +141,7 @@ def carry_out(what: Plan) -> Done:
         No key is configured.
     """
     _sign(what.purged)
-    removed = dict[str, int]()
+    removed, versions = dict[str, int](), dict[str, list[str]]()
     left = {name: f"{why}{_UNKNOWN}" for name, why in what.at.closed.items()}
     for place in what.at.found:
         try:
@@ -145,11 +151,15 @@ def carry_out(what: Plan) -> Done:
                     place.list_anew(folder, what.folders[folder])
         except Exception as error:  # each kind of remote has its own
             left[place.name] = _left(place, what, said(error))
-        else:
-            if place.keeps_versions():
-                left[place.name] = "the bucket keeps versions of what is removed, which whoever runs it has to remove"
+            continue
+        try:
+            if commands := place.kept_versions({*what.objects, *what.cut}):
+                left[place.name] = f"the bucket keeps {len(commands)} versions of what is removed"
+                versions[place.name] = commands
+        except Exception as error:
+            left[place.name] = f"the bucket keeps versions of what is removed, and does not list them: {said(error)}"
     shutil.rmtree(what.at.notes, ignore_errors=True)
-    return Done(removed, left)
+    return Done(removed, left, versions)
 
 
 def _left(place: Place, what: Plan, why: str) -> str:
@@ -161,21 +171,13 @@ def _left(place: Place, what: Plan, why: str) -> str:
 
 def _owners(key: Pseudonyms) -> dict[str, str]:
     """The keyed hash of the patient, by the id of every case that was withdrawn."""
-    rows = read_withdrawn()
-    if not rows:
+    if not read_withdrawn():
         raise Misuse("nobody was withdrawn", "`voxledger cases withdraw PATIENT --reason …` comes first")
     if git("status", "--porcelain", "--", str(layout.WITHDRAWN)):
         raise VoxledgerError(
             f"{layout.WITHDRAWN} is not as committed", "finish `voxledger cases withdraw`, or bring the file back"
         )
-    patients = {name: row.patient for row in rows for name in row.cases}
-    hashed = {cases_of(key)(c.case_id): c.case_id for c in all_cases()}
-    if lacking := patients.keys() - hashed.keys():
-        raise Misuse(
-            f"{len(lacking)} withdrawn cases are not recognised: the key in {key.folder} is not theirs",
-            "give with --keys the folder whose key they were withdrawn with",
-        )
-    found = {hashed[name]: patient for name, patient in patients.items()}
+    found = recognise(key, (c.case_id for c in all_cases()))
     if again := found.keys() & {c.case_id for c in read_cases()}:
         raise VoxledgerError(
             f"{', '.join(sorted(again))}: registered again, so files of this name are another patient's",

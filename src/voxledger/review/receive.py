@@ -10,7 +10,6 @@ import os
 import shutil
 import stat
 import struct
-import tempfile
 import unicodedata
 import zipfile
 import zlib
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 
 from voxledger import layout
@@ -93,6 +93,8 @@ class Received:
 
 _Files = dict[str, Callable[[], IO[bytes]]]
 """How to open every file of a return, by its path in the bundle."""
+Cut = Callable[[Path, Manifest], Manifest]
+"""Takes out of a late return, where it lies, what is of cases that were withdrawn; what is left says of itself."""
 
 
 def receive(
@@ -106,6 +108,7 @@ def receive(
     resampled: Collection[str] = (),
     outside: Outside = "unchanged",
     went_out: Callable[[int, str], bool] = lambda _number, _bundle: False,
+    cut: Cut = lambda _folder, manifest: manifest,
     sender: str | None = None,
     carried: Path | None = None,
 ) -> Received:
@@ -129,6 +132,8 @@ def receive(
         `review.outside`, where a label that was cropped is put together with another one.
     went_out
         Whether a bundle of an earlier round, by round and id, is one of ours: then it is kept, as late.
+    cut
+        Called for a late return before it is kept.
     sender
         The reviewer whose it has to be, where that is known.
     carried
@@ -143,16 +148,13 @@ def receive(
         sent, manifest = _manifest(source, files, bundles, round_number, went_out)
         _require_sender(source, manifest, sender)
         inbox.mkdir(parents=True, exist_ok=True)
-        with _alone(inbox):
-            staging = Path(tempfile.mkdtemp(prefix=RECEIVING, dir=inbox))
-            try:
-                ours = sent is None and source.resolve().parent == inbox.resolve()
-                _fill(staging, source, files, manifest, ours, carried)
-                add_resample(staging, manifest.cases if resample else (), resampled)
-                result = _keep_late(staging, manifest, layout.LATE) if sent is None else None
-                result = result or _settle(staging, manifest, inbox, None if replace else sent, outside)
-            finally:
-                shutil.rmtree(staging, ignore_errors=True)
+        with _alone(inbox), TemporaryDirectory(prefix=RECEIVING, dir=inbox, ignore_cleanup_errors=True) as temporary:
+            staging = Path(temporary)
+            ours = sent is None and source.resolve().parent == inbox.resolve()
+            _fill(staging, source, files, manifest, ours, carried)
+            add_resample(staging, manifest.cases if resample else (), resampled)
+            result = _keep_late(staging, cut(staging, manifest), layout.LATE) if sent is None else None
+            result = result or _settle(staging, manifest, inbox, None if replace else sent, outside)
     return replace_fields(result, left_out=tuple(sorted(filter(is_ours, files))))
 
 
@@ -297,7 +299,7 @@ def _open(source: Path, bundles: Path, round_number: int) -> Iterator[_Files]:
     if source.is_dir() and not source.is_symlink():
         yield _in_folder(source)
     elif source.is_file() and source.name.lower().endswith(ARCHIVES) and not source.name.lower().endswith(".zip"):
-        with tempfile.TemporaryDirectory(prefix="voxledger-") as folder:
+        with TemporaryDirectory(prefix="voxledger-") as folder:
             unpack(source, Path(folder), most_bytes(bundles, round_number))
             yield _in_folder(Path(folder), source)
     elif source.is_file():
