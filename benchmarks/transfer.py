@@ -193,7 +193,7 @@ def table(work: Path, seeds: int) -> str:
     before = [judged(work, "unchanged", seed) for seed in range(seeds)]
     for row, (*_, iterations) in ROWS.items():
         found = [judged(work, row, seed) for seed in range(seeds)]
-        sets = {v.set_name: v for v in judge(row, row, before, found, ["hippocampus"], 1000, 0)}
+        sets = {v.set_name: v for v in judge(row, row, before, found, ["hippocampus"], 0, 1000, 0)}
         cells = []
         for site in (TARGET, HOME):
             mean = sets[f"external/{site}"].mean

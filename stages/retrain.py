@@ -9,6 +9,7 @@ from voxledger.stage import stage
 def main(params: Params) -> None:
     from voxledger.records.cases import read_cases
     from voxledger.records.ledger import read_ledger
+    from voxledger.records.readings import read_readings
     from voxledger.retrain.run import retrain_round
     from voxledger.schema import read_schema
     from voxledger.score.replay import replay_order
@@ -21,6 +22,7 @@ def main(params: Params) -> None:
         params.retrain,
         params.machine,
         replay_order(params.retrain.replay_by, f"{params.retrain.seed}/{params.round}"),
+        read_readings(layout.RELEASE_READINGS),
     )
 
 

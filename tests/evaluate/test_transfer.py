@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +12,12 @@ from voxledger.evaluate.metric import averaged
 from voxledger.evaluate.summary import Row
 from voxledger.evaluate.transfer import Transfer, not_known, transfer_section, transfers
 from voxledger.models.cohort import Member
-from voxledger.records.card import ModelCard, Source
+from voxledger.models.dataset import UNTAUGHT, describe
+from voxledger.models.model import Model
+from voxledger.records.card import DATASET, ModelCard, Source, to_json
 from voxledger.records.cases import Case, Split
 from voxledger.records.ledger import Entry, Origin
+from voxledger.schema import LabelClass, LabelSchema
 
 CARD = ModelCard(
     **{"id": "home-1", "name": "home", "backend": "monai", "architecture": "", "strategy": "full", "cohort": "c"},
@@ -27,8 +31,21 @@ def case(case_id: str, source: str, split: Split = Split.EXTERNAL) -> Case:
     return Case(case_id, f"{case_id}.nii.gz", "0" * 64, f"patient-{case_id}", source, "", split, "CT", "")
 
 
-def member(case_id: str, source: str, version: int) -> Member:
-    entry = Entry(case_id, "liver", version, Origin.SOURCE, (), "", "", "0" * 64, "", 1.0)
+SCHEMA = LabelSchema(name="two", classes=(LabelClass(id=1, name="liver"), LabelClass(id=2, name="bone")))
+
+
+@pytest.fixture(autouse=True)
+def taught_the_liver(folder: Path) -> None:
+    """The base model was taught the liver, and never the bone."""
+    (folder / DATASET).write_text(to_json({**describe(SCHEMA, ["CT"], 1, ignore=False), UNTAUGHT: ["bone"]}))
+
+
+def model(card: ModelCard) -> Model:
+    return Model(Path(), card, SCHEMA)
+
+
+def member(case_id: str, source: str, version: int, class_name: str = "liver") -> Member:
+    entry = Entry(case_id, class_name, version, Origin.SOURCE, (), "", "", "0" * 64, "", 1.0)
     return Member(case(case_id, source, Split.POOL), (entry,))
 
 
@@ -58,7 +75,7 @@ def rows(*case_ids: str) -> list[Row]:
 def compared(*case_ids: str, card: ModelCard = CARD, cohort: list[Member] = COHORT) -> list[Transfer]:
     other = CARD.model_copy(update={"id": "o", "name": "other"})
     again = CARD.model_copy(update={"id": "h2", "parent": "home-1"})  # goes on under its own name
-    return transfers(rows(*case_ids), [card], [again, other, TUNED], JUDGED, cohort, ["liver"], 200, 0)
+    return transfers(rows(*case_ids), [model(card)], [again, other, TUNED], JUDGED, cohort, ["liver"], 200, 0)
 
 
 def test_gain_and_loss_by_source_against_the_model_that_it_started_from():
@@ -113,11 +130,18 @@ def test_a_source_of_both_is_both():
     assert not_known(replace(found, home=("here",))) == []
 
 
+def test_cases_of_classes_that_it_was_never_taught_are_not_its_home():
+    (found,) = compared("a", "c", cohort=[*COHORT, member("r", "bones", 0, "bone")])
+    assert (found.home, found.target) == (("here",), ("bones", "there"))
+
+
 def test_one_that_goes_on_from_an_earlier_round_has_not_learned_from_the_cases_of_today():
     cohort = [*COHORT, member("z", "new", 2)]
-    assert transfers(rows("a", "c"), [CARD, TUNED], [CARD, TUNED], JUDGED, cohort, ["liver"], 200, 0) == []
+    assert (
+        transfers(rows("a", "c"), [model(CARD), model(TUNED)], [CARD, TUNED], JUDGED, cohort, ["liver"], 200, 0) == []
+    )
 
 
 def test_without_such_a_model_there_is_no_section():
-    assert transfers(rows("a"), [CARD], [CARD], JUDGED, COHORT, ["liver"], 200, 0) == []
+    assert transfers(rows("a"), [model(CARD)], [CARD], JUDGED, COHORT, ["liver"], 200, 0) == []
     assert transfer_section([]) == ""

@@ -8,7 +8,9 @@ import pytest
 
 from voxledger.errors import VoxledgerError
 from voxledger.models.cohort import build_cohort, cohort_sha256, to_csv
+from voxledger.records.decisions import Decision
 from voxledger.records.ledger import Origin
+from voxledger.records.readings import Outcome, Reading
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,27 @@ def test_a_case_joins_if_something_is_trusted_and_nothing_rejected(small, schema
         small = small.with_origin("c1", name, origin)
     members = [m.case.case_id for m in build_cohort(small.cases, small.ledger, schema)]
     assert members == (["c0", "c1", "c2"] if joins else ["c0", "c2"])
+
+
+def test_it_is_known_in_which_rounds_a_class_of_a_member_was_rejected(small, schema):
+    """Not where the readers did not agree, or most of them did not reject."""
+
+    def said(version: int, case_id: str, decision: Decision, outcome: Outcome = Outcome.COUNTED) -> Reading:
+        return Reading(version, case_id, "organ", "ann", decision, None, "none", "", "", "", "", outcome)
+
+    reject = Decision.REJECT
+    readings = [
+        said(1, "c0", reject),
+        said(2, "c0", Decision.ACCEPT),
+        said(3, "c0", reject, Outcome.MERGED),
+        said(3, "c0", reject, Outcome.MERGED),
+        said(3, "c0", Decision.REVISE, Outcome.MERGED),
+        said(1, "c1", reject, Outcome.PENDING),
+        said(2, "c1", reject, Outcome.OVERRULED),
+        said(2, "c1", Decision.REVISE),
+    ]
+    found = {m.case.case_id: m.rejected for m in build_cohort(small.cases, small.ledger, schema, readings)}
+    assert found == {"c0": {1, 3}, "c1": set(), "c2": set()}
 
 
 def test_other_cases_of_a_tested_patient_never_join(small, schema):

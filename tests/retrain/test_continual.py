@@ -5,19 +5,22 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run
 from small_cases import GRID, Small, draw
 
-from voxledger import layout
+from voxledger import algorithms, layout
+from voxledger.cli.demo import set_parameters
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.imaging.soft import open_soft
 from voxledger.imaging.volume import file_sha256, mask_sha256, write
 from voxledger.models import ladder, learn_heads
-from voxledger.models.cohort import build_cohort
+from voxledger.models.cohort import Member, build_cohort
 from voxledger.models.dataset import UNTAUGHT, describe, heads
 from voxledger.models.export import export_model
 from voxledger.models.model import Model
@@ -25,16 +28,30 @@ from voxledger.models.nnunet.stages import CASCADE, KEY, LOWRES, Stages
 from voxledger.models.prediction import network_predictions
 from voxledger.models.start import HeadStart, Lesson
 from voxledger.params import InferParams, MachineParams, ModelParams, RegionParams, RetrainParams
-from voxledger.records.card import DATASET, PLANS, ModelCard, Source, check_model, head_of, load_tensors, to_json
-from voxledger.records.ledger import Origin
+from voxledger.records.card import (
+    DATASET,
+    PLANS,
+    ModelCard,
+    Source,
+    check_model,
+    head_of,
+    load_tensors,
+    read_card,
+    to_json,
+)
+from voxledger.records.cases import write_cases
+from voxledger.records.decisions import Decision
+from voxledger.records.ledger import Origin, write_ledger
+from voxledger.records.readings import Outcome, Reading, write_readings
 from voxledger.registry import STRATEGIES
 from voxledger.retrain.embeddings import embedding_of
 from voxledger.retrain.run import retrain_round
 from voxledger.schema import FormerName, LabelSchema
-from voxledger.textfile import read_json
+from voxledger.textfile import read_json, replace_text
 
 pytest.importorskip("torch")
 
+ROOT = Path(__file__).parents[2]
 ONE = MachineParams(workers=1)
 UNET = ModelParams(backend="monai", network="unet", patch=(8, 16, 16), features=(8, 16, 32), iterations=80)
 NN = ModelParams(backend="nnunet", recipe="small", patch=(8, 16, 16), features=(8, 16, 32), iterations=80)
@@ -80,9 +97,9 @@ TABLE = {
 }  # fmt: skip
 
 
-def lessons(small: Small, base: Model, **params):
+def lessons(small: Small, base: Model, readings=(), **params):
     params = RetrainParams(strategy="continual", **{"replay": 0.0} | params)
-    cohort = build_cohort(small.cases, small.ledger, small.schema)
+    cohort = build_cohort(small.cases, small.ledger, small.schema, readings)
     return STRATEGIES.get("continual")(UNET, params, base, small.schema.names, cohort)
 
 
@@ -102,6 +119,92 @@ def test_heads_of_revised_classes_alone_are_trained(small, base, what):
     assert (start.strategy, start.parent) == ("continual", base)
     assert start.iterations == (20 if wanted else 0)
     assert start.note.startswith("goes on unchanged") is not bool(wanted)
+
+
+def rejecting(*rounds: int) -> list[Reading]:
+    """Somebody rejected the lesion of c0 in these rounds."""
+    counted = Outcome.COUNTED
+    return [Reading(n, "c0", "lesion", "ann", Decision.REJECT, None, "none", "", "", "", "", counted) for n in rounds]
+
+
+@pytest.mark.parametrize(
+    ("version", "rejected", "learned"),
+    [
+        (3, (), False),
+        (3, (3,), True),  # with the model, from which the case was kept
+        (2, (2, 3), True),
+        (2, (2,), False),  # the model of round 3 learned it
+        (2, (3,), False),  # and here that of round 2, of which this has what it was taught
+    ],
+)
+def test_what_was_revised_while_another_class_kept_the_case_from_teaching_is_still_news(
+    small, base, version, rejected, learned
+):
+    """The lesion is predicted anew in round 4, so that the case teaches at last."""
+    small = with_rows(small, {("c0", "organ"): (R, version), ("c0", "lesion"): (P, 4), ("c1", "organ"): (P, 4)})
+    base = replace(base, card=base.card.model_copy(update={"parent": "e" * 64}))
+    start = lessons(small, base, rejecting(*rejected))
+    assert start.lessons == ((Lesson("organ", ("c0",), ()),) if learned else ())
+    small.ledger["c1", "lesion"] = replace(small.ledger["c1", "lesion"], version=4)
+    hybrid = lessons(small, base, rejecting(*rejected), hybrid=True).lessons
+    asked = [one for one in hybrid if one.class_name == "lesion"]
+    assert [one.model for one in asked] == ([("c0",)] if learned else [()])
+
+
+def test_the_stage_goes_by_what_readers_said(small):
+    """A model of round 1 that was trained without c0, in which a lesion was rejected, learns its organ in round 2."""
+    model = UNET.model_copy(update={"iterations": 1})
+    retrain(small.with_origin("c0", "lesion", Origin.REJECTED), model, 1)
+    go_on()
+    shutil.copyfile(ROOT / "params.yaml", layout.PARAMS)
+    replace_text(layout.ALGORITHMS, algorithms.text())
+    given = {"strategy": "continual", "models": {"m": {k: v for k, v in model.record().items() if v is not None}}}
+    set_parameters({"round": 2, "retrain": given})
+    classes = "{id: 1, name: organ}, {id: 2, name: lesion, inside: organ, lesion: true}, {id: 7, name: spleen}"
+    layout.SCHEMA.write_text(f"name: small\nclasses: [{classes}]\n")
+    write_cases(layout.CASES, small.cases)
+    ledger = {**small.ledger, ("c0", "lesion"): replace(small.ledger["c0", "lesion"], origin=P, version=2)}
+    ledger["c0", "organ"] = replace(ledger["c0", "organ"], origin=R, version=1)
+    write_ledger(layout.RELEASE_LEDGER, ledger, small.schema.names)
+    write_readings(layout.RELEASE_READINGS, rejecting(1))
+    run(sys.executable, str(ROOT / "stages/retrain.py"))
+    card = read_card(layout.NEXT_MODELS / "m")
+    assert (card.strategy, card.round) == ("continual", 2)
+    assert {name: by["people"] for name, by in card.taught_by.items()} == {"organ": 1, "spleen": 1}
+
+
+def many(small: Small, patients: int) -> list[Member]:
+    """Of each patient two cases with a revised organ, and one in which models drew it."""
+    found = []
+    for number in range(patients):
+        for part, (organ, lesion) in {"a": (R, A), "b": (R, A), "c": (P, A)}.items():
+            case_id = f"p{number}{part}"
+            case = replace(small.cases[0], case_id=case_id, patient=f"p{number}")
+            rows = [("organ", organ), ("lesion", lesion)]
+            entries = [
+                replace(small.ledger["c0", name], case_id=case_id, class_name=name, origin=origin, version=4)
+                for name, origin in rows
+            ]
+            found.append(Member(case, tuple(entries)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("continual", "patients", "held"), [("auto", 6, 1), ("auto", 11, 2), ("auto", 4, 0), ("heads", 6, 0)]
+)
+def test_whole_patients_are_held_out(small, base, continual, patients, held):
+    """Another case of one whose label decides between steps teaches nothing of the class, whoever drew it."""
+    params = RetrainParams(strategy="continual", continual=continual, hybrid=True)
+    start = STRATEGIES.get("continual")(UNET, params, base, small.schema.names, many(small, patients))
+    (organ,) = [one for one in start.lessons if one.class_name == "organ"]
+    out = {case_id[:-1] for case_id in organ.held_out}
+    assert len(out) == held
+    assert set(organ.held_out) == {f"{patient}{part}" for patient in out for part in "ab"}
+    rest = {f"p{number}" for number in range(patients)} - out
+    assert set(organ.people) == {f"{patient}{part}" for patient in rest for part in "ab"}
+    assert set(organ.model) == {f"{patient}c" for patient in rest}
+    again = STRATEGIES.get("continual")(UNET, params, base, small.schema.names, many(small, patients)[::-1])
+    assert [one for one in again.lessons if one.class_name == "organ"] == [organ]
 
 
 def test_older_cases_are_replayed_in_the_order_of_the_round(small, base):

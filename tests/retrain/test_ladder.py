@@ -104,6 +104,7 @@ def test_the_next_step_is_tried_only_where_a_class_stays_below_what_full_trainin
     assert card.ladder is not None
     assert [rung.name for rung in card.ladder.rungs] == ["heads"]
     assert card.ladder.kept == {"spleen": "heads"}
+    assert card.taught_by == {"spleen": {"people": 5, "model": 0}}  # one of the six is held out
     assert 0.5 < card.ladder.wanted["spleen"] <= 1  # the mean of what it was taught
     assert card.architecture.endswith(" with heads")
 

@@ -115,6 +115,16 @@ def with_bone(small: Small) -> Small:
     return replace(small, schema=schema, ledger=ledger)
 
 
+def test_a_case_of_classes_that_the_other_was_never_taught_is_no_replay_of_what_taught_it(small, tiny):
+    """Of c1 only the bone is known: it is learned, though it is as old as c0, at which the other is at home."""
+    small = with_bone(at_home(small, tiny["unet"]))
+    ledger = {key: replace(e, version=0) if key[1] == "bone" else e for key, e in small.ledger.items()}
+    ledger = {key: e for key, e in ledger.items() if key[0] != "c1" or key[1] == "bone"}
+    retrain(replace(small, ledger=ledger), {"tuned": started(tiny["unet"])}, 1, replay=0.0)
+    found = {name: by["people"] for name, by in read_card(layout.NEXT_MODELS / "tuned").taught_by.items()}
+    assert found == {"organ": 1, "lesion": 1, "spleen": 1, "bone": 2}
+
+
 @pytest.mark.parametrize("name", ["unet", pytest.param("nn", marks=SLOW)])
 def test_outputs_of_new_classes_learn_before_the_rest(small, tiny, name, monkeypatch):
     """With no rate for the rest, all that is left of the training is its first part: the trunk stays, to the bit."""

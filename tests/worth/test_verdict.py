@@ -28,7 +28,7 @@ def many(rng: np.random.Generator, mean: float, noise: float, cases: int = 20) -
 
 
 def judged(without: list[list[Judged]], found: list[list[Judged]]) -> list[Verdict]:
-    return judge("b", "reviewed", without, found, CLASSES, 500, 0)
+    return judge("b", "reviewed", without, found, CLASSES, 4, 500, 0)
 
 
 @pytest.mark.parametrize(("mean", "says"), [(0.75, "helps"), (0.65, "hurts"), (0.701, "cannot be said")])
@@ -36,6 +36,7 @@ def test_what_is_said(mean: float, says: str) -> None:
     rng = np.random.default_rng(0)
     (verdict,) = judged([many(rng, 0.7, 0.02) for _ in range(3)], [many(rng, mean, 0.02) for _ in range(3)])
     assert (verdict.says, verdict.cases, verdict.patients, len(verdict.by_seed)) == (says, 20, 20, 3)
+    assert (verdict.seeds, verdict.round) == (3, 4)
     assert verdict.mean.delta == pytest.approx(mean - 0.7, abs=0.01)
     assert verdict.mean.low is not None
     assert verdict.mean.high is not None
@@ -80,6 +81,28 @@ def test_what_has_no_value_on_both_sides_does_not_count(
     found = [verdict.classes[name].delta for name in CLASSES]
     assert found == [None if d is None else pytest.approx(d, abs=1e-6) for d in by_class]
     assert (delta is None) <= (verdict.says == "cannot be said")
+
+
+@pytest.mark.parametrize(("lacking", "sign"), [("without", -1), ("arm", 1)])
+def test_what_one_arm_alone_has_is_in_no_difference(lacking: str, sign: int) -> None:
+    """Models that were never taught a class have no row of it; a case or a set may be in one table alone, too."""
+    less = [r for r in training({"x1": (0.6, 0.1), "y1": (0.7, 0.1)}) if r.class_name == "liver"]
+    more = [*training({"x1": (0.5, 0.9), "y1": (0.5, 0.9), "z1": (0.5, 0.9)}), *training({"v1": (0.5, 0.9)}, "test")]
+    arms = ([less] * 3, [more] * 3) if lacking == "without" else ([more] * 3, [less] * 3)
+    external, test = judged(*arms)
+    assert (external.set_name, external.cases, external.patients) == ("external/c", 3, 3)
+    assert external.mean.delta == pytest.approx(sign * 0.15)
+    assert list(external.classes) == CLASSES
+    assert external.classes["liver"].delta == pytest.approx(sign * 0.15)
+    assert (external.classes["lesion"].dice, external.classes["lesion"].delta) == (None, None)
+    assert (test.set_name, test.mean.delta, test.by_seed, test.says) == ("test", None, [], "cannot be said")
+
+
+def test_false_alarms_of_a_class_that_one_arm_alone_was_taught_are_told() -> None:
+    liver = [r for r in training({"x1": (0.6, 0.0), "y1": (0.7, 0.0)}) if r.class_name == "liver"]
+    alarms = [Judged("external/c", case_id, case_id[:-1], "lesion", 0.0, 0.0) for case_id in ("x1", "y1")]
+    (verdict,) = judged([liver] * 3, [[*liver, *alarms]] * 3)
+    assert (verdict.empty, verdict.false_alarms) == (2, (0, 2))
 
 
 def test_one_patient_has_no_interval_and_nothing_is_said() -> None:

@@ -53,12 +53,14 @@ def worth(names: tuple[str, ...], seeds: int, references: Path | None, as_json: 
     cases = read_cases()
     for name in names:
         require_cohort(cases, name)
+    read_worth()  # raises now, not after all trainings, where it cannot be added to
     write_pipeline(names, seeds, references)
     if dvc("repro", str(layout.WORTH_PIPELINE)) != 0:
         raise VoxledgerError("a training of the comparison failed, see above", "mend that, and run the command again")
     git("add", str(layout.WORTH_PIPELINE.parent), str(layout.WORTH), str(layout.WORTH_PAGE))
-    found = read_worth()
-    assert found is not None  # the pipeline has just written it
+    all_of_them = read_worth()
+    assert all_of_them is not None  # the pipeline has just written it
+    found = all_of_them.of(names)
     if as_json:
         click.echo(json.dumps(found.model_dump(mode="json"), indent=2))
         return
@@ -122,9 +124,9 @@ def measure(name: str, arm: str, seed: int, references: Path | None) -> None:
 @click.option("--seeds", type=int, required=True)
 @_REFERENCES
 def verdict(names: tuple[str, ...], seeds: int, references: Path | None) -> None:
-    """Compare what the trainings wrote: the last stage of `cohort worth`."""
+    """Compare what the trainings wrote: the last stage of `cohort worth`. Verdicts of other cohorts stay."""
     from voxledger.params import read_params
-    from voxledger.records.worth import Worth, read_judged, write_worth
+    from voxledger.records.worth import joined, read_judged, read_worth, write_worth
     from voxledger.schema import read_schema
     from voxledger.textfile import replace_text
     from voxledger.worth.arms import Arm
@@ -138,7 +140,7 @@ def verdict(names: tuple[str, ...], seeds: int, references: Path | None) -> None
         found = {arm: [read_judged(dice_table(name, arm, k)) for k in range(seeds)] for arm in arms(references)}
         for arm in [arm for arm in found if arm is not Arm.WITHOUT]:
             resampling = params.evaluate.bootstrap, params.evaluate.seed
-            verdicts += judge(name, arm.value, found[Arm.WITHOUT], found[arm], schema.names, *resampling)
-    worth = Worth(seeds=seeds, round=params.round, verdicts=verdicts)
+            verdicts += judge(name, arm.value, found[Arm.WITHOUT], found[arm], schema.names, params.round, *resampling)
+    worth = joined(read_worth(), verdicts)
     write_worth(layout.WORTH, worth)
     replace_text(layout.WORTH_PAGE, page(worth))

@@ -30,6 +30,7 @@ from voxledger.evaluate.transfer import Transfer, transfer_section, transfers
 from voxledger.evaluate.worst import PNG, Draw, Picture, worst_rows
 from voxledger.knowledge import trusted
 from voxledger.models.cohort import Member, build_cohort
+from voxledger.models.model import Model
 from voxledger.params import MachineParams, Params
 from voxledger.records.card import ENSEMBLE, list_models
 from voxledger.records.cases import Case, Split, in_split
@@ -37,7 +38,7 @@ from voxledger.records.decisions import Decided
 from voxledger.records.drawn import read_drawn
 from voxledger.records.history import HistoryRow, has_dice, read_history, write_history, written
 from voxledger.records.ledger import Ledger, read_ledger
-from voxledger.records.readings import Reading
+from voxledger.records.readings import Reading, read_readings
 from voxledger.registry import METRICS
 from voxledger.schema import LabelSchema
 from voxledger.statistics import Interval
@@ -85,7 +86,7 @@ def evaluate_round(
 ) -> None:
     """Judge the models before and after a round on the test split and each external source, and report it.
 
-    Writes metrics, tables, plots and the report, see `voxledger.layout`. Reads labels and ledger before and after it.
+    Writes metrics, tables, plots and the report, see `voxledger.layout`. Reads labels, ledgers and readings.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def evaluate_round(
     rows, found = measure_models(judged, schema, params, predictions)
     resampled = (params.evaluate.bootstrap, params.evaluate.seed, {n: c.patient for n, c in judged.cases.items()})
     summaries, gained = summarise(rows, schema.names, *resampled), gains(rows, schema.names, *resampled)
-    started = _started_from_others(rows, judged.cases, build_cohort(cases, after, schema), schema, params)
+    started = _started_from_others(rows, judged.cases, _cohort(cases, after, schema), schema, params)
     past, cost, clicks = _cost(decisions, cases, schema, after, params)
     report = Report(
         dataset=params.dataset,
@@ -134,11 +135,17 @@ def evaluate_round(
     _write(report, rows, started)
 
 
+def _cohort(cases: Sequence[Case], after: Ledger, schema: LabelSchema) -> list[Member]:
+    """What the next models could learn from."""
+    return build_cohort(cases, after, schema, read_readings(layout.RELEASE_READINGS))
+
+
 def _started_from_others(
     rows: Sequence[Row], judged: Mapping[str, Case], cohort: Sequence[Member], schema: LabelSchema, params: Params
 ) -> list[Transfer]:
     """Next models that started from a base model of another name, and how they compare with it."""
-    base, after = list_models(layout.BASE_MODELS), list_models(layout.NEXT_MODELS)
+    base = [Model(layout.BASE_MODELS / card.name, card, schema) for card in list_models(layout.BASE_MODELS)]
+    after = list_models(layout.NEXT_MODELS)
     resampling = params.evaluate.bootstrap, params.evaluate.seed
     return transfers(rows, base, after, judged, cohort, schema.names, *resampling)
 

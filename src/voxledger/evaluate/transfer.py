@@ -13,6 +13,7 @@ from voxledger.evaluate.summary import Gain, Row, gains
 from voxledger.html import table
 from voxledger.models.cohort import Member
 from voxledger.models.home import home_sources, learned_from
+from voxledger.models.model import Model
 from voxledger.records.card import ModelCard
 from voxledger.records.cases import Case
 
@@ -41,7 +42,7 @@ class Transfer:
 
 def transfers(
     rows: Sequence[Row],
-    base: Sequence[ModelCard],
+    base: Sequence[Model],
     after: Sequence[ModelCard],
     cases: Mapping[str, Case],
     cohort: Sequence[Member],
@@ -58,7 +59,7 @@ def transfers(
     rows
         Of all models, before and after the round.
     base, after
-        Cards of the base models and of the next ones.
+        The base models, and the cards of the next ones.
     cases
         Those that were judged, by id.
     cohort
@@ -67,23 +68,22 @@ def transfers(
         As for `gains`.
     """
     patients = {case_id: case.patient for case_id, case in cases.items()}
-    by_id, found = {card.id: card for card in base}, []
+    by_id, found = {model.card.id: model for model in base}, []
     for card in after:
         parent = by_id.get(card.parent)
-        if parent is None or parent.name == card.name or card.id in by_id:
+        if parent is None or parent.card.name == card.name or card.id in by_id:
             continue
-        wanted = {(Generation.BASE, parent.name), (Generation.NEXT, card.name)}
+        wanted = {(Generation.BASE, parent.card.name), (Generation.NEXT, card.name)}
         mine = [
             replace(r, set_name=cases[r.case_id].source, model=card.name)
             for r in rows
             if (r.generation, r.model) in wanted
         ]
         gained = gains(mine, class_order, samples, seed, patients)
-        target = {member.case.source for member in cohort if not learned_from(parent, member)}
+        target = tuple(sorted({member.case.source for member in cohort if not learned_from(parent, member)}))
         home = tuple(sorted(home_sources(parent, cohort)))
-        found.append(
-            Transfer(card.name, parent.name, home, tuple(sorted(target)), {g.set_name: g for g in gained if g.pairs})
-        )
+        by_source = {g.set_name: g for g in gained if g.pairs}
+        found.append(Transfer(card.name, parent.card.name, home, target, by_source))
     return found
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 from voxledger.knowledge import CaseKnowledge
 from voxledger.records.cases import Case, Split, require_patients_apart
+from voxledger.records.decisions import Decision
 from voxledger.records.ledger import Entry, Ledger
+from voxledger.records.readings import Reading, settled
 from voxledger.schema import LabelSchema
 from voxledger.textfile import replace_text
 
@@ -30,13 +32,17 @@ class Member:
     entries: tuple[Entry, ...]
     places: Mapping[str, int] = field(default_factory=dict)
     """Its place in the order in which older cases are learned from again, by class; by the empty name, over all."""
+    rejected: frozenset[int] = frozenset()
+    """Rounds in which people rejected a class of it, so that no other class of it was taught."""
 
     def knowledge(self, schema: LabelSchema) -> CaseKnowledge:
         """What is known of every class of the schema."""
         return CaseKnowledge.of(self.entries, schema)
 
 
-def build_cohort(cases: Iterable[Case], ledger: Ledger, schema: LabelSchema) -> list[Member]:
+def build_cohort(
+    cases: Iterable[Case], ledger: Ledger, schema: LabelSchema, readings: Iterable[Reading] = ()
+) -> list[Member]:
     """Members sorted by case id.
 
     Parameters
@@ -47,6 +53,8 @@ def build_cohort(cases: Iterable[Case], ledger: Ledger, schema: LabelSchema) -> 
         Where each mask came from.
     schema
         The classes; gives the order of a member's rows.
+    readings
+        Of all rounds so far: they say when a member did not teach.
 
     Raises
     ------
@@ -55,11 +63,15 @@ def build_cohort(cases: Iterable[Case], ledger: Ledger, schema: LabelSchema) -> 
     """
     cohort, cases = [], sorted(cases, key=lambda c: c.case_id)
     require_patients_apart(cases)
+    rejected: dict[str, set[int]] = {}
+    for one in settled(readings):
+        if one.decision is Decision.REJECT:
+            rejected.setdefault(one.case_id, set()).add(one.version)
     for case in cases:
         if case.split is not Split.POOL:
             continue
         entries = tuple(ledger[case.case_id, n] for n in schema.names if (case.case_id, n) in ledger)
-        member = Member(case, entries)
+        member = Member(case, entries, rejected=frozenset(rejected.get(case.case_id, ())))
         if member.knowledge(schema).teaches:
             cohort.append(member)
     return cohort

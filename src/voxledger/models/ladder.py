@@ -26,7 +26,7 @@ from voxledger.models.dataset import BRANCHES, HEADS, Branch, branches, channels
 from voxledger.models.learn_branch import ADAPTERS, DECODER, LearnBranch, branch_for
 from voxledger.models.learn_heads import HEADS as ALONE
 from voxledger.models.learn_heads import OWN, Learned, LearnHead, judged
-from voxledger.models.start import HeadStart, Lesson
+from voxledger.models.start import HeadStart
 from voxledger.models.training import Training
 from voxledger.models.trunk import Kept, RunTrunk
 from voxledger.models.windows import Window, windows_of
@@ -45,8 +45,6 @@ from voxledger.records.ladder import Ladder, Rung
 from voxledger.textfile import read_json, replace_text
 
 _ORDER = (ALONE, DECODER, ADAPTERS)
-_HELD_OUT = 5
-"""One of so many cases that people decided on is held out where steps are chosen by what came of them."""
 _SUFFIXES = " with heads", " with branches"
 
 
@@ -96,9 +94,8 @@ class _Climb:
         assert start.dataset is not None
         self._training, self._start, self._portable = training, start, portable
         self._parent, self._dataset = start.parent, start.dataset
-        held = {one.class_name: _held_out(training, start, one) for one in start.lessons}
-        self._held = held
-        self._lessons = {n: _without(one, held[n]) for one in start.lessons for n in [one.class_name]}
+        self._lessons = {one.class_name: one for one in start.lessons}
+        self._held = {one.class_name: one.held_out for one in start.lessons}
         self._corrected = heads(self._dataset)
         for name in self._lessons:
             self._corrected.setdefault(name, self._channels_of(name))
@@ -136,7 +133,6 @@ class _Climb:
                 name=name,
                 training=self._training,
                 lesson=lesson,
-                held_out=self._held[name],
                 corrects=self._corrected[name],
                 portable=self._portable,
                 known=head_of(self._weights, name),
@@ -192,7 +188,6 @@ class _Climb:
             branch=made,
             grown_from=origin.number if origin else 0,
             lessons=tuple(self._lessons[name] for name in names),
-            held_out={name: self._held[name] for name in names},
             portable=self._portable,
             origin=origin,
             judges={name: self._windows(name, self._held[name], True) for name in names},
@@ -323,17 +318,6 @@ class _Climb:
         seconds = time.process_time() - began
         took = f"{voxels / 1e6:.1f} million voxels, {seconds:.0f} CPU seconds"
         print(f"retrain: {self._training.name}, {rung}: {took}{f'; Dice {said}' if said else ''}", file=sys.stderr)
-
-
-def _held_out(training: Training, start: HeadStart, lesson: Lesson) -> tuple[str, ...]:
-    """Cases that a class is judged by: people decided on it there, and nothing of it is learned from them."""
-    count = len(lesson.people) // _HELD_OUT if start.margin is not None else 0
-    rng = np.random.default_rng([training.seed, *lesson.class_name.encode()])
-    return tuple(sorted(rng.choice(lesson.people, count, replace=False).tolist())) if count else ()
-
-
-def _without(lesson: Lesson, cases: Sequence[str]) -> Lesson:
-    return replace(lesson, people=tuple(case_id for case_id in lesson.people if case_id not in cases))
 
 
 def _with_todays_names(weights: Mapping[str, Any], renamed: Callable[[str], str | None]) -> dict[str, Any]:

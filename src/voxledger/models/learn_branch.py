@@ -43,8 +43,6 @@ class LearnBranch(Job[Learned]):
     grown_from: int = content()
     """Number of the branch of the parent that it goes on from; 0 is the network."""
     lessons: tuple[Lesson, ...] = content()
-    held_out: dict[str, tuple[str, ...]] = content()
-    """Cases that it is judged by, by class."""
     portable: bool = content()
     """Whether it computes with instructions that every CPU has: other ones give other last bits."""
     origin: Branch | None = place()

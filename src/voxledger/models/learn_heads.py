@@ -51,8 +51,6 @@ class LearnHead(Job[Learned]):
     stage, algorithms = "heads", ("retrain",)
     training: Training = content()
     lesson: Lesson = content()
-    held_out: tuple[str, ...] = content()
-    """Cases that it is judged by."""
     corrects: tuple[int, ...] = content()
     """Channels of the network that it corrects."""
     portable: bool = content()

@@ -105,6 +105,8 @@ class Lesson:
     """Of which the mask is that of the models."""
     embedding: tuple[float, ...] = ()
     """Vector of the class that a new head is conditioned on, if any."""
+    held_out: tuple[str, ...] = ()
+    """Of which people stand behind its mask, and by which the class is judged: no case of their patients is above."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class HeadStart(Start):
     rungs: tuple[str, ...] = ("heads",)
     """What is tried, in this order: `heads`, `decoder`, `adapters`."""
     margin: float | None = None
-    """How far below the Dice that full training reached last a class may stay without the next of these; None tries all
-    and keeps the last."""
+    """How far below the Dice that full training reached last a class may stay without the next of these, by the cases
+    that its lesson holds out; None tries all and keeps the last."""
     grown: int = 0
     """Iterations of a decoder, or of adapters."""

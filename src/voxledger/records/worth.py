@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -84,6 +84,10 @@ class Verdict(BaseModel):
 
     cohort: str
     arm: str
+    seeds: int
+    """Trainings of the arm."""
+    round: int
+    """Round that was open, whose base labels were learned from."""
     set_name: str
     cases: int
     patients: int
@@ -110,14 +114,15 @@ def sentence(verdict: Verdict) -> str:
     --------
     >>> nothing = Difference(dice=None, delta=None, low=None, high=None)
     >>> mean = Difference(dice=0.81, delta=0.031, low=0.012, high=0.05)
-    >>> print(sentence(Verdict(cohort="b", arm="reviewed", set_name="external/c", cases=9, patients=8, mean=mean,
-    ...     worst=nothing, classes={}, by_seed=[0.03, 0.03, 0.033], says="helps", empty=0, false_alarms=(0, 0))))
+    >>> print(sentence(Verdict(cohort="b", arm="reviewed", seeds=3, round=0, set_name="external/c", cases=9, patients=8,
+    ...     mean=mean, worst=nothing, classes={}, by_seed=[0.03, 0.03, 0.033], says="helps", empty=0,
+    ...     false_alarms=(0, 0))))
     b, reviewed: helps on external/c (Dice +0.031, 95 % interval +0.012 to +0.050; 9 cases of 8 patients)
 
     What is not in the interval is said with it.
 
-    >>> verdict = Verdict(cohort="b", arm="reviewed", set_name="test", cases=9, patients=9, mean=mean, worst=nothing,
-    ...     classes={}, by_seed=[0.03], says="helps", empty=4, false_alarms=(1.0, 2.5))
+    >>> verdict = Verdict(cohort="b", arm="reviewed", seeds=1, round=0, set_name="test", cases=9, patients=9, mean=mean,
+    ...     worst=nothing, classes={}, by_seed=[0.03], says="helps", empty=4, false_alarms=(1.0, 2.5))
     >>> sentence(verdict).partition("patients; ")[2]
     'false alarms in 4 empty references: 1.0 without, 2.5 with it)'
     """
@@ -139,20 +144,35 @@ def _with_alarms(worth: dict[str, Any]) -> dict[str, Any]:
     return {**worth, "verdicts": [{**v, "empty": None, "false_alarms": None} for v in worth["verdicts"]]}
 
 
-UPGRADES: tuple[Upgrade, ...] = (_with_alarms,)
+def _each_of_its_round(worth: dict[str, Any]) -> dict[str, Any]:
+    found = {name: worth[name] for name in ("seeds", "round")}
+    others = {name: value for name, value in worth.items() if name not in found}
+    return {**others, "verdicts": [{**v, **found} for v in worth["verdicts"]]}
+
+
+UPGRADES: tuple[Upgrade, ...] = (_with_alarms, _each_of_its_round)
 FORMAT = len(UPGRADES) + 1
+"""Format 2 counts false alarms; 3 has verdicts of several rounds, each with its own."""
 
 
 class Worth(BaseModel):
-    """What was found, cohort by cohort."""
+    """What was last found of every cohort, in the order of their names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: int = FORMAT
-    seeds: int
-    round: int
-    """Round that was open, whose base labels were learned from."""
     verdicts: list[Verdict]
+
+    def of(self, cohorts: Collection[str]) -> Worth:
+        """The same of some cohorts alone."""
+        return Worth(verdicts=[v for v in self.verdicts if v.cohort in cohorts])
+
+
+def joined(earlier: Worth | None, found: Sequence[Verdict]) -> Worth:
+    """What is known once verdicts are found: those, and the earlier ones of other cohorts."""
+    judged = {v.cohort for v in found}
+    kept = [v for v in earlier.verdicts if v.cohort not in judged] if earlier is not None else []
+    return Worth(verdicts=sorted([*kept, *found], key=lambda v: v.cohort))
 
 
 def write_worth(path: Path, worth: Worth) -> None:
@@ -173,8 +193,8 @@ def read_worth(path: Path = layout.WORTH) -> Worth | None:
     if not path.is_file():
         return None
     values: dict[str, Any] = read_json(path, "verdicts")
-    again = "run `voxledger cohort worth` again"
+    newer = f"update voxledger, or remove {path} and run `voxledger cohort worth` again for every cohort"
     try:
-        return Worth.model_validate(upgraded(values, UPGRADES, str(path), again))
+        return Worth.model_validate(upgraded(values, UPGRADES, str(path), newer))
     except (ValidationError, KeyError, TypeError, AttributeError) as error:
         raise unreadable(path, f"it does not say what cohorts are worth: {error}") from None

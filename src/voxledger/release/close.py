@@ -108,9 +108,8 @@ def _warn_of_cohorts() -> None:
     sources = {case.source for case in in_split(read_cases(), Split.POOL)}
     for verdict in worth.verdicts:
         if verdict.says == "hurts" and verdict.cohort in sources:
-            print(
-                f"warning: {sentence(verdict)}, as found in round {worth.round}: {layout.WORTH_PAGE}", file=sys.stderr
-            )
+            found = f"as found in round {verdict.round}: {layout.WORTH_PAGE}"
+            print(f"warning: {sentence(verdict)}, {found}", file=sys.stderr)
 
 
 def _require_no_untracked_files() -> None:

@@ -61,8 +61,8 @@ def start_from(
     _require_licence(name, parent, params.licence)
     total, new = model.budget(), [c for c in classes if c not in parent.taught]
     first = model.budget(OUTPUTS_FIRST) if new else 0
-    target = [m.case.case_id for m in cohort if not learned_from(parent.card, m)]
-    home = [m.case.case_id for m in cohort if learned_from(parent.card, m)]
+    target = [m.case.case_id for m in cohort if not learned_from(parent, m)]
+    home = [m.case.case_id for m in cohort if learned_from(parent, m)]
     again = replayed(cohort, home, params, name) if target else home
     told = f"starts from {parent.card.name} ({parent.card.architecture}): {len(target or home)} cases"
     told += f", and {len(again)} of {len(home)} that taught it again" if target and home else ""

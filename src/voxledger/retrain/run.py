@@ -23,6 +23,7 @@ from voxledger.records.card import FORMAT, ModelCard, list_models, parse_card, p
 from voxledger.records.cases import Case
 from voxledger.records.formats import numbered
 from voxledger.records.ledger import Ledger
+from voxledger.records.readings import Reading
 from voxledger.registry import BACKENDS, STRATEGIES
 from voxledger.retrain import pretrained
 from voxledger.retrain.strategy import Strategy
@@ -39,13 +40,13 @@ def retrain_round(
     params: RetrainParams,
     machine: MachineParams,
     order: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
+    readings: Sequence[Reading] = (),
 ) -> None:
     """Train the next models on what people stand behind.
 
     Base models that are not trained anew go on unchanged. Without any trusted case nothing can be trained: then all
     base models go on, so that a round of predictions alone is possible. Writes the models, the table of what they
-    learned from, and the cards of the next models and of every model before them, since masks in the ledger go on
-    naming those.
+    learned from, and the cards of the next models and of every model before them, which the ledger names.
 
     Parameters
     ----------
@@ -55,8 +56,9 @@ def retrain_round(
         That of the released labels.
     round_number
         The round that the cards name.
-    order
-        Places of cases in the order in which older ones are learned from again, by class; see `score/replay.py`.
+    order, readings
+        Places of cases in the order in which older ones are learned from again, by class, see `score/replay.py`; and
+        what readers said in all rounds so far, by which it is known when a case did not teach.
 
     Raises
     ------
@@ -65,9 +67,8 @@ def retrain_round(
         model was altered.
     """
     before = {model.card.name: model for model in open_models(layout.BASE_MODELS, schema)}
-    elsewhere = {name for name, model in before.items() if backend_of(model.card).made_elsewhere}
-    _require_names(params, elsewhere)
-    cohort = [_placed(member, order) for member in build_cohort(cases, ledger, schema)]
+    _require_names(params, {name for name, model in before.items() if backend_of(model.card).made_elsewhere})
+    cohort = [_placed(member, order) for member in build_cohort(cases, ledger, schema, readings)]
     table = to_csv(cohort)
     write_cohort(layout.COHORT, table)
     if not before:

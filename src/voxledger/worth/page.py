@@ -25,8 +25,8 @@ def page(worth: Worth) -> str:
     text = [
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>What cohorts are worth</title>'
         f"<style>{_STYLE}</style></head><body>\n<h1>What cohorts are worth</h1>",
-        "<p>The models of <code>retrain.models</code>, trained from nothing with the same steps and "
-        f"{worth.seeds} seeds, on what the pool held when round {worth.round} began: without the cohort, and with "
+        "<p>The models of <code>retrain.models</code>, trained from nothing with the same steps, on what the pool held "
+        "when a round began: without the cohort, and with "
         + "; ".join(f"<em>{arm.value}</em>: {told}" for arm, told in _LEARNED.items())
         + ". Differences are to training without it, in Dice, with 95 % intervals over patients and seeds together, "
         "paired. The worst cases are the worst tenth. False alarms: empty references in which a training predicts "
@@ -34,7 +34,8 @@ def page(worth: Worth) -> str:
     ]
     for cohort in dict.fromkeys(v.cohort for v in worth.verdicts):
         verdicts = [v for v in worth.verdicts if v.cohort == cohort]
-        text.append(f"<h2>{escape(cohort)}</h2>\n<ul>")
+        held = f"{verdicts[0].seeds} seeds, on what the pool held when round {verdicts[0].round} began"
+        text.append(f"<h2>{escape(cohort)}</h2>\n<p>{held}.</p>\n<ul>")
         text += [f"<li>{escape(sentence(v))}</li>" for v in verdicts]
         text.append("</ul>")
         names = list(dict.fromkeys(name for v in verdicts for name in v.classes))

@@ -38,6 +38,7 @@ def judge(
     without: Sequence[Sequence[Judged]],
     found: Sequence[Sequence[Judged]],
     class_order: Sequence[str],
+    round_number: int,
     samples: int,
     seed: int,
 ) -> list[Verdict]:
@@ -49,13 +50,16 @@ def judge(
         Dice without the cohort and of the arm, one table a seed, in the same order of the seeds.
     class_order
         The classes, in the order of the schema.
+    round_number
+        The round that was open, for the verdicts.
     samples, seed
         Of the bootstrap.
     """
-    verdicts = []
-    for set_name in sorted({r.set_name for rows in without for r in rows}, key=lambda n: ("/" not in n, n)):
-        patients = {r.case_id: r.patient for rows in without for r in rows if r.set_name == set_name}
-        order = sorted(patients), [c for c in class_order if any(r.class_name == c for rows in without for r in rows)]
+    verdicts, both = [], [*without, *found]
+    known = {r.class_name for rows in both for r in rows}
+    for set_name in sorted({r.set_name for rows in both for r in rows}, key=lambda n: ("/" not in n, n)):
+        patients = {r.case_id: r.patient for rows in both for r in rows if r.set_name == set_name}
+        order = sorted(patients), [c for c in class_order if c in known]
         values = [np.stack([_matrix(rows, set_name, *order) for rows in rows_of]) for rows_of in (without, found)]
         counts = np.isfinite(values[0]).all(axis=0) & np.isfinite(values[1]).all(axis=0)
         paired = Paired(*(np.where(counts, v, np.nan) for v in values))
@@ -66,6 +70,8 @@ def judge(
             Verdict(
                 cohort=cohort,
                 arm=arm,
+                seeds=len(without),
+                round=round_number,
                 set_name=set_name,
                 cases=len(patients),
                 patients=len(set(patients.values())),
@@ -79,7 +85,7 @@ def judge(
                 },
                 by_seed=_by_seed(paired),
                 says=_says(mean),
-                empty=len(_empty(without, set_name)),
+                empty=len(_empty(both, set_name)),
                 false_alarms=(_false_alarms(without, set_name), _false_alarms(found, set_name)),
             )
         )
@@ -104,7 +110,7 @@ def _false_alarms(trainings: Sequence[Sequence[Judged]], set_name: str) -> float
 
 
 def _matrix(rows: Sequence[Judged], set_name: str, cases: Sequence[str], classes: Sequence[str]) -> Floats:
-    """Dice (cases, classes) of one training; NaN where there is none."""
+    """Dice (cases, classes) of one training; NaN where there is none, as of a class that it was never taught."""
     values = np.full((len(cases), len(classes)), np.nan)
     places = {c: i for i, c in enumerate(cases)}, {c: i for i, c in enumerate(classes)}
     for r in rows:

@@ -3,7 +3,8 @@
 Where heads are not enough, `retrain.continual` asks for an added decoder or low-rank adapters beside the network.
 
 Of the other classes the next model says what the base model says, bit by bit. A class is revised since where a person
-corrected it, or labels of a source came, in a round after that of the base model; of a model from elsewhere, in any.
+corrected it, or labels of a source came, in a round after that of the base model, or in one before in which another
+class of the case was rejected, so that the case taught nothing yet; of a model from elsewhere, in any.
 A class that the base model was never taught gets a head once a case shows it. A head that is there already goes on.
 
 A head learns from all cases in which people decided on its class since, and from a share of the older ones. With
@@ -14,12 +15,15 @@ trained in full instead; fine-tuned, where heads cannot be put on its network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from voxledger.knowledge import Knowledge, knowledge_of
 from voxledger.models.backend import backend_of
 from voxledger.models.cohort import Member
+from voxledger.models.home import could_learn
 from voxledger.models.learn_branch import ADAPTERS, DECODER
 from voxledger.models.learn_heads import HEADS
 from voxledger.models.model import Model
@@ -60,7 +64,11 @@ def start(
         return other
     if obstacle := backend_of(base.card).no_trunk(base.folder):
         return replace(other, note=f"fine-tuned: {obstacle}")
+    margin = params.continual_margin if params.continual == "auto" else None
     lessons = tuple(_lessons(params, base, classes, cohort))
+    if margin is not None:
+        patients = {member.case.case_id: member.case.patient for member in cohort}
+        lessons = tuple(_holding_out(one, patients, params.seed) for one in lessons)
     if not lessons:
         return HeadStart("continual", 0, base, "goes on unchanged: no class was revised since it was trained")
     return HeadStart(
@@ -70,7 +78,7 @@ def start(
         lessons=lessons,
         room=round(params.features_gb * 1e9),
         rungs=_RUNGS[params.continual],
-        margin=params.continual_margin if params.continual == "auto" else None,
+        margin=margin,
         grown=model.budget(params.grown_iterations),
     )
 
@@ -82,17 +90,20 @@ _RUNGS = {
     "auto": (HEADS, DECODER, ADAPTERS),
 }
 """What is tried."""
+_HELD_OUT = 5
+"""One of so many patients in whose cases people decided on a class is held out where steps are chosen by what came of
+them."""
 
 
 def _lessons(params: RetrainParams, base: Model, classes: Sequence[str], cohort: Sequence[Member]) -> Iterator[Lesson]:
     """What the head of every class learns from that has to be trained."""
-    trained = base.card.round if base.card.source is None else -1
     taught = set(base.taught)
     rows = {member.case.case_id: {e.class_name: e for e in member.entries} for member in cohort}
-    since = {i for i, found in rows.items() if any(e.version > trained for e in found.values() if _is_trusted(e))}
+    unlearned = {(m.case.case_id, e.class_name) for m in cohort for e in m.entries if not could_learn(base.card, m, e)}
+    since = {i for i, found in rows.items() if any((i, n) in unlearned for n, e in found.items() if _is_trusted(e))}
     for name in classes:
         people = {i: found[name] for i, found in rows.items() if _is_trusted(found.get(name))}
-        recent = {i for i, e in people.items() if e.version > trained or name not in taught}
+        recent = {i for i in people if (i, name) in unlearned or name not in taught}
         if not any(_is_news(people[i], name in taught) for i in recent):
             continue
         again = replayed(cohort, people.keys() - recent, params, name, name)
@@ -100,6 +111,25 @@ def _lessons(params: RetrainParams, base: Model, classes: Sequence[str], cohort:
         predicted = (i for i in asked if knowledge_of(rows[i].get(name)) is Knowledge.PREDICTED)
         vector = embedding_of(name, params.head_embeddings)
         yield Lesson(name, tuple(sorted({*recent, *again})), tuple(sorted(predicted)), vector)
+
+
+def _holding_out(lesson: Lesson, patients: Mapping[str, str], seed: int) -> Lesson:
+    """A lesson that learns nothing of a share of the patients whose cases people decided on: it is judged by those.
+
+    Parameters
+    ----------
+    patients
+        By case id.
+    """
+    decided = sorted({patients[case_id] for case_id in lesson.people})
+    rng = np.random.default_rng([seed, *lesson.class_name.encode()])
+    drawn = set(rng.choice(decided, len(decided) // _HELD_OUT, replace=False).tolist())
+    return replace(
+        lesson,
+        people=tuple(i for i in lesson.people if patients[i] not in drawn),
+        model=tuple(i for i in lesson.model if patients[i] not in drawn),
+        held_out=tuple(i for i in lesson.people if patients[i] in drawn),
+    )
 
 
 def _is_trusted(entry: Entry | None) -> bool:
