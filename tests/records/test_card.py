@@ -14,11 +14,13 @@ from voxledger.records.card import (
     PLANS,
     WEIGHTS,
     ModelCard,
+    Source,
     check_model,
     list_models,
     load_weights,
     parse_cards,
     read_card,
+    read_cards,
     save_weights,
     write_card,
 )
@@ -74,6 +76,15 @@ def test_a_card_of_format_1_has_no_source(tmp_path: Path):
     assert read_card(folder).source is None
     todays = older | {"source": None, "taught_by": {}, "ladder": None}
     assert parse_cards(json.dumps([older, older | {"format": 1}]), "models/base.json") == [todays] * 2
+
+
+def test_cards_of_a_table_are_those_of_the_folders(tmp_path: Path):
+    card = read_card(save(tmp_path / "a"))
+    theirs = Source(name="Theirs", version="2", training_set="their scans", classes={"Liver": "liver"})
+    card = card.model_copy(update={"source": theirs, "taught_by": {"liver": {"people": 2}}})
+    write_card(tmp_path / "a", card)
+    table = json.dumps([json.loads((tmp_path / "a/model.json").read_text())])
+    assert read_cards(table, "models/next.json") == [card] == list_models(tmp_path)
 
 
 def test_the_id_is_the_hash_of_the_weights_and_repeats(tmp_path: Path):

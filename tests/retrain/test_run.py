@@ -16,7 +16,15 @@ from voxledger.algorithms import VERSIONS
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.imaging.volume import file_sha256, mask_sha256, read, read_label, write
 from voxledger.params import MachineParams, RetrainParams
-from voxledger.records.card import ModelCard, check_model, list_models, load_tensors, read_card, write_card
+from voxledger.records.card import (
+    ModelCard,
+    check_model,
+    list_models,
+    load_tensors,
+    read_card,
+    read_cards,
+    write_card,
+)
 from voxledger.records.ledger import Origin
 from voxledger.retrain import run as stage
 from voxledger.retrain.run import retrain_round
@@ -174,6 +182,9 @@ def test_base_models_that_are_not_trained_anew_go_on_byte_for_byte(small, tiny):
         (0, "unet"),
         (1, "unet"),
     ]
+    cards = {card.id: card for card in read_cards(CARDS.read_text("utf-8"), str(CARDS))}
+    assert [cards[card.id] for card in list_models(BASE)] == list_models(BASE)
+    assert all(card.taught_by for card in cards.values())
 
 
 def test_fine_tuning_goes_on_where_a_class_came_new(small, tiny):

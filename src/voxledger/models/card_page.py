@@ -32,7 +32,7 @@ def card_page(card: ModelCard, withdrawn: str = "") -> str:
         around = f"the {region['inside']} and {region['margin_mm']:g} mm around it on every side"
         rows["looks at"] = f"the box around {around}: it predicts images that are cropped to that"
     if PREDICTIONS in card.params:
-        rows |= {"cases predicted": str(card.params["cases"]), "classes": ", ".join(card.params["classes"])}
+        rows |= {"cases predicted": str(card.params["cases"]), "classes": ", ".join(card.params.get("classes", ()))}
     if card.source is not None:
         rows |= {
             "source": f"{card.source.name} {card.source.version}".strip(),

@@ -135,8 +135,12 @@ def parse_card(values: Any, what: str) -> ModelCard:
     VoxledgerError
         It is no card.
     """
+    return _validated(_todays(values, what), what)
+
+
+def _validated(values: Any, what: str) -> ModelCard:
     try:
-        return ModelCard.model_validate(_todays(values, what))
+        return ModelCard.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
@@ -247,6 +251,11 @@ def parse_cards(text: str, what: str) -> list[dict[str, Any]]:
     if not isinstance(cards, list) or not all(isinstance(c, dict) and isinstance(c.get("id"), str) for c in cards):
         raise unreadable(what, "it is not a list of model cards")
     return [_todays(card, what) for card in cards]
+
+
+def read_cards(text: str, what: str) -> list[ModelCard]:
+    """The same as cards, where all of them are whole; `what` names the file in errors."""
+    return [_validated(values, what) for values in parse_cards(text, what)]
 
 
 def predictions_sha256(folder: Path) -> str:

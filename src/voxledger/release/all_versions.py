@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.models.cohort import cohort_sha256
-from voxledger.records.card import ModelCard, parse_card, parse_cards
+from voxledger.records.card import ModelCard, read_cards
 from voxledger.records.cases import Case, parse_cases
 from voxledger.repository import git, is_shallow, run_tool
 from voxledger.textfile import decode, parse_yaml, read_text_if_there
@@ -76,7 +76,7 @@ def learned_from(case_ids: set[str]) -> tuple[str, ...]:
             if any(line.split(",", 1)[0] in case_ids for line in text.splitlines()[1:]):
                 cohorts.add(cohort_sha256(text))
         else:
-            cards |= {card.id: card for card in (parse_card(values, path) for values in parse_cards(text, path))}
+            cards |= {card.id: card for card in read_cards(text, path)}
     parents = {card.id: card.parent for card in cards.values()}
     return with_descendants({card.id for card in cards.values() if card.cohort in cohorts}, parents)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from voxledger import layout
 from voxledger.errors import Misuse, VoxledgerError
-from voxledger.records.card import ModelCard, list_models, parse_card, parse_cards
+from voxledger.records.card import ModelCard, list_models, read_cards
 from voxledger.records.withdrawn import Kept, Withdrawn, read_kept, read_withdrawn, write_kept
 from voxledger.release.all_versions import with_descendants
 from voxledger.release.times import now
@@ -30,7 +30,7 @@ def _cards() -> list[ModelCard]:
     found = [*list_models(layout.BASE_MODELS), *list_models(layout.NEXT_MODELS)]
     for path in (layout.BASE_CARDS, layout.NEXT_CARDS):
         if (text := read_text_if_there(path)) is not None:
-            found += [parse_card(values, str(path)) for values in parse_cards(text, str(path))]
+            found += read_cards(text, str(path))
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from voxledger import layout
 from voxledger.licences import lost
 from voxledger.params import UNSPECIFIED
-from voxledger.records.card import ModelCard, parse_card, parse_cards
+from voxledger.records.card import ModelCard, read_cards
 from voxledger.records.clicks import AnsweredBy, Clicks, read_clicks
 from voxledger.records.ledger import Ledger
 from voxledger.textfile import read_text_if_there
@@ -23,9 +23,7 @@ def cards_of_release() -> dict[str, ModelCard]:
     found = cards_of_answers()
     for path in (layout.BASE_CARDS, layout.NEXT_CARDS):
         text = read_text_if_there(path)
-        for values in parse_cards(text, str(path)) if text else []:
-            card = parse_card(values, str(path))
-            found[card.id] = card
+        found |= {card.id: card for card in (read_cards(text, str(path)) if text else [])}
     return found
 
 

@@ -19,7 +19,7 @@ from voxledger.models.region import learned_schema
 from voxledger.models.start import PretrainedStart
 from voxledger.models.training import Training, TrainingCase
 from voxledger.params import UNSPECIFIED, MachineParams, RetrainParams
-from voxledger.records.card import FORMAT, ModelCard, list_models, parse_card, parse_cards, require_name, to_json
+from voxledger.records.card import FORMAT, ModelCard, list_models, read_cards, require_name, to_json
 from voxledger.records.cases import Case
 from voxledger.records.formats import numbered
 from voxledger.records.ledger import Ledger
@@ -207,7 +207,7 @@ def _genealogy() -> list[ModelCard]:
     """Cards of the next models and of all before them, by round and name; a model that goes on is listed once."""
     history = str(layout.BASE_CARDS)
     text = read_text_if_there(history)
-    cards = [] if text is None else parse_cards(text, history)
-    earlier = [parse_card(card, history) for card in cards]
-    unique = {card.id: card for card in (*list_models(layout.NEXT_MODELS), *list_models(layout.BASE_MODELS), *earlier)}
+    earlier = [] if text is None else read_cards(text, history)
+    # The card beside the weights counts: older tables lost what a model was adopted from, and who taught it what.
+    unique = {card.id: card for card in (*earlier, *list_models(layout.BASE_MODELS), *list_models(layout.NEXT_MODELS))}
     return sorted(unique.values(), key=lambda c: (c.round, c.name, c.id))
