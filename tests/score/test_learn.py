@@ -166,7 +166,8 @@ def test_models_that_are_always_certain_teach_nothing(cases):
         shown = read(layout.label_map(layout.PSEUDO, path.stem)).array
         path.unlink()
         certain = ((name, (shown == i).astype(np.float32)) for i, name in enumerate(("c0", "c1"), 1))
-        write_soft(path, certain, ["c0", "c1"], GRID, path.parent.name, path.stem)
+        image = file_sha256(layout.label_map(layout.IMAGES, path.stem))
+        write_soft(path, certain, ["c0", "c1"], GRID, path.parent.name, image)
     assert learn_round(cases, schema(), params()) == ""
     open_next()
     found = scored(cases, params(1))["attention"]
@@ -204,7 +205,7 @@ def test_a_model_that_took_cases_for_patients_is_not_used(cases):
     open_next()
     card = read_card(layout.BASE_ERROR_MODEL)
     of_before = {name: value for name, value in card.params.items() if name != "audited_patients"}
-    write_card(layout.BASE_ERROR_MODEL, replace(card, params=of_before))
+    write_card(layout.BASE_ERROR_MODEL, card.model_copy(update={"params": of_before}))
     assert "took cases of one patient for several patients" in scored(cases, params(1))["attention"]["why"]
     learn_round(cases, schema(), params(1))
     open_next()
