@@ -94,10 +94,10 @@ def score_round(
         Masks that people judged in earlier rounds; quality is learned from those of the pool.
     """
     pool = in_split(cases, Split.POOL)
+    patients = {case.case_id: case.patient for case in pool}
     found, how = _attention(pool, ledger, predictions, schema, params)
     scores = [_class_score(c, name, ledger, found.get(c.case_id)) for c in pool for name in schema.names]
     write_scores(layout.SCORES, scores)
-    patients = {case.case_id: case.patient for case in pool}
     model, masks = predict_round(judged := of_pool(judged, pool, schema), scores, patients, schema, params)
     unseen, unfit = _unseen(scores, not_found, schema), disagreeing(ledger, weak, schema)
     rejected = rejected_before(ledger, readings, schema) if params.score.rejected_first else ()
@@ -110,8 +110,7 @@ def score_round(
     view = _outlook(open_cases, chosen, reviewed, len(unseen), model, patients, params.score)
     replace_text(layout.OUTLOOK, json.dumps(asdict(view) | how, indent=2) + "\n")
     _write_agreement(pairs := _pairs(found))
-    predicted = [c for c in open_cases if c.case_id in found]
-    _write_plot(predicted)
+    _write_plot(predicted := [c for c in open_cases if c.case_id in found])
     attention_ml = tuple(sorted(c.attention_ml for c in predicted))
     curve = AttentionCurve(name="curve", attention_ml=attention_ml, above_knee=view.above_knee, chosen=view.chosen)
     shown, bias = _pictures(pool, rows, found, schema), _mean_agreement(pairs, schema)
