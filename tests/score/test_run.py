@@ -226,17 +226,17 @@ def test_quality_is_predicted_where_enough_was_judged(repository):
 @pytest.mark.parametrize(
     ("judged", "params", "said"),
     [
-        pytest.param([], {"quality": True}, "there are 0 of 0 cases", id="nobody has judged anything"),
+        pytest.param([], {"quality": True}, "there are 0 of 0.", id="nobody has judged anything"),
         pytest.param(
             [replace(m, mask=replace(m.mask, case_id=m.mask.case_id[:5])) for m in judged_before()],
             {"quality": True},
-            "there are 60 of 6 cases",
-            id="too few cases",
+            "there are 60 of 6.",
+            id="too few patients",
         ),
         pytest.param(
             [replace(m, mask=replace(m.mask, case_id="case6")) for m in judged_before()],
             {"quality": True},
-            "there are 0 of 0 cases",
+            "there are 0 of 0.",
             id="a test case",
         ),
         pytest.param(judged_before(), {}, "", id="not asked for"),
