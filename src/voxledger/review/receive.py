@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import IO
 
 from voxledger import layout
@@ -190,10 +190,21 @@ def _keep_late(staging: Path, manifest: Manifest, late: Path) -> Received:
     target = late / f"{manifest.name}-{sha256[:12]}"
     kept = [folder for folder in late.glob(f"{target.name}*") if not adds_signature(staging, folder)]
     new = not kept
-    replace_text(late / ".gitignore", "*\n")
+    _make_ignored(late, staging.parent)
     staging.chmod(0o755)
     target = kept[0] if kept else _aside(staging, target)
     return Received(target, manifest, sha256, new=new, late=True)
+
+
+def _make_ignored(late: Path, inbox: Path) -> None:
+    """A folder that git ignores; a killed process leaves none that it sees."""
+    if not late.exists():
+        made = Path(mkdtemp(prefix=RECEIVING, dir=inbox))
+        replace_text(made / ".gitignore", "*\n")
+        made.chmod(0o755)
+        made.rename(late)
+    elif not (late / ".gitignore").is_file():
+        replace_text(late / ".gitignore", "*\n")
 
 
 def _settle(staging: Path, manifest: Manifest, inbox: Path, sent: Path | None, outside: Outside) -> Received:
