@@ -77,7 +77,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     run("voxledger", "round", "close")
     run("voxledger", "round", "open")
     again = {"replay": 0.5, "replay_by": "importance"}
-    parameters(retrain={"strategy": "continual", "continual_iterations": 0.5, **again, "models": {"unet": UNET}})
+    parameters(retrain={"strategy": "continual", "continual_iterations": 1.0, **again, "models": {"unet": UNET}})
     run("voxledger", "round", "run", accept=(3,))
     run("voxledger", "review", "emulate", "--reference", str(root / "reference"))
     run("voxledger", "round", "run")
@@ -112,7 +112,7 @@ def test_the_next_round_predicts_with_the_head(played: Path) -> None:
     assert found.model_id == read_card(layout.BASE_MODELS / "unet").id
     true = reference(int(case_id[1:])) == 3
     mask = found.probabilities("spleen") > 0.5
-    assert 2 * (mask & true).sum() / (mask.sum() + true.sum()) > 0.75  # half of it, as two of four cases show: 0.6
+    assert 2 * (mask & true).sum() / (mask.sum() + true.sum()) > 0.85  # half of it: 0.6
 
 
 def test_the_closed_round_is_verified_and_traced(played: Path) -> None:
