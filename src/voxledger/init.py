@@ -44,8 +44,7 @@ def init(folder: Path, name: str, remote: str = "") -> None:
         raise Misuse(f"{name!r} cannot name a dataset", "use --name with lower-case letters, digits and hyphens")
     require_new(folder)
     _require_outside(Path(os.path.realpath(folder)))
-    if not git("var", "GIT_COMMITTER_IDENT", check=False):
-        raise Misuse("git does not know who you are", 'run `git config --global user.name "…"` and `… user.email …`')
+    require_identity()
     new = not folder.exists()
     try:
         _make(folder, name, remote)
@@ -54,6 +53,12 @@ def init(folder: Path, name: str, remote: str = "") -> None:
         for made in [folder] if new else folder.iterdir():
             shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink(missing_ok=True)
         raise
+
+
+def require_identity() -> None:
+    """Raise `Misuse` unless git knows whose commits these are."""
+    if not git("var", "GIT_COMMITTER_IDENT", check=False):
+        raise Misuse("git does not know who you are", 'run `git config --global user.name "…"` and `… user.email …`')
 
 
 def require_new(folder: Path) -> None:

@@ -27,6 +27,22 @@ def test_without_nninteractive_it_says_what_to_install_before_it_makes_anything(
     assert not (tmp_path / "demo").exists()
 
 
+def test_where_git_does_not_know_whose_commits_these_are_it_says_so_before_it_makes_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in ("AUTHOR", "COMMITTER"):
+        for what in ("NAME", "EMAIL"):
+            monkeypatch.delenv(f"GIT_{part}_{what}", raising=False)
+    (tmp_path / "config").write_text("[user]\n\tuseConfigOnly = true\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli, ["demo", "demo"])
+    assert result.exit_code == 2, (result.output, result.exception)
+    assert "git config --global user.name" in result.output
+    assert not (tmp_path / "demo").exists()
+
+
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Coarse phantoms, and models that have hardly learned."""

@@ -84,13 +84,14 @@ def demo(folder: Path, rounds: int) -> None:
       voxledger demo demo
     """
     from voxledger.errors import Misuse
-    from voxledger.init import require_new
+    from voxledger.init import require_identity, require_new
     from voxledger.models.nninteractive.network import require_installed
 
     require_installed()
     if folder.is_dir() and any(folder.iterdir()):
         raise Misuse(f"{folder} is not empty", f"`rm -rf {folder}` to start again, or name another folder")
     require_new(folder)
+    require_identity()
     started = time.monotonic()
     folder = folder.resolve()
     phantoms, repository = folder / "phantoms", folder / "repository"
