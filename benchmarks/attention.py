@@ -32,6 +32,8 @@ from typing import Any
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
+RANKS = "ranks.safetensors"
+"""Beside the weights of a model of errors."""
 
 # name, centre (z, y, x) and radii (z, y, x) as shares of the volume
 ORGANS = [
@@ -183,6 +185,7 @@ def make_model() -> Any:
     from voxledger.score.attention import Attention
     from voxledger.score.cells import FEATURES, CaseCells
     from voxledger.score.error_model import learn_trees
+    from voxledger.score.ranks import quantiles, ranks_of
 
     with tempfile.TemporaryDirectory() as folder:
         make_case(Path(folder), (64, 96, 96), 3, ORGANS[:9], 1)
@@ -192,10 +195,13 @@ def make_model() -> Any:
         labels, image = (volume.read(Path(folder) / f"{name}.nii.gz").array for name in ("labels", "image"))
         case, attention = CaseCells(predictions, labels, image, schema), Attention(predictions, schema, ScoreParams())
         found = [case.of(attention[name], number) for number, name in enumerate(schema.names)]
-    rows = np.concatenate([cells.features for cells in found if cells is not None])
-    wrong = np.random.default_rng(0).random(len(rows)) < rows[:, FEATURES.index("entropy")]
+    cells = {name: one for name, one in zip(schema.names, found, strict=True) if one is not None}
+    values = np.concatenate([one.features for one in cells.values()])
+    ranks = ranks_of([{name: quantiles(one.features).tolist() for name, one in cells.items()}])
+    rows = np.concatenate([ranks(name, one.features) for name, one in cells.items()])
+    wrong = np.random.default_rng(0).random(len(rows)) < values[:, FEATURES.index("entropy")]
     model = learn_trees(rows, wrong, np.ones(len(rows)), 0)
-    return model, float(np.quantile(model.scores(rows), 0.9))
+    return model, ranks, float(np.quantile(model.scores(rows), 0.9))
 
 
 def measure_learned(folder: Path, model_file: Path) -> dict:
@@ -207,8 +213,9 @@ def measure_learned(folder: Path, model_file: Path) -> dict:
     from voxledger.score.cells import FEATURES, CaseCells
     from voxledger.score.error_model import read_error_model
     from voxledger.score.learned import attend_learned
+    from voxledger.score.ranks import read_ranks
 
-    model = read_error_model(model_file, len(FEATURES))
+    model, ranks = read_error_model(model_file, len(FEATURES)), read_ranks(model_file.with_name(RANKS))
     threshold = float(model.found_at[0])
 
     def once(folder: Path) -> dict[str, int]:
@@ -217,7 +224,7 @@ def measure_learned(folder: Path, model_file: Path) -> dict:
         attention = Attention(predictions, schema, ScoreParams())
         labels = volume.read_label(folder / "labels.nii.gz", attention.grid)
         case = CaseCells(predictions, labels, volume.read(folder / "image.nii.gz").array, schema)
-        _, found = attend_learned(case, attention, model, schema.names, threshold)
+        _, found = attend_learned(case, attention, ranks, model, schema.names, threshold)
         return {one.name: one.attention for one in found}
 
     with tempfile.TemporaryDirectory() as small:
@@ -322,12 +329,14 @@ def report_learned(folder: Path, ours: dict, times: int) -> None:
 
     from voxledger.records.card import WEIGHTS, save_arrays
     from voxledger.score.error_model import tensors_of
+    from voxledger.score.ranks import write_ranks
 
     if not (folder / "labels.nii.gz").is_file():
         make_shown(folder)
-    model, threshold = make_model()
+    model, ranks, threshold = make_model()
     with tempfile.TemporaryDirectory() as out:
         save_arrays(Path(out), tensors_of(replace(model, found_at=np.array([threshold]))))
+        write_ranks(Path(out) / RANKS, ranks)
         found = best("learned", folder, times, Path(out) / WEIGHTS)
     slower, larger = found["cpu"] / ours["cpu"], found["peak_mb"] / ours["peak_mb"]
     print(

@@ -339,7 +339,7 @@ class Bench:
                 out = Path("scored/m") / f"{case_id}.b2nd"
                 out.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(Path("said") / model.card.id[:8] / out.name, out)
-            found = attend(others, {}, Path("scored"), kind.whole, Params(machine=ONE))
+            found = attend(others, Path("scored"), kind.whole, Params(machine=ONE))
             for case_id, classes in found.items():
                 for name, one in classes.items():
                     numbers = (one.attention_ml, one.inconsistent_ml, one.uncertain_ml, one.overlapping_ml)

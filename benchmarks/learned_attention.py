@@ -116,14 +116,27 @@ def published(case: Predicted, params: ScoreParams) -> Any:
     return Attention(case.soft, SCHEMA, params)
 
 
-def draw(case: Predicted, folder: Path, turn: int, audited: bool, tolerance: float) -> Any:
+def ranks(cases: Sequence[Predicted], seed: int, turn: int) -> Any:
+    """Of the round, from cases that nobody has looked at."""
+    from voxledger.score.cells import CaseCells
+    from voxledger.score.ranks import MOST_CASES, quantiles, ranks_of
+
+    drawn = sorted(np.random.default_rng([seed, turn]).permutation(len(cases))[:MOST_CASES].tolist())
+    found = []
+    for case in (cases[number] for number in drawn):
+        cells = CaseCells(case.soft, case.shown, case.sample.image, SCHEMA).of(published(case, ScoreParams())[CLASS], 0)
+        found.append({CLASS: quantiles(cells.features).tolist()} if cells is not None else {})
+    return ranks_of(found)
+
+
+def draw(case: Predicted, ranks: Any, folder: Path, turn: int, audited: bool, tolerance: float) -> Any:
     """What a review of the case teaches."""
     from voxledger.score.cells import CaseCells
     from voxledger.score.judged_cells import Judged, draw_cells, write_judged
 
     cells = CaseCells(case.soft, case.shown, case.sample.image, SCHEMA)
     attention, seed = published(case, ScoreParams()), f"{turn}/{case.sample.case_id}"
-    errors, drawn = draw_cells(cells, attention, case.sample.labels, {CLASS: True}, tolerance, seed, audited)
+    errors, drawn = draw_cells(cells, attention, ranks, case.sample.labels, {CLASS: True}, tolerance, seed, audited)
     path = folder / f"r{turn}-{tolerance:g}-{case.sample.case_id}.safetensors"
     judged = Judged(path, case.sample.case_id, turn, audited, errors)
     write_judged(judged, drawn)
@@ -153,7 +166,7 @@ def tuned(seen: Sequence[Predicted]) -> dict[float, ScoreParams]:
     return {t: max(zip(tries, tried, strict=True), key=lambda one, t=t: f1(one[1][t]))[0] for t in TOLERANCES}
 
 
-def scores_of(case: Predicted, model: Any) -> np.ndarray:
+def scores_of(case: Predicted, ranks: Any, model: Any) -> np.ndarray:
     """What the model of errors says of the region of every voxel (z, y, x); −∞ where it says nothing."""
     from voxledger.score.cells import CaseCells
     from voxledger.score.error_model import region_scores
@@ -161,7 +174,7 @@ def scores_of(case: Predicted, model: Any) -> np.ndarray:
     scores = np.full(case.shown.shape, -np.inf)
     cells = CaseCells(case.soft, case.shown, case.sample.image, SCHEMA).of(published(case, ScoreParams())[CLASS], 0)
     if cells is not None:
-        of_cell = region_scores(cells.places, model.scores(cells.features))
+        of_cell = region_scores(cells.places, model.scores(ranks(CLASS, cells.features)), cells.asked)
         voxels, of = cells.voxels(np.ones(len(of_cell), np.bool_))
         scores[tuple(voxels.T)] = of_cell[of]
     return scores
@@ -211,14 +224,15 @@ def play(data: Path, seed: int, rounds: int) -> list[Found]:
     with tempfile.TemporaryDirectory() as folder:
         for turn in range(1, rounds + 1):
             cases = [predict(networks, s, Path(folder) / str(turn)) for s in left]
-            rows += compare(seed, turn, cases, seen, judged) if turn > 1 else []
+            of_round = ranks(cases, seed, turn)
+            rows += compare(seed, turn, cases, of_round, seen, judged) if turn > 1 else []
             print(f"seed {seed}, round {turn}: {time.process_time():.0f} CPU s", flush=True)
             if turn == rounds:
                 break
             looked_at, audit = choose(cases, [seed, turn], LOOKED_AT, AUDITED)
             for tolerance in TOLERANCES:
-                judged[tolerance] += [draw(c, Path(folder), turn, False, tolerance) for c in looked_at]
-                judged[tolerance] += [draw(c, Path(folder), turn, True, tolerance) for c in audit]
+                judged[tolerance] += [draw(c, of_round, Path(folder), turn, False, tolerance) for c in looked_at]
+                judged[tolerance] += [draw(c, of_round, Path(folder), turn, True, tolerance) for c in audit]
             seen += [*looked_at, *audit]
             cohort += [case.sample for case in (*looked_at, *audit)]
             gone = {case.sample.case_id for case in seen}
@@ -229,7 +243,12 @@ def play(data: Path, seed: int, rounds: int) -> list[Found]:
 
 
 def compare(
-    seed: int, turn: int, cases: Sequence[Predicted], seen: Sequence[Predicted], judged: dict[float, list[Any]]
+    seed: int,
+    turn: int,
+    cases: Sequence[Predicted],
+    ranks: Any,
+    seen: Sequence[Predicted],
+    judged: dict[float, list[Any]],
 ) -> list[Found]:
     """What each kind of attention finds in these cases."""
     rows = [
@@ -240,10 +259,12 @@ def compare(
     for t, best in tuned(seen).items():
         note = f"{best.inconsistency:g}, {best.uncertainty:g}, opening {best.opening}"
         rows.append(Found(turn, t, TUNED, score_of(cases, best)[t], note=note))
-    return [*rows, *(row for t in TOLERANCES for row in learned(seed, turn, t, cases, judged[t]))]
+    return [*rows, *(row for t in TOLERANCES for row in learned(seed, turn, t, cases, ranks, judged[t]))]
 
 
-def learned(seed: int, turn: int, tolerance: float, cases: Sequence[Predicted], judged: Sequence[Any]) -> list[Found]:
+def learned(
+    seed: int, turn: int, tolerance: float, cases: Sequence[Predicted], ranks: Any, judged: Sequence[Any]
+) -> list[Found]:
     """What a model of errors finds, at its own thresholds and at others."""
     from voxledger.score.judged_cells import apart
     from voxledger.score.learn import lacking, learn_errors
@@ -252,13 +273,13 @@ def learned(seed: int, turn: int, tolerance: float, cases: Sequence[Predicted], 
     if why := lacking(counted := apart(judged, patients)):
         return [Found(turn, tolerance, "**learned**", Counts(), note=why)]
     model, _ = learn_errors(counted, [CLASS], {CLASS: CLASS}, patients, seed)
-    scores, errors = [scores_of(case, model) for case in cases], [case.errors[tolerance] for case in cases]
+    scores, errors = [scores_of(case, ranks, model) for case in cases], [case.errors[tolerance] for case in cases]
     rows = []
     for miss in MISSES:
         name = f"**learned**, miss {miss:g}"
         if (threshold := model.threshold(miss)) is None:
             rows.append(
-                Found(turn, tolerance, name, Counts(), note=f"{model.audited_patients} audited patients set none")
+                Found(turn, tolerance, name, Counts(), note=f"{model.audited_patients(miss)} audited patients set none")
             )
             continue
         found = above(scores, errors, threshold)

@@ -167,6 +167,7 @@ class Scored:
         self._labels = {case.case_id: labels_of(case, self.schema) for case in cases}
         self._published: dict[str, Any] = {}
         self._cells: dict[str, Any] = {}
+        self._ranks: Any = None
 
     def __getitem__(self, case_id: str) -> Proposed:
         return self._cases[case_id]
@@ -195,6 +196,23 @@ class Scored:
             case = self[case_id]
             self._cells[case_id] = Kept(case.soft, self._labels[case_id], case.image, self.schema)
         return self._cells[case_id]
+
+    @property
+    def ranks(self) -> Any:
+        """What values of cells come to among those of the pool."""
+        from voxledger.score.ranks import MOST_CASES, quantiles, ranks_of
+
+        if self._ranks is None:
+            ids = sorted(self._cases)
+            drawn = sorted(np.random.default_rng(0).permutation(len(ids))[:MOST_CASES].tolist())
+            found = []
+            for case_id in (ids[number] for number in drawn):
+                cells = {
+                    n: self.cells(case_id).of(self.published(case_id)[n], i) for i, n in enumerate(self.schema.names)
+                }
+                found.append({n: quantiles(one.features).tolist() for n, one in cells.items() if one is not None})
+            self._ranks = ranks_of(found)
+        return self._ranks
 
     def read(self, case_id: str, found: Sequence[Any], looks: Looks) -> tuple[Review, np.ndarray]:
         """A review by a reader whom this attention points, and the label map that it leaves."""
@@ -246,7 +264,8 @@ class LearnedAttention:
         published, names = self._pool.published(case_id), self._pool.schema.names
         if self._threshold is None:
             return [published[name] for name in names]
-        return list(attend_learned(self._pool.cells(case_id), published, self._model, names, self._threshold)[1])
+        cells, ranks = self._pool.cells(case_id), self._pool.ranks
+        return list(attend_learned(cells, published, ranks, self._model, names, self._threshold)[1])
 
     def scored(self, case: Case) -> CaseScore:
         """As acquisition functions see it, with this attention."""
@@ -264,7 +283,7 @@ class LearnedAttention:
         revised = {name: ml > 0 for name, (_, ml, _) in review.changed.items()}
         tolerance, seed = Params().evaluate.error_tolerance_mm, f"{self._seed}/{turn}/{case_id}"
         cells, published = self._pool.cells(case_id), self._pool.published(case_id)
-        errors, drawn = draw_cells(cells, published, after, revised, tolerance, seed, blind)
+        errors, drawn = draw_cells(cells, published, self._pool.ranks, after, revised, tolerance, seed, blind)
         judged = Judged(self._folder / f"r{turn:02d}-{case_id}.safetensors", case_id, turn, blind, errors)
         write_judged(judged, drawn)
         self._judged.append(judged)

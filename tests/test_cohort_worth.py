@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from commands import output, parameters, run
 
+from voxledger import layout
 from voxledger.imaging.volume import Grid, file_sha256, write
 
 pytestmark = pytest.mark.slow
@@ -73,6 +74,7 @@ def test_a_spoilt_cohort_hurts_and_its_references_do_not(repository: Path) -> No
         told = output("voxledger", "cohort", "worth", "spoilt", "--references", references)
         after = tables(repository)
         assert {name: after[name] for name in before} == before
+        assert not list(layout.MEMO.glob(".worth-*")), "nothing is left of the killed one"
         assert len(after) == 12
         assert told.count("Running stage") <= 12 - len(before) + 2, told
         assert "spoilt, reviewed: hurts on external/c" in told

@@ -28,7 +28,7 @@ STAGES = {
     "adjudicate": 2,
     "gate": 3,
     "import": 7,
-    "learn": 3,
+    "learn": 4,
     "retrain": 5,
     "evaluate": 3,
     "hindsight": 3,

@@ -19,6 +19,7 @@ from voxledger.score.error_model import learn_trees
 from voxledger.score.judged_cells import OF_ERROR, RIGHT, Judged, draw_cells, write_judged
 from voxledger.score.learn import _found_at
 from voxledger.score.learned import attend_learned
+from voxledger.score.ranks import quantiles, ranks_of
 
 SHAPE, SPACING = (14, 21, 22), (3.0, 1.0, 1.2)
 SIZE = (1, 4, 3)
@@ -179,11 +180,18 @@ def test_slabs_do_not_show(case, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+def ranks_in(cells_of, attention):
+    """Ranks of a round of which this is the only case."""
+    found = {name: cells_of.of(attention[name], 0) for name in SCHEMA.names}
+    return ranks_of([{name: quantiles(cells.features).tolist() for name, cells in found.items()}])
+
+
 def test_attention_touches_just_the_errors_whose_score_reaches_the_threshold(tmp_path, case):
     """Else the bound on what is missed, which is set by these scores, would not be one of what people are shown."""
     cells_of, attention, _ = case
     after = np.roll(cells_of.labels, (1, 2, 2), (0, 1, 2))
-    errors, drawn = draw_cells(cells_of, attention, after, dict.fromkeys(SCHEMA.names, True), 0.0, "seed", True)
+    ranks = ranks_in(cells_of, attention)
+    errors, drawn = draw_cells(cells_of, attention, ranks, after, dict.fromkeys(SCHEMA.names, True), 0.0, "seed", True)
     judged = Judged(tmp_path / "judged.safetensors", "case", 0, True, errors)
     write_judged(judged, drawn)
     wrong = (drawn.error > 0) ^ (np.random.default_rng(0).random(len(drawn.error)) < 0.2)
@@ -193,7 +201,7 @@ def test_attention_touches_just_the_errors_whose_score_reaches_the_threshold(tmp
     numbers = iter(scores.tolist())
     of_class = {name: np.array([next(numbers) for _ in range(errors[name])]) for name in SCHEMA.names}
     for threshold in np.unique(scores[np.isfinite(scores)]).tolist():
-        for found in attend_learned(cells_of, attention, model, SCHEMA.names, threshold)[1]:
+        for found in attend_learned(cells_of, attention, ranks, model, SCHEMA.names, threshold)[1]:
             flagged = np.zeros(SHAPE, np.bool_)
             if found.box is not None:
                 flagged[found.box] = found.bits != 0
@@ -209,7 +217,8 @@ def test_what_is_drawn_stands_for_all_and_repeats(case, monkeypatch):
     after = cells_of.labels.copy()
     after[cells_of.labels == 1] = np.where(np.argwhere(cells_of.labels == 1)[:, 2] < 8, 0, 1)
     revised = {"c0": True, "c1": False}
-    errors, drawn = draw_cells(cells_of, attention, after, revised, 1.0, "seed", False)
+    ranks = ranks_in(cells_of, attention)
+    errors, drawn = draw_cells(cells_of, attention, ranks, after, revised, 1.0, "seed", False)
     assert errors["c0"] > 0
     assert errors["c1"] == 0, "it was accepted, though the label map differs from what it became"
     assert set(drawn.error.tolist()) <= set(range(errors["c0"] + 1))
@@ -219,11 +228,11 @@ def test_what_is_drawn_stands_for_all_and_repeats(case, monkeypatch):
     assert drawn.weight[right].sum() == pytest.approx(sum(numbers) - of_error, rel=1e-5)
     assert np.bincount(drawn.error)[1:].max() <= OF_ERROR
     assert np.count_nonzero(right) <= 2 * 20 < 2 * RIGHT
-    _, again = draw_cells(cells_of, attention, after, revised, 1.0, "seed", False)
+    _, again = draw_cells(cells_of, attention, ranks, after, revised, 1.0, "seed", False)
     for name in vars(drawn):
         np.testing.assert_array_equal(getattr(drawn, name), getattr(again, name))
-    _, audited = draw_cells(cells_of, attention, after, revised, 1.0, "seed", True)
+    _, audited = draw_cells(cells_of, attention, ranks, after, revised, 1.0, "seed", True)
     assert (audited.weight == 1).all(), "of a blind case all cells are kept"
     assert np.count_nonzero(audited.error == 0) == sum(numbers) - of_error
-    _, other = draw_cells(cells_of, attention, after, revised, 1.0, "another seed", False)
+    _, other = draw_cells(cells_of, attention, ranks, after, revised, 1.0, "another seed", False)
     assert not np.array_equal(drawn.features, other.features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,14 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from voxledger.errors import VoxledgerError
 from voxledger.records.card import WEIGHTS, save_arrays
 from voxledger.score import error_model
-from voxledger.score.error_model import conformal_threshold, learn_trees, platt, read_error_model, tensors_of
+from voxledger.score.error_model import (
+    conformal_threshold,
+    learn_trees,
+    platt,
+    read_error_model,
+    region_scores,
+    tensors_of,
+)
 
 
 def rows(count=3000, seed=0):
@@ -107,3 +115,35 @@ def test_no_more_is_missed_than_was_asked_for(miss):
         missed.append(np.mean(patients[15] < threshold) if threshold is not None else 0.0)
     assert np.mean(missed) <= miss + 3 * np.std(missed) / np.sqrt(len(missed))
     assert np.mean(missed) >= miss - 0.08
+
+
+def audits(*patients_by_round):
+    """A model whose threshold is set by patients with an error each, found at the number of their round."""
+    counts = [len(patients) for patients in patients_by_round]
+    rounds = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    audited = np.array([patient for patients in patients_by_round for patient in patients], np.int32)
+    return replace(learn_trees(*rows(200), 0), audited=audited, round=rounds, found_at=rounds.astype(float))
+
+
+@pytest.mark.parametrize(
+    ("patients", "miss", "expected", "count"),
+    [
+        ([[0, 1, 2], [3, 4, 5]], 0.25, 1.0, 3),  # the newest round is enough
+        ([[0, 1, 2], [3, 4]], 0.25, 0.0, 5),  # it is not, and goes together with the one before
+        ([[0, 1, 2], [3, 4, 5], [6], [7]], 0.25, 1.0, 5),  # as few rounds as it takes
+        ([[0, 1, 2], [3, 3, 3]], 0.25, 0.0, 4),  # several errors of one patient are not several patients
+        ([[0, 1], []], 0.25, None, 2),
+        ([[]], 0.25, None, 0),
+    ],
+)
+def test_the_newest_audits_set_the_threshold(patients, miss, expected, count):
+    """Networks of earlier rounds erred elsewhere; of these as few count as are needed."""
+    model = audits(*patients)
+    assert (model.threshold(miss), model.audited_patients(miss)) == (expected, count)
+
+
+def test_regions_too_small_to_be_seen_are_none():
+    places = np.array([[0, 0, 0], [0, 0, 1], [0, 0, 3], [0, 0, 5], [0, 0, 7], [0, 0, 7]], np.int32)
+    scores, asked = np.array([1.0, 2.0, 0.5, -2.0, 3.0, 3.0]), np.array([0.2, 0.1, 0.2, 0.2, 0.2, 0.2], np.float32)
+    # Two cells together are large enough; a cell that stands there for each of two errors is as small as it is.
+    assert region_scores(places, scores, asked).tolist() == [2.0, 2.0, -np.inf, -np.inf, -np.inf, -np.inf]

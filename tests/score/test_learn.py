@@ -18,7 +18,7 @@ from voxledger import layout
 from voxledger.errors import VoxledgerError
 from voxledger.export.run import export_round
 from voxledger.imaging.attention_file import Criterion, open_attention
-from voxledger.imaging.soft import write_soft
+from voxledger.imaging.soft import open_soft, write_soft
 from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, read, read_grid, write
 from voxledger.params import Params
 from voxledger.records.card import WEIGHTS, check_model, read_card, write_card
@@ -32,6 +32,7 @@ from voxledger.score import cells, error_model, learn, run
 from voxledger.score.cells import FEATURES
 from voxledger.score.judged_cells import all_judged, read_judged
 from voxledger.score.learn import learn_round
+from voxledger.score.ranks import Ranks
 from voxledger.score.run import score_round
 from voxledger.score.table import read_scores
 
@@ -83,9 +84,10 @@ def build(folder, classes=("c0", "c1"), models=2):
             rows.append(WorkItem(number + 1, case_id, name, 0.0, 0.0, reason, "ann", 1.0))
             said = Decision.ACCEPT if i else Decision.REVISE
             decided.append(Decided(case_id, name, said, "ann", 1.0, "bundle"))
-    write_worklist(layout.WORKLIST, rows)
     write_decided(layout.DECISIONS, decided)
     write_predicted(layout.PREDICTED, predicted)
+    scored(cases, params(), len(classes))
+    write_worklist(layout.WORKLIST, rows)
     return cases
 
 
@@ -149,6 +151,35 @@ def test_attention_is_learned_from_what_people_changed(tmp_path, monkeypatch, cl
     assert row.uncertain_ml > row.attention_ml, "what the models are unsure of is counted as before"
 
 
+def test_errors_are_found_where_models_became_surer(cases):
+    """As networks do that learned from what people corrected: by values such errors were never seen."""
+    learn_round(cases, schema(), params())
+    open_next()
+    case_id = f"case{TAUGHT + AUDITED:02d}"
+    truth = read(layout.label_map(layout.IMAGES, case_id)).array > 50
+    wrong = (read(layout.label_map(layout.PSEUDO, case_id)).array == 1) & ~truth
+    found = {}
+    for surer in (False, True):
+        for path in sorted(layout.PREDICTIONS.glob("*/*.b2nd")) if surer else ():
+            soft = open_soft(path)
+            likely = [
+                (name, np.clip(soft.probabilities(name).astype(np.float32), 1e-3, 1 - 1e-3)) for name in soft.classes
+            ]
+            sharper = [(name, 1 / (1 + ((1 - p) / p) ** 1.8)) for name, p in likely]
+            path.unlink()
+            write_soft(path, sharper, list(soft.classes), GRID, path.parent.name, soft.image_sha256)
+        assert scored(cases, params(1))["attention"]["by"] == "learned"
+        bits = open_attention(layout.attention(case_id)).read("c0") > 0
+        found[surer] = np.count_nonzero(wrong & bits) / np.count_nonzero(wrong)
+    assert found[True] > 0.8 * found[False] > 0.25
+
+
+def test_without_ranks_of_the_round_nothing_is_drawn(cases):
+    layout.CELL_RANKS.unlink()
+    with pytest.raises(VoxledgerError, match=r"ranks.safetensors"):
+        learn_round(cases, schema(), params())
+
+
 def test_without_revisions_attention_is_published_and_the_report_says_why(cases):
     plain = scored(cases, params(attention="published"))
     before = files(layout.ATTENTION)
@@ -199,14 +230,14 @@ def test_several_cases_of_a_patient_set_the_threshold_as_one(cases, several):
         assert (found["by"], found["audited"]) == ("learned", AUDITED)
 
 
-def test_a_model_that_took_cases_for_patients_is_not_used(cases):
-    """As version 2 learned it."""
+def test_a_model_that_learned_from_values_is_not_used(cases):
+    """As version 3 did."""
     learn_round(cases, schema(), params())
     open_next()
     card = read_card(layout.BASE_ERROR_MODEL)
-    of_before = {name: value for name, value in card.params.items() if name != "audited_patients"}
+    of_before = {name: value for name, value in card.params.items() if name != "ranks"}
     write_card(layout.BASE_ERROR_MODEL, card.model_copy(update={"params": of_before}))
-    assert "took cases of one patient for several patients" in scored(cases, params(1))["attention"]["why"]
+    assert "from values instead of ranks" in scored(cases, params(1))["attention"]["why"]
     learn_round(cases, schema(), params(1))
     open_next()
     assert scored(cases, params(2))["attention"]["by"] == "learned"
@@ -229,6 +260,7 @@ def test_attention_goes_by_the_label_map_that_people_are_shown(cases, monkeypatc
     learn_round(cases, schema(), params())
     open_next()
     shutil.rmtree(layout.BUNDLES)
+    monkeypatch.setattr(run, "ranks_of_round", lambda *_: Ranks({}))  # which all cases depend on
     number = TAUGHT + AUDITED
     case_id, base = f"case{number:02d}", np.zeros(GRID.shape, np.uint8)
     base[2:10, 3:12, 2:14] = 2
@@ -308,19 +340,26 @@ def test_a_case_that_was_audited_twice_counts_once(cases):
         learn_round(cases, schema(), params(number))
         open_next()
     model = error_model.read_error_model(layout.BASE_ERROR_MODEL / WEIGHTS, len(FEATURES))
-    assert (len(model.found_at), model.audited_patients) == (2 * AUDITED, AUDITED)
+    assert (len(model.found_at), len(np.unique(model.audited))) == (2 * AUDITED, AUDITED)
     assert model.threshold(1 / (AUDITED + 1) - 0.01) is None
 
 
 original = learn.learn_trees
 
 
-def test_files_of_single_voxels_are_carried_on_and_teach_nothing(cases):
-    """As format 1 has them."""
+@pytest.mark.parametrize("version", [1, 2])
+def test_files_of_single_voxels_and_of_values_are_carried_on_and_teach_nothing(cases, version):
+    """As formats 1 and 2 have them."""
     learn_round(cases, schema(), params())
     for path in layout.NEXT_JUDGED_CELLS.iterdir():
         arrays, one = load_file(path), read_judged(path)
-        said = {"format": 1, "case_id": one.case_id, "round": 0, "audited": one.audited, "features": ["mean", "class"]}
+        said = {
+            "format": version,
+            "case_id": one.case_id,
+            "round": 0,
+            "audited": one.audited,
+            "features": ["mean", "class"],
+        }
         said |= {"classes": list(one.errors), "errors": list(one.errors.values())}
         of_voxels = {"features": arrays["features"][:, :2].copy(), "error": arrays["error"], "weight": arrays["weight"]}
         save_file(of_voxels, path, metadata={"voxledger": json.dumps(said)})

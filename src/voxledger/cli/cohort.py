@@ -76,7 +76,7 @@ def worth(names: tuple[str, ...], seeds: int, references: Path | None, as_json: 
 @_REFERENCES
 def measure(name: str, arm: str, seed: int, references: Path | None) -> None:
     """Train one arm with one seed, and write its Dice: a stage of `cohort worth`."""
-    import tempfile
+    import shutil
 
     from voxledger.evaluate.case_metrics import Generation
     from voxledger.evaluate.round import measure_models
@@ -102,13 +102,15 @@ def measure(name: str, arm: str, seed: int, references: Path | None) -> None:
     learned = learned_from(Arm(arm), name, cases, ledger, schema, references=references)
     judged = judged_cases(cases, schema, ledger)
     settings = params.retrain.model_copy(update={"seed": seed})
-    layout.MEMO.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".worth-", dir=layout.MEMO) as folder:
-        models, predicted = Path(folder, "models"), Path(folder, "predictions")
-        models.mkdir()
-        train_from_nothing(learned, sha256_of(learned), schema, params.round, settings, params.machine, models)
-        predict_cases(list(judged.cases.values()), models, predicted, schema, params.infer, params.machine)
-        rows, _ = measure_models(judged, schema, params, {Generation.NEXT: [predicted]})
+    table = dice_table(name, Arm(arm), seed)
+    folder = layout.MEMO / f".worth-{table.stem}"
+    shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+    models, predicted = folder / "models", folder / "predictions"
+    models.mkdir(parents=True)
+    train_from_nothing(learned, sha256_of(learned), schema, params.round, settings, params.machine, models)
+    predict_cases(list(judged.cases.values()), models, predicted, schema, params.infer, params.machine)
+    rows, _ = measure_models(judged, schema, params, {Generation.NEXT: [predicted]})
+    shutil.rmtree(folder)
     patients = {case_id: case.patient for case_id, case in judged.cases.items()}
     several = any(r.model == ENSEMBLE for r in rows)
     dice = [
@@ -116,7 +118,7 @@ def measure(name: str, arm: str, seed: int, references: Path | None) -> None:
         for r in rows
         if (r.model == ENSEMBLE) is several
     ]
-    write_judged(dice_table(name, Arm(arm), seed), dice)
+    write_judged(table, dice)
 
 
 @cohort.command(hidden=True)

@@ -66,6 +66,11 @@ class Cells:
     _size: tuple[int, int, int]
 
     @property
+    def asked(self) -> npt.NDArray[np.float32]:
+        """(n,): share of the voxels of every cell that is in question."""
+        return self.features[:, _ASKED_SHARE]
+
+    @property
     def places(self) -> npt.NDArray[np.int32]:
         """(n, 3): where every cell lies on the grid of cells."""
         return np.argwhere(self._rows >= 0).astype(np.int32)
@@ -277,6 +282,7 @@ _SUMMED = (
 )
 """What is known of a cell, in the order of `cell_kernels.add_part`; the two `most` are largest values."""
 _SUMS, _ASKED = len(_SUMMED), _SUMMED.index("asked")
+_ASKED_SHARE = FEATURES.index("asked")
 _NEAR = frozenset(
     (
         *("voxels", "asked", "doubt", "against", "mean", "deviation", "entropy", "inconsistent"),

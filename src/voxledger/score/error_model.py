@@ -11,7 +11,8 @@ the blind audits, which it did not learn from. On these the threshold is set too
 (Angelopoulos et al. 2022): of the highest threshold with n / (n + 1) · risk + 1 / (n + 1) ≤ `miss`, where the risk is
 the mean over n audited patients with errors of the share of errors that no region above it touches, the expected share
 of missed errors in another such patient is at most `miss`. Units are patients, since several cases of one are not
-exchangeable with cases of others.
+exchangeable with cases of others. Audits of the newest rounds count, of as few as there are enough patients in: the
+networks of earlier ones erred elsewhere.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ TREES, DEPTH, RATE = 100, 5, 0.1
 """How many trees, edges from the root of one to a leaf, and what each adds of what it finds."""
 EXTENT = -1.3863
 """Score from which cells hang together: the trees' odds of 1 to 4. Below it, every cell is a region of its own."""
+SMALLEST = 0.25
+"""Least voxels in question of a region, in cells: what is smaller is no error that people see."""
 
 Numbers = npt.NDArray[np.float64]
+_NOBODY = np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class ErrorModel:
     """(2,): factor and summand that make a score the logarithm of the odds."""
     audited: npt.NDArray[np.int32]
     """(error,): number of the audited patient in whom an error lies."""
+    round: npt.NDArray[np.int32]
+    """(error,): when it was audited."""
     found_at: Numbers
     """(error,): the highest `region_scores` in it, −∞ where no voxel of it is in question."""
 
@@ -67,39 +73,61 @@ class ErrorModel:
 
     def threshold(self, miss: float) -> float | None:
         """The score from which regions are attended to; None where too few patients were audited for `miss`."""
-        return conformal_threshold(self.audited, self.found_at, miss)
+        newest = self._newest(miss)
+        return conformal_threshold(self.audited[newest], self.found_at[newest], miss)
 
-    @property
-    def audited_patients(self) -> int:
-        """Audited patients with errors."""
-        return len(np.unique(self.audited))
+    def audited_patients(self, miss: float) -> int:
+        """Audited patients with errors, of the rounds that set the threshold for `miss`."""
+        return len(np.unique(self.audited[self._newest(miss)]))
+
+    def _newest(self, miss: float) -> npt.NDArray[np.bool_]:
+        """Which errors are of the newest rounds in which enough patients were audited; all where these are too few."""
+        newest = np.ones(len(self.round), np.bool_)
+        for number in sorted(set(self.round.tolist())):
+            since = self.round >= number
+            newest = since if len(np.unique(self.audited[since])) >= patients_needed(miss) else newest
+        return newest
 
 
-def region_scores(places: npt.NDArray[np.int32], scores: Numbers) -> Numbers:
-    """By cell the highest score of its region; its own where that is below `EXTENT`.
+def patients_needed(miss: float) -> int:
+    """Audited patients with errors that a threshold takes at least.
+
+    Examples
+    --------
+    >>> [patients_needed(miss) for miss in (0.05, 0.15, 0.25)]
+    [19, 6, 3]
+    """
+    return int(np.ceil(1 / miss - 1 - 1e-9))
+
+
+def region_scores(places: npt.NDArray[np.int32], scores: Numbers, asked: npt.NDArray[np.float32]) -> Numbers:
+    """By cell the highest score of its region; its own where that is below `EXTENT`, −∞ in regions below `SMALLEST`.
 
     Parameters
     ----------
     places
         (n, 3): where cells in question lie on a grid; others are no part of any region.
+    asked
+        (n,): share of its voxels that is in question.
 
     Examples
     --------
     >>> places = np.array([[0, 0, 0], [0, 0, 1], [0, 0, 3], [0, 0, 2]], np.int32)
-    >>> region_scores(places, np.array([-1.0, 2.0, -0.5, -3.0])).tolist()
-    [2.0, 2.0, -0.5, -3.0]
+    >>> region_scores(places, np.array([-1.0, 2.0, -0.5, -3.0]), np.array([0.2, 0.1, 0.1, 0.5])).tolist()
+    [2.0, 2.0, -inf, -3.0]
     """
     from voxledger.imaging.components import connected_components
 
-    high, found = scores >= EXTENT, scores.astype(np.float64)
+    high, found = scores >= EXTENT, np.where(asked < SMALLEST, -np.inf, scores)
     if high.any():
         at = places[high] - places[high].min(axis=0)
-        grid = np.zeros(at.max(axis=0) + 1, np.bool_)
-        grid[tuple(at.T)] = True
+        grid, share = (np.zeros(at.max(axis=0) + 1, kind) for kind in (np.bool_, np.float32))
+        grid[tuple(at.T)], share[tuple(at.T)] = True, asked[high]  # a cell may be there several times
         regions, count = connected_components(grid)
         peak = np.full(count + 1, -np.inf)
         region = regions[tuple(at.T)]
         np.maximum.at(peak, region, scores[high])
+        peak[np.bincount(regions[grid], share[grid], count + 1) < SMALLEST] = -np.inf
         found[high] = peak[region]
     return found
 
@@ -154,7 +182,7 @@ def learn_trees(rows: npt.NDArray[np.float32], wrong: npt.NDArray[np.bool_], wei
     trees = [_full(tree.nodes) for (tree,) in boosting._predictors]
     feature, bound, value = (np.stack(part) for part in zip(*trees, strict=True))
     start = np.asarray(boosting._baseline_prediction, np.float64).reshape(1)
-    return ErrorModel(feature, bound, value, start, np.array([1.0, 0.0]), np.zeros(0, np.int32), np.zeros(0))
+    return ErrorModel(feature, bound, value, start, np.array([1.0, 0.0]), *_NOBODY)
 
 
 def _full(nodes: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32], Numbers]:

@@ -28,6 +28,7 @@ from voxledger.records.cases import Case
 from voxledger.records.formats import Upgrade, upgraded
 from voxledger.score.attention import Attention
 from voxledger.score.cells import FEATURES, CaseCells, Cells
+from voxledger.score.ranks import Ranks
 
 RIGHT, OF_ERROR = 1000, 64
 """Most cells that are drawn of what is right of a class, and of each of its errors."""
@@ -38,7 +39,12 @@ def _of_voxels(said: dict[str, Any]) -> dict[str, Any]:
     return {**said, "features": []}
 
 
-UPGRADES: tuple[Upgrade, ...] = (_of_voxels,)
+def _of_values(said: dict[str, Any]) -> dict[str, Any]:
+    """Format 2 held values instead of ranks, of which nothing is learned any more."""
+    return {**said, "features": []}
+
+
+UPGRADES: tuple[Upgrade, ...] = (_of_voxels, _of_values)
 FORMAT = len(UPGRADES) + 1
 _HEADER = "voxledger"
 _RESTORE = "restore it with `dvc checkout`, or in a clone `dvc pull`"
@@ -49,7 +55,9 @@ class DrawnCells:
     """Cells that were drawn; one that touches several errors is there once for each."""
 
     features: npt.NDArray[np.float32]
-    """(n, `FEATURES`); the last column is the place of the class in `Judged.errors`."""
+    """(n, `FEATURES`): ranks in the round; the last column is the place of the class in `Judged.errors`."""
+    asked: npt.NDArray[np.float32]
+    """(n,): share of its voxels that is in question."""
     error: npt.NDArray[np.int32]
     """(n,): number of the error that a cell is of, counted over the classes from 1; 0 in what is right."""
     weight: npt.NDArray[np.float32]
@@ -88,7 +96,7 @@ class Judged:
         from safetensors.numpy import load_file
 
         found = DrawnCells(**load_file(self.path))
-        if not len(found.error) == len(found.weight) == len(found.features) == len(found.place):
+        if len({len(part) for part in vars(found).values()}) > 1:
             raise VoxledgerError(f"{self.path} holds arrays that do not fit each other", _RESTORE)
         return found
 
@@ -96,6 +104,7 @@ class Judged:
 def draw_cells(
     case: CaseCells,
     attention: Attention,
+    ranks: Ranks,
     after: npt.NDArray[Any],
     revised: Mapping[str, bool],
     tolerance_mm: float,
@@ -110,6 +119,8 @@ def draw_cells(
         With the label map that people were shown.
     attention
         Of the published criteria.
+    ranks
+        Of the round.
     after
         The label map that it became (z, y, x).
     revised
@@ -131,12 +142,14 @@ def draw_cells(
         draw = _Draw(np.random.default_rng(list(hashlib.sha256(f"{seed}/{name}".encode()).digest())))
         if (cells := case.of(attention[name], number)) is not None:
             rows, error = _errors_of(cells, components, box)
-            draw.add(cells.features[rows], error, cells.places[rows], audited)
+            features = ranks(name, cells.features)[rows]
+            draw.add(features, cells.asked[rows], error, cells.places[rows], audited)
         draw.count_from(sum(errors.values()))
         errors[name] = count
         drawn.append(draw)
     return errors, DrawnCells(
         np.concatenate([d.features for d in drawn]),
+        np.concatenate([d.asked for d in drawn]),
         np.concatenate([d.error for d in drawn]),
         np.concatenate([d.weights() for d in drawn]),
         np.concatenate([d.place for d in drawn]),
@@ -175,12 +188,14 @@ class _Draw:
         self._rng = rng
         self._seen: dict[int, int] = {}
         self.features = np.zeros((0, len(FEATURES)), np.float32)
+        self.asked = np.zeros(0, np.float32)
         self.error = np.zeros(0, np.int32)
         self.place = np.zeros((0, 3), np.int32)
 
     def add(
         self,
         features: npt.NDArray[np.float32],
+        asked: npt.NDArray[np.float32],
         error: npt.NDArray[np.int32],
         place: npt.NDArray[np.int32],
         everything: bool,
@@ -191,7 +206,8 @@ class _Draw:
         ranked = error[order]
         rank = np.arange(len(order)) - np.searchsorted(ranked, ranked, "left")
         kept = np.sort(order[(rank < np.where(ranked, OF_ERROR, RIGHT)) | everything])
-        self.features, self.error, self.place = features[kept], error[kept], place[kept]
+        self.features, self.asked = features[kept], asked[kept]
+        self.error, self.place = error[kept], place[kept]
 
     def weights(self) -> npt.NDArray[np.float32]:
         """How many cells each stands for."""

@@ -19,6 +19,7 @@ from voxledger import layout
 from voxledger.bundles.reviewed import Reviewed, reviewed
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
+from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.params import Params, ScoreParams
 from voxledger.records.card import WEIGHTS, ModelCard, read_card, save_arrays, write_card
@@ -38,15 +39,17 @@ from voxledger.score.judged_cells import (
     teaching,
     write_judged,
 )
+from voxledger.score.ranks import OF_CLASS, read_ranks
+from voxledger.score.scored_case import criteria_of
 
 ENOUGH_CASES, ENOUGH_ERRORS = 10, 30
 """Cases with visible errors that models are in doubt of, and errors in them, from which trees are learned."""
 MOST_CELLS = 1_000_000
 """Of all cases together; of more every second, third … is left out."""
 Table = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], Numbers]
-CLASSES, AUDITED_PATIENTS = "classes", "audited_patients"
-"""Entries of the card's `params`: names of the classes, in the order of their numbers; and how many patients with
-errors were audited, which a model of version 2 does not say, for it took cases for patients."""
+CLASSES, RANKS = "classes", "ranks"
+"""Entries of the card's `params`: names of the classes, in the order of their numbers; and into how many ranks values
+were brought, which a model of before version 4 does not say, for it learned from values."""
 
 
 def lacking(judged: Sequence[Judged]) -> str:
@@ -114,7 +117,8 @@ def _write_card(job: LearnErrors, learned: LearnedFrom, params: Params) -> str:
             "features": list(FEATURES),
             "judged": len(job.judged),
             "cells": learned.cells,
-            AUDITED_PATIENTS: learned.audited_patients,
+            RANKS: OF_CLASS,
+            "audited_patients": learned.audited_patients,
             "tolerance_mm": params.evaluate.error_tolerance_mm,
             "seed": job.seed,
         },
@@ -136,6 +140,7 @@ def _draw(cases: Sequence[Case], schema: LabelSchema, params: Params) -> None:
             image=images[case.case_id],
             schema=schema,
             params=params.score,
+            ranks=layout.CELL_RANKS,
             tolerance_mm=params.evaluate.error_tolerance_mm,
             audited=case.case_id in audit,
             round=params.round,
@@ -144,12 +149,9 @@ def _draw(cases: Sequence[Case], schema: LabelSchema, params: Params) -> None:
         for case in reviewed(cases)
         if case.predictions
     ]
+    if jobs and not layout.CELL_RANKS.is_file():
+        raise VoxledgerError(f"{layout.CELL_RANKS} is missing", "run `dvc repro score`, or in a clone `dvc pull`")
     casemap(jobs, layout.NEXT_JUDGED_CELLS, params.machine)
-
-
-def criteria_of(params: ScoreParams) -> dict[str, object]:
-    """What published attention depends on; the rest of the parameters chooses cases."""
-    return params.model_dump(mode="json", include={"inconsistency", "uncertainty", "entropy", "opening", "classes"})
 
 
 class DrawCells(Job[dict[str, int]]):
@@ -160,6 +162,7 @@ class DrawCells(Job[dict[str, int]]):
     image: Path = content()
     schema: LabelSchema = content()
     params: ScoreParams = content(by=criteria_of)
+    ranks: Path = content()
     tolerance_mm: float = content()
     audited: bool = content()
     round: int = content()
@@ -179,7 +182,8 @@ class DrawCells(Job[dict[str, int]]):
         revised = {n: decisions[n] is Decision.REVISE for n in self.schema.names if n in decisions}
         attention = Attention(predictions, self.schema, self.params)
         seed = f"{self.seed}/{self.round}/{self.name}"
-        errors, cells = draw_cells(case, attention, after, revised, self.tolerance_mm, seed, self.audited)
+        ranks = read_ranks(self.ranks)
+        errors, cells = draw_cells(case, attention, ranks, after, revised, self.tolerance_mm, seed, self.audited)
         path = folder / f"r{self.round:02d}-{self.name}.safetensors"
         write_judged(Judged(path, self.name, self.round, self.audited, errors), cells)
         return errors
@@ -192,7 +196,7 @@ class LearnedFrom:
     cells: int
     """Of the trees."""
     audited_patients: int
-    """With errors, of the threshold."""
+    """With errors, of all rounds."""
 
 
 class LearnErrors(Job[LearnedFrom]):
@@ -214,7 +218,7 @@ class LearnErrors(Job[LearnedFrom]):
         judged = [one for path in self.judged if (one := read_judged(path))]
         model, cells = learn_errors(judged, self.classes, self.renamed, self.patients, self.seed)
         save_arrays(folder, tensors_of(model))
-        return LearnedFrom(cells, model.audited_patients)
+        return LearnedFrom(cells, len(np.unique(model.audited)))
 
 
 def learn_errors(
@@ -232,10 +236,11 @@ def learn_errors(
         rows, wrong, weight = _table(audited, numbers)
         model = replace(model, platt=platt(model.scores(rows), wrong, weight))
     found, ids = [_found_at(one, model, numbers) for one in audited], sorted({patients[one.case_id] for one in audited})
-    of_patient = [np.full(one.count, ids.index(patients[one.case_id]), np.int32) for one in audited]
+    counts = [one.count for one in audited]
     return replace(
         model,
-        audited=np.concatenate([np.zeros(0, np.int32), *of_patient]),
+        audited=np.repeat(np.array([ids.index(patients[one.case_id]) for one in audited], np.int32), counts),
+        round=np.repeat(np.array([one.round for one in audited], np.int32), counts),
         found_at=np.concatenate([np.zeros(0), *found]),
     ), len(table[0])
 
@@ -270,5 +275,6 @@ def _found_at(one: Judged, model: ErrorModel, numbers: Mapping[str, int]) -> Num
     scores, found = model.scores(_numbered(one, cells, numbers)), np.full(one.count + 1, -np.inf)
     for number in range(len(one.errors)):
         of_class = cells.features[:, -1] == number
-        np.maximum.at(found, cells.error[of_class], region_scores(cells.place[of_class], scores[of_class]))
+        region = region_scores(cells.place[of_class], scores[of_class], cells.asked[of_class])
+        np.maximum.at(found, cells.error[of_class], region)
     return found[1:]

@@ -18,9 +18,10 @@ from voxledger.records.cases import Case
 from voxledger.schema import LabelSchema
 from voxledger.score.attention import Attention, ClassAttention
 from voxledger.score.cells import FEATURES, CaseCells
-from voxledger.score.error_model import ErrorModel, read_error_model, region_scores
+from voxledger.score.error_model import ErrorModel, patients_needed, read_error_model, region_scores
 from voxledger.score.judged_cells import all_judged, teaching
-from voxledger.score.learn import AUDITED_PATIENTS, CLASSES, lacking
+from voxledger.score.learn import CLASSES, RANKS, lacking
+from voxledger.score.ranks import OF_CLASS, Ranks
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,15 @@ def learned_here(pool: Iterable[Case], schema: LabelSchema, miss: float) -> Lear
     card = check_model(folder)
     if card.params["features"] != list(FEATURES):
         return "the model was learned by another voxledger, from other features"
-    if AUDITED_PATIENTS not in card.params:
-        return "the model was learned by another voxledger, which took cases of one patient for several patients"
+    if card.params.get(RANKS) != OF_CLASS:
+        return "the model was learned by another voxledger, from values instead of ranks"
     model = read_error_model(folder / WEIGHTS, len(FEATURES))
     threshold = model.threshold(miss)
     if threshold is None:
         return (
-            f"{model.audited_patients} patients of blind audits had visible errors, too few or too many of them beyond "
-            f"the reach of the models to set a threshold that misses at most {miss:g} of the errors; at least "
-            f"{int(np.ceil(1 / miss - 1 - 1e-9))} are needed (raise score.audit, or score.miss)"
+            f"{model.audited_patients(miss)} patients of blind audits had visible errors, too few or too many of them "
+            f"beyond the reach of the models to set a threshold that misses at most {miss:g} of the errors; at least "
+            f"{patients_needed(miss)} are needed (raise score.audit, or score.miss)"
         )
     return Learned(
         folder / WEIGHTS,
@@ -80,7 +81,7 @@ def learned_here(pool: Iterable[Case], schema: LabelSchema, miss: float) -> Lear
         tuple(schema.renamed(name) or "" for name in card.params[CLASSES]),
         threshold,
         len({one.case_id for one in teaching(judged)}),
-        model.audited_patients,
+        model.audited_patients(miss),
         float(model.probabilities(np.array([threshold]))[0]),
     )
 
@@ -100,7 +101,7 @@ def described(learned: Learned | str, miss: float) -> dict[str, Any]:
 
 
 def attend_learned(
-    case: CaseCells, published: Attention, model: ErrorModel, classes: Sequence[str], threshold: float
+    case: CaseCells, published: Attention, ranks: Ranks, model: ErrorModel, classes: Sequence[str], threshold: float
 ) -> tuple[npt.NDArray[np.uint8], Iterator[ClassAttention]]:
     """A heat map (z, y, x), complete once all classes were taken, and the attention of one class after the other.
 
@@ -112,7 +113,7 @@ def attend_learned(
 
     def each() -> Iterator[ClassAttention]:
         for name in case.schema.names:
-            yield _of_class(case, published[name], model, numbers.get(name, -1), threshold, heat)
+            yield _of_class(case, published[name], ranks, model, numbers.get(name, -1), threshold, heat)
 
     return heat, each()
 
@@ -120,6 +121,7 @@ def attend_learned(
 def _of_class(
     case: CaseCells,
     published: ClassAttention,
+    ranks: Ranks,
     model: ErrorModel,
     number: int,
     threshold: float,
@@ -129,9 +131,9 @@ def _of_class(
     cells = case.of(published, number)
     if cells is None:
         return nothing
-    scores = model.scores(cells.features)
+    scores = model.scores(ranks(published.name, cells.features))
     level = np.clip(np.rint(255 * model.probabilities(scores)), 1, 255).astype(np.uint8)
-    level[region_scores(cells.places, scores) < threshold] = 0
+    level[region_scores(cells.places, scores, cells.asked) < threshold] = 0
     inner = bounding_box(painted := cells.painted(level))
     if inner is None:
         return nothing

@@ -10,18 +10,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from voxledger import layout
-from voxledger.bundles.shown import read_sources, require_proposed
+from voxledger.bundles.shown import require_proposed
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.once import once
 from voxledger.casemap.run import casemap
-from voxledger.errors import VoxledgerError
 from voxledger.knowledge import trusted
 from voxledger.params import Params, ScoreParams
 from voxledger.records.card import ENSEMBLE
 from voxledger.records.cases import Case, Split, in_split
 from voxledger.records.decisions import Decision
 from voxledger.records.errors import ErrorRow
-from voxledger.records.ledger import Entry, Ledger, Origin, by_case, last_reviewed
+from voxledger.records.ledger import Ledger, Origin, by_case, last_reviewed
 from voxledger.records.mask_quality import JudgedMask
 from voxledger.records.predicted import ensembles, read_predicted
 from voxledger.records.readings import Reading, settled
@@ -31,7 +30,6 @@ from voxledger.schema import LabelSchema
 from voxledger.score.acquire import Acquisition
 from voxledger.score.bias import agreement
 from voxledger.score.drawn import AttentionCurve, TopCase
-from voxledger.score.learn import criteria_of
 from voxledger.score.learned import Learned, described, learned_here
 from voxledger.score.likely_error import experience
 from voxledger.score.no_audit import no_audit_section
@@ -39,6 +37,9 @@ from voxledger.score.pictures import thermal_table
 from voxledger.score.predicted import of_pool, predict_round, with_quality
 from voxledger.score.quality import QualityModel
 from voxledger.score.quality_section import quality_section
+from voxledger.score.rank_cells import ranks_of_round
+from voxledger.score.ranks import Ranks, write_ranks
+from voxledger.score.scored_case import ScoredCase, criteria_of, published
 from voxledger.score.section import score_section
 from voxledger.score.stopping import UNJUDGED, Outlook, by_target, error_left, not_predicted, outlook
 from voxledger.score.table import CaseScore, ClassScore, write_scores
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from voxledger.imaging.boxes import Box
-    from voxledger.imaging.soft import SoftPrediction
     from voxledger.score.attention import Attention, ClassAttention
 
 PICTURES = 4
@@ -287,11 +287,14 @@ def _attention(
     """Attention files of every predicted case, and what was counted; where attention was to be learned, what it is."""
     how: dict[str, Any] = {}
     if params.score.attention != "learned":
-        found = attend(pool, ledger, predictions, schema, params)
+        write_ranks(layout.CELL_RANKS, Ranks({}))
+        found = attend(pool, predictions, schema, params)
     else:
+        shown = scored_cases(pool, ledger, predictions, schema, params)
+        write_ranks(layout.CELL_RANKS, ranks_of_round(shown, ledger, params))
         learned = learned_here(pool, schema, params.score.miss)
         model = learned if isinstance(learned, Learned) else None
-        found = attend(pool, ledger, predictions, schema, params, model)
+        found = attend_by(model, shown, params) if model else attend(pool, predictions, schema, params)
         how["attention"] = described(learned, params.score.miss)
         if model is not None:
             replace_text(layout.ATTENTION_FROM, json.dumps(how["attention"], indent=2) + "\n")
@@ -299,36 +302,17 @@ def _attention(
     return found, how
 
 
-def attend(
-    pool: Sequence[Case],
-    ledger: Ledger,
-    predictions: Path,
-    schema: LabelSchema,
-    params: Params,
-    learned: Learned | None = None,
-) -> dict[str, dict[str, Counted]]:
-    """Attention files of every predicted case, by a model of errors if one is given; returns what was counted by case
-    and class.
-
-    A model of errors goes by what people are shown, and that by the ledger of the base version and `layout.PREDICTED`.
-    """
-    predicted = ensembles(read_predicted(layout.PREDICTED)) if learned is not None else {}
-    entries = by_case(ledger)
-
-    def job(case: Case, files: Sequence[Path]) -> Attend | AttendLearned:
-        by_model = {f.parent.name: f for f in files}
-        if learned is None:
-            return Attend(
-                name=case.case_id,
-                image_sha256=case.sha256,
-                predictions=by_model,
-                schema=schema,
-                params=params.score,
-            )
+def scored_cases(
+    pool: Sequence[Case], ledger: Ledger, predictions: Path, schema: LabelSchema, params: Params
+) -> dict[str, ScoredCase]:
+    """Every predicted case by its id, with what people are shown, by the ledger of the base version and
+    `layout.PREDICTED`."""
+    predicted, entries = ensembles(read_predicted(layout.PREDICTED)), by_case(ledger)
+    found = {}
+    for case, by_model in _predicted(pool, predictions):
         base, pseudo = (layout.label_map(place, case.case_id) for place in (layout.BASE_LABELS, layout.PSEUDO))
         require_proposed(case.case_id, ensemble := predicted.get(case.case_id), pseudo)
-        return AttendLearned(
-            name=case.case_id,
+        found[case.case_id] = ScoredCase(
             image_sha256=case.sha256,
             predictions=by_model,
             schema=schema,
@@ -339,20 +323,51 @@ def attend(
             entries=tuple(entries.get(case.case_id, {}).values()),
             predicted=tuple(sorted(ensemble.classes)) if ensemble is not None else (),
             version=params.round,
-            model=learned.weights,
-            model_id=learned.id,
-            classes=learned.classes,
-            threshold=learned.threshold,
         )
+    return found
 
-    jobs = [job(case, files) for case in pool if (files := sorted(predictions.glob(f"*/{case.case_id}.b2nd")))]
-    found = casemap(
-        jobs,
-        layout.ATTENTION,
-        params.machine,
-        manifest=layout.SCORE_CASES,
-        nothing_else=True,
+
+def attend(
+    pool: Sequence[Case], predictions: Path, schema: LabelSchema, params: Params
+) -> dict[str, dict[str, Counted]]:
+    """Attention files of every predicted case by the published criteria; returns what was counted by case and class."""
+    return _attended(
+        [
+            Attend(name=case.case_id, image_sha256=case.sha256, predictions=files, schema=schema, params=params.score)
+            for case, files in _predicted(pool, predictions)
+        ],
+        params,
     )
+
+
+def attend_by(learned: Learned, cases: Mapping[str, ScoredCase], params: Params) -> dict[str, dict[str, Counted]]:
+    """The same by a model of errors, which goes by what people are shown."""
+    return _attended(
+        [
+            AttendLearned(
+                name=case_id,
+                case=case,
+                ranks=layout.CELL_RANKS,
+                model=learned.weights,
+                model_id=learned.id,
+                classes=learned.classes,
+                threshold=learned.threshold,
+            )
+            for case_id, case in cases.items()
+        ],
+        params,
+    )
+
+
+def _predicted(pool: Sequence[Case], predictions: Path) -> Iterable[tuple[Case, dict[str, Path]]]:
+    """Cases that were predicted, with their files by model."""
+    for case in pool:
+        if files := sorted(predictions.glob(f"*/{case.case_id}.b2nd")):
+            yield case, {file.parent.name: file for file in files}
+
+
+def _attended(jobs: Sequence[Attend] | Sequence[AttendLearned], params: Params) -> dict[str, dict[str, Counted]]:
+    found = casemap(jobs, layout.ATTENTION, params.machine, manifest=layout.SCORE_CASES, nothing_else=True)
     return {job.name: attention for job, attention in zip(jobs, found, strict=True)}
 
 
@@ -384,7 +399,7 @@ class Attend(Job[dict[str, Counted]]):
     params: ScoreParams = content(by=criteria_of)
 
     def compute(self, folder: Path) -> dict[str, Counted]:
-        _, attention = _published(self.predictions, self.image_sha256, self.schema, self.params)
+        _, attention = published(self.predictions, self.image_sha256, self.schema, self.params)
         found = (attention[name] for name in self.schema.names)
         return _write(folder, self.name, list(self.predictions), self.schema, attention, found, attention.heat)
 
@@ -393,20 +408,9 @@ class AttendLearned(Job[dict[str, Counted]]):
     """The same, with attention where a model expects errors; published criteria are counted as they are."""
 
     stage, algorithms = "score", ("score", "learn")
-    image_sha256: str = content()
-    predictions: dict[str, Path] = content()
-    schema: LabelSchema = content()
-    params: ScoreParams = content(by=criteria_of)
-    image: Path = content()
-    base: Path | None = content()
-    """Label map of the base version."""
-    pseudo: Path | None = content()
-    """Label map of the models."""
-    entries: tuple[Entry, ...] = content()
-    """Rows of the base ledger about the case."""
-    predicted: tuple[str, ...] = content()
-    """Classes that models predict."""
-    version: int = content()
+    case: ScoredCase = content()
+    ranks: Path = content()
+    """Of the round."""
     model: Path = content()
     """Weights of the model of errors."""
     model_id: str = content()
@@ -415,34 +419,16 @@ class AttendLearned(Job[dict[str, Counted]]):
     threshold: float = content()
 
     def compute(self, folder: Path) -> dict[str, Counted]:
-        from voxledger.imaging import volume
-        from voxledger.score.cells import FEATURES, CaseCells
+        from voxledger.score.cells import FEATURES
         from voxledger.score.error_model import read_error_model
         from voxledger.score.learned import attend_learned
+        from voxledger.score.ranks import read_ranks
 
-        opened, attention = _published(self.predictions, self.image_sha256, self.schema, self.params)
-        entries, predicted = {entry.class_name: entry for entry in self.entries}, frozenset(self.predicted)
-        shown = read_sources(self.schema, self.image, self.base, self.pseudo, entries, predicted, self.version)
-        labels = shown.proposal(self.schema)
-        case = CaseCells(opened, labels, volume.read(self.image).array, self.schema)
-        model = read_error_model(self.model, len(FEATURES))
-        heat, found = attend_learned(case, attention, model, self.classes, self.threshold)
-        models = list(self.predictions)
-        return _write(folder, self.name, models, self.schema, attention, found, heat, self.model_id)
-
-
-def _published(
-    predictions: Mapping[str, Path], image_sha256: str, schema: LabelSchema, params: ScoreParams
-) -> tuple[list[SoftPrediction], Attention]:
-    """The predictions of a case, and its attention by the published criteria."""
-    from voxledger.imaging.soft import open_soft
-    from voxledger.score.attention import Attention
-
-    opened = [open_soft(path) for path in predictions.values()]
-    for path, prediction in zip(predictions.values(), opened, strict=True):
-        if prediction.image_sha256 != image_sha256:
-            raise VoxledgerError(f"{path} was predicted from another image", "run `dvc repro -f infer`")
-    return opened, Attention(opened, schema, params)
+        cells, attention = self.case.read()
+        model, ranks = read_error_model(self.model, len(FEATURES)), read_ranks(self.ranks)
+        heat, found = attend_learned(cells, attention, ranks, model, self.classes, self.threshold)
+        models = list(self.case.predictions)
+        return _write(folder, self.name, models, self.case.schema, attention, found, heat, self.model_id)
 
 
 def _write(
