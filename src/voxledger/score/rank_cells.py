@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from voxledger import layout
 from voxledger.casemap.job import Job, content
@@ -31,14 +30,15 @@ def ranks_of_round(cases: Mapping[str, ScoredCase], ledger: Ledger, params: Para
         case_id: tuple(name for name in case.schema.names if not trusted(ledger, case_id, name))
         for case_id, case in cases.items()
     }
-    open_cases = sorted(case_id for case_id, names in asked.items() if names)
-    rng = np.random.default_rng([params.score.seed, params.round])
-    drawn = sorted(rng.permutation(len(open_cases))[:MOST_CASES].tolist())
-    jobs = [
-        RankCells(name=case_id, case=cases[case_id], classes=asked[case_id])
-        for case_id in (open_cases[number] for number in drawn)
-    ]
+    open_cases = (case_id for case_id, names in asked.items() if names)
+    drawn = sorted(sorted(open_cases, key=lambda case_id: _lot(case_id, params))[:MOST_CASES])
+    jobs = [RankCells(name=case_id, case=cases[case_id], classes=asked[case_id]) for case_id in drawn]
     return ranks_of(casemap(jobs, layout.ATTENTION, params.machine))
+
+
+def _lot(case_id: str, params: Params) -> str:
+    """What a case draws; no other has to do with it, so that one more or less changes little."""
+    return hashlib.sha256(f"{params.score.seed}/{params.round}/{case_id}".encode()).hexdigest()
 
 
 class RankCells(Job[dict[str, list[list[float]]]]):
