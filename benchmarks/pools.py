@@ -31,6 +31,8 @@ HU = (-160.0, 240.0)
 """Beyond these grey values phantoms are clipped."""
 FIELD_MM = (232.0, 250.0, 340.0)
 """About the middle (z, y, x), what of a phantom is looked at: all of the organs, but for the ends of the spine."""
+CROP, CROPS = (24, 32, 32), 3
+"""Voxels (z, y, x) of what networks learn from of a phantom, and how many of each organ."""
 Drawn = tuple[list[Sample], list[tuple[str, Sample]]]
 """What networks learn from; and the pool, with the kind of each case."""
 
@@ -116,20 +118,25 @@ def hippocampus(data: Path, seed: int) -> Drawn:
 
 
 def phantoms(_: Path, seed: int) -> Drawn:
-    """Phantoms of both sites, cut to a multiple of what the networks divide by."""
+    """Phantoms of both sites, cut to a multiple of what the networks divide by; networks learn from crops of some."""
     a = [_phantom(seed, "a", index) for index in range(PHANTOMS_START + PHANTOMS_A)]
     b = [_phantom(seed, "b", index) for index in range(PHANTOMS_B)]
-    start = [half for sample in a[:PHANTOMS_START] for half in _halves(sample)]
+    rng = np.random.default_rng(seed)
+    start = [crop for sample in a[:PHANTOMS_START] for crop in _crops(sample, rng)]
     return start, [("site a", s) for s in a[PHANTOMS_START:]] + [("site b", s) for s in b]
 
 
-def _halves(sample: Sample) -> list[Sample]:
-    """The lower and the upper half: networks learn from these, which takes half as long."""
-    middle = sample.image.shape[0] // 2
-    return [
-        Sample(sample.case_id, sample.image[z], sample.labels[z], sample.grid)
-        for z in (slice(0, middle), slice(middle, None))
-    ]
+def _crops(sample: Sample, rng: np.random.Generator) -> list[Sample]:
+    """Boxes around voxels of each organ that are drawn: an eighth of the image, for eight times as many steps."""
+    found = []
+    for number in range(1, len(ORGANS) + 1):
+        voxels = np.argwhere(sample.labels == number)
+        for centre in voxels[rng.integers(len(voxels), size=CROPS)]:
+            room = np.subtract(sample.image.shape, CROP)
+            corner = np.clip(centre - np.array(CROP) // 2, 0, room)
+            box = tuple(slice(at, at + n) for at, n in zip(corner.tolist(), CROP, strict=True))
+            found.append(Sample(sample.case_id, sample.image[box], sample.labels[box], sample.grid))
+    return found
 
 
 def _phantom(seed: int, site: str, index: int) -> Sample:
@@ -157,7 +164,7 @@ POOLS = {
         ("site a", "site b"),
         phantoms,
         ({"network": "unet", "features": [8, 16, 32]}, {"network": "unet", "features": [8, 16, 24]}),
-        steps=120,
+        steps=1200,
     ),
 }
 

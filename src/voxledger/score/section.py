@@ -80,7 +80,8 @@ def where_from(attention: Mapping[str, Any]) -> str:
     return (
         f"Attention is learned: model {attention['model'][:12]}, from {attention['cases']} cases. It is regions in "
         f"which the probability of an error reaches {reached:.1f} %, which is expected to miss at most {missed:g} % "
-        f"of the errors of a patient with errors; {attention['audited']} audited patients with errors set that."
+        f"of the errors of a patient with errors; {attention['audited']} patients with errors, of the newest audits "
+        "that are enough, set that."
     )
 
 
