@@ -142,6 +142,42 @@ def test_the_newest_audits_set_the_threshold(patients, miss, expected, count):
     assert (model.threshold(miss), model.audited_patients(miss)) == (expected, count)
 
 
+def test_errors_out_of_reach_are_outweighed_by_earlier_audits():
+    """Two of seven patients are too much for 0.25, of thirteen they are not."""
+    model = audits(range(6), range(6, 13))
+    found = model.found_at.copy()
+    found[-1], found[-2] = -np.inf, -np.inf
+    model = replace(model, found_at=found)
+    assert conformal_threshold(model.audited[6:], found[6:], 0.25) is None
+    assert (model.threshold(0.25), model.audited_patients(0.25)) == (0.0, 13)
+
+
+@pytest.mark.parametrize(("each", "beyond", "miss"), [(2, 0.03, 0.15), (8, 0.0, 0.15), (8, 0.08, 0.15), (4, 0.08, 0.3)])
+def test_that_as_few_rounds_as_possible_are_taken_misses_no_more(each, beyond, miss):
+    """Five rounds with some patients each, of whose errors some are out of reach; and one patient more."""
+    rng, missed = np.random.default_rng(2), []
+
+    def patient():
+        found = rng.normal(rng.normal(), 1, rng.integers(1, 5))
+        return np.where(rng.random(len(found)) < beyond, -np.inf, found)
+
+    bare = audits([])
+    for _ in range(1500):
+        patients = [patient() for _ in range(5 * each)]
+        counts = [len(one) for one in patients]
+        number = np.arange(5 * each, dtype=np.int32)
+        model = replace(
+            bare,
+            audited=np.repeat(number, counts),
+            round=np.repeat(number // each, counts),
+            found_at=np.concatenate(patients),
+        )
+        if (threshold := model.threshold(miss)) is not None:
+            missed.append(np.mean(patient() < threshold))
+    assert len(missed) > 700
+    assert np.mean(missed) <= miss + 3 * np.std(missed) / np.sqrt(len(missed))
+
+
 def test_regions_too_small_to_be_seen_are_none():
     places = np.array([[0, 0, 0], [0, 0, 1], [0, 0, 3], [0, 0, 5], [0, 0, 7], [0, 0, 7]], np.int32)
     scores, asked = np.array([1.0, 2.0, 0.5, -2.0, 3.0, 3.0]), np.array([0.2, 0.1, 0.2, 0.2, 0.2, 0.2], np.float32)

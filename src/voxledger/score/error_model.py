@@ -11,7 +11,7 @@ the blind audits, which it did not learn from. On these the threshold is set too
 (Angelopoulos et al. 2022): of the highest threshold with n / (n + 1) · risk + 1 / (n + 1) ≤ `miss`, where the risk is
 the mean over n audited patients with errors of the share of errors that no region above it touches, the expected share
 of missed errors in another such patient is at most `miss`. Units are patients, since several cases of one are not
-exchangeable with cases of others. Audits of the newest rounds count, of as few as there are enough patients in: the
+exchangeable with cases of others. Audits of the newest rounds count, of as few as a threshold can be set by: the
 networks of earlier ones erred elsewhere.
 """
 
@@ -81,12 +81,12 @@ class ErrorModel:
         return len(np.unique(self.audited[self._newest(miss)]))
 
     def _newest(self, miss: float) -> npt.NDArray[np.bool_]:
-        """Which errors are of the newest rounds in which enough patients were audited; all where these are too few."""
-        newest = np.ones(len(self.round), np.bool_)
-        for number in sorted(set(self.round.tolist())):
+        """Which errors are of the newest rounds that a threshold can be set by; all where none can."""
+        for number in sorted(set(self.round.tolist()), reverse=True):
             since = self.round >= number
-            newest = since if len(np.unique(self.audited[since])) >= patients_needed(miss) else newest
-        return newest
+            if conformal_threshold(self.audited[since], self.found_at[since], miss) is not None:
+                return since
+        return np.ones(len(self.round), np.bool_)
 
 
 def patients_needed(miss: float) -> int:
