@@ -223,6 +223,12 @@ def replace_text(path: Path | str, text: str) -> None:
         stream.write(text)
 
 
+def replace_bytes(path: Path | str, content: bytes) -> None:
+    """The same with a file that is no text."""
+    with _replacing(Path(path)) as stream:
+        stream.buffer.write(content)
+
+
 def to_yaml(values: Mapping[str, Any]) -> str:
     """YAML, one entry a line, in the order given; texts stay as they are, however long."""
     from ruamel.yaml import YAML

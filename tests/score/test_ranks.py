@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pickle
+import subprocess
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from safetensors.numpy import save_file
 
 from voxledger.errors import VoxledgerError
 from voxledger.score.cells import FEATURES
 from voxledger.score.ranks import OF_CLASS, Ranks, quantiles, ranks_of, read_ranks, write_ranks
+
+SHAPE = (OF_CLASS, len(FEATURES) - 1)
 
 
 def cells(values):
@@ -84,6 +90,46 @@ def test_what_holds_no_ranks_is_refused(tmp_path, content):
         (tmp_path / "ranks").write_bytes(content)
     with pytest.raises(VoxledgerError, match="holds no ranks"):
         read_ranks(tmp_path / "ranks")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.full(SHAPE, np.nan, np.float32),
+        np.linspace(1, 0, OF_CLASS, dtype=np.float32)[:, None] * np.ones(SHAPE, np.float32),
+        np.zeros(SHAPE, bool),
+    ],
+    ids=["not a number", "falling", "of another kind"],
+)
+def test_what_are_no_quantiles_is_refused(tmp_path, values):
+    """Else cells would get ranks that mean nothing, and nobody would notice."""
+    save_file({"organ": values}, tmp_path / "ranks")
+    with pytest.raises(VoxledgerError, match="numbers are no quantiles"):
+        read_ranks(tmp_path / "ranks")
+
+
+def test_numbers_that_numpy_does_not_know_are_refused(tmp_path):
+    size = SHAPE[0] * SHAPE[1]
+    for kind, width in (("BF16", 2), ("F8_E4M3", 1)):
+        header = {"organ": {"dtype": kind, "shape": SHAPE, "data_offsets": [0, width * size]}}
+        told = json.dumps(header).encode()
+        (tmp_path / "ranks").write_bytes(len(told).to_bytes(8, "little") + told + bytes(width * size))
+        with pytest.raises(VoxledgerError, match="holds no ranks"):
+            read_ranks(tmp_path / "ranks")
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    """It would enter a commit: git does not ignore what else lies in the folder."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (tmp_path / f".ranks.safetensors.{ended.pid}").write_bytes(b"half")
+    before = os.umask(0o027)
+    try:
+        write_ranks(tmp_path / "ranks.safetensors", Ranks({}))
+    finally:
+        os.umask(before)
+    assert [path.name for path in tmp_path.iterdir()] == ["ranks.safetensors"]
+    assert (tmp_path / "ranks.safetensors").stat().st_mode & 0o777 == 0o640, "as all that stages write"
 
 
 def test_ranks_of_other_features_are_refused(tmp_path):

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from voxledger.errors import VoxledgerError
 from voxledger.score.cells import FEATURES
+from voxledger.textfile import replace_bytes
 
 MOST_CASES = 64
 OF_CASE, OF_CLASS = 33, 129
@@ -79,10 +80,10 @@ def _together(several: Sequence[Quantiles]) -> Quantiles:
 
 
 def write_ranks(path: Path, ranks: Ranks) -> None:
-    """Write them; the bytes depend on the content alone."""
-    from safetensors.numpy import save_file
+    """Write them whole or not at all; the bytes depend on the content alone."""
+    from safetensors.numpy import save
 
-    save_file({name: np.ascontiguousarray(values) for name, values in ranks.of.items()}, path)
+    replace_bytes(path, save({name: np.ascontiguousarray(values) for name, values in ranks.of.items()}))
 
 
 def read_ranks(path: Path) -> Ranks:
@@ -91,15 +92,17 @@ def read_ranks(path: Path) -> Ranks:
     Raises
     ------
     VoxledgerError
-        There is no such file, it is damaged, or of other features.
+        There is no such file, it is damaged, holds what are no quantiles, or is of other features.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         found = load_file(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:  # numpy does not know every kind of number
         raise VoxledgerError(f"{path} holds no ranks: {error}", _RESTORE) from None
     if any(values.shape != (OF_CLASS, len(FEATURES) - 1) for values in found.values()):
         raise VoxledgerError(f"{path} holds ranks of other features", _RESTORE)
+    if not all(values.dtype == np.float32 and (values[1:] >= values[:-1]).all() for values in found.values()):
+        raise VoxledgerError(f"{path} holds no ranks: its numbers are no quantiles", _RESTORE)
     return Ranks(found)
