@@ -76,6 +76,15 @@ def test_what_is_no_model_is_refused(model, tmp_path, content, features):
         read_error_model(tmp_path / WEIGHTS, features)
 
 
+@pytest.mark.parametrize("name", ["audited", "round", "found_at"])
+def test_audits_that_do_not_fit_each_other_are_refused(model, tmp_path, name):
+    """Else it would be found out by an error that says nothing, or not at all."""
+    spoilt = tensors_of(model) | {name: np.zeros(3, getattr(model, name).dtype)}
+    save_arrays(tmp_path, spoilt)
+    with pytest.raises(VoxledgerError, match=WEIGHTS):
+        read_error_model(tmp_path / WEIGHTS, 4)
+
+
 def test_probabilities_are_those_of_other_cases():
     """Scores three times too sure are brought back; without an error nothing is known."""
     rng = np.random.default_rng(0)

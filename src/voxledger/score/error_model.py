@@ -241,7 +241,8 @@ def read_error_model(weights: Path, features: int) -> ErrorModel:
         trees, inner = model.feature.shape
         fits = inner + 1 == model.value.shape[1] and model.bound.shape == (trees, inner) and len(model.value) == trees
         fits &= model.feature.size == 0 or 0 <= int(model.feature.min()) <= int(model.feature.max()) < features
-    except (OSError, SafetensorError, TypeError, ValueError, IndexError) as error:
+        fits &= model.audited.shape == model.round.shape == model.found_at.shape == (len(model.audited),)
+    except (OSError, SafetensorError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise VoxledgerError(f"{weights} is no model of errors: {error}", "restore it with `dvc checkout`") from None
     if not fits:
         raise VoxledgerError(f"{weights} holds trees of other features", "restore it with `dvc checkout`")
