@@ -14,6 +14,7 @@ import pytest
 from commands import output, parameters, run
 
 from voxledger.imaging.volume import Grid, write
+from voxledger.layout import CELL_RANKS
 from voxledger.records.sent import BRING_BACK, UNDO
 from voxledger.release.status import advice
 
@@ -103,12 +104,13 @@ def test_links_to_what_dvc_threw_away_are_removed_or_named() -> None:
     """As after somebody wrote through one into its cache: it stopped at that link in every run."""
     run("dvc", "config", "cache.type", "symlink")
     run("voxledger", "round", "recall")
-    proposal = next(Path("data/round/pseudo").glob("*.nii.gz"))
-    whole, locked = proposal.read_bytes(), Path("dvc.lock").read_bytes()
-    proposal.unlink()
-    proposal.symlink_to("/thrown/away")
+    made = [next(Path("data/round/pseudo").glob("*.nii.gz")), CELL_RANKS]
+    whole, locked = [path.read_bytes() for path in made], Path("dvc.lock").read_bytes()
+    for path in made:
+        path.unlink()
+        path.symlink_to("/thrown/away")
     run("voxledger", "round", "run", accept=(3,))
-    assert proposal.read_bytes() == whole
+    assert [path.read_bytes() for path in made] == whole
     assert Path("dvc.lock").read_bytes() == locked
     run("voxledger", "round", "recall")
     prediction = next(Path("models/base").rglob("*.nii.gz"))

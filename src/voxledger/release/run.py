@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from voxledger import layout
@@ -77,7 +78,7 @@ def run_round(params: Params, no_memo: bool) -> None:
     require_untouched(layout.BUNDLES)
     out = is_out(params)
     if not out:
-        _remove_dangling(layout.PSEUDO, layout.ATTENTION, layout.BUNDLES)
+        _remove_dangling(layout.PSEUDO, layout.ATTENTION, layout.CELL_RANKS, layout.BUNDLES)
     # Asking DVC takes as long as letting it find nothing to do: only where nothing is likely to have changed.
     status = Status.now() if out or (not no_memo and run_of(params.round) is not None) else None
     before = None if status is None else status.up_to("export")
@@ -114,26 +115,27 @@ def _adjudicate(params: Params) -> None:
     _send_out(params)
 
 
-def _remove_dangling(*folders: Path) -> None:
+def _remove_dangling(*places: Path) -> None:
     """Remove links to what DVC threw out of its cache, as it does with what was altered: it stops where one dangles.
 
     A stage makes again what is missing.
     """
-    for path in _dangling(*folders):
+    for path in _dangling(*places):
         path.unlink()
 
 
-def _require_nothing_dangles(*folders: Path) -> None:
+def _require_nothing_dangles(*places: Path) -> None:
     """Raise with what brings back what no stage makes."""
-    if path := next(_dangling(*folders), None):
+    if path := next(_dangling(*places), None):
         raise VoxledgerError(
             f"{path} is a link to what is no longer in DVC's cache, from which it throws away what was altered",
             "`dvc pull --force` brings it back if it was pushed; then run this again",
         )
 
 
-def _dangling(*folders: Path) -> Iterator[Path]:
-    return (path for folder in folders for path in folder.rglob("*") if path.is_symlink() and not path.exists())
+def _dangling(*places: Path) -> Iterator[Path]:
+    every = (path for place in places for path in chain([place], place.rglob("*")))
+    return (path for path in every if path.is_symlink() and not path.exists())
 
 
 def _run_to_the_end(no_memo: bool) -> None:
