@@ -98,3 +98,12 @@ def test_what_is_asked_wrongly_is_named(repository: Path) -> None:
         said = run("voxledger", "cohort", "worth", "spoilt", "--seeds", "2", accept=(2,))
         assert "2 trainings of an arm are too few" in said
         assert not Path("pipelines").exists()
+
+
+def test_a_training_that_fails_leaves_nothing(repository: Path) -> None:
+    with contextlib.chdir(repository):
+        image = Path("data/images/a-0.nii.gz")
+        image.unlink()  # a link of DVC's cache
+        image.write_bytes(b"no image")
+        run("voxledger", "cohort", "measure", "spoilt", "without", "0", accept=(1,))
+        assert not list(layout.MEMO.glob(".worth-*"))

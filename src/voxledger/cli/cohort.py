@@ -107,10 +107,12 @@ def measure(name: str, arm: str, seed: int, references: Path | None) -> None:
     shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
     models, predicted = folder / "models", folder / "predictions"
     models.mkdir(parents=True)
-    train_from_nothing(learned, sha256_of(learned), schema, params.round, settings, params.machine, models)
-    predict_cases(list(judged.cases.values()), models, predicted, schema, params.infer, params.machine)
-    rows, _ = measure_models(judged, schema, params, {Generation.NEXT: [predicted]})
-    shutil.rmtree(folder)
+    try:
+        train_from_nothing(learned, sha256_of(learned), schema, params.round, settings, params.machine, models)
+        predict_cases(list(judged.cases.values()), models, predicted, schema, params.infer, params.machine)
+        rows, _ = measure_models(judged, schema, params, {Generation.NEXT: [predicted]})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     patients = {case_id: case.patient for case_id, case in judged.cases.items()}
     several = any(r.model == ENSEMBLE for r in rows)
     dice = [
