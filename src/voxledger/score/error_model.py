@@ -83,7 +83,7 @@ class ErrorModel:
     def _newest(self, miss: float) -> npt.NDArray[np.bool_]:
         """Which errors are of the newest rounds that a threshold can be set by; all where none can."""
         for number in sorted(set(self.round.tolist()), reverse=True):
-            since = self.round >= number
+            since: npt.NDArray[np.bool_] = self.round >= number
             if conformal_threshold(self.audited[since], self.found_at[since], miss) is not None:
                 return since
         return np.ones(len(self.round), np.bool_)
