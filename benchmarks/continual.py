@@ -137,17 +137,30 @@ class World:
 
 
 def make_world(kind: Kind, seed: int, data: Path) -> World:
-    """Draw phantoms, or take images of hippocampi by chance."""
+    """Draw phantoms, or take images of hippocampi by chance, unless they are in the current folder."""
     world = World(kind, [], {}, {})
-    found = phantoms(seed) if kind.name == "phantoms" else hippocampi(seed, data)
-    for index, (image, labels, grid) in zip(range(kind.pool + kind.test), found, strict=False):
+    if not Path("truth").is_dir():
+        draw(kind, phantoms(seed) if kind.name == "phantoms" else hippocampi(seed, data))
+    for index in range(kind.pool + kind.test):
         case_id, split = f"c{index:02d}", Split.POOL if index < kind.pool else Split.TEST
-        known = [kind.labels[name] for name in (*kind.old, *kind.revised)]
-        world.truth[case_id] = np.where(np.isin(labels, known), labels, 0).astype(np.uint8)
-        world.grids[case_id], path = grid, f"images/{case_id}.nii.gz"
-        write(path, image, grid)
+        truth, path = read(Path(f"truth/{case_id}.nii.gz")), f"images/{case_id}.nii.gz"
+        world.truth[case_id], world.grids[case_id] = truth.array, truth.grid
         world.cases.append(Case(case_id, path, file_sha256(path), "", "made", "CC0-1.0", split, kind.modality, ""))
     return world
+
+
+def draw(kind: Kind, found: Iterator[tuple[Labels, Labels, Grid]]) -> None:
+    """Write images and truth of a world."""
+    shutil.rmtree("truth.partial", ignore_errors=True)
+    known = [kind.labels[name] for name in (*kind.old, *kind.revised)]
+    for index, (image, labels, grid) in zip(range(kind.pool + kind.test), found, strict=False):
+        write(Path(f"images/c{index:02d}.nii.gz"), image, grid)
+        write(
+            Path(f"truth.partial/c{index:02d}.nii.gz"),
+            np.where(np.isin(labels, known), labels, 0).astype(np.uint8),
+            grid,
+        )
+    Path("truth.partial").rename("truth")
 
 
 def phantoms(seed: int) -> Iterator[tuple[Labels, Labels, Grid]]:
