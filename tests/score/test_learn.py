@@ -368,7 +368,9 @@ def test_files_of_single_voxels_and_of_values_are_carried_on_and_teach_nothing(c
     assert read_card(layout.NEXT_ERROR_MODEL).params["judged"] == TAUGHT + AUDITED
     old = {path.name: file_sha256(path) for path in layout.BASE_JUDGED_CELLS.iterdir()}
     assert old.items() < {path.name: file_sha256(path) for path in layout.NEXT_JUDGED_CELLS.iterdir()}.items()
-    assert "people have changed 0 visible errors in 0 cases so far" in scored(cases, params(1))["attention"]["why"]
+    why = scored(cases, params(1))["attention"]["why"]
+    assert "people have changed 0 visible errors in 0 cases so far" in why
+    assert f"what an older voxledger kept of {TAUGHT + AUDITED} judged cases teaches nothing" in why
 
 
 def test_it_repeats_without_the_memo(cases):

@@ -275,6 +275,11 @@ def all_judged(folder: Path, pool: Iterable[Case]) -> list[Judged]:
     return sorted(counted, key=lambda one: (one.round, one.case_id))
 
 
+def outdated(folder: Path) -> int:
+    """How many files in a folder are of formats of which nothing is learned any more."""
+    return sum(read_judged(path) is None for path in folder.glob("*.safetensors"))
+
+
 def apart(judged: Sequence[Judged], patients: Mapping[str, str]) -> list[Judged]:
     """Without cases that were not audited of patients of whom another was; `patients` has the patient of every case."""
     audited = {patients[one.case_id] for one in judged if one.audited}

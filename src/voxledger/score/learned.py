@@ -19,7 +19,7 @@ from voxledger.schema import LabelSchema
 from voxledger.score.attention import Attention, ClassAttention
 from voxledger.score.cells import FEATURES, CaseCells
 from voxledger.score.error_model import ErrorModel, patients_needed, read_error_model, region_scores
-from voxledger.score.judged_cells import all_judged, teaching
+from voxledger.score.judged_cells import all_judged, outdated, teaching
 from voxledger.score.learn import CLASSES, RANKS, lacking
 from voxledger.score.ranks import OF_CLASS, Ranks
 
@@ -59,7 +59,8 @@ def learned_here(pool: Iterable[Case], schema: LabelSchema, miss: float) -> Lear
     folder = layout.BASE_ERROR_MODEL
     judged = all_judged(layout.BASE_JUDGED_CELLS, pool)
     if why := lacking(judged):
-        return why
+        older = outdated(layout.BASE_JUDGED_CELLS)
+        return f"{why}; what an older voxledger kept of {older} judged cases teaches nothing" if older else why
     if not (folder / CARD).is_file():
         return "no model was learned at the end of the round before"
     card = check_model(folder)
