@@ -33,7 +33,7 @@ STAGES = {
     "evaluate": 3,
     "hindsight": 3,
     "readers": 3,
-    "quality": 3,
+    "quality": 4,
 }
 """By stage; what is computed apart in a stage, and remembered apart, has a version of its own: `precomputed`,
 `prompted` and `weak` in infer, `features` in score, `hindsight` and `readers` in evaluate, `quality` in both of

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from judged_masks import judged_masks
 
-from voxledger.records.mask_quality import Signs
+from voxledger.records.mask_quality import JudgedMask, Signs
 from voxledger.score.quality import ENOUGH_MASKS, ENOUGH_PATIENTS, LEVEL, QualityModel, learn, predict
 from voxledger.score.quality_section import quality_section
 
@@ -180,8 +180,34 @@ def test_the_record_repeats_and_tells_what_was_learned_from_what() -> None:
     assert second is not None
     assert json.dumps(first.record()) == json.dumps(second.record())
     found = first.record()
-    assert (found["format"], found["masks"], found["cases"], found["interval_patients"]) == (2, 80, 40, 40)
+    assert (found["format"], found["masks"], found["cases"], found["interval_patients"]) == (3, 80, 40, 40)
     assert found["intervals_from"] == "left-out patients"
     other = learn(rows[2:], CLASSES)
     assert other is not None
     assert other.record()["id"] != found["id"]
+
+
+def test_a_class_goes_with_a_sign_in_its_own_way() -> None:
+    """Models agree the less on `b` the better it is; what is common to both classes says nothing of either."""
+
+    def turned(one: JudgedMask) -> JudgedMask:
+        if one.mask.class_name == "a":
+            return one
+        dice = float(np.clip(1.01 - 0.02 / (1.01 - one.dice), 0, 1))
+        return replace(one, dice=dice, error_ml=2 * (1 - dice) * one.mask.signs.predicted_ml)
+
+    off, constant = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        judged, others = ([turned(one) for one in judged_masks(rng, n, noise=0.1)] for n in (40, 30))
+        model = learn(judged, CLASSES)
+        assert model is not None
+        usual = {
+            name: float(np.median([one.dice for one in judged if one.mask.class_name == name])) for name in CLASSES
+        }
+        for one in others:
+            q = model.predict(one.mask.class_name, one.mask.signs)
+            assert q is not None
+            off.append(abs(q.predicted_dice - one.dice))
+            constant.append(abs(usual[one.mask.class_name] - one.dice))
+    assert np.mean(off) < 0.5 * np.mean(constant)

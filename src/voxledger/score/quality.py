@@ -2,7 +2,9 @@
 
 Ridge regression on signs of the ensemble, fitted to the masks of earlier rounds that people accepted or revised: the
 logarithm of what lacks to Dice 1, that of the wrong ml, and the share of the contour that had to be drawn. Volumes are
-logarithms, so that their ratios are linear in them; every class has an offset of its own.
+logarithms, so that their ratios are linear in them. Every class has an offset of its own, and goes with each sign more
+or less than all do together (partial pooling, Gelman and Hill 2006); how freely, of `OWN`, is what predicts left-out
+patients best.
 
 The interval is conformal: every judged mask is predicted from the masks of all other patients, and the interval reaches
 as far as that was off in `LEVEL` of them (the jackknife of Barber et al. 2021). Where enough of them come from blind
@@ -27,14 +29,16 @@ from voxledger.records.mask_quality import JudgedMask, MaskQuality, Quality, Sig
 
 Floats = npt.NDArray[np.float64]
 
-FORMAT = 2
-"""2: patients are left out, not cases."""
+FORMAT = 3
+"""2: patients are left out, not cases. 3: signs by class."""
 LEVEL = 0.9
 """Coverage of the intervals."""
 ENOUGH_MASKS, ENOUGH_PATIENTS = 20, 10
 """Judged before anything is predicted; and, drawn blindly, before the intervals go by these alone."""
 PENALTY = 1.0
 """Of the squared coefficients of signs with a spread of 1."""
+OWN = (1.0, 10.0, 1e6)
+"""Penalties of what a class has beside the common coefficients of signs; with the last it has nothing."""
 LEAST_DICE, LEAST_ML, LEAST_ENTROPY = 0.01, 0.01, 1e-7
 """Added before logarithms are taken."""
 
@@ -77,7 +81,7 @@ class QualityModel:
     centre: Floats
     spread: Floats
     coefficients: Floats
-    """The first row is the intercept, the last ones are the classes."""
+    """Rows: the intercept, the signs, the classes, and sign after sign what each class has beside that."""
     half_widths: Floats
     """Of the intervals, as far as logarithms and share reach to both sides."""
     masks: int
@@ -131,11 +135,13 @@ def learn(
     known = tuple(sorted({one.mask.class_name for one in rows}))
     signs = np.array([numbers(one.mask.signs) for one in rows])
     centre, spread = signs.mean(axis=0), signs.std(axis=0)
+    own = len(known) * signs.shape[1]
     x = _design([(one.mask.class_name, one.mask.signs) for one in rows], known, centre, spread)
     y = np.array(
         [(math.log(1 - one.dice + LEAST_DICE), math.log(one.error_ml + LEAST_ML), one.path_share) for one in rows]
     )
-    coefficients, predicted = _ridge(x, y, of)
+    tried = [_ridge(x, y, of, [PENALTY] * (x.shape[1] - own) + [penalty] * own) for penalty in OWN]
+    coefficients, predicted = min(tried, key=lambda one: float(np.abs(y - one[1])[:, 0].mean()))
     blind = np.array([one.blind for one in rows])
     if not _enough([patient for patient, counts in zip(of, blind, strict=True) if counts]):
         blind[:] = True
@@ -169,16 +175,22 @@ def _enough(patients: Sequence[str]) -> bool:
 def _design(
     masks: Sequence[tuple[str, Signs]], classes: Sequence[str], centre: Floats, spread: Floats
 ) -> npt.NDArray[np.float64]:
-    """Rows of the regression (masks, 1 + signs + classes); a sign that never varied is 0."""
+    """Rows of the regression, in the order of `QualityModel.coefficients`; a sign that never varied is 0."""
     signs = (np.array([numbers(one) for _, one in masks]) - centre) / np.where(spread > 1e-9, spread, np.inf)
     of_class = np.array([[float(name == own) for own in classes] for name, _ in masks])
-    return np.hstack([np.ones((len(masks), 1)), signs, of_class])
+    beside = (signs[:, :, None] * of_class[:, None, :]).reshape(len(masks), -1)
+    return np.hstack([np.ones((len(masks), 1)), signs, of_class, beside])
 
 
-def _ridge(x: Floats, y: Floats, patients: Sequence[str]) -> tuple[Floats, Floats]:
-    """Coefficients from all rows, and the prediction of each row from those of the other patients."""
-    penalty = PENALTY * np.eye(x.shape[1])
-    penalty[0, 0] = 0
+def _ridge(x: Floats, y: Floats, patients: Sequence[str], penalties: Sequence[float]) -> tuple[Floats, Floats]:
+    """Coefficients from all rows, and the prediction of each row from those of the other patients.
+
+    Parameters
+    ----------
+    penalties
+        Of the squares of the coefficients; the first, that of the intercept, does not count.
+    """
+    penalty = np.diag([0.0, *penalties[1:]])
     whole, right = x.T @ x + penalty, x.T @ y
     predicted = np.empty_like(y)
     for patient in sorted(set(patients)):
