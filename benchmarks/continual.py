@@ -491,7 +491,7 @@ def main() -> None:
     out = given.out.absolute() if given.out else work / "table.md"
     looked_at = kinds(given.iterations)
     found: dict[tuple[str, str], Rows] = {(kind.name, trunk): {} for kind in looked_at for trunk in TRUNKS}
-    # glibc gives large blocks back to the system after every iteration, and asks for them again: 12 % of the CPU time.
+    # glibc gives large blocks back after every iteration, and asks for them again: a twelfth of the CPU time.
     os.environ |= {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
     context = get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=context, initializer=end_with, initargs=(os.getpid(),)) as pool:
