@@ -13,6 +13,7 @@ from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, write
 from voxledger.params import Params
 from voxledger.records.ledger import Entry, Origin
 from voxledger.score import rank_cells
+from voxledger.score.cells import FEATURES
 from voxledger.score.rank_cells import ranks_of_round
 from voxledger.score.scored_case import ScoredCase
 
@@ -76,8 +77,6 @@ def test_what_people_stand_behind_does_not_count(cases, monkeypatch):
 
 def rank_cells_mean(ranks):
     """Lowest and highest mean of the models, by class."""
-    from voxledger.score.cells import FEATURES
-
     column = FEATURES.index("mean")
     return {name: (values[0, column], values[-1, column]) for name, values in ranks.of.items()}
 

@@ -19,7 +19,6 @@ from voxledger import layout
 from voxledger.bundles.reviewed import Reviewed, reviewed
 from voxledger.casemap.job import Job, content
 from voxledger.casemap.run import casemap
-from voxledger.errors import VoxledgerError
 from voxledger.imaging.volume import file_sha256
 from voxledger.params import Params, ScoreParams
 from voxledger.records.card import WEIGHTS, ModelCard, read_card, save_arrays, write_card
@@ -149,8 +148,8 @@ def _draw(cases: Sequence[Case], schema: LabelSchema, params: Params) -> None:
         for case in reviewed(cases)
         if case.predictions
     ]
-    if jobs and not layout.CELL_RANKS.is_file():
-        raise VoxledgerError(f"{layout.CELL_RANKS} is missing", "run `dvc repro score`, or in a clone `dvc pull`")
+    if jobs:
+        read_ranks(layout.CELL_RANKS)  # so that one error says what is wrong with them, not one a case
     casemap(jobs, layout.NEXT_JUDGED_CELLS, params.machine)
 
 
