@@ -15,10 +15,11 @@ importance   as hybrid, with a fifth of the other cases, chosen by importance; `
 full         trained anew on all cases, as the product does it; of `new` the same as if nothing had been drawn poorly
 heads, decoder, adapters, auto   continual, by `retrain.continual`
 
-In the second round all but `full` go on from their own first. Voxels are those that weights are trained on, iteration
-by iteration, and those that networks ran over once. CPU seconds are those of the whole stage, in one process of one
-thread; two processes work at a time, first on the first round of all seeds. What is done is kept in DIR, and not done
-again; the table is written whenever one of them is through with something.
+In the second round all but `full` go on from their own first; heads and branches learn from all revised cases, the
+first twelve included: features of these are those of the first round. Voxels are those that weights are trained on,
+iteration by iteration, and those that networks ran over. CPU seconds are those of the whole stage, in one process of
+one thread; two processes work at a time, first on the first round of all seeds. What is done is kept in DIR, and not
+done again; the table is written whenever one of them is through with something.
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ from typing import Any
 import numpy as np
 
 from voxledger import layout
+from voxledger.casemap.memo import read_record
 from voxledger.imaging.soft import open_soft
 from voxledger.imaging.volume import Grid, file_sha256, mask_sha256, read, read_label, write
 from voxledger.models.cohort import Member
 from voxledger.models.model import Model, open_models
 from voxledger.models.prediction import network_predictions
+from voxledger.models.trunk import Kept, RunTrunk
 from voxledger.params import InferParams, MachineParams, ModelParams, Params, RetrainParams
 from voxledger.phantom.make import Size, make_phantom
 from voxledger.phantom.materials import CLASSES
@@ -58,7 +61,7 @@ from voxledger.schema import LabelClass, LabelSchema
 from voxledger.score.replay import replay_order
 from voxledger.score.run import attend
 from voxledger.score.table import ClassScore, write_scores
-from voxledger.textfile import replace_text
+from voxledger.textfile import read_json, replace_text
 
 ROUNDS = (12, 22)
 """Cases that are revised after each round."""
@@ -68,6 +71,7 @@ TRUNKS = ("known", "new")
 BRANCH, FINE = 0.25, 0.25
 """Shares of the iterations of full training that a branch takes, and fine-tuning."""
 ONE = MachineParams(workers=1)
+_FEATURES = layout.MEMO / RunTrunk.stage
 Labels = np.ndarray[Any, Any]
 
 
@@ -288,9 +292,17 @@ class Bench:
             shutil.rmtree(layout.BASE_MODELS, ignore_errors=True)
             shutil.rmtree(layout.MEMO, ignore_errors=True)
             if not Path(name).exists():
-                began = time.process_time()
+                features = Path(f"{self.trunk}-{arm}-features")
+                if number > 1 and features.exists():
+                    shutil.copytree(features, _FEATURES, copy_function=os.link)
+                known, began = voxels_of_features(), time.process_time()
                 self._train(arm, number)
-                Path(f"{name}.seconds").write_text(str(time.process_time() - began))
+                seconds, used = time.process_time() - began, voxels_of_features().keys() & known.keys()
+                took = {"seconds": seconds, "kept": sum(known[key] for key in used)}
+                Path(f"{name}.took.json").write_text(json.dumps(took))
+                if number == 1 and arm in CONTINUAL:
+                    shutil.rmtree(features, ignore_errors=True)
+                    shutil.copytree(_FEATURES, features, copy_function=os.link)
                 shutil.rmtree(f"{name}.partial", ignore_errors=True)
                 shutil.copytree(layout.NEXT_MODELS, f"{name}.partial")
                 Path(f"{name}.partial").rename(name)
@@ -306,7 +318,7 @@ class Bench:
         if arm not in ("before", "full"):
             shutil.copytree(Path(f"{trunk}-{arm}-{number - 1}") if number > 1 else self.before, layout.BASE_MODELS)
         if arm in CONTINUAL:
-            params = self.params(strategy="continual", continual=arm)
+            params = self.params(strategy="continual", continual=arm, replay=1.0)
         elif arm not in ("before", "full"):
             params, ledger = self.params(strategy="finetune", hybrid=True), self._tuned_on(arm, number)
         known = {case_id for case_id, _ in ledger}
@@ -386,10 +398,18 @@ class Bench:
         )
         ladder, model = made.card.ladder, kind.model
         iterations = model.budget(FINE if made.card.strategy == "finetune" else 1.0)
-        voxels = ladder.voxels if ladder else iterations * model.batch * float(np.prod(model.patch or ()))
+        took = read_json(Path(f"{name}.took.json"))
+        voxels = iterations * model.batch * float(np.prod(model.patch or ()))
+        if ladder:
+            voxels = ladder.voxels - took["kept"]
         mean = {class_name: float(np.mean(values)) for class_name, values in dice.items()}
-        seconds = float(Path(f"{name}.seconds").read_text())
-        return Row(arm, number, mean, voxels, seconds, each, same, ladder.kept if ladder else {})
+        return Row(arm, number, mean, voxels, took["seconds"], each, same, ladder.kept if ladder else {})
+
+
+def voxels_of_features() -> dict[str, int]:
+    """How many voxels the network ran over for what is remembered of its features, by the key of each case."""
+    entries = (path for path in _FEATURES.glob("*") if path.is_dir())
+    return {path.name: Kept(**json.loads(read_record(str(path)).facts)).voxels for path in entries}
 
 
 def predictions(model: Model, cases: Sequence[Case]) -> Iterable[tuple[str, Any]]:

@@ -27,6 +27,7 @@ from voxledger.models.model import Model
 from voxledger.models.nnunet.stages import CASCADE, KEY, LOWRES, Stages
 from voxledger.models.prediction import network_predictions
 from voxledger.models.start import HeadStart, Lesson
+from voxledger.models.trunk import RunTrunk
 from voxledger.params import InferParams, MachineParams, ModelParams, RegionParams, RetrainParams
 from voxledger.records.card import (
     DATASET,
@@ -325,7 +326,7 @@ def test_a_head_learns_what_people_corrected_and_goes_on_from_round_to_round(sma
     for name in ("organ", "lesion"):
         np.testing.assert_array_equal(after[name], before[name])
     assert one.card.taught_by == {"spleen": {"people": 3, "model": 0}}
-    assert not list(Path(".memo/trunk").glob("[0-9a-f]*"))
+    assert len(list(Path(".memo/trunk").glob("[0-9a-f]*[0-9a-f]"))) == 3
     assert not list(Path(".memo/heads").glob("[0-9a-f]*"))
     go_on()
 
@@ -398,6 +399,52 @@ def test_what_a_killed_training_had_done_is_not_done_again(small, monkeypatch):
     monkeypatch.setattr("voxledger.models.trunk.RunTrunk._features", lambda *_: pytest.fail("the trunk ran again"))
     retrain(right, model, 1, strategy="continual", continual_iterations=1.0)
     assert hashes(layout.NEXT_MODELS) == whole
+
+
+def test_the_network_runs_in_the_next_round_over_cases_alone_that_changed(small, monkeypatch):
+    model, asked = UNET.model_copy(update={"iterations": 4}), {"strategy": "continual", "replay": 1.0}
+    retrain(painted(small, half), model, 0)
+    go_on()
+    right = painted(small, origin=Origin.REVISED, version=1)
+    retrain(right, model, 1, **asked)
+    first = {path.name for path in Path(".memo/trunk").glob("[0-9a-f]*[0-9a-f]")}
+    assert len(first) == 3
+    go_on()
+
+    ran, features = [], RunTrunk._features
+    monkeypatch.setattr(RunTrunk, "_features", lambda job, *more: ran.append(job.case.case_id) or features(job, *more))
+    last = right.ledger["c1", "spleen"]
+    labels = half(draw(1)[1].copy())
+    Path("data/release/labels/c1.nii.gz").unlink()
+    write("data/release/labels/c1.nii.gz", labels, GRID)
+    right.ledger["c1", "spleen"] = replace(
+        last, version=2, mask_sha256=mask_sha256(small.schema.mask(labels, "spleen"), GRID)
+    )
+    two = retrain(right, model, 2, **asked)
+    assert set(ran) == {"c1"}
+    kept = {path.name for path in Path(".memo/trunk").glob("[0-9a-f]*[0-9a-f]")}
+    assert len(kept) == 3
+    assert len(kept & first) == 2  # those of c1 as it was have gone
+    whole = hashes(layout.NEXT_MODELS)
+    shutil.rmtree(layout.MEMO)
+    ran.clear()
+    assert retrain(right, model, 2, **asked).card.id == two.card.id
+    assert set(ran) == set(NAMES)
+    assert hashes(layout.NEXT_MODELS) == whole  # the card counts voxels as where nothing is remembered
+
+
+@pytest.mark.parametrize("listed", ["", "{}", "[1]", '["../../data"]'])
+def test_a_damaged_list_of_features_removes_nothing(small, listed):
+    model = UNET.model_copy(update={"iterations": 1})
+    retrain(painted(small, half), model, 0)
+    go_on()
+    Path(".memo/trunk").mkdir(parents=True)
+    Path(".memo/trunk/m.json").write_text(listed)
+    right = painted(small, origin=Origin.REVISED, version=1)
+    before = hashes(layout.RELEASE_LABELS)
+    retrain(right, model, 1, strategy="continual")
+    assert hashes(layout.RELEASE_LABELS) == before
+    assert len(json.loads(Path(".memo/trunk/m.json").read_text())) == 3
 
 
 def test_disk_for_features_is_bounded_and_one_window_a_case_is_kept(small, monkeypatch):

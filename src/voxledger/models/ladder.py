@@ -1,7 +1,8 @@
 """The ladder of Continual Tuning: heads on a network that stays as it is; where that is not enough, a branch of it.
 
 Weights of the network, its plans, heads of other classes and the branches that these stand on are those of the parent,
-byte for byte. Every step is remembered until the whole is done: who was killed goes on from there.
+byte for byte. Every step is remembered until the whole is done: who was killed goes on from there. Voxels that are
+counted are those of a machine that remembers nothing: a card does not depend on what one does.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from voxledger.models.learn_heads import HEADS as ALONE
 from voxledger.models.learn_heads import OWN, Learned, LearnHead, judged
 from voxledger.models.start import HeadStart
 from voxledger.models.training import Training
-from voxledger.models.trunk import Kept, RunTrunk
+from voxledger.models.trunk import Kept, RunTrunk, keep_for_next_round
 from voxledger.models.windows import Window, windows_of
 from voxledger.progress import progress
 from voxledger.records.card import (
@@ -237,9 +238,10 @@ class _Climb:
         save_tensors(folder, weights)
 
     def forget(self) -> None:
-        """Remove what was remembered meanwhile."""
+        """Remove what was remembered meanwhile, but for features that the next round may use."""
         for job in self._jobs:
             forget(Path(folder_of(job)))
+        keep_for_next_round(self._training.name, (job for job, _, _ in self._ran.values()))
 
     def _run_trunk(self) -> int:
         """Run the network over what heads learn from, and what is held out; returns the voxels."""
@@ -262,17 +264,18 @@ class _Climb:
                     wanted=tuple(wanted[key]),
                     corrected={name: found for name, found in said.items() if found},
                     whole=is_held,
-                    room=self._start.room // len(wanted),
+                    room=_power_of_two(self._start.room // len(wanted)),
                     portable=self._portable,
                     device=self._training.device,
                 )
-        bar, voxels = progress(f"trunk of {self._training.name}", len(jobs)), 0
+        known = {key for key, job in jobs.items() if not no_memo() and remembered(job) is not None}
+        bar, voxels = progress(f"trunk of {self._training.name}", len(jobs), done=len(known)), 0
         for key, job in jobs.items():
             kept = once(job)
             self._ran[key] = job, kept, files_of(job)
-            self._jobs.append(job)
-            voxels += kept.windows * int(np.prod(kept.shapes[0][1:])) if kept.windows else 0
-            bar.step(job.name)
+            voxels += kept.voxels
+            if key not in known:
+                bar.step(job.name)
         bar.close()
         return voxels
 
@@ -318,6 +321,11 @@ class _Climb:
         seconds = time.process_time() - began
         took = f"{voxels / 1e6:.1f} million voxels, {seconds:.0f} CPU seconds"
         print(f"retrain: {self._training.name}, {rung}: {took}{f'; Dice {said}' if said else ''}", file=sys.stderr)
+
+
+def _power_of_two(room: int) -> int:
+    """The largest one within some bytes: what was kept serves again where there are a few more cases or less."""
+    return 1 << room.bit_length() - 1 if room else 0
 
 
 def _with_todays_names(weights: Mapping[str, Any], renamed: Callable[[str], str | None]) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 A case is looked at in windows of the network's patch, where prediction would lay them: some that hold a voxel of the
 classes to learn, by chance, and one other for each `OTHERS` of these. A case that is held out to judge by is looked at
-whole. Features are kept as float16 on disk, so that training of heads reads them and nothing runs twice; who was killed
-meanwhile goes on from the cases that are done.
+whole. Features are kept as float16 on disk, so that training of heads reads them and nothing runs twice: who was killed
+meanwhile goes on from the cases that are done, and the next round from those that it learns from again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,11 +24,16 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.casemap.job import Job, content, place
+from voxledger.casemap.memo import forget
 from voxledger.imaging.boxes import Box
 from voxledger.imaging.volume import Volume
+from voxledger.layout import MEMO
 from voxledger.models.backend import backend_of
+from voxledger.models.dataset import BRANCHES, HEADS
 from voxledger.models.process import single_thread
 from voxledger.models.training import Training, TrainingCase, taught
+from voxledger.records.card import BRANCH_WEIGHTS, DATASET, HEAD_WEIGHTS, PLANS, load_tensors
+from voxledger.textfile import read_json, replace_text
 
 EACH = 2
 """Windows of a case that hold a class; more cost more than heads of so few iterations gain from them."""
@@ -68,11 +77,30 @@ class Kept:
     shapes: tuple[tuple[int, int, int, int], ...]
     """Of what stands in the first file, (channel, z, y, x) each; empty where there are no windows."""
 
+    @property
+    def voxels(self) -> int:
+        """Of all windows."""
+        return self.windows * math.prod(self.shapes[0][1:]) if self.windows else 0
+
 
 def _trunk_of(training: Training) -> list[Any]:
-    """What features depend on of a training."""
-    parent = training.start.parent
-    return [parent and parent.card.id, taught(training.schema), taught(training.labels), training.seed]
+    """What features depend on of a training: of its parent the network alone, which stays from round to round."""
+    parent, region = training.start.parent, training.region
+    network = parent and [parent.card.backend, _network_sha256(parent.folder, parent.card.id)]
+    looked_at = region and region.model_dump(mode="json")
+    return [network, looked_at, taught(training.schema), taught(training.labels), training.seed]
+
+
+@lru_cache(maxsize=1)
+def _network_sha256(folder: Path, model_id: str) -> str:
+    """SHA-256 of a model without its heads and branches."""
+    from safetensors.torch import save
+
+    own = {n: t for n, t in load_tensors(folder).items() if not n.startswith((HEAD_WEIGHTS, BRANCH_WEIGHTS))}
+    described = {name: v for name, v in read_json(folder / DATASET).items() if name not in (HEADS, BRANCHES)}
+    digest = hashlib.sha256(save(own))
+    digest.update(json.dumps([described, read_json(folder / PLANS)], sort_keys=True).encode())
+    return digest.hexdigest()
 
 
 class RunTrunk(Job[Kept]):
@@ -131,6 +159,16 @@ class RunTrunk(Job[Kept]):
             found += [log_odds(logits, channels) for _, channels in sorted(self.corrected.items())]
         largest = float(np.finfo(np.float16).max)
         return [np.asarray(one[0].float().clamp(-largest, largest).half().cpu()) for one in found]
+
+
+def keep_for_next_round(model: str, jobs: Iterable[RunTrunk]) -> None:
+    """Leave features of these jobs for the next training of a model; what was left for this one, and not used, goes."""
+    listed, keys = MEMO / RunTrunk.stage / f"{model}.json", sorted(job.key for job in jobs)
+    with suppress(OSError, ValueError, TypeError):
+        before = [key for key in json.loads(listed.read_text("utf-8")) if re.fullmatch("[0-9a-f]{64}", key)]
+        for key in sorted(set(before).difference(keys)):
+            forget(listed.parent / key)
+    replace_text(listed, json.dumps(keys))
 
 
 @lru_cache(maxsize=1)
