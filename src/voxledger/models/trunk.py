@@ -14,7 +14,6 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +24,7 @@ import numpy.typing as npt
 
 from voxledger.casemap.job import Job, content, place
 from voxledger.casemap.memo import forget
+from voxledger.errors import VoxledgerError
 from voxledger.imaging.boxes import Box
 from voxledger.imaging.volume import Volume
 from voxledger.layout import MEMO
@@ -161,14 +161,24 @@ class RunTrunk(Job[Kept]):
         return [np.asarray(one[0].float().clamp(-largest, largest).half().cpu()) for one in found]
 
 
+_FEATURES = MEMO / RunTrunk.stage
+
+
 def keep_for_next_round(model: str, jobs: Iterable[RunTrunk]) -> None:
     """Leave features of these jobs for the next training of a model; what was left for this one, and not used, goes."""
-    listed, keys = MEMO / RunTrunk.stage / f"{model}.json", sorted(job.key for job in jobs)
-    with suppress(OSError, ValueError, TypeError):
-        before = [key for key in json.loads(listed.read_text("utf-8")) if re.fullmatch("[0-9a-f]{64}", key)]
-        for key in sorted(set(before).difference(keys)):
-            forget(listed.parent / key)
-    replace_text(listed, json.dumps(keys))
+    keys = sorted(job.key for job in jobs)
+    for key in sorted(set(kept_of(model)).difference(keys)):
+        forget(_FEATURES / key)
+    replace_text(_FEATURES / f"{model}.json", json.dumps({"keys": keys}))
+
+
+def kept_of(model: str) -> list[str]:
+    """Keys of the features that the last training of a model left."""
+    try:
+        keys = read_json(_FEATURES / f"{model}.json", "keys")["keys"]
+        return [key for key in keys if re.fullmatch("[0-9a-f]{64}", key)]
+    except (OSError, VoxledgerError, TypeError):
+        return []
 
 
 @lru_cache(maxsize=1)

@@ -11,13 +11,15 @@ from types import MappingProxyType
 
 from voxledger import layout
 from voxledger.casemap.run import casemap
+from voxledger.casemap.used import note_used
 from voxledger.errors import Misuse, VoxledgerError
 from voxledger.models.backend import backend_of
 from voxledger.models.cohort import Member, build_cohort, cohort_sha256, to_csv, write_cohort
 from voxledger.models.model import Model, open_models
 from voxledger.models.region import learned_schema
-from voxledger.models.start import PretrainedStart
+from voxledger.models.start import HeadStart, PretrainedStart
 from voxledger.models.training import Training, TrainingCase
+from voxledger.models.trunk import RunTrunk, kept_of
 from voxledger.params import UNSPECIFIED, MachineParams, RetrainParams
 from voxledger.records.card import FORMAT, ModelCard, list_models, read_cards, require_name, to_json
 from voxledger.records.cases import Case
@@ -89,6 +91,8 @@ def retrain_round(
         else:
             _go_on(before[training.name])
     casemap(jobs, layout.NEXT_MODELS, machine.for_networks)
+    if names := [job.name for job in jobs if isinstance(job.training.start, HeadStart)]:
+        note_used(RunTrunk.stage, (key for name in names for key in kept_of(name)))
     if not list_models(layout.NEXT_MODELS):
         raise Misuse("retrain.models names no model to train", f"name at least one in {layout.PARAMS}")
     replace_text(layout.NEXT_CARDS, to_json([numbered(c.model_dump(), FORMAT) for c in _genealogy()]))
