@@ -19,7 +19,7 @@ from voxledger.cli.demo import set_parameters
 from voxledger.errors import CasesFailed, Misuse, VoxledgerError
 from voxledger.imaging.soft import open_soft
 from voxledger.imaging.volume import file_sha256, mask_sha256, write
-from voxledger.models import ladder, learn_heads
+from voxledger.models import learn_heads
 from voxledger.models.cohort import Member, build_cohort
 from voxledger.models.dataset import UNTAUGHT, describe, heads
 from voxledger.models.export import export_model
@@ -326,7 +326,7 @@ def test_a_head_learns_what_people_corrected_and_goes_on_from_round_to_round(sma
     for name in ("organ", "lesion"):
         np.testing.assert_array_equal(after[name], before[name])
     assert one.card.taught_by == {"spleen": {"people": 3, "model": 0}}
-    assert len(list(Path(".memo/trunk").glob("[0-9a-f]*[0-9a-f]"))) == 3
+    assert features()
     assert not list(Path(".memo/heads").glob("[0-9a-f]*"))
     go_on()
 
@@ -368,6 +368,11 @@ def test_a_new_head_has_the_embedding_of_its_class_and_keeps_it(small, embedding
     assert not np.array_equal(after["controller.weight"], head["controller.weight"])
 
 
+def features() -> set[str]:
+    """Names of what is kept of windows."""
+    return {path.name for path in Path(".memo/trunk").glob("*") if path.is_dir()}
+
+
 def hashes(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): file_sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -395,7 +400,7 @@ def test_what_a_killed_training_had_done_is_not_done_again(small, monkeypatch):
         patch.setattr(learn_heads, "_begin", lambda *_: (_ for _ in ()).throw(VoxledgerError("killed", "no way")))
         with pytest.raises(CasesFailed, match="killed"):
             retrain(right, model, 1, strategy="continual", continual_iterations=1.0)
-    assert len(list(Path(".memo/trunk").glob("[0-9a-f]*"))) == 3
+    assert len(features()) == 6
     monkeypatch.setattr("voxledger.models.trunk.RunTrunk._features", lambda *_: pytest.fail("the trunk ran again"))
     retrain(right, model, 1, strategy="continual", continual_iterations=1.0)
     assert hashes(layout.NEXT_MODELS) == whole
@@ -409,13 +414,15 @@ def test_the_network_runs_in_the_next_round_over_cases_alone_that_changed(small,
     go_on()
     right = painted(small, origin=Origin.REVISED, version=1)
     retrain(right, model, 1, **asked)
-    first = {path.name for path in Path(".memo/trunk").glob("[0-9a-f]*[0-9a-f]")}
-    assert len(first) == 3
+    first = features()
+    assert len(first) == 6  # two windows of each
     assert noted == {"trunk": first}  # what `memo prune` leaves
     go_on()
 
-    ran, features = [], RunTrunk._features
-    monkeypatch.setattr(RunTrunk, "_features", lambda job, *more: ran.append(job.case.case_id) or features(job, *more))
+    ran, run_trunk = [], RunTrunk._features
+    monkeypatch.setattr(
+        RunTrunk, "_features", lambda job, *more: ran.append(job.look.case.case_id) or run_trunk(job, *more)
+    )
     last = right.ledger["c1", "spleen"]
     labels = half(draw(1)[1].copy())
     Path("data/release/labels/c1.nii.gz").unlink()
@@ -425,9 +432,8 @@ def test_the_network_runs_in_the_next_round_over_cases_alone_that_changed(small,
     )
     two = retrain(right, model, 2, **asked)
     assert set(ran) == {"c1"}
-    kept = {path.name for path in Path(".memo/trunk").glob("[0-9a-f]*[0-9a-f]")}
-    assert len(kept) == 3
-    assert len(kept & first) == 2  # those of c1 as it was have gone
+    assert len(features()) == 6
+    assert len(features() & first) == 4  # those of c1 as it was have gone
     whole = hashes(layout.NEXT_MODELS)
     shutil.rmtree(layout.MEMO)
     ran.clear()
@@ -447,21 +453,21 @@ def test_a_damaged_list_of_features_removes_nothing(small, listed):
     before = hashes(layout.RELEASE_LABELS)
     retrain(right, model, 1, strategy="continual")
     assert hashes(layout.RELEASE_LABELS) == before
-    assert kept_of("m") == sorted(path.name for path in Path(".memo/trunk").glob("[0-9a-f]*[0-9a-f]"))
+    assert set(kept_of("m")) == features()
 
 
-def test_disk_for_features_is_bounded_and_one_window_a_case_is_kept(small, monkeypatch):
-    kept = []
-    once = ladder.once
-    monkeypatch.setattr(ladder, "once", lambda job: kept.append(once(job)) or kept[-1])
+def test_disk_for_features_is_bounded_and_one_window_a_case_is_kept(small):
     model = UNET.model_copy(update={"iterations": 1})
     retrain(painted(small, half), model, 0)
     go_on()
     right = painted(small, origin=Origin.REVISED, version=1)
-    for room, windows in ((1e-9, {1}), (20, {2})):
-        kept.clear()
-        retrain(right, model, 1, strategy="continual", features_gb=room)
-        assert {one.windows for one in kept} == windows
+    retrain(right, model, 1, strategy="continual")
+    whole = features()
+    bytes_of_one = sum(path.stat().st_size for path in Path(".memo/trunk").glob("*/features.npy")) / len(whole)
+    for windows, entries in ((0, 3), (1.5, 3), (2, 6)):
+        retrain(right, model, 1, strategy="continual", features_gb=max(1e-9, 3 * windows * bytes_of_one / 1e9))
+        assert len(features()) == entries
+        assert features() <= whole  # with more or less room the first ones are the same
 
 
 def test_a_label_that_is_not_the_ledgers_mask_teaches_nothing(small):

@@ -29,8 +29,8 @@ from voxledger.models.learn_heads import HEADS as ALONE
 from voxledger.models.learn_heads import OWN, Learned, LearnHead, judged
 from voxledger.models.start import HeadStart
 from voxledger.models.training import Training
-from voxledger.models.trunk import Kept, RunTrunk, keep_for_next_round
-from voxledger.models.windows import Window, windows_of
+from voxledger.models.trunk import Look, RunTrunk, keep_for_next_round
+from voxledger.models.windows import Ran, Window, windows_of
 from voxledger.progress import progress
 from voxledger.records.card import (
     BRANCH_WEIGHTS,
@@ -105,7 +105,7 @@ class _Climb:
         self._on = {name: one for one in self.branches.values() for name in one.channels}
         self._weights = _with_todays_names(load_tensors(self._parent.folder), self._parent.schema.renamed)
         self._jobs: list[Job[Any]] = []
-        self._ran: dict[tuple[str, bool], tuple[RunTrunk, Kept, Path]] = {}
+        self._ran: dict[tuple[str, bool], list[Ran]] = {}
         self._made: dict[str, _Made] = {}
         self._rungs: list[Rung] = []
         self._looked_at = 0
@@ -241,7 +241,7 @@ class _Climb:
         """Remove what was remembered meanwhile, but for features that the next round may use."""
         for job in self._jobs:
             forget(Path(folder_of(job)))
-        keep_for_next_round(self._training.name, (job for job, _, _ in self._ran.values()))
+        keep_for_next_round(self._training.name, (one.key for ran in self._ran.values() for one in ran))
 
     def _run_trunk(self) -> int:
         """Run the network over what heads learn from, and what is held out; returns the voxels."""
@@ -251,33 +251,45 @@ class _Climb:
             learned = (*lesson.people, *lesson.model) if has_head else ()
             for case_id in (*learned, *self._held[name]):
                 wanted.setdefault((case_id, case_id in self._held[name]), []).append(name)
-        jobs = {}
+        looks = {}
         for case in self._training.cases:
             for key in sorted(key for key in wanted if key[0] == case.case_id):
-                is_held = key[1]
-                names = {*wanted[key], *(self._taught if is_held else ())}
-                said = {n: self._corrected.get(n) or self._channels_of(n) for n in sorted(names)}
-                jobs[key] = RunTrunk(
-                    name=case.case_id,
-                    training=self._training,
-                    case=case,
-                    wanted=tuple(wanted[key]),
-                    corrected={name: found for name, found in said.items() if found},
-                    whole=is_held,
-                    room=_power_of_two(self._start.room // len(wanted)),
-                    portable=self._portable,
-                    device=self._training.device,
+                names = tuple(wanted[key])
+                looks[key] = Look(
+                    training=self._training, case=case, wanted=names, whole=key[1], device=self._training.device
                 )
-        known = {key for key, job in jobs.items() if not no_memo() and remembered(job) is not None}
-        bar, voxels = progress(f"trunk of {self._training.name}", len(jobs), done=len(known)), 0
-        for key, job in jobs.items():
-            kept = once(job)
-            self._ran[key] = job, kept, files_of(job)
-            voxels += kept.voxels
+        room = self._start.room // max(1, len(looks))
+        known = {key for key, look in looks.items() if not no_memo() and remembered(self._job_of(look, 0)) is not None}
+        bar = progress(f"trunk of {self._training.name}", len(looks), done=len(known))
+        for key in list(looks):
+            self._ran[key] = self._run_over(looks.pop(key), room)
             if key not in known:
-                bar.step(job.name)
+                bar.step(key[0])
         bar.close()
-        return voxels
+        return sum(one.kept.voxels for ran in self._ran.values() for one in ran)
+
+    def _run_over(self, look: Look, room: int) -> list[Ran]:
+        """Run the network over windows of a case, as many as there is room for; one is, whatever it takes."""
+        found: list[Ran] = []
+        while True:
+            job = self._job_of(look, len(found))
+            kept = once(job)
+            if not kept.windows:
+                return found
+            found.append(Ran(look.case.case_id, job.key, kept, files_of(job), tuple(sorted(job.corrected))))
+            if len(found) == kept.windows or (len(found) + 1) * kept.bytes > room:
+                return found
+
+    def _job_of(self, look: Look, number: int) -> RunTrunk:
+        names = {*look.wanted, *(self._taught if look.whole else ())}
+        said = {n: self._corrected.get(n) or self._channels_of(n) for n in sorted(names)}
+        return RunTrunk(
+            name=look.case.case_id,
+            look=look,
+            number=number,
+            corrected={name: found for name, found in said.items() if found},
+            portable=self._portable,
+        )
 
     @property
     def _taught(self) -> list[str]:
@@ -287,7 +299,8 @@ class _Climb:
 
     def _windows(self, name: str, cases: Iterable[str], is_held: bool) -> list[Window]:
         """What is kept of cases for a class."""
-        return windows_of(self._training, name, [self._ran[case_id, is_held] for case_id in sorted(cases)])
+        ran = [one for case_id in sorted(cases) for one in self._ran[case_id, is_held]]
+        return windows_of(self._training, name, ran)
 
     def _reached(self, name: str) -> float | None:
         """Dice of the network itself, as it was last trained as a whole, on the cases held out for a class.
@@ -321,11 +334,6 @@ class _Climb:
         seconds = time.process_time() - began
         took = f"{voxels / 1e6:.1f} million voxels, {seconds:.0f} CPU seconds"
         print(f"retrain: {self._training.name}, {rung}: {took}{f'; Dice {said}' if said else ''}", file=sys.stderr)
-
-
-def _power_of_two(room: int) -> int:
-    """The largest one within some bytes: what was kept serves again where there are a few more cases or less."""
-    return 1 << room.bit_length() - 1 if room else 0
 
 
 def _with_todays_names(weights: Mapping[str, Any], renamed: Callable[[str], str | None]) -> dict[str, Any]:

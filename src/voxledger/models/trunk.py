@@ -3,7 +3,7 @@
 A case is looked at in windows of the network's patch, where prediction would lay them: some that hold a voxel of the
 classes to learn, by chance, and one other for each `OTHERS` of these. A case that is held out to judge by is looked at
 whole. Features are kept as float16 on disk, so that training of heads reads them and nothing runs twice: who was killed
-meanwhile goes on from the cases that are done, and the next round from those that it learns from again.
+meanwhile goes on from the windows that are done, and the next round from those that it learns from again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ OTHERS = 3
 """Windows that hold a class, for each that holds none."""
 STEP = 0.5
 """Of the windows, as a share of the patch."""
+FEATURES, LABELS = "features.npy", "labels.npy"
+"""What is kept of a window."""
 
 Labels = npt.NDArray[Any]
 Image = npt.NDArray[np.float32]
@@ -67,20 +69,26 @@ class Trunk:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a case: windows in files of their own, `<number>.npy` and `<number>.labels.npy`.
+    """What is kept of a window in the files `FEATURES` and `LABELS`.
 
     The first holds, one after the other as float16, the image and the features of every scale, the finest first, and
     the logits of the classes that the network says something of.
     """
 
     windows: int
+    """How many there are in the case."""
     shapes: tuple[tuple[int, int, int, int], ...]
-    """Of what stands in the first file, (channel, z, y, x) each; empty where there are no windows."""
+    """Of what stands in the first file, (channel, z, y, x) each; empty where the case has no windows."""
 
     @property
     def voxels(self) -> int:
-        """Of all windows."""
-        return self.windows * math.prod(self.shapes[0][1:]) if self.windows else 0
+        """Of the window."""
+        return math.prod(self.shapes[0][1:]) if self.shapes else 0
+
+    @property
+    def bytes(self) -> int:
+        """Of the features."""
+        return sum(math.prod(shape) for shape in self.shapes) * np.dtype(np.float16).itemsize
 
 
 def _trunk_of(training: Training) -> list[Any]:
@@ -103,51 +111,66 @@ def _network_sha256(folder: Path, model_id: str) -> str:
     return digest.hexdigest()
 
 
-class RunTrunk(Job[Kept]):
-    """Runs the trunk of a training over one case."""
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What the trunk of a training looks at in a case."""
 
-    stage, algorithms = "trunk", ("retrain",)
     training: Training = content(by=_trunk_of)
-    case: TrainingCase = content()
-    wanted: tuple[str, ...] = content()
+    case: TrainingCase
+    wanted: tuple[str, ...]
     """Classes that are learned from the case."""
-    corrected: dict[str, tuple[int, ...]] = content()
-    """Channels of the network, by class, whose logits against all others are kept."""
-    whole: bool = content()
+    whole: bool
     """Whether the whole case is looked at, as it lies."""
-    room: int = content()
-    """Bytes that may be kept; one window is, whatever it takes."""
-    portable: bool = content()
-    """Whether it computes with instructions that every CPU has: other ones give other last bits."""
     device: str = place()
 
-    def compute(self, folder: Path) -> Kept:
-        """Write the windows."""
+    @cached_property
+    def opened(self) -> tuple[Trunk, Any]:
+        """The trunk, and its network with features."""
+        parent = self.training.start.parent
+        assert parent is not None
+        return _opened(backend_of(parent.card).package, parent.folder, parent.card.id, self.device)
+
+    @cached_property
+    def windows(self) -> list[tuple[Image, Labels]]:
+        """Image and labels (z, y, x) of every window, in the order in which they are given up last."""
         painted = self.training.painted(self.case)
         if painted is None:
-            return Kept(0, ())
-        assert self.training.start.parent is not None
-        with single_thread(self.device):
-            parent = self.training.start.parent
-            package = backend_of(parent.card).package
-            trunk, network = _opened(package, parent.folder, parent.card.id, self.device)
-            image, labels = padded(*trunk.prepare(*painted), trunk.patch)
-            classes = [self.training.numbers_within(name) for name in self.wanted]
-            rng = np.random.default_rng([self.training.seed, *self.case.case_id.encode()])
-            shapes: tuple[tuple[int, int, int, int], ...] = ()
-            count, used = 0, 0
-            boxes = tiles(labels.shape, trunk.patch) if self.whole else chosen(labels, classes, trunk.patch, rng)
-            for box in boxes:
-                flip = [axis for axis in trunk.mirror_axes if not self.whole and rng.random() < 0.5]
-                parts = self._features(network, np.flip(image[box], tuple(flip)).copy())
-                kept = np.concatenate([part.ravel() for part in parts])
-                used += kept.nbytes
-                if count and used > self.room:
-                    break
-                np.save(folder / f"{count}.npy", kept)
-                np.save(folder / f"{count}.labels.npy", np.flip(labels[box], tuple(flip)).astype(np.int16))
-                shapes, count = tuple(part.shape for part in parts), count + 1
-        return Kept(count, shapes)
+            return []
+        trunk, _ = self.opened
+        image, labels = padded(*trunk.prepare(*painted), trunk.patch)
+        classes = [self.training.numbers_within(name) for name in self.wanted]
+        rng = np.random.default_rng([self.training.seed, *self.case.case_id.encode()])
+        boxes = tiles(labels.shape, trunk.patch) if self.whole else chosen(labels, classes, trunk.patch, rng)
+        found = []
+        for box in boxes:
+            flip = tuple(axis for axis in trunk.mirror_axes if not self.whole and rng.random() < 0.5)
+            found.append((np.flip(image[box], flip), np.flip(labels[box], flip)))
+        return found
+
+
+class RunTrunk(Job[Kept]):
+    """Runs the trunk of a training over one window of a case."""
+
+    stage, algorithms = "trunk", ("retrain",)
+    look: Look = content()
+    number: int = content()
+    """Of the window; in a case without windows 0."""
+    corrected: dict[str, tuple[int, ...]] = content()
+    """Channels of the network, by class, whose logits against all others are kept."""
+    portable: bool = content()
+    """Whether it computes with instructions that every CPU has: other ones give other last bits."""
+
+    def compute(self, folder: Path) -> Kept:
+        """Write features and labels."""
+        with single_thread(self.look.device):
+            windows = self.look.windows
+            if not windows:
+                return Kept(0, ())
+            image, labels = windows[self.number]
+            parts = self._features(self.look.opened[1], image.copy())
+        np.save(folder / FEATURES, np.concatenate([part.ravel() for part in parts]))
+        np.save(folder / LABELS, labels.astype(np.int16))
+        return Kept(len(windows), tuple(part.shape for part in parts))
 
     def _features(self, network: Any, window: Image) -> list[npt.NDArray[np.float16]]:
         import torch
@@ -155,7 +178,7 @@ class RunTrunk(Job[Kept]):
         from voxledger.models.frozen import log_odds
 
         with torch.inference_mode():
-            logits, found = network.features(torch.from_numpy(window)[None, None].to(self.device))
+            logits, found = network.features(torch.from_numpy(window)[None, None].to(self.look.device))
             found += [log_odds(logits, channels) for _, channels in sorted(self.corrected.items())]
         largest = float(np.finfo(np.float16).max)
         return [np.asarray(one[0].float().clamp(-largest, largest).half().cpu()) for one in found]
@@ -164,12 +187,12 @@ class RunTrunk(Job[Kept]):
 _FEATURES = MEMO / RunTrunk.stage
 
 
-def keep_for_next_round(model: str, jobs: Iterable[RunTrunk]) -> None:
-    """Leave features of these jobs for the next training of a model; what was left for this one, and not used, goes."""
-    keys = sorted(job.key for job in jobs)
-    for key in sorted(set(kept_of(model)).difference(keys)):
+def keep_for_next_round(model: str, keys: Iterable[str]) -> None:
+    """Leave what these jobs kept for the next training of a model; what was left for this one, and not used, goes."""
+    used = sorted(keys)
+    for key in sorted(set(kept_of(model)).difference(used)):
         forget(_FEATURES / key)
-    replace_text(_FEATURES / f"{model}.json", json.dumps({"keys": keys}))
+    replace_text(_FEATURES / f"{model}.json", json.dumps({"keys": used}))
 
 
 def kept_of(model: str) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxledger.models.training import Training
-from voxledger.models.trunk import Kept, RunTrunk
+from voxledger.models.trunk import FEATURES, LABELS, Kept
 
 SEEN = 0.67
 """Share of parts, and of patches, that are laid around a voxel of the class; others lie anywhere."""
@@ -57,20 +57,31 @@ class Window:
         return np.isin(np.load(self.labels), training.numbers_within(name))
 
 
-def windows_of(training: Training, name: str, ran: Sequence[tuple[RunTrunk, Kept, Path]]) -> list[Window]:
-    """What is kept of some cases, for a class; the folder of each is that of its files."""
+@dataclass(frozen=True)
+class Ran:
+    """One window of a case that a trunk ran over."""
+
+    case_id: str
+    key: str
+    """Of the job."""
+    kept: Kept
+    folder: Path
+    """Of its files."""
+    spoken: tuple[str, ...]
+    """See `Window`."""
+
+
+def windows_of(training: Training, name: str, ran: Sequence[Ran]) -> list[Window]:
+    """What is kept of some windows, for a class."""
     found = []
     numbers, rng = training.numbers_within(name), np.random.default_rng(training.seed)
-    for job, kept, folder in ran:
-        for number in range(kept.windows):
-            labels = folder / f"{number}.labels.npy"
-            mask = np.isin(np.load(labels), numbers)
-            voxels = np.argwhere(mask)
-            if len(voxels) > _VOXELS:
-                voxels = voxels[rng.choice(len(voxels), _VOXELS, replace=False)]
-            spoken = tuple(sorted(job.corrected))
-            case_id = job.case.case_id
-            found.append(Window(case_id, folder / f"{number}.npy", kept.shapes, spoken, labels, mask, voxels))
+    for one in ran:
+        labels = one.folder / LABELS
+        mask = np.isin(np.load(labels), numbers)
+        voxels = np.argwhere(mask)
+        if len(voxels) > _VOXELS:
+            voxels = voxels[rng.choice(len(voxels), _VOXELS, replace=False)]
+        found.append(Window(one.case_id, one.folder / FEATURES, one.kept.shapes, one.spoken, labels, mask, voxels))
     return found
 
 
