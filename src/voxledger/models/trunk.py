@@ -185,23 +185,29 @@ class RunTrunk(Job[Kept]):
 
 
 _FEATURES = MEMO / RunTrunk.stage
+_KEY = re.compile("[0-9a-f]{64}")
 
 
 def keep_for_next_round(model: str, keys: Iterable[str]) -> None:
-    """Leave what these jobs kept for the next training of a model; what was left for this one, and not used, goes."""
-    used = sorted(keys)
-    for key in sorted(set(kept_of(model)).difference(used)):
-        forget(_FEATURES / key)
-    replace_text(_FEATURES / f"{model}.json", json.dumps({"keys": used}))
+    """Note what these jobs left for the next training of a model."""
+    replace_text(_FEATURES / f"{model}.json", json.dumps({"keys": sorted(keys)}))
 
 
 def kept_of(model: str) -> list[str]:
     """Keys of the features that the last training of a model left."""
     try:
         keys = read_json(_FEATURES / f"{model}.json", "keys")["keys"]
-        return [key for key in keys if re.fullmatch("[0-9a-f]{64}", key)]
+        return [key for key in keys if _KEY.fullmatch(key)]
     except (OSError, VoxledgerError, TypeError):
         return []
+
+
+def forget_others(kept: Iterable[str]) -> None:
+    """Remove all features but those of some keys, whoever left them; not while anything is trained."""
+    keys = set(kept)
+    for entry in _FEATURES.iterdir() if _FEATURES.is_dir() else ():
+        if _KEY.fullmatch(entry.name) and entry.name not in keys:
+            forget(entry)
 
 
 @lru_cache(maxsize=1)
