@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import run
+from plugins import install
 from small_cases import GRID, Small, draw
 
 from voxledger import algorithms, layout
@@ -510,6 +511,28 @@ def test_a_model_leaves_features_of_another_with_the_same_network_until_nobody_n
         go_on()
     assert features() == set(kept_of("m"))
     assert not features() & set(kept_of("n"))
+
+
+def test_features_of_another_version_of_a_backend_are_computed_again(small, tmp_path, monkeypatch):
+    backend = "from voxledger.models.monai import BACKEND\n"
+    for version in ("1", "2"):
+        site = tmp_path / f"site-{version}"
+        install(site, "acme-nets", {"backends.acme": "acme_nets"}, {"acme_nets": backend}, version)
+    asked = {"strategy": "continual", "replay": 1.0}
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path / "site-1")
+        model = ModelParams(**{**UNET.model_dump(), "backend": "acme", "iterations": 1})
+        retrain(painted(small, half), model, 0)
+        go_on()
+        right = painted(small, origin=Origin.REVISED, version=1)
+        retrain(right, model, 1, **asked)
+    first = features()
+    go_on()
+    monkeypatch.syspath_prepend(tmp_path / "site-2")
+    right.ledger["c1", "spleen"] = replace(right.ledger["c1", "spleen"], version=2)
+    retrain(right, model, 2, **asked)
+    assert first
+    assert not features() & first
 
 
 def test_that_a_case_has_nothing_to_look_at_is_remembered_for_the_next_round(small):

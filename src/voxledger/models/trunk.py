@@ -33,6 +33,7 @@ from voxledger.models.dataset import BRANCHES, HEADS
 from voxledger.models.process import single_thread
 from voxledger.models.training import Training, TrainingCase, taught
 from voxledger.records.card import BRANCH_WEIGHTS, DATASET, HEAD_WEIGHTS, PLANS, load_tensors
+from voxledger.registry import BACKENDS
 from voxledger.textfile import read_json, replace_text
 
 EACH = 2
@@ -94,9 +95,10 @@ class Kept:
 def _trunk_of(training: Training) -> list[Any]:
     """What features depend on of a training: of its parent the network alone, which stays from round to round."""
     parent, region = training.start.parent, training.region
-    network = parent and [parent.card.backend, _network_sha256(parent.folder, parent.card.id)]
+    backend = parent and [parent.card.backend, BACKENDS.origin(parent.card.backend)]
+    network = parent and _network_sha256(parent.folder, parent.card.id)
     looked_at = region and region.model_dump(mode="json")
-    return [network, looked_at, taught(training.schema), taught(training.labels), training.seed]
+    return [backend, network, looked_at, taught(training.schema), taught(training.labels), training.seed]
 
 
 @lru_cache(maxsize=1)
