@@ -126,6 +126,21 @@ def test_cases_that_find_no_room_are_not_to_be_mended_or_removed(small_disk: Pat
     assert len(list(MEMO.glob("big/*/memo.json"))) in (1, 2)
 
 
+class Array(Job[None]):
+    stage, algorithms = "array", ()
+
+    def compute(self, folder: Path) -> None:
+        np.save(folder / "a.npy", np.concatenate([NOISE] * 10))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_array_that_finds_no_room_is_told_from_a_case_to_mend(small_disk: Path, workers: int) -> None:
+    """NumPy says how much it wrote, and not why not more."""
+    os.chdir(small_disk)
+    with pytest.raises(DiskFailed, match="there is probably no space left on the disk"):
+        casemap([Array(name="c0"), Array(name="c1")], Path("out"), MachineParams(workers=workers))
+
+
 def test_an_output_that_finds_no_room_is_not_left_half(small_disk: Path, folder: Path) -> None:
     """On another disk than the memo, where it is a copy."""
     job = Big(name="c0", number=0)

@@ -33,10 +33,11 @@ _REASONS = {
     errno.ENFILE: ("too many files are open", "close other programs, or lower machine.workers; then run this again"),
 }
 
-_GIT_WITHOUT_REASON = re.compile(
-    r"Out of diskspace|[Cc]ould(n't| not) write '[^']+\.lock'|unable to write new index file"
+_WITHOUT_REASON = re.compile(
+    r"Out of diskspace|[Cc]ould(n't| not) write '[^']+\.lock'|unable to write new index file|"
+    r"^\d+ requested and \d+ written$"
 )
-"""What git says on a full disk where it does not pass on what the system said."""
+"""What git, and last NumPy, say on a full disk where they do not pass on what the system said."""
 
 
 def disk_failure(error: BaseException) -> DiskFailed | None:
@@ -53,7 +54,7 @@ def disk_failure(error: BaseException) -> DiskFailed | None:
 def failure_said(text: str) -> DiskFailed | None:
     """The same for what a program or a library printed in English."""
     said = next((_failed(number, "") for number in _REASONS if os.strerror(number) in text), None)
-    if said is None and _GIT_WITHOUT_REASON.search(text):
+    if said is None and _WITHOUT_REASON.search(text):
         return DiskFailed("there is probably no space left on the disk", _FREE)
     return said
 

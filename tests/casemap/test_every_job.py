@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import BaseModel, TypeAdapter
+from safetensors.numpy import save_file
 
 import voxledger
 from voxledger.algorithms import VERSIONS
 from voxledger.casemap.job import Job, is_place
 from voxledger.imaging.volume import Grid
+from voxledger.models.model import Model
 from voxledger.params import EvaluateParams, InferParams, ModelParams, RetrainParams, ScoreParams
-from voxledger.records.card import ModelCard
+from voxledger.records.card import DATASET, PLANS, WEIGHTS, ModelCard
 from voxledger.schema import LabelClass, LabelSchema
 from voxledger.weak.label import WeakLabel, measured
 
@@ -102,6 +104,8 @@ def two(kind: Any) -> Two:
     if kind is WeakLabel:
         one, other = (np.full((1, 3), voxel) for voxel in (1.0, 2.0))
         return tuple(measured("a", "organ", "point", "json", at, Grid.plain((5, 5, 5))) for at in (one, other))
+    if kind is Model:
+        return Model(Path("one"), card(1), schema(1)), Model(Path("other"), card(2), schema(2))
     if origin is np.ndarray:
         return np.zeros(2, bool), np.ones(2, bool)
     if issubclass(kind, Enum):
@@ -140,6 +144,12 @@ CASES = [
 def _files(folder: Path) -> None:
     Path("one.txt").write_text("one")
     Path("other.txt").write_text("other")
+    for number, name in enumerate(("one", "other")):
+        home = Path(name)
+        home.mkdir()
+        save_file({"weight": np.full(1, number, np.float32)}, home / WEIGHTS)
+        (home / DATASET).write_text("{}")
+        (home / PLANS).write_text("{}")
 
 
 def test_jobs_are_found() -> None:

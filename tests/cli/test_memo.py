@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,37 @@ for numbers in sys.argv[1:]:
     if numbers == "stop":
         sys.exit(1)
     casemap([Square(name=n, number=int(n)) for n in numbers.split(",")], Path("data/round/pseudo"), nothing_else=True)
+process.at_work = False
+"""
+
+NESTED = """
+import time
+from pathlib import Path
+from voxledger import process
+from voxledger.casemap.job import Job
+from voxledger.casemap.once import files_of, once
+from voxledger.casemap.run import casemap
+
+class Part(Job[None]):
+    stage, algorithms = "parts", ()
+
+    def compute(self, folder: Path) -> None:
+        (folder / "part.txt").write_text("x")
+
+class Whole(Job[str]):
+    stage, algorithms = "wholes", ()
+
+    def compute(self, folder: Path) -> str:
+        part = Part(name="a")
+        once(part)
+        folder = files_of(part)
+        Path("at-work").touch()
+        while not Path("pruned").exists():
+            time.sleep(0.05)
+        return (folder / "part.txt").read_text()
+
+process.at_work = True
+casemap([Whole(name="a")], Path("data/round/pseudo"))
 process.at_work = False
 """
 
@@ -103,6 +135,25 @@ def test_a_run_that_failed_takes_nothing_away(repository: Path) -> None:
     assert squares()["unneeded"] == 0
     run("one", "1", "3")
     assert squares()["unneeded"] == 1
+
+
+def test_what_a_stage_at_work_has_computed_on_the_way_stays(repository: Path) -> None:
+    Path("nested.py").write_text(NESTED)
+    used = MEMO / "used/one.json"
+    used.parent.mkdir(parents=True)
+    used.write_text('{"parts": []}')  # it ran before
+    stage = subprocess.Popen([sys.executable, "nested.py"], env={**os.environ, "DVC_STAGE": "one"})
+    while not Path("at-work").exists():
+        assert stage.poll() is None
+        time.sleep(0.05)
+    prune = subprocess.Popen([sys.executable, "-m", "voxledger", "memo", "prune"], stderr=subprocess.PIPE, text=True)
+    assert prune.stderr is not None
+    said = prune.stderr.readline()  # that it waits, or the end
+    Path("pruned").touch()
+    prune.communicate()
+    assert (stage.wait(), prune.returncode) == (0, 0)
+    assert said.startswith("wholes: waiting for")
+    assert set(json.loads(used.read_text())) == {"parts", "wholes"}
 
 
 def test_where_no_stage_has_said_what_it_uses_all_stays(repository: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import run
+from plugins import install
 from small_cases import GRID, Small, draw
 
 from voxledger import algorithms, layout
@@ -27,7 +28,7 @@ from voxledger.models.model import Model
 from voxledger.models.nnunet.stages import CASCADE, KEY, LOWRES, Stages
 from voxledger.models.prediction import network_predictions
 from voxledger.models.start import HeadStart, Lesson
-from voxledger.models.trunk import RunTrunk, kept_of
+from voxledger.models.trunk import RunTrunk, keep_for_next_round, kept_of
 from voxledger.params import InferParams, MachineParams, ModelParams, RegionParams, RetrainParams
 from voxledger.records.card import (
     DATASET,
@@ -468,6 +469,88 @@ def test_disk_for_features_is_bounded_and_one_window_a_case_is_kept(small):
         retrain(right, model, 1, strategy="continual", features_gb=max(1e-9, 3 * windows * bytes_of_one / 1e9))
         assert len(features()) == entries
         assert features() <= whole  # with more or less room the first ones are the same
+
+
+def test_features_that_no_model_goes_on_from_go_with_the_next_training(small, monkeypatch):
+    """Of trainings that failed and whose cases changed since, of older versions, of a network that was replaced."""
+    noted = {}
+    monkeypatch.setattr("voxledger.retrain.run.note_used", lambda stage, keys: noted.update({stage: set(keys)}))
+    model = UNET.model_copy(update={"iterations": 1})
+    retrain(painted(small, half), model, 0)
+    go_on()
+    right = painted(small, origin=Origin.REVISED, version=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(learn_heads, "_begin", lambda *_: (_ for _ in ()).throw(VoxledgerError("killed", "no way")))
+        with pytest.raises(CasesFailed, match="killed"):
+            retrain(right, model, 1, strategy="continual", seed=7)
+    older, mine = Path(".memo/trunk") / ("0" * 64), Path(".memo/trunk/notes")
+    older.mkdir()
+    (older / "0.npy").write_bytes(b"")
+    mine.mkdir()
+    assert len(features()) == 8
+    retrain(right, model, 1, strategy="continual")
+    assert features() == {*kept_of("m"), "notes"}
+    assert len(kept_of("m")) == 6
+    go_on()
+    retrain(right, model, 2)
+    assert features() == {"notes"}
+    assert noted == {"trunk": set()}  # what `memo prune` leaves
+
+
+def test_a_model_leaves_features_of_another_with_the_same_network_until_nobody_names_that(small):
+    models = {name: UNET.model_copy(update={"iterations": 1}) for name in ("m", "n")}
+    for number, chosen in enumerate([models, models, {"m": models["m"]}]):
+        wrong = painted(small, half) if number == 0 else painted(small, origin=Origin.REVISED, version=number)
+        strategy, replay = ("full", 0.0) if number == 0 else ("continual", 1.0)
+        params = RetrainParams(models=chosen, strategy=strategy, replay=replay, seed=number)
+        retrain_round(wrong.cases, wrong.schema, wrong.ledger, number, params, ONE)
+        if number == 1:
+            assert features() == set(kept_of("m")) == set(kept_of("n"))
+            keep_for_next_round("m", [])
+            assert features() == set(kept_of("n"))
+        go_on()
+    assert features() == set(kept_of("m"))
+    assert not features() & set(kept_of("n"))
+
+
+def test_features_of_another_version_of_a_backend_are_computed_again(small, tmp_path, monkeypatch):
+    backend = "from voxledger.models.monai import BACKEND\n"
+    for version in ("1", "2"):
+        site = tmp_path / f"site-{version}"
+        install(site, "acme-nets", {"backends.acme": "acme_nets"}, {"acme_nets": backend}, version)
+    asked = {"strategy": "continual", "replay": 1.0}
+    with monkeypatch.context() as patch:
+        patch.syspath_prepend(tmp_path / "site-1")
+        model = ModelParams(**{**UNET.model_dump(), "backend": "acme", "iterations": 1})
+        retrain(painted(small, half), model, 0)
+        go_on()
+        right = painted(small, origin=Origin.REVISED, version=1)
+        retrain(right, model, 1, **asked)
+    first = features()
+    go_on()
+    monkeypatch.syspath_prepend(tmp_path / "site-2")
+    right.ledger["c1", "spleen"] = replace(right.ledger["c1", "spleen"], version=2)
+    retrain(right, model, 2, **asked)
+    assert first
+    assert not features() & first
+
+
+def test_that_a_case_has_nothing_to_look_at_is_remembered_for_the_next_round(small):
+    """A model of the organ, and a case without it."""
+    model = UNET.model_copy(update={"iterations": 1, "region": RegionParams(inside="organ", margin_mm=2)})
+    retrain(painted(small, half), model, 0)
+    go_on()
+    right = painted(small)
+    labels = np.where(draw(1)[1] < 3, 0, draw(1)[1])
+    Path("data/release/labels/c1.nii.gz").unlink()
+    write("data/release/labels/c1.nii.gz", labels, GRID)
+    for (case_id, name), entry in list(right.ledger.items()):
+        digest = mask_sha256(small.schema.mask(labels, name), GRID) if case_id == "c1" else entry.mask_sha256
+        right.ledger[case_id, name] = replace(entry, origin=Origin.REVISED, version=1, mask_sha256=digest)
+    retrain(right, model, 1, strategy="continual")
+    entries = [path for path in Path(".memo/trunk").glob("*") if path.is_dir()]
+    (nothing,) = [path.name for path in entries if not (path / "features.npy").exists()]
+    assert nothing in kept_of("m")
 
 
 def test_a_label_that_is_not_the_ledgers_mask_teaches_nothing(small):

@@ -60,8 +60,12 @@ def contents() -> Contents:
 def prune() -> Contents:
     """Remove what no open round needs, and what is abandoned; returns what there was before.
 
-    Of a folder of which no stage has said what it uses, as after an older version made it, everything stays.
+    Of a folder of which no stage has said what it uses, as after an older version made it, everything stays. What
+    stages at work have computed on the way they need until they are done, and say only then: this waits for them.
     """
+    for locked in sorted(MEMO.glob("*/.lock")):
+        with alone(locked.parent.name):
+            pass
     before = contents()
     for held in before.stages:
         if held.unneeded:

@@ -106,6 +106,8 @@ class _Climb:
         self._weights = _with_todays_names(load_tensors(self._parent.folder), self._parent.schema.renamed)
         self._jobs: list[Job[Any]] = []
         self._ran: dict[tuple[str, bool], list[Ran]] = {}
+        self._features: list[str] = []
+        """Keys of what the network ran over, or found nothing to run over."""
         self._made: dict[str, _Made] = {}
         self._rungs: list[Rung] = []
         self._looked_at = 0
@@ -241,7 +243,7 @@ class _Climb:
         """Remove what was remembered meanwhile, but for features that the next round may use."""
         for job in self._jobs:
             forget(Path(folder_of(job)))
-        keep_for_next_round(self._training.name, (one.key for ran in self._ran.values() for one in ran))
+        keep_for_next_round(self._training.name, self._features)
 
     def _run_trunk(self) -> int:
         """Run the network over what heads learn from, and what is held out; returns the voxels."""
@@ -274,9 +276,10 @@ class _Climb:
         while True:
             job = self._job_of(look, len(found))
             kept = once(job)
+            self._features.append(job.key)
             if not kept.windows:
                 return found
-            found.append(Ran(look.case.case_id, job.key, kept, files_of(job), tuple(sorted(job.corrected))))
+            found.append(Ran(look.case.case_id, kept, files_of(job), tuple(sorted(job.corrected))))
             if len(found) == kept.windows or (len(found) + 1) * kept.bytes > room:
                 return found
 

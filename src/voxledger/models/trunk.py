@@ -33,6 +33,7 @@ from voxledger.models.dataset import BRANCHES, HEADS
 from voxledger.models.process import single_thread
 from voxledger.models.training import Training, TrainingCase, taught
 from voxledger.records.card import BRANCH_WEIGHTS, DATASET, HEAD_WEIGHTS, PLANS, load_tensors
+from voxledger.registry import BACKENDS
 from voxledger.textfile import read_json, replace_text
 
 EACH = 2
@@ -94,9 +95,10 @@ class Kept:
 def _trunk_of(training: Training) -> list[Any]:
     """What features depend on of a training: of its parent the network alone, which stays from round to round."""
     parent, region = training.start.parent, training.region
-    network = parent and [parent.card.backend, _network_sha256(parent.folder, parent.card.id)]
+    backend = parent and [parent.card.backend, BACKENDS.origin(parent.card.backend)]
+    network = parent and _network_sha256(parent.folder, parent.card.id)
     looked_at = region and region.model_dump(mode="json")
-    return [network, looked_at, taught(training.schema), taught(training.labels), training.seed]
+    return [backend, network, looked_at, taught(training.schema), taught(training.labels), training.seed]
 
 
 @lru_cache(maxsize=1)
@@ -185,23 +187,29 @@ class RunTrunk(Job[Kept]):
 
 
 _FEATURES = MEMO / RunTrunk.stage
+_KEY = re.compile("[0-9a-f]{64}")
 
 
 def keep_for_next_round(model: str, keys: Iterable[str]) -> None:
-    """Leave what these jobs kept for the next training of a model; what was left for this one, and not used, goes."""
-    used = sorted(keys)
-    for key in sorted(set(kept_of(model)).difference(used)):
-        forget(_FEATURES / key)
-    replace_text(_FEATURES / f"{model}.json", json.dumps({"keys": used}))
+    """Note what these jobs left for the next training of a model."""
+    replace_text(_FEATURES / f"{model}.json", json.dumps({"keys": sorted(keys)}))
 
 
 def kept_of(model: str) -> list[str]:
     """Keys of the features that the last training of a model left."""
     try:
         keys = read_json(_FEATURES / f"{model}.json", "keys")["keys"]
-        return [key for key in keys if re.fullmatch("[0-9a-f]{64}", key)]
+        return [key for key in keys if _KEY.fullmatch(key)]
     except (OSError, VoxledgerError, TypeError):
         return []
+
+
+def forget_others(kept: Iterable[str]) -> None:
+    """Remove all features but those of some keys, whoever left them; not while anything is trained."""
+    keys = set(kept)
+    for entry in _FEATURES.iterdir() if _FEATURES.is_dir() else ():
+        if _KEY.fullmatch(entry.name) and entry.name not in keys:
+            forget(entry)
 
 
 @lru_cache(maxsize=1)

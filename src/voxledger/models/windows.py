@@ -62,8 +62,6 @@ class Ran:
     """One window of a case that a trunk ran over."""
 
     case_id: str
-    key: str
-    """Of the job."""
     kept: Kept
     folder: Path
     """Of its files."""

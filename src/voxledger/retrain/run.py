@@ -19,7 +19,7 @@ from voxledger.models.model import Model, open_models
 from voxledger.models.region import learned_schema
 from voxledger.models.start import HeadStart, PretrainedStart
 from voxledger.models.training import Training, TrainingCase
-from voxledger.models.trunk import RunTrunk, kept_of
+from voxledger.models.trunk import RunTrunk, forget_others, kept_of
 from voxledger.params import UNSPECIFIED, MachineParams, RetrainParams
 from voxledger.records.card import FORMAT, ModelCard, list_models, read_cards, require_name, to_json
 from voxledger.records.cases import Case
@@ -48,7 +48,8 @@ def retrain_round(
 
     Base models that are not trained anew go on unchanged. Without any trusted case nothing can be trained: then all
     base models go on, so that a round of predictions alone is possible. Writes the models, the table of what they
-    learned from, and the cards of the next models and of every model before them, which the ledger names.
+    learned from, and the cards of the next models and of every model before them, which the ledger names. Features of
+    networks are left to models that may go on from them; all others are removed.
 
     Parameters
     ----------
@@ -91,8 +92,10 @@ def retrain_round(
         else:
             _go_on(before[training.name])
     casemap(jobs, layout.NEXT_MODELS, machine.for_networks)
-    if names := [job.name for job in jobs if isinstance(job.training.start, HeadStart)]:
-        note_used(RunTrunk.stage, (key for name in names for key in kept_of(name)))
+    other_networks = {job.name for job in jobs if not isinstance(job.training.start, HeadStart)}
+    features = {key for name in params.models.keys() - other_networks for key in kept_of(name)}
+    note_used(RunTrunk.stage, features)
+    forget_others(features)
     if not list_models(layout.NEXT_MODELS):
         raise Misuse("retrain.models names no model to train", f"name at least one in {layout.PARAMS}")
     replace_text(layout.NEXT_CARDS, to_json([numbered(c.model_dump(), FORMAT) for c in _genealogy()]))
