@@ -48,8 +48,7 @@ def retrain_round(
 
     Base models that are not trained anew go on unchanged. Without any trusted case nothing can be trained: then all
     base models go on, so that a round of predictions alone is possible. Writes the models, the table of what they
-    learned from, and the cards of the next models and of every model before them, which the ledger names. Features of
-    networks are left to models that may go on from them; all others are removed.
+    learned from, and the cards of the next models and of every model before them, which the ledger names.
 
     Parameters
     ----------
@@ -84,21 +83,24 @@ def retrain_round(
         if not cohort or name not in params.models:
             _go_on(model)
     learned_from = tuple(TrainingCase.of(member, layout.RELEASE_LABELS, schema, params.hybrid) for member in cohort)
-    trainings = _trainings(cohort, learned_from, schema, before, params, machine.device) if cohort else ()
-    jobs = []
+    trainings = list(_trainings(cohort, learned_from, schema, before, params, machine.device)) if cohort else []
+    trained = [training for training in trainings if training.start.iterations]
     for training in trainings:
-        if training.start.iterations:
-            jobs.append(_job(training, cohort_sha256(table), params, round_number, machine))
-        else:
+        if not training.start.iterations:
             _go_on(before[training.name])
+    jobs = [_job(training, cohort_sha256(table), params, round_number, machine) for training in trained]
     casemap(jobs, layout.NEXT_MODELS, machine.for_networks)
-    other_networks = {job.name for job in jobs if not isinstance(job.training.start, HeadStart)}
-    features = {key for name in params.models.keys() - other_networks for key in kept_of(name)}
-    note_used(RunTrunk.stage, features)
-    forget_others(features)
+    _leave_features(params.models.keys() - {t.name for t in trained if not isinstance(t.start, HeadStart)})
     if not list_models(layout.NEXT_MODELS):
         raise Misuse("retrain.models names no model to train", f"name at least one in {layout.PARAMS}")
     replace_text(layout.NEXT_CARDS, to_json([numbered(c.model_dump(), FORMAT) for c in _genealogy()]))
+
+
+def _leave_features(models: Collection[str]) -> None:
+    """Leave features of networks to models that may go on from them, and remove all others."""
+    features = {key for name in models for key in kept_of(name)}
+    note_used(RunTrunk.stage, features)
+    forget_others(features)
 
 
 def _placed(member: Member, order: Mapping[str, Mapping[str, int]]) -> Member:
