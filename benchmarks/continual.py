@@ -407,7 +407,7 @@ class Bench:
 
 
 def voxels_of_features() -> dict[str, int]:
-    """How many voxels the network ran over for what is remembered of its features, by the key of each case."""
+    """How many voxels the network ran over for what is remembered of its features, by the key of each window."""
     entries = (path for path in _FEATURES.glob("*") if path.is_dir())
     return {path.name: Kept(**json.loads(read_record(str(path)).facts)).voxels for path in entries}
 
